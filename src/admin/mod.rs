@@ -1,0 +1,141 @@
+//! The admin listener: `/livez`, `/readyz`, `/metrics`.
+//!
+//! A listener of its own, on loopback by default. Off loopback `/metrics` and `/readyz?verbose` want the token; liveness
+//! and readiness are for orchestrators that have none. Gauges about the buffer are read when somebody scrapes.
+//!
+//! Not here yet: the API, the console.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::buffer::{Buffer, Fsync};
+use crate::secret::Secret;
+use crate::telemetry::Telemetry;
+
+/// What a listener of this kind may serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Page {
+    /// The process runs.
+    Livez,
+    /// It takes requests.
+    Readyz,
+    /// Prometheus.
+    Metrics,
+}
+
+/// What the pages show.
+#[derive(Debug)]
+pub struct Panel {
+    /// Whose numbers are shown.
+    pub buffer: Buffer,
+    /// What was counted.
+    pub telemetry: Telemetry,
+    /// The durability that the operator chose.
+    pub fsync: Fsync,
+    /// Whether the gateway is stopping.
+    pub draining: AtomicBool,
+}
+
+/// One listener's pages.
+#[derive(Clone, Debug)]
+struct Desk {
+    panel: Arc<Panel>,
+    /// Asked for; `None` on loopback and where the operator named the pages.
+    token: Option<Arc<Secret>>,
+}
+
+/// Serves `pages` until `stop` turns true.
+pub async fn serve(
+    listener: TcpListener,
+    panel: Arc<Panel>,
+    pages: BTreeSet<Page>,
+    token: Option<Arc<Secret>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut router = Router::new();
+    for page in pages {
+        router = match page {
+            Page::Livez => router.route("/livez", get(|| async { "ok\n" })),
+            Page::Readyz => router.route("/readyz", get(readyz)),
+            Page::Metrics => router.route("/metrics", get(metrics)),
+        };
+    }
+    let app = router.with_state(Desk { panel, token });
+    let stopped = async move {
+        // The sender lives as long as the server; its end is a stop too.
+        drop(stop.wait_for(|stopping| *stopping).await);
+    };
+    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped).await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+impl Desk {
+    fn knows(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        given.is_some_and(|given| given.ct_eq(token.expose()).into())
+    }
+}
+
+async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let panel = &desk.panel;
+    let stats = panel.buffer.stats();
+    let draining = panel.draining.load(Ordering::Relaxed);
+    let ready = stats.open && !stats.full && !draining;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose"));
+    if !verbose || !desk.knows(&headers) {
+        return (status, if ready { "ok\n" } else { "not ready\n" }).into_response();
+    }
+    let word = |is_good: bool| if is_good { "ok" } else { "FAILED" };
+    let text = format!(
+        "buffer open: {}\nbuffer has room: {} ({} of {} bytes)\nnot draining: {}\ndurability: {}\n",
+        word(stats.open),
+        word(!stats.full),
+        stats.used_bytes,
+        stats.limit_bytes,
+        word(!draining),
+        panel.fsync.durability(),
+    );
+    (status, text).into_response()
+}
+
+async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+    if !desk.knows(&headers) {
+        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "token wanted\n").into_response();
+    }
+    let panel = Arc::clone(&desk.panel);
+    // Reading the age of queues may touch the disk.
+    match tokio::task::spawn_blocking(move || panel.scrape()).await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a scrape broke off");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+impl Panel {
+    fn scrape(&self) -> Vec<u8> {
+        let stats = self.buffer.stats();
+        self.telemetry.buffer(stats.used_bytes, stats.limit_bytes, stats.dedup_entries);
+        for name in self.buffer.destinations() {
+            let depth = self.buffer.depth(&name);
+            let states =
+                [("ready", depth.ready), ("scheduled", depth.scheduled), ("in_flight", depth.in_flight), ("parked", 0)];
+            self.telemetry.queue(&name, states, self.buffer.oldest_age(&name), self.buffer.dead_letters(&name));
+        }
+        self.telemetry.render()
+    }
+}

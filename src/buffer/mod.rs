@@ -1,0 +1,485 @@
+//! The buffer: what it took in survives, and leaves only when somebody else has it.
+//!
+//! **The promise.** [`Buffer::append`] answers `Stored` after the commit that holds the event was written and, with
+//! `fsync: group`, synced. One committer thread owns all writes: it takes whatever waits, writes it as one batch, syncs
+//! once, then answers everybody (group commit). A failed write or sync answers every waiter with [`NotStored::Failed`],
+//! closes the door and reopens the store; it is never retried and hoped for.
+//!
+//! **Bounds.** Waiting appends: [`WAITING_BYTES`] and [`WAITING_COUNT`]. Stored bytes: `max_size`. Free space on the
+//! disk: [`space::RESERVE_BYTES`] are left for settling deliveries. Memory: a window per destination, whatever the
+//! backlog. Deliveries that end ride in the next batch without a sync of their own: a lost end is a duplicate, which "at
+//! least once" allows.
+//!
+//! **The boundary.** `append`, `take`, `settle`, `depth`, `stats` are what the gateway needs of an engine, and no more, so
+//! that a second one (JetStream) can stand beside the embedded one.
+//!
+//! Deliberately not here: HTTP, retry policy, metrics. The layout on disk is in `keys` and `record`.
+
+mod committer;
+mod keys;
+mod record;
+mod space;
+mod store;
+mod window;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::event::{Event, EventData};
+use crate::outcome::Settled;
+
+pub use keys::DestinationId;
+pub use record::Corrupt;
+pub use window::QueueDepth;
+
+use committer::{Append, Command, Committer, Settle};
+use keys::QueueKey;
+use store::Store;
+use window::{ScanEnd, Taken, Window};
+
+/// Appends that wait for a commit hold at most this many bytes together.
+pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
+/// At most this many commands wait for the committer.
+pub const WAITING_COUNT: usize = 16 * 1024;
+/// A scan takes at most this many deliveries from disk at once.
+const SCAN_EVENTS: usize = 128;
+const SCAN_BYTES: usize = 4 * 1024 * 1024;
+
+/// When an append is answered as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// After a sync shared with whatever else waits: survives power loss.
+    Group,
+    /// After the write to the operating system: survives kill -9, not a kernel crash.
+    Os,
+    /// After the write to our own memory: survives nothing but a clean stop.
+    Memory,
+}
+
+impl Fsync {
+    /// What an accepted event survives, in plain words.
+    pub const fn durability(self) -> &'static str {
+        match self {
+            Self::Group => "survives kill -9, kernel crash and power loss (written and synced before the answer)",
+            Self::Os => "survives kill -9; a kernel crash or power loss loses the last seconds",
+            Self::Memory => "survives a clean stop only; kill -9 loses what was not yet written",
+        }
+    }
+}
+
+/// The buffer's own parameters.
+#[derive(Clone, Debug)]
+pub struct BufferParams {
+    /// Where it lives; created when missing.
+    pub dir: PathBuf,
+    /// Stored bytes at which it answers "full".
+    pub bytes_max: u64,
+    /// When an append is answered.
+    pub fsync: Fsync,
+}
+
+/// How long ended deliveries stay readable.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// After success.
+    pub delivered: Duration,
+    /// After a dead letter.
+    pub dead: Duration,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It is in the store.
+    Stored,
+    /// An event with the same dedup key is already there.
+    Duplicate,
+}
+
+/// Why an append was not stored. Nothing of the event remains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    /// `max_size` or the disk's reserve is reached.
+    Full,
+    /// Too much waits for the committer.
+    Busy,
+    /// The write or sync failed, or the store is being reopened.
+    Failed,
+}
+
+/// Why the buffer could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process has it.
+    Locked(PathBuf),
+    /// Written in a format this version does not know.
+    Format(String),
+    /// The directory could not be made, read or synced.
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The engine refused.
+    Engine(fjall::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked(path) => write!(f, "another process uses the buffer in {}", path.display()),
+            Self::Format(found) => write!(f, "the buffer has format {found:?}, which this version cannot read"),
+            Self::Io { path, source } => write!(f, "cannot use the buffer's directory {}: {source}", path.display()),
+            Self::Engine(source) => write!(f, "the buffer's engine cannot open: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<fjall::Error> for OpenError {
+    fn from(source: fjall::Error) -> Self {
+        Self::Engine(source)
+    }
+}
+
+/// One commit, for whoever counts them.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitReport {
+    /// How long write and sync took.
+    pub took: Duration,
+    /// How many events it stored.
+    pub events: usize,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+/// Hears of every commit.
+pub type OnCommit = Box<dyn Fn(CommitReport) + Send + Sync>;
+
+/// One copy of an event, due now, claimed by whoever holds it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    key: QueueKey,
+    /// Attempts that counted so far.
+    pub attempts: u32,
+    /// The event.
+    pub event: Arc<EventData>,
+}
+
+impl Delivery {
+    /// Which of the event's copies this is.
+    pub fn copy(&self) -> Option<&crate::event::Copy> {
+        self.event.copies.get(usize::from(self.key.copy))
+    }
+}
+
+/// Numbers about the whole buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Bytes of stored events.
+    pub used_bytes: u64,
+    /// `max_size`.
+    pub limit_bytes: u64,
+    /// Events kept back.
+    pub quarantined: u64,
+    /// Remembered delivery ids.
+    pub dedup_entries: u64,
+    /// Records that could not be read.
+    pub corrupt: u64,
+    /// Whether the store takes appends.
+    pub open: bool,
+    /// Whether an append would be refused as full.
+    pub full: bool,
+}
+
+/// A handle to the buffer; clones share it.
+#[derive(Clone)]
+pub struct Buffer {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    waiting: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffer").field("dir", &self.shared.params.dir).finish_non_exhaustive()
+    }
+}
+
+/// What the handle and the committer both see.
+pub(crate) struct Shared {
+    params: BufferParams,
+    clock: Arc<dyn Clock>,
+    store: ArcSwapOption<Store>,
+    destinations: RwLock<HashMap<Arc<str>, (DestinationId, Arc<Window>)>>,
+    used_bytes: AtomicU64,
+    quarantined: AtomicU64,
+    dedup_entries: AtomicU64,
+    dead: RwLock<HashMap<DestinationId, u64>>,
+    corrupt: AtomicU64,
+    disk_low: AtomicBool,
+    on_commit: OnCommit,
+}
+
+impl Shared {
+    fn window(&self, name: &str) -> Option<(DestinationId, Arc<Window>)> {
+        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(name).map(|(id, window)| (*id, Arc::clone(window)))
+    }
+
+    fn window_by_id(&self, id: DestinationId) -> Option<Arc<Window>> {
+        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        table.values().find(|(known, _)| *known == id).map(|(_, window)| Arc::clone(window))
+    }
+
+    fn is_full_for(&self, bytes: u64) -> bool {
+        let used = self.used_bytes.load(Ordering::Relaxed);
+        self.disk_low.load(Ordering::Relaxed) || used.saturating_add(bytes) > self.params.bytes_max
+    }
+}
+
+impl Buffer {
+    /// Opens the buffer, recovers what was in it and starts the committer.
+    pub fn open(
+        params: BufferParams,
+        destinations: &[Arc<str>],
+        clock: Arc<dyn Clock>,
+        on_commit: OnCommit,
+    ) -> Result<Self, OpenError> {
+        let store = Store::open(&params.dir, params.fsync).map_err(|error| match error {
+            OpenError::Engine(fjall::Error::Locked) => OpenError::Locked(params.dir.clone()),
+            other => other,
+        })?;
+        let shared = Arc::new(Shared {
+            params,
+            clock,
+            store: ArcSwapOption::empty(),
+            destinations: RwLock::default(),
+            used_bytes: AtomicU64::new(0),
+            quarantined: AtomicU64::new(0),
+            dedup_entries: AtomicU64::new(0),
+            dead: RwLock::default(),
+            corrupt: AtomicU64::new(0),
+            disk_low: AtomicBool::new(false),
+            on_commit,
+        });
+        let (commands, inbox) = mpsc::channel(WAITING_COUNT);
+        let committer = Committer::recover(Arc::clone(&shared), store, inbox, destinations)?;
+        std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || committer.run())
+            .map_err(|source| OpenError::Io { path: shared.params.dir.clone(), source })?;
+        Ok(Self { shared, commands, waiting: Arc::new(Semaphore::new(WAITING_BYTES)) })
+    }
+
+    /// Stores an event and its deliveries, one per copy. Answers after the commit that covers it.
+    pub async fn append(&self, event: Event) -> Result<Committed, NotStored> {
+        let dedup = event.dedup();
+        let data = Arc::new(event.into_data());
+        let record = record::encode(&data).ok_or(NotStored::Failed)?;
+        if self.shared.store.load().is_none() {
+            return Err(NotStored::Failed);
+        }
+        if self.shared.is_full_for(record.len() as u64) {
+            return Err(NotStored::Full);
+        }
+        let permit = self.reserve(record.len())?;
+        let (reply, committed) = oneshot::channel();
+        let append = Append { data, record, dedup, reply, _permit: permit };
+        self.commands.try_send(Command::Append(append)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotStored::Busy,
+            mpsc::error::TrySendError::Closed(_) => NotStored::Failed,
+        })?;
+        committed.await.unwrap_or(Err(NotStored::Failed))
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, NotStored> {
+        let bytes = u32::try_from(bytes.min(WAITING_BYTES)).unwrap_or(u32::MAX);
+        Arc::clone(&self.waiting).try_acquire_many_owned(bytes).map_err(|_all_taken| NotStored::Busy)
+    }
+
+    /// Waits until the destination has something due and takes up to `max` of it.
+    pub async fn take(&self, destination: &str, max: usize) -> Vec<Delivery> {
+        let Some((id, window)) = self.shared.window(destination) else { return std::future::pending().await };
+        let bell = Arc::clone(&window.bell);
+        loop {
+            let rung = bell.notified();
+            let now_ms = self.shared.clock.now().unix_ms();
+            match window.take(max, now_ms) {
+                Taken::Deliveries(deliveries) => return deliveries,
+                Taken::Refill => self.refill(id, Arc::clone(&window)).await,
+                Taken::Nothing { until_ms: None } => rung.await,
+                Taken::Nothing { until_ms: Some(until_ms) } => {
+                    // At most a minute at once, so that a clock that jumps is noticed.
+                    let wait = Duration::from_millis(until_ms.saturating_sub(now_ms)).min(Duration::from_secs(60));
+                    if tokio::time::timeout(wait, rung).await.is_err() {
+                        tracing::trace!(destination, "a delivery falls due");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the next due deliveries from disk, off the async threads.
+    async fn refill(&self, id: DestinationId, window: Arc<Window>) {
+        let shared = Arc::clone(&self.shared);
+        let scan = tokio::task::spawn_blocking(move || scan(&shared, id, &window));
+        match scan.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the buffer could not be read; trying again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => tracing::error!(%error, "a scan of the buffer broke off"),
+        }
+    }
+
+    /// Records how an attempt ended. `detail` is kept with a dead letter.
+    pub async fn settle(&self, delivery: Delivery, settled: Settled, keep: Keep, detail: String) {
+        let settle =
+            Settle { key: delivery.key, attempts: delivery.attempts, event: delivery.event, settled, keep, detail };
+        if self.commands.send(Command::Settle(settle)).await.is_err() {
+            // Only while the process stops: the delivery stays in the queue and is made again after the restart.
+            tracing::debug!("an end of a delivery came after the buffer was closed");
+        }
+    }
+
+    /// Makes destinations known, so that events can be routed to them.
+    pub async fn register(&self, names: Vec<Arc<str>>) -> Result<(), NotStored> {
+        let (reply, done) = oneshot::channel();
+        self.commands.send(Command::Register { names, reply }).await.map_err(|_closed| NotStored::Failed)?;
+        done.await.unwrap_or(Err(NotStored::Failed))
+    }
+
+    /// Expires what was kept long enough and looks at the disk. To be called about once a second.
+    pub async fn tidy_up(&self) {
+        if self.commands.send(Command::TidyUp).await.is_err() {
+            tracing::debug!("the buffer is closed");
+        }
+    }
+
+    /// Writes and syncs all that waits, then closes. Appends after this fail.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.commands.send(Command::Close(reply)).await.is_ok() && closed.await.is_err() {
+            tracing::error!("the committer ended without closing the store");
+        }
+    }
+
+    /// How a destination's backlog divides.
+    pub fn depth(&self, destination: &str) -> QueueDepth {
+        self.shared.window(destination).map(|(_, window)| window.depth()).unwrap_or_default()
+    }
+
+    /// Destinations that have something queued or had it, in the order of their names.
+    pub fn destinations(&self) -> Vec<Arc<str>> {
+        let table = self.shared.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = table.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Dead letters of a destination.
+    pub fn dead_letters(&self, destination: &str) -> u64 {
+        let Some((id, _)) = self.shared.window(destination) else { return 0 };
+        self.shared.dead.read().unwrap_or_else(PoisonError::into_inner).get(&id).copied().unwrap_or(0)
+    }
+
+    /// Age of the oldest event that is queued for a destination.
+    pub fn oldest_age(&self, destination: &str) -> Duration {
+        let Some((id, _)) = self.shared.window(destination) else { return Duration::ZERO };
+        let Some(store) = self.shared.store.load_full() else { return Duration::ZERO };
+        let from = QueueKey::first_of(id, 0).to_bytes();
+        let to = QueueKey::first_of(DestinationId(id.0.saturating_add(1)), 0).to_bytes();
+        // Retries lie behind younger events; among the first records is the oldest, or one nearly as old.
+        let oldest = store
+            .queue
+            .range(from..to)
+            .take(64)
+            .filter_map(|entry| QueueKey::parse(&entry.key().ok()?))
+            .map(|key| key.seq)
+            .min();
+        oldest.map_or(Duration::ZERO, |seq| self.shared.clock.now().since(committer::sequence_time(seq)))
+    }
+
+    /// Numbers about the whole buffer.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            used_bytes: self.shared.used_bytes.load(Ordering::Relaxed),
+            limit_bytes: self.shared.params.bytes_max,
+            quarantined: self.shared.quarantined.load(Ordering::Relaxed),
+            dedup_entries: self.shared.dedup_entries.load(Ordering::Relaxed),
+            corrupt: self.shared.corrupt.load(Ordering::Relaxed),
+            open: self.shared.store.load().is_some(),
+            full: self.shared.is_full_for(1),
+        }
+    }
+
+    /// Rings when the destination may have something due; for tests that watch.
+    pub fn bell(&self, destination: &str) -> Option<Arc<Notify>> {
+        self.shared.window(destination).map(|(_, window)| Arc::clone(&window.bell))
+    }
+}
+
+/// Reads the next due deliveries of one destination into its window.
+fn scan(shared: &Shared, id: DestinationId, window: &Window) -> Result<(), fjall::Error> {
+    let Some(store) = shared.store.load_full() else { return Err(fjall::Error::Poisoned) };
+    let start = window.scan_start();
+    let now_ms = shared.clock.now().unix_ms();
+    let from = QueueKey::first_of(id, start.low_ms).to_bytes();
+    let to = QueueKey::first_of(DestinationId(id.0.saturating_add(1)), 0).to_bytes();
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    let mut end = ScanEnd::Complete { next_due_ms: None };
+    for entry in store.queue.range(from..to) {
+        let (key, value) = entry.into_inner()?;
+        let Some(key) = QueueKey::parse(&key) else { continue };
+        if key.due_ms > now_ms {
+            end = ScanEnd::Complete { next_due_ms: Some(key.due_ms) };
+            break;
+        }
+        if found.len() >= SCAN_EVENTS || bytes >= SCAN_BYTES {
+            end = ScanEnd::Partial { last_due_ms: key.due_ms };
+            break;
+        }
+        if window.is_claimed(key.seq, key.copy) {
+            continue;
+        }
+        let Some(event) = read_event(shared, &store, key.seq)? else {
+            window.skip_forever(key.seq, key.copy);
+            continue;
+        };
+        bytes += event.body.len();
+        found.push(Delivery { key, attempts: committer::QueueValue::parse(&value).attempts, event: Arc::new(event) });
+    }
+    window.scanned(start, found, end, now_ms);
+    Ok(())
+}
+
+/// Reads one event; `None` when its record is missing or damaged, which costs that record only.
+fn read_event(shared: &Shared, store: &Store, seq: u64) -> Result<Option<EventData>, fjall::Error> {
+    let problem = match store.events.get(seq.to_be_bytes())? {
+        None => None,
+        Some(record) => match record::decode(&record) {
+            Ok(event) => return Ok(Some(event)),
+            Err(corrupt) => Some(corrupt),
+        },
+    };
+    shared.corrupt.fetch_add(1, Ordering::Relaxed);
+    match problem {
+        Some(corrupt) => tracing::error!(seq, %corrupt, "a stored event is damaged and is not delivered"),
+        None => tracing::error!(seq, "a delivery's event is missing"),
+    }
+    Ok(None)
+}

@@ -1,0 +1,47 @@
+//! Reading a configuration from disk, with the process's own environment.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::check::{Checked, World, check};
+
+/// A larger file is no configuration.
+const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// An environment variable, when it is text.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the command line is one of the two places that read the environment"
+    )]
+    std::env::var(name).ok()
+}
+
+/// Reads a file whole, or stdin for `-`.
+pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    } else {
+        std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// Reads and checks a configuration; `env` looks variables up.
+pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Checked> {
+    let text = read_text(path)?;
+    let world = World {
+        env,
+        read: &|path| std::fs::read(path),
+        now: SystemClock.now(),
+        processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    Ok(check(&text, path, &world))
+}
+
+/// Reads and checks a configuration in the process's own environment.
+pub(crate) fn load(path: &Path) -> std::io::Result<Checked> {
+    load_with(path, &environment)
+}

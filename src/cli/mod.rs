@@ -1,0 +1,92 @@
+//! The command line: one file per command.
+//!
+//! Data goes to stdout, talk to stderr; `-` is stdin; every flag has a `HOOKGATE_…` variable. Exit codes are those of the
+//! contract and a closed list ([`Exit`]).
+
+mod check;
+mod demo;
+mod load;
+mod log;
+mod receiver;
+mod run;
+mod sample;
+mod schema;
+mod send;
+mod story;
+mod terminal;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Ok,
+    /// It did not work.
+    Failed,
+    /// `check --deny-warnings` found something.
+    Findings,
+    /// No gateway answered.
+    Unreachable,
+    /// The configuration is invalid.
+    Config,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Findings => 3,
+            Exit::Unreachable => 69,
+            Exit::Config => 78,
+        })
+    }
+}
+
+/// An inbound webhook gateway: verifies, validates, limits, buffers durably and forwards.
+#[derive(Debug, Parser)]
+#[command(name = "hookgate", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway. SIGTERM stops it in order, SIGHUP reads its file anew.
+    Run(run::Args),
+    /// Check a configuration file and report all that is wrong with it.
+    Check(check::Args),
+    /// Show what the gateway does, on real signed events, without any configuration.
+    Demo(demo::Args),
+    /// Sign an event as its provider would and send it to a gateway.
+    Send(send::Args),
+    /// Verify a recorded request by hand, or a file of cases, and say why it fails.
+    Verify(verify::Args),
+    /// Print the JSON Schema of routes.yaml.
+    Schema,
+    /// Print the version.
+    Version,
+}
+
+/// Runs the command that the arguments name.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Schema => schema::run(),
+        Command::Version => {
+            terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));
+            Exit::Ok
+        }
+    };
+    exit.into()
+}

@@ -1,0 +1,102 @@
+//! The demo's internal services: one small HTTP server that remembers what it got.
+//!
+//! `/billing` fails the first two tries of an event and takes the third, as a service does while it restarts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::any;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+const FAILING: &str = "billing";
+const FAILURES: u32 = 2;
+
+/// What one service saw of one event.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) service: String,
+    pub(crate) route: String,
+    pub(crate) tries: u32,
+    pub(crate) delivered: bool,
+    pub(crate) body: Bytes,
+}
+
+impl Seen {
+    /// For the event's line.
+    pub(crate) fn told(&self) -> String {
+        let state = if self.delivered { "delivered" } else { "waiting" };
+        let tries = if self.tries == 1 { String::new() } else { format!(" at try {}", self.tries) };
+        format!("{} {state}{tries}", self.service)
+    }
+}
+
+type Book = Arc<Mutex<BTreeMap<String, Vec<Seen>>>>;
+
+/// A running receiver; ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    address: SocketAddr,
+    book: Book,
+    _serving: JoinSet<()>,
+}
+
+impl Receiver {
+    pub(crate) async fn start() -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let book = Book::default();
+        let app = Router::new().route("/{service}", any(receive)).with_state(Arc::clone(&book));
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                tracing::error!(%error, "the receiver ended");
+            }
+        });
+        Ok(Self { address, book, _serving: serving })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until every expected delivery has arrived, and tells what did.
+    pub(crate) async fn settle(
+        &self,
+        expected: &BTreeMap<String, usize>,
+        patience: Duration,
+    ) -> BTreeMap<String, Vec<Seen>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let book = self.book.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let arrived = |id: &String| book.get(id).map_or(0, |seen| seen.iter().filter(|one| one.delivered).count());
+            if expected.iter().all(|(id, count)| arrived(id) >= *count) || Instant::now() >= deadline {
+                return book;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn receive(State(book): State<Book>, Path(service): Path<String>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let (id, route) = (text("hookgate-event-id"), text("hookgate-route"));
+    let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = book.entry(id).or_default();
+    let known = seen.iter().position(|one| one.service == service && one.route == route);
+    let at = known.unwrap_or_else(|| {
+        seen.push(Seen { service: service.clone(), route, tries: 0, delivered: false, body });
+        seen.len() - 1
+    });
+    let Some(one) = seen.get_mut(at) else { return StatusCode::INTERNAL_SERVER_ERROR };
+    one.tries += 1;
+    one.delivered = service != FAILING || one.tries > FAILURES;
+    if one.delivered { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }
+}

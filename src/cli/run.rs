@@ -1,0 +1,129 @@
+//! `hookgate run`: the gateway.
+//!
+//! Signals: SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the file anew, all or nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Exit, check, load, log, terminal};
+use crate::buffer::OpenError;
+use crate::config::check::Checked;
+use crate::server::{Server, Setup, StartError, Surroundings};
+use crate::telemetry::Telemetry;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration.
+    #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
+    file: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Exit {
+    keep_secrets_out_of_core_dumps();
+    let Some((setup, checked)) = read(&args.file) else { return Exit::Config };
+    let telemetry = Telemetry::new();
+    log::start(checked.log.as_ref(), telemetry.log_dropped());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(setup.process.threads)
+        .thread_name("hookgate")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            terminal::tell(format!("hookgate: cannot start threads: {error}"));
+            return Exit::Failed;
+        }
+    };
+    runtime.block_on(serve(setup, telemetry, &args.file))
+}
+
+/// Reads the file; prints what is wrong with it.
+fn read(file: &Path) -> Option<(Setup, Checked)> {
+    match load::load(file) {
+        Ok(mut checked) => {
+            check::report(&checked);
+            let setup = checked.setup.take();
+            if setup.is_none() {
+                terminal::tell(format!("hookgate: {} is invalid; nothing was started", file.display()));
+            }
+            setup.map(|setup| (setup, checked))
+        }
+        Err(error) => {
+            terminal::tell(format!("hookgate: cannot read {}: {error}", file.display()));
+            None
+        }
+    }
+}
+
+async fn serve(setup: Setup, telemetry: Telemetry, file: &Path) -> Exit {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        terminal::tell("hookgate: cannot listen for signals");
+        return Exit::Failed;
+    };
+    let fsync = setup.buffer.fsync;
+    let server = match Server::start(setup, telemetry, Surroundings::default()).await {
+        Ok(server) => server,
+        Err(error) => {
+            terminal::tell(format!("hookgate: {error}"));
+            return match error {
+                StartError::Tls { .. } => Exit::Config,
+                StartError::Bind { .. } | StartError::Buffer(OpenError::Locked(_)) | StartError::Buffer(_) => {
+                    Exit::Failed
+                }
+            };
+        }
+    };
+    for (name, address) in server.addresses() {
+        tracing::info!(listener = %name, %address, "listening");
+    }
+    tracing::info!(durability = fsync.durability(), "an accepted event");
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(&server, file).await,
+        }
+    }
+    tracing::info!("stopping");
+    tokio::select! {
+        () = server.stop() => {
+            tracing::info!("stopped");
+            Exit::Ok
+        }
+        _ = terminate.recv() => Exit::Failed,
+        _ = interrupt.recv() => Exit::Failed,
+    }
+}
+
+async fn reload(server: &Server, file: &Path) {
+    let file: Arc<Path> = Arc::from(file);
+    // Reading secrets and compiling schemas may take a while; requests go on meanwhile.
+    let read = tokio::task::spawn_blocking(move || read(&file)).await;
+    match read {
+        Ok(Some((setup, _))) => {
+            server.reload(setup).await;
+        }
+        Ok(None) => {
+            tracing::error!("the file is invalid; the old rules stay in force");
+            server.refuse_reload();
+        }
+        Err(error) => {
+            tracing::error!(%error, "the file could not be read; the old rules stay in force");
+            server.refuse_reload();
+        }
+    }
+}
+
+/// No core dumps, and no reading of our memory by other processes of the same user.
+fn keep_secrets_out_of_core_dumps() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if setrlimit(Resource::Core, none).is_err() || set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
+        terminal::tell("hookgate: core dumps could not be turned off");
+    }
+}

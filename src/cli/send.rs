@@ -1,0 +1,236 @@
+//! `hookgate send`: an event, signed as its provider would sign it, sent to a gateway.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::ValueEnum;
+use http::{HeaderMap, HeaderValue};
+
+use super::{Exit, check, load, sample, terminal};
+use crate::accept::Lane;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target};
+use crate::provider::{Message, SignProblem, SignRequest};
+use crate::server::Setup;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// How far `--tamper time` moves the clock: past every provider's window.
+const STALE: Duration = Duration::from_secs(3 * 3600);
+
+/// What is made wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tamper {
+    /// One byte of the body, after signing.
+    Body,
+    /// One character of the signature.
+    Signature,
+    /// Signed hours ago.
+    Time,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The source in the configuration.
+    source: String,
+    /// The event type; a recorded event of it is sent unless --file says otherwise.
+    event: Option<String>,
+    /// The body.
+    #[arg(long, env = "HOOKGATE_FILE")]
+    file: Option<PathBuf>,
+    /// Where to, instead of the first listener of the configuration.
+    #[arg(long, value_name = "URL", env = "HOOKGATE_TO")]
+    to: Option<String>,
+    /// What to make wrong.
+    #[arg(long, value_enum, env = "HOOKGATE_TAMPER")]
+    tamper: Option<Tamper>,
+    /// How many.
+    #[arg(short, long, default_value_t = 1, env = "HOOKGATE_COUNT")]
+    n: u32,
+    /// How many a second, at most.
+    #[arg(long, env = "HOOKGATE_RATE", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// The configuration, for the source's scheme and secret.
+    #[arg(long, default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
+    config: PathBuf,
+}
+
+/// A signed request, ready to go.
+pub(crate) struct Signed {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+pub(crate) fn run(args: &Args) -> Exit {
+    let Some(setup) = setup(args) else { return Exit::Config };
+    let Some(lane) = setup.live.rules.lanes.iter().find(|lane| *lane.source.name == *args.source) else {
+        let known: Vec<&str> = setup.live.rules.lanes.iter().map(|lane| &*lane.source.name).collect();
+        terminal::tell(format!(
+            "hookgate: there is no source `{}`; known: {}",
+            terminal::harmless(&args.source),
+            known.join(", ")
+        ));
+        return Exit::Failed;
+    };
+    let Some(body) = body(args, lane) else { return Exit::Failed };
+    let Some(target) = target(args, lane, &setup) else { return Exit::Failed };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(send_all(args, lane, &body, &target)),
+        Err(error) => {
+            terminal::tell(format!("hookgate: cannot start: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+fn setup(args: &Args) -> Option<Setup> {
+    match load::load(&args.config) {
+        Ok(mut checked) => {
+            let setup = checked.setup.take();
+            if setup.is_none() {
+                check::report(&checked);
+            }
+            setup
+        }
+        Err(error) => {
+            terminal::tell(format!("hookgate: cannot read {}: {error}", args.config.display()));
+            None
+        }
+    }
+}
+
+fn body(args: &Args, lane: &Lane) -> Option<Bytes> {
+    if let Some(file) = &args.file {
+        let read = std::fs::read(file)
+            .inspect_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", file.display())));
+        return read.ok().map(Bytes::from);
+    }
+    let provider = lane.provider.as_ref().map_or("", |row| row.id());
+    let found = sample::find(provider, args.event.as_deref());
+    if found.is_none() {
+        let known: Vec<&str> =
+            sample::SAMPLES.iter().filter(|sample| sample.provider == provider).map(|sample| sample.event).collect();
+        let help = if known.is_empty() {
+            "give the body with --file".to_owned()
+        } else {
+            format!("recorded events: {}", known.join(", "))
+        };
+        terminal::tell(format!("hookgate: there is no recorded event for this source and type; {help}"));
+    }
+    found.map(|sample| Bytes::from_static(sample.body.as_bytes()))
+}
+
+fn target(args: &Args, lane: &Lane, setup: &Setup) -> Option<Target> {
+    let url = match (&args.to, setup.listeners.first()) {
+        (Some(url), _) => url.clone(),
+        (None, Some(listener)) => {
+            let scheme = if listener.tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}{}", listener.address, lane.source.path.as_str())
+        }
+        (None, None) => return None,
+    };
+    let target = Target::parse(&url);
+    if target.is_none() || url.contains('{') {
+        terminal::tell("hookgate: say where to with --to http://host:port/path");
+        return None;
+    }
+    target
+}
+
+async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Exit {
+    let client = Client::new();
+    let provider = lane.provider.as_ref().map_or("", |row| row.id());
+    let event =
+        args.event.as_deref().or_else(|| sample::find(provider, None).map(|sample| sample.event)).unwrap_or_default();
+    let mut pace = args.rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
+    let mut exit = Exit::Ok;
+    for _ in 0..args.n {
+        if let Some(pace) = &mut pace {
+            pace.tick().await;
+        }
+        let now = SystemClock.now();
+        let headers = sample::headers(provider, event, &delivery_id(now));
+        let signed = match sign(lane, headers, body.clone(), now, args.tamper) {
+            Ok(signed) => signed,
+            Err(problem) => {
+                terminal::tell(format!("hookgate: {problem}"));
+                return Exit::Failed;
+            }
+        };
+        match post(&client, target, &signed).await {
+            Ok(answer) => {
+                let id = answer.headers.get("hookgate-event-id").and_then(|id| id.to_str().ok()).unwrap_or("-");
+                terminal::say(
+                    format!("{} {id} {}", answer.status, terminal::harmless(&String::from_utf8_lossy(&answer.body)))
+                        .trim_end(),
+                );
+                if !(200..300).contains(&answer.status) {
+                    exit = Exit::Failed;
+                }
+            }
+            Err(no_answer) => {
+                terminal::tell(format!("hookgate: no answer from {}: {}", target.authority(), no_answer.detail));
+                return Exit::Unreachable;
+            }
+        }
+    }
+    exit
+}
+
+/// A delivery id as providers make them.
+pub(crate) fn delivery_id(now: Timestamp) -> String {
+    crate::event::EventId::at(now, rand::random()).to_string()
+}
+
+/// Signs as the provider would, then makes wrong what was asked for.
+pub(crate) fn sign(
+    lane: &Lane,
+    mut headers: HeaderMap,
+    body: Bytes,
+    now: Timestamp,
+    tamper: Option<Tamper>,
+) -> Result<Signed, SignProblem> {
+    let signed_at = match tamper {
+        Some(Tamper::Time) => Timestamp::from_unix_ms(now.unix_ms().saturating_sub(STALE.as_secs() * 1000)),
+        Some(Tamper::Body | Tamper::Signature) | None => now,
+    };
+    let id = format!("msg_{}", delivery_id(now));
+    let path = lane.source.path.as_str();
+    let url = lane.source.signed_url(path);
+    let message = Message { method: "POST", url: &url, headers: &headers, body: &body };
+    let made = lane.verifier.sign(&SignRequest { message, id: &id, now: signed_at })?;
+    for (name, value) in made {
+        let is_signature = tamper == Some(Tamper::Signature)
+            && lane.verifier.scheme().signature_headers().any(|header| header == name.as_str());
+        headers.insert(name, if is_signature { spoiled(&value) } else { value });
+    }
+    let body = if tamper == Some(Tamper::Body) { changed(&body) } else { body };
+    Ok(Signed { headers, body })
+}
+
+/// The value with its last letter or digit replaced by another one.
+fn spoiled(value: &HeaderValue) -> HeaderValue {
+    let mut bytes = value.as_bytes().to_vec();
+    if let Some(last) = bytes.iter_mut().rev().find(|byte| byte.is_ascii_alphanumeric()) {
+        *last = if *last == b'0' { b'1' } else { b'0' };
+    }
+    HeaderValue::from_bytes(&bytes).unwrap_or_else(|_never| value.clone())
+}
+
+/// The body with its last letter changed.
+fn changed(body: &Bytes) -> Bytes {
+    let mut bytes = body.to_vec();
+    if let Some(letter) = bytes.iter_mut().rev().find(|byte| byte.is_ascii_lowercase()) {
+        *letter = if *letter == b'a' { b'b' } else { b'a' };
+    }
+    Bytes::from(bytes)
+}
+
+/// Posts a signed request.
+pub(crate) async fn post(client: &Client, target: &Target, signed: &Signed) -> Result<Answer, NoAnswer> {
+    let out = Outgoing { method: "POST", query: None, headers: &signed.headers, body: &signed.body };
+    let bounds = Bounds { connect: TIMEOUT, total: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
+    client.send(target, &out, bounds).await
+}

@@ -1,0 +1,203 @@
+//! The demo's story: which events are sent, what is wrong with them, and what must become of each.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::receiver::Seen;
+use super::sample::{self, SAMPLES, Sample};
+use super::send::{self, Tamper};
+use crate::accept::Lane;
+use crate::clock::{Clock, SystemClock};
+use crate::deliver::{Client, Target};
+
+/// What the gateway is expected to make of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Answered 200 and delivered so many times.
+    Delivered(usize),
+    /// Answered 200 and not delivered.
+    Kept,
+    /// Refused with this status.
+    Refused(u16),
+}
+
+/// One event of the story, as it went.
+#[derive(Debug)]
+pub(crate) struct Played {
+    pub(crate) provider: &'static str,
+    pub(crate) event: &'static str,
+    /// What is special about it.
+    pub(crate) told: &'static str,
+    /// Why nothing was delivered, when nothing was.
+    pub(crate) remark: &'static str,
+    pub(crate) event_id: Option<String>,
+    status: u16,
+    outcome: String,
+    fate: Fate,
+    body: Bytes,
+}
+
+impl Played {
+    /// Status and outcome, as the sender could read them.
+    pub(crate) fn answered(&self) -> String {
+        match (self.status, self.outcome.as_str()) {
+            (0, why) => format!("no answer: {why}"),
+            (status, "") => format!("{status}"),
+            (status, outcome) => format!("{status} {outcome}"),
+        }
+    }
+}
+
+struct Scene {
+    sample: &'static Sample,
+    told: &'static str,
+    remark: &'static str,
+    tamper: Option<Tamper>,
+    fate: Fate,
+    /// The body, where it is not the sample's.
+    body: Option<Bytes>,
+    /// Sent again under this delivery id.
+    delivery_id: String,
+}
+
+/// Sends the whole story.
+pub(crate) async fn play(lanes: &[Lane], gateway: SocketAddr) -> Vec<Played> {
+    let client = Client::new();
+    let mut played = Vec::new();
+    for scene in scenes() {
+        if let Some(lane) = lanes.iter().find(|lane| *lane.source.name == *scene.sample.provider) {
+            played.push(send_one(&client, lane, gateway, scene).await);
+        }
+    }
+    played
+}
+
+fn scenes() -> Vec<Scene> {
+    let fresh = || send::delivery_id(SystemClock.now());
+    let good = |sample: &'static Sample| {
+        let (told, remark, fate) = match (sample.provider, sample.event) {
+            ("stripe", "invoice.paid") => ("good, service restarts", "", Fate::Delivered(1)),
+            ("stripe", "charge.refunded" | "checkout.session.completed") => {
+                ("good, service restarts", "", Fate::Delivered(1))
+            }
+            (_, "star.created" | "create" | "installation.created" | "ping" | "issue_comment.created") => {
+                ("good", "no route wants it: answered, counted as filtered", Fate::Kept)
+            }
+            (_, "push" | "pull_request.opened") => ("good", "", Fate::Delivered(2)),
+            _ => ("good", "", Fate::Delivered(1)),
+        };
+        Scene { sample, told, remark, tamper: None, fate, body: None, delivery_id: fresh() }
+    };
+    let mut scenes: Vec<Scene> = SAMPLES.iter().map(good).collect();
+    let Some((push, invoice)) = sample::find("github", Some("push")).zip(sample::find("stripe", Some("invoice.paid")))
+    else {
+        return scenes;
+    };
+    let spoiled = |sample, told, remark, tamper| Scene {
+        sample,
+        told,
+        remark,
+        tamper,
+        fate: Fate::Refused(401),
+        body: None,
+        delivery_id: fresh(),
+    };
+    scenes.push(spoiled(push, "tampered body", "refused before anything is stored", Some(Tamper::Body)));
+    scenes.push(spoiled(push, "wrong signature", "refused before anything is stored", Some(Tamper::Signature)));
+    scenes.push(spoiled(
+        invoice,
+        "stale, three hours old",
+        "refused: outside Stripe's five minutes",
+        Some(Tamper::Time),
+    ));
+    let repeated = scenes.first().map(|first| first.delivery_id.clone()).unwrap_or_default();
+    let remark = "answered like the first, delivered once";
+    scenes.push(Scene {
+        sample: push,
+        told: "replayed",
+        remark,
+        tamper: None,
+        fate: Fate::Kept,
+        body: None,
+        delivery_id: repeated,
+    });
+    let remark = "answered as accepted, quarantined with its errors";
+    let without_ref = Some(Bytes::from(push.body.replacen("\"ref\"", "\"reference\"", 1)));
+    scenes.push(Scene {
+        sample: push,
+        told: "against the schema",
+        remark,
+        tamper: None,
+        fate: Fate::Kept,
+        body: without_ref,
+        delivery_id: fresh(),
+    });
+    scenes
+}
+
+async fn send_one(client: &Client, lane: &Lane, gateway: SocketAddr, scene: Scene) -> Played {
+    let Scene { sample, told, remark, tamper, fate, body, delivery_id } = scene;
+    let body = body.unwrap_or_else(|| Bytes::from_static(sample.body.as_bytes()));
+    let mut played = Played {
+        provider: sample.provider,
+        event: sample.event,
+        told,
+        remark,
+        event_id: None,
+        status: 0,
+        outcome: String::new(),
+        fate,
+        body: body.clone(),
+    };
+    let headers = sample::headers(sample.provider, sample.event, &delivery_id);
+    let target = Target::parse(&format!("http://{gateway}{}", lane.source.path.as_str()));
+    let signed = send::sign(lane, headers, body, SystemClock.now(), tamper);
+    let (Some(target), Ok(signed)) = (target, signed) else { return played };
+    match send::post(client, &target, &signed).await {
+        Ok(answer) => {
+            played.status = answer.status;
+            let id = answer.headers.get("hookgate-event-id").and_then(|id| id.to_str().ok());
+            played.event_id = id.map(str::to_owned);
+            let problem: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+            let outcome = problem.as_ref().and_then(|problem| problem.get("outcome")?.as_str());
+            outcome.unwrap_or_default().clone_into(&mut played.outcome);
+        }
+        Err(no_answer) => played.outcome = no_answer.detail,
+    }
+    played
+}
+
+/// How many deliveries each event must have.
+pub(crate) fn expected(played: &[Played]) -> BTreeMap<String, usize> {
+    let delivered = played.iter().filter_map(|one| match one.fate {
+        Fate::Delivered(count) => one.event_id.clone().map(|id| (id, count)),
+        Fate::Kept | Fate::Refused(_) => None,
+    });
+    delivered.collect()
+}
+
+/// Whether everything went as it must: answers, numbers of deliveries, and every byte of every body.
+pub(crate) fn is_as_told(played: &[Played], seen: &BTreeMap<String, Vec<Seen>>) -> bool {
+    played.iter().all(|one| {
+        let arrived: Vec<&Seen> = one.event_id.as_ref().and_then(|id| seen.get(id)).into_iter().flatten().collect();
+        let exact = arrived.iter().all(|seen| seen.body == one.body);
+        match one.fate {
+            Fate::Delivered(count) => {
+                one.status == 200 && exact && arrived.iter().filter(|seen| seen.delivered).count() == count
+            }
+            Fate::Kept => one.status == 200 && arrived.is_empty(),
+            Fate::Refused(status) => one.status == status && arrived.is_empty(),
+        }
+    })
+}
+
+/// A request to try by hand: unsigned, so that the answer is a refusal to look at.
+pub(crate) fn curl(gateway: SocketAddr) -> String {
+    format!(
+        "  curl -i http://{gateway}/in/github -H 'X-GitHub-Event: push' -H 'Content-Type: application/json' -d '{{\"unsigned\": true}}'\n  \
+         body='{{\"hello\":\"world\"}}'; curl -i http://{gateway}/in/github -H 'X-GitHub-Event: ping' -H 'Content-Type: application/json' \\\n    \
+         -H \"X-Hub-Signature-256: sha256=$(printf '%s' \"$body\" | openssl dgst -sha256 -hmac demo-github-secret -hex | sed 's/.*= //')\" -d \"$body\""
+    )
+}

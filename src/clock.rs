@@ -1,0 +1,112 @@
+//! Time, handed in.
+//!
+//! Wall time is a [`Timestamp`] (milliseconds since 1970, UTC) and comes from a [`Clock`], so that tests and the frozen
+//! clock of `verify --now` can turn it. Waiting is tokio's business (`tokio::time`), which follows the monotonic clock.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A moment of wall time: milliseconds since the Unix epoch, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_unix_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// From seconds since the Unix epoch.
+    pub const fn from_unix_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn unix_ms(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch.
+    pub const fn unix_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// This moment and `by` later; stops at the end of time instead of wrapping.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// RFC 3339 with milliseconds, UTC.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        match shown {
+            Some(time) => write!(f, "{time:.3}"),
+            None => f.write_str("9999-12-31T23:59:59.999Z"),
+        }
+    }
+}
+
+/// Where the wall time comes from.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The wall time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A clock that stands still until it is set.
+#[derive(Debug)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// Stands at `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self(AtomicU64::new(now.0))
+    }
+
+    /// Moves forward.
+    pub fn advance(&self, by: Duration) {
+        let now = Timestamp(self.0.load(Ordering::SeqCst)).after(by);
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_shown_as_rfc_3339_with_milliseconds() {
+        assert_eq!(Timestamp::from_unix_ms(1_760_000_000_007).to_string(), "2025-10-09T08:53:20.007Z");
+    }
+
+    #[test]
+    fn time_does_not_wrap_at_its_end() {
+        assert_eq!(Timestamp::from_unix_ms(u64::MAX).after(Duration::from_secs(1)).unix_ms(), u64::MAX);
+    }
+}

@@ -1,0 +1,71 @@
+//! What one evaluation may spend, and the lists it goes through.
+//!
+//! CEL turns some errors into answers (`false && error` is `false`), so a budget that was exceeded once stays so,
+//! and the caller asks it after the evaluation.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use cel::common::traits::Iterator as CelIterator;
+use cel::common::value::Val;
+
+use super::{LIST_LENGTH_MAX, STEPS_MAX};
+
+/// The steps that one evaluation has left.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: AtomicU32,
+}
+
+const EXCEEDED: u32 = 0;
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: AtomicU32::new(STEPS_MAX + 1) }
+    }
+}
+
+impl Budget {
+    /// Whether there was enough left.
+    pub(super) fn spend(&self, steps: usize) -> bool {
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        let left = self.left.load(Ordering::Relaxed).saturating_sub(steps);
+        self.left.store(left, Ordering::Relaxed);
+        left != EXCEEDED
+    }
+
+    pub(super) fn exceeded(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == EXCEEDED
+    }
+}
+
+/// Hands out the elements one by one.
+pub(super) struct Lent<'b, 'a> {
+    rest: std::slice::Iter<'b, Box<dyn Val + 'a>>,
+}
+
+impl<'b, 'a> Lent<'b, 'a> {
+    pub(super) fn new(elements: &'b [Box<dyn Val + 'a>]) -> Self {
+        Self { rest: elements.iter() }
+    }
+}
+
+impl<'b, 'v, 'a: 'v> CelIterator<'b, 'v> for Lent<'b, 'a> {
+    fn next(&mut self) -> Option<&'b (dyn Val + 'v)> {
+        self.rest.next().map(|element| &**element as &'b (dyn Val + 'v))
+    }
+}
+
+/// The elements of a list, made when a comprehension asks for them, since CEL borrows them.
+pub(super) type Elements<'a> = OnceLock<Vec<Box<dyn Val + 'a>>>;
+
+/// Lends nothing when there is too much; the budget then remembers why.
+pub(super) fn lent<'b, 'a>(
+    elements: &'b Elements<'a>,
+    length: usize,
+    budget: &Budget,
+    make: impl FnOnce() -> Vec<Box<dyn Val + 'a>>,
+) -> Lent<'b, 'a> {
+    let affordable = length <= LIST_LENGTH_MAX || budget.spend(usize::MAX);
+    Lent::new(elements.get_or_init(|| if affordable { make() } else { Vec::new() }))
+}

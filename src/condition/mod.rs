@@ -1,0 +1,105 @@
+//! Conditions of routes (`when:`), written in CEL.
+//!
+//! A condition is compiled and checked when the configuration is loaded: its names are known, its comprehensions
+//! are nested at most [`NESTING_MAX`] deep, its patterns are literals of the linear `regex` engine. It is evaluated
+//! over a lazy view of the request: nothing of the body is converted unless the condition touches it.
+//!
+//! What an event can make us spend is bounded by [`STEPS_MAX`], counted over all comprehensions, comparisons and
+//! long strings of one evaluation.
+//!
+//! A condition that fails (a missing key, a wrong type) does not match; the error says why, without the values of
+//! the payload. There are no timestamps and durations, no clock and no randomness: the same event always gives the
+//! same answer.
+
+mod budget;
+mod check;
+mod headers;
+mod json;
+mod prepare;
+mod problem;
+mod view;
+
+use std::sync::{Arc, LazyLock};
+
+use cel::common::types::{CelBool, CelString, DYN_TYPE, STRING_TYPE};
+use cel::common::value::CowVal;
+use cel::{Context, Env, ExecutionError, IdedExpr, Value};
+
+pub use problem::{ConditionError, ConditionProblem, Place};
+pub use view::View;
+
+use view::{Pattern, Scope};
+
+/// Longest text of a condition.
+pub const TEXT_BYTES_MAX: usize = 4096;
+/// Deepest nesting of `all`, `exists`, `exists_one`, `map` and `filter`.
+pub const NESTING_MAX: usize = 2;
+/// Deepest nesting of expressions; evaluation is recursive.
+pub const DEPTH_MAX: usize = 64;
+/// Work of one evaluation: loop rounds, compared elements, KiB of strings.
+pub const STEPS_MAX: u32 = 50_000;
+/// Longest list or map of the body that a comprehension goes through.
+pub const LIST_LENGTH_MAX: usize = 10_000;
+
+/// A compiled condition.
+#[derive(Debug)]
+pub struct Condition {
+    text: String,
+    expression: IdedExpr,
+    patterns: Vec<Pattern>,
+}
+
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut environment = Env::stdlib();
+    environment
+        .add_overload(prepare::MATCHES, "string_matches_pattern", vec![STRING_TYPE, DYN_TYPE], matches_pattern)
+        .expect("no other function has this name");
+    Arc::new(environment)
+});
+
+impl Condition {
+    /// Compiles and checks `text`.
+    pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(ConditionProblem::TooLong { bytes: text.len() });
+        }
+        check::brackets(text)?;
+        let parsed = ENVIRONMENT.parser().parse_with_source_info(text);
+        let (mut expression, places) = parsed.map_err(|errors| ConditionProblem::syntax(text, &errors))?;
+        check::expression(&expression, &places)?;
+        let patterns = prepare::prepared(&mut expression, &places)?;
+        Ok(Self { text: text.to_owned(), expression, patterns })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the request matches; an error counts as no match.
+    pub fn matches(&self, view: &View<'_>) -> Result<bool, ConditionError> {
+        let scope = Scope::new(view, &self.patterns);
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        context.set_variable_resolver(&scope);
+        let outcome = Value::resolve_val(&self.expression, &context);
+        if scope.exceeded() {
+            return Err(ConditionError::TooLarge);
+        }
+        let value = outcome.map_err(|error| ConditionError::of(&error, &self.text))?;
+        value.downcast_ref::<CelBool>().map(|flag| *flag.inner()).ok_or(ConditionError::NotBool)
+    }
+}
+
+/// `string.matches("…")`, after `prepare` has compiled the pattern.
+fn matches_pattern<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [text, pattern] = arguments.as_slice() else {
+        return Err(ExecutionError::invalid_argument_count(2, arguments.len()));
+    };
+    match (text.downcast_ref::<CelString<'_>>(), pattern.downcast_ref::<Pattern>()) {
+        (Some(text), Some(pattern)) => Ok(CowVal::owned(CelBool::from(pattern.is_match(text.inner())))),
+        _ => Err(ExecutionError::missing_argument_or_target()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

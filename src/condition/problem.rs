@@ -1,0 +1,218 @@
+//! What can be wrong with a condition when it is loaded, and what can go wrong when it is evaluated.
+
+use std::fmt;
+
+use cel::common::ast::SourceInfo;
+use cel::{ExecutionError, ParseErrors};
+
+/// A place in the text of a condition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// In bytes.
+    pub offset: usize,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+}
+
+/// Why a condition cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConditionProblem {
+    /// The text is longer than `TEXT_BYTES_MAX`.
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is not CEL.
+    Syntax {
+        /// Where.
+        at: Place,
+        /// The parser's words.
+        message: String,
+    },
+    /// It names a variable that does not exist.
+    UnknownVariable {
+        /// Where.
+        at: Place,
+        /// As written.
+        name: String,
+        /// What may be meant.
+        nearest: Option<&'static str>,
+    },
+    /// It calls a function that does not exist.
+    UnknownFunction {
+        /// Where.
+        at: Place,
+        /// As written.
+        name: String,
+        /// What may be meant.
+        nearest: Option<&'static str>,
+    },
+    /// Comprehensions are nested deeper than `NESTING_MAX`.
+    NestedTooDeep {
+        /// The one too deep.
+        at: Place,
+    },
+    /// Expressions are nested deeper than `DEPTH_MAX`.
+    TooComplex {
+        /// The one too deep.
+        at: Place,
+    },
+    /// It builds a message, of which there are no types here.
+    NoMessages {
+        /// Where.
+        at: Place,
+    },
+    /// The pattern of `matches` is not a literal.
+    PatternNotLiteral {
+        /// The call.
+        at: Place,
+    },
+    /// The pattern of `matches` is not a regular expression of the linear engine.
+    BadPattern {
+        /// The call.
+        at: Place,
+        /// The engine's words.
+        message: String,
+    },
+}
+
+impl ConditionProblem {
+    /// Where the trouble is; nothing for a text that is too long.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::TooLong { bytes: _ } => None,
+            Self::Syntax { at, message: _ }
+            | Self::UnknownVariable { at, name: _, nearest: _ }
+            | Self::UnknownFunction { at, name: _, nearest: _ }
+            | Self::NestedTooDeep { at }
+            | Self::TooComplex { at }
+            | Self::NoMessages { at }
+            | Self::PatternNotLiteral { at }
+            | Self::BadPattern { at, message: _ } => Some(*at),
+        }
+    }
+
+    pub(super) fn syntax(text: &str, errors: &ParseErrors) -> Self {
+        let Some(first) = errors.errors.first() else {
+            return Self::Syntax { at: Place::default(), message: "the condition cannot be read".to_owned() };
+        };
+        let (line, column) = first.pos;
+        let line = usize::try_from(line).unwrap_or(0).max(1);
+        let column = usize::try_from(column).unwrap_or(0).max(1);
+        Self::Syntax { at: Place::of_line(text, line, column), message: first.msg.clone() }
+    }
+}
+
+impl fmt::Display for ConditionProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meant = |f: &mut fmt::Formatter<'_>, nearest: Option<&str>| match nearest {
+            Some(name) => write!(f, "; did you mean \"{name}\"?"),
+            None => Ok(()),
+        };
+        match self {
+            Self::TooLong { bytes } => {
+                write!(f, "a condition has at most {} bytes, this one has {bytes}", super::TEXT_BYTES_MAX)
+            }
+            Self::Syntax { at: _, message } => f.write_str(message),
+            Self::UnknownVariable { at: _, name, nearest } => {
+                write!(f, "there is no variable \"{name}\"")?;
+                meant(f, *nearest)
+            }
+            Self::UnknownFunction { at: _, name, nearest } => {
+                write!(f, "there is no function \"{name}\"")?;
+                meant(f, *nearest)
+            }
+            Self::NestedTooDeep { at: _ } => {
+                write!(f, "all, exists, map and filter may be nested {} deep", super::NESTING_MAX)
+            }
+            Self::TooComplex { at: _ } => write!(f, "expressions may be nested {} deep", super::DEPTH_MAX),
+            Self::NoMessages { at: _ } => f.write_str("there are no message types; write a map: {\"name\": value}"),
+            Self::PatternNotLiteral { at: _ } => f.write_str("the pattern of matches() must be a literal text"),
+            Self::BadPattern { at: _, message } => write!(f, "the pattern cannot be used: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for ConditionProblem {}
+
+impl Place {
+    pub(super) fn of(id: u64, places: &SourceInfo) -> Self {
+        let start = places.offset_for(id).map_or(0, |(start, _)| usize::try_from(start).unwrap_or(0));
+        Self::of_offset(&places.source, start)
+    }
+
+    pub(super) fn of_offset(text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let column = 1 + before.get(line_start..).unwrap_or_default().chars().count();
+        Self { offset, line: 1 + before.matches('\n').count(), column }
+    }
+
+    fn of_line(text: &str, line: usize, column: usize) -> Self {
+        let line_start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+        let rest = text.get(line_start..).unwrap_or_default();
+        let within: usize = rest.chars().take(column - 1).map(char::len_utf8).sum();
+        Self { offset: line_start + within, line, column }
+    }
+}
+
+/// Why an evaluation gave no answer; the condition does not match then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConditionError {
+    /// The condition reads the body, which is not JSON.
+    NoBody,
+    /// A key or index that is not there. The name is given when it stands in the condition itself.
+    MissingKey {
+        /// As written.
+        name: Option<String>,
+    },
+    /// An operator or function was given a type that it does not take.
+    WrongType,
+    /// A number left its range, or was divided by zero.
+    Arithmetic,
+    /// A function failed, such as `int("x")`.
+    FunctionFailed,
+    /// The payload asks for more than `STEPS_MAX`.
+    TooLarge,
+    /// The condition's value is not a boolean.
+    NotBool,
+}
+
+impl ConditionError {
+    /// cel's own texts render payload values, so only the kind is kept.
+    pub(super) fn of(error: &ExecutionError, text: &str) -> Self {
+        match error {
+            ExecutionError::UndeclaredReference(_) => Self::NoBody,
+            ExecutionError::NoSuchKey(name) => {
+                Self::MissingKey { name: Some(name.as_str()).filter(|name| text.contains(*name)).map(str::to_owned) }
+            }
+            ExecutionError::IndexOutOfBounds(_) => Self::MissingKey { name: None },
+            ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) | ExecutionError::Overflow(..) => {
+                Self::Arithmetic
+            }
+            ExecutionError::FunctionError { .. }
+            | ExecutionError::DuplicateKey(_)
+            | ExecutionError::InternalError(_) => Self::FunctionFailed,
+            _ => Self::WrongType,
+        }
+    }
+}
+
+impl fmt::Display for ConditionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBody => f.write_str("the body is not JSON"),
+            Self::MissingKey { name: Some(name) } => write!(f, "there is no \"{name}\"; see has() and .?"),
+            Self::MissingKey { name: None } => f.write_str("a key or index is not there"),
+            Self::WrongType => f.write_str("a value has a type that the condition cannot use"),
+            Self::Arithmetic => f.write_str("a number is out of range or divided by zero"),
+            Self::FunctionFailed => f.write_str("a function failed"),
+            Self::TooLarge => write!(f, "the payload asks for more than {} steps", super::STEPS_MAX),
+            Self::NotBool => f.write_str("the condition is neither true nor false"),
+        }
+    }
+}
+
+impl std::error::Error for ConditionError {}

@@ -1,0 +1,209 @@
+//! The process: server, listeners, admin, buffer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Checker, path};
+use crate::admin::Page;
+use crate::buffer::{BufferParams, Fsync};
+use crate::config::problem::Code;
+use crate::config::raw;
+use crate::ingress::{CertificateFiles, Certificates, ListenerLimits, ListenerParams, TlsParams};
+use crate::limit::Rate;
+use crate::secret::Secret;
+use crate::server::{ADMIN, PageListener, ProcessParams};
+
+const GRACE: Duration = Duration::from_secs(30);
+const DATA_DIR: &str = "/var/lib/hookgate";
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8900);
+const CONNECTIONS: usize = 20_000;
+const HEADER_BYTES: usize = 16 * 1024;
+const HEADER_BYTES_MOST: u64 = 256 * 1024;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+const BUFFER_BYTES: u64 = 20 * 1024 * 1024 * 1024;
+const BUFFER_BYTES_LEAST: u64 = 1024 * 1024;
+/// More than two cores can take, and still a bound.
+const PER_SENDER: (u32, u32) = (10_000, 20_000);
+const TOTAL: (u32, u32) = (100_000, 100_000);
+
+impl Checker<'_> {
+    pub(super) fn process(&self) -> ProcessParams {
+        let server = &self.raw.server;
+        let threads = match server.threads {
+            Some(raw::Threads::Fixed(count)) => count.0.get() as usize,
+            Some(raw::Threads::Auto) | None => self.world.processors,
+        };
+        ProcessParams {
+            threads: threads.max(1),
+            shutdown_grace: server.shutdown_grace.map_or(GRACE, |grace| grace.0),
+            data_dir: self.beside(server.data_dir.as_deref().unwrap_or(std::path::Path::new(DATA_DIR))),
+        }
+    }
+
+    pub(super) fn rates(&self) -> (Rate, Rate) {
+        let limits = self.raw.server.limits.clone().unwrap_or_default();
+        let rate = |written: Option<raw::Throughput>, (count, burst): (u32, u32)| match written {
+            Some(raw::Throughput { rate, burst }) => Rate::new(rate.count, rate.per, burst.map(|burst| burst.0)),
+            None => Rate::new(
+                NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN),
+                Duration::from_secs(1),
+                NonZeroU32::new(burst),
+            ),
+        };
+        (rate(limits.per_sender, PER_SENDER), rate(limits.total, TOTAL))
+    }
+
+    /// The listeners that take events.
+    pub(super) fn listeners(&mut self) -> Vec<ListenerParams> {
+        let raw = self.raw;
+        let mut listeners = Vec::new();
+        for (name, listener) in raw.listeners.iter().filter(|(_, listener)| listener.serve.is_empty()) {
+            let tls = listener.tls.as_ref().and_then(|tls| self.tls(name.as_str(), tls));
+            let limits = listener.limits.clone().unwrap_or_default();
+            let header_bytes = limits.headers.map_or(HEADER_BYTES as u64, |bytes| bytes.0);
+            if header_bytes > HEADER_BYTES_MOST {
+                let at = path!["listeners", name, "limits", "headers"];
+                self.error(
+                    Code::InvalidValue,
+                    &at,
+                    "headers of this size are not read",
+                    Some("at most `256KiB`".into()),
+                );
+            }
+            let count = |written: Option<crate::config::units::Count>| {
+                written.map_or(CONNECTIONS, |count| count.0.get() as usize)
+            };
+            listeners.push(ListenerParams {
+                name: Arc::from(name.as_str()),
+                address: listener.address.0,
+                tls,
+                limits: ListenerLimits {
+                    connections: count(limits.connections),
+                    connections_per_ip: count(limits.connections_per_ip),
+                    header_bytes_max: usize::try_from(header_bytes).unwrap_or(HEADER_BYTES),
+                    header_timeout: limits.header_timeout.map_or(HEADER_TIMEOUT, |timeout| timeout.0),
+                    body_timeout: limits.body_timeout.map_or(BODY_TIMEOUT, |timeout| timeout.0),
+                },
+            });
+        }
+        if listeners.is_empty() && !self.spans.is_broken(&path!["listeners"]) {
+            let help = "add `listeners: {public: {address: 0.0.0.0:8080}}`".to_owned();
+            self.error(Code::MissingKey, &path!["listeners"], "no listener takes events", Some(help));
+        }
+        listeners
+    }
+
+    fn tls(&mut self, name: &str, tls: &raw::Tls) -> Option<TlsParams> {
+        let at = path!["listeners", name, "tls"];
+        let mut certificates = Vec::new();
+        match (&tls.cert, &tls.key) {
+            (Some(cert), Some(key)) => {
+                certificates.push(CertificateFiles { chain: self.beside(&cert.file), key: self.beside(&key.file) });
+            }
+            (None, None) => {}
+            (Some(_), None) => {
+                self.error(Code::MissingKey, &at, "`cert` without `key`", Some("add `key: {file: tls.key}`".into()))
+            }
+            (None, Some(_)) => {
+                self.error(Code::MissingKey, &at, "`key` without `cert`", Some("add `cert: {file: tls.crt}`".into()))
+            }
+        }
+        for pair in &tls.certificates {
+            certificates
+                .push(CertificateFiles { chain: self.beside(&pair.cert.file), key: self.beside(&pair.key.file) });
+        }
+        if certificates.is_empty() {
+            if !self.spans.is_broken(&at) {
+                let help = "add `cert: {file: tls.crt}` and `key: {file: tls.key}`".to_owned();
+                self.error(Code::MissingKey, &at, "TLS needs a certificate", Some(help));
+            }
+            return None;
+        }
+        let params = TlsParams { certificates, only_tls13: tls.min_version == Some(raw::TlsVersion::V13) };
+        if let Err(problem) = Certificates::load(&params) {
+            self.error(Code::UnusableFile, &at, problem.to_string(), None);
+        }
+        Some(params)
+    }
+
+    /// The listeners that serve pages, the admin listener among them.
+    pub(super) fn pages(&mut self) -> Option<BTreeMap<Arc<str>, PageListener>> {
+        let raw = self.raw;
+        let all = BTreeSet::from([Page::Livez, Page::Readyz, Page::Metrics]);
+        let address = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(ADMIN_LISTEN, |address| address.0);
+        let mut pages = BTreeMap::from([(Arc::from(ADMIN), PageListener { address, pages: all })]);
+        for (name, listener) in raw.listeners.iter().filter(|(_, listener)| !listener.serve.is_empty()) {
+            if name.as_str() == ADMIN {
+                let help = "give this listener another name; the admin listener is set under `admin:`".to_owned();
+                self.error(Code::InvalidName, &path!["listeners", name], "`admin` is taken", Some(help));
+            }
+            if listener.tls.is_some() {
+                let at = path!["listeners", name, "tls"];
+                self.error(
+                    Code::Unsupported,
+                    &at,
+                    "TLS on a listener that serves pages is not supported by this version yet",
+                    None,
+                );
+            }
+            let served = listener.serve.iter().map(|page| match page {
+                raw::Serve::Livez => Page::Livez,
+                raw::Serve::Readyz => Page::Readyz,
+                raw::Serve::Metrics => Page::Metrics,
+            });
+            pages.insert(
+                Arc::from(name.as_str()),
+                PageListener { address: listener.address.0, pages: served.collect() },
+            );
+        }
+        let is_loopback = address.ip().is_loopback();
+        if !is_loopback
+            && raw.admin.as_ref().is_none_or(|admin| admin.token.is_none())
+            && !self.spans.is_broken(&path!["admin"])
+        {
+            let help = "add `token: {file: /run/secrets/admin-token}`, or listen on 127.0.0.1".to_owned();
+            self.error(
+                Code::MissingSecret,
+                &path!["admin", "listen"],
+                "the admin listener off loopback needs a token",
+                Some(help),
+            );
+        }
+        Some(pages)
+    }
+
+    pub(super) fn admin_token(&mut self) -> Option<Secret> {
+        let token = self.raw.admin.as_ref()?.token.as_ref()?;
+        self.secret(token, "admin-token", &path!["admin", "token"])
+    }
+
+    pub(super) fn buffer(&mut self) -> BufferParams {
+        let buffer = &self.raw.buffer;
+        let fsync = match buffer.fsync {
+            Some(raw::Fsync::Group) | None => Fsync::Group,
+            Some(raw::Fsync::Os) => Fsync::Os,
+            Some(raw::Fsync::Memory) => Fsync::Memory,
+        };
+        if fsync != Fsync::Group {
+            let message = format!("what is answered as accepted {}", fsync.durability());
+            self.warning(
+                Code::WeakDurability,
+                &path!["buffer", "fsync"],
+                message,
+                Some("`fsync: group` is the default".into()),
+            );
+        }
+        let bytes_max = buffer.max_size.map_or(BUFFER_BYTES, |bytes| bytes.0);
+        if bytes_max < BUFFER_BYTES_LEAST {
+            let at = path!["buffer", "max_size"];
+            self.error(Code::InvalidValue, &at, "a buffer this small holds nothing", Some("at least `1MiB`".into()));
+        }
+        let dir: PathBuf = self.process().data_dir.join("buffer");
+        BufferParams { dir, bytes_max, fsync }
+    }
+}

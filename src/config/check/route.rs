@@ -1,0 +1,97 @@
+//! Routes: names that must exist, globs and conditions that must compile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Checker, path};
+use crate::condition::Condition;
+use crate::config::problem::{Code, quoted};
+use crate::config::raw;
+use crate::route::{EventGlobs, Route};
+
+/// A fan-out beyond this is a mistake; every copy is a record in the queue.
+const DESTINATIONS_MAX: usize = 256;
+
+impl<'a> Checker<'a> {
+    pub(super) fn routes(&mut self) -> BTreeMap<&'a str, Arc<Route>> {
+        let raw = self.raw;
+        let mut routes = BTreeMap::new();
+        for (name, written) in &raw.routes {
+            let name = name.as_str();
+            self.check_names(name, written);
+            let events = self.globs(name, written);
+            let when = self.condition(name, written);
+            let to = written.to.0.iter().map(|to| Arc::from(to.as_str())).collect();
+            routes.insert(name, Arc::new(Route { name: Arc::from(name), events, when, to }));
+        }
+        routes
+    }
+
+    fn check_names(&mut self, name: &str, written: &raw::Route) {
+        let raw = self.raw;
+        let sources: Vec<&str> = raw.sources.keys().map(raw::Name::as_str).collect();
+        let destinations: Vec<&str> = raw.destinations.keys().map(raw::Name::as_str).collect();
+        for (index, from) in written.from.0.iter().enumerate() {
+            if !sources.contains(&from.as_str()) {
+                self.unknown_name("source", "sources", from, &path!["routes", name, "from", index], &sources);
+            }
+        }
+        for (index, to) in written.to.0.iter().enumerate() {
+            if !destinations.contains(&to.as_str()) {
+                self.unknown_name(
+                    "destination",
+                    "destinations",
+                    to,
+                    &path!["routes", name, "to", index],
+                    &destinations,
+                );
+            }
+        }
+        for (key, list) in [("from", &written.from), ("to", &written.to)] {
+            if list.0.is_empty() && !self.spans.is_broken(&path!["routes", name, key]) {
+                self.error(Code::MissingKey, &path!["routes", name, key], format!("`{key}` names nothing"), None);
+            }
+        }
+        if written.to.0.len() > DESTINATIONS_MAX {
+            let message = format!("a route sends to at most {DESTINATIONS_MAX} destinations");
+            self.error(Code::LimitExceeded, &path!["routes", name, "to"], message, None);
+        }
+    }
+
+    fn globs(&mut self, name: &str, written: &raw::Route) -> Option<EventGlobs> {
+        let globs = written.events.as_ref()?;
+        for (index, glob) in globs.iter().enumerate() {
+            if let Err(problem) = EventGlobs::compile([glob.as_str()]) {
+                let message = format!("{} is not a glob: {problem}", quoted(glob));
+                let help = "`*` is any run of characters, `{a,b}` either".to_owned();
+                self.error(Code::InvalidValue, &path!["routes", name, "events", index], message, Some(help));
+                return None;
+            }
+        }
+        if globs.is_empty() {
+            let help = "leave `events` out to take every type".to_owned();
+            self.error(
+                Code::InvalidValue,
+                &path!["routes", name, "events"],
+                "an empty list takes no event",
+                Some(help),
+            );
+        }
+        EventGlobs::compile(globs.iter().map(String::as_str)).ok()
+    }
+
+    fn condition(&mut self, name: &str, written: &raw::Route) -> Option<Condition> {
+        let text = written.when.as_ref()?;
+        match Condition::compile(text) {
+            Ok(condition) => Some(condition),
+            Err(problem) => {
+                let place = problem
+                    .place()
+                    .map(|place| format!(" (line {}, column {} of the condition)", place.line, place.column));
+                let message = format!("the condition does not compile: {problem}{}", place.unwrap_or_default());
+                self.error(Code::InvalidCondition, &path!["routes", name, "when"], message, None);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Secrets: read where the file says they are, never shown.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Checker, path};
+use crate::clock::Timestamp;
+use crate::config::problem::{Code, quoted};
+use crate::config::raw::{self, SecretPlace};
+use crate::config::spans::Seg;
+use crate::secret::{Secret, SecretName};
+
+const DAY_SECS: u64 = 86_400;
+
+impl Checker<'_> {
+    /// Reads one secret; a problem names its place, never its text.
+    pub(super) fn secret(&mut self, written: &raw::Secret, fallback: &str, at: &[Seg<'_>]) -> Option<Secret> {
+        let (place, read) = match &written.place {
+            SecretPlace::Env(name) => {
+                let value = (self.world.env)(name);
+                (
+                    format!("the environment variable {}", quoted(name)),
+                    value.map(String::into_bytes).ok_or("is not set".to_owned()),
+                )
+            }
+            SecretPlace::File(file) => {
+                let path = self.beside(file);
+                let read = (self.world.read)(&path).map_err(|error| format!("cannot be read: {error}"));
+                (format!("the file {}", quoted(&path.display().to_string())), read)
+            }
+            SecretPlace::Credential(name) => self.credential(name),
+        };
+        match read {
+            Err(why) => {
+                self.error(Code::UnusableSecret, at, format!("{place} {why}"), None);
+                None
+            }
+            Ok(value) => {
+                let name = written.name.as_deref().unwrap_or(fallback);
+                let secret = Secret::new(SecretName::new(name), value);
+                if secret.is_none() {
+                    let help = "an empty secret is no secret: anyone could sign with it".to_owned();
+                    self.error(Code::UnusableSecret, at, format!("{place} is empty"), Some(help));
+                }
+                secret
+            }
+        }
+    }
+
+    /// systemd's `LoadCredential=`.
+    fn credential(&self, name: &str) -> (String, Result<Vec<u8>, String>) {
+        let place = format!("the credential {}", quoted(name));
+        let Some(folder) = (self.world.env)("CREDENTIALS_DIRECTORY") else {
+            return (place, Err("needs systemd's `LoadCredential=`: CREDENTIALS_DIRECTORY is not set".to_owned()));
+        };
+        if name.contains('/') || name.starts_with('.') {
+            return (place, Err("is not a plain name".to_owned()));
+        }
+        let read =
+            (self.world.read)(&Path::new(&folder).join(name)).map_err(|error| format!("cannot be read: {error}"));
+        (place, read)
+    }
+
+    /// The secrets of a source that are valid now.
+    pub(super) fn secrets(&mut self, source: &str, written: &[raw::Secret]) -> Vec<Secret> {
+        let mut secrets = Vec::new();
+        for (index, one) in written.iter().enumerate() {
+            let at = path!["sources", source, "secrets", index];
+            let fallback = match &one.place {
+                SecretPlace::Env(name) | SecretPlace::Credential(name) => name.clone(),
+                SecretPlace::File(file) => {
+                    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+                }
+            };
+            let Some(secret) = self.secret(one, &fallback, &at) else { continue };
+            let starts = one.not_before.and_then(|date| midnight(date.0)).unwrap_or(Timestamp::from_unix_ms(0));
+            let ends = one
+                .not_after
+                .and_then(|date| midnight(date.0))
+                .map(|day| Timestamp::from_unix_secs(day.unix_secs() + DAY_SECS));
+            if let Some(ends) = ends {
+                self.secret_ends.push((Arc::from(source), secret.name().as_str().to_owned(), ends));
+            }
+            let now = self.world.now;
+            if now < starts {
+                self.warning(Code::Unused, &at, format!("the secret `{}` is not valid yet", secret.name()), None);
+            } else if ends.is_some_and(|ends| ends <= now) {
+                let help = "remove it, or move its `not_after`".to_owned();
+                self.warning(
+                    Code::Unused,
+                    &at,
+                    format!("the secret `{}` is no longer valid", secret.name()),
+                    Some(help),
+                );
+            } else {
+                secrets.push(secret);
+            }
+        }
+        secrets
+    }
+}
+
+fn midnight(date: jiff::civil::Date) -> Option<Timestamp> {
+    let zoned = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    u64::try_from(zoned.timestamp().as_second()).ok().map(Timestamp::from_unix_secs)
+}

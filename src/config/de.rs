@@ -1,0 +1,138 @@
+//! Lets serde read a tree.
+//!
+//! Stricter than serde_yaml where that hides mistakes: nothing (`key:`) is never "absent", a list is no struct, and a
+//! number is no text. A value that came out of a variable is text, and is read as a number or boolean where one is
+//! asked for. Dropped nodes are not seen.
+
+use serde::Deserializer;
+use serde::de::{self, DeserializeSeed, Error as _, IntoDeserializer, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::fault::Fault;
+use super::tree::{Body, Entry, Kind, Node, Scalar, resolve};
+
+impl Node {
+    /// The scalar with what a variable brought in read as a plain one.
+    fn loose_kind(&self) -> Option<Kind<'_>> {
+        match &self.body {
+            Body::Scalar(Scalar { text, plain: true, written: Some(_) }) => Some(resolve(text)),
+            Body::Scalar(scalar) => Some(scalar.kind()),
+            Body::Seq(_) | Body::Map(_) => None,
+        }
+    }
+}
+
+fn wrong_type(expected: &dyn de::Expected) -> Fault {
+    Fault::invalid_type(Unexpected::Other("another type"), expected)
+}
+
+fn visit_kind<'de, V: Visitor<'de>>(kind: Kind<'_>, visitor: V) -> Result<V::Value, Fault> {
+    match kind {
+        Kind::Null => visitor.visit_unit(),
+        Kind::Bool(value) => visitor.visit_bool(value),
+        Kind::Int(value) => visitor.visit_i64(value),
+        Kind::Unsigned(value) => visitor.visit_u64(value),
+        Kind::Float(value) => visitor.visit_f64(value),
+        Kind::Text(text) => visitor.visit_str(text),
+    }
+}
+
+macro_rules! loosely {
+    ($($method:ident)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            match self.loose_kind() {
+                Some(kind) => visit_kind(kind, visitor),
+                None => Err(wrong_type(&visitor)),
+            }
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for &'de Node {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.body {
+            Body::Scalar(scalar) => visit_kind(scalar.kind(), visitor),
+            Body::Seq(items) => visitor.visit_seq(Items(items.iter())),
+            Body::Map(entries) => visitor.visit_map(Entries { rest: entries.iter(), value: None }),
+        }
+    }
+
+    loosely! {
+        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16
+        deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match &self.body {
+            Body::Map(_) => self.deserialize_any(visitor),
+            Body::Scalar(_) | Body::Seq(_) => Err(wrong_type(&visitor)),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match &self.body {
+            Body::Scalar(Scalar { text, .. }) if !matches!(self.loose_kind(), Some(Kind::Null)) => {
+                // `min_version: 1.2` is a number by YAML's rules; the schema says text, so the fix is a pair of quotes.
+                match self.loose_kind() {
+                    Some(Kind::Text(_)) => visitor.visit_enum(text.as_str().into_deserializer()),
+                    _ => Err(Fault::UnknownValue { known: variants }),
+                }
+            }
+            _ => Err(Fault::WrongType { expected: "one of its words".to_owned() }),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+struct Items<'de>(std::slice::Iter<'de, Node>);
+
+impl<'de> de::SeqAccess<'de> for Items<'de> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        self.0.by_ref().find(|item| !item.dropped).map(|item| seed.deserialize(item)).transpose()
+    }
+}
+
+struct Entries<'de> {
+    rest: std::slice::Iter<'de, Entry>,
+    value: Option<&'de Node>,
+}
+
+impl<'de> de::MapAccess<'de> for Entries<'de> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        let Some(entry) = self.rest.by_ref().find(|entry| !entry.value.dropped) else { return Ok(None) };
+        self.value = Some(&entry.value);
+        seed.deserialize(entry.key.as_str().into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
+        let value = self.value.take().ok_or_else(|| Fault::custom("a value was read before its key"))?;
+        seed.deserialize(value)
+    }
+}

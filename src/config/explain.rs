@@ -1,0 +1,219 @@
+//! From a fault and its place to a problem in words.
+//!
+//! What serde expected is said in the words of the file ("a list", not "a sequence"), with an example of the key. A value
+//! that came out of a variable is named by what is written, never shown.
+
+use std::path::Path;
+
+use super::fault::Fault;
+use super::known::{example, is_unsupported, nearest};
+use super::problem::{Code, Problem, quoted};
+use super::secrets::holds_credentials;
+use super::spans::{Seg, Span, shown};
+use super::tree::{Body, Found, Kind, Node};
+
+/// The problem that `fault` at `path` is; `None` when it only follows from one that is already reported.
+pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &Path) -> Option<Problem> {
+    let error = |code, span, message: String| Problem::error(code, file, span, message);
+    let (key_span, value_span) = (found.key_span.unwrap_or(found.node.span), found.node.span);
+    let problem = match fault {
+        Fault::UnknownKey { known } => return Some(unknown_key(path, known, key_span, file)),
+        Fault::MissingKey(key) => {
+            if is_accounted_for(found.node, key) {
+                return None;
+            }
+            let with = TOGETHER.iter().find(|(first, second)| first == key && found.node.get(second).is_none());
+            let message = match with {
+                Some((_, second)) => format!("{} has neither `{key}` nor `{second}`", quoted(&shown(path))),
+                None => format!("{} has no `{key}`", quoted(&shown(path))),
+            };
+            error(Code::MissingKey, key_span, message).help(add(example(key)))
+        }
+        Fault::WrongType { expected } => {
+            let message = format!("{} must be {}, but is {}", subject(path), plainly(expected), what(found.node));
+            error(Code::WrongType, place(found), message).help(type_help(found.node, expected, path))
+        }
+        Fault::UnknownValue { known } => unknown_value(path, known, found, file),
+        Fault::Complaint { code: Code::InvalidName, predicate, help } => {
+            let name = last_key(path).unwrap_or_default();
+            error(Code::InvalidName, key_span, format!("{} {predicate}", quoted(name))).help(help.as_str())
+        }
+        Fault::Complaint { code: Code::MissingKey, .. } if has_dropped(found.node) => return None,
+        Fault::Complaint { code, predicate, help } => {
+            let message = format!("{} {predicate}", value(found.node, path));
+            let hidden = "the value of a variable is not shown here; look at the environment";
+            let help = if came_from_variable(found.node) { hidden } else { help };
+            error(*code, value_span, message).help(help)
+        }
+    };
+    Some(problem)
+}
+
+/// Required keys that are missing together: only the first is reported by serde.
+const TOGETHER: &[(&str, &str)] = &[("from", "to"), ("cert", "key")];
+
+/// Whether `key` is missing only because of something that is reported already: its value was wrong, it was misspelt,
+/// or something unsupported stands in its place.
+fn is_accounted_for(node: &Node, key: &str) -> bool {
+    let Body::Map(entries) = &node.body else { return false };
+    entries.iter().filter(|entry| entry.value.dropped).any(|entry| {
+        entry.key == key || nearest(&entry.key, [key]).is_some() || (key == "url" && entry.key == "targets")
+    })
+}
+
+fn has_dropped(node: &Node) -> bool {
+    matches!(&node.body, Body::Map(entries) if entries.iter().any(|entry| entry.value.dropped))
+}
+
+fn unknown_key(path: &[Seg<'_>], known: &[&str], span: Span, file: &Path) -> Problem {
+    let key = last_key(path).unwrap_or_default();
+    if is_unsupported(path) {
+        let message = format!("{} is not supported by this version yet", quoted(key));
+        let help = "remove it: a setting that has no effect must not look as if it had one";
+        return Problem::error(Code::Unsupported, file, span, message).help(help);
+    }
+    let parents = path.get(..path.len().saturating_sub(1)).unwrap_or_default();
+    let place =
+        if parents.is_empty() { "at the top level".to_owned() } else { format!("in {}", quoted(&shown(parents))) };
+    let mut known: Vec<&str> = known.to_vec();
+    known.sort_unstable();
+    let help = match (nearest(key, known.iter().copied()), known.as_slice()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, [only]) => format!("the only key here is `{only}`"),
+        (None, _) => format!("the keys here are {}", known.join(", ")),
+    };
+    Problem::error(Code::UnknownKey, file, span, format!("unknown key {} {place}", quoted(key))).help(help)
+}
+
+fn unknown_value(path: &[Seg<'_>], known: &[&str], found: Found<'_>, file: &Path) -> Problem {
+    let written = scalar_text(found.node).unwrap_or_default();
+    let list = match path {
+        [list @ .., Seg::Index(_)] => list,
+        whole => whole,
+    };
+    let message = format!("{} is not a value of {}", value(found.node, path), quoted(&shown(list)));
+    let help = if came_from_variable(found.node) {
+        format!("the values are {}", known.join(", "))
+    } else if known.contains(&written) {
+        format!("put it in quotes, so that YAML takes it for text: \"{written}\"")
+    } else {
+        match nearest(written, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? The values are {}", known.join(", ")),
+            None => format!("the values are {}", known.join(", ")),
+        }
+    };
+    Problem::error(Code::UnknownValue, file, found.node.span, message).help(help)
+}
+
+/// Where a wrong value is pointed at: at its key when it is a collection, which may be long.
+fn place(found: Found<'_>) -> Span {
+    match (&found.node.body, found.key_span) {
+        (Body::Seq(_) | Body::Map(_), Some(key)) if found.node.span.start.line != found.node.span.end.line => key,
+        _ => found.node.span,
+    }
+}
+
+/// The key that a value belongs to: `sources.stripe.path`, `an item of routes.ci.to`.
+fn subject(path: &[Seg<'_>]) -> String {
+    match path.split_last() {
+        Some((Seg::Index(_), list)) => format!("an item of {}", quoted(&shown(list))),
+        _ => quoted(&shown(path)).to_string(),
+    }
+}
+
+/// The value itself as the subject of a sentence.
+fn value(node: &Node, path: &[Seg<'_>]) -> String {
+    match &node.body {
+        Body::Scalar(scalar) => match &scalar.written {
+            Some(written) => format!("the value of {}", quoted(written)),
+            None if holds_credentials(&scalar.text) => subject(path),
+            None => quoted(&scalar.text).to_string(),
+        },
+        Body::Seq(_) | Body::Map(_) => subject(path),
+    }
+}
+
+fn what(node: &Node) -> &'static str {
+    match &node.body {
+        Body::Seq(_) => "a list",
+        Body::Map(_) => "a mapping",
+        Body::Scalar(scalar) if scalar.written.is_some() => "text from a variable",
+        Body::Scalar(scalar) => match scalar.kind() {
+            Kind::Null => "empty",
+            Kind::Bool(_) => "a boolean",
+            Kind::Int(_) => "a negative number",
+            Kind::Unsigned(_) => "a number",
+            Kind::Float(_) => "a number with a fraction",
+            Kind::Text(_) => "text",
+        },
+    }
+}
+
+/// serde's words for types, in the words of the file.
+fn plainly(expected: &str) -> &str {
+    match expected {
+        "a string" | "a borrowed string" => "text",
+        "path string" => "a path",
+        "a boolean" => "`true` or `false`",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        _ if expected.starts_with("struct ") => "a mapping",
+        _ => expected,
+    }
+}
+
+fn type_help(node: &Node, expected: &str, path: &[Seg<'_>]) -> String {
+    let kind = match &node.body {
+        Body::Scalar(scalar) if scalar.written.is_none() => Some(scalar.kind()),
+        _ => None,
+    };
+    let is_item = matches!(path.last(), Some(Seg::Index(_)));
+    match (plainly(expected), kind) {
+        (_, Some(Kind::Null)) => {
+            let written = last_key(path).and_then(example).map(|e| format!(", for example `{e}`")).unwrap_or_default();
+            return format!("write a value{written}, or remove the key");
+        }
+        ("text" | "a path", Some(Kind::Int(_) | Kind::Unsigned(_) | Kind::Float(_) | Kind::Bool(_)))
+            if is_item || last_key(path).and_then(example).is_none() =>
+        {
+            return format!("put it in quotes: \"{}\"", scalar_text(node).unwrap_or_default());
+        }
+        ("`true` or `false`", Some(Kind::Text("yes" | "on" | "Yes" | "On" | "YES" | "ON"))) => {
+            return "write `true`: in YAML 1.2 `yes` and `on` are text".to_owned();
+        }
+        ("`true` or `false`", Some(Kind::Text("no" | "off" | "No" | "Off" | "NO" | "OFF"))) => {
+            return "write `false`: in YAML 1.2 `no` and `off` are text".to_owned();
+        }
+        ("a mapping", _) if matches!(path, [Seg::Key(section)] if NAMED.contains(section)) => {
+            return "give each entry a name: `name: {…}`".to_owned();
+        }
+        (expected, _) if expected.contains("such as") => return String::new(),
+        _ => {}
+    }
+    add(last_key(path).and_then(example))
+}
+
+/// The sections whose keys are names.
+const NAMED: &[&str] = &["listeners", "sources", "routes", "destinations", "providers"];
+
+fn add(example: Option<&str>) -> String {
+    example.map(|example| format!("for example `{example}`")).unwrap_or_default()
+}
+
+fn scalar_text(node: &Node) -> Option<&str> {
+    match &node.body {
+        Body::Scalar(scalar) => Some(&scalar.text),
+        Body::Seq(_) | Body::Map(_) => None,
+    }
+}
+
+fn came_from_variable(node: &Node) -> bool {
+    matches!(&node.body, Body::Scalar(scalar) if scalar.written.is_some())
+}
+
+fn last_key<'p>(path: &[Seg<'p>]) -> Option<&'p str> {
+    path.iter().rev().find_map(|seg| match seg {
+        Seg::Key(key) => Some(*key),
+        Seg::Index(_) => None,
+    })
+}

@@ -1,0 +1,166 @@
+//! `${VAR}`, `${VAR:-default}`, `${VAR:?message}`, and `$${` for a literal `${`.
+//!
+//! Variables are put into scalar values after parsing, so what they hold can never become structure: no key, no list, no
+//! further `${…}`. As in a shell, `:-` and `:?` also apply when the variable is empty. Keys are left alone; a `${…}` in a
+//! secret was refused before (`secrets`). The value of a variable is never shown.
+
+use std::path::Path;
+
+use super::problem::{Code, Problem, Problems, quoted};
+use super::spans::{Position, Span};
+use super::tree::{Body, Node};
+
+/// Looks a variable up.
+pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What is wrong with one `${…}`.
+#[derive(Debug, PartialEq, Eq)]
+struct Trouble<'t> {
+    code: Code,
+    message: String,
+    help: String,
+    part: &'t str,
+}
+
+/// Puts the variables in everywhere below `node`; what cannot be filled is reported and dropped.
+pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, problems: &mut Problems) {
+    if node.dropped {
+        return;
+    }
+    match &mut node.body {
+        Body::Seq(items) => {
+            for item in items {
+                fill(item, text, file, env, problems);
+            }
+        }
+        Body::Map(entries) => {
+            for entry in entries {
+                fill(&mut entry.value, text, file, env, problems);
+            }
+        }
+        Body::Scalar(scalar) => match substitute(&scalar.text, env) {
+            Ok(None) => {}
+            Ok(Some(filled)) => scalar.written = Some(std::mem::replace(&mut scalar.text, filled)),
+            Err(trouble) => {
+                if !problems.is_full() {
+                    let span = narrow(node.span, trouble.part, text);
+                    problems.push(Problem::error(trouble.code, file, span, trouble.message).help(trouble.help));
+                }
+                node.dropped = true;
+            }
+        },
+    }
+}
+
+/// `text` with its variables put in; `None` when it has none.
+fn substitute<'t>(text: &'t str, env: Lookup<'_>) -> Result<Option<String>, Trouble<'t>> {
+    if !text.contains("${") {
+        return Ok(None);
+    }
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        if let Some(before) = before.strip_suffix('$') {
+            filled.push_str(before);
+            filled.push_str("${");
+            rest = after;
+            continue;
+        }
+        filled.push_str(before);
+        let part_start = text.len() - after.len() - "${".len();
+        let part = text.get(part_start..).unwrap_or_default();
+        let Some((inner, after)) = after.split_once('}') else {
+            return Err(bad(part, "this `${` is not closed", "close it with `}`; for a literal `${` write `$${`"));
+        };
+        let part = part.get(..inner.len() + "${}".len()).unwrap_or(part);
+        filled.push_str(&value_of(inner, part, env)?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(Some(filled))
+}
+
+fn value_of<'t>(inner: &'t str, part: &'t str, env: Lookup<'_>) -> Result<String, Trouble<'t>> {
+    let (name, otherwise) = inner.find(':').map_or((inner, ""), |colon| inner.split_at(colon));
+    if !is_variable_name(name) {
+        let help =
+            "a name has letters, digits and `_`, and does not begin with a digit; for a literal `${` write `$${`";
+        return Err(bad(part, &format!("{} is not the name of a variable", quoted(name)), help));
+    }
+    let value = env(name);
+    if otherwise.is_empty() {
+        let help = format!("set {name}, or give a default: `${{{name}:-…}}`");
+        let message = format!("the environment variable {name} is not set");
+        return value.ok_or(Trouble { code: Code::UnsetVariable, message, help, part });
+    }
+    let value = value.filter(|value| !value.is_empty());
+    if let Some(default) = otherwise.strip_prefix(":-") {
+        return Ok(value.unwrap_or_else(|| default.to_owned()));
+    }
+    let Some(wish) = otherwise.strip_prefix(":?") else {
+        let help = "write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`";
+        return Err(bad(part, &format!("{} is no way to use a variable", quoted(part)), help));
+    };
+    let wish = quoted(wish).to_string();
+    let help = if wish == "``" { format!("set {name}") } else { wish.trim_matches('`').to_owned() };
+    let message = format!("the environment variable {name} is not set or is empty");
+    value.ok_or(Trouble { code: Code::UnsetVariable, message, help, part })
+}
+
+fn bad<'t>(part: &'t str, message: &str, help: &str) -> Trouble<'t> {
+    Trouble { code: Code::BadVariable, message: message.to_owned(), help: help.to_owned(), part }
+}
+
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The span of `part` within the scalar at `span`, when it stands there as it is.
+fn narrow(span: Span, part: &str, text: &str) -> Span {
+    let line = text.lines().nth(span.start.line - 1).unwrap_or_default();
+    let skipped: usize = line.chars().take(span.start.column - 1).map(char::len_utf8).sum();
+    let Some(offset) = line.get(skipped..).and_then(|rest| rest.find(part)) else { return span };
+    let before = line.get(..skipped + offset).unwrap_or_default().chars().count();
+    let start = Position { column: before + 1, ..span.start };
+    Span { start, end: Position { column: start.column + part.chars().count(), ..start } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str) -> Option<String> {
+        let env = |name: &str| match name {
+            "HOST" => Some("billing".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "SLY" => Some("${HOST}: [x]".to_owned()),
+            _ => None,
+        };
+        substitute(text, &env).ok().map(|filled| filled.unwrap_or_else(|| text.to_owned()))
+    }
+
+    #[test]
+    fn variables_and_defaults_are_put_in() {
+        assert_eq!(filled("http://${HOST}:${PORT:-80}/"), Some("http://billing:80/".to_owned()));
+        assert_eq!(filled("${EMPTY}|${EMPTY:-x}"), Some("|x".to_owned()));
+        assert_eq!(filled("$HOST costs 5$"), Some("$HOST costs 5$".to_owned()));
+    }
+
+    #[test]
+    fn a_doubled_dollar_is_a_literal() {
+        assert_eq!(filled("$${HOST} ${HOST}"), Some("${HOST} billing".to_owned()));
+    }
+
+    #[test]
+    fn what_a_variable_holds_is_not_read_again() {
+        assert_eq!(filled("${SLY}"), Some("${HOST}: [x]".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_filled_says_why() {
+        for text in ["${", "${NO", "${NO}", "${NO:?}", "${EMPTY:?}", "${1}", "${}", "${A B}", "${A:+b}"] {
+            assert!(filled(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What is known about keys beyond their types: the ones of the format that this version cannot do, an example for each
+//! one that people get wrong, and the nearest name to a misspelt one.
+
+use super::spans::Seg;
+
+/// The name in `known` that is most like `name`, when one is like it at all.
+pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let normal = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
+    let name = normal(name);
+    // A third of the letters may be wrong: more is another word.
+    let allowed = name.chars().count().div_ceil(3);
+    known
+        .into_iter()
+        .map(|candidate| {
+            let other = normal(candidate);
+            let distance = strsim::damerau_levenshtein(&name, &other);
+            // `limit` for `rate_limit`, `directory` for `dir`, `retries` for `retry`: a part of the right word.
+            let is_stem = name.chars().zip(other.chars()).take_while(|(a, b)| a == b).count() >= 4;
+            let is_part =
+                is_stem || (name.len() >= 4 && other.contains(&name)) || (other.len() >= 3 && name.starts_with(&other));
+            (if is_part { distance.min(allowed) } else { distance }, candidate)
+        })
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Keys of the format that this version cannot do; `*` stands for any name.
+const UNSUPPORTED: &[&[&str]] = &[
+    &["include"],
+    &["capture"],
+    &["server", "tracing"],
+    &["buffer", "engine"],
+    &["routes", "*", "order_by"],
+    &["routes", "*", "transform"],
+    &["destinations", "*", "balance"],
+    &["destinations", "*", "circuit_breaker"],
+    &["destinations", "*", "format"],
+    &["destinations", "*", "health"],
+    &["destinations", "*", "rate_limit"],
+    &["destinations", "*", "sign"],
+    &["destinations", "*", "targets"],
+    &["destinations", "*", "tls"],
+    &["defaults", "destination", "balance"],
+    &["defaults", "destination", "circuit_breaker"],
+    &["defaults", "destination", "format"],
+    &["defaults", "destination", "health"],
+    &["defaults", "destination", "rate_limit"],
+    &["defaults", "destination", "sign"],
+    &["defaults", "destination", "tls"],
+];
+
+/// Whether the key at `path` belongs to the format, but not yet to this version.
+pub(super) fn is_unsupported(path: &[Seg<'_>]) -> bool {
+    UNSUPPORTED.iter().any(|pattern| {
+        pattern.len() == path.len()
+            && pattern.iter().zip(path).all(|(part, seg)| *part == "*" || *seg == Seg::Key(part))
+    })
+}
+
+/// How the key at the end of a path is written.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("version", "version: 1"),
+    ("address", "address: 0.0.0.0:8443"),
+    ("listen", "listen: 127.0.0.1:8900"),
+    ("threads", "threads: auto"),
+    ("data_dir", "data_dir: /var/lib/hookgate"),
+    ("trusted_proxies", "trusted_proxies: [10.0.0.0/8]"),
+    ("log", "log: {format: json, level: info}"),
+    ("public_url", "public_url: https://hooks.example.com"),
+    ("token", "token: {file: /run/secrets/admin-token}"),
+    ("tls", "tls: {cert: {file: tls.crt}, key: {file: tls.key}}"),
+    ("certificates", "certificates: [{cert: {file: tls.crt}, key: {file: tls.key}}]"),
+    ("cert", "cert: {file: /etc/hookgate/tls/tls.crt}"),
+    ("key", "key: {file: /etc/hookgate/tls/tls.key}"),
+    ("min_version", "min_version: \"1.2\""),
+    ("limits", "limits: {connections: 20000, body: 1MiB}"),
+    ("connections", "connections: 20000"),
+    ("connections_per_ip", "connections_per_ip: 100"),
+    ("file", "file: /path/to/the/file"),
+    ("serve", "serve: [livez, readyz, metrics]"),
+    ("path", "path: /in/stripe"),
+    ("host", "host: hooks.example.com"),
+    ("provider", "provider: stripe"),
+    ("secrets", "secrets: [{env: STRIPE_SECRET}]"),
+    ("methods", "methods: [POST]"),
+    ("content_types", "content_types: [application/json]"),
+    ("rate_limit", "rate_limit: {rate: 100/s, burst: 400, per: source}"),
+    ("rate", "rate: 100/s"),
+    ("burst", "burst: 400"),
+    ("allow_ips", "allow_ips: [192.30.252.0/22]"),
+    ("schemas", "schemas: {dir: schemas/stripe}"),
+    ("dir", "dir: schemas/stripe"),
+    ("event", "event: {type: body.type, id: body.id}"),
+    ("dedup", "dedup: {window: 24h}"),
+    ("window", "window: 24h"),
+    ("deadline", "deadline: 2500ms"),
+    ("enforce", "enforce: false"),
+    ("answers", "answers: {bad_signature: 401}"),
+    ("from", "from: stripe"),
+    ("events", "events: [invoice.*, charge.refunded]"),
+    ("when", "when: body.livemode"),
+    ("to", "to: billing"),
+    ("url", "url: http://billing:8080/hooks"),
+    ("timeout", "timeout: 10s"),
+    ("connect_timeout", "connect_timeout: 2s"),
+    ("retry", "retry: {max_attempts: 12, initial: 2s, max: 1h}"),
+    ("max_attempts", "max_attempts: 12"),
+    ("initial", "initial: 2s"),
+    ("max", "max: 1h"),
+    ("give_up_after", "give_up_after: 24h"),
+    ("retry_on", "retry_on: [connect, timeout, 429, 5xx]"),
+    ("respect_retry_after", "respect_retry_after: true"),
+    ("dead_letter", "dead_letter: {keep: 14d}"),
+    ("keep", "keep: 14d"),
+    ("concurrency", "concurrency: 64"),
+    ("max_size", "max_size: 20GiB"),
+    ("keep_delivered", "keep_delivered: 72h"),
+];
+
+/// How `key` is written, or its list for an element of one.
+pub(super) fn example(key: &str) -> Option<&'static str> {
+    EXAMPLES.iter().find(|(known, _)| *known == key).map(|(_, example)| *example)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_one_that_was_probably_meant() {
+        let known = ["rate_limit", "secrets", "path", "provider", "to"];
+        for (written, meant) in [
+            ("rate_limt", Some("rate_limit")),
+            ("rate-limit", Some("rate_limit")),
+            ("RateLimit", Some("rate_limit")),
+            ("secret", Some("secrets")),
+            ("pth", Some("path")),
+            ("limit", Some("rate_limit")),
+            ("provided_by", Some("provider")),
+            ("colour", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(written, known), meant, "{written}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The front-end of the configuration file: text → typed raw file, and all problems with their places.
+//!
+//! `load::read` is the way in. The text is parsed once, into a tree in which every key and value knows its place
+//! (`parse`, `tree`); variables are put in (`interpolate`), secrets written in plain are masked (`secrets`), and serde
+//! types what is left (`de`, `raw`). A node that does not fit becomes a [`Problem`] and is dropped, and the rest is
+//! typed again: one run names everything that is wrong.
+//!
+//! Invariants: no file, no clock and no environment is touched here (text and lookup are handed in); no input panics;
+//! the value of a variable and the text of an inline secret never reach a message.
+//!
+//! What names mean to each other (a route's `to`, a missing secret, CEL) is not judged here.
+
+pub mod check;
+pub mod load;
+pub mod problem;
+pub mod raw;
+pub mod render;
+pub mod schema;
+pub mod spans;
+pub mod units;
+
+mod count;
+mod de;
+mod explain;
+mod fault;
+mod interpolate;
+mod known;
+mod merge;
+mod parse;
+mod secrets;
+mod syntax;
+mod tree;
+
+pub use known::nearest;
+pub use load::{Loaded, read};
+pub use problem::{Code, Problem, Severity};
+pub use spans::{Position, Seg, Span, Spans, path};

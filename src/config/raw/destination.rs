@@ -1,0 +1,157 @@
+//! `defaults` and `destinations`: the services that receive events, and how hard we try.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+use super::Url;
+use crate::config::fault::complaint;
+use crate::config::problem::Code;
+use crate::config::units::{Count, Duration};
+
+/// What entries start from.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// What every destination starts from.
+    #[serde(default)]
+    pub destination: DestinationDefaults,
+}
+
+/// What every destination starts from; it overrides field by field.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationDefaults {
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// How long connecting may take.
+    pub connect_timeout: Option<Duration>,
+    /// What is tried again, when and how often.
+    pub retry: Option<Retry>,
+    /// What becomes of deliveries that failed for good.
+    pub dead_letter: Option<DeadLetter>,
+    /// Deliveries in flight at a time.
+    pub concurrency: Option<Count>,
+}
+
+/// A service that receives events.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// Where events are sent, by POST.
+    pub url: Url,
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// How long connecting may take.
+    pub connect_timeout: Option<Duration>,
+    /// What is tried again; merged field by field over `defaults.destination.retry`.
+    pub retry: Option<Retry>,
+    /// What becomes of deliveries that failed for good.
+    pub dead_letter: Option<DeadLetter>,
+    /// Deliveries in flight at a time.
+    pub concurrency: Option<Count>,
+}
+
+/// What is tried again, when and how often.
+#[expect(clippy::struct_field_names, reason = "the keys of the file are fixed")]
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// The most attempts, the first included.
+    pub max_attempts: Option<Count>,
+    /// The pause after the first attempt; it doubles with each one.
+    pub initial: Option<Duration>,
+    /// The longest pause.
+    pub max: Option<Duration>,
+    /// How pauses are spread.
+    pub jitter: Option<Jitter>,
+    /// The age at which an event is no longer tried.
+    pub give_up_after: Option<Duration>,
+    /// What is tried again; any other answer that is not 2xx is final.
+    pub retry_on: Option<Vec<RetryOn>>,
+    /// Whether a service's `Retry-After` is followed, up to `max`.
+    pub respect_retry_after: Option<bool>,
+}
+
+/// How pauses are spread, so that retries do not come all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Jitter {
+    /// Anywhere between nothing and the whole pause.
+    Full,
+    /// The whole pause, always.
+    None,
+}
+
+/// What becomes of deliveries that failed for good.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetter {
+    /// How long they are kept.
+    pub keep: Option<Duration>,
+}
+
+/// One thing that is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryOn {
+    /// No connection.
+    Connect,
+    /// No answer in time.
+    Timeout,
+    /// Any status from 400 to 499.
+    Any4xx,
+    /// Any status from 500 to 599.
+    Any5xx,
+    /// One status, from 400 to 599.
+    Status(u16),
+}
+
+const RETRY_ON: &str = "the values are connect, timeout, 4xx, 5xx and any status from 400 to 599";
+
+impl<'de> Deserialize<'de> for RetryOn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrStatus;
+
+        impl Visitor<'_> for WordOrStatus {
+            type Value = RetryOn;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word or a status")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RetryOn, E> {
+                match text {
+                    "connect" => Ok(RetryOn::Connect),
+                    "timeout" => Ok(RetryOn::Timeout),
+                    "4xx" => Ok(RetryOn::Any4xx),
+                    "5xx" => Ok(RetryOn::Any5xx),
+                    _ => Err(complaint(Code::UnknownValue, "cannot be retried on", RETRY_ON)),
+                }
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RetryOn, E> {
+                let status = u16::try_from(number).ok().filter(|status| (400..600).contains(status));
+                let help = format!("2xx is success and 3xx is never retried; {RETRY_ON}");
+                status.map(RetryOn::Status).ok_or_else(|| complaint(Code::UnknownValue, "cannot be retried on", &help))
+            }
+        }
+
+        // Asked for as a number, so that one out of a variable is read as a number.
+        deserializer.deserialize_u16(WordOrStatus)
+    }
+}
+
+impl JsonSchema for RetryOn {
+    fn schema_name() -> Cow<'static, str> {
+        "RetryOn".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "enum": ["connect", "timeout", "4xx", "5xx"] },
+            { "type": "integer", "minimum": 400, "maximum": 599 },
+        ] })
+    }
+}

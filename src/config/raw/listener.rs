@@ -1,0 +1,108 @@
+//! `admin` and `listeners`: where connections come in.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Address, Secret};
+use crate::config::units::{Bytes, Count, Duration};
+
+/// The listener for operators: console, API, metrics.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// The address and port; default 127.0.0.1:8900. Anything but loopback needs a token.
+    pub listen: Option<Address>,
+    /// The token that callers must show.
+    pub token: Option<Secret>,
+}
+
+/// A listener for requests.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// The address and port.
+    pub address: Address,
+    /// Certificates; without this the listener speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// What a connection may take before it is cut.
+    pub limits: Option<Limits>,
+    /// Endpoints for the platform that are also served here.
+    #[serde(default)]
+    pub serve: Vec<Serve>,
+}
+
+/// Certificates and protocol versions. Files are read again when they change.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain (PEM).
+    pub cert: Option<FileRef>,
+    /// The private key (PEM).
+    pub key: Option<FileRef>,
+    /// More pairs, for several server names; the one that a client asks for is picked by the names in the certificates.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+    /// The oldest TLS version that is accepted: "1.2" (default) or "1.3".
+    pub min_version: Option<TlsVersion>,
+}
+
+/// A certificate with its key.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The certificate chain (PEM).
+    pub cert: FileRef,
+    /// The private key (PEM).
+    pub key: FileRef,
+}
+
+/// A file, named.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileRef {
+    /// Its path.
+    pub file: PathBuf,
+}
+
+/// A TLS version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    V12,
+    /// TLS 1.3.
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+/// What connections and requests may take.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: Option<Count>,
+    /// Connections at a time from one address.
+    pub connections_per_ip: Option<Count>,
+    /// The size of all headers of a request.
+    pub headers: Option<Bytes>,
+    /// The size of a body; a source can set a lower one.
+    pub body: Option<Bytes>,
+    /// How long the headers of a request may take to arrive.
+    pub header_timeout: Option<Duration>,
+    /// How long a body may take to arrive.
+    pub body_timeout: Option<Duration>,
+}
+
+/// An endpoint for the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Serve {
+    /// `/livez`: the process runs.
+    Livez,
+    /// `/readyz`: it can take requests.
+    Readyz,
+    /// `/metrics`: Prometheus.
+    Metrics,
+}

@@ -1,0 +1,174 @@
+//! What the configuration file may say, key by key. The doc comments are what an editor shows.
+//!
+//! These types hold what is written, and nothing is filled in: a key that is absent is `None` or empty, and its default
+//! is the business of whoever gives it a meaning. Names that point at each other are not looked up here.
+//! No `flatten` and no `untagged`: both would lose the path of an error.
+
+mod answer;
+mod destination;
+mod listener;
+mod net;
+mod route;
+mod secret;
+mod source;
+mod words;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::units::{Bytes, Count, Duration, Rate};
+
+pub use answer::{AllowIps, Outcome, Status};
+pub use destination::{DeadLetter, Defaults, Destination, DestinationDefaults, Jitter, Retry, RetryOn};
+pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
+pub use net::{Address, Cidr, Url};
+pub use route::{OneOrMany, Route};
+pub use secret::{Date, Secret, SecretPlace};
+pub use source::{Dedup, EventKeys, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source};
+pub use words::{Name, Threads, Version};
+
+/// The sections: keys of the top level whose value is a mapping.
+pub(super) const SECTIONS: &[&str] =
+    &["server", "admin", "listeners", "sources", "routes", "defaults", "destinations", "buffer", "providers"];
+
+/// The configuration of Hookgate. Reading order is the life of a request: listeners, sources, routes, destinations.
+/// Keys that begin with `x-` are yours: they are ignored, and are a good place for YAML anchors.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Hookgate configuration", extend("patternProperties" = {"^x-": true}))]
+pub struct File {
+    /// The version of the format of this file: 1.
+    #[schemars(required)]
+    pub version: Option<Version>,
+    /// The process: threads, shutdown, data directory, log.
+    #[serde(default)]
+    pub server: Server,
+    /// The listener for operators: console, API, metrics. Default: 127.0.0.1:8900.
+    pub admin: Option<Admin>,
+    /// Where requests come in, by name.
+    #[serde(default)]
+    pub listeners: BTreeMap<Name, Listener>,
+    /// Who may call us, by name.
+    #[serde(default)]
+    pub sources: BTreeMap<Name, Source>,
+    /// What goes where, by name. Every route that matches gets its own copy; order never matters.
+    #[serde(default)]
+    pub routes: BTreeMap<Name, Route>,
+    /// What entries start from.
+    #[serde(default)]
+    pub defaults: Defaults,
+    /// The services that receive events, by name.
+    #[serde(default)]
+    pub destinations: BTreeMap<Name, Destination>,
+    /// The durable buffer between acceptance and delivery.
+    #[serde(default)]
+    pub buffer: Buffer,
+    /// Providers of your own, by name, in the form of the built-in ones.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<Name, serde_json::Value>")]
+    pub providers: BTreeMap<Name, serde_yaml::Value>,
+}
+
+/// The process.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Worker threads for each listener: `auto` (one for each core) or a number.
+    pub threads: Option<Threads>,
+    /// How long requests and deliveries in flight may take to finish after SIGTERM.
+    pub shutdown_grace: Option<Duration>,
+    /// The directory of the buffer and of all other state.
+    pub data_dir: Option<PathBuf>,
+    /// Addresses of proxies in front of us: only from them are `X-Forwarded-For` and the PROXY protocol believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Cidr>,
+    /// The log.
+    pub log: Option<Log>,
+    /// The URL under which the world reaches us; some providers sign it.
+    pub public_url: Option<Url>,
+    /// Limits on requests before anything is verified.
+    pub limits: Option<ServerLimits>,
+}
+
+/// Limits on requests before anything is verified.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerLimits {
+    /// For each sender address (IPv6: each /64). Default: 10000/s, burst 20000.
+    pub per_sender: Option<Throughput>,
+    /// For all senders together. Default: 100000/s.
+    pub total: Option<Throughput>,
+}
+
+/// So many requests in a time, and so many at once.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Throughput {
+    /// In the long run: `100/s`, `10/m`.
+    pub rate: Rate,
+    /// At once. Default: as many as the rate allows in its time.
+    pub burst: Option<Count>,
+}
+
+/// The log.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `json` for machines, `human` for a terminal.
+    pub format: Option<LogFormat>,
+    /// The least level that is logged.
+    pub level: Option<LogLevel>,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text for people.
+    Human,
+}
+
+/// The level of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// And what may fail soon.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And why.
+    Debug,
+    /// And every step.
+    Trace,
+}
+
+/// The durable buffer between acceptance and delivery.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Buffer {
+    /// The most that it may hold. When it is full, senders are told to come back (503); nothing is lost.
+    pub max_size: Option<Bytes>,
+    /// When an event counts as kept.
+    pub fsync: Option<Fsync>,
+    /// How long delivered events are kept for replay.
+    pub keep_delivered: Option<Duration>,
+}
+
+/// When an event counts as kept, and is answered as accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fsync {
+    /// After a sync to disk that is shared with others: survives power loss. The default.
+    Group,
+    /// When the operating system has it: survives a crash of the process only.
+    Os,
+    /// When it is in memory: survives nothing.
+    Memory,
+}

@@ -1,0 +1,123 @@
+//! A secret: where it is found, never what it is.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+use crate::config::fault::complaint;
+use crate::config::problem::Code;
+
+/// A secret, by the place that holds it.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    /// What it is called in logs, metrics and headers.
+    pub name: Option<String>,
+    /// The place that holds it.
+    pub place: SecretPlace,
+    /// The first day on which it counts (UTC).
+    pub not_before: Option<Date>,
+    /// The last day on which it counts (UTC).
+    pub not_after: Option<Date>,
+}
+
+/// The place that holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretPlace {
+    /// A file; a newline at its end does not count.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+    /// A credential of systemd (`LoadCredential=`).
+    Credential(String),
+}
+
+/// Where a secret is found; exactly one of `file`, `env` and `credential`. The secret itself is never written here.
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["file"]}, {"required": ["env"]}, {"required": ["credential"]}]))]
+struct SecretKeys {
+    /// What it is called in logs, metrics and headers; a date is a good name.
+    name: Option<String>,
+    /// The path of a file that holds it.
+    file: Option<PathBuf>,
+    /// The name of an environment variable that holds it.
+    env: Option<String>,
+    /// The name of a systemd credential (`LoadCredential=`) that holds it.
+    credential: Option<String>,
+    /// The first day on which it counts (UTC).
+    not_before: Option<Date>,
+    /// The last day on which it counts (UTC).
+    not_after: Option<Date>,
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let SecretKeys { name, file, env, credential, not_before, not_after } = SecretKeys::deserialize(deserializer)?;
+        let mut places =
+            [file.map(SecretPlace::File), env.map(SecretPlace::Env), credential.map(SecretPlace::Credential)]
+                .into_iter()
+                .flatten();
+        match (places.next(), places.next()) {
+            (Some(place), None) => Ok(Self { name, place, not_before, not_after }),
+            (None, _) => {
+                let help = "add one of `env: NAME`, `file: /run/secrets/NAME`, `credential: NAME`";
+                Err(complaint(Code::MissingKey, "does not say where the secret is", help))
+            }
+            (Some(_), Some(_)) => {
+                let help = "keep one of `file`, `env` and `credential`; two secrets are two items of the list";
+                Err(complaint(Code::InvalidValue, "names more than one place", help))
+            }
+        }
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        SecretKeys::json_schema(generator)
+    }
+}
+
+/// A day: `2026-12-01`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date(pub jiff::civil::Date);
+
+impl<'de> Deserialize<'de> for Date {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Date;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a date such as `2026-12-01`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Date, E> {
+                // The length keeps out the other forms that the parser knows, such as a date with a time.
+                let date = text.parse().ok().filter(|_| text.len() == "2026-12-01".len()).map(Date);
+                date.ok_or_else(|| {
+                    complaint(Code::InvalidValue, "is not a date", "write year, month and day: `2026-12-01`")
+                })
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl JsonSchema for Date {
+    fn schema_name() -> Cow<'static, str> {
+        "Date".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date", "examples": ["2026-12-01"] })
+    }
+}

@@ -1,0 +1,157 @@
+//! `sources`: who may call us, and what is checked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{AllowIps, Outcome, Secret, Status, Url};
+use crate::config::units::{Bytes, Count, Duration, Rate};
+
+/// Who may call us: a path, how the caller proves who it is, and what is checked.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The path that the provider calls, such as `/in/stripe`; `{tenant}` stands for any one segment.
+    pub path: String,
+    /// The host that the provider calls; without this, any.
+    pub host: Option<String>,
+    /// The preset for a provider, such as `stripe`: how it signs, what an event is called, what it understands.
+    pub provider: Option<String>,
+    /// How requests are verified, when there is no preset; `{type: none, reason: …}` to verify nothing.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub verify: Option<serde_yaml::Value>,
+    /// The secrets. Any valid one is accepted: rotate by adding one, then removing the other.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+    /// The URL that the provider calls, where it signs it and a proxy changes it.
+    pub public_url: Option<Url>,
+    /// The methods that are accepted.
+    pub methods: Option<Vec<Method>>,
+    /// The content types that are accepted.
+    pub content_types: Option<Vec<String>>,
+    /// How much may come.
+    pub rate_limit: Option<RateLimit>,
+    /// The addresses that may call; without this, all.
+    pub allow_ips: Option<AllowIps>,
+    /// The largest body.
+    pub body: Option<Bytes>,
+    /// JSON Schemas for bodies.
+    pub schemas: Option<Schemas>,
+    /// Where the type and the id of an event are found.
+    pub event: Option<EventKeys>,
+    /// How repeated events are told.
+    pub dedup: Option<Dedup>,
+    /// Whether the caller gets our answer or the service's.
+    pub mode: Option<Mode>,
+    /// How long a caller waits for the service in `sync` mode; then it gets the provider's accepted answer.
+    pub deadline: Option<Duration>,
+    /// `false`: verification, limits and schemas count and show what they would refuse, and refuse nothing.
+    pub enforce: Option<bool>,
+    /// Statuses to answer with, by outcome, where the provider needs another than its preset says.
+    #[serde(default)]
+    pub answers: BTreeMap<Outcome, Status>,
+}
+
+/// How much may come.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// The sustained rate.
+    pub rate: Rate,
+    /// How many may come at once.
+    pub burst: Option<Count>,
+    /// Whose rate it is.
+    pub per: Option<Per>,
+}
+
+/// Whose rate it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// Of the source as a whole, counted after verification.
+    Source,
+    /// Of each calling address.
+    Ip,
+}
+
+/// JSON Schemas for bodies, by event type.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Schemas {
+    /// A directory with a file `<event type>.json` for each type.
+    pub dir: Option<PathBuf>,
+    /// Files by event type or glob.
+    #[serde(default)]
+    pub events: BTreeMap<String, PathBuf>,
+    /// What becomes of an event for which there is no schema.
+    pub on_missing: Option<OnMissing>,
+    /// What becomes of an event that does not fit its schema.
+    pub on_invalid: Option<OnInvalid>,
+}
+
+/// What becomes of an event for which there is no schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMissing {
+    /// It goes on.
+    Allow,
+    /// It is refused.
+    Reject,
+    /// It is answered as accepted and kept aside.
+    Quarantine,
+}
+
+/// What becomes of an event that does not fit its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnInvalid {
+    /// It is answered as accepted and kept aside with its errors.
+    Quarantine,
+    /// It is refused.
+    Reject,
+    /// It is counted and goes on.
+    Allow,
+}
+
+/// Where the type and the id of an event are found.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventKeys {
+    /// The type, in CEL: `header['x-shop-topic']`.
+    pub r#type: Option<String>,
+    /// The id, in CEL: `body.id`.
+    pub id: Option<String>,
+}
+
+/// How repeated events are told.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dedup {
+    /// How long an id is remembered.
+    pub window: Duration,
+}
+
+/// Whether the caller gets our answer or the service's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The service's, within the deadline.
+    Sync,
+    /// Ours, as soon as the event is safe. The default.
+    Buffered,
+}
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "HTTP says what they mean")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}

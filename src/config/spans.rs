@@ -1,0 +1,147 @@
+//! Where things stand in the file: positions, spans, paths, and [`Spans`], which leads from a path to its span.
+//!
+//! `Spans` keeps the tree that was typed. A node that was dropped because of a problem is still found by its key, so
+//! that a reference to a broken entry is not reported as dangling too ([`Spans::is_broken`]); an index counts only what
+//! was kept, as the lists in `raw` do. The span of a merged or aliased value is where it is really written.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::load;
+use super::problem::Problems;
+use super::tree::{Body, Node};
+
+/// A place in the text: line and column in characters, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+/// A stretch of the text; `end` is the first place after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// The first character.
+    pub start: Position,
+    /// The place after the last character.
+    pub end: Position,
+}
+
+impl Span {
+    /// The first character of a file.
+    pub const TOP: Self = Self { start: Position { line: 1, column: 1 }, end: Position { line: 1, column: 2 } };
+
+    pub(super) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// One step of a path: a key of a mapping or an index of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seg<'a> {
+    /// A key of a mapping.
+    Key(&'a str),
+    /// An index of a list, from 0.
+    Index(usize),
+}
+
+impl<'a> From<&'a str> for Seg<'a> {
+    fn from(key: &'a str) -> Self {
+        Self::Key(key)
+    }
+}
+
+impl<'a> From<&'a super::raw::Name> for Seg<'a> {
+    fn from(name: &'a super::raw::Name) -> Self {
+        Self::Key(name.as_str())
+    }
+}
+
+impl<'a> From<&'a String> for Seg<'a> {
+    fn from(key: &'a String) -> Self {
+        Self::Key(key)
+    }
+}
+
+impl From<usize> for Seg<'_> {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// A path such as `path!["routes", name, "to", 1]`: an array of [`Seg`].
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __config_path {
+    ($($seg:expr),* $(,)?) => { [$($crate::config::spans::Seg::from($seg)),*] };
+}
+pub use __config_path as path;
+
+/// A path as a person writes it: `routes.billing.to[1]`.
+pub(super) fn shown(path: &[Seg<'_>]) -> String {
+    let segs = path.iter().enumerate().map(|(at, seg)| match seg {
+        Seg::Key(key) if at == 0 => (*key).to_owned(),
+        Seg::Key(key) => format!(".{key}"),
+        Seg::Index(index) => format!("[{index}]"),
+    });
+    segs.collect()
+}
+
+/// The places of everything in one file.
+#[derive(Clone, Debug)]
+pub struct Spans {
+    pub(super) file: PathBuf,
+    pub(super) root: Node,
+    pub(super) shown: String,
+}
+
+impl Spans {
+    /// The file that was read.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The text of the file as it may be shown: inline secrets are masked, everything else stands where it stood.
+    pub fn text(&self) -> &str {
+        &self.shown
+    }
+
+    /// The span of the value at `path`. Index 0 of a value that is not a list is the value, so that `to: billing` and
+    /// `to: [billing]` are asked alike.
+    pub fn of(&self, path: &[Seg<'_>]) -> Option<Span> {
+        self.root.at(path).map(|found| found.node.span)
+    }
+
+    /// The span of the key at `path`; for an element of a list, the element.
+    pub fn of_key(&self, path: &[Seg<'_>]) -> Option<Span> {
+        self.root.at(path).map(|found| found.key_span.unwrap_or(found.node.span))
+    }
+
+    /// Whether anything at `path` or below it was dropped because of a problem that is already reported: what `raw` says
+    /// there is then not all that the file says.
+    pub fn is_broken(&self, path: &[Seg<'_>]) -> bool {
+        self.root.at(path).is_some_and(|found| found.in_dropped || any_dropped(found.node))
+    }
+
+    /// Types the value at `path` as a `T` of the caller's, by the same rules as the file itself: unknown keys, wrong
+    /// types and missing keys become problems with their places. For what `raw` keeps untyped (`verify`, `providers`).
+    pub fn decode<T: DeserializeOwned>(&mut self, path: &[Seg<'_>], problems: &mut Problems) -> Option<T> {
+        if self.root.at(path)?.in_dropped {
+            return None;
+        }
+        let node = self.root.at_mut(path)?;
+        load::settle(node, path, &self.file, problems)
+    }
+}
+
+fn any_dropped(node: &Node) -> bool {
+    node.dropped
+        || match &node.body {
+            Body::Scalar(_) => false,
+            Body::Seq(items) => items.iter().any(any_dropped),
+            Body::Map(entries) => entries.iter().any(|entry| any_dropped(&entry.value)),
+        }
+}

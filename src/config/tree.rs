@@ -1,0 +1,216 @@
+//! The file as a tree in which every key and every value knows its place.
+//!
+//! Scalars keep their text and are resolved late, by YAML 1.2's core schema: `no`, `on` and `2026-12-01` are text.
+//! A node is never taken out but marked as dropped, so that its place and its name stay known.
+
+use super::spans::{Seg, Span};
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) span: Span,
+    pub(super) body: Body,
+    /// It was found wrong, is reported, and serde does not see it.
+    pub(super) dropped: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    Scalar(Scalar),
+    Seq(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A key with its value. Keys are unique within a mapping.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Span,
+    pub(super) value: Node,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Scalar {
+    pub(super) text: String,
+    /// Not quoted and not a block scalar: it may be a number, a boolean or nothing.
+    pub(super) plain: bool,
+    /// What stood here before variables were put in; such a value is never shown.
+    pub(super) written: Option<String>,
+}
+
+/// What a scalar is by the core schema.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Unsigned(u64),
+    Float(f64),
+    Text(&'a str),
+}
+
+impl Scalar {
+    /// A value with variables put in is text here; `de` reads a number from it where a number is asked for.
+    pub(super) fn kind(&self) -> Kind<'_> {
+        if self.plain && self.written.is_none() { resolve(&self.text) } else { Kind::Text(&self.text) }
+    }
+}
+
+/// A plain scalar by YAML 1.2's core schema.
+pub(super) fn resolve(text: &str) -> Kind<'_> {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
+        "true" | "True" | "TRUE" => return Kind::Bool(true),
+        "false" | "False" | "FALSE" => return Kind::Bool(false),
+        _ => {}
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Kind::Text(text);
+    }
+    let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|rest| u64::from_str_radix(rest, radix).ok());
+    if let Some(number) = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| text.parse().ok()) {
+        return Kind::Unsigned(number);
+    }
+    if let Ok(number) = text.parse() {
+        return Kind::Int(number);
+    }
+    let is_float = digits.chars().all(|c| matches!(c, '0'..='9' | '.' | 'e' | 'E' | '+' | '-'));
+    text.parse().ok().filter(|_| is_float).map_or(Kind::Text(text), Kind::Float)
+}
+
+/// A node that a path led to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) node: &'a Node,
+    /// The key that holds it, unless it is an element of a list or the root.
+    pub(super) key_span: Option<Span>,
+    /// It or something above it was dropped.
+    pub(super) in_dropped: bool,
+    /// How many steps of the path were walked.
+    pub(super) steps: usize,
+}
+
+impl Node {
+    pub(super) fn new(span: Span, body: Body) -> Self {
+        Self { span, body, dropped: false }
+    }
+
+    /// The node at `path`.
+    pub(super) fn at(&self, path: &[Seg<'_>]) -> Option<Found<'_>> {
+        let found = self.nearest_to(path);
+        (found.steps == path.len()).then_some(found)
+    }
+
+    /// The deepest node on the way along `path`.
+    pub(super) fn nearest_to(&self, path: &[Seg<'_>]) -> Found<'_> {
+        let mut found = Found { node: self, key_span: None, in_dropped: self.dropped, steps: 0 };
+        for seg in path {
+            let Some((node, key_span)) = found.node.step(*seg) else { break };
+            let in_dropped = found.in_dropped || node.dropped;
+            found = Found { node, key_span, in_dropped, steps: found.steps + 1 };
+        }
+        found
+    }
+
+    /// `path` with the indexes as they are in the file: an index counts what is kept, and a reader counts all.
+    pub(super) fn as_written<'p>(&self, path: &[Seg<'p>]) -> Vec<Seg<'p>> {
+        let mut node = Some(self);
+        let mut written = Vec::with_capacity(path.len());
+        for seg in path {
+            let at = match (node.map(|node| &node.body), seg) {
+                (Some(Body::Seq(items)), Seg::Index(index)) => {
+                    let kept = items.iter().enumerate().filter(|(_, item)| !item.dropped);
+                    kept.map(|(at, _)| Seg::Index(at)).nth(*index).unwrap_or(*seg)
+                }
+                _ => *seg,
+            };
+            written.push(at);
+            node = node.and_then(|node| node.step(*seg)).map(|(next, _)| next);
+        }
+        written
+    }
+
+    fn step(&self, seg: Seg<'_>) -> Option<(&Node, Option<Span>)> {
+        match (&self.body, seg) {
+            (Body::Map(entries), Seg::Key(key)) => {
+                entries.iter().find(|entry| entry.key == key).map(|entry| (&entry.value, Some(entry.key_span)))
+            }
+            (Body::Seq(items), Seg::Index(index)) => {
+                items.iter().filter(|item| !item.dropped).nth(index).map(|item| (item, None))
+            }
+            (Body::Scalar(_), Seg::Index(0)) => Some((self, None)),
+            _ => None,
+        }
+    }
+
+    /// The node at `path`, to change it.
+    pub(super) fn at_mut(&mut self, path: &[Seg<'_>]) -> Option<&mut Node> {
+        let mut node = self;
+        for seg in path {
+            node = match (&mut node.body, seg) {
+                (Body::Map(entries), Seg::Key(key)) => &mut entries.iter_mut().find(|entry| entry.key == *key)?.value,
+                (Body::Seq(items), Seg::Index(index)) => items.iter_mut().filter(|item| !item.dropped).nth(*index)?,
+                _ => return None,
+            };
+        }
+        Some(node)
+    }
+
+    /// The value of `key`, dropped or not.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        self.step(Seg::Key(key)).map(|(node, _)| node)
+    }
+
+    /// The value of `key`, to change it.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        self.at_mut(&[Seg::Key(key)])
+    }
+
+    /// How many nodes it consists of.
+    pub(super) fn size(&self) -> usize {
+        1 + match &self.body {
+            Body::Scalar(_) => 0,
+            Body::Seq(items) => items.iter().map(Self::size).sum(),
+            Body::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
+        }
+    }
+
+    /// How deep it is: 1 for a scalar.
+    pub(super) fn depth(&self) -> usize {
+        1 + match &self.body {
+            Body::Scalar(_) => 0,
+            Body::Seq(items) => items.iter().map(Self::depth).max().unwrap_or(0),
+            Body::Map(entries) => entries.iter().map(|entry| entry.value.depth()).max().unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_scalars_are_resolved_by_yaml_1_2() {
+        for (text, kind) in [
+            ("", Kind::Null),
+            ("~", Kind::Null),
+            ("true", Kind::Bool(true)),
+            ("no", Kind::Text("no")),
+            ("on", Kind::Text("on")),
+            ("12", Kind::Unsigned(12)),
+            ("0x1F", Kind::Unsigned(31)),
+            ("-3", Kind::Int(-3)),
+            ("1.5", Kind::Float(1.5)),
+            ("1e3", Kind::Float(1000.0)),
+            ("2026-12-01", Kind::Text("2026-12-01")),
+            ("12:30:00", Kind::Text("12:30:00")),
+            ("30s", Kind::Text("30s")),
+            (".", Kind::Text(".")),
+            ("-", Kind::Text("-")),
+            ("infinity", Kind::Text("infinity")),
+        ] {
+            assert_eq!(resolve(text), kind, "{text}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! One HTTP try: the only outgoing client, on pingora's `Connector`.
+//!
+//! A request goes out with a fresh header block, exactly one `Content-Length` and HTTP/1.1, over a pooled connection.
+//! Redirects are not followed, no proxy variables are read, nothing is decompressed. When a pooled connection turns out
+//! to be dead before any answer came, the request is made once more on a fresh one: that may repeat a request the other
+//! side has read, which "at least once" allows and the event id makes visible.
+//!
+//! Bounds: `connect_timeout`, a total `timeout`, and the bytes read of an answer.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+
+use super::resolve::Resolver;
+use crate::outcome::AttemptOutcome;
+
+/// Pooled connections are closed after this much idleness.
+const IDLE: Duration = Duration::from_secs(55);
+
+/// Where requests go: a URL taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Whether it is `https`.
+    pub tls: bool,
+    /// Name or address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Path, at least `/`.
+    pub path: String,
+    /// Query without `?`.
+    pub query: Option<String>,
+}
+
+impl Target {
+    /// Takes a URL apart; `None` when it is not an absolute http or https URL without user information and fragment.
+    pub fn parse(url: &str) -> Option<Self> {
+        let uri: http::Uri = url.parse().ok()?;
+        let tls = match uri.scheme_str()? {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        let authority = uri.authority()?;
+        if authority.as_str().contains('@') || authority.host().is_empty() || url.contains('#') {
+            return None;
+        }
+        Some(Self {
+            tls,
+            host: authority.host().to_owned(),
+            port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            path: if uri.path().is_empty() { "/".to_owned() } else { uri.path().to_owned() },
+            query: uri.query().map(str::to_owned),
+        })
+    }
+
+    /// The `Host` header.
+    pub fn authority(&self) -> String {
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => self.host.clone(),
+            _ => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// The request target: this path, and both queries.
+    fn request_target(&self, received_query: Option<&str>) -> String {
+        match (&self.query, received_query) {
+            (None, None) => self.path.clone(),
+            (Some(query), None) => format!("{}?{query}", self.path),
+            (None, Some(query)) => format!("{}?{query}", self.path),
+            (Some(own), Some(query)) => format!("{}?{own}&{query}", self.path),
+        }
+    }
+}
+
+/// What goes out.
+#[derive(Clone, Debug)]
+pub struct Outgoing<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The query as received.
+    pub query: Option<&'a str>,
+    /// All headers but `Host` and `Content-Length`.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: &'a Bytes,
+}
+
+/// How long and how much.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For everything.
+    pub total: Duration,
+    /// Bytes of the answer's body that are kept; what comes after is read away, up to the same again.
+    pub answer_bytes_max: usize,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, cut at the bound.
+    pub body: Bytes,
+    /// Whether the body is whole.
+    pub is_whole: bool,
+}
+
+/// Why nothing came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoAnswer {
+    /// The class.
+    pub outcome: AttemptOutcome,
+    /// For the log; no payload.
+    pub detail: String,
+}
+
+/// The client: a pool of connections and a memory of names.
+pub struct Client {
+    connector: Connector,
+    resolver: Resolver,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Client {
+    /// A client with an empty pool.
+    pub fn new() -> Self {
+        Self { connector: Connector::new(None), resolver: Resolver::default() }
+    }
+
+    /// Sends one request and reads the answer.
+    pub async fn send(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
+        let sent = tokio::time::timeout(bounds.total, self.send_untimed(target, out, bounds));
+        sent.await.unwrap_or_else(|_elapsed| {
+            Err(NoAnswer { outcome: AttemptOutcome::Timeout, detail: format!("no answer within {:?}", bounds.total) })
+        })
+    }
+
+    async fn send_untimed(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
+        let address = self.resolver.resolve(&target.host, target.port).await?;
+        let mut peer = HttpPeer::new(address, target.tls, target.host.clone());
+        peer.options.connection_timeout = Some(bounds.connect);
+        peer.options.total_connection_timeout = Some(bounds.connect);
+        let mut fresh_tries = 0;
+        loop {
+            let (mut session, reused) = match self.connector.get_http_session(&peer).await {
+                Ok(got) => got,
+                Err(error) => {
+                    self.resolver.forget(&target.host, target.port);
+                    return Err(no_answer(&error));
+                }
+            };
+            match exchange(&mut session, target, out, bounds.answer_bytes_max).await {
+                Ok((answer, reusable)) => {
+                    if reusable {
+                        self.connector.release_http_session(session, &peer, Some(IDLE)).await;
+                    } else {
+                        session.shutdown().await;
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    let answered = session.response_header().is_some();
+                    session.shutdown().await;
+                    // A connection from the pool may have died since its last use, which says nothing of the server.
+                    if !reused || answered || fresh_tries > 16 {
+                        return Err(no_answer(&error));
+                    }
+                    fresh_tries += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Writes the request and reads the answer. True when the connection can be used again.
+async fn exchange(
+    session: &mut HttpSession,
+    target: &Target,
+    out: &Outgoing<'_>,
+    answer_bytes_max: usize,
+) -> Result<(Answer, bool), Box<Error>> {
+    session.write_request_header(Box::new(header_block(target, out)?)).await?;
+    if !out.body.is_empty() {
+        session.write_request_body(out.body.clone(), true).await?;
+    }
+    session.finish_request_body().await?;
+    let (status, headers) = loop {
+        session.read_response_header().await?;
+        let Some(head) = session.response_header() else { return Error::e_explain(ErrorType::ReadError, "no answer") };
+        let status = head.status.as_u16();
+        if !(100..200).contains(&status) {
+            break (status, head.headers.clone());
+        }
+    };
+    let mut body = BytesMut::new();
+    let mut read = 0_usize;
+    while let Some(chunk) = session.read_response_body().await? {
+        read = read.saturating_add(chunk.len());
+        let room = answer_bytes_max.saturating_sub(body.len());
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if read > answer_bytes_max.saturating_mul(2) {
+            return Ok((Answer { status, headers, body: body.freeze(), is_whole: false }, false));
+        }
+    }
+    let is_whole = read <= answer_bytes_max;
+    Ok((Answer { status, headers, body: body.freeze(), is_whole }, true))
+}
+
+fn header_block(target: &Target, out: &Outgoing<'_>) -> Result<RequestHeader, Box<Error>> {
+    let path = target.request_target(out.query);
+    let mut head = RequestHeader::build(out.method, path.as_bytes(), Some(out.headers.len() + 2))?;
+    head.insert_header(http::header::HOST, target.authority())?;
+    for (name, value) in out.headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    head.insert_header(http::header::CONTENT_LENGTH, out.body.len())?;
+    Ok(head)
+}
+
+fn no_answer(error: &Error) -> NoAnswer {
+    let outcome = match &error.etype {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => AttemptOutcome::Timeout,
+        ErrorType::TLSHandshakeFailure
+        | ErrorType::TLSHandshakeTimedout
+        | ErrorType::InvalidCert
+        | ErrorType::HandshakeError
+        | ErrorType::TLSWantX509Lookup => AttemptOutcome::Tls,
+        _ => AttemptOutcome::Connect,
+    };
+    let cause = error.root_cause().to_string();
+    NoAnswer { outcome, detail: format!("{}: {cause}", error.etype.as_str()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let target = Target::parse("https://svc.internal/hooks?a=1").unwrap();
+        assert_eq!((target.tls, target.port, target.authority().as_str()), (true, 443, "svc.internal"));
+        assert_eq!(target.request_target(Some("b=2")), "/hooks?a=1&b=2");
+        assert_eq!(Target::parse("http://h:8080").unwrap().request_target(None), "/");
+    }
+
+    #[test]
+    fn what_is_no_http_url_is_refused() {
+        for url in ["svc/hooks", "ftp://h/", "http://user:pw@h/", "http:///x", "http://h/#f", ""] {
+            assert!(Target::parse(url).is_none(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! When to try again: the retry policy as a pure function.
+//!
+//! Exponential backoff with full jitter (the AWS Architecture Blog's "Exponential Backoff And Jitter"): the wait before
+//! try n is drawn from zero to `initial · 2ⁿ`, at most `max`. A destination's 429 or 503 with `Retry-After` is a deferral:
+//! it is waited out, up to `max`, without counting a try, and `give_up_after` bounds it.
+
+use std::time::Duration;
+
+use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
+
+/// How the wait is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jitter {
+    /// Anything from zero to the step.
+    Full,
+    /// The step itself.
+    None,
+}
+
+/// What is worth another try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryOn {
+    /// No connection, TLS failed, the name did not resolve.
+    pub connect: bool,
+    /// No complete answer in time.
+    pub timeout: bool,
+    /// Every 5xx.
+    pub any_5xx: bool,
+    /// Every 4xx.
+    pub any_4xx: bool,
+    /// These statuses.
+    pub statuses: Vec<u16>,
+}
+
+impl RetryOn {
+    fn wants(&self, attempt: &Attempt) -> bool {
+        let by_status = attempt.status.is_some_and(|status| self.statuses.contains(&status));
+        match attempt.outcome {
+            AttemptOutcome::Success => false,
+            AttemptOutcome::Connect | AttemptOutcome::Tls | AttemptOutcome::Dns => self.connect,
+            AttemptOutcome::Timeout => self.timeout,
+            AttemptOutcome::Http3xx => by_status,
+            AttemptOutcome::Http4xx | AttemptOutcome::Http429 => by_status || self.any_4xx,
+            AttemptOutcome::Http5xx => by_status || self.any_5xx,
+        }
+    }
+}
+
+/// The retry policy of a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Tries that count, the first included.
+    pub attempts_max: u32,
+    /// The first step.
+    pub initial: Duration,
+    /// The longest step.
+    pub max: Duration,
+    /// How waits are drawn.
+    pub jitter: Jitter,
+    /// The age at which an event is given up.
+    pub give_up_after: Duration,
+    /// What is worth another try; everything else that is not 2xx is final.
+    pub retry_on: RetryOn,
+    /// Whether `Retry-After` is honoured.
+    pub respect_retry_after: bool,
+}
+
+impl Policy {
+    /// What becomes of a delivery after `attempt`, when `counted` tries came before it and the event is `age` old.
+    /// `chance` is drawn from [0, 1).
+    pub fn decide(&self, attempt: &Attempt, counted: u32, age: Duration, chance: f64) -> Settled {
+        if attempt.outcome == AttemptOutcome::Success {
+            return Settled::Delivered;
+        }
+        if attempt.abort {
+            return Settled::Dead(DeathCause::Aborted);
+        }
+        if !self.retry_on.wants(attempt) {
+            return Settled::Dead(DeathCause::Final);
+        }
+        let asked = attempt.retry_after.filter(|_| self.respect_retry_after).map(|asked| asked.min(self.max));
+        let deferral = asked.is_some() && matches!(attempt.status, Some(429 | 503));
+        if !deferral && counted.saturating_add(1) >= self.attempts_max {
+            return Settled::Dead(DeathCause::AttemptsExhausted);
+        }
+        let drawn = if deferral { Duration::ZERO } else { self.step(counted).mul_f64(self.drawn(chance)) };
+        let wait = drawn.max(asked.unwrap_or(Duration::ZERO));
+        if age.saturating_add(wait) > self.give_up_after {
+            return Settled::Dead(DeathCause::Expired);
+        }
+        Settled::Again { wait, counts: !deferral }
+    }
+
+    fn step(&self, counted: u32) -> Duration {
+        let factor = 2_u32.checked_pow(counted.min(31)).unwrap_or(u32::MAX);
+        self.initial.saturating_mul(factor).min(self.max)
+    }
+
+    fn drawn(&self, chance: f64) -> f64 {
+        match self.jitter {
+            Jitter::Full => chance.clamp(0.0, 1.0),
+            Jitter::None => 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        Policy {
+            attempts_max: 4,
+            initial: Duration::from_secs(2),
+            max: Duration::from_secs(10),
+            jitter: Jitter::Full,
+            give_up_after: Duration::from_secs(100),
+            retry_on: RetryOn {
+                connect: true,
+                timeout: true,
+                any_5xx: true,
+                any_4xx: false,
+                statuses: vec![408, 425, 429],
+            },
+            respect_retry_after: true,
+        }
+    }
+
+    fn answered(status: u16) -> Attempt {
+        let outcome = AttemptOutcome::of_status(status);
+        Attempt { outcome, status: Some(status), retry_after: None, abort: false, detail: String::new() }
+    }
+
+    #[test]
+    fn steps_double_up_to_the_longest() {
+        let waits: Vec<_> =
+            (0..3).map(|counted| policy().decide(&answered(500), counted, Duration::ZERO, 1.0)).collect();
+        let again = |secs| Settled::Again { wait: Duration::from_secs(secs), counts: true };
+        assert_eq!(waits, [again(2), again(4), again(8)]);
+    }
+
+    #[test]
+    fn full_jitter_draws_from_zero() {
+        let settled = policy().decide(&answered(500), 2, Duration::ZERO, 0.25);
+        assert_eq!(settled, Settled::Again { wait: Duration::from_secs(2), counts: true });
+    }
+
+    #[test]
+    fn what_is_not_in_retry_on_is_final() {
+        for status in [301, 400, 404] {
+            assert_eq!(
+                policy().decide(&answered(status), 0, Duration::ZERO, 0.0),
+                Settled::Dead(DeathCause::Final),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_last_attempt_ends_it() {
+        assert_eq!(
+            policy().decide(&answered(500), 3, Duration::ZERO, 0.0),
+            Settled::Dead(DeathCause::AttemptsExhausted)
+        );
+    }
+
+    #[test]
+    fn a_503_with_retry_after_waits_without_counting_and_is_capped() {
+        let mut attempt = answered(503);
+        attempt.retry_after = Some(Duration::from_secs(3600));
+        let settled = policy().decide(&attempt, 3, Duration::ZERO, 0.5);
+        assert_eq!(settled, Settled::Again { wait: Duration::from_secs(10), counts: false });
+        assert_eq!(policy().decide(&attempt, 0, Duration::from_secs(99), 0.5), Settled::Dead(DeathCause::Expired));
+    }
+
+    #[test]
+    fn a_destination_that_says_never_is_believed() {
+        let attempt = Attempt { abort: true, ..answered(410) };
+        assert_eq!(policy().decide(&attempt, 0, Duration::ZERO, 0.0), Settled::Dead(DeathCause::Aborted));
+    }
+}

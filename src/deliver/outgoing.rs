@@ -1,0 +1,101 @@
+//! What an internal service receives, and what its answer means.
+//!
+//! Out go the original headers (already without hop-by-hop ones and without look-alikes of ours) plus the `Hookgate-…`
+//! headers of the contract. Back comes a status: 2xx is success, 3xx is not followed, `Retry-After` may be seconds or a
+//! date (RFC 9110 §10.2.3), 410 and `webhook-delivery: abort-message` (Standard Webhooks) end the delivery.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::attempt::Answer;
+use crate::clock::Timestamp;
+use crate::event::EventData;
+use crate::outcome::{Attempt, AttemptOutcome};
+
+/// The header block of one try, but `Host` and `Content-Length`.
+pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(event.headers.len() + 8);
+    for (name, value) in &event.headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_maybe_shared(value.0.clone());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    let mut ours = |name: &'static str, value: &str| {
+        // Names and types may hold what a header cannot; such a value is left out rather than the delivery.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    let id = event.id.to_string();
+    ours("hookgate-event-id", &id);
+    ours("hookgate-source", &event.source);
+    ours("hookgate-route", route);
+    ours("hookgate-attempt", &attempt.to_string());
+    ours("hookgate-received-at", &event.received_at().to_string());
+    ours("hookgate-verified", event.verified_by.as_deref().unwrap_or("none"));
+    if let Some(event_type) = &event.event_type {
+        ours("hookgate-event-type", event_type);
+    }
+    if !event.headers.iter().any(|(name, _)| name == "traceparent") {
+        let trace: String = id.chars().filter(|c| *c != '-').collect();
+        let span = trace.get(16..).unwrap_or("0000000000000001");
+        ours("traceparent", &format!("00-{trace}-{span}-00"));
+    }
+    headers
+}
+
+/// What an answer means.
+pub(crate) fn judge(answer: &Answer, now: Timestamp) -> Attempt {
+    let outcome = AttemptOutcome::of_status(answer.status);
+    let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+    let abort = answer.status == 410 || text("webhook-delivery").is_some_and(|value| value.trim() == "abort-message");
+    Attempt {
+        outcome,
+        status: Some(answer.status),
+        retry_after: text("retry-after").and_then(|value| retry_after(value.trim(), now)),
+        abort: abort && outcome != AttemptOutcome::Success,
+        detail: format!("status {}", answer.status),
+    }
+}
+
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return value.parse().ok().map(Duration::from_secs);
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    let date = Timestamp::from_unix_ms(u64::try_from(date.as_millisecond()).ok()?);
+    Some(date.since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Answer {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        Answer { status, headers, body: Bytes::new(), is_whole: true }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = Timestamp::from_unix_secs(784_111_777);
+        let wait = |value| judge(&answer(503, &[("retry-after", value)]), now).retry_after;
+        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_secs(60)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("-1"), None);
+        assert_eq!(wait("soon"), None);
+    }
+
+    #[test]
+    fn a_destination_can_end_a_delivery_for_good() {
+        let now = Timestamp::from_unix_secs(0);
+        assert!(judge(&answer(410, &[]), now).abort);
+        assert!(judge(&answer(500, &[("webhook-delivery", "abort-message")]), now).abort);
+        assert!(!judge(&answer(500, &[]), now).abort);
+    }
+}

@@ -1,0 +1,168 @@
+//! What was accepted: an [`Event`].
+//!
+//! An `Event` can be made from a [`Verified`] only, so what was not verified cannot reach the buffer. What the buffer
+//! reads back from disk is an [`EventData`], the same facts without the proof: it can be delivered and shown, and there
+//! is no way from it to an `Event`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::provider::Verified;
+use crate::refusal::PayloadProblem;
+
+/// The identity of an event: a UUIDv7 (RFC 9562), the same over all attempts. Receivers use it as idempotency key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventId([u8; 16]);
+
+impl EventId {
+    /// A new id at `now`; `random` fills the bits that are not time.
+    pub fn at(now: Timestamp, random: [u8; 10]) -> Self {
+        Self(*uuid::Builder::from_unix_timestamp_millis(now.unix_ms(), &random).as_uuid().as_bytes())
+    }
+
+    /// Reads the textual form.
+    pub fn parse(text: &str) -> Option<Self> {
+        uuid::Uuid::parse_str(text).ok().map(|id| Self(*id.as_bytes()))
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        uuid::Uuid::from_bytes(self.0).hyphenated().fmt(f)
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One copy of an event on its way: which route wanted it, where it goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// The route that matched.
+    pub route: Arc<str>,
+    /// The destination that gets the copy.
+    pub destination: Arc<str>,
+}
+
+/// Recognises a repeated event: which, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DedupKey {
+    /// Digest over source, delivery id and, where the id is not signed, the body.
+    pub key: [u8; 16],
+    /// How long a repetition is recognised.
+    pub window: Duration,
+}
+
+/// The facts of an event: all that is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventData {
+    /// The identity.
+    pub id: EventId,
+    /// The source that took it in.
+    pub source: Arc<str>,
+    /// When its last byte had arrived, milliseconds since 1970.
+    pub received_at_ms: u64,
+    /// The event's type as the provider calls it.
+    pub event_type: Option<String>,
+    /// The provider's own id of this delivery.
+    pub delivery_id: Option<String>,
+    /// The secret that verified it; `None` for a source that says `verify: {type: none}`.
+    pub verified_by: Option<String>,
+    /// The request's method.
+    pub method: String,
+    /// The request's target: path and query, as received.
+    pub target: String,
+    /// The headers as received.
+    pub headers: Vec<(String, HeaderBytes)>,
+    /// Where copies go.
+    pub copies: Vec<Copy>,
+    /// Why it is kept back; empty unless quarantined.
+    pub problems: Vec<PayloadProblem>,
+    /// The body, byte for byte. Stored beside the facts, not among them.
+    #[serde(skip)]
+    pub body: Bytes,
+}
+
+impl EventData {
+    /// When its last byte had arrived.
+    pub fn received_at(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.received_at_ms)
+    }
+}
+
+/// A header's value: bytes, because HTTP does not promise text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderBytes(pub Bytes);
+
+impl Serialize for HeaderBytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderBytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = HeaderBytes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<HeaderBytes, E> {
+                Ok(HeaderBytes(Bytes::copy_from_slice(bytes)))
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}
+
+/// A verified event that may be stored.
+#[derive(Debug)]
+pub struct Event {
+    data: EventData,
+    dedup: Option<DedupKey>,
+}
+
+impl Event {
+    /// Makes an event; the proof is spent.
+    pub fn new(proof: Verified, mut data: EventData, dedup: Option<DedupKey>) -> Self {
+        data.verified_by = proof.secret().map(|name| name.as_str().to_owned());
+        Self { data, dedup }
+    }
+
+    /// The facts.
+    pub fn data(&self) -> &EventData {
+        &self.data
+    }
+
+    /// What recognises a repetition.
+    pub fn dedup(&self) -> Option<DedupKey> {
+        self.dedup
+    }
+
+    /// The facts, given up by the proof.
+    pub fn into_data(self) -> EventData {
+        self.data
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_ids_sort_by_time_and_read_back() {
+        let early = EventId::at(Timestamp::from_unix_ms(1), [255; 10]);
+        let late = EventId::at(Timestamp::from_unix_ms(2), [0; 10]);
+        assert!(early < late);
+        assert_eq!(EventId::parse(&late.to_string()), Some(late));
+    }
+}

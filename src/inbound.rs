@@ -1,0 +1,95 @@
+//! What came in, not yet trusted.
+//!
+//! A [`Head`] borrows the request line and the headers of one request after the ingress has checked their framing. It
+//! knows nothing of sources, secrets or pingora; nothing in it is proof of anything.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+
+/// The head of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The method, as sent.
+    pub method: &'a str,
+    /// The path as sent: not decoded, not normalised.
+    pub path: &'a str,
+    /// The query as sent, without the `?`.
+    pub query: Option<&'a str>,
+    /// The host, lower case, without port.
+    pub host: &'a str,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The declared length of the body; `None` when it comes in chunks or as HTTP/2 frames without length.
+    pub content_length: Option<u64>,
+    /// Who sent it: the peer, or what a trusted proxy said of it.
+    pub sender: IpAddr,
+}
+
+impl Head<'_> {
+    /// The request target as sent: path and query.
+    pub fn target(&self) -> String {
+        match self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.to_owned(),
+        }
+    }
+
+    /// The media type of the body in lower case, without parameters.
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
+    }
+}
+
+/// Who sent a request: the peer itself, or, when the peer is a trusted proxy, the right-most address of `X-Forwarded-For`
+/// that is not a trusted proxy. What stands further left was written by strangers.
+pub fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[ipnet::IpNet]) -> IpAddr {
+    let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
+    let peer = peer.to_canonical();
+    if !is_trusted(peer) {
+        return peer;
+    }
+    let mut sender = peer;
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        let Ok(ip) = hop.trim().parse::<IpAddr>() else { return sender };
+        sender = ip.to_canonical();
+        if !is_trusted(sender) {
+            return sender;
+        }
+    }
+    sender
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarded(value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_stranger_cannot_forward_for_anybody() {
+        let seen = sender("203.0.113.9".parse().unwrap(), &forwarded("10.0.0.1"), &["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(seen, "203.0.113.9".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn behind_a_trusted_proxy_the_right_most_untrusted_address_counts() {
+        let headers = forwarded("1.1.1.1, 198.51.100.7, 10.0.0.2");
+        let seen = sender("10.0.0.3".parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(seen, "198.51.100.7".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn garbage_in_the_list_stops_the_walk() {
+        let headers = forwarded("1.1.1.1, nonsense");
+        let seen = sender("10.0.0.3".parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(seen, "10.0.0.3".parse::<IpAddr>().unwrap());
+    }
+}

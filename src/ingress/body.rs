@@ -1,0 +1,124 @@
+//! Reading a body within its bounds: bytes, time, and the memory of all bodies together.
+//!
+//! The declared length has been checked before; here the bytes that come are counted, so that a body in chunks cannot be
+//! larger either. The deadline is for the whole body, not for each read. The bytes are kept exactly as they came.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::protocols::http::ServerSession;
+
+use crate::refusal::{Class, Refusal};
+
+/// The bytes of all bodies in memory, bounded.
+#[derive(Debug)]
+pub struct BodyBudget {
+    used: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl BodyBudget {
+    /// At most `bytes_max` bytes in flight.
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), bytes_max })
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let took = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|sum| *sum <= self.bytes_max)
+        });
+        took.is_ok()
+    }
+}
+
+/// A share of the budget; given back on drop.
+#[derive(Debug)]
+pub(super) struct Held {
+    budget: Arc<BodyBudget>,
+    bytes: usize,
+}
+
+impl Held {
+    fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if !self.budget.take(bytes) {
+            return Err(Refusal::new(Class::Overloaded, "too many bytes of bodies are in flight"));
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+pub(super) struct Caps {
+    pub(super) bytes_max: u64,
+    pub(super) timeout: Duration,
+    pub(super) budget: Arc<BodyBudget>,
+}
+
+/// Reads the whole body.
+pub(super) async fn read(
+    session: &mut ServerSession,
+    declared: Option<u64>,
+    caps: Caps,
+) -> Result<(Bytes, Held), Refusal> {
+    if expects_continue(session) {
+        // pingora turns keep-alive off when a header is written before the body was read.
+        let keepalive = session.get_keepalive();
+        let said = session.write_continue_response().await;
+        said.map_err(|_gone| Refusal::new(Class::Malformed, "the sender went away"))?;
+        session.set_keepalive(keepalive);
+    }
+    tokio::time::timeout(caps.timeout, read_untimed(session, declared, &caps))
+        .await
+        .unwrap_or_else(|_elapsed| Err(Refusal::new(Class::BodyTimeout, "the body did not arrive in time")))
+}
+
+async fn read_untimed(
+    session: &mut ServerSession,
+    declared: Option<u64>,
+    caps: &Caps,
+) -> Result<(Bytes, Held), Refusal> {
+    let mut held = Held { budget: Arc::clone(&caps.budget), bytes: 0 };
+    let bytes_max = usize::try_from(caps.bytes_max).unwrap_or(usize::MAX);
+    let mut whole = BytesMut::new();
+    let mut only: Option<Bytes> = None;
+    loop {
+        let chunk = session.read_request_body().await.map_err(|error| {
+            Refusal::new(Class::Malformed, format!("the body could not be read: {}", error.etype.as_str()))
+        })?;
+        let Some(chunk) = chunk else { break };
+        let so_far = whole.len().saturating_add(only.as_ref().map_or(0, Bytes::len));
+        if so_far.saturating_add(chunk.len()) > bytes_max {
+            return Err(Refusal::new(Class::TooLarge, format!("the body is larger than {bytes_max} bytes")));
+        }
+        held.grow(chunk.len())?;
+        if so_far == 0 {
+            // Most bodies come in one piece, which needs no second copy.
+            only = Some(chunk);
+            continue;
+        }
+        if let Some(first) = only.take() {
+            let expected = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0).min(bytes_max);
+            whole.reserve(expected.max(first.len().saturating_add(chunk.len())).min(1024 * 1024));
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    let body = only.unwrap_or_else(|| whole.freeze());
+    if declared.is_some_and(|length| length != body.len() as u64) {
+        return Err(Refusal::new(Class::Malformed, "the body is shorter than its Content-Length"));
+    }
+    Ok((body, held))
+}
+
+fn expects_continue(session: &ServerSession) -> bool {
+    session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}

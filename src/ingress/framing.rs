@@ -1,0 +1,157 @@
+//! What pingora 0.9.1 lets through and we do not: ambiguous framing and malformed heads.
+//!
+//! Two parties that read one message differently is how requests are smuggled (RFC 9112 §11.2). So anything that has a
+//! second reading is refused, stricter than the RFC where the RFC lets a server guess: `Content-Length` together with
+//! `Transfer-Encoding`, any coding but exactly `chunked`, several lengths, bare line feeds, a missing or odd `Host`.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Version, header};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+
+use crate::inbound::Head;
+use crate::refusal::{Class, Refusal};
+
+/// Fields of one head.
+const FIELDS_MAX: usize = 100;
+/// Bytes of the request target.
+const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+fn malformed(why: &'static str) -> Refusal {
+    Refusal::new(Class::Malformed, why)
+}
+
+/// Refuses a head that is too large or has more than one reading.
+pub(super) fn check(session: &ServerSession, header_bytes_max: usize) -> Result<(), Refusal> {
+    let request = session.req_header();
+    let headers = &request.headers;
+    let field_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if field_bytes > header_bytes_max || headers.len() > FIELDS_MAX || request.raw_path().len() > TARGET_BYTES_MAX {
+        return Err(Refusal::new(Class::HeadersTooLarge, "the head is larger than the listener allows"));
+    }
+    if let Some(http1) = session.as_http1() {
+        check_lines(&http1.get_headers_raw_bytes())?;
+    }
+    check_length(headers, request.version)
+}
+
+/// The head as it came: lines end in CRLF, the request line has two spaces.
+fn check_lines(raw: &[u8]) -> Result<(), Refusal> {
+    let mut previous = 0;
+    for &byte in raw {
+        if byte == b'\n' && previous != b'\r' {
+            return Err(malformed("a line of the head ends in a bare line feed"));
+        }
+        if byte == 0 {
+            return Err(malformed("the head has a NUL byte"));
+        }
+        previous = byte;
+    }
+    let line = raw.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    if line.iter().filter(|byte| byte.is_ascii_whitespace()).count() != 2 {
+        return Err(malformed("the request line is not `METHOD target HTTP/version`"));
+    }
+    Ok(())
+}
+
+fn check_length(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() {
+        return Err(malformed("Content-Length stands more than once"));
+    }
+    if length.is_some_and(|value| value.is_empty() || !value.as_bytes().iter().all(u8::is_ascii_digit)) {
+        return Err(malformed("Content-Length is not a number"));
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if length.is_some() {
+            return Err(malformed("Content-Length and Transfer-Encoding together"));
+        }
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(malformed("Transfer-Encoding is not exactly `chunked`"));
+        }
+        if version != Version::HTTP_11 {
+            return Err(malformed("Transfer-Encoding needs HTTP/1.1"));
+        }
+    } else if length.is_none() && version < Version::HTTP_11 {
+        return Err(malformed("an HTTP/1.0 request needs a Content-Length"));
+    }
+    Ok(())
+}
+
+/// The host, lower case, without port: from `Host`, or from the authority of HTTP/2.
+pub(super) fn host(request: &RequestHeader) -> Result<String, Refusal> {
+    let authority = match request.headers.get(header::HOST) {
+        Some(host) => host.to_str().map_err(|_not_text| malformed("Host is not text"))?,
+        None => request.uri.authority().map(http::uri::Authority::as_str).ok_or_else(|| malformed("no Host"))?,
+    };
+    let parsed: http::uri::Authority = authority.parse().map_err(|_invalid| malformed("Host is not a host"))?;
+    if authority.contains('@') || parsed.host().is_empty() {
+        return Err(malformed("Host is not a host"));
+    }
+    Ok(parsed.host().to_ascii_lowercase())
+}
+
+/// The head as the gates see it.
+pub(super) fn head<'a>(request: &'a RequestHeader, host: &'a str, sender: IpAddr) -> Result<Head<'a>, Refusal> {
+    let target = std::str::from_utf8(request.raw_path()).map_err(|_not_text| malformed("the target is not text"))?;
+    // An absolute-form target has been checked against Host by pingora; its path and query are what counts.
+    let target = if target.starts_with('/') {
+        target
+    } else {
+        request.uri.path_and_query().map_or("", |target| target.as_str())
+    };
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let content_length = request.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    // A number that does not fit is larger than any cap.
+    let content_length = content_length.map(|value| value.parse().unwrap_or(u64::MAX));
+    Ok(Head { method: request.method.as_str(), path, query, host, headers: &request.headers, content_length, sender })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(headers: &[(&'static str, &'static str)], version: Version) -> String {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        check_length(&map, version).map_or_else(|refusal| refusal.why.into_owned(), |()| String::new())
+    }
+
+    #[test]
+    fn a_length_with_two_readings_is_refused() {
+        let http11 = Version::HTTP_11;
+        assert!(why(&[("content-length", "5"), ("transfer-encoding", "chunked")], http11).contains("together"));
+        assert!(why(&[("content-length", "5"), ("content-length", "5")], http11).contains("more than once"));
+        for value in ["+5", "5, 5", "0x5", "", "5a"] {
+            assert!(why(&[("content-length", value)], http11).contains("number"), "{value}");
+        }
+        for value in ["gzip, chunked", "identity", "chunked, chunked", "xchunked"] {
+            assert!(why(&[("transfer-encoding", value)], http11).contains("exactly"), "{value}");
+        }
+        assert!(why(&[("transfer-encoding", "chunked")], Version::HTTP_10).contains("HTTP/1.1"));
+        assert!(why(&[], Version::HTTP_10).contains("Content-Length"));
+        assert_eq!(why(&[("transfer-encoding", "chunked")], http11), "");
+        assert_eq!(why(&[("content-length", "5")], http11), "");
+    }
+
+    #[test]
+    fn a_head_with_odd_lines_is_refused() {
+        assert!(check_lines(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok());
+        for raw in [
+            &b"POST / HTTP/1.1\nHost: a\n\n"[..],
+            b"POST  / HTTP/1.1\r\n\r\n",
+            b"POST /a b HTTP/1.1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nA: \0\r\n\r\n",
+        ] {
+            assert!(check_lines(raw).is_err(), "{raw:?}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What pingora lacks around a connection: a deadline for the head, and counts of connections.
+//!
+//! pingora's read timeout starts anew with every byte, so a sender that drips its head is never cut. [`Guarded`] wraps the
+//! proxy: unless the head is complete in time, the connection is dropped. It learns that the head is complete through the
+//! connection's user context, which the proxy hands to `on_connection_reuse` right after parsing (HTTP/1 only; the heads
+//! of HTTP/2 are bounded by its own limits).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use tokio::sync::Notify;
+
+use super::{Gateway, KEEPALIVE_SECS};
+
+/// Told when a head was read.
+#[derive(Debug)]
+pub(super) struct HeadRead(Arc<Notify>);
+
+impl HeadRead {
+    pub(super) fn tell(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Marks a connection that has served a request before.
+#[derive(Debug)]
+pub(super) struct Served;
+
+/// The proxy behind a deadline for heads.
+pub(super) struct Guarded {
+    pub(super) proxy: Arc<HttpProxy<Gateway>>,
+    pub(super) header_timeout: Duration,
+}
+
+#[async_trait]
+impl HttpServerApp for Guarded {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if session.is_http2() {
+            return self.proxy.process_new_http(session, shutdown).await;
+        }
+        let is_first = session.take_connection_user_context().is_none();
+        // A connection that was used before may be idle first.
+        let idle = if is_first { Duration::ZERO } else { Duration::from_secs(KEEPALIVE_SECS) };
+        let read = Arc::new(Notify::new());
+        session.set_connection_user_context(Some(Box::new(HeadRead(Arc::clone(&read)))));
+        let late = async {
+            if tokio::time::timeout(idle + self.header_timeout, read.notified()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            reused = self.proxy.process_new_http(session, shutdown) => reused,
+            () = late => None,
+        }
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.proxy.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options()
+    }
+
+    async fn http_cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+/// Counts connections, in all and by address.
+#[derive(Debug)]
+pub(super) struct ConnectionCount {
+    by_address: Mutex<(usize, HashMap<IpAddr, usize>)>,
+    total_max: usize,
+    per_address_max: usize,
+}
+
+/// One counted connection.
+#[derive(Debug)]
+pub(super) struct Counted {
+    count: Arc<ConnectionCount>,
+    address: IpAddr,
+}
+
+impl ConnectionCount {
+    pub(super) fn new(total_max: usize, per_address_max: usize) -> Arc<Self> {
+        Arc::new(Self { by_address: Mutex::default(), total_max, per_address_max })
+    }
+
+    /// Counts one more, or says no.
+    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
+        let mut guard = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let (total, by_address) = &mut *guard;
+        let of_address = by_address.get(&address).copied().unwrap_or(0);
+        if *total >= self.total_max || of_address >= self.per_address_max {
+            return None;
+        }
+        *total += 1;
+        by_address.insert(address, of_address + 1);
+        Some(Counted { count: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut guard = self.count.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let (total, by_address) = &mut *guard;
+        *total = total.saturating_sub(1);
+        match by_address.get_mut(&self.address) {
+            Some(of_address) if *of_address > 1 => *of_address -= 1,
+            _ => drop(by_address.remove(&self.address)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_in_all_and_by_address() {
+        let count = ConnectionCount::new(3, 2);
+        let (a, b): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let first = count.enter(a);
+        let second = count.enter(a);
+        assert!(first.is_some() && second.is_some() && count.enter(a).is_none());
+        let third = count.enter(b);
+        assert!(third.is_some() && count.enter(b).is_none());
+        drop(first);
+        assert!(count.enter(b).is_some());
+    }
+}

@@ -1,0 +1,221 @@
+//! Sockets: bound by us, before anything else starts, so that a port in use is an error at once and port 0 has a number.
+//!
+//! The accept loop is ours too; pingora gets the stream. So the caps on connections, the deadline of the TLS handshake
+//! and what is logged of strangers' mistakes are ours. HTTP/2 is spoken on TLS only: pingora would wait without limit for
+//! the preface of a silent plain connection.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::guard::{ConnectionCount, Guarded};
+use super::tls::{Certificates, TlsParams, server_config};
+use super::{Gateway, Shared};
+use crate::telemetry::TlsFailure;
+
+const BACKLOG: u32 = 4096;
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUESTS_PER_CONNECTION: u32 = 100_000;
+const H2_STREAMS: u32 = 32;
+const H2_WINDOW_BYTES: u32 = 256 * 1024;
+const H2_IDLE: Duration = Duration::from_secs(60);
+
+/// The bounds of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Open connections.
+    pub connections: usize,
+    /// Open connections of one address.
+    pub connections_per_ip: usize,
+    /// Bytes of a head's fields.
+    pub header_bytes_max: usize,
+    /// For a whole head.
+    pub header_timeout: Duration,
+    /// For a whole body.
+    pub body_timeout: Duration,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerParams {
+    /// Its name in routes.yaml.
+    pub name: Arc<str>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// TLS, if it speaks TLS.
+    pub tls: Option<TlsParams>,
+    /// Its bounds.
+    pub limits: ListenerLimits,
+}
+
+/// A listener whose socket is bound and whose certificates are read.
+#[derive(Debug)]
+pub struct BoundListener {
+    params: ListenerParams,
+    socket: TcpListener,
+    certificates: Option<Arc<Certificates>>,
+}
+
+impl BoundListener {
+    /// The address it is bound to, with its real port.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.params.name
+    }
+
+    /// Its certificates, to be read anew.
+    pub fn certificates(&self) -> Option<&Arc<Certificates>> {
+        self.certificates.as_ref()
+    }
+}
+
+/// Binds a listener. Needs a tokio runtime.
+pub fn bind(params: ListenerParams, certificates: Option<Arc<Certificates>>) -> io::Result<BoundListener> {
+    let socket = if params.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(params.address)?;
+    Ok(BoundListener { socket: socket.listen(BACKLOG)?, params, certificates })
+}
+
+/// Serves a listener until `stop` turns true, then waits up to `grace` for its connections.
+pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>, grace: Duration) {
+    let BoundListener { params, socket, certificates } = bound;
+    let acceptor = certificates.and_then(|certificates| {
+        let only_tls13 = params.tls.as_ref().is_some_and(|tls| tls.only_tls13);
+        let config = server_config(certificates, only_tls13);
+        config.inspect_err(|error| tracing::error!(%error, "TLS cannot be set up")).ok()
+    });
+    if params.tls.is_some() && acceptor.is_none() {
+        return;
+    }
+    let listener = Arc::new(Listening {
+        app: app(&params, &shared),
+        acceptor: acceptor.map(Acceptor::from_server_config),
+        name: Arc::clone(&params.name),
+        shared,
+        stop: stop.clone(),
+    });
+    let count = ConnectionCount::new(params.limits.connections, params.limits.connections_per_ip);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stopping| *stopping) => break,
+            accepted = socket.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            // Over the cap a connection is closed at once: the sender sees a reset and comes back.
+            Ok((stream, peer)) => {
+                if let Some(counted) = count.enter(address_of(peer)) {
+                    let listener = Arc::clone(&listener);
+                    connections.spawn(async move {
+                        listener.connection(stream, peer).await;
+                        drop(counted);
+                    });
+                }
+            }
+            Err(error) => {
+                tracing::warn!(listener = %listener.name, %error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(socket);
+    // Wakes connections that wait for a next request.
+    listener.app.http_cleanup().await;
+    let finishing = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, finishing).await.is_err() {
+        tracing::warn!(listener = %listener.name, "connections were cut off at the end of the grace period");
+    }
+}
+
+fn address_of(peer: SocketAddr) -> IpAddr {
+    peer.ip().to_canonical()
+}
+
+fn app(params: &ListenerParams, shared: &Arc<Shared>) -> Arc<Guarded> {
+    let gateway =
+        Gateway { shared: Arc::clone(shared), listener: Arc::clone(&params.name), limits: params.limits.clone() };
+    let mut proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
+    let mut options = HttpServerOptions::default();
+    options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
+    options.h2_idle_timeout = Some(H2_IDLE);
+    proxy.server_options = Some(options);
+    proxy.h2_options = Some(h2_options(params.limits.header_bytes_max));
+    proxy.handle_init_modules();
+    Arc::new(Guarded { proxy: Arc::new(proxy), header_timeout: params.limits.header_timeout })
+}
+
+fn h2_options(header_bytes_max: usize) -> H2Options {
+    let mut options = default_h2_options();
+    options.max_concurrent_streams(H2_STREAMS);
+    options.max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX));
+    options.initial_window_size(H2_WINDOW_BYTES);
+    options.initial_connection_window_size(H2_WINDOW_BYTES * 4);
+    options
+}
+
+struct Listening {
+    app: Arc<Guarded>,
+    acceptor: Option<Acceptor>,
+    name: Arc<str>,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Listening {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+        let open = self.shared.telemetry.connection(&self.name);
+        if let Some(stream) = self.prepare(stream, peer).await {
+            let mut next = Some(stream);
+            while let Some(stream) = next {
+                next = self.app.process_new(stream, &self.stop).await;
+            }
+        }
+        drop(open);
+    }
+
+    async fn prepare(&self, stream: TcpStream, peer: SocketAddr) -> Option<Stream> {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the connection is gone already");
+            return None;
+        }
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        if digest.peer_addr.set(Some(pingora::protocols::l4::socket::SocketAddr::Inet(peer))).is_err() {
+            tracing::trace!("the peer's address was known");
+        }
+        let mut stream = L4Stream::from(stream);
+        stream.set_socket_digest(digest);
+        let Some(acceptor) = &self.acceptor else { return Some(Box::new(stream)) };
+        match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.tls_handshake(stream)).await {
+            Ok(Ok(stream)) => Some(Box::new(stream)),
+            Ok(Err(error)) => {
+                self.shared.telemetry.tls_failure(&self.name, TlsFailure::Protocol);
+                tracing::debug!(listener = %self.name, %peer, %error, "TLS handshake failed");
+                None
+            }
+            Err(_elapsed) => {
+                self.shared.telemetry.tls_failure(&self.name, TlsFailure::Timeout);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The ingress: the only downstream pingora code.
+//!
+//! [`Gateway`] is a pingora `ProxyHttp` whose whole work is done in `request_filter`: check the framing, read the body
+//! within its bounds, ask `accept`, commit, answer. pingora's own proxying is not used, so no byte reaches an internal
+//! service before it was verified.
+//!
+//! Deliberately not here: what is accepted (`accept`), what is stored (`buffer`), how it goes on (`deliver`).
+
+mod body;
+mod framing;
+mod guard;
+mod listen;
+mod reply;
+mod tls;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::proxy::{ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
+use tokio::time::Instant;
+
+use crate::accept::{self, Accepted, Notes, Rules};
+use crate::buffer::{Buffer, Committed, NotStored};
+use crate::clock::Clock;
+use crate::deliver::Deliverer;
+use crate::event::{Event, EventId};
+use crate::limit::Gatekeeper;
+use crate::refusal::{Class, Refusal, RequestOutcome};
+use crate::source::{Mode, Source};
+use crate::telemetry::{Request, Telemetry};
+
+pub use body::BodyBudget;
+pub use listen::{BoundListener, ListenerLimits, ListenerParams, bind, serve};
+pub use tls::{CertificateFiles, Certificates, TlsParams, TlsProblem};
+
+/// An idle connection is closed after this.
+const KEEPALIVE_SECS: u64 = 30;
+/// A client that does not read its answer is cut off after this.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all listeners share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The rules in force.
+    pub rules: ArcSwap<Rules>,
+    /// The limits before verification.
+    pub gatekeeper: ArcSwap<Gatekeeper>,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: ArcSwap<Vec<ipnet::IpNet>>,
+    /// Where events go.
+    pub buffer: Buffer,
+    /// For `mode: sync`.
+    pub deliverer: Deliverer,
+    /// Counts and logs.
+    pub telemetry: Telemetry,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes for event ids.
+    pub random: fn() -> [u8; 10],
+    /// Set when the gateway is stopping.
+    pub draining: AtomicBool,
+    /// Bodies in memory, all requests together.
+    pub bodies: Arc<BodyBudget>,
+}
+
+/// One listener's way into the gates.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) listener: Arc<str>,
+    pub(crate) limits: ListenerLimits,
+}
+
+/// What a request ended as, before it is written to the wire.
+struct Decision {
+    outcome: RequestOutcome,
+    reply: reply::Reply,
+    why: String,
+    event: Option<EventId>,
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = ();
+
+    fn new_ctx(&self) {}
+
+    /// pingora would add a compression module to every request.
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
+
+    /// Called once the head is read: tells the guard that its deadline is met.
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        _ctx: &mut (),
+        context: Box<dyn std::any::Any + Send + Sync>,
+    ) {
+        if let Ok(head) = context.downcast::<guard::HeadRead>() {
+            head.tell();
+        }
+    }
+
+    /// Marks the connection as one that has served a request.
+    fn persist_connection_context(
+        &self,
+        _session: &Session,
+        _ctx: &(),
+    ) -> Option<Box<dyn std::any::Any + Send + Sync>> {
+        Some(Box::new(guard::Served))
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<()> {
+        session.set_write_timeout(Some(WRITE_TIMEOUT));
+        session.set_pipelining_enabled(true);
+        let keepalive = session.get_keepalive().filter(|_| !self.shared.draining.load(Ordering::Relaxed));
+        // pingora keeps an HTTP/1.1 connection open for ever after its first request.
+        session.set_keepalive(keepalive.map(|_| KEEPALIVE_SECS));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<bool> {
+        let started = Instant::now();
+        let in_flight = self.shared.telemetry.in_flight(&self.listener);
+        let rules = self.shared.rules.load_full();
+        let mut notes = Notes::default();
+        let mut seen = Seen { source: None, body_bytes: 0, sender: self.peer(session) };
+        let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
+        let written = decision.reply.write(session.as_downstream_mut()).await;
+        let request = Request {
+            source: seen.source.map(|source| &*source.name),
+            outcome: decision.outcome,
+            status: if written.is_ok() { decision.reply.status } else { 0 },
+            why: &decision.why,
+            event: decision.event,
+            notes: &notes,
+            sender: seen.sender,
+            body_bytes: seen.body_bytes,
+            took: started.elapsed(),
+        };
+        self.shared.telemetry.request(&request, self.shared.clock.now());
+        drop(in_flight);
+        written.map(|()| true)
+    }
+
+    /// Never reached: `request_filter` answers everything.
+    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut ()) -> pingora::Result<Box<HttpPeer>> {
+        Err(Error::explain(ErrorType::HTTPStatus(404), "this gateway forwards nothing unverified"))
+    }
+
+    /// Requests are logged by `telemetry`, once.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &(), _error: &Error) -> bool {
+        true
+    }
+}
+
+/// What the access line needs and the gates learn on the way.
+struct Seen<'a> {
+    source: Option<&'a Source>,
+    body_bytes: usize,
+    sender: std::net::IpAddr,
+}
+
+impl Gateway {
+    fn peer(&self, session: &Session) -> std::net::IpAddr {
+        let address = session.as_downstream().client_addr().and_then(|address| address.as_inet());
+        address.map_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
+    }
+
+    async fn decide<'a>(
+        &self,
+        session: &mut Session,
+        rules: &'a Rules,
+        notes: &mut Notes,
+        seen: &mut Seen<'a>,
+    ) -> Decision {
+        match self.pass_gates(session, rules, notes, seen).await {
+            Ok(decision) => decision,
+            Err(refusal) => Decision {
+                outcome: RequestOutcome::Refused(refusal.class),
+                reply: reply::Reply::refusal(&refusal, seen.source),
+                why: refusal.why.into_owned(),
+                event: None,
+            },
+        }
+    }
+
+    async fn pass_gates<'a>(
+        &self,
+        session: &mut Session,
+        rules: &'a Rules,
+        notes: &mut Notes,
+        seen: &mut Seen<'a>,
+    ) -> Result<Decision, Refusal> {
+        framing::check(session.as_downstream(), self.limits.header_bytes_max)?;
+        // The head is copied, because reading the body needs the session for itself.
+        let request = session.as_downstream().req_header().clone();
+        seen.sender = crate::inbound::sender(seen.sender, &request.headers, &self.shared.trusted_proxies.load());
+        let host = framing::host(&request)?;
+        let head = framing::head(&request, &host, seen.sender)?;
+        let gatekeeper = self.shared.gatekeeper.load_full();
+        let admitted = accept::admit(rules, &gatekeeper, head).map_err(|(source, refusal)| {
+            seen.source = source;
+            refusal
+        })?;
+        let lane = admitted.lane();
+        seen.source = Some(&lane.source);
+        if self.shared.draining.load(Ordering::Relaxed) && !self.shared.buffer.stats().open {
+            return Err(Refusal::new(Class::Draining, "the gateway is stopping"));
+        }
+        let (body, _held) = self.read_body(session, &lane.source, head.content_length).await?;
+        seen.body_bytes = body.len();
+        let now = self.shared.clock.now();
+        match accept::accept(&admitted, body, now, (self.shared.random)(), notes)? {
+            Accepted::Handshake(handshake) => {
+                Ok(Decision::answered(RequestOutcome::Handshake, reply::Reply::handshake(handshake)))
+            }
+            Accepted::Filtered { .. } => {
+                let outcome = RequestOutcome::Filtered;
+                Ok(Decision::answered(outcome, reply::Reply::accepted(outcome, &lane.source, None)))
+            }
+            Accepted::Quarantined(event) => self.store(*event, &lane.source, RequestOutcome::Quarantined).await,
+            Accepted::Event(event) => match lane.source.mode {
+                Mode::Buffered => self.store(*event, &lane.source, RequestOutcome::Accepted).await,
+                Mode::Sync { deadline } => self.forward(*event, deadline).await,
+            },
+        }
+    }
+
+    async fn read_body(
+        &self,
+        session: &mut Session,
+        source: &Source,
+        declared: Option<u64>,
+    ) -> Result<(Bytes, body::Held), Refusal> {
+        let caps = body::Caps {
+            bytes_max: source.body_bytes_max,
+            timeout: self.limits.body_timeout,
+            budget: Arc::clone(&self.shared.bodies),
+        };
+        body::read(session.as_downstream_mut(), declared, caps).await
+    }
+
+    /// Commits, then answers: never the other way round.
+    async fn store(&self, event: Event, source: &Source, outcome: RequestOutcome) -> Result<Decision, Refusal> {
+        let id = event.data().id;
+        let outcome = match self.shared.buffer.append(event).await {
+            Ok(Committed::Stored) => outcome,
+            Ok(Committed::Duplicate) => RequestOutcome::Duplicate,
+            Err(NotStored::Full) => return Err(Refusal::new(Class::BufferFull, "the buffer is full")),
+            Err(NotStored::Busy) => return Err(Refusal::new(Class::Overloaded, "too much waits for the buffer")),
+            Err(NotStored::Failed) => {
+                return Err(Refusal::new(Class::Internal, "the buffer could not store the event"));
+            }
+        };
+        if outcome == RequestOutcome::Quarantined {
+            self.shared.telemetry.quarantined(&source.name);
+        }
+        let id = (outcome != RequestOutcome::Duplicate).then_some(id);
+        let reply = reply::Reply::accepted(outcome, source, id);
+        Ok(Decision { outcome, reply, why: String::new(), event: id })
+    }
+
+    async fn forward(&self, event: Event, deadline: Duration) -> Result<Decision, Refusal> {
+        let id = event.data().id;
+        let answer = self.shared.deliverer.forward(&event.into_data(), deadline).await?;
+        let reply = reply::Reply::passed_back(answer, id);
+        Ok(Decision { outcome: RequestOutcome::Accepted, reply, why: String::new(), event: Some(id) })
+    }
+}
+
+impl Decision {
+    fn answered(outcome: RequestOutcome, reply: reply::Reply) -> Self {
+        Self { outcome, reply, why: String::new(), event: None }
+    }
+}

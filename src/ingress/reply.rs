@@ -1,0 +1,166 @@
+//! The one place where an answer is made.
+//!
+//! A refusal is `application/problem+json` (RFC 9457) with the class of the closed list; it never says why a signature
+//! failed and never repeats the payload. Which status a class answers is the source's `answers:` or the class's default.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use serde::Serialize;
+
+use crate::deliver::Answer;
+use crate::event::EventId;
+use crate::provider::HandshakeReply;
+use crate::refusal::{PayloadProblem, Refusal, RequestOutcome};
+use crate::source::Source;
+
+/// RFC 9457, with the outcome and, for a payload that does not fit, the problems.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [PayloadProblem],
+}
+
+/// An answer, ready to be written.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+    /// Whether the request's body may be unread, so that the connection cannot go on.
+    closes: bool,
+}
+
+impl Reply {
+    fn new(status: u16) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Bytes::new(), closes: false }
+    }
+
+    /// The provider's accepted answer.
+    pub(super) fn accepted(outcome: RequestOutcome, source: &Source, event: Option<EventId>) -> Self {
+        let mut reply = Self::new(source.answers.get(outcome.label()).copied().unwrap_or(200));
+        if let Some(id) = event
+            && let Ok(value) = HeaderValue::from_str(&id.to_string())
+        {
+            reply.headers.insert("hookgate-event-id", value);
+        }
+        reply
+    }
+
+    /// The answer to a refusal.
+    pub(super) fn refusal(refusal: &Refusal, source: Option<&Source>) -> Self {
+        let class = refusal.class;
+        let status = source.and_then(|source| source.answers.get(class.label()).copied()).unwrap_or(class.status());
+        let mut reply = Self::new(status);
+        reply.closes = true;
+        if status != 204 && status != 304 {
+            let problem = Problem {
+                r#type: "about:blank",
+                title: class.title(),
+                status,
+                outcome: class.label(),
+                errors: &refusal.problems,
+            };
+            reply.body = serde_json::to_vec(&problem).map(Bytes::from).unwrap_or_default();
+            reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        }
+        if let Some(secs) = refusal.retry_after_secs {
+            reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if let (405, Some(source)) = (class.status(), source)
+            && let Ok(allow) = HeaderValue::from_str(&source.methods.join(", "))
+        {
+            reply.headers.insert(header::ALLOW, allow);
+        }
+        reply
+    }
+
+    /// What the provider asked for before it sends.
+    pub(super) fn handshake(handshake: HandshakeReply) -> Self {
+        let mut reply = Self::new(handshake.status);
+        if let Some(content_type) = handshake.content_type {
+            reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        reply.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        reply.body = Bytes::from(handshake.body);
+        reply
+    }
+
+    /// `mode: sync`: the internal service's own answer, less what belongs to its connection.
+    pub(super) fn passed_back(answer: Answer, event: EventId) -> Self {
+        let mut reply = Self::new(answer.status);
+        for (name, value) in &answer.headers {
+            let of_the_hop = matches!(
+                name.as_str(),
+                "connection"
+                    | "keep-alive"
+                    | "proxy-connection"
+                    | "transfer-encoding"
+                    | "content-length"
+                    | "te"
+                    | "trailer"
+                    | "upgrade"
+            );
+            if !of_the_hop {
+                reply.headers.append(name.clone(), value.clone());
+            }
+        }
+        if let Ok(value) = HeaderValue::from_str(&event.to_string()) {
+            reply.headers.insert("hookgate-event-id", value);
+        }
+        reply.body = answer.body;
+        reply
+    }
+
+    /// Writes the answer with its exact length.
+    pub(super) async fn write(&self, session: &mut ServerSession) -> Result<()> {
+        if self.closes && !session.is_body_done() {
+            session.set_keepalive(None);
+        }
+        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 2))?;
+        for (name, value) in &self.headers {
+            head.append_header(name.clone(), value.clone())?;
+        }
+        let bodiless = matches!(self.status, 204 | 304);
+        if !bodiless {
+            head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
+        }
+        let empty = bodiless || self.body.is_empty();
+        session.write_response_header(Box::new(head)).await?;
+        if !empty {
+            session.write_response_body(self.body.clone(), true).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Class;
+
+    #[test]
+    fn a_refusal_says_its_class_and_not_its_reason() {
+        let refusal = Refusal::new(Class::BadSignature, "wrong secret, or the body was changed");
+        let reply = Reply::refusal(&refusal, None);
+        let text = std::str::from_utf8(&reply.body).unwrap();
+        assert_eq!(
+            text,
+            r#"{"type":"about:blank","title":"Signature not accepted","status":401,"outcome":"bad_signature"}"#
+        );
+    }
+
+    #[test]
+    fn a_source_may_answer_otherwise() {
+        let mut source = crate::source::tests::source("s", "/s", None);
+        source.answers.insert("rate_limited".into(), 429);
+        let reply = Reply::refusal(&Refusal::new(Class::RateLimited, "x"), Some(&source));
+        assert_eq!((reply.status, reply.headers.get("retry-after").unwrap().as_bytes()), (429, &b"30"[..]));
+    }
+}

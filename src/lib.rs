@@ -1,0 +1,44 @@
+//! Hookgate: an inbound webhook gateway.
+//!
+//! ```text
+//!   sender ──► ingress ──► accept ──────────────────────────► buffer ──► deliver ──► internal service
+//!              (pingora)   source, limits, signature,         (commit)   (retry)
+//!                          schema, routes
+//!                            │ refusal: answered at once        │ answered only after the commit
+//! ```
+//! [`accept`] is the product in one file. What passed a gate has another type than what did not: `Head` → `Admitted` →
+//! `Verified` → `Event`, and the buffer takes an `Event` only. `config` turns routes.yaml into the parameters of all
+//! stages, [`server`] starts and stops them, [`cli`] is the command line. ARCHITECTURE.md has the whole picture.
+#![cfg_attr(not(test), warn(unused_crate_dependencies))]
+
+// Leaves: they import nothing of ours.
+pub mod clock;
+pub mod inbound;
+pub mod outcome;
+pub mod refusal;
+pub mod secret;
+// The gates.
+pub mod condition;
+pub mod limit;
+pub mod payload;
+pub mod provider;
+pub mod route;
+pub mod schema;
+pub mod source;
+// The product.
+pub mod accept;
+pub mod event;
+// What keeps and moves events.
+pub mod buffer;
+pub mod deliver;
+pub mod telemetry;
+// The doors.
+pub mod admin;
+pub mod ingress;
+// What knows all of these.
+pub mod cli;
+pub mod config;
+pub mod server;
+
+/// The allocator is named by `main` only.
+use tikv_jemallocator as _;

@@ -1,0 +1,168 @@
+//! Limits on requests, by governor (GCRA).
+//!
+//! Before verification: by sender address and in total ([`Gatekeeper`]). After verification: the source's own quota
+//! ([`SourceQuota`]), spent by verified traffic only, so that strangers cannot starve a provider. Addresses are keys that
+//! strangers can make up: IPv6 counts by /64, and [`Gatekeeper::shrink`] forgets keys that are as good as new.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+/// So many per period, and so many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Time between two requests in the long run.
+    pub interval: Duration,
+    /// How many may come at once.
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    /// `count` per `period`; without `burst`, as many at once as in one period.
+    pub fn new(count: NonZeroU32, period: Duration, burst: Option<NonZeroU32>) -> Self {
+        Self { interval: period / count.get(), burst: burst.unwrap_or(count) }
+    }
+
+    fn quota(self) -> Quota {
+        // A rate above one in a nanosecond is no limit that a machine could reach.
+        let interval = self.interval.max(Duration::from_nanos(1));
+        Quota::with_period(interval).map_or(Quota::per_second(self.burst), |quota| quota.allow_burst(self.burst))
+    }
+}
+
+/// Over the limit; come back after this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait(pub Duration);
+
+impl Wait {
+    /// Whole seconds, at least one, for `Retry-After`.
+    pub fn secs(self) -> u32 {
+        u32::try_from(self.0.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// The limits before verification.
+#[derive(Debug)]
+pub struct Gatekeeper {
+    senders: DefaultKeyedRateLimiter<IpAddr>,
+    total: DefaultDirectRateLimiter,
+    clock: DefaultClock,
+}
+
+impl Gatekeeper {
+    /// Limits by sender address and in total.
+    pub fn new(per_sender: Rate, total: Rate) -> Self {
+        Self {
+            senders: RateLimiter::dashmap(per_sender.quota()),
+            total: RateLimiter::direct(total.quota()),
+            clock: DefaultClock::default(),
+        }
+    }
+
+    /// One request by `sender`.
+    pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
+        let now = self.clock.now();
+        self.senders.check_key(&network(sender)).map_err(|until| Wait(until.wait_time_from(now)))?;
+        self.total.check().map_err(|until| Wait(until.wait_time_from(now)))
+    }
+
+    /// Forgets senders that have been quiet long enough to start anew. To be called every few seconds.
+    pub fn shrink(&self) {
+        self.senders.retain_recent();
+        self.senders.shrink_to_fit();
+    }
+
+    /// How many senders are remembered.
+    pub fn senders(&self) -> usize {
+        self.senders.len()
+    }
+}
+
+/// The quota of one source, spent after verification.
+#[derive(Debug)]
+pub enum SourceQuota {
+    /// One quota for the source.
+    Whole(DefaultDirectRateLimiter, DefaultClock),
+    /// One quota per sender address.
+    PerSender(DefaultKeyedRateLimiter<IpAddr>, DefaultClock),
+}
+
+impl SourceQuota {
+    /// One quota for all of the source's traffic.
+    pub fn whole(rate: Rate) -> Self {
+        Self::Whole(RateLimiter::direct(rate.quota()), DefaultClock::default())
+    }
+
+    /// One quota per address.
+    pub fn per_sender(rate: Rate) -> Self {
+        Self::PerSender(RateLimiter::dashmap(rate.quota()), DefaultClock::default())
+    }
+
+    /// One verified request.
+    pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
+        match self {
+            Self::Whole(limiter, clock) => limiter.check().map_err(|until| Wait(until.wait_time_from(clock.now()))),
+            Self::PerSender(limiter, clock) => {
+                limiter.check_key(&network(sender)).map_err(|until| Wait(until.wait_time_from(clock.now())))
+            }
+        }
+    }
+
+    /// Forgets quiet senders.
+    pub fn shrink(&self) {
+        if let Self::PerSender(limiter, _) = self {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+/// The network a sender is counted as: the address itself for IPv4, the /64 for IPv6, of which a host has all.
+fn network(sender: IpAddr) -> IpAddr {
+    match sender.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(count: u32, burst: u32) -> Rate {
+        Rate::new(NonZeroU32::new(count).unwrap(), Duration::from_secs(60), NonZeroU32::new(burst))
+    }
+
+    #[test]
+    fn one_sender_cannot_spend_what_another_has() {
+        let gate = Gatekeeper::new(rate(1, 2), rate(1000, 1000));
+        let (loud, quiet) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        assert!(gate.check(loud).is_ok() && gate.check(loud).is_ok());
+        let wait = gate.check(loud).unwrap_err();
+        assert!(wait.secs() > 50 && wait.secs() <= 60, "{wait:?}");
+        assert!(gate.check(quiet).is_ok());
+    }
+
+    #[test]
+    fn all_addresses_of_one_ipv6_host_are_one_sender() {
+        let gate = Gatekeeper::new(rate(1, 1), rate(1000, 1000));
+        assert!(gate.check("2001:db8::1".parse().unwrap()).is_ok());
+        assert!(gate.check("2001:db8::ffff:1".parse().unwrap()).is_err());
+        assert!(gate.check("2001:db8:0:1::1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn senders_that_have_been_quiet_are_forgotten() {
+        let fast = Rate::new(NonZeroU32::new(1_000_000).unwrap(), Duration::from_secs(1), NonZeroU32::new(1));
+        let gate = Gatekeeper::new(fast, fast);
+        for last in 0..200_u8 {
+            drop(gate.check(IpAddr::from([192, 0, 2, last])));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        gate.shrink();
+        assert_eq!(gate.senders(), 0);
+    }
+}

@@ -1,0 +1,177 @@
+//! Why a body is refused as JSON, and where.
+//!
+//! The texts name the kind and the place, never the content. Only the pointer of a duplicate key holds names from
+//! the body, cut to [`POINTER_BYTES_MAX`]; it is for the operator, not for the answer.
+
+use std::fmt;
+
+/// A place in the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Offset from the start, in bytes.
+    pub byte: usize,
+    /// Counted from 1.
+    pub line: usize,
+    /// In bytes, counted from 1.
+    pub column: usize,
+}
+
+/// Why a body is not sound JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// The bytes are not UTF-8.
+    NotUtf8 {
+        /// First bad byte.
+        at: Position,
+    },
+    /// The body begins with a byte order mark.
+    ByteOrderMark,
+    /// The body ends inside a value, or is empty.
+    Truncated {
+        /// Where it ends.
+        at: Position,
+    },
+    /// The grammar is broken.
+    Syntax {
+        /// Where.
+        at: Position,
+    },
+    /// Arrays and objects are nested deeper than `DEPTH_MAX`.
+    TooDeep {
+        /// The bracket too many.
+        at: Position,
+    },
+    /// A number fits no 64-bit float.
+    NumberOutOfRange {
+        /// Where.
+        at: Position,
+    },
+    /// An escape names half a surrogate pair.
+    LoneSurrogate {
+        /// Where.
+        at: Position,
+    },
+    /// An object has the same key twice.
+    DuplicateKey {
+        /// End of the second key.
+        at: Position,
+        /// Of the second key.
+        pointer: String,
+    },
+    /// Something follows the value.
+    TrailingData {
+        /// Its first byte.
+        at: Position,
+    },
+}
+
+impl Malformed {
+    /// Where the trouble was noticed.
+    pub fn at(&self) -> Position {
+        match self {
+            Self::ByteOrderMark => Position { byte: 0, line: 1, column: 1 },
+            Self::NotUtf8 { at }
+            | Self::Truncated { at }
+            | Self::Syntax { at }
+            | Self::TooDeep { at }
+            | Self::NumberOutOfRange { at }
+            | Self::LoneSurrogate { at }
+            | Self::DuplicateKey { at, pointer: _ }
+            | Self::TrailingData { at } => *at,
+        }
+    }
+
+    /// serde_json keeps its error codes private, so its texts are read; a test pins each of them.
+    pub(super) fn of(error: &serde_json::Error, body: &str, trail: Trail) -> Self {
+        let at = Position::of_line(body, error.line(), error.column());
+        if let Some(pointer) = trail.into_pointer() {
+            return Self::DuplicateKey { at, pointer };
+        }
+        if error.is_eof() {
+            return Self::Truncated { at };
+        }
+        let text = error.to_string();
+        let says = |start: &str| text.starts_with(start);
+        if says("recursion limit exceeded") {
+            Self::TooDeep { at }
+        } else if says("number out of range") {
+            Self::NumberOutOfRange { at }
+        } else if says("lone leading surrogate") || says("unexpected end of hex escape") {
+            Self::LoneSurrogate { at }
+        } else if says("trailing characters") {
+            Self::TrailingData { at }
+        } else {
+            Self::Syntax { at }
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { byte, line, column } = self.at();
+        match self {
+            Self::NotUtf8 { at: _ } => f.write_str("the body is not UTF-8")?,
+            Self::ByteOrderMark => f.write_str("the body begins with a byte order mark")?,
+            Self::Truncated { at: _ } => f.write_str("the body ends inside a JSON value")?,
+            Self::Syntax { at: _ } => f.write_str("the body is not JSON")?,
+            Self::TooDeep { at: _ } => write!(f, "the body is nested deeper than {}", super::DEPTH_MAX)?,
+            Self::NumberOutOfRange { at: _ } => f.write_str("a number is out of range")?,
+            Self::LoneSurrogate { at: _ } => f.write_str("an escape names half a surrogate pair")?,
+            Self::DuplicateKey { at: _, pointer } => write!(f, "the key {pointer} is there twice")?,
+            Self::TrailingData { at: _ } => f.write_str("something follows the JSON value")?,
+        }
+        write!(f, " (byte {byte}, line {line}, column {column})")
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl Position {
+    pub(super) fn of(body: &[u8], byte: usize) -> Self {
+        let before = body.get(..byte).unwrap_or(body);
+        let lines = before.split(|&letter| letter == b'\n');
+        let last = lines.clone().next_back().unwrap_or_default();
+        Self { byte, line: lines.count(), column: last.len() + 1 }
+    }
+
+    fn of_line(body: &str, line: usize, column: usize) -> Self {
+        let line_start: usize = body.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        Self { byte: (line_start + column.saturating_sub(1)).min(body.len()), line, column }
+    }
+}
+
+/// A longer pointer is cut: its names come from a stranger.
+const POINTER_BYTES_MAX: usize = 256;
+
+/// The way to a duplicate key, gathered from the inside out while the error travels up; empty otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Trail {
+    inside_out: Vec<String>,
+}
+
+impl Trail {
+    pub(super) fn begin(&mut self, key: &str) {
+        self.inside_out.push(super::pointer::escaped(key));
+    }
+
+    pub(super) fn climb_key(&mut self, key: &str) {
+        if !self.inside_out.is_empty() {
+            self.inside_out.push(super::pointer::escaped(key));
+        }
+    }
+
+    pub(super) fn climb_index(&mut self, index: usize) {
+        if !self.inside_out.is_empty() {
+            self.inside_out.push(index.to_string());
+        }
+    }
+
+    fn into_pointer(self) -> Option<String> {
+        let mut pointer: String = self.inside_out.iter().rev().flat_map(|token| ["/", token]).collect();
+        if pointer.len() > POINTER_BYTES_MAX {
+            pointer.truncate(pointer.floor_char_boundary(POINTER_BYTES_MAX));
+            pointer.push('…');
+        }
+        (!pointer.is_empty()).then_some(pointer)
+    }
+}

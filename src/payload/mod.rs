@@ -1,0 +1,86 @@
+//! The body of a request as JSON: hygiene first, parsed once.
+//!
+//! Two ways in, which accept and refuse exactly the same inputs:
+//! - [`Payload::parse`] builds one `serde_json::Value`, for sources with a schema or a condition;
+//! - [`Payload::scan`] builds nothing and picks a few scalars, for sources that need only the event's type and id.
+//!
+//! Both refuse what two readers could understand differently or what could hurt us: invalid UTF-8, a byte order
+//! mark, trailing data, duplicate keys, nesting deeper than [`DEPTH_MAX`], numbers that fit no `f64`, lone
+//! surrogates. Memory stays proportional to the body: duplicates are found in the map being built, or in one list
+//! of the keys of the objects that are open.
+//!
+//! It deliberately does not write JSON: what we forward is the bytes we received.
+
+mod keys;
+mod malformed;
+mod parse;
+mod pointer;
+mod scan;
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+pub use malformed::{Malformed, Position};
+pub use pointer::{BadPointer, Pointer};
+pub use scan::{POINTERS_MAX, Scanned};
+
+/// Arrays and objects may be nested this deep; the limit is serde_json's own.
+pub const DEPTH_MAX: usize = 127;
+
+/// A body that is sound JSON, as a tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Payload {
+    value: Value,
+}
+
+impl Payload {
+    /// Checks the body and builds its tree.
+    pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        let text = text_of(body)?;
+        parse::tree(text).map(|value| Self { value })
+    }
+
+    /// Checks the body as [`Payload::parse`] does, but keeps only the scalars at `pointers`.
+    ///
+    /// Pointers beyond [`POINTERS_MAX`] are not looked up.
+    pub fn scan<'a>(body: &'a [u8], pointers: &'a [Pointer]) -> Result<Scanned<'a>, Malformed> {
+        let text = text_of(body)?;
+        scan::scalars(text, pointers)
+    }
+
+    /// The tree.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Gives the tree away.
+    pub fn into_value(self) -> Value {
+        self.value
+    }
+
+    /// The string, number or boolean at `pointer`, as text.
+    pub fn text_at(&self, pointer: &Pointer) -> Option<Cow<'_, str>> {
+        match pointer.find(&self.value)? {
+            Value::String(text) => Some(Cow::Borrowed(text)),
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            Value::Bool(flag) => Some(Cow::Borrowed(bool_text(*flag))),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+fn bool_text(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
+}
+
+/// One check of the whole body is cheaper than one check a string, and gives both ways in the same verdict.
+fn text_of(body: &[u8]) -> Result<&str, Malformed> {
+    if body.starts_with(b"\xef\xbb\xbf") {
+        return Err(Malformed::ByteOrderMark);
+    }
+    std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8 { at: Position::of(body, error.valid_up_to()) })
+}
+
+#[cfg(test)]
+mod tests;

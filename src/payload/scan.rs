@@ -1,0 +1,185 @@
+//! The visitor that builds nothing: it checks all that `parse` checks and keeps a few scalars.
+//!
+//! It goes through the same serde_json reader as the tree does, so that both accept the same inputs. What it
+//! needs of its own is the keys of the open objects, to find a duplicate.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+
+use super::keys::{Key, OpenKeys};
+use super::malformed::{Malformed, Trail};
+use super::pointer::Pointer;
+
+/// One bit a pointer.
+type Wanted = u32;
+
+/// Scalars one scan can look up.
+pub const POINTERS_MAX: usize = Wanted::BITS as usize;
+
+type Found<'a> = (&'a Pointer, Option<Cow<'a, str>>);
+
+/// A body that is sound JSON, and the scalars that were asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scanned<'a> {
+    found: Vec<Found<'a>>,
+}
+
+impl Scanned<'_> {
+    /// The string, number or boolean at `pointer`, as text; nothing for a pointer that was not handed to the scan.
+    pub fn text_at(&self, pointer: &Pointer) -> Option<Cow<'_, str>> {
+        let (_, text) = self.found.iter().find(|(asked, _)| *asked == pointer)?;
+        text.as_deref().map(Cow::Borrowed)
+    }
+}
+
+pub(super) fn scalars<'a>(text: &'a str, pointers: &'a [Pointer]) -> Result<Scanned<'a>, Malformed> {
+    let found: Vec<Found<'a>> = pointers.iter().take(POINTERS_MAX).map(|pointer| (pointer, None)).collect();
+    let wanted = found.iter().enumerate().fold(0, |bits: Wanted, (index, _)| bits | bit(index));
+    let mut scan = Scan { found, keys: OpenKeys::default(), trail: Trail::default() };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let checked = At { scan: &mut scan, depth: 0, wanted }.deserialize(&mut reader).and_then(|()| reader.end());
+    match checked {
+        Ok(()) => Ok(Scanned { found: scan.found }),
+        Err(error) => Err(Malformed::of(&error, text, scan.trail)),
+    }
+}
+
+fn bit(index: usize) -> Wanted {
+    1 << index
+}
+
+struct Scan<'a> {
+    found: Vec<Found<'a>>,
+    keys: OpenKeys<'a>,
+    trail: Trail,
+}
+
+impl<'a> Scan<'a> {
+    fn narrowed(&self, wanted: Wanted, names: impl Fn(&Pointer) -> bool) -> Wanted {
+        if wanted == 0 {
+            return 0;
+        }
+        let hits =
+            self.found.iter().enumerate().filter(|(index, (pointer, _))| wanted & bit(*index) != 0 && names(pointer));
+        hits.fold(0, |bits, (index, _)| bits | bit(index))
+    }
+
+    #[cold]
+    fn keep(&mut self, wanted: Wanted, depth: usize, text: Cow<'a, str>) {
+        for (index, (pointer, place)) in self.found.iter_mut().enumerate() {
+            if wanted & bit(index) != 0 && pointer.len() == depth {
+                *place = Some(text.clone());
+            }
+        }
+    }
+}
+
+/// One value: how deep it is, and which pointers lead to it or through it.
+struct At<'s, 'a> {
+    scan: &'s mut Scan<'a>,
+    depth: usize,
+    wanted: Wanted,
+}
+
+impl<'a> At<'_, 'a> {
+    fn scalar(self, text: impl FnOnce() -> Cow<'a, str>) {
+        if self.wanted != 0 {
+            self.scan.keep(self.wanted, self.depth, text());
+        }
+    }
+
+    fn below(&mut self, wanted: Wanted) -> At<'_, 'a> {
+        At { scan: self.scan, depth: self.depth + 1, wanted }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for At<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for At<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<(), E> {
+        self.scalar(|| Cow::Borrowed(super::bool_text(flag)));
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
+        self.scalar(|| Cow::Owned(number.to_string()));
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
+        self.scalar(|| Cow::Owned(number.to_string()));
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
+        if let Some(number) = Number::from_f64(number) {
+            self.scalar(|| Cow::Owned(number.to_string()));
+        }
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.scalar(|| Cow::Owned(text.to_owned()));
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
+        self.scalar(|| Cow::Borrowed(text));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let (depth, wanted) = (self.depth, self.wanted);
+        for index in 0.. {
+            let wanted = self.scan.narrowed(wanted, |pointer| pointer.names_index(depth, index));
+            match seq.next_element_seed(self.below(wanted)) {
+                Ok(Some(())) => {}
+                Ok(None) => break,
+                Err(error) => {
+                    self.scan.trail.climb_index(index);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
+        let (depth, wanted) = (self.depth, self.wanted);
+        let mut open = self.scan.keys.open();
+        while let Some(Key(key)) = object.next_key::<Key<'de>>()? {
+            let wanted = self.scan.narrowed(wanted, |pointer| pointer.names_key(depth, &key));
+            if let Err(key) = self.scan.keys.add(&mut open, key) {
+                self.scan.trail.begin(&key);
+                return Err(A::Error::custom("duplicate key"));
+            }
+            let added = self.scan.keys.len();
+            if let Err(error) = object.next_value_seed(self.below(wanted)) {
+                let key = self.scan.keys.get(added).unwrap_or_default().to_owned();
+                self.scan.trail.climb_key(&key);
+                return Err(error);
+            }
+        }
+        self.scan.keys.close(open);
+        Ok(())
+    }
+}

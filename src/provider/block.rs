@@ -1,0 +1,213 @@
+//! A checked scheme: what `compile.rs` makes of the written form and `verify.rs` works from.
+//!
+//! Every template is parsed, every name resolved, every algorithm one of a closed list. Asking what a scheme consults
+//! (headers to redact, JSON, the public URL, configured labels) is answered here, by one walk over its sources.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use regex::Regex;
+
+use super::key::KeyForm;
+use super::mac::{MacAlgorithm, SignatureAlgorithm};
+use super::scheme::{Encoding, Unit};
+use super::signature::{ListForm, SignatureAt};
+use super::template::{Source, Template};
+
+/// A checked verification scheme.
+#[derive(Clone, Debug)]
+pub struct Scheme {
+    pub(super) way: Way,
+    pub(super) redact: Vec<String>,
+}
+
+/// Whether anything is verified.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    None { reason: String },
+    Blocks(Vec<Block>),
+}
+
+/// One way in which a provider proves who it is.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub(super) when: When,
+    pub(super) require: Vec<(HeaderName, Expected)>,
+    pub(super) patterns: Vec<(Source, Regex)>,
+    pub(super) check: Option<(Template, Template)>,
+    pub(super) proof: Proof,
+}
+
+/// What a header has to hold.
+#[derive(Clone, Debug)]
+pub(super) enum Expected {
+    Present,
+    Exactly(String),
+    Matching(Regex),
+}
+
+/// Conditions under which a block applies.
+#[derive(Clone, Debug, Default)]
+pub(super) struct When {
+    pub(super) header: Option<(HeaderName, Expected)>,
+    pub(super) header_absent: Option<HeaderName>,
+    pub(super) content_type: Option<String>,
+    pub(super) query: Option<String>,
+    pub(super) query_absent: Option<String>,
+    pub(super) no_body: bool,
+}
+
+/// The kind of proof with its particulars.
+#[derive(Clone, Debug)]
+pub(super) enum Proof {
+    Token(Token),
+    Signed(Box<Signed>),
+}
+
+/// A fixed secret sent along.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) at: Source,
+    pub(super) prefix: String,
+    pub(super) basic: bool,
+}
+
+/// A signature over a text.
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    pub(super) primitive: Primitive,
+    pub(super) at: SignatureAt,
+    pub(super) list: Option<ListForm>,
+    pub(super) prefix: String,
+    pub(super) encoding: Encoding,
+    pub(super) messages: Vec<Template>,
+    pub(super) timestamp: Option<TimestampForm>,
+    pub(super) id: Option<Source>,
+    pub(super) each: Option<Vec<String>>,
+    pub(super) pair: bool,
+    pub(super) url_ports: bool,
+}
+
+/// How the signature is computed, with the form of its key.
+#[derive(Clone, Debug)]
+pub(super) enum Primitive {
+    Hmac(MacAlgorithm, KeyForm),
+    Digest(MacAlgorithm),
+    Signature(SignatureAlgorithm, KeyForm),
+}
+
+/// Where the moment of signing stands and how far it may lie from our clock.
+#[derive(Clone, Debug)]
+pub(super) struct TimestampForm {
+    pub(super) at: Source,
+    pub(super) unit: Unit,
+    pub(super) tolerance: Option<Duration>,
+    pub(super) sdk_window: bool,
+}
+
+impl Scheme {
+    /// Why nothing is verified, when nothing is.
+    pub fn is_none(&self) -> Option<&str> {
+        match &self.way {
+            Way::None { reason } => Some(reason),
+            Way::Blocks(_) => None,
+        }
+    }
+
+    /// Whether the signed text contains the full URL, so that the source has to say what it is.
+    pub fn needs_public_url(&self) -> bool {
+        self.blocks().iter().any(|block| block.uses(|source| matches!(source, Source::Url)))
+    }
+
+    /// Whether the configured secrets are public keys.
+    pub fn takes_public_key(&self) -> bool {
+        self.blocks().iter().any(|block| match &block.proof {
+            Proof::Signed(signed) => matches!(signed.primitive, Primitive::Signature(..)),
+            Proof::Token(_) => false,
+        })
+    }
+
+    /// Whether the time window is our own policy, because the provider's SDK enforces none.
+    pub fn window_is_ours(&self) -> bool {
+        self.blocks().iter().any(|block| match &block.proof {
+            Proof::Signed(signed) => signed.timestamp.as_ref().is_some_and(|timestamp| !timestamp.sdk_window),
+            Proof::Token(_) => false,
+        })
+    }
+
+    /// The headers that carry secrets or signatures, in small letters, so that logs can redact them.
+    pub fn signature_headers(&self) -> impl Iterator<Item = &str> {
+        self.redact.iter().map(String::as_str)
+    }
+
+    pub(super) fn blocks(&self) -> &[Block] {
+        match &self.way {
+            Way::None { .. } => &[],
+            Way::Blocks(blocks) => blocks,
+        }
+    }
+}
+
+impl Block {
+    /// Whether the body has to be parsed as JSON before it is verified.
+    pub(super) fn needs_json(&self) -> bool {
+        let each = matches!(&self.proof, Proof::Signed(signed) if signed.each.is_some());
+        each || self.uses(|source| matches!(source, Source::Json(_)))
+    }
+
+    /// The labels of `{ctx:label}` that the configuration has to give.
+    pub(super) fn context_labels(&self) -> Vec<&str> {
+        let mut labels = Vec::new();
+        for source in self.sources() {
+            if let Source::Context(label) = source {
+                labels.push(label.as_str());
+            }
+        }
+        labels
+    }
+
+    /// Whether the check ties the body to something that is signed, such as a digest in the URL.
+    pub(super) fn check_covers_body(&self) -> bool {
+        let (Some((one, other)), Proof::Signed(signed)) = (&self.check, &self.proof) else { return false };
+        let tied = |body: &Template, to: &Template| {
+            body.covers_body() && signed.messages.iter().all(|message| message.covers_all_of(to))
+        };
+        tied(one, other) || tied(other, one)
+    }
+
+    fn uses(&self, wanted: impl Fn(&Source) -> bool) -> bool {
+        self.sources().into_iter().any(|source| source.uses(&wanted))
+    }
+
+    /// Every source that the block consults.
+    fn sources(&self) -> Vec<&Source> {
+        let templates = self.check.iter().flat_map(|(one, other)| [one, other]);
+        let mut sources: Vec<&Source> = templates.flat_map(Template::values).map(|(source, _)| source).collect();
+        sources.extend(self.patterns.iter().map(|(source, _)| source));
+        match &self.proof {
+            Proof::Token(token) => sources.push(&token.at),
+            Proof::Signed(signed) => {
+                sources.extend(signed.messages.iter().flat_map(Template::values).map(|(source, _)| source));
+                sources.extend(signed.timestamp.iter().map(|timestamp| &timestamp.at));
+                sources.extend(signed.id.iter());
+                sources.extend(signed.list.iter().filter_map(ListForm::context));
+                if let SignatureAt::Value(source) = &signed.at {
+                    sources.push(source);
+                }
+            }
+        }
+        sources
+    }
+
+    pub(super) fn signature_headers(&self) -> Vec<String> {
+        let names = match &self.proof {
+            Proof::Token(Token { at: Source::Header(names), .. }) => names.as_slice(),
+            Proof::Signed(signed) => match &signed.at {
+                SignatureAt::Headers { names, .. } => names.as_slice(),
+                SignatureAt::Value(_) => &[],
+            },
+            Proof::Token(_) => &[],
+        };
+        names.iter().map(|name| name.as_str().to_owned()).collect()
+    }
+}

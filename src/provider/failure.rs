@@ -1,0 +1,198 @@
+//! Why a message was not verified: one closed list.
+//!
+//! Every failure has a label for metrics and a sentence for the operator that says where to look. Neither ever holds a
+//! secret, an expected signature or bytes of the message: only names that the scheme itself knows.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why a message was not verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Something the scheme needs is not there.
+    Missing(Place),
+    /// Something is there, but not in the form that the scheme prescribes.
+    MalformedHeader(Malformed),
+    /// The signature is well formed and matches no secret: the secret is wrong or the message was changed.
+    WrongSecretOrBody,
+    /// Signed rightly, but longer ago than the tolerance.
+    TooOld {
+        /// How far outside the window.
+        by: Duration,
+    },
+    /// Signed rightly, but further ahead of our clock than the tolerance.
+    InFuture {
+        /// How far outside the window.
+        by: Duration,
+    },
+    /// The message names a key that is not configured.
+    UnknownKey,
+}
+
+impl Failure {
+    /// The word for metrics, logs and `verify --batch`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "missing",
+            Self::MalformedHeader(_) => "malformed_header",
+            Self::WrongSecretOrBody => "wrong_secret_or_body",
+            Self::TooOld { .. } => "too_old",
+            Self::InFuture { .. } => "in_future",
+            Self::UnknownKey => "unknown_key",
+        }
+    }
+
+    pub(super) fn malformed(place: Place, fault: Fault) -> Self {
+        Self::MalformedHeader(Malformed { place, fault })
+    }
+
+    /// How far verification came; of several blocks, the one that came furthest explains the refusal best.
+    pub(super) fn progress(&self) -> u8 {
+        match self {
+            Self::Missing(Place::Condition) => 0,
+            Self::Missing(_) => 1,
+            Self::MalformedHeader(_) => 2,
+            Self::UnknownKey => 3,
+            Self::WrongSecretOrBody => 4,
+            Self::TooOld { .. } | Self::InFuture { .. } => 5,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(Place::Condition) => {
+                f.write_str("the request fits none of the ways of signing of this source")
+            }
+            Self::Missing(place) => write!(f, "{place} is missing"),
+            Self::MalformedHeader(malformed) => write!(f, "{malformed}"),
+            Self::WrongSecretOrBody => f.write_str("no signature matches: another secret, or the message was changed"),
+            Self::TooOld { by } => write!(f, "signed too long ago, by {} s more than the tolerance", seconds(*by)),
+            Self::InFuture { by } => write!(f, "signed in the future, by {} s more than the tolerance", seconds(*by)),
+            Self::UnknownKey => f.write_str("the message names a key that is not configured"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Shown in whole seconds, rounded up, so that it never reads "by 0 s".
+fn seconds(by: Duration) -> u64 {
+    by.as_secs() + u64::from(by.subsec_nanos() > 0)
+}
+
+/// What is not in its prescribed form, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    place: Place,
+    fault: Fault,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.place, self.fault)
+    }
+}
+
+/// A place in the message that a scheme can speak of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A header, by its lower-case name.
+    Header(String),
+    /// A JSON pointer into the body.
+    Json(String),
+    /// A field of a form body.
+    Form(String),
+    /// A parameter of the query.
+    Query(String),
+    /// A named part of the signature header, such as `t`.
+    Part(String),
+    /// A value from the configuration, such as a webhook id.
+    Context(String),
+    /// The body as a whole.
+    Body,
+    /// The signature, wherever it stands.
+    Signature,
+    /// The moment of signing, wherever it stands.
+    Timestamp,
+    /// The conditions (`when`) of every block.
+    Condition,
+    /// A fixed part of the request, such as its method.
+    Request,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header `{name}`"),
+            Self::Json(pointer) => write!(f, "`{pointer}` in the JSON body"),
+            Self::Form(name) => write!(f, "form field `{name}`"),
+            Self::Query(name) => write!(f, "query parameter `{name}`"),
+            Self::Part(name) => write!(f, "`{name}` in the signature header"),
+            Self::Context(label) => write!(f, "the configured `{label}`"),
+            Self::Body => f.write_str("the body"),
+            Self::Signature => f.write_str("the signature"),
+            Self::Timestamp => f.write_str("the timestamp"),
+            Self::Condition => f.write_str("the condition"),
+            Self::Request => f.write_str("the request"),
+        }
+    }
+}
+
+/// What is wrong with the form of a [`Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// More than one value where exactly one is due.
+    Repeated,
+    /// Longer than 8 KiB.
+    TooLong,
+    /// Not text.
+    NotText,
+    /// There, but empty.
+    Empty,
+    /// Not JSON.
+    NotJson,
+    /// Not `application/x-www-form-urlencoded`.
+    NotForm,
+    /// An object or a list where a single value is due.
+    NotScalar,
+    /// Holds no signature of the expected kind.
+    NoSignature,
+    /// Lists more signatures than are looked at.
+    TooMany,
+    /// Lacks the prefix in front of the signature.
+    NoPrefix,
+    /// Is not in the expected encoding.
+    Encoding,
+    /// Decodes to another length than the algorithm has.
+    Length,
+    /// Is not a plain time in the expected unit.
+    NotATime,
+    /// Has another value than the scheme requires.
+    Unexpected,
+    /// Does not name the timestamp header among what is signed.
+    TimestampUnsigned,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Repeated => "is there more than once",
+            Self::TooLong => "is longer than 8 KiB",
+            Self::NotText => "is not text",
+            Self::Empty => "is empty",
+            Self::NotJson => "is not JSON",
+            Self::NotForm => "is not a form (application/x-www-form-urlencoded)",
+            Self::NotScalar => "is not a single value",
+            Self::NoSignature => "holds no signature of the expected kind",
+            Self::TooMany => "lists too many signatures",
+            Self::NoPrefix => "lacks the prefix of the scheme",
+            Self::Encoding => "is not in the encoding of the scheme",
+            Self::Length => "has the wrong length for the algorithm",
+            Self::NotATime => "is not a plain time in the expected unit",
+            Self::Unexpected => "has a value that the scheme does not allow",
+            Self::TimestampUnsigned => "does not cover the timestamp",
+        })
+    }
+}

@@ -1,0 +1,247 @@
+//! A message as it arrived, and the view of it that templates are rendered from.
+//!
+//! Invariants: bytes are taken as they came, before any parsing; every header, form field, query parameter and part of
+//! the signature that is consulted must be there once only; no value is taken from `Host`. Rendering gives pieces, not
+//! one buffer, so that a large body is hashed where it lies.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
+use serde_json::Value;
+
+use super::failure::{Failure, Fault, Place};
+use super::template::{Atom, SignedHeaders, Source, Template};
+use super::url::{path_and_query, query};
+
+/// The longest header value that is looked at.
+pub(super) const HEADER_BYTES_MAX: usize = 8 * 1024;
+/// The most headers that a request may name as signed.
+const SIGNED_HEADERS_MAX: usize = 64;
+
+/// A request as it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The method, in capitals.
+    pub method: &'a str,
+    /// The full public URL with its query where the source has one configured, else path and query.
+    pub url: &'a str,
+    /// The headers as they came.
+    pub headers: &'a HeaderMap,
+    /// The body as it came.
+    pub body: &'a [u8],
+}
+
+/// A message together with what is known of it while one block is tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'v> {
+    pub(super) message: Message<'v>,
+    /// The body as JSON, or the element of it that `each` is at.
+    pub(super) json: Option<&'v Value>,
+    pub(super) context: &'v BTreeMap<String, String>,
+    /// The named parts of the signature header.
+    pub(super) parts: &'v [(&'v str, &'v str)],
+    pub(super) timestamp: Option<&'v [u8]>,
+    pub(super) id: Option<&'v [u8]>,
+    pub(super) secret: Option<&'v [u8]>,
+    /// The header that holds the timestamp, which a list of signed headers has to name.
+    pub(super) timestamp_header: Option<&'v HeaderName>,
+}
+
+/// Bytes of the message where they lie, or made from it.
+pub(super) type Bytes<'v> = Cow<'v, [u8]>;
+
+impl<'v> View<'v> {
+    pub(super) fn new(message: Message<'v>, json: Option<&'v Value>, context: &'v BTreeMap<String, String>) -> Self {
+        Self { message, json, context, parts: &[], timestamp: None, id: None, secret: None, timestamp_header: None }
+    }
+
+    /// The pieces of the text that a template stands for.
+    pub(super) fn render(&self, template: &'v Template) -> Result<Vec<Bytes<'v>>, Failure> {
+        let mut pieces = Vec::new();
+        match self.render_into(&template.atoms, &mut pieces)? {
+            Some(absent) => Err(Failure::Missing(absent)),
+            None => Ok(pieces),
+        }
+    }
+
+    /// Adds the pieces of `atoms`; gives the first place that is absent, at which it stops.
+    fn render_into(&self, atoms: &'v [Atom], pieces: &mut Vec<Bytes<'v>>) -> Result<Option<Place>, Failure> {
+        for atom in atoms {
+            match atom {
+                Atom::Literal(text) => pieces.push(Cow::Borrowed(text.as_bytes())),
+                Atom::Group(inner) => {
+                    let before = pieces.len();
+                    if self.render_into(inner, pieces)?.is_some() {
+                        pieces.truncate(before);
+                    }
+                }
+                Atom::Value { source, optional, filters } => match self.value(source)? {
+                    Some(value) => pieces.push(filters.iter().fold(value, |value, filter| filter.apply(value))),
+                    None if *optional => {}
+                    None => return Ok(Some(source.place())),
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// The value of a source; `None` when it is absent.
+    pub(super) fn value(&self, source: &Source) -> Result<Option<Bytes<'v>>, Failure> {
+        let message = self.message;
+        Ok(match source {
+            Source::Body => Some(Cow::Borrowed(message.body)),
+            Source::Timestamp => self.timestamp.map(Cow::Borrowed),
+            Source::Id => self.id.map(Cow::Borrowed),
+            Source::Secret => self.secret.map(Cow::Borrowed),
+            Source::Method => Some(Cow::Borrowed(message.method.as_bytes())),
+            Source::Url => Some(Cow::Borrowed(message.url.as_bytes())),
+            Source::Path => Some(Cow::Borrowed(path_and_query(message.url).as_bytes())),
+            Source::Header(names) => {
+                for name in names {
+                    if let Some(value) = single_header(message.headers, name)? {
+                        return Ok(Some(Cow::Borrowed(value)));
+                    }
+                }
+                None
+            }
+            Source::Json(pointer) => self.json_value(pointer)?,
+            Source::Form(name) => single_value(self.form()?, name, source)?,
+            Source::Query(name) => single_value(query(message.url), name, source)?,
+            Source::Part(name) => self.part(name)?.map(|part| Cow::Borrowed(part.as_bytes())),
+            Source::Context(label) => self.context.get(label).map(|value| Cow::Borrowed(value.as_bytes())),
+            Source::FormSorted => Some(Cow::Owned(form_sorted(self.form()?))),
+            Source::SignedHeaders(signed) => Some(Cow::Owned(self.signed_headers(signed)?)),
+        })
+    }
+
+    fn json_value(&self, pointer: &str) -> Result<Option<Bytes<'v>>, Failure> {
+        Ok(match self.json.and_then(|json| json.pointer(pointer)) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(Cow::Borrowed(text.as_bytes())),
+            Some(plain @ (Value::Bool(_) | Value::Number(_))) => Some(Cow::Owned(plain.to_string().into_bytes())),
+            Some(Value::Array(_) | Value::Object(_)) => {
+                return Err(Failure::malformed(Place::Json(pointer.to_owned()), Fault::NotScalar));
+            }
+        })
+    }
+
+    /// The fields of a form body. An empty body is an empty form, whatever its type.
+    fn form(&self) -> Result<form_urlencoded::Parse<'v>, Failure> {
+        let form = media_type(self.message.headers)?.is_some_and(|kind| kind == "application/x-www-form-urlencoded");
+        if form || self.message.body.is_empty() {
+            Ok(form_urlencoded::parse(self.message.body))
+        } else {
+            Err(Failure::malformed(Place::Body, Fault::NotForm))
+        }
+    }
+
+    /// A named part of the signature header; it may be repeated with one and the same value only.
+    pub(super) fn part(&self, wanted: &str) -> Result<Option<&'v str>, Failure> {
+        let mut values = self.parts.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let first = values.next();
+        // Persona repeats the same `t` beside every signature.
+        if values.any(|other| Some(other) != first) {
+            return Err(Failure::malformed(Place::Part(wanted.to_owned()), Fault::Repeated));
+        }
+        Ok(first)
+    }
+
+    fn signed_headers(&self, signed: &SignedHeaders) -> Result<Vec<u8>, Failure> {
+        let list = self.value(&signed.list)?.ok_or_else(|| Failure::Missing(signed.list.place()))?;
+        let list = text(&list, &signed.list)?;
+        let names: Vec<&str> = list.split(signed.separator.as_str()).map(str::trim).collect();
+        if names.len() > SIGNED_HEADERS_MAX {
+            return Err(Failure::malformed(signed.list.place(), Fault::TooMany));
+        }
+        if let Some(header) = self.timestamp_header
+            && !names.iter().any(|name| name.eq_ignore_ascii_case(header.as_str()))
+        {
+            return Err(Failure::malformed(signed.list.place(), Fault::TimestampUnsigned));
+        }
+        let mut out = Vec::new();
+        for (position, name) in names.iter().enumerate() {
+            let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+                return Err(Failure::malformed(signed.list.place(), Fault::Unexpected));
+            };
+            let value = single_header(self.message.headers, &header)?
+                .ok_or_else(|| Failure::Missing(Place::Header(header.as_str().to_owned())))?;
+            if position > 0 {
+                out.extend_from_slice(signed.join.as_bytes());
+            }
+            if let Some(assign) = &signed.assign {
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(assign.as_bytes());
+            }
+            out.extend_from_slice(value);
+        }
+        Ok(out)
+    }
+}
+
+impl Source {
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Header(names) => Place::Header(names.first().map_or("", HeaderName::as_str).to_owned()),
+            Self::Json(pointer) => Place::Json(pointer.clone()),
+            Self::Form(name) => Place::Form(name.clone()),
+            Self::Query(name) => Place::Query(name.clone()),
+            Self::Part(name) => Place::Part(name.clone()),
+            Self::Context(label) => Place::Context(label.clone()),
+            Self::Body | Self::FormSorted => Place::Body,
+            Self::Timestamp => Place::Timestamp,
+            Self::SignedHeaders(signed) => signed.list.place(),
+            Self::Id | Self::Secret | Self::Method | Self::Url | Self::Path => Place::Request,
+        }
+    }
+}
+
+/// A header that may be there once at most.
+pub(super) fn single_header<'v>(headers: &'v HeaderMap, name: &HeaderName) -> Result<Option<&'v [u8]>, Failure> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    let place = || Place::Header(name.as_str().to_owned());
+    if values.next().is_some() {
+        return Err(Failure::malformed(place(), Fault::Repeated));
+    }
+    match first {
+        Some(value) if value.len() > HEADER_BYTES_MAX => Err(Failure::malformed(place(), Fault::TooLong)),
+        Some(value) => Ok(Some(value.as_bytes())),
+        None => Ok(None),
+    }
+}
+
+/// A form field or query parameter that may be there once at most.
+fn single_value<'v>(
+    pairs: form_urlencoded::Parse<'v>,
+    wanted: &str,
+    source: &Source,
+) -> Result<Option<Bytes<'v>>, Failure> {
+    let mut values = pairs.filter(|(name, _)| name == wanted).map(|(_, value)| value);
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Failure::malformed(source.place(), Fault::Repeated));
+    }
+    Ok(first.map(|value| match value {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }))
+}
+
+pub(super) fn text<'t>(bytes: &'t [u8], source: &Source) -> Result<&'t str, Failure> {
+    std::str::from_utf8(bytes).ok().ok_or_else(|| Failure::malformed(source.place(), Fault::NotText))
+}
+
+/// The media type without its parameters, in small letters.
+pub(super) fn media_type(headers: &HeaderMap) -> Result<Option<String>, Failure> {
+    let value = single_header(headers, &CONTENT_TYPE)?;
+    let text = value.and_then(|value| std::str::from_utf8(value).ok());
+    Ok(text.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()))
+}
+
+/// Unique pairs in byte order, key and value written one after the other.
+fn form_sorted(fields: form_urlencoded::Parse<'_>) -> Vec<u8> {
+    let unique: BTreeSet<_> = fields.collect();
+    unique.iter().flat_map(|(name, value)| name.bytes().chain(value.bytes())).collect()
+}

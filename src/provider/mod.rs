@@ -1,0 +1,66 @@
+//! Providers: who signs how, as data, and the engine that verifies it.
+//!
+//! The way of a message: a [`Row`] (or a `verify:` block in routes.yaml) holds a [`Scheme`]; a scheme and its secrets
+//! make a [`Verifier`], once; the verifier turns a [`Message`] into a [`Verified`], or says by a [`Failure`] why not.
+//!
+//! Invariants, which the tests beside this file hold against the providers' own vectors:
+//! - the bytes that arrived are verified, before any parsing;
+//! - a header that is consulted is there once; a key is never empty; at least one signature is compared;
+//! - comparison is in constant time, over decoded bytes of equal length;
+//! - time windows are symmetric; nothing in the request chooses the algorithm.
+//!
+//! Not here: fetching keys (JWKS, certificates), JWT, replay memory, limits on bodies.
+
+mod batch;
+mod block;
+mod compile;
+mod event;
+mod failure;
+mod filter;
+mod handshake;
+mod key;
+mod mac;
+mod message;
+mod problem;
+mod row;
+mod scheme;
+mod sign;
+mod signature;
+mod signed;
+mod spelling;
+mod template;
+mod timestamp;
+mod url;
+mod verified;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::{BatchLine, BatchProblem, batch};
+pub use block::Scheme;
+pub use event::EventTemplate;
+pub use failure::{Failure, Fault, Malformed, Place};
+pub use handshake::{Handshake, HandshakeReply};
+pub use key::{KeyFault, KeyProblem};
+pub use message::Message;
+pub use problem::{SchemeProblem, TemplateProblem};
+pub use row::{Row, RowProblem, RowSpec, SourceKind, Table, builtin};
+pub use scheme::VerifySpec;
+pub use sign::{SignProblem, SignRequest};
+pub use spelling::OneOrMany;
+pub use verified::Verified;
+pub use verify::Verifier;
+
+/// Sixteen bytes that stand for `parts` together: SHA-256 over lengths and bytes, cut. For keys, not for signatures.
+pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    use sha2::Digest;
+    let mut hash = sha2::Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut short = [0; 16];
+    short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
+    short
+}

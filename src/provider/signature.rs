@@ -1,0 +1,228 @@
+//! Where signatures stand in a message, how a list of them is taken apart, and how each is decoded.
+//!
+//! Invariants: at least one signature; at most sixteen in a list; strict base64 (padding, canonical bits); hex in either
+//! case; what decodes to another length than the algorithm has is no candidate. Which candidate is right is decided in
+//! `verify.rs`: any listed signature may match any secret.
+
+use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use http::HeaderName;
+
+use super::block::Signed;
+use super::failure::{Failure, Fault, Place};
+use super::message::{Bytes, View, single_header};
+use super::scheme::Encoding;
+use super::template::Source;
+
+/// The most signatures of one list that are looked at.
+const LISTED_MAX: usize = 16;
+
+/// Where the signatures stand.
+#[derive(Clone, Debug)]
+pub(super) enum SignatureAt {
+    /// In these headers; the first has to be there, or any.
+    Headers { names: Vec<HeaderName>, first_is_required: bool },
+    /// In the body or the query.
+    Value(Source),
+}
+
+/// How a list of signatures is taken apart.
+#[derive(Clone, Debug)]
+pub(super) struct ListForm {
+    pub(super) separators: Vec<char>,
+    pub(super) trim: bool,
+    pub(super) unique: Vec<String>,
+    pub(super) shape: ListShape,
+}
+
+/// What the elements of a list look like.
+#[derive(Clone, Debug)]
+pub(super) enum ListShape {
+    /// `name=value`; elements named like `field` are signatures.
+    Named { assign: String, field: Source },
+    /// The first element is `t`, the others are signatures.
+    Positional,
+}
+
+/// What stands at one place, with the number of that place.
+pub(super) struct Written<'v> {
+    place: usize,
+    bytes: Bytes<'v>,
+}
+
+/// A signature text and the number of the place that it stood in.
+pub(super) struct Listed<'t> {
+    pub(super) place: usize,
+    pub(super) text: &'t str,
+}
+
+/// A decoded signature and the number of the place that it stood in.
+pub(super) struct Candidate {
+    pub(super) place: usize,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What a list holds: its named parts, and the signatures.
+pub(super) struct Parts<'t> {
+    pub(super) named: Vec<(&'t str, &'t str)>,
+    pub(super) signatures: Vec<Listed<'t>>,
+}
+
+impl SignatureAt {
+    /// The texts at every place, each with the number of its place.
+    pub(super) fn read<'v>(&self, view: &View<'v>) -> Result<Vec<Written<'v>>, Failure> {
+        let texts = match self {
+            Self::Headers { names, first_is_required } => {
+                let mut texts = Vec::new();
+                for (place, name) in names.iter().enumerate() {
+                    if let Some(value) = single_header(view.message.headers, name)? {
+                        texts.push(Written { place, bytes: Bytes::Borrowed(value) });
+                    } else if place == 0 && *first_is_required {
+                        return Err(Failure::Missing(self.source_place()));
+                    }
+                }
+                texts
+            }
+            Self::Value(source) => view.value(source)?.map(|bytes| Written { place: 0, bytes }).into_iter().collect(),
+        };
+        if texts.is_empty() {
+            return Err(Failure::Missing(self.source_place()));
+        }
+        if texts.iter().all(|text| text.bytes.is_empty()) {
+            return Err(Failure::malformed(self.source_place(), Fault::Empty));
+        }
+        Ok(texts)
+    }
+
+    pub(super) fn source_place(&self) -> Place {
+        match self {
+            Self::Headers { names, .. } => Place::Header(names.first().map_or("", HeaderName::as_str).to_owned()),
+            Self::Value(source) => source.place(),
+        }
+    }
+}
+
+impl ListForm {
+    /// The configured name that the signatures go by, when it is configured.
+    pub(super) fn context(&self) -> Option<&Source> {
+        match &self.shape {
+            ListShape::Named { field: field @ Source::Context(_), .. } => Some(field),
+            ListShape::Named { .. } | ListShape::Positional => None,
+        }
+    }
+
+    fn split<'t>(&self, place: usize, text: &'t str, view: &View<'_>, parts: &mut Parts<'t>) -> Result<(), Failure> {
+        let elements = text.split(self.separators.as_slice());
+        let elements = elements.map(|element| if self.trim { element.trim() } else { element });
+        let elements = elements.filter(|element| !element.is_empty());
+        match &self.shape {
+            ListShape::Positional => {
+                for (position, text) in elements.enumerate() {
+                    if position == 0 {
+                        parts.named.push(("t", text));
+                    } else {
+                        parts.signatures.push(Listed { place, text });
+                    }
+                }
+            }
+            ListShape::Named { assign, field } => {
+                let wanted = match field {
+                    Source::Context(label) => {
+                        view.context.get(label).ok_or_else(|| Failure::Missing(field.place()))?.as_str()
+                    }
+                    Source::Part(name) => name,
+                    _ => return Err(Failure::Missing(field.place())),
+                };
+                for (name, value) in elements.filter_map(|element| element.split_once(assign.as_str())) {
+                    parts.named.push((name, value));
+                    if name == wanted {
+                        parts.signatures.push(Listed { place, text: value });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Signed {
+    /// Takes the texts apart and counts what must be counted.
+    pub(super) fn split<'t>(&self, texts: &'t [Written<'_>], view: &View<'_>) -> Result<Parts<'t>, Failure> {
+        let malformed = |fault| Failure::malformed(self.at.source_place(), fault);
+        let mut parts = Parts { named: Vec::new(), signatures: Vec::new() };
+        for Written { place, bytes } in texts {
+            let text = std::str::from_utf8(bytes).ok().ok_or_else(|| malformed(Fault::NotText))?;
+            match &self.list {
+                Some(list) => list.split(*place, text, view, &mut parts)?,
+                None => parts.signatures.push(Listed { place: *place, text }),
+            }
+        }
+        let with_parts = View { parts: &parts.named, ..*view };
+        for name in self.list.iter().flat_map(|list| &list.unique) {
+            if with_parts.part(name)?.is_none() {
+                return Err(Failure::Missing(Place::Part(name.clone())));
+            }
+        }
+        let places_max = match &self.at {
+            SignatureAt::Headers { names, .. } => names.len().max(LISTED_MAX),
+            SignatureAt::Value(_) => LISTED_MAX,
+        };
+        if parts.signatures.len() > places_max {
+            return Err(malformed(Fault::TooMany));
+        }
+        if parts.signatures.is_empty() {
+            let names_key = self.list.as_ref().is_some_and(|list| list.context().is_some()) && !parts.named.is_empty();
+            return Err(if names_key { Failure::UnknownKey } else { malformed(Fault::NoSignature) });
+        }
+        Ok(parts)
+    }
+
+    /// The signatures that can be read; when none can, what is wrong with the first.
+    pub(super) fn candidates(&self, listed: &[Listed<'_>]) -> Result<Vec<Candidate>, Failure> {
+        let mut first_fault = None;
+        let mut candidates = Vec::with_capacity(listed.len());
+        for Listed { place, text } in listed {
+            match self.decode(text) {
+                Ok(bytes) => candidates.push(Candidate { place: *place, bytes }),
+                Err(fault) => first_fault = first_fault.or(Some(fault)),
+            }
+        }
+        if candidates.is_empty() {
+            let fault = first_fault.unwrap_or(Fault::NoSignature);
+            return Err(Failure::malformed(self.at.source_place(), fault));
+        }
+        Ok(candidates)
+    }
+
+    fn decode(&self, text: &str) -> Result<Vec<u8>, Fault> {
+        let encoded = text.strip_prefix(self.prefix.as_str()).ok_or(Fault::NoPrefix)?;
+        let bytes = self.encoding.decode(encoded.as_bytes()).ok_or(Fault::Encoding)?;
+        if bytes.is_empty() {
+            return Err(Fault::Empty);
+        }
+        match self.primitive.signature_bytes() {
+            Some(length) if length != bytes.len() => Err(Fault::Length),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+impl Encoding {
+    pub(super) fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Hex => HEXLOWER_PERMISSIVE.decode(text).ok(),
+            Self::Base64 => BASE64.decode(text).ok(),
+            Self::Base64url if text.ends_with(b"=") => BASE64URL.decode(text).ok(),
+            Self::Base64url => BASE64URL_NOPAD.decode(text).ok(),
+            Self::Base64Hex => HEXLOWER_PERMISSIVE.decode(&BASE64.decode(text).ok()?).ok(),
+        }
+    }
+
+    pub(super) fn encode(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Hex => HEXLOWER.encode(bytes),
+            Self::Base64 => BASE64.encode(bytes),
+            Self::Base64url => BASE64URL_NOPAD.encode(bytes),
+            Self::Base64Hex => BASE64.encode(HEXLOWER.encode(bytes).as_bytes()),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One signature block against one message: read, compare, and only then look at the clock.
+//!
+//! Any listed signature may match any secret, over any text that the provider may have signed (several templates, the
+//! URL with and without its default port).
+
+use http::HeaderName;
+use serde_json::Value;
+
+use super::block::{Primitive, Signed};
+use super::failure::{Failure, Fault, Place};
+use super::key::Key;
+use super::mac::same;
+use super::message::{Bytes, Message, View};
+use super::signature::Candidate;
+use super::template::{Source, Template};
+use super::url::with_other_default_port;
+use super::verify::Match;
+use crate::clock::Timestamp;
+
+/// Every element that the path leads to must carry its own valid signature, and there must be one at least.
+pub(super) fn verify_each(
+    signed: &Signed,
+    path: &[String],
+    keys: &[Key],
+    view: &View<'_>,
+    now: Timestamp,
+) -> Result<Match, Failure> {
+    let place = || Place::Json(format!("/{}", path.join("/")));
+    let mut elements: Vec<&Value> = view.json.into_iter().collect();
+    for step in path {
+        if step == "*" {
+            if !elements.iter().all(|element| element.is_array()) {
+                return Err(Failure::Missing(place()));
+            }
+            elements = elements.into_iter().filter_map(Value::as_array).flatten().collect();
+        } else {
+            let all: Option<Vec<_>> = elements.into_iter().map(|element| element.get(step)).collect();
+            elements = all.ok_or_else(|| Failure::Missing(place()))?;
+        }
+    }
+    let mut first = None;
+    for element in elements {
+        let found = verify_signed(signed, keys, &View { json: Some(element), ..*view }, now)?;
+        first = first.or(Some(found));
+    }
+    first.ok_or_else(|| Failure::Missing(place()))
+}
+
+pub(super) fn verify_signed(signed: &Signed, keys: &[Key], view: &View<'_>, now: Timestamp) -> Result<Match, Failure> {
+    let texts = signed.at.read(view)?;
+    let parts = signed.split(&texts, view)?;
+    let view = View { parts: &parts.named, ..*view };
+    let signed_at = signed.timestamp.as_ref().map(|form| form.read(&view)).transpose()?;
+    let id = signed.id.as_ref().map(|source| required(source, &view)).transpose()?;
+    let candidates = signed.candidates(&parts.signatures)?;
+    let written = signed_at.as_ref().map(|signed_at| signed_at.written.as_ref());
+    let view = View { timestamp: written, id: id.as_deref(), ..view };
+    let found = signed.find_match(keys, &candidates, &view)?;
+    let signed_at = signed_at.map(|signed_at| signed_at.at);
+    if let (Some(form), Some(at)) = (&signed.timestamp, signed_at) {
+        form.judge(at, now)?;
+    }
+    Ok(Match { signed_at, ..found })
+}
+
+fn required<'v>(source: &Source, view: &View<'v>) -> Result<Bytes<'v>, Failure> {
+    match view.value(source)? {
+        Some(value) if value.is_empty() => Err(Failure::malformed(source.place(), Fault::Empty)),
+        Some(value) => Ok(value),
+        None => Err(Failure::Missing(source.place())),
+    }
+}
+
+/// What made a signature right.
+enum Right {
+    Mac(Vec<u8>),
+    PublicKey,
+}
+
+impl Signed {
+    /// The first secret under which any candidate is right, over any of the texts that the provider may have signed.
+    fn find_match(&self, keys: &[Key], candidates: &[Candidate], view: &View<'_>) -> Result<Match, Failure> {
+        let other_url = if self.url_ports { with_other_default_port(view.message.url) } else { None };
+        for url in std::iter::once(view.message.url).chain(other_url.as_deref()) {
+            for template in &self.messages {
+                let message = Message { url, ..view.message };
+                let view = View { message, timestamp_header: self.timestamp_in_list(template), ..*view };
+                for (secret, key) in keys.iter().enumerate() {
+                    let candidates = candidates.iter().filter(|candidate| !self.pair || candidate.place == secret);
+                    let candidates = candidates.map(|candidate| candidate.bytes.as_slice());
+                    if let Some(right) = self.compare(key, template, candidates, &view)? {
+                        return Ok(self.describe(secret, right, template));
+                    }
+                }
+            }
+        }
+        Err(Failure::WrongSecretOrBody)
+    }
+
+    /// What made one of the candidates right under this key, if anything did.
+    fn compare<'c>(
+        &self,
+        key: &Key,
+        template: &Template,
+        candidates: impl Iterator<Item = &'c [u8]>,
+        view: &View<'_>,
+    ) -> Result<Option<Right>, Failure> {
+        let tag = match (&self.primitive, key) {
+            (Primitive::Hmac(..), Key::Mac(mac)) => mac.tag(&view.render(template)?),
+            (Primitive::Digest(algorithm), Key::Plain(secret)) => {
+                algorithm.hash(&View { secret: Some(secret), ..*view }.render(template)?)
+            }
+            (Primitive::Signature(..), Key::Public(public)) => {
+                let right = public.verifies_any(&view.render(template)?, candidates);
+                return Ok(right.then_some(Right::PublicKey));
+            }
+            _ => return Ok(None),
+        };
+        let right = candidates.fold(false, |right, candidate| right | same(candidate, &tag));
+        Ok(right.then_some(Right::Mac(tag)))
+    }
+
+    fn describe(&self, secret: usize, right: Right, template: &Template) -> Match {
+        let mac = match right {
+            Right::Mac(mac) => Some(mac),
+            Right::PublicKey => None,
+        };
+        let covers_body = self.each.is_none() && template.covers_body();
+        let signs_id = template.covers(|source| matches!(source, Source::Id));
+        Match { secret, signed_at: None, mac, covers_body, signs_id }
+    }
+
+    /// The timestamp header, when the template signs it only through a list of headers.
+    fn timestamp_in_list(&self, template: &Template) -> Option<&HeaderName> {
+        let Some(Source::Header(names)) = self.timestamp.as_ref().map(|timestamp| &timestamp.at) else { return None };
+        let signed = template.uses(|source| matches!(source, Source::Timestamp));
+        names.first().filter(|_| !signed)
+    }
+}

@@ -1,0 +1,5 @@
+//! Tests of the engine: the laws one by one, what a proof reaches, and the providers' own vectors.
+
+mod laws;
+mod reach;
+mod vectors;

@@ -1,0 +1,108 @@
+//! When a message was signed, and whether that is near enough to now.
+//!
+//! Invariants: digits are plain ASCII digits without sign, leading zero or blanks, at most twenty; dates carry their
+//! zone; the window is symmetric, because a signature dated ahead could be replayed until its time comes.
+
+use std::time::Duration;
+
+use super::block::TimestampForm;
+use super::failure::{Failure, Fault};
+use super::message::{Bytes, View, text};
+use super::scheme::Unit;
+use crate::clock::Timestamp;
+
+const DIGITS_MAX: usize = 20;
+/// From this number on, `auto` reads milliseconds: as seconds it would be the year 5138.
+const AUTO_MS_FROM: u64 = 100_000_000_000;
+
+/// A moment of signing: as it is written, and what it means.
+pub(super) struct SignedAt<'v> {
+    pub(super) written: Bytes<'v>,
+    pub(super) at: Timestamp,
+}
+
+impl TimestampForm {
+    /// The time as it is written, and what it means.
+    pub(super) fn read<'v>(&self, view: &View<'v>) -> Result<SignedAt<'v>, Failure> {
+        let written = view.value(&self.at)?.ok_or_else(|| Failure::Missing(self.at.place()))?;
+        let at = self.unit.parse(text(&written, &self.at)?);
+        let at = at.ok_or_else(|| Failure::malformed(self.at.place(), Fault::NotATime))?;
+        Ok(SignedAt { written, at })
+    }
+
+    /// Whether the time lies in the window around `now`.
+    pub(super) fn judge(&self, signed_at: Timestamp, now: Timestamp) -> Result<(), Failure> {
+        let Some(tolerance) = self.tolerance else { return Ok(()) };
+        let beyond = |distance: Duration| distance.checked_sub(tolerance).filter(|by| !by.is_zero());
+        if let Some(by) = beyond(now.since(signed_at)) {
+            return Err(Failure::TooOld { by });
+        }
+        match beyond(signed_at.since(now)) {
+            Some(by) => Err(Failure::InFuture { by }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Unit {
+    pub(super) fn parse(self, text: &str) -> Option<Timestamp> {
+        match self {
+            Self::S => digits(text)?.checked_mul(1000).map(Timestamp::from_unix_ms),
+            Self::Ms => digits(text).map(Timestamp::from_unix_ms),
+            Self::Auto if digits(text)? >= AUTO_MS_FROM => Self::Ms.parse(text),
+            Self::Auto => Self::S.parse(text),
+            Self::Rfc3339 => rfc3339(text),
+            Self::Rfc3339Utc if text.ends_with(|last: char| last.is_ascii_digit()) => rfc3339(&format!("{text}Z")),
+            Self::Rfc3339Utc => None,
+            Self::HttpDate => http_date(text),
+        }
+    }
+
+    /// How `now` is written; a provider that allows both units is sent seconds.
+    pub(super) fn write(self, now: Timestamp) -> Option<String> {
+        Some(match self {
+            Self::S | Self::Auto => now.unix_secs().to_string(),
+            Self::Ms => now.unix_ms().to_string(),
+            Self::Rfc3339 => now.to_string(),
+            Self::Rfc3339Utc => now.to_string().trim_end_matches('Z').to_owned(),
+            Self::HttpDate => {
+                let seconds = i64::try_from(now.unix_secs()).ok()?;
+                jiff::Timestamp::from_second(seconds).ok()?.strftime(HTTP_DATE).to_string()
+            }
+        })
+    }
+}
+
+fn digits(text: &str) -> Option<u64> {
+    let plain = !text.is_empty() && text.len() <= DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit());
+    let padded = text.len() > 1 && text.starts_with('0');
+    if plain && !padded { text.parse().ok() } else { None }
+}
+
+/// `2025-10-09T08:53:20.123Z` or with an offset such as `+02:00`.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    let shape = text.bytes().enumerate().all(|(position, byte)| match position {
+        4 | 7 => byte == b'-',
+        10 => byte == b'T',
+        13 | 16 => byte == b':',
+        0..=18 => byte.is_ascii_digit(),
+        _ => byte.is_ascii_digit() || b".Z+-:".contains(&byte),
+    });
+    if !shape || text.len() < 20 {
+        return None;
+    }
+    from_jiff(text.parse().ok()?)
+}
+
+const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
+/// `Thu, 09 Oct 2025 08:53:20 GMT`, written exactly so.
+fn http_date(text: &str) -> Option<Timestamp> {
+    let date = jiff::civil::DateTime::strptime(HTTP_DATE, text).ok()?;
+    let at = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    if at.strftime(HTTP_DATE).to_string() == text { from_jiff(at) } else { None }
+}
+
+fn from_jiff(at: jiff::Timestamp) -> Option<Timestamp> {
+    u64::try_from(at.as_millisecond()).ok().map(Timestamp::from_unix_ms)
+}

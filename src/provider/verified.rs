@@ -1,0 +1,81 @@
+//! The proof that a message may go on.
+//!
+//! Its fields are private to `provider/`: only the verifier makes one, or the operator's written choice to verify nothing. What a proof
+//! says is never more than was signed: a token or a partial signature does not vouch for the body.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::Timestamp;
+use crate::secret::SecretName;
+
+/// The proof that a message was verified, or is accepted unverified by the operator's choice.
+#[derive(Clone)]
+pub struct Verified {
+    pub(super) secret: Option<SecretName>,
+    pub(super) choice: Option<String>,
+    pub(super) signed_at: Option<Timestamp>,
+    pub(super) mac: Option<[u8; 16]>,
+    pub(super) covers_body: bool,
+    pub(super) signs_id: bool,
+}
+
+impl Verified {
+    /// Accepts a message without verification. The reason is the operator's, from `verify: {type: none, reason: …}`.
+    pub fn by_choice(reason: &str) -> Self {
+        let choice = Some(reason.to_owned());
+        Self { secret: None, choice, signed_at: None, mac: None, covers_body: false, signs_id: false }
+    }
+
+    /// Why the operator chose to verify nothing, if so.
+    pub fn choice(&self) -> Option<&str> {
+        self.choice.as_deref()
+    }
+
+    /// The secret that matched; `None` when nothing was verified.
+    pub fn secret(&self) -> Option<&SecretName> {
+        self.secret.as_ref()
+    }
+
+    /// When the provider signed, if the scheme says.
+    pub fn signed_at(&self) -> Option<Timestamp> {
+        self.signed_at
+    }
+
+    /// Whether nobody can have changed the body.
+    pub fn covers_body(&self) -> bool {
+        self.covers_body
+    }
+
+    /// Whether the delivery id header is part of the signed text, so that it can be believed.
+    pub fn signs_id(&self) -> bool {
+        self.signs_id
+    }
+
+    /// A short name for this delivery: the matched MAC when it covers the body or there is none, else a hash of
+    /// the body.
+    pub fn fingerprint(&self, body: &[u8]) -> [u8; 16] {
+        self.mac.unwrap_or_else(|| first_16(&Sha256::digest(body)))
+    }
+}
+
+/// Without the MAC, because it is half of a valid signature.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { secret, choice, signed_at, covers_body, signs_id, mac: _ } = self;
+        f.debug_struct("Verified")
+            .field("secret", secret)
+            .field("choice", choice)
+            .field("signed_at", signed_at)
+            .field("covers_body", covers_body)
+            .field("signs_id", signs_id)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn first_16(bytes: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    short
+}

@@ -1,0 +1,211 @@
+//! A scheme together with its keys: the one place where a message becomes [`Verified`].
+//!
+//! Order: condition, required headers, form of signatures and timestamp, signature over the raw bytes, and only then the
+//! time window, so that a stranger learns nothing from it. Several blocks are tried in order; if none verifies, the failure
+//! of the one that came furthest is given.
+//!
+//! Nothing is fetched, nothing is remembered: a replay inside the window is caught by the duplicate check, not here.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use data_encoding::BASE64;
+use serde_json::Value;
+
+use super::block::{Block, Expected, Proof, Scheme, Token, Way, When};
+use super::failure::{Failure, Fault, Place};
+use super::key::{Key, KeyProblem};
+use super::mac::same;
+use super::message::{Message, View, media_type, single_header, text};
+use super::signed::{verify_each, verify_signed};
+use super::url::query;
+use super::verified::{Verified, first_16};
+use crate::clock::Timestamp;
+use crate::secret::{Secret, SecretName};
+
+/// A scheme with its keys loaded.
+#[derive(Debug)]
+pub struct Verifier {
+    pub(super) scheme: Scheme,
+    pub(super) names: Vec<SecretName>,
+    /// For every block, one key per secret.
+    pub(super) keys: Vec<Vec<Key>>,
+    pub(super) context: BTreeMap<String, String>,
+}
+
+/// What one block found.
+pub(super) struct Match {
+    pub(super) secret: usize,
+    pub(super) signed_at: Option<Timestamp>,
+    pub(super) mac: Option<Vec<u8>>,
+    pub(super) covers_body: bool,
+    pub(super) signs_id: bool,
+}
+
+impl Verifier {
+    /// Loads the keys. Refuses a scheme that needs a secret and has none, and any secret that is not a usable key.
+    pub fn new(scheme: Scheme, secrets: Vec<Secret>, context: BTreeMap<String, String>) -> Result<Self, KeyProblem> {
+        if secrets.is_empty() && scheme.is_none().is_none() {
+            return Err(KeyProblem::NoSecrets);
+        }
+        let mut keys = Vec::with_capacity(scheme.blocks().len());
+        for block in scheme.blocks() {
+            for label in block.context_labels() {
+                if context.get(label).is_none_or(String::is_empty) {
+                    return Err(KeyProblem::NoContext(label.to_owned()));
+                }
+            }
+            keys.push(secrets.iter().map(|secret| Key::load(block, secret)).collect::<Result<_, _>>()?);
+        }
+        Ok(Self { scheme, names: secrets.iter().map(|secret| secret.name().clone()).collect(), keys, context })
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// Verifies a message as of `now`.
+    pub fn verify(&self, message: &Message<'_>, now: Timestamp) -> Result<Verified, Failure> {
+        if let Way::None { reason } = &self.scheme.way {
+            return Ok(Verified::by_choice(reason));
+        }
+        let mut furthest = Failure::Missing(Place::Condition);
+        for (block, keys) in self.scheme.blocks().iter().zip(&self.keys) {
+            match self.verify_block(block, keys, message, now) {
+                Ok(found) => return Ok(self.verified(found, message.body)),
+                Err(failure) if failure.progress() > furthest.progress() => furthest = failure,
+                Err(_) => {}
+            }
+        }
+        Err(furthest)
+    }
+
+    fn verified(&self, found: Match, body: &[u8]) -> Verified {
+        // All empty bodies are alike; the MAC at least tells their URLs apart.
+        let mac = found.mac.filter(|_| found.covers_body || body.is_empty());
+        Verified {
+            secret: self.names.get(found.secret).cloned(),
+            choice: None,
+            signed_at: found.signed_at,
+            mac: mac.as_deref().map(first_16),
+            covers_body: found.covers_body,
+            signs_id: found.signs_id,
+        }
+    }
+
+    fn verify_block(
+        &self,
+        block: &Block,
+        keys: &[Key],
+        message: &Message<'_>,
+        now: Timestamp,
+    ) -> Result<Match, Failure> {
+        if !block.when.holds(message)? {
+            return Err(Failure::Missing(Place::Condition));
+        }
+        let json = if block.needs_json() { Some(parse_json(message.body)?) } else { None };
+        let view = View::new(*message, json.as_ref(), &self.context);
+        block.require(&view)?;
+        let mut found = match &block.proof {
+            Proof::Token(token) => verify_token(token, keys, &view)?,
+            Proof::Signed(signed) => match &signed.each {
+                Some(path) => verify_each(signed, path, keys, &view, now)?,
+                None => verify_signed(signed, keys, &view, now)?,
+            },
+        };
+        block.check(&view)?;
+        found.covers_body |= block.check_covers_body();
+        Ok(found)
+    }
+}
+
+impl When {
+    pub(super) fn holds(&self, message: &Message<'_>) -> Result<bool, Failure> {
+        if let Some((name, expected)) = &self.header
+            && !expected.is_met(single_header(message.headers, name)?)
+        {
+            return Ok(false);
+        }
+        if self.header_absent.as_ref().is_some_and(|name| message.headers.contains_key(name)) {
+            return Ok(false);
+        }
+        if let Some(wanted) = &self.content_type
+            && media_type(message.headers)?.as_ref() != Some(wanted)
+        {
+            return Ok(false);
+        }
+        let has_query = |wanted: &str| query(message.url).any(|(name, _)| name == wanted);
+        if !self.query.as_deref().is_none_or(has_query) || self.query_absent.as_deref().is_some_and(has_query) {
+            return Ok(false);
+        }
+        Ok(!self.no_body || message.body.is_empty())
+    }
+}
+
+impl Expected {
+    fn is_met(&self, value: Option<&[u8]>) -> bool {
+        let Some(value) = value else { return false };
+        match self {
+            Self::Present => true,
+            Self::Exactly(wanted) => value == wanted.as_bytes(),
+            Self::Matching(pattern) => std::str::from_utf8(value).is_ok_and(|value| pattern.is_match(value)),
+        }
+    }
+}
+
+impl Block {
+    /// Headers and values that must have a certain form.
+    fn require(&self, view: &View<'_>) -> Result<(), Failure> {
+        for (name, expected) in &self.require {
+            let place = || Place::Header(name.as_str().to_owned());
+            let value = single_header(view.message.headers, name)?.ok_or_else(|| Failure::Missing(place()))?;
+            if !expected.is_met(Some(value)) {
+                return Err(Failure::malformed(place(), Fault::Unexpected));
+            }
+        }
+        for (source, pattern) in &self.patterns {
+            let value = view.value(source)?.ok_or_else(|| Failure::Missing(source.place()))?;
+            if !pattern.is_match(text(&value, source)?) {
+                return Err(Failure::malformed(source.place(), Fault::Unexpected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Two texts that must be equal, such as a digest in the signed URL and the digest of the body.
+    fn check(&self, view: &View<'_>) -> Result<(), Failure> {
+        let Some((one, other)) = &self.check else { return Ok(()) };
+        let equal = same(&view.render(one)?.concat(), &view.render(other)?.concat());
+        if equal { Ok(()) } else { Err(Failure::WrongSecretOrBody) }
+    }
+}
+
+fn parse_json(body: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(body).ok().ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))
+}
+
+fn verify_token(token: &Token, keys: &[Key], view: &View<'_>) -> Result<Match, Failure> {
+    let malformed = |fault| Failure::malformed(token.at.place(), fault);
+    let value = view.value(&token.at)?.ok_or_else(|| Failure::Missing(token.at.place()))?;
+    if value.is_empty() {
+        return Err(malformed(Fault::Empty));
+    }
+    let value = value.strip_prefix(token.prefix.as_bytes()).ok_or_else(|| malformed(Fault::NoPrefix))?;
+    let value = if token.basic {
+        let credentials = value.split_at_checked(6).filter(|(word, _)| word.eq_ignore_ascii_case(b"Basic "));
+        let (_, credentials) = credentials.ok_or_else(|| malformed(Fault::NoPrefix))?;
+        Cow::Owned(BASE64.decode(credentials).ok().ok_or_else(|| malformed(Fault::Encoding))?)
+    } else {
+        Cow::Borrowed(value)
+    };
+    // Every secret is compared, so that the time does not tell which one was near.
+    let mut secret = None;
+    for (position, key) in keys.iter().enumerate() {
+        if matches!(key, Key::Plain(wanted) if same(wanted, &value)) {
+            secret = secret.or(Some(position));
+        }
+    }
+    let secret = secret.ok_or(Failure::WrongSecretOrBody)?;
+    Ok(Match { secret, signed_at: None, mac: None, covers_body: false, signs_id: false })
+}

@@ -1,0 +1,264 @@
+//! Every reason to turn a request away, and every way a request can end.
+//!
+//! Both lists are closed: status, metric label, the title a stranger reads and whether to come back later are exhaustive
+//! matches, so a new reason does not compile until all of them are answered. The default statuses are those of the
+//! contract; a provider's row or a source's `answers:` may say another one.
+//!
+//! A refusal carries two texts: the class, which the stranger may read, and `why`, which only the operator reads (log,
+//! console). Neither holds secrets, expected signatures or payload.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use std::borrow::Cow;
+
+/// How many problems a refusal lists at most.
+pub const PROBLEMS_MAX: usize = 20;
+
+/// Why a request was turned away: the closed list of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// No source at this host and path.
+    NotFound,
+    /// The source does not take this method.
+    MethodNotAllowed,
+    /// The sender's address is not on the source's list.
+    IpDenied,
+    /// The source does not take this content type.
+    BadContentType,
+    /// The body is larger than the source's cap.
+    TooLarge,
+    /// The headers are larger or more than the listener's cap.
+    HeadersTooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The request's framing, or its JSON, is not well formed.
+    Malformed,
+    /// The payload does not match its schema.
+    SchemaRejected,
+    /// There is no signature where the provider puts one.
+    MissingSignature,
+    /// The signature does not match.
+    BadSignature,
+    /// The signed time is outside the window.
+    StaleTimestamp,
+    /// A limit on requests was reached.
+    RateLimited,
+    /// The buffer takes no more.
+    BufferFull,
+    /// The gateway has too much in flight.
+    Overloaded,
+    /// The gateway is stopping.
+    Draining,
+    /// A fault of ours.
+    Internal,
+    /// `mode: sync`: the internal service could not be reached or broke off.
+    UpstreamError,
+    /// `mode: sync`: the internal service did not answer in time.
+    UpstreamTimeout,
+}
+
+impl Class {
+    /// Every class, for tables and tests.
+    pub const ALL: [Self; 19] = [
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::IpDenied,
+        Self::BadContentType,
+        Self::TooLarge,
+        Self::HeadersTooLarge,
+        Self::BodyTimeout,
+        Self::Malformed,
+        Self::SchemaRejected,
+        Self::MissingSignature,
+        Self::BadSignature,
+        Self::StaleTimestamp,
+        Self::RateLimited,
+        Self::BufferFull,
+        Self::Overloaded,
+        Self::Draining,
+        Self::Internal,
+        Self::UpstreamError,
+        Self::UpstreamTimeout,
+    ];
+
+    /// Metric label, log field and API field.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::IpDenied => "ip_denied",
+            Self::BadContentType => "bad_content_type",
+            Self::TooLarge => "too_large",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::Malformed => "malformed",
+            Self::SchemaRejected => "schema_rejected",
+            Self::MissingSignature => "missing_signature",
+            Self::BadSignature => "bad_signature",
+            Self::StaleTimestamp => "stale_timestamp",
+            Self::RateLimited => "rate_limited",
+            Self::BufferFull => "buffer_full",
+            Self::Overloaded => "overloaded",
+            Self::Draining => "draining",
+            Self::Internal => "internal",
+            Self::UpstreamError => "upstream_error",
+            Self::UpstreamTimeout => "upstream_timeout",
+        }
+    }
+
+    /// The status that is answered unless the source says otherwise.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Malformed => 400,
+            Self::MissingSignature | Self::BadSignature | Self::StaleTimestamp => 401,
+            Self::IpDenied => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::BodyTimeout => 408,
+            Self::TooLarge => 413,
+            Self::BadContentType => 415,
+            Self::SchemaRejected => 422,
+            Self::HeadersTooLarge => 431,
+            Self::UpstreamError => 502,
+            Self::RateLimited | Self::BufferFull | Self::Overloaded | Self::Draining | Self::Internal => 503,
+            Self::UpstreamTimeout => 504,
+        }
+    }
+
+    /// What the stranger reads (RFC 9457 `title`).
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::NotFound => "No such endpoint",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::IpDenied => "Address not allowed",
+            Self::BadContentType => "Content type not accepted",
+            Self::TooLarge => "Body too large",
+            Self::HeadersTooLarge => "Headers too large",
+            Self::BodyTimeout => "Body did not arrive in time",
+            Self::Malformed => "Malformed request",
+            Self::SchemaRejected => "Payload does not match its schema",
+            Self::MissingSignature | Self::BadSignature | Self::StaleTimestamp => "Signature not accepted",
+            Self::RateLimited => "Too many requests",
+            Self::BufferFull | Self::Overloaded | Self::Draining => "Temporarily unavailable",
+            Self::Internal => "Internal error",
+            Self::UpstreamError => "Service could not be reached",
+            Self::UpstreamTimeout => "Service did not answer in time",
+        }
+    }
+
+    /// `Retry-After` in seconds, where coming back later helps. Thirty, because Zendesk retries a 503 only below sixty.
+    pub const fn retry_after_secs(self) -> Option<u32> {
+        match self {
+            Self::RateLimited | Self::BufferFull | Self::Overloaded | Self::Draining | Self::Internal => Some(30),
+            Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::IpDenied
+            | Self::BadContentType
+            | Self::TooLarge
+            | Self::HeadersTooLarge
+            | Self::BodyTimeout
+            | Self::Malformed
+            | Self::SchemaRejected
+            | Self::MissingSignature
+            | Self::BadSignature
+            | Self::StaleTimestamp
+            | Self::UpstreamError
+            | Self::UpstreamTimeout => None,
+        }
+    }
+}
+
+/// One thing that is wrong with a payload: where (JSON pointer, RFC 6901) and what, without the value itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PayloadProblem {
+    /// JSON pointer to the offending value; empty is the whole document.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A request turned away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason in the closed list.
+    pub class: Class,
+    /// What the operator reads.
+    pub why: Cow<'static, str>,
+    /// For `schema_rejected` and `malformed`: at most [`PROBLEMS_MAX`].
+    pub problems: Vec<PayloadProblem>,
+    /// Seconds until coming back may help, when it is known better than the class's default.
+    pub retry_after_secs: Option<u32>,
+}
+
+impl Refusal {
+    /// A refusal with its operator's text.
+    pub fn new(class: Class, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { class, why: why.into(), problems: Vec::new(), retry_after_secs: class.retry_after_secs() }
+    }
+
+    /// With the problems of the payload; the list is cut at [`PROBLEMS_MAX`].
+    #[must_use]
+    pub fn with_problems(mut self, mut problems: Vec<PayloadProblem>) -> Self {
+        problems.truncate(PROBLEMS_MAX);
+        self.problems = problems;
+        self
+    }
+}
+
+/// How a request ended: the closed list behind the `outcome` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RequestOutcome {
+    /// Verified, durable, on its way.
+    Accepted,
+    /// Verified and already stored under the same delivery id.
+    Duplicate,
+    /// Answered here; nothing stored.
+    Handshake,
+    /// Verified, but no route wants it.
+    Filtered,
+    /// Answered as accepted, kept with its problems, not delivered.
+    Quarantined,
+    /// Turned away.
+    Refused(Class),
+}
+
+impl RequestOutcome {
+    /// Metric label, log field and API field.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Handshake => "handshake",
+            Self::Filtered => "filtered",
+            Self::Quarantined => "quarantined",
+            Self::Refused(class) => class.label(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn labels_are_unique_and_lower_snake_case() {
+        let labels: BTreeSet<_> = Class::ALL.iter().map(|class| class.label()).collect();
+        assert_eq!(labels.len(), Class::ALL.len());
+        assert!(labels.iter().all(|label| label.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
+    }
+
+    #[test]
+    fn every_503_says_when_to_come_back() {
+        for class in Class::ALL {
+            assert_eq!(class.status() == 503, class.retry_after_secs().is_some(), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_lists_at_most_twenty_problems() {
+        let one = PayloadProblem { pointer: "/a".into(), message: "wrong".into() };
+        let refusal = Refusal::new(Class::SchemaRejected, "x").with_problems(vec![one; 50]);
+        assert_eq!(refusal.problems.len(), PROBLEMS_MAX);
+    }
+}

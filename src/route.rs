@@ -1,0 +1,92 @@
+//! What goes where: a [`Route`] wants events of some sources, of some types, under a condition.
+//!
+//! Every matching route gets its own copy; order never matters. An error in a condition is *no match*: counted and logged,
+//! never a reason to drop the event elsewhere.
+
+use std::fmt;
+use std::sync::Arc;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::condition::{Condition, ConditionError, View};
+
+/// A rule of routes.yaml.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The event types it wants; `None` is all, also events without a type.
+    pub events: Option<EventGlobs>,
+    /// What must hold; `None` is always.
+    pub when: Option<Condition>,
+    /// The destinations that get a copy each.
+    pub to: Vec<Arc<str>>,
+}
+
+impl Route {
+    /// Whether this route wants the event.
+    pub fn wants(&self, event_type: Option<&str>, view: &View<'_>) -> Result<bool, ConditionError> {
+        let type_fits = match (&self.events, event_type) {
+            (None, _) => true,
+            (Some(globs), Some(event_type)) => globs.matches(event_type),
+            (Some(_), None) => false,
+        };
+        match &self.when {
+            Some(condition) if type_fits => condition.matches(view),
+            _ => Ok(type_fits),
+        }
+    }
+}
+
+/// Globs over event types: `*` any run of characters, `?` one, `[…]` a set, `{a,b}` either.
+#[derive(Clone, Debug)]
+pub struct EventGlobs(GlobSet);
+
+/// Why a glob is none.
+#[derive(Debug)]
+pub struct GlobProblem(globset::Error);
+
+impl fmt::Display for GlobProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.kind())
+    }
+}
+
+impl EventGlobs {
+    /// Compiles the globs; any of them may match.
+    pub fn compile<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<Self, GlobProblem> {
+        let mut set = GlobSetBuilder::new();
+        for glob in globs {
+            // Event types are not paths: a `/` is a character like any other (Shopify's `orders/create`).
+            set.add(
+                GlobBuilder::new(glob).literal_separator(false).backslash_escape(true).build().map_err(GlobProblem)?,
+            );
+        }
+        set.build().map(Self).map_err(GlobProblem)
+    }
+
+    /// Whether any glob matches.
+    pub fn matches(&self, event_type: &str) -> bool {
+        self.0.is_match(event_type)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_event_types() {
+        let globs =
+            EventGlobs::compile(["invoice.*", "charge.refunded", "pull_request.{opened,synchronize}", "orders/*"])
+                .unwrap();
+        for wanted in
+            ["invoice.paid", "invoice.payment.failed", "charge.refunded", "pull_request.opened", "orders/create"]
+        {
+            assert!(globs.matches(wanted), "{wanted}");
+        }
+        for unwanted in ["invoice", "charge.refunded.x", "pull_request.closed", "xinvoice.paid"] {
+            assert!(!globs.matches(unwanted), "{unwanted}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Compiles one schema, and finds out how its failures can be explained at a bounded price.
+
+use std::collections::BTreeMap;
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, ReferencingError, ValidationError, Validator};
+use serde_json::{Value, json};
+
+use super::load::Library;
+use super::problem::SchemaProblem;
+use super::report::{self, SchemaError};
+use super::{SchemaName, refs};
+
+/// A choice between more schemas than this is not explained branch by branch.
+pub(super) const BRANCHES_MAX: usize = 8;
+
+/// The base of the schemas that hold one branch.
+const BRANCH: &str = "hookgate-branch:///";
+
+const DRAFTS: [&str; 5] =
+    ["draft-04/schema", "draft-06/schema", "draft-07/schema", "draft/2019-09/schema", "draft/2020-12/schema"];
+
+pub(super) struct Compiled {
+    name: SchemaName,
+    validator: Validator,
+    choice: Option<Choice>,
+    inner: Choices,
+}
+
+/// The `oneOf` or `anyOf` that a whole schema consists of.
+pub(super) struct Choice {
+    pub(super) keyword: &'static str,
+    pub(super) count: usize,
+    pub(super) by: Option<Discriminator>,
+}
+
+/// The property by whose value one branch is chosen, such as `action`.
+pub(super) struct Discriminator {
+    pub(super) property: String,
+    pub(super) branches: BTreeMap<String, Validator>,
+}
+
+/// The widest `oneOf` or `anyOf` anywhere below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Choices {
+    None,
+    Few,
+    Many,
+}
+
+impl Compiled {
+    pub(super) fn new(name: SchemaName, library: &Library) -> Result<Self, Vec<SchemaProblem>> {
+        let document = library.document(&name).unwrap_or(&Value::Null);
+        check_draft(&name, document).map_err(|problem| vec![problem])?;
+        let build = |schema: &Value, base: &str| {
+            jsonschema::options()
+                .with_pattern_options(PatternOptions::regex())
+                .with_retriever(library.clone())
+                .with_base_uri(base)
+                .build(schema)
+                .map_err(|error| vec![problem_of(&name, error)])
+        };
+        let validator = build(document, &refs::uri_of(&name))?;
+        let (root, pointer) = resolved(document, document);
+        let choice = choice_in(root).map(|(keyword, branches)| -> Result<Choice, Vec<SchemaProblem>> {
+            let place = format!("{}#{}/{keyword}", refs::uri_of(&name), pointer.unwrap_or_default());
+            let by =
+                discriminator(document, branches).map(|found| found.compiled(&place, document, &build)).transpose()?;
+            Ok(Choice { keyword, count: branches.len(), by })
+        });
+        let inner = library.documents().map(|document| widest(document, root)).max().unwrap_or(Choices::None);
+        Ok(Self { name, validator, choice: choice.transpose()?, inner })
+    }
+
+    pub(super) fn name(&self) -> &SchemaName {
+        &self.name
+    }
+
+    pub(super) fn is_valid(&self, document: &Value) -> bool {
+        self.validator.is_valid(document)
+    }
+
+    pub(super) fn report(&self, document: &Value) -> (Vec<SchemaError>, bool) {
+        report::explained(&self.validator, self.choice.as_ref(), self.inner, document)
+    }
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn check_draft(name: &SchemaName, document: &Value) -> Result<(), SchemaProblem> {
+    let Some(draft) = document.get("$schema").and_then(Value::as_str) else { return Ok(()) };
+    let plain = draft.trim_end_matches('#');
+    let plain = plain.strip_prefix("http://").or_else(|| plain.strip_prefix("https://")).unwrap_or(plain);
+    let known = plain.strip_prefix("json-schema.org/").is_some_and(|path| DRAFTS.contains(&path));
+    if known { Ok(()) } else { Err(SchemaProblem::UnknownDraft { schema: name.clone(), draft: draft.to_owned() }) }
+}
+
+/// A schema is no secret, so its own words may be shown.
+fn problem_of(name: &SchemaName, error: ValidationError<'static>) -> SchemaProblem {
+    let schema = name.clone();
+    match error.kind() {
+        ValidationErrorKind::Referencing(ReferencingError::Unretrievable { uri, .. }) => {
+            SchemaProblem::ForeignRef { schema, reference: uri.clone() }
+        }
+        ValidationErrorKind::Referencing(error) => SchemaProblem::BrokenRef { schema, message: error.to_string() },
+        ValidationErrorKind::Format { format } if format == "regex" => {
+            let pattern = error.instance().as_str().unwrap_or_default().to_owned();
+            // A meta-schema's complaint has the place in its instance path, the compiler's in its schema path.
+            let instance_path = error.instance_path().as_str();
+            let at = if instance_path.is_empty() { error.schema_path().as_str() } else { instance_path }.to_owned();
+            SchemaProblem::BadPattern { schema, at, pattern }
+        }
+        _ => {
+            let message = report::cut(error.masked_with("the schema").to_string());
+            SchemaProblem::BadSchema { schema, at: error.instance_path().as_str().to_owned(), message }
+        }
+    }
+}
+
+/// Follows `{"$ref": "#/…"}` inside one document; gives the schema and its JSON pointer.
+fn resolved<'d>(document: &'d Value, schema: &'d Value) -> (&'d Value, Option<&'d str>) {
+    let mut found = (schema, None);
+    // A circle of references ends here as well.
+    for _ in 0..8 {
+        let Some(pointer) = found.0.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#')) else {
+            break;
+        };
+        let Some(target) = document.pointer(pointer) else { break };
+        found = (target, Some(pointer));
+    }
+    found
+}
+
+type Build<'b> = dyn Fn(&Value, &str) -> Result<Validator, Vec<SchemaProblem>> + 'b;
+
+fn choice_in(schema: &Value) -> Option<(&'static str, &[Value])> {
+    let choices =
+        ["oneOf", "anyOf"].into_iter().filter_map(|keyword| Some((keyword, schema.get(keyword)?.as_array()?)));
+    choices.map(|(keyword, branches)| (keyword, branches.as_slice())).find(|(_, branches)| branches.len() > 1)
+}
+
+struct Found<'d> {
+    property: &'d str,
+    /// The branch for each value, by its position.
+    values: BTreeMap<&'d str, usize>,
+}
+
+/// A required property that has other constant texts in every branch.
+fn discriminator<'d>(document: &'d Value, branches: &'d [Value]) -> Option<Found<'d>> {
+    let mut first = resolved(document, branches.first()?).0;
+    while let Some((_, [inner, ..])) = choice_in(first).filter(|_| first.get("properties").is_none()) {
+        first = resolved(document, inner).0;
+    }
+    first.get("properties")?.as_object()?.keys().find_map(|property| {
+        let mut values = BTreeMap::new();
+        for (position, branch) in branches.iter().enumerate() {
+            for value in constants(document, branch, property)? {
+                let other = values.insert(value, position);
+                if other.is_some_and(|other| other != position) {
+                    return None;
+                }
+            }
+        }
+        Some(Found { property, values })
+    })
+}
+
+/// The values of `property` that a branch asks for; a branch may be a choice itself.
+fn constants<'d>(document: &'d Value, branch: &'d Value, property: &str) -> Option<Vec<&'d str>> {
+    let branch = resolved(document, branch).0;
+    if let Some(inner) = choice_in(branch).map(|(_, inner)| inner).filter(|_| branch.get("properties").is_none()) {
+        let constants: Option<Vec<_>> = inner.iter().map(|branch| constants(document, branch, property)).collect();
+        return constants.map(|constants| constants.concat());
+    }
+    let required = branch.get("required")?.as_array()?.iter().any(|name| name == property);
+    let schema = branch.get("properties")?.get(property).filter(|_| required)?;
+    match (schema.get("const"), schema.get("enum")) {
+        (Some(value), _) => Some(vec![value.as_str()?]),
+        (None, Some(values)) => values.as_array()?.iter().map(Value::as_str).collect(),
+        (None, None) => None,
+    }
+}
+
+impl Found<'_> {
+    /// Each branch by its reference into the document, under a base of its own.
+    fn compiled(self, place: &str, document: &Value, build: &Build<'_>) -> Result<Discriminator, Vec<SchemaProblem>> {
+        let mut branches = BTreeMap::new();
+        for (value, position) in self.values {
+            let mut schema = json!({"$ref": format!("{place}/{position}")});
+            if let (Some(draft), Some(members)) = (document.get("$schema"), schema.as_object_mut()) {
+                members.insert("$schema".to_owned(), draft.clone());
+            }
+            branches.insert(value.to_owned(), build(&schema, BRANCH)?);
+        }
+        Ok(Discriminator { property: self.property.to_owned(), branches })
+    }
+}
+
+fn widest(value: &Value, root: &Value) -> Choices {
+    let below = match value {
+        Value::Object(members) => members.values().map(|member| widest(member, root)).max(),
+        Value::Array(items) => items.iter().map(|item| widest(item, root)).max(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    };
+    let own = ["oneOf", "anyOf"].into_iter().filter_map(|keyword| value.get(keyword)?.as_array()).map(Vec::len).max();
+    let own = match own {
+        Some(count) if !std::ptr::eq(value, root) => {
+            if count > BRANCHES_MAX {
+                Choices::Many
+            } else {
+                Choices::Few
+            }
+        }
+        _ => Choices::None,
+    };
+    own.max(below.unwrap_or(Choices::None))
+}

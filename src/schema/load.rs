@@ -1,0 +1,134 @@
+//! Finds and reads the files of schemas, and those they refer to.
+//!
+//! This is the only place that touches the file system. Every path is made canonical before it is read and must
+//! then lie inside the root, so that neither `..` nor a symbolic link leads out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jsonschema::{Retrieve, Uri};
+use serde_json::Value;
+
+use super::problem::SchemaProblem;
+use super::{FILE_BYTES_MAX, FILES_MAX, Read, SchemaName, refs};
+
+/// An event type and the file of its schema.
+pub(super) type EventFile = (String, PathBuf);
+
+pub(super) struct Loader<'r> {
+    root: PathBuf,
+    read: &'r Read<'r>,
+    documents: BTreeMap<SchemaName, Arc<Value>>,
+}
+
+impl<'r> Loader<'r> {
+    pub(super) fn new(root: &Path, read: &'r Read<'r>) -> Result<Self, SchemaProblem> {
+        Ok(Self { root: canonical(root)?, read, documents: BTreeMap::new() })
+    }
+
+    /// The `*.json` files of a folder, with the event types they are for.
+    pub(super) fn files_of(&self, dir: &Path) -> Result<Vec<EventFile>, SchemaProblem> {
+        let unreadable = |error: io::Error| SchemaProblem::Unreadable { path: dir.to_owned(), kind: error.kind() };
+        let inside = self.inside(dir)?;
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&inside).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "json")
+                && let Some(event_type) = path.file_stem().and_then(|stem| stem.to_str())
+            {
+                files.push((event_type.to_owned(), path.clone()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Reads a file, unless it is known already.
+    pub(super) fn load(&mut self, path: &Path) -> Result<SchemaName, SchemaProblem> {
+        let inside = self.inside(path)?;
+        let schema = self.name_of(&inside).ok_or_else(|| SchemaProblem::Outside { path: path.to_owned() })?;
+        if self.documents.contains_key(&schema) {
+            return Ok(schema);
+        }
+        if self.documents.len() >= FILES_MAX {
+            return Err(SchemaProblem::TooMany);
+        }
+        let unreadable = |error: io::Error| SchemaProblem::Unreadable { path: path.to_owned(), kind: error.kind() };
+        // Asked before reading, so that a huge file is not read at all.
+        let bytes = usize::try_from(fs::metadata(&inside).map_err(unreadable)?.len()).unwrap_or(usize::MAX);
+        if bytes > FILE_BYTES_MAX {
+            return Err(SchemaProblem::TooLarge { schema, bytes });
+        }
+        let text = (self.read)(&inside).map_err(unreadable)?;
+        let document: Value = serde_json::from_slice(&text).map_err(|error| SchemaProblem::NotJson {
+            schema: schema.clone(),
+            line: error.line(),
+            column: error.column(),
+        })?;
+        self.documents.insert(schema.clone(), Arc::new(document));
+        Ok(schema)
+    }
+
+    /// The schema and all it refers to, directly or not.
+    pub(super) fn with_references(&mut self, first: &SchemaName) -> Result<Library, Vec<SchemaProblem>> {
+        let mut documents = BTreeMap::new();
+        let mut problems = Vec::new();
+        let mut waiting = vec![first.clone()];
+        while let Some(schema) = waiting.pop() {
+            let uri = refs::uri_of(&schema);
+            let Some(document) = self.documents.get(&schema).filter(|_| !documents.contains_key(&uri)).map(Arc::clone)
+            else {
+                continue;
+            };
+            for found in refs::files_in(&schema, &document) {
+                match found.and_then(|file| self.load(&self.root.join(file))) {
+                    Ok(referred) => waiting.push(referred),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+            documents.insert(uri, document);
+        }
+        if problems.is_empty() { Ok(Library { documents: Arc::new(documents) }) } else { Err(problems) }
+    }
+
+    fn inside(&self, path: &Path) -> Result<PathBuf, SchemaProblem> {
+        let real = canonical(path)?;
+        if real.starts_with(&self.root) { Ok(real) } else { Err(SchemaProblem::Outside { path: path.to_owned() }) }
+    }
+
+    fn name_of(&self, inside: &Path) -> Option<SchemaName> {
+        let relative = inside.strip_prefix(&self.root).ok()?;
+        let parts: Option<Vec<&str>> = relative.iter().map(|part| part.to_str()).collect();
+        Some(SchemaName(parts?.join("/")))
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, SchemaProblem> {
+    fs::canonicalize(path).map_err(|error| SchemaProblem::Unreadable { path: path.to_owned(), kind: error.kind() })
+}
+
+/// What the validator may refer to: documents that were read before, by their names inside the root.
+#[derive(Clone)]
+pub(super) struct Library {
+    documents: Arc<BTreeMap<String, Arc<Value>>>,
+}
+
+impl Library {
+    pub(super) fn document(&self, schema: &SchemaName) -> Option<&Value> {
+        self.documents.get(&refs::uri_of(schema)).map(AsRef::as_ref)
+    }
+
+    pub(super) fn documents(&self) -> impl Iterator<Item = &Value> {
+        self.documents.values().map(AsRef::as_ref)
+    }
+}
+
+impl Retrieve for Library {
+    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let known = self.documents.get(uri.as_str()).map(|document| Value::clone(document));
+        known.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
+    }
+}

@@ -1,0 +1,239 @@
+//! JSON Schemas, one for each type of event.
+//!
+//! All schemas are found, read and compiled when the configuration is loaded; nothing is read later. An event type
+//! comes from outside and is never used as a path: it is only looked up among the names that were compiled.
+//!
+//! No schema leaves its folder: references go to files inside the root and to nowhere else, patterns run in the
+//! linear `regex` engine. A failing event costs little more than a valid one: see `report`.
+//!
+//! Formats are asserted where the schema's draft says so. It deliberately does not decide what happens to an
+//! invalid event; it carries the configured answer for whoever does.
+
+mod compile;
+mod load;
+mod problem;
+mod refs;
+mod report;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use globset::{GlobBuilder, GlobMatcher};
+use serde_json::Value;
+
+use compile::Compiled;
+use load::{EventFile, Loader};
+pub use problem::SchemaProblem;
+pub use report::{MESSAGE_BYTES_MAX, PROBLEMS_MAX, SchemaError};
+
+/// Largest file that is read as a schema.
+pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most files that one set reads.
+pub const FILES_MAX: usize = 2_000;
+
+/// How a file is read.
+pub type Read<'r> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'r;
+
+/// What happens to an event whose type has no schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMissing {
+    /// It goes on unchecked.
+    #[default]
+    Allow,
+    /// It is refused.
+    Reject,
+    /// It is kept aside.
+    Quarantine,
+}
+
+/// What happens to an event that its schema refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnInvalid {
+    /// It is kept aside.
+    #[default]
+    Quarantine,
+    /// It is refused.
+    Reject,
+    /// It is counted and goes on.
+    Allow,
+}
+
+/// Where the schemas of one source are, and what they decide. Paths are as the process sees them.
+#[derive(Clone, Debug)]
+pub struct SchemaParams {
+    /// A folder with a file `<event type>.json` for each type.
+    pub dir: Option<PathBuf>,
+    /// Types or globs of types, each with its file. An exact name wins, then the glob with the longest literal start.
+    pub events: Vec<(String, PathBuf)>,
+    /// For a type without a schema.
+    pub on_missing: OnMissing,
+    /// For an event that does not match.
+    pub on_invalid: OnInvalid,
+    /// The folder that neither a path nor a reference may leave.
+    pub root: PathBuf,
+}
+
+/// A schema's file, relative to the root.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SchemaName(String);
+
+impl SchemaName {
+    /// As text, with `/` between folders.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SchemaName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The compiled schemas of one source.
+#[derive(Debug)]
+pub struct SchemaSet {
+    exact: HashMap<String, Arc<Compiled>>,
+    /// The one that counts first comes first.
+    globs: Vec<(GlobMatcher, Arc<Compiled>)>,
+    on_missing: OnMissing,
+    on_invalid: OnInvalid,
+}
+
+/// What a set says about one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaVerdict<'s> {
+    /// There is none for this type.
+    NoSchema,
+    /// The event matches.
+    Valid {
+        /// The one that was asked.
+        schema: &'s SchemaName,
+    },
+    /// The event does not match.
+    Invalid {
+        /// The one that was asked.
+        schema: &'s SchemaName,
+        /// At least one and at most `PROBLEMS_MAX`.
+        problems: Vec<SchemaError>,
+        /// There are, or may be, more than those.
+        more: bool,
+    },
+}
+
+impl SchemaSet {
+    /// Reads and compiles every schema, or says everything that is wrong with them.
+    pub fn compile(params: SchemaParams, read: &Read<'_>) -> Result<Self, Vec<SchemaProblem>> {
+        let mut loader = Loader::new(&params.root, read).map_err(|problem| vec![problem])?;
+        let mut building = Building::default();
+        if let Some(dir) = &params.dir {
+            match loader.files_of(dir) {
+                Ok(files) => building.add_all(&mut loader, &files),
+                Err(problem) => building.problems.push(problem),
+            }
+        }
+        for (event, file) in &params.events {
+            building.add_pattern(&mut loader, event, file);
+        }
+        if !building.problems.is_empty() {
+            return Err(building.problems);
+        }
+        // Stable, so that of equally long starts the one written first wins.
+        building.globs.sort_by_key(|(literal, ..)| std::cmp::Reverse(*literal));
+        let globs = building.globs.into_iter().map(|(_, matcher, schema)| (matcher, schema)).collect();
+        Ok(Self { exact: building.exact, globs, on_missing: params.on_missing, on_invalid: params.on_invalid })
+    }
+
+    /// Checks one event.
+    pub fn check(&self, event_type: &str, document: &Value) -> SchemaVerdict<'_> {
+        let Some(schema) = self.schema_for(event_type) else {
+            return SchemaVerdict::NoSchema;
+        };
+        if schema.is_valid(document) {
+            return SchemaVerdict::Valid { schema: schema.name() };
+        }
+        let (problems, more) = schema.report(document);
+        SchemaVerdict::Invalid { schema: schema.name(), problems, more }
+    }
+
+    /// The configured answer to `NoSchema`.
+    pub fn on_missing(&self) -> OnMissing {
+        self.on_missing
+    }
+
+    /// The configured answer to `Invalid`.
+    pub fn on_invalid(&self) -> OnInvalid {
+        self.on_invalid
+    }
+
+    fn schema_for(&self, event_type: &str) -> Option<&Compiled> {
+        let by_glob = || self.globs.iter().find(|(glob, _)| glob.is_match(event_type)).map(|(_, schema)| schema);
+        self.exact.get(event_type).or_else(by_glob).map(AsRef::as_ref)
+    }
+}
+
+const GLOB_LETTERS: [char; 5] = ['*', '?', '[', '{', '\\'];
+
+/// With the length of its literal start.
+type Glob = (usize, GlobMatcher, Arc<Compiled>);
+
+/// The set while its schemas are gathered; one file is compiled once however many events use it.
+#[derive(Default)]
+struct Building {
+    compiled: BTreeMap<SchemaName, Option<Arc<Compiled>>>,
+    exact: HashMap<String, Arc<Compiled>>,
+    globs: Vec<Glob>,
+    problems: Vec<SchemaProblem>,
+}
+
+impl Building {
+    fn add_all(&mut self, loader: &mut Loader<'_>, files: &[EventFile]) {
+        for (event_type, file) in files {
+            self.add(loader, event_type, file);
+        }
+    }
+
+    fn add(&mut self, loader: &mut Loader<'_>, event_type: &str, file: &Path) {
+        if let Some(schema) = self.schema(loader, file) {
+            self.exact.insert(event_type.to_owned(), schema);
+        }
+    }
+
+    fn add_pattern(&mut self, loader: &mut Loader<'_>, event: &str, file: &Path) {
+        let Some(literal) = event.find(GLOB_LETTERS) else {
+            return self.add(loader, event, file);
+        };
+        match GlobBuilder::new(event).backslash_escape(true).build() {
+            Ok(glob) => {
+                if let Some(schema) = self.schema(loader, file) {
+                    self.globs.push((literal, glob.compile_matcher(), schema));
+                }
+            }
+            Err(error) => {
+                let message = error.kind().to_string();
+                self.problems.push(SchemaProblem::BadGlob { glob: event.to_owned(), message });
+            }
+        }
+    }
+
+    fn schema(&mut self, loader: &mut Loader<'_>, file: &Path) -> Option<Arc<Compiled>> {
+        let loaded = loader.load(file).map_err(|problem| self.problems.push(problem)).ok()?;
+        if let Some(known) = self.compiled.get(&loaded) {
+            return known.clone();
+        }
+        let compiled = loader
+            .with_references(&loaded)
+            .and_then(|library| Compiled::new(loaded.clone(), &library))
+            .map_err(|problems| self.problems.extend(problems))
+            .ok()
+            .map(Arc::new);
+        self.compiled.insert(loaded, compiled.clone());
+        compiled
+    }
+}
+
+#[cfg(test)]
+mod tests;

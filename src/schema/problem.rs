@@ -1,0 +1,119 @@
+//! Why a set of schemas cannot be loaded.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::SchemaName;
+
+/// One trouble with one schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaProblem {
+    /// A file or folder cannot be read.
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        kind: io::ErrorKind,
+    },
+    /// A path leads out of the root, perhaps by a symbolic link.
+    Outside {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file is larger than `FILE_BYTES_MAX`.
+    TooLarge {
+        /// Which.
+        schema: SchemaName,
+        /// Its size.
+        bytes: usize,
+    },
+    /// There are more files than `FILES_MAX`.
+    TooMany,
+    /// A file is not JSON.
+    NotJson {
+        /// Which.
+        schema: SchemaName,
+        /// Where, from 1.
+        line: usize,
+        /// Where, from 1.
+        column: usize,
+    },
+    /// `$schema` names a draft that is not known here.
+    UnknownDraft {
+        /// Which.
+        schema: SchemaName,
+        /// As written.
+        draft: String,
+    },
+    /// A `$ref` leads anywhere but to a file inside the root.
+    ForeignRef {
+        /// Where it stands.
+        schema: SchemaName,
+        /// As written.
+        reference: String,
+    },
+    /// A `$ref` names a part that does not exist.
+    BrokenRef {
+        /// Where it stands.
+        schema: SchemaName,
+        /// The reader's words.
+        message: String,
+    },
+    /// A pattern needs look-around or back-references, or is no regular expression at all.
+    BadPattern {
+        /// Which.
+        schema: SchemaName,
+        /// JSON pointer.
+        at: String,
+        /// As written.
+        pattern: String,
+    },
+    /// The schema breaks its own draft.
+    BadSchema {
+        /// Which.
+        schema: SchemaName,
+        /// JSON pointer.
+        at: String,
+        /// The reader's words.
+        message: String,
+    },
+    /// An event's glob cannot be read.
+    BadGlob {
+        /// As written.
+        glob: String,
+        /// The reader's words.
+        message: String,
+    },
+}
+
+impl fmt::Display for SchemaProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, kind } => write!(f, "{}: cannot be read: {kind}", path.display()),
+            Self::Outside { path } => write!(f, "{}: lies outside the folder of schemas", path.display()),
+            Self::TooLarge { schema, bytes } => {
+                write!(f, "{schema}: has {bytes} bytes, more than {}", super::FILE_BYTES_MAX)
+            }
+            Self::TooMany => write!(f, "there are more than {} schema files", super::FILES_MAX),
+            Self::NotJson { schema, line, column } => write!(f, "{schema}:{line}:{column}: is not JSON"),
+            Self::UnknownDraft { schema, draft } => {
+                write!(f, "{schema}: \"$schema\": \"{draft}\" is not known; use draft-07 or 2020-12")
+            }
+            Self::ForeignRef { schema, reference } => write!(
+                f,
+                "{schema}: \"$ref\": \"{reference}\" leads out of the folder of schemas; nothing is fetched, copy the file"
+            ),
+            Self::BrokenRef { schema, message } => write!(f, "{schema}: {message}"),
+            Self::BadPattern { schema, at, pattern } => write!(
+                f,
+                "{schema}: the pattern \"{pattern}\" at {at} cannot be used: it needs look-around or back-references, \
+                 which can take minutes on a hostile text, or is no regular expression"
+            ),
+            Self::BadSchema { schema, at, message } => write!(f, "{schema}: {at}: {message}"),
+            Self::BadGlob { glob, message } => write!(f, "the event pattern \"{glob}\": {message}"),
+        }
+    }
+}
+
+impl std::error::Error for SchemaProblem {}

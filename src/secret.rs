@@ -1,0 +1,87 @@
+//! A secret: a name that may be shown and bytes that may not.
+//!
+//! `Debug` prints the name only and the bytes are wiped on drop. There is no `Display`, no `Serialize`, no comparison:
+//! whoever needs the bytes says [`Secret::expose`], which is easy to search for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+/// What a secret is called in logs, metrics and headers.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretName(Arc<str>);
+
+impl SecretName {
+    /// Names a secret.
+    pub fn new(name: &str) -> Self {
+        Self(Arc::from(name))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A named secret as the operator configured it; never empty.
+#[derive(Clone)]
+pub struct Secret {
+    name: SecretName,
+    value: Zeroizing<Vec<u8>>,
+}
+
+impl Secret {
+    /// Takes the bytes of a secret. ASCII white space around them is dropped, because a file's last newline is not part
+    /// of a key; `None` when nothing is left.
+    pub fn new(name: SecretName, value: Vec<u8>) -> Option<Self> {
+        let value = Zeroizing::new(value);
+        let trimmed = value.trim_ascii();
+        (!trimmed.is_empty()).then(|| Self { name, value: Zeroizing::new(trimmed.to_vec()) })
+    }
+
+    /// The name, which may be shown.
+    pub fn name(&self) -> &SecretName {
+        &self.name
+    }
+
+    /// The bytes, which may not.
+    pub fn expose(&self) -> &[u8] {
+        &self.value
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({:?}, …)", self.name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_shows_its_bytes() {
+        let secret = Secret::new(SecretName::new("2026-10"), b"whsec_abc\n".to_vec()).unwrap();
+        assert_eq!(format!("{secret:?}"), "Secret(\"2026-10\", …)");
+        assert_eq!(secret.expose(), b"whsec_abc");
+    }
+
+    #[test]
+    fn a_secret_of_white_space_is_no_secret() {
+        assert!(Secret::new(SecretName::new("x"), b" \n".to_vec()).is_none());
+    }
+}

@@ -1,0 +1,409 @@
+//! The only file that knows all: configuration in, running services out, and the order in which they stop.
+//!
+//! **Start**: certificates, sockets, buffer, then deliveries, admin, listeners. Whatever fails, nothing listens yet or the
+//! process ends. **Reload** is all or nothing: rules, destinations, limits and certificates are replaced together; what
+//! needs a restart (listeners, data directory, buffer) is said and left. **Stop**: readiness 503 and `Connection: close`,
+//! then no new connections, in-flight requests answered, attempts finished, buffer synced and closed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::accept::Rules;
+use crate::admin::{self, Page, Panel};
+use crate::buffer::{Buffer, BufferParams, CommitReport, OpenError};
+use crate::clock::{Clock, Timestamp};
+use crate::deliver::{Deliverer, Destinations};
+use crate::ingress::{self, BodyBudget, BoundListener, Certificates, ListenerParams, TlsProblem};
+use crate::limit::{Gatekeeper, Rate};
+use crate::secret::Secret;
+use crate::telemetry::Telemetry;
+
+/// Bodies of requests in flight, all together.
+const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+const SHRINK_EVERY: Duration = Duration::from_secs(5);
+
+/// A listener that serves pages instead of taking events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageListener {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it serves.
+    pub pages: BTreeSet<Page>,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessParams {
+    /// Worker threads.
+    pub threads: usize,
+    /// How long a stop may take.
+    pub shutdown_grace: Duration,
+    /// Where the buffer lives.
+    pub data_dir: PathBuf,
+}
+
+/// All that a start needs; made by `config`.
+#[derive(Debug)]
+pub struct Setup {
+    /// The process.
+    pub process: ProcessParams,
+    /// Listeners for events.
+    pub listeners: Vec<ListenerParams>,
+    /// Listeners for pages, the admin listener first.
+    pub pages: BTreeMap<Arc<str>, PageListener>,
+    /// The admin listener's token.
+    pub admin_token: Option<Secret>,
+    /// The buffer.
+    pub buffer: BufferParams,
+    /// What a reload replaces.
+    pub live: Live,
+}
+
+/// What a reload replaces.
+#[derive(Debug)]
+pub struct Live {
+    /// The gates.
+    pub rules: Rules,
+    /// Where deliveries go.
+    pub destinations: Destinations,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// By sender, before verification.
+    pub rate_per_sender: Rate,
+    /// In total, before verification.
+    pub rate_total: Rate,
+    /// When named secrets stop being accepted: source, secret, moment.
+    pub secret_ends: Vec<(Arc<str>, String, Timestamp)>,
+}
+
+/// Why the gateway did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A socket could not be bound.
+    Bind {
+        /// The listener.
+        listener: Arc<str>,
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Certificates could not be used.
+    Tls {
+        /// The listener.
+        listener: Arc<str>,
+        /// Why.
+        source: TlsProblem,
+    },
+    /// The buffer could not be opened.
+    Buffer(OpenError),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bind { listener, address, source } => {
+                write!(f, "listener `{listener}` cannot bind {address}: {source}")
+            }
+            Self::Tls { listener, source } => write!(f, "listener `{listener}`: {source}"),
+            Self::Buffer(source) => source.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Time and randomness, handed in.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes for event ids.
+    pub random: fn() -> [u8; 10],
+    /// Draws from [0, 1).
+    pub chance: fn() -> f64,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { clock: Arc::new(crate::clock::SystemClock), random: rand::random, chance: rand::random }
+    }
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<ingress::Shared>,
+    panel: Arc<Panel>,
+    destinations: Arc<ArcSwap<Destinations>>,
+    destinations_changed: Arc<Notify>,
+    certificates: Vec<(Arc<str>, Arc<Certificates>)>,
+    addresses: BTreeMap<Arc<str>, SocketAddr>,
+    fixed: Fixed,
+    stop_listeners: watch::Sender<bool>,
+    stop_deliveries: watch::Sender<bool>,
+    stop_pages: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    deliveries: JoinSet<()>,
+    pages: JoinSet<()>,
+}
+
+/// What cannot change while the process runs, kept to say so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fixed {
+    process: ProcessParams,
+    listeners: Vec<ListenerParams>,
+    pages: BTreeMap<Arc<str>, PageListener>,
+    buffer_bytes_max: u64,
+}
+
+impl Fixed {
+    fn of(setup: &Setup) -> Self {
+        Self {
+            process: setup.process.clone(),
+            listeners: setup.listeners.clone(),
+            pages: setup.pages.clone(),
+            buffer_bytes_max: setup.buffer.bytes_max,
+        }
+    }
+}
+
+impl Server {
+    /// Starts everything. Must run on a tokio runtime.
+    pub async fn start(setup: Setup, telemetry: Telemetry, surroundings: Surroundings) -> Result<Self, StartError> {
+        let fixed = Fixed::of(&setup);
+        let bound = bind_listeners(setup.listeners)?;
+        let page_sockets = bind_pages(&setup.pages).await?;
+        let buffer = open_buffer(&setup.buffer, &setup.live.destinations, &surroundings, &telemetry)?;
+        let destinations = Arc::new(ArcSwap::from_pointee(setup.live.destinations));
+        let (clock, chance) = (Arc::clone(&surroundings.clock), surroundings.chance);
+        let deliverer = Deliverer::new(buffer.clone(), Arc::clone(&destinations), telemetry.clone(), clock, chance);
+        let shared = Arc::new(ingress::Shared {
+            rules: ArcSwap::from_pointee(setup.live.rules),
+            gatekeeper: ArcSwap::from_pointee(Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total)),
+            trusted_proxies: ArcSwap::from_pointee(setup.live.trusted_proxies),
+            buffer: buffer.clone(),
+            deliverer: deliverer.clone(),
+            telemetry: telemetry.clone(),
+            clock: surroundings.clock,
+            random: surroundings.random,
+            draining: false.into(),
+            bodies: BodyBudget::new(BODIES_IN_FLIGHT_BYTES),
+        });
+        let panel = Arc::new(Panel { buffer, telemetry, fsync: setup.buffer.fsync, draining: false.into() });
+        let mut server = Self {
+            shared,
+            panel,
+            destinations,
+            destinations_changed: Arc::default(),
+            certificates: Vec::new(),
+            addresses: BTreeMap::new(),
+            fixed,
+            stop_listeners: watch::Sender::new(false),
+            stop_deliveries: watch::Sender::new(false),
+            stop_pages: watch::Sender::new(false),
+            listeners: JoinSet::new(),
+            deliveries: JoinSet::new(),
+            pages: JoinSet::new(),
+        };
+        server.serve_deliveries(deliverer);
+        server.serve_pages(page_sockets, setup.admin_token);
+        server.serve_listeners(bound);
+        server.report(&setup.live.secret_ends);
+        Ok(server)
+    }
+
+    /// Where each listener listens, with its real port.
+    pub fn addresses(&self) -> &BTreeMap<Arc<str>, SocketAddr> {
+        &self.addresses
+    }
+
+    /// The buffer, to look into.
+    pub fn buffer(&self) -> &Buffer {
+        &self.shared.buffer
+    }
+
+    fn serve_deliveries(&mut self, deliverer: Deliverer) {
+        let stop = self.stop_deliveries.subscribe();
+        let grace = self.fixed.process.shutdown_grace;
+        self.deliveries.spawn(deliverer.run(stop, Arc::clone(&self.destinations_changed), grace));
+        let (shared, mut stop) = (Arc::clone(&self.shared), self.stop_deliveries.subscribe());
+        self.deliveries.spawn(async move {
+            let mut tidy = tokio::time::interval(TIDY_EVERY);
+            let mut shrink = tokio::time::interval(SHRINK_EVERY);
+            loop {
+                tokio::select! {
+                    stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
+                    _ = tidy.tick() => shared.buffer.tidy_up().await,
+                    _ = shrink.tick() => {
+                        shared.gatekeeper.load().shrink();
+                        shared.rules.load().lanes.iter().filter_map(|lane| lane.quota.as_ref()).for_each(crate::limit::SourceQuota::shrink);
+                    }
+                }
+            }
+        });
+    }
+
+    fn serve_pages(&mut self, sockets: Vec<(Arc<str>, TcpListener, BTreeSet<Page>)>, token: Option<Secret>) {
+        let token = token.map(Arc::new);
+        for (name, socket, pages) in sockets {
+            let address = socket.local_addr().ok();
+            let is_loopback = address.is_some_and(|address| address.ip().is_loopback());
+            let token = token.clone().filter(|_| &*name == ADMIN && !is_loopback);
+            if let Some(address) = address {
+                self.addresses.insert(Arc::clone(&name), address);
+            }
+            let (panel, stop) = (Arc::clone(&self.panel), self.stop_pages.subscribe());
+            self.pages.spawn(admin::serve(socket, panel, pages, token, stop));
+        }
+    }
+
+    fn serve_listeners(&mut self, bound: Vec<BoundListener>) {
+        for listener in bound {
+            if let Ok(address) = listener.local_addr() {
+                self.addresses.insert(Arc::clone(listener.name()), address);
+            }
+            if let Some(certificates) = listener.certificates() {
+                self.shared.telemetry.certificate(listener.name(), certificates.not_after());
+                self.certificates.push((Arc::clone(listener.name()), Arc::clone(certificates)));
+            }
+            let (shared, stop) = (Arc::clone(&self.shared), self.stop_listeners.subscribe());
+            self.listeners.spawn(ingress::serve(listener, shared, stop, self.fixed.process.shutdown_grace));
+        }
+        let (watched, telemetry) = (self.certificates.clone(), self.shared.telemetry.clone());
+        let mut stop = self.stop_pages.subscribe();
+        self.pages.spawn(async move {
+            let mut tick = tokio::time::interval(SHRINK_EVERY);
+            loop {
+                tokio::select! {
+                    stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
+                    _ = tick.tick() => reload_certificates(&watched, &telemetry),
+                }
+            }
+        });
+    }
+
+    fn report(&self, secret_ends: &[(Arc<str>, String, Timestamp)]) {
+        let now = self.shared.clock.now();
+        self.shared.telemetry.reload(true, now);
+        for (source, secret, not_after) in secret_ends {
+            self.shared.telemetry.secret_ends(source, secret, *not_after);
+        }
+    }
+
+    /// Puts new rules in force: all of them, or none when the buffer cannot take the new destinations.
+    pub async fn reload(&self, setup: Setup) -> bool {
+        if Fixed::of(&setup) != self.fixed {
+            tracing::warn!("listeners, admin, server and buffer settings change at the next restart only");
+        }
+        let mut names: Vec<Arc<str>> = setup.live.destinations.keys().cloned().collect();
+        names.sort_unstable();
+        if self.shared.buffer.register(names).await.is_err() {
+            tracing::error!("the buffer cannot take new destinations now; the old rules stay in force");
+            self.refuse_reload();
+            return false;
+        }
+        self.destinations.store(Arc::new(setup.live.destinations));
+        self.destinations_changed.notify_one();
+        self.shared.trusted_proxies.store(Arc::new(setup.live.trusted_proxies));
+        self.shared.gatekeeper.store(Arc::new(Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total)));
+        self.shared.rules.store(Arc::new(setup.live.rules));
+        reload_certificates(&self.certificates, &self.shared.telemetry);
+        self.report(&setup.live.secret_ends);
+        tracing::info!("new rules are in force");
+        true
+    }
+
+    /// Records that a reload was refused; the old rules stay in force.
+    pub fn refuse_reload(&self) {
+        self.shared.telemetry.reload(false, self.shared.clock.now());
+    }
+
+    /// Stops in order; ends when everything accepted is on disk and nothing runs.
+    pub async fn stop(mut self) {
+        let grace = self.fixed.process.shutdown_grace;
+        self.panel.draining.store(true, Ordering::Relaxed);
+        self.shared.draining.store(true, Ordering::Relaxed);
+        // Long enough for the next request on each busy connection to be told `Connection: close`.
+        tokio::time::sleep((grace / 10).min(Duration::from_millis(500))).await;
+        self.stop_listeners.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+        self.stop_deliveries.send_replace(true);
+        while self.deliveries.join_next().await.is_some() {}
+        self.shared.buffer.close().await;
+        self.stop_pages.send_replace(true);
+        let ending = async { while self.pages.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(1), ending).await.is_err() {
+            tracing::debug!("a reader of the admin pages was cut off");
+        }
+    }
+}
+
+/// The name of the admin listener among the page listeners.
+pub const ADMIN: &str = "admin";
+
+fn bind_listeners(listeners: Vec<ListenerParams>) -> Result<Vec<BoundListener>, StartError> {
+    let mut bound = Vec::with_capacity(listeners.len());
+    for params in listeners {
+        let (listener, address) = (Arc::clone(&params.name), params.address);
+        let certificates = params.tls.as_ref().map(Certificates::load).transpose();
+        let certificates =
+            certificates.map_err(|source| StartError::Tls { listener: Arc::clone(&listener), source })?;
+        let socket = ingress::bind(params, certificates);
+        bound.push(socket.map_err(|source| StartError::Bind { listener, address, source })?);
+    }
+    Ok(bound)
+}
+
+async fn bind_pages(
+    pages: &BTreeMap<Arc<str>, PageListener>,
+) -> Result<Vec<(Arc<str>, TcpListener, BTreeSet<Page>)>, StartError> {
+    let mut sockets = Vec::with_capacity(pages.len());
+    for (name, page) in pages {
+        let socket = TcpListener::bind(page.address).await;
+        let failed = |source| StartError::Bind { listener: Arc::clone(name), address: page.address, source };
+        sockets.push((Arc::clone(name), socket.map_err(failed)?, page.pages.clone()));
+    }
+    Ok(sockets)
+}
+
+fn open_buffer(
+    params: &BufferParams,
+    destinations: &Destinations,
+    surroundings: &Surroundings,
+    telemetry: &Telemetry,
+) -> Result<Buffer, StartError> {
+    let mut names: Vec<Arc<str>> = destinations.keys().cloned().collect();
+    names.sort_unstable();
+    let counted = telemetry.clone();
+    let on_commit = Box::new(move |report: CommitReport| counted.commit(report.took, report.events, report.failed));
+    Buffer::open(params.clone(), &names, Arc::clone(&surroundings.clock), on_commit).map_err(StartError::Buffer)
+}
+
+/// Reads certificates anew where their files have changed. Files that cannot be used change nothing.
+fn reload_certificates(watched: &[(Arc<str>, Arc<Certificates>)], telemetry: &Telemetry) {
+    for (listener, certificates) in watched {
+        match certificates.reload() {
+            Ok(true) => {
+                tracing::info!(%listener, "new certificates are in force");
+                telemetry.certificate(listener, certificates.not_after());
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%listener, %error, "the certificates on disk cannot be used; the old ones stay in force")
+            }
+        }
+    }
+}

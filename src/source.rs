@@ -1,0 +1,292 @@
+//! Who may call: a [`Source`] and the table that finds it by host and path.
+//!
+//! Paths are matched as sent, byte for byte, on one canonical form: nothing is decoded or normalised, so there is no
+//! second reading of a path that could reach a source. A `{name}` segment takes one segment of unreserved characters.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// What is done with a payload that fails hygiene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMalformed {
+    /// Answer as accepted, keep with its problems.
+    Quarantine,
+    /// Turn away.
+    Reject,
+    /// Count only.
+    Allow,
+}
+
+/// How a source answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Store, answer, deliver later.
+    Buffered,
+    /// Verify, forward, answer what the internal service answers.
+    Sync {
+        /// How long the internal service has.
+        deadline: Duration,
+    },
+}
+
+/// One source: what its requests must look like.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name in routes.yaml.
+    pub name: Arc<str>,
+    /// The host it answers for; `None` is any.
+    pub host: Option<String>,
+    /// Its path.
+    pub path: PathPattern,
+    /// The methods it takes.
+    pub methods: Vec<String>,
+    /// The media types it takes; empty is any.
+    pub content_types: Vec<String>,
+    /// The largest body it takes, bytes.
+    pub body_bytes_max: u64,
+    /// Addresses that may call; empty is any.
+    pub allow_ips: Vec<IpNet>,
+    /// The public URL that a provider signs, where it signs one.
+    pub public_url: Option<String>,
+    /// How it answers.
+    pub mode: Mode,
+    /// What is done with malformed JSON.
+    pub on_malformed: OnMalformed,
+    /// Whether failed verification turns a request away.
+    pub enforce: bool,
+    /// For how long a repeated delivery id is recognised; zero is never.
+    pub dedup_window: Duration,
+    /// Statuses that differ from the defaults, by outcome label.
+    pub answers: HashMap<String, u16>,
+}
+
+impl Source {
+    /// Whether `sender` may call.
+    pub fn allows(&self, sender: IpAddr) -> bool {
+        self.allow_ips.is_empty() || self.allow_ips.iter().any(|net| net.contains(&sender))
+    }
+
+    /// The URL that the provider signed: the configured public one, never one from the request's headers.
+    pub fn signed_url(&self, target: &str) -> String {
+        match &self.public_url {
+            None => target.to_owned(),
+            Some(base) => {
+                let base = base.trim_end_matches('/');
+                let has_path = base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+                match (has_path, target.split_once('?')) {
+                    (false, _) => format!("{base}{target}"),
+                    (true, Some((_, query))) if !base.contains('?') => format!("{base}?{query}"),
+                    (true, _) => base.to_owned(),
+                }
+            }
+        }
+    }
+}
+
+/// A path as routes.yaml writes it: literal segments and `{name}` segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+    has_parameters: bool,
+}
+
+/// Why a path pattern is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathProblem {
+    /// It must begin with `/`.
+    NotAbsolute,
+    /// It has characters that cannot stand in a path as sent.
+    Characters,
+    /// A `{name}` must fill a whole segment.
+    Parameter,
+}
+
+impl fmt::Display for PathProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAbsolute => "a path begins with `/`",
+            Self::Characters => {
+                "a path is written as it is sent: letters, digits and `-._~/`, no query, no `//`, no `..`"
+            }
+            Self::Parameter => "`{name}` stands for one whole segment, as in `/in/shop/{tenant}`",
+        })
+    }
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+impl PathPattern {
+    /// Reads a pattern.
+    pub fn parse(text: &str) -> Result<Self, PathProblem> {
+        let Some(rest) = text.strip_prefix('/') else { return Err(PathProblem::NotAbsolute) };
+        let mut has_parameters = false;
+        for (at, segment) in rest.split('/').enumerate() {
+            if let Some(name) = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+                    return Err(PathProblem::Parameter);
+                }
+                has_parameters = true;
+            } else if segment.contains(['{', '}']) {
+                return Err(PathProblem::Parameter);
+            } else if matches!(segment, "." | "..")
+                || !segment.bytes().all(is_unreserved)
+                || (segment.is_empty() && at > 0 && !rest.ends_with('/'))
+            {
+                return Err(PathProblem::Characters);
+            }
+        }
+        Ok(Self { text: text.to_owned(), has_parameters })
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        if !self.has_parameters {
+            return self.text == path;
+        }
+        let mut wanted = self.text.split('/');
+        let mut sent = path.split('/');
+        loop {
+            match (wanted.next(), sent.next()) {
+                (None, None) => return true,
+                (Some(pattern), Some(segment)) => {
+                    let fits = if pattern.starts_with('{') {
+                        !segment.is_empty() && !matches!(segment, "." | "..") && segment.bytes().all(is_unreserved)
+                    } else {
+                        pattern == segment
+                    };
+                    if !fits {
+                        return false;
+                    }
+                }
+                (None, Some(_)) | (Some(_), None) => return false,
+            }
+        }
+    }
+}
+
+/// Finds a source by host and path: exact paths first, patterns after, a source with a host before one without.
+#[derive(Debug, Default)]
+pub struct SourceTable {
+    exact: HashMap<String, Vec<(Option<String>, usize)>>,
+    patterns: Vec<(PathPattern, Option<String>, usize)>,
+}
+
+impl SourceTable {
+    /// A table over sources in their order.
+    pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
+        let mut table = Self::default();
+        for (index, source) in sources.into_iter().enumerate() {
+            let host = source.host.as_ref().map(|host| host.to_ascii_lowercase());
+            if source.path.has_parameters {
+                table.patterns.push((source.path.clone(), host, index));
+            } else {
+                table.exact.entry(source.path.text.clone()).or_default().push((host, index));
+            }
+        }
+        for candidates in table.exact.values_mut() {
+            candidates.sort_by_key(|(host, index)| (host.is_none(), *index));
+        }
+        table.patterns.sort_by_key(|(_, host, index)| (host.is_none(), *index));
+        table
+    }
+
+    /// The index of the source at `host` and `path`.
+    pub fn find(&self, host: &str, path: &str) -> Option<usize> {
+        let fits = |wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| wanted == host);
+        let exact = self.exact.get(path).and_then(|candidates| candidates.iter().find(|(wanted, _)| fits(wanted)));
+        if let Some((_, index)) = exact {
+            return Some(*index);
+        }
+        self.patterns
+            .iter()
+            .find(|(pattern, wanted, _)| fits(wanted) && pattern.matches(path))
+            .map(|(_, _, index)| *index)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn source(name: &str, path: &str, host: Option<&str>) -> Source {
+        Source {
+            name: name.into(),
+            host: host.map(str::to_owned),
+            path: PathPattern::parse(path).unwrap(),
+            methods: vec!["POST".into()],
+            content_types: Vec::new(),
+            body_bytes_max: 1024,
+            allow_ips: Vec::new(),
+            public_url: None,
+            mode: Mode::Buffered,
+            on_malformed: OnMalformed::Quarantine,
+            enforce: true,
+            dedup_window: Duration::ZERO,
+            answers: HashMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_source_with_a_host_wins_over_one_without() {
+        let sources = [source("any", "/in/a", None), source("named", "/in/a", Some("Hooks.Example.com"))];
+        let table = SourceTable::new(&sources);
+        assert_eq!(table.find("hooks.example.com", "/in/a"), Some(1));
+        assert_eq!(table.find("other.example.com", "/in/a"), Some(0));
+    }
+
+    #[test]
+    fn no_second_spelling_of_a_path_reaches_a_source() {
+        let sources = [source("a", "/in/a", None), source("t", "/in/shop/{tenant}", None)];
+        let table = SourceTable::new(&sources);
+        let spellings = [
+            "/in/a/",
+            "//in/a",
+            "/in//a",
+            "/in/./a",
+            "/in/x/../a",
+            "/in/%61",
+            "/IN/a",
+            "/in/a;x",
+            "/in%2Fa",
+            "/in/a%00",
+            "/in\\a",
+        ];
+        for path in spellings {
+            assert_eq!(table.find("h", path), None, "{path}");
+        }
+        for path in ["/in/shop/", "/in/shop/..", "/in/shop/a%2Fb", "/in/shop/a;b", "/in/shop/a/b"] {
+            assert_eq!(table.find("h", path), None, "{path}");
+        }
+        assert_eq!(table.find("h", "/in/shop/acme-1"), Some(1));
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_says_why() {
+        assert_eq!(PathPattern::parse("in/a"), Err(PathProblem::NotAbsolute));
+        assert_eq!(PathPattern::parse("/in/a?b"), Err(PathProblem::Characters));
+        assert_eq!(PathPattern::parse("/in//a"), Err(PathProblem::Characters));
+        assert_eq!(PathPattern::parse("/in/x{a}"), Err(PathProblem::Parameter));
+    }
+
+    #[test]
+    fn the_signed_url_is_the_configured_one() {
+        let mut source = source("s", "/in/s", None);
+        assert_eq!(source.signed_url("/in/s?a=1"), "/in/s?a=1");
+        source.public_url = Some("https://hooks.example.com".into());
+        assert_eq!(source.signed_url("/in/s?a=1"), "https://hooks.example.com/in/s?a=1");
+        source.public_url = Some("https://hooks.example.com/square".into());
+        assert_eq!(source.signed_url("/in/s?a=1"), "https://hooks.example.com/square?a=1");
+        assert_eq!(source.signed_url("/in/s"), "https://hooks.example.com/square");
+    }
+}
