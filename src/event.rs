@@ -92,6 +92,11 @@ pub struct EventData {
 }
 
 impl EventData {
+    /// Whether it waits for a person instead of being delivered.
+    pub fn is_kept_back(&self) -> bool {
+        !self.problems.is_empty() || self.copies.is_empty()
+    }
+
     /// When its last byte had arrived.
     pub fn received_at(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.received_at_ms)

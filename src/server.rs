@@ -402,7 +402,7 @@ fn reload_certificates(watched: &[(Arc<str>, Arc<Certificates>)], telemetry: &Te
             }
             Ok(false) => {}
             Err(error) => {
-                tracing::error!(%listener, %error, "the certificates on disk cannot be used; the old ones stay in force")
+                tracing::error!(%listener, %error, "the certificates on disk cannot be used; the old ones stay in force");
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Paths are matched as sent, byte for byte, on one canonical form: nothing is decoded or normalised, so there is no
 //! second reading of a path that could reach a source. A `{name}` segment takes one segment of unreserved characters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -178,7 +178,7 @@ impl PathPattern {
 /// Finds a source by host and path: exact paths first, patterns after, a source with a host before one without.
 #[derive(Debug, Default)]
 pub struct SourceTable {
-    exact: HashMap<String, Vec<(Option<String>, usize)>>,
+    exact: BTreeMap<String, Vec<(Option<String>, usize)>>,
     patterns: Vec<(PathPattern, Option<String>, usize)>,
 }
 

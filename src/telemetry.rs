@@ -451,6 +451,7 @@ impl Telemetry {
     }
 
     /// A delivery waits for its next try.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
     pub fn retrying(&self, destination: &str, event: EventId, attempt: &Attempt, wait: Duration) {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let detail = attempt.detail.as_str();

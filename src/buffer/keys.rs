@@ -3,14 +3,29 @@
 //! | keyspace | key | value |
 //! |---|---|---|
 //! | `events` | sequence | record |
-//! | `queue` | destination ∥ due ms ∥ sequence ∥ copy | attempts u32 |
-//! | `pending` | sequence | deliveries not ended u32 ∥ keep until ms (only for events with several copies) |
-//! | `expiry` | keep until ms ∥ sequence | – |
+//! | `queue` | destination ∥ due ms ∥ sequence ∥ copy | attempts u32 ∥ stored bytes u32 (0 when the event has several copies) |
+//! | `pending` | sequence | deliveries not ended u32 ∥ keep until ms ∥ stored bytes u32 (only for events with several copies) |
+//! | `expiry` | keep until ms ∥ sequence | stored bytes u32 |
 //! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | cause and detail, MessagePack |
-//! | `quarantine` | sequence | – |
+//! | `quarantine` | sequence | stored bytes u32 |
 //! | `dedup` | digest (16) | expires ms ∥ sequence |
 //! | `dedup_expiry` | expires ms ∥ digest | – |
 //! | `meta` | text | text |
+
+use crate::clock::Timestamp;
+
+/// Low bits of a sequence that count within a millisecond.
+const SEQUENCE_BITS: u32 = 20;
+
+/// The first sequence that a millisecond can give.
+pub(crate) const fn first_sequence(now_ms: u64) -> u64 {
+    now_ms << SEQUENCE_BITS
+}
+
+/// The wall time in a sequence.
+pub(crate) const fn sequence_time(seq: u64) -> Timestamp {
+    Timestamp::from_unix_ms(seq >> SEQUENCE_BITS)
+}
 
 /// A destination's number in the buffer; survives renames of others and restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +50,11 @@ impl QueueKey {
         key
     }
 
+    /// The key of the dead letter that this delivery becomes.
+    pub(crate) fn to_dead_bytes(self, died_ms: u64) -> [u8; 22] {
+        Self { due_ms: died_ms, ..self }.to_bytes()
+    }
+
     pub(crate) fn parse(key: &[u8]) -> Option<Self> {
         let (destination, rest) = key.split_first_chunk::<4>()?;
         let (due, rest) = rest.split_first_chunk::<8>()?;
@@ -51,6 +71,11 @@ impl QueueKey {
     pub(crate) fn first_of(destination: DestinationId, due_ms: u64) -> Self {
         Self { destination, due_ms, seq: 0, copy: 0 }
     }
+}
+
+/// A size, as the value of a record.
+pub(crate) fn parse_bytes(value: &[u8]) -> u64 {
+    value.first_chunk::<4>().map_or(0, |bytes| u64::from(u32::from_be_bytes(*bytes)))
 }
 
 /// Two numbers as one key.
@@ -73,6 +98,56 @@ pub(crate) fn dedup_expiry(expires_ms: u64, digest: [u8; 16]) -> [u8; 24] {
     key[..8].copy_from_slice(&expires_ms.to_be_bytes());
     key[8..].copy_from_slice(&digest);
     key
+}
+
+/// The value of a queue record: attempts, and the stored size where this is the event's only copy.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct QueueValue {
+    pub(crate) attempts: u32,
+    pub(crate) bytes: u32,
+}
+
+impl QueueValue {
+    pub(crate) fn parse(value: &[u8]) -> Self {
+        let number =
+            |at: usize| value.get(at..at + 4).and_then(|part| part.try_into().ok()).map_or(0, u32::from_be_bytes);
+        Self { attempts: number(0), bytes: number(4) }
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        let mut value = [0; 8];
+        value[..4].copy_from_slice(&self.attempts.to_be_bytes());
+        value[4..].copy_from_slice(&self.bytes.to_be_bytes());
+        value
+    }
+}
+
+/// What an event with several copies still waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) remaining: u32,
+    pub(crate) keep_until_ms: u64,
+    pub(crate) bytes: u32,
+}
+
+impl Pending {
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        let (remaining, rest) = value.split_first_chunk::<4>()?;
+        let (keep, rest) = rest.split_first_chunk::<8>()?;
+        Some(Self {
+            remaining: u32::from_be_bytes(*remaining),
+            keep_until_ms: u64::from_be_bytes(*keep),
+            bytes: u32::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let mut value = [0; 16];
+        value[..4].copy_from_slice(&self.remaining.to_be_bytes());
+        value[4..12].copy_from_slice(&self.keep_until_ms.to_be_bytes());
+        value[12..].copy_from_slice(&self.bytes.to_be_bytes());
+        value
+    }
 }
 
 #[cfg(test)]

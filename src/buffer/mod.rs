@@ -16,8 +16,10 @@
 //! Deliberately not here: HTTP, retry policy, metrics. The layout on disk is in `keys` and `record`.
 
 mod committer;
+mod draft;
 mod keys;
 mod record;
+mod recover;
 mod space;
 mod store;
 mod window;
@@ -42,7 +44,7 @@ pub use record::Corrupt;
 pub use window::QueueDepth;
 
 use committer::{Append, Command, Committer, Settle};
-use keys::QueueKey;
+use keys::{QueueKey, QueueValue};
 use store::Store;
 use window::{ScanEnd, Taken, Window};
 
@@ -171,13 +173,22 @@ pub type OnCommit = Box<dyn Fn(CommitReport) + Send + Sync>;
 #[derive(Clone, Debug)]
 pub struct Delivery {
     key: QueueKey,
-    /// Attempts that counted so far.
-    pub attempts: u32,
-    /// The event.
-    pub event: Arc<EventData>,
+    bytes: u32,
+    attempts: u32,
+    event: Arc<EventData>,
 }
 
 impl Delivery {
+    /// Attempts that counted so far.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The event.
+    pub fn event(&self) -> &Arc<EventData> {
+        &self.event
+    }
+
     /// Which of the event's copies this is.
     pub fn copy(&self) -> Option<&crate::event::Copy> {
         self.event.copies.get(usize::from(self.key.copy))
@@ -217,12 +228,15 @@ impl fmt::Debug for Buffer {
     }
 }
 
+/// Destinations by name: their number on disk, their window in memory.
+type Destinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
+
 /// What the handle and the committer both see.
 pub(crate) struct Shared {
     params: BufferParams,
     clock: Arc<dyn Clock>,
     store: ArcSwapOption<Store>,
-    destinations: RwLock<HashMap<Arc<str>, (DestinationId, Arc<Window>)>>,
+    destinations: RwLock<Destinations>,
     used_bytes: AtomicU64,
     quarantined: AtomicU64,
     dedup_entries: AtomicU64,
@@ -288,6 +302,10 @@ impl Buffer {
         let dedup = event.dedup();
         let data = Arc::new(event.into_data());
         let record = record::encode(&data).ok_or(NotStored::Failed)?;
+        if let Some(stray) = data.copies.iter().find(|copy| self.shared.window(&copy.destination).is_none()) {
+            tracing::error!(destination = %stray.destination, "a route names a destination that the buffer does not know");
+            return Err(NotStored::Failed);
+        }
         if self.shared.store.load().is_none() {
             return Err(NotStored::Failed);
         }
@@ -322,7 +340,7 @@ impl Buffer {
                 Taken::Nothing { until_ms: None } => rung.await,
                 Taken::Nothing { until_ms: Some(until_ms) } => {
                     // At most a minute at once, so that a clock that jumps is noticed.
-                    let wait = Duration::from_millis(until_ms.saturating_sub(now_ms)).min(Duration::from_secs(60));
+                    let wait = Duration::from_millis(until_ms.saturating_sub(now_ms)).min(Duration::from_mins(1));
                     if tokio::time::timeout(wait, rung).await.is_err() {
                         tracing::trace!(destination, "a delivery falls due");
                     }
@@ -347,8 +365,15 @@ impl Buffer {
 
     /// Records how an attempt ended. `detail` is kept with a dead letter.
     pub async fn settle(&self, delivery: Delivery, settled: Settled, keep: Keep, detail: String) {
-        let settle =
-            Settle { key: delivery.key, attempts: delivery.attempts, event: delivery.event, settled, keep, detail };
+        let settle = Settle {
+            key: delivery.key,
+            attempts: delivery.attempts,
+            bytes: delivery.bytes,
+            event: delivery.event,
+            settled,
+            keep,
+            detail,
+        };
         if self.commands.send(Command::Settle(settle)).await.is_err() {
             // Only while the process stops: the delivery stays in the queue and is made again after the restart.
             tracing::debug!("an end of a delivery came after the buffer was closed");
@@ -410,7 +435,7 @@ impl Buffer {
             .filter_map(|entry| QueueKey::parse(&entry.key().ok()?))
             .map(|key| key.seq)
             .min();
-        oldest.map_or(Duration::ZERO, |seq| self.shared.clock.now().since(committer::sequence_time(seq)))
+        oldest.map_or(Duration::ZERO, |seq| self.shared.clock.now().since(keys::sequence_time(seq)))
     }
 
     /// Numbers about the whole buffer.
@@ -461,7 +486,8 @@ fn scan(shared: &Shared, id: DestinationId, window: &Window) -> Result<(), fjall
             continue;
         };
         bytes += event.body.len();
-        found.push(Delivery { key, attempts: committer::QueueValue::parse(&value).attempts, event: Arc::new(event) });
+        let QueueValue { attempts, bytes: stored } = QueueValue::parse(&value);
+        found.push(Delivery { key, attempts, bytes: stored, event: Arc::new(event) });
     }
     window.scanned(start, found, end, now_ms);
     Ok(())
@@ -469,17 +495,14 @@ fn scan(shared: &Shared, id: DestinationId, window: &Window) -> Result<(), fjall
 
 /// Reads one event; `None` when its record is missing or damaged, which costs that record only.
 fn read_event(shared: &Shared, store: &Store, seq: u64) -> Result<Option<EventData>, fjall::Error> {
-    let problem = match store.events.get(seq.to_be_bytes())? {
-        None => None,
+    let why = match store.events.get(seq.to_be_bytes())? {
+        None => "missing".to_owned(),
         Some(record) => match record::decode(&record) {
             Ok(event) => return Ok(Some(event)),
-            Err(corrupt) => Some(corrupt),
+            Err(corrupt) => corrupt.to_string(),
         },
     };
     shared.corrupt.fetch_add(1, Ordering::Relaxed);
-    match problem {
-        Some(corrupt) => tracing::error!(seq, %corrupt, "a stored event is damaged and is not delivered"),
-        None => tracing::error!(seq, "a delivery's event is missing"),
-    }
+    tracing::error!(seq, why, "a stored event cannot be read and is not delivered");
     Ok(None)
 }

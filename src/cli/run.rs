@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, check, load, log, terminal};
-use crate::buffer::OpenError;
 use crate::config::check::Checked;
 use crate::server::{Server, Setup, StartError, Surroundings};
 use crate::telemetry::Telemetry;
@@ -72,9 +71,7 @@ async fn serve(setup: Setup, telemetry: Telemetry, file: &Path) -> Exit {
             terminal::tell(format!("hookgate: {error}"));
             return match error {
                 StartError::Tls { .. } => Exit::Config,
-                StartError::Bind { .. } | StartError::Buffer(OpenError::Locked(_)) | StartError::Buffer(_) => {
-                    Exit::Failed
-                }
+                StartError::Bind { .. } | StartError::Buffer(_) => Exit::Failed,
             };
         }
     };

@@ -17,7 +17,7 @@ use crate::server::Setup;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How far `--tamper time` moves the clock: past every provider's window.
-const STALE: Duration = Duration::from_secs(3 * 3600);
+const STALE: Duration = Duration::from_hours(3);
 
 /// What is made wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -18,6 +18,7 @@ pub enum Jitter {
 }
 
 /// What is worth another try.
+#[expect(clippy::struct_excessive_bools, reason = "one for each class that `retry_on` can name")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryOn {
     /// No connection, TLS failed, the name did not resolve.
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn a_503_with_retry_after_waits_without_counting_and_is_capped() {
         let mut attempt = answered(503);
-        attempt.retry_after = Some(Duration::from_secs(3600));
+        attempt.retry_after = Some(Duration::from_hours(1));
         let settled = policy().decide(&attempt, 3, Duration::ZERO, 0.5);
         assert_eq!(settled, Settled::Again { wait: Duration::from_secs(10), counts: false });
         assert_eq!(policy().decide(&attempt, 0, Duration::from_secs(99), 0.5), Settled::Dead(DeathCause::Expired));

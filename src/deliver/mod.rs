@@ -168,16 +168,16 @@ impl Deliverer {
     /// One delivery: one try, and what becomes of it.
     async fn deliver(self, destination: Arc<Destination>, delivery: Delivery, _slot: Option<OwnedSemaphorePermit>) {
         let name = &*destination.name;
-        let event = Arc::clone(&delivery.event);
+        let event = Arc::clone(delivery.event());
         let in_flight = self.telemetry.attempt_in_flight(name);
         let started = Instant::now();
-        let tried = delivery.attempts.saturating_add(1);
+        let tried = delivery.attempts().saturating_add(1);
         let route = delivery.copy().map(|copy| Arc::clone(&copy.route)).unwrap_or_default();
         let attempt = self.attempt(&destination, &event, &route, tried).await;
         drop(in_flight);
         self.telemetry.attempt(name, event.id, &attempt, started.elapsed());
         let age = self.clock.now().since(event.received_at());
-        let settled = destination.policy.decide(&attempt, delivery.attempts, age, (self.chance)());
+        let settled = destination.policy.decide(&attempt, delivery.attempts(), age, (self.chance)());
         let result = match &settled {
             Settled::Delivered => Some(DeliveryResult::Delivered),
             Settled::Dead(cause) => Some(DeliveryResult::Dead(*cause)),

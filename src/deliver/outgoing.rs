@@ -84,8 +84,8 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         let now = Timestamp::from_unix_secs(784_111_777);
         let wait = |value| judge(&answer(503, &[("retry-after", value)]), now).retry_after;
-        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_secs(60)));
+        assert_eq!(wait("120"), Some(Duration::from_mins(2)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_mins(1)));
         assert_eq!(wait("Sun, 06 Nov 1994 08:49:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("-1"), None);
         assert_eq!(wait("soon"), None);

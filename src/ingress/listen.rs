@@ -31,7 +31,7 @@ const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUESTS_PER_CONNECTION: u32 = 100_000;
 const H2_STREAMS: u32 = 32;
 const H2_WINDOW_BYTES: u32 = 256 * 1024;
-const H2_IDLE: Duration = Duration::from_secs(60);
+const H2_IDLE: Duration = Duration::from_mins(1);
 
 /// The bounds of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

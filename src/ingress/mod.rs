@@ -129,7 +129,7 @@ impl ProxyHttp for Gateway {
         let in_flight = self.shared.telemetry.in_flight(&self.listener);
         let rules = self.shared.rules.load_full();
         let mut notes = Notes::default();
-        let mut seen = Seen { source: None, body_bytes: 0, sender: self.peer(session) };
+        let mut seen = Seen { source: None, body_bytes: 0, sender: Self::peer(session) };
         let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
         let written = decision.reply.write(session.as_downstream_mut()).await;
         let request = Request {
@@ -167,7 +167,7 @@ struct Seen<'a> {
 }
 
 impl Gateway {
-    fn peer(&self, session: &Session) -> std::net::IpAddr {
+    fn peer(session: &Session) -> std::net::IpAddr {
         let address = session.as_downstream().client_addr().and_then(|address| address.as_inet());
         address.map_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
     }

@@ -14,13 +14,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONCURRENCY: u32 = 64;
 const ATTEMPTS: u32 = 12;
 const INITIAL: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(3600);
-const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
-const DEAD_KEEP: Duration = Duration::from_secs(14 * 24 * 3600);
-const DELIVERED_KEEP: Duration = Duration::from_secs(72 * 3600);
+const LONGEST: Duration = Duration::from_hours(1);
+const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
+const DEAD_KEEP: Duration = Duration::from_hours(14 * 24);
+const DELIVERED_KEEP: Duration = Duration::from_hours(72);
 
 impl Checker<'_> {
-    pub(super) fn destinations(&mut self) -> Option<Destinations> {
+    pub(super) fn destinations(&mut self) -> Destinations {
         let raw = self.raw;
         let mut destinations = Destinations::new();
         for (name, written) in &raw.destinations {
@@ -33,7 +33,7 @@ impl Checker<'_> {
             let destination = self.destination(name.as_str(), target, written);
             destinations.insert(Arc::clone(&destination.name), Arc::new(destination));
         }
-        Some(destinations)
+        destinations
     }
 
     fn destination(&self, name: &str, target: Target, written: &raw::Destination) -> Destination {

@@ -60,7 +60,9 @@ pub struct Checked {
 pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     let Loaded { raw, spans, problems: found } = super::read(text, file, world.env);
     let mut problems = Problems::default();
-    found.into_iter().for_each(|problem| problems.push(problem));
+    for problem in found {
+        problems.push(problem);
+    }
     let shown = spans.text().to_owned();
     let Some(raw) = raw else {
         return Checked { setup: None, log: None, problems: problems.into_sorted(), text: shown };
@@ -102,12 +104,12 @@ impl<'a> Checker<'a> {
         Some(Setup {
             process,
             listeners,
-            pages: pages?,
+            pages,
             admin_token,
             buffer,
             live: Live {
                 rules: Rules { lanes, table },
-                destinations: destinations?,
+                destinations,
                 trusted_proxies: self.raw.server.trusted_proxies.iter().map(|cidr| cidr.0).collect(),
                 rate_per_sender,
                 rate_total,
@@ -132,7 +134,7 @@ impl<'a> Checker<'a> {
 
     /// Reports a name that nothing has, with the nearest one that something has. Silent when the thing that it may mean
     /// was dropped because of a problem of its own.
-    fn unknown_name(&mut self, kind: &str, section: &str, name: &str, at: &[Seg<'_>], known: &[&str]) {
+    fn unknown_name(&mut self, (kind, section): (&str, &str), name: &str, at: &[Seg<'_>], known: &[&str]) {
         if self.spans.is_broken(&path![section, name]) || self.spans.of(&path![section, name]).is_some() {
             return;
         }
@@ -150,14 +152,14 @@ impl<'a> Checker<'a> {
     }
 
     fn warn_of_unused(&mut self, routes: &BTreeMap<&'a str, Arc<Route>>) {
-        for (name, _) in &self.raw.sources {
+        for name in self.raw.sources.keys() {
             let is_heard = self.raw.routes.values().any(|route| route.from.0.iter().any(|from| from == name.as_str()));
             if !is_heard && !self.spans.is_broken(&path!["routes"]) {
                 let help = "add a route with `from: ` this source, or every event of it is filtered".to_owned();
                 self.warning(Code::Unused, &path!["sources", name], "no route listens to this source", Some(help));
             }
         }
-        for (name, _) in &self.raw.destinations {
+        for name in self.raw.destinations.keys() {
             let is_used = routes.values().any(|route| route.to.iter().any(|to| **to == *name.as_str()));
             if !is_used && !self.spans.is_broken(&path!["routes"]) {
                 self.warning(Code::Unused, &path!["destinations", name], "no route sends to this destination", None);

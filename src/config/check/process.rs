@@ -107,10 +107,10 @@ impl Checker<'_> {
             }
             (None, None) => {}
             (Some(_), None) => {
-                self.error(Code::MissingKey, &at, "`cert` without `key`", Some("add `key: {file: tls.key}`".into()))
+                self.error(Code::MissingKey, &at, "`cert` without `key`", Some("add `key: {file: tls.key}`".into()));
             }
             (None, Some(_)) => {
-                self.error(Code::MissingKey, &at, "`key` without `cert`", Some("add `cert: {file: tls.crt}`".into()))
+                self.error(Code::MissingKey, &at, "`key` without `cert`", Some("add `cert: {file: tls.crt}`".into()));
             }
         }
         for pair in &tls.certificates {
@@ -132,7 +132,7 @@ impl Checker<'_> {
     }
 
     /// The listeners that serve pages, the admin listener among them.
-    pub(super) fn pages(&mut self) -> Option<BTreeMap<Arc<str>, PageListener>> {
+    pub(super) fn pages(&mut self) -> BTreeMap<Arc<str>, PageListener> {
         let raw = self.raw;
         let all = BTreeSet::from([Page::Livez, Page::Readyz, Page::Metrics]);
         let address = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(ADMIN_LISTEN, |address| address.0);
@@ -174,7 +174,7 @@ impl Checker<'_> {
                 Some(help),
             );
         }
-        Some(pages)
+        pages
     }
 
     pub(super) fn admin_token(&mut self) -> Option<Secret> {

@@ -33,14 +33,13 @@ impl<'a> Checker<'a> {
         let destinations: Vec<&str> = raw.destinations.keys().map(raw::Name::as_str).collect();
         for (index, from) in written.from.0.iter().enumerate() {
             if !sources.contains(&from.as_str()) {
-                self.unknown_name("source", "sources", from, &path!["routes", name, "from", index], &sources);
+                self.unknown_name(("source", "sources"), from, &path!["routes", name, "from", index], &sources);
             }
         }
         for (index, to) in written.to.0.iter().enumerate() {
             if !destinations.contains(&to.as_str()) {
                 self.unknown_name(
-                    "destination",
-                    "destinations",
+                    ("destination", "destinations"),
                     to,
                     &path!["routes", name, "to", index],
                     &destinations,

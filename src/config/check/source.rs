@@ -17,7 +17,7 @@ use crate::source::{Mode, OnMalformed, PathPattern, Source};
 const BODY_BYTES: u64 = 1024 * 1024;
 const BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
 /// Stripe's and PayPal's horizon of retries, the longest of the providers with a preset that retry in days.
-const DEDUP_WINDOW: Duration = Duration::from_secs(72 * 3600);
+const DEDUP_WINDOW: Duration = Duration::from_hours(72);
 const SYNC_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Rows of the file's own, over the built-in ones.
@@ -293,7 +293,7 @@ impl Checker<'_> {
                     let at = self.place_of_schema(name, written, &problem.to_string());
                     self.problems.push(crate::config::Problem::error(
                         Code::InvalidSchema,
-                        &self.spans.file().to_owned(),
+                        self.spans.file(),
                         at,
                         problem.to_string(),
                     ));
