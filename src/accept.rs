@@ -19,7 +19,7 @@ use crate::condition::View;
 use crate::event::{Copy, DedupKey, Event, EventData, EventId, HeaderBytes};
 use crate::inbound::Head;
 use crate::limit::{Gatekeeper, SourceQuota};
-use crate::payload::{Malformed, Payload};
+use crate::payload::{Malformed, Payload, Pointer};
 use crate::provider::{EventTemplate, Failure, HandshakeReply, Message, Row, Verified, Verifier};
 use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
 use crate::route::Route;
@@ -57,6 +57,19 @@ pub struct Lane {
     pub quota: Option<SourceQuota>,
     /// The routes that listen to this source.
     pub routes: Vec<Arc<Route>>,
+    /// How much of the JSON these need.
+    pub reading: Reading,
+}
+
+/// How much of a JSON body is read. Every way but `Nothing` checks all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing looks into it.
+    Nothing,
+    /// Event type and delivery id only: a scan, a third of the cost of a tree.
+    Scalars(Vec<Pointer>),
+    /// A tree, for schemas, conditions and handshakes.
+    Tree,
 }
 
 /// A request that may send its body.
@@ -134,8 +147,8 @@ fn admit_to(source: &Source, head: &Head<'_>) -> Result<(), Refusal> {
         let why = format!("declared body is larger than {} bytes", source.body_bytes_max);
         return Err(Refusal::new(Class::TooLarge, why));
     }
-    let encoding = head.headers.get(http::header::CONTENT_ENCODING);
-    if encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let mut encodings = head.headers.get_all(http::header::CONTENT_ENCODING).iter();
+    if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::new(
             Class::BadContentType,
             "the body is compressed, and signatures cover the plain bytes",
@@ -255,11 +268,16 @@ fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, Pay
         Some(media_type) => media_type == "application/json" || media_type.ends_with("+json"),
         None => matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')),
     };
-    if !is_json || body.is_empty() || !lane.reads_json() {
+    if !is_json || body.is_empty() {
         return Ok(None);
     }
-    match Payload::parse(body) {
-        Ok(payload) => Ok(Some(payload.into_value())),
+    let read = match &lane.reading {
+        Reading::Nothing => return Ok(None),
+        Reading::Scalars(pointers) => Payload::sketch(body, pointers),
+        Reading::Tree => Payload::parse(body).map(Payload::into_value),
+    };
+    match read {
+        Ok(json) => Ok(Some(json)),
         Err(malformed) => {
             let message = malformed.to_string();
             let pointer = if let Malformed::DuplicateKey { pointer, .. } = malformed { pointer } else { String::new() };
@@ -269,13 +287,19 @@ fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, Pay
 }
 
 impl Lane {
-    /// Whether anything about this source looks into the JSON, its well-formedness included.
-    fn reads_json(&self) -> bool {
-        self.source.on_malformed != OnMalformed::Allow
-            || self.schemas.is_some()
-            || self.provider.as_ref().is_some_and(Row::has_handshake)
-            || [&self.event_type, &self.delivery_id].into_iter().flatten().any(EventTemplate::needs_json)
-            || self.routes.iter().any(|route| route.when.is_some())
+    /// How much of the JSON this lane's parts need; to be set when they are all there.
+    pub fn reading_needed(&self) -> Reading {
+        let has_handshake = self.provider.as_ref().is_some_and(Row::has_handshake);
+        if has_handshake || self.schemas.is_some() || self.routes.iter().any(|route| route.when.is_some()) {
+            return Reading::Tree;
+        }
+        let templates = [&self.event_type, &self.delivery_id].into_iter().flatten();
+        let pointers: Vec<_> = templates.flat_map(EventTemplate::pointers).map(Pointer::parse).collect();
+        if pointers.is_empty() && self.source.on_malformed == OnMalformed::Allow {
+            return Reading::Nothing;
+        }
+        // A pointer that the scan cannot follow is left to the tree.
+        pointers.into_iter().collect::<Result<_, _>>().map_or(Reading::Tree, Reading::Scalars)
     }
 }
 
@@ -283,8 +307,8 @@ impl Lane {
 fn hygiene(lane: &Lane, problem: &PayloadProblem) -> Result<Vec<PayloadProblem>, Refusal> {
     match lane.source.on_malformed {
         OnMalformed::Allow => Ok(Vec::new()),
+        OnMalformed::Quarantine | OnMalformed::Reject if !lane.source.enforce => Ok(Vec::new()),
         OnMalformed::Quarantine => Ok(vec![problem.clone()]),
-        OnMalformed::Reject if !lane.source.enforce => Ok(Vec::new()),
         OnMalformed::Reject => {
             Err(Refusal::new(Class::Malformed, problem.message.clone()).with_problems(vec![problem.clone()]))
         }
@@ -304,6 +328,7 @@ fn check_schema(
             let problem = PayloadProblem { pointer: String::new(), message: "no schema for this event type".into() };
             match schemas.on_missing() {
                 OnMissing::Allow => Ok(Vec::new()),
+                OnMissing::Quarantine | OnMissing::Reject if !lane.source.enforce => Ok(Vec::new()),
                 OnMissing::Quarantine => Ok(vec![problem]),
                 OnMissing::Reject => {
                     Err(Refusal::new(Class::SchemaRejected, "no schema for this event type")
@@ -320,6 +345,7 @@ fn check_schema(
                 .collect();
             match schemas.on_invalid() {
                 OnInvalid::Allow => Ok(Vec::new()),
+                OnInvalid::Quarantine | OnInvalid::Reject if !lane.source.enforce => Ok(Vec::new()),
                 OnInvalid::Quarantine => Ok(problems),
                 OnInvalid::Reject => {
                     Err(Refusal::new(Class::SchemaRejected, "payload does not match its schema")

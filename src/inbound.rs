@@ -52,7 +52,8 @@ pub fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[ipnet::IpNet]) -> Ip
         return peer;
     }
     let mut sender = peer;
-    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
+    // A line that is no text reads as a hop that is no address, and ends the walk.
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|line| line.to_str().unwrap_or("?")).collect();
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
         let Ok(ip) = hop.trim().parse::<IpAddr>() else { return sender };
         sender = ip.to_canonical();
@@ -88,6 +89,10 @@ mod tests {
 
     #[test]
     fn garbage_in_the_list_stops_the_walk() {
+        let mut headers = forwarded("10.9.9.9");
+        headers.append("x-forwarded-for", http::HeaderValue::from_bytes(b"\xff").unwrap());
+        let seen = sender("10.0.0.3".parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]);
+        assert_eq!(seen, "10.0.0.3".parse::<IpAddr>().unwrap());
         let headers = forwarded("1.1.1.1, nonsense");
         let seen = sender("10.0.0.3".parse().unwrap(), &headers, &["10.0.0.0/8".parse().unwrap()]);
         assert_eq!(seen, "10.0.0.3".parse::<IpAddr>().unwrap());

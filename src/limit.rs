@@ -49,6 +49,7 @@ impl Wait {
 pub struct Gatekeeper {
     senders: DefaultKeyedRateLimiter<IpAddr>,
     total: DefaultDirectRateLimiter,
+    rates: (Rate, Rate),
     clock: DefaultClock,
 }
 
@@ -58,6 +59,7 @@ impl Gatekeeper {
         Self {
             senders: RateLimiter::dashmap(per_sender.quota()),
             total: RateLimiter::direct(total.quota()),
+            rates: (per_sender, total),
             clock: DefaultClock::default(),
         }
     }
@@ -67,6 +69,11 @@ impl Gatekeeper {
         let now = self.clock.now();
         self.senders.check_key(&network(sender)).map_err(|until| Wait(until.wait_time_from(now)))?;
         self.total.check().map_err(|until| Wait(until.wait_time_from(now)))
+    }
+
+    /// Whether both limit alike.
+    pub fn has_rates_of(&self, other: &Self) -> bool {
+        self.rates == other.rates
     }
 
     /// Forgets senders that have been quiet long enough to start anew. To be called every few seconds.

@@ -188,12 +188,27 @@ pub struct Refusal {
     pub problems: Vec<PayloadProblem>,
     /// Seconds until coming back may help, when it is known better than the class's default.
     pub retry_after_secs: Option<u32>,
+    /// Whether what follows on the connection can no longer be told apart from this request.
+    pub breaks_framing: bool,
 }
 
 impl Refusal {
     /// A refusal with its operator's text.
     pub fn new(class: Class, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { class, why: why.into(), problems: Vec::new(), retry_after_secs: class.retry_after_secs() }
+        Self {
+            class,
+            why: why.into(),
+            problems: Vec::new(),
+            retry_after_secs: class.retry_after_secs(),
+            breaks_framing: false,
+        }
+    }
+
+    /// After this the connection is closed, whatever the framing seems to say.
+    #[must_use]
+    pub fn and_close(mut self) -> Self {
+        self.breaks_framing = true;
+        self
     }
 
     /// With the problems of the payload; the list is cut at [`PROBLEMS_MAX`].

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::accept::Rules;
 use crate::admin::{self, Page, Panel};
@@ -166,7 +167,7 @@ struct Fixed {
     process: ProcessParams,
     listeners: Vec<ListenerParams>,
     pages: BTreeMap<Arc<str>, PageListener>,
-    buffer_bytes_max: u64,
+    buffer: BufferParams,
 }
 
 impl Fixed {
@@ -175,7 +176,7 @@ impl Fixed {
             process: setup.process.clone(),
             listeners: setup.listeners.clone(),
             pages: setup.pages.clone(),
-            buffer_bytes_max: setup.buffer.bytes_max,
+            buffer: setup.buffer.clone(),
         }
     }
 }
@@ -242,6 +243,7 @@ impl Server {
         let (shared, mut stop) = (Arc::clone(&self.shared), self.stop_deliveries.subscribe());
         self.deliveries.spawn(async move {
             let mut tidy = tokio::time::interval(TIDY_EVERY);
+            tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut shrink = tokio::time::interval(SHRINK_EVERY);
             loop {
                 tokio::select! {
@@ -318,7 +320,11 @@ impl Server {
         self.destinations.store(Arc::new(setup.live.destinations));
         self.destinations_changed.notify_one();
         self.shared.trusted_proxies.store(Arc::new(setup.live.trusted_proxies));
-        self.shared.gatekeeper.store(Arc::new(Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total)));
+        let gatekeeper = Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total);
+        // Limits that did not change keep what was spent of them.
+        if !self.shared.gatekeeper.load().has_rates_of(&gatekeeper) {
+            self.shared.gatekeeper.store(Arc::new(gatekeeper));
+        }
         self.shared.rules.store(Arc::new(setup.live.rules));
         reload_certificates(&self.certificates, &self.shared.telemetry);
         self.report(&setup.live.secret_ends);

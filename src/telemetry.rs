@@ -505,6 +505,12 @@ impl Telemetry {
         }
     }
 
+    /// Records that could not be read, since the start.
+    pub fn unreadable_records(&self, records: u64) {
+        let counter = self.buffer_errors.with_label_values(&["read"]);
+        counter.inc_by(records.saturating_sub(counter.get()));
+    }
+
     /// The buffer's size now.
     pub fn buffer(&self, used_bytes: u64, limit_bytes: u64, dedup_entries: u64) {
         self.buffer_used.set(i64::try_from(used_bytes).unwrap_or(i64::MAX));

@@ -130,6 +130,7 @@ impl Panel {
     fn scrape(&self) -> Vec<u8> {
         let stats = self.buffer.stats();
         self.telemetry.buffer(stats.used_bytes, stats.limit_bytes, stats.dedup_entries);
+        self.telemetry.unreadable_records(stats.corrupt);
         for name in self.buffer.destinations() {
             let depth = self.buffer.depth(&name);
             let states =

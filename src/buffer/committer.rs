@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::draft::{Draft, Effect, Tally, placements};
 use super::keys::QueueKey;
 use super::store::Store;
+use super::window::Claim;
 use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared};
 use crate::event::{DedupKey, EventData};
 use crate::outcome::Settled;
@@ -49,10 +50,12 @@ pub(crate) struct Settle {
     pub(crate) key: QueueKey,
     pub(crate) attempts: u32,
     pub(crate) bytes: u32,
-    pub(crate) event: Arc<EventData>,
+    pub(crate) copies: usize,
     pub(crate) settled: Settled,
     pub(crate) keep: Keep,
     pub(crate) detail: String,
+    /// Held until the end is in the store.
+    pub(crate) claim: Option<Claim>,
 }
 
 pub(crate) enum Command {
@@ -85,7 +88,10 @@ impl Committer {
                 }
                 commands.push(next);
             }
-            if self.handle(commands) {
+            self.shared.busy_since_ms.store(self.shared.clock.now().unix_ms(), Ordering::Relaxed);
+            let is_closed = self.handle(commands);
+            self.shared.busy_since_ms.store(0, Ordering::Relaxed);
+            if is_closed {
                 break;
             }
         }
@@ -192,23 +198,28 @@ impl Committer {
                 } else {
                     let bytes = append.queued_bytes();
                     for (key, window) in placements(&self.shared, &append.data, seq) {
-                        window.push(Delivery { key, attempts: 0, bytes, event: Arc::clone(&append.data) });
+                        window.push(Delivery::new(key, 0, bytes, Arc::clone(&append.data)));
                     }
                 }
                 answer(append.reply, Ok(Committed::Stored));
             }
             Effect::Repeated(append) => answer(append.reply, Ok(Committed::Duplicate)),
-            Effect::Ended { settle: Settle { key, .. }, is_dead } => {
+            Effect::Ended { settle, is_dead } => {
                 if is_dead {
-                    self.count_dead(key.destination);
+                    self.count_dead(settle.key.destination);
                 }
-                if let Some(window) = self.shared.window_by_id(key.destination) {
-                    window.ended(key.seq, key.copy);
+                if let Some(claim) = settle.claim {
+                    claim.ended();
                 }
             }
-            Effect::Rescheduled { settle: Settle { key, .. }, due_ms } => {
-                if let Some(window) = self.shared.window_by_id(key.destination) {
-                    window.rescheduled(key.seq, key.copy, due_ms);
+            Effect::Rescheduled { settle, due_ms } => {
+                if let Some(claim) = settle.claim {
+                    claim.rescheduled(due_ms);
+                }
+            }
+            Effect::Stale(settle) => {
+                if let Some(claim) = settle.claim {
+                    claim.stale();
                 }
             }
         }
@@ -218,7 +229,9 @@ impl Committer {
     fn refuse(&mut self, effect: Effect) {
         match effect {
             Effect::Stored { append, .. } | Effect::Repeated(append) => answer(append.reply, Err(NotStored::Failed)),
-            Effect::Ended { settle, .. } | Effect::Rescheduled { settle, .. } => self.deferred.push(settle),
+            Effect::Ended { settle, .. } | Effect::Rescheduled { settle, .. } | Effect::Stale(settle) => {
+                self.deferred.push(settle);
+            }
         }
     }
 
@@ -226,11 +239,7 @@ impl Committer {
     fn reopen(&mut self) {
         for _ in 0..20 {
             match Store::open(&self.shared.params.dir, self.shared.params.fsync) {
-                Ok(store) => {
-                    tracing::warn!("the buffer is open again");
-                    self.shared.store.store(Some(Arc::new(store)));
-                    return;
-                }
+                Ok(store) => return self.reopened(store),
                 // Readers may still hold the old store for a moment.
                 Err(OpenError::Engine(fjall::Error::Locked)) => std::thread::sleep(Duration::from_millis(50)),
                 Err(error) => {
@@ -239,6 +248,23 @@ impl Committer {
                 }
             }
         }
+    }
+
+    /// A batch whose sync failed may be in the journal all the same, and its events with it: what the store holds is learnt
+    /// anew, so that they are delivered and not only recognised as duplicates.
+    fn reopened(&mut self, store: Store) {
+        if let Err(error) = self.recover_counts(&store) {
+            tracing::error!(%error, "the buffer was reopened and cannot be read");
+            return;
+        }
+        self.next_seq = self.next_seq.max(store.last_sequence().map_or(0, |last| last.saturating_add(1)));
+        self.shared.store.store(Some(Arc::new(store)));
+        for name in self.shared.names() {
+            if let Some((_, window)) = self.shared.window(&name) {
+                window.bell.notify_one();
+            }
+        }
+        tracing::warn!("the buffer is open again");
     }
 
     fn close(&self, reply: oneshot::Sender<()>) {

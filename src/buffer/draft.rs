@@ -19,14 +19,25 @@ use crate::event::EventData;
 use crate::outcome::Settled;
 
 /// What one tidy-up removes at most, so that commits are not held up.
-const TIDY_RECORDS: usize = 2_000;
+const TIDY_RECORDS: usize = 20_000;
 
 /// What is done in memory once a batch is in the store.
 pub(super) enum Effect {
-    Stored { append: Append, seq: u64 },
+    Stored {
+        append: Append,
+        seq: u64,
+    },
     Repeated(Append),
-    Ended { settle: Settle, is_dead: bool },
-    Rescheduled { settle: Settle, due_ms: u64 },
+    Ended {
+        settle: Settle,
+        is_dead: bool,
+    },
+    Rescheduled {
+        settle: Settle,
+        due_ms: u64,
+    },
+    /// The store does not know the delivery: it ended before, in a batch that was thought to have failed.
+    Stale(Settle),
 }
 
 pub(super) struct Draft<'a> {
@@ -42,6 +53,7 @@ pub(super) struct Draft<'a> {
     dedup_added: u64,
     dedup_removed: u64,
     pub(super) events: usize,
+    is_tidied: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -59,6 +71,7 @@ impl<'a> Draft<'a> {
             dedup_added: 0,
             dedup_removed: 0,
             events: 0,
+            is_tidied: false,
         }
     }
 
@@ -112,6 +125,10 @@ impl<'a> Draft<'a> {
     /// How an attempt ended.
     pub(super) fn settle(&mut self, settle: Settle) -> Result<(), fjall::Error> {
         let key = settle.key;
+        if !self.store.queue.contains_key(key.to_bytes())? {
+            self.effects.push(Effect::Stale(settle));
+            return Ok(());
+        }
         self.batch.remove(&self.store.queue, key.to_bytes());
         match settle.settled {
             Settled::Again { wait, counts } => {
@@ -140,7 +157,7 @@ impl<'a> Draft<'a> {
     /// One delivery has ended; with the last one the event's own end is set.
     fn end(&mut self, settle: &Settle, keep_until: Timestamp) -> Result<(), fjall::Error> {
         let seq = settle.key.seq;
-        if settle.event.copies.len() <= 1 {
+        if settle.copies <= 1 {
             self.expire(seq, keep_until.unix_ms(), settle.bytes);
             return Ok(());
         }
@@ -172,6 +189,9 @@ impl<'a> Draft<'a> {
 
     /// Removes what was kept long enough, and, when space runs short, what is kept for replay only.
     pub(super) fn tidy_up(&mut self) -> Result<(), fjall::Error> {
+        if std::mem::replace(&mut self.is_tidied, true) {
+            return Ok(());
+        }
         let now_ms = self.now.unix_ms();
         self.shared.disk_low.store(space::is_low(&self.shared.params.dir), Ordering::Relaxed);
         let used = self.shared.used_bytes.load(Ordering::Relaxed);
@@ -194,9 +214,13 @@ impl<'a> Draft<'a> {
             if u64::from_be_bytes(*expires) > now_ms {
                 break;
             }
-            self.batch.remove(&self.store.dedup, digest);
+            // An id that came again after its window has a later expiry, and stays.
+            let known = self.store.dedup.get(digest)?.and_then(|value| keys::parse_pair(&value));
+            if known.is_some_and(|(expires_ms, _)| expires_ms <= now_ms) {
+                self.batch.remove(&self.store.dedup, digest);
+                self.dedup_removed += 1;
+            }
             self.batch.remove(&self.store.dedup_expiry, key.clone());
-            self.dedup_removed += 1;
         }
         Ok(())
     }

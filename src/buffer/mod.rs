@@ -35,7 +35,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, EventData};
 use crate::outcome::Settled;
 
@@ -46,12 +46,14 @@ pub use window::QueueDepth;
 use committer::{Append, Command, Committer, Settle};
 use keys::{QueueKey, QueueValue};
 use store::Store;
-use window::{ScanEnd, Taken, Window};
+use window::{Claim, CopyId, ScanEnd, Taken, Window};
 
 /// Appends that wait for a commit hold at most this many bytes together.
 pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// At most this many commands wait for the committer.
 pub const WAITING_COUNT: usize = 16 * 1024;
+/// A commit that takes longer than this hangs: appends are refused until it ends.
+const STALL: Duration = Duration::from_secs(10);
 /// A scan takes at most this many deliveries from disk at once.
 const SCAN_EVENTS: usize = 128;
 const SCAN_BYTES: usize = 4 * 1024 * 1024;
@@ -79,7 +81,7 @@ impl Fsync {
 }
 
 /// The buffer's own parameters.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BufferParams {
     /// Where it lives; created when missing.
     pub dir: PathBuf,
@@ -107,7 +109,8 @@ pub enum Committed {
     Duplicate,
 }
 
-/// Why an append was not stored. Nothing of the event remains.
+/// Why an append was not stored. After [`NotStored::Failed`] the event may be in the store all the same (the write may
+/// have come through and only its sync failed); it is then delivered, and a repetition of it is a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStored {
     /// `max_size` or the disk's reserve is reached.
@@ -170,15 +173,41 @@ pub struct CommitReport {
 pub type OnCommit = Box<dyn Fn(CommitReport) + Send + Sync>;
 
 /// One copy of an event, due now, claimed by whoever holds it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Delivery {
     key: QueueKey,
     bytes: u32,
     attempts: u32,
     event: Arc<EventData>,
+    claim: Option<Claim>,
 }
 
 impl Delivery {
+    fn new(key: QueueKey, attempts: u32, bytes: u32, event: Arc<EventData>) -> Self {
+        Self { key, bytes, attempts, event, claim: None }
+    }
+
+    fn id(&self) -> CopyId {
+        (self.key.seq, self.key.copy)
+    }
+
+    fn due_ms(&self) -> u64 {
+        self.key.due_ms
+    }
+
+    /// A first try is due when the event was received.
+    fn is_rescheduled(&self) -> bool {
+        self.key.due_ms != self.event.received_at_ms
+    }
+
+    fn claimed_by(&mut self, claim: Claim) {
+        self.claim = Some(claim);
+    }
+
+    fn into_claim(self) -> Option<Claim> {
+        self.claim
+    }
+
     /// Attempts that counted so far.
     pub fn attempts(&self) -> u32 {
         self.attempts
@@ -243,6 +272,8 @@ pub(crate) struct Shared {
     dead: RwLock<HashMap<DestinationId, u64>>,
     corrupt: AtomicU64,
     disk_low: AtomicBool,
+    /// When the batch under way began, 0 between batches: an engine that hangs is noticed by this.
+    busy_since_ms: AtomicU64,
     on_commit: OnCommit,
 }
 
@@ -255,6 +286,20 @@ impl Shared {
     fn window_by_id(&self, id: DestinationId) -> Option<Arc<Window>> {
         let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
         table.values().find(|(known, _)| *known == id).map(|(_, window)| Arc::clone(window))
+    }
+
+    /// Whether appends are worth trying: the store is open, and no batch has hung for [`STALL`].
+    fn is_open(&self) -> bool {
+        let since_ms = self.busy_since_ms.load(Ordering::Relaxed);
+        let is_stalled = since_ms != 0 && self.clock.now().since(Timestamp::from_unix_ms(since_ms)) > STALL;
+        self.store.load().is_some() && !is_stalled
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = table.keys().cloned().collect();
+        names.sort_unstable();
+        names
     }
 
     fn is_full_for(&self, bytes: u64) -> bool {
@@ -286,6 +331,7 @@ impl Buffer {
             dead: RwLock::default(),
             corrupt: AtomicU64::new(0),
             disk_low: AtomicBool::new(false),
+            busy_since_ms: AtomicU64::new(0),
             on_commit,
         });
         let (commands, inbox) = mpsc::channel(WAITING_COUNT);
@@ -306,7 +352,7 @@ impl Buffer {
             tracing::error!(destination = %stray.destination, "a route names a destination that the buffer does not know");
             return Err(NotStored::Failed);
         }
-        if self.shared.store.load().is_none() {
+        if !self.shared.is_open() {
             return Err(NotStored::Failed);
         }
         if self.shared.is_full_for(record.len() as u64) {
@@ -319,7 +365,11 @@ impl Buffer {
             mpsc::error::TrySendError::Full(_) => NotStored::Busy,
             mpsc::error::TrySendError::Closed(_) => NotStored::Failed,
         })?;
-        committed.await.unwrap_or(Err(NotStored::Failed))
+        // The sender's patience is shorter than a disk that hangs. The event may come through after all.
+        match tokio::time::timeout(STALL, committed).await {
+            Ok(answered) => answered.unwrap_or(Err(NotStored::Failed)),
+            Err(_elapsed) => Err(NotStored::Failed),
+        }
     }
 
     fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, NotStored> {
@@ -336,7 +386,11 @@ impl Buffer {
             let now_ms = self.shared.clock.now().unix_ms();
             match window.take(max, now_ms) {
                 Taken::Deliveries(deliveries) => return deliveries,
-                Taken::Refill => self.refill(id, Arc::clone(&window)).await,
+                Taken::Refill => {
+                    if !self.refill(id, Arc::clone(&window)).await {
+                        rung.await;
+                    }
+                }
                 Taken::Nothing { until_ms: None } => rung.await,
                 Taken::Nothing { until_ms: Some(until_ms) } => {
                     // At most a minute at once, so that a clock that jumps is noticed.
@@ -349,18 +403,19 @@ impl Buffer {
         }
     }
 
-    /// Reads the next due deliveries from disk, off the async threads.
-    async fn refill(&self, id: DestinationId, window: Arc<Window>) {
+    /// Reads the next due deliveries from disk, off the async threads. False while another scan reads; its end rings.
+    async fn refill(&self, id: DestinationId, window: Arc<Window>) -> bool {
+        let Some(low_ms) = window.scan_start() else { return false };
         let shared = Arc::clone(&self.shared);
-        let scan = tokio::task::spawn_blocking(move || scan(&shared, id, &window));
-        match scan.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the buffer could not be read; trying again");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            Err(error) => tracing::error!(%error, "a scan of the buffer broke off"),
+        // Once begun it ends by itself, also when nobody waits for it any more.
+        let scan = tokio::task::spawn_blocking(move || {
+            scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok()
+        });
+        if !scan.await.unwrap_or(false) {
+            tracing::error!("the buffer could not be read; trying again");
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        true
     }
 
     /// Records how an attempt ended. `detail` is kept with a dead letter.
@@ -369,10 +424,11 @@ impl Buffer {
             key: delivery.key,
             attempts: delivery.attempts,
             bytes: delivery.bytes,
-            event: delivery.event,
+            copies: delivery.event.copies.len(),
             settled,
             keep,
             detail,
+            claim: delivery.into_claim(),
         };
         if self.commands.send(Command::Settle(settle)).await.is_err() {
             // Only while the process stops: the delivery stays in the queue and is made again after the restart.
@@ -409,10 +465,7 @@ impl Buffer {
 
     /// Destinations that have something queued or had it, in the order of their names.
     pub fn destinations(&self) -> Vec<Arc<str>> {
-        let table = self.shared.destinations.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<_> = table.keys().cloned().collect();
-        names.sort_unstable();
-        names
+        self.shared.names()
     }
 
     /// Dead letters of a destination.
@@ -446,7 +499,7 @@ impl Buffer {
             quarantined: self.shared.quarantined.load(Ordering::Relaxed),
             dedup_entries: self.shared.dedup_entries.load(Ordering::Relaxed),
             corrupt: self.shared.corrupt.load(Ordering::Relaxed),
-            open: self.shared.store.load().is_some(),
+            open: self.shared.is_open(),
             full: self.shared.is_full_for(1),
         }
     }
@@ -458,11 +511,10 @@ impl Buffer {
 }
 
 /// Reads the next due deliveries of one destination into its window.
-fn scan(shared: &Shared, id: DestinationId, window: &Window) -> Result<(), fjall::Error> {
+fn scan(shared: &Shared, id: DestinationId, window: &Window, low_ms: u64) -> Result<(), fjall::Error> {
     let Some(store) = shared.store.load_full() else { return Err(fjall::Error::Poisoned) };
-    let start = window.scan_start();
     let now_ms = shared.clock.now().unix_ms();
-    let from = QueueKey::first_of(id, start.low_ms).to_bytes();
+    let from = QueueKey::first_of(id, low_ms).to_bytes();
     let to = QueueKey::first_of(DestinationId(id.0.saturating_add(1)), 0).to_bytes();
     let mut found = Vec::new();
     let mut bytes = 0;
@@ -478,18 +530,18 @@ fn scan(shared: &Shared, id: DestinationId, window: &Window) -> Result<(), fjall
             end = ScanEnd::Partial { last_due_ms: key.due_ms };
             break;
         }
-        if window.is_claimed(key.seq, key.copy) {
+        if window.is_claimed((key.seq, key.copy)) {
             continue;
         }
         let Some(event) = read_event(shared, &store, key.seq)? else {
-            window.skip_forever(key.seq, key.copy);
+            window.skip_forever((key.seq, key.copy));
             continue;
         };
         bytes += event.body.len();
         let QueueValue { attempts, bytes: stored } = QueueValue::parse(&value);
-        found.push(Delivery { key, attempts, bytes: stored, event: Arc::new(event) });
+        found.push(Delivery::new(key, attempts, stored, Arc::new(event)));
     }
-    window.scanned(start, found, end, now_ms);
+    window.scanned(found, end, now_ms);
     Ok(())
 }
 

@@ -46,9 +46,16 @@ impl Committer {
         Ok(())
     }
 
-    fn recover_counts(&self, store: &Store) -> Result<(), fjall::Error> {
+    /// Counts what the store holds, from nothing.
+    pub(super) fn recover_counts(&self, store: &Store) -> Result<(), fjall::Error> {
         let now_ms = self.shared.clock.now().unix_ms();
         let mut bytes = 0_u64;
+        for name in self.shared.names() {
+            if let Some((_, window)) = self.shared.window(&name) {
+                window.reset();
+            }
+        }
+        self.shared.dead.write().unwrap_or_else(PoisonError::into_inner).clear();
         for entry in store.queue.iter() {
             let (key, value) = entry.into_inner()?;
             bytes += u64::from(QueueValue::parse(&value).bytes);

@@ -5,9 +5,11 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::config::CompressionPolicy;
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use super::{Fsync, OpenError};
 
@@ -36,18 +38,27 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn open(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        // Events are confidential: nobody else reads them.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         let db = Database::builder(dir)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .manual_journal_persist(matches!(fsync, Fsync::Memory))
-            .journal_compression(fjall::CompressionType::None)
-            .worker_threads(2)
+            .journal_compression(CompressionType::None)
+            // With two workers fjall 3.1.13 spins: one hands every compaction on to the other, which is busy with one.
+            .worker_threads(1)
             .open()?;
-        let keyspace =
-            |name: &str| db.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES_MAX));
+        let plain = || {
+            KeyspaceCreateOptions::default()
+                .max_memtable_size(MEMTABLE_BYTES_MAX)
+                .data_block_compression_policy(CompressionPolicy::disabled())
+        };
+        // Bodies lie in files of their own, which compaction does not rewrite.
+        let bodies = KvSeparationOptions::default().compression(CompressionType::None);
+        let keyspace = |name: &str| db.keyspace(name, plain);
         let store = Self {
-            events: keyspace("events")?,
+            events: db.keyspace("events", || plain().with_kv_separation(Some(bodies.clone())))?,
             queue: keyspace("queue")?,
             pending: keyspace("pending")?,
             expiry: keyspace("expiry")?,

@@ -4,16 +4,23 @@
 //! While a destination keeps up, the committer hands new deliveries straight into the window and disk is not read; once
 //! the window overflows, the rest is found by range scans over the queue, oldest due time first.
 //!
-//! Invariant: a delivery in the window or in an attempt is `claimed`, and a scan skips it. It stays claimed until the
-//! record of its end is in the store.
+//! Invariants:
+//! - A delivery in the window or in somebody's hands is *claimed*, and is nowhere twice. It stays claimed until the record
+//!   of its end is in the store, or until its [`Claim`] is dropped unsettled, which offers it again.
+//! - Every record on disk that is not claimed is due at or after `low_ms`, so a scan may begin there.
+//! - A scan reads a snapshot while others commit. What ended meanwhile is remembered and dropped from what it found; what
+//!   was added meanwhile waits beside it. One scan at a time.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Delivery;
 
 pub(crate) const WINDOW_EVENTS: usize = 512;
 pub(crate) const WINDOW_BYTES: usize = 8 * 1024 * 1024;
+
+/// One copy of one event.
+pub(crate) type CopyId = (u64, u16);
 
 /// How a destination's backlog divides, for the `queue_events` gauge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,19 +33,29 @@ pub struct QueueDepth {
     pub in_flight: u64,
 }
 
+/// What happened while a scan was reading.
+#[derive(Debug, Default)]
+struct Meanwhile {
+    /// Ended or rescheduled: the snapshot may still show them.
+    gone: HashSet<CopyId>,
+    /// Committed, and within the bounds: to be taken in if the scan saw everything before them.
+    fresh: Vec<Delivery>,
+    fresh_bytes: usize,
+    /// The earliest of what was added and is on disk only.
+    low_ms: Option<u64>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Delivery>,
     ready_bytes: usize,
-    claimed: HashSet<(u64, u16)>,
+    claimed: HashSet<CopyId>,
     /// Nothing that is due is on disk only.
     caught_up: bool,
-    /// Every unclaimed queue record of this destination is due at or after this.
     low_ms: u64,
     /// When the next record falls due that no scan has taken yet.
     next_due_ms: Option<u64>,
-    /// Counts what was added, so that a scan notices what came meanwhile.
-    generation: u64,
+    scan: Option<Meanwhile>,
     depth: u64,
     scheduled: u64,
     in_flight: u64,
@@ -56,17 +73,10 @@ pub(crate) struct Window {
 pub(crate) enum Taken {
     /// These, now.
     Deliveries(Vec<Delivery>),
-    /// The window is empty; look on disk.
+    /// Look on disk first.
     Refill,
     /// Nothing before this time, or before the bell rings.
     Nothing { until_ms: Option<u64> },
-}
-
-/// Where a scan begins, and how it notices what came meanwhile.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ScanStart {
-    pub(crate) low_ms: u64,
-    generation: u64,
 }
 
 /// How far a scan came.
@@ -78,13 +88,110 @@ pub(crate) enum ScanEnd {
     Partial { last_due_ms: u64 },
 }
 
+/// A delivery in somebody's hands. Dropped unsettled (a cut-off attempt, a panic), it is offered again.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    window: Arc<Window>,
+    id: CopyId,
+    due_ms: u64,
+}
+
+impl Claim {
+    /// The end of the delivery is in the store.
+    pub(crate) fn ended(self) {
+        self.window.release(self.id, |state| state.depth = state.depth.saturating_sub(1));
+        self.disarm();
+    }
+
+    /// The next time of the delivery is in the store.
+    pub(crate) fn rescheduled(self, due_ms: u64) {
+        self.window.release(self.id, |state| {
+            state.scheduled += 1;
+            state.on_disk_only(due_ms);
+            state.next_due_ms = Some(state.next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
+        });
+        self.window.bell.notify_one();
+        self.disarm();
+    }
+
+    /// The store did not know the delivery any more: it has ended before.
+    pub(crate) fn stale(self) {
+        self.window.release(self.id, |_| {});
+        self.disarm();
+    }
+
+    fn disarm(mut self) {
+        // The drop below finds a window that never knew the claim.
+        self.window = Arc::default();
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.window.state().claimed.contains(&self.id) {
+            self.window.release(self.id, |state| {
+                state.caught_up = false;
+                state.on_disk_only(self.due_ms);
+            });
+            self.window.bell.notify_one();
+        }
+    }
+}
+
+impl State {
+    /// A record that is not claimed is due then.
+    fn on_disk_only(&mut self, due_ms: u64) {
+        self.low_ms = self.low_ms.min(due_ms);
+        if let Some(meanwhile) = &mut self.scan {
+            meanwhile.low_ms = Some(meanwhile.low_ms.map_or(due_ms, |low| low.min(due_ms)));
+        }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let (count, held) = match &self.scan {
+            Some(meanwhile) => (meanwhile.fresh.len(), meanwhile.fresh_bytes),
+            None => (0, 0),
+        };
+        self.ready.len() + count < WINDOW_EVENTS && self.ready_bytes.saturating_add(held + bytes) <= WINDOW_BYTES
+    }
+
+    fn queue(&mut self, delivery: Delivery) {
+        self.claimed.insert(delivery.id());
+        self.ready_bytes += delivery.event().body.len();
+        self.ready.push_back(delivery);
+    }
+}
+
 impl Window {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the lock is held leaves counters at worst; the records are on disk.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A delivery found on disk when the buffer was opened.
+    /// A claim ends; `what` says what is left of the delivery.
+    fn release(&self, id: CopyId, what: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        state.claimed.remove(&id);
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if let Some(meanwhile) = &mut state.scan {
+            meanwhile.gone.insert(id);
+        }
+        what(&mut state);
+    }
+
+    /// The store was opened: everything is to be found on it anew. What is in hands or in the window stays claimed.
+    pub(crate) fn reset(&self) {
+        let mut state = self.state();
+        state.caught_up = false;
+        state.on_disk_only(0);
+        state.next_due_ms = None;
+        state.depth = 0;
+        state.scheduled = 0;
+        drop(state);
+        self.bell.notify_one();
+    }
+
+    /// A delivery found on disk when the store was opened.
     pub(crate) fn count_found(&self, is_due: bool) {
         let mut state = self.state();
         state.depth += 1;
@@ -97,97 +204,120 @@ impl Window {
     pub(crate) fn push(&self, delivery: Delivery) {
         let mut state = self.state();
         state.depth += 1;
-        state.generation += 1;
-        let bytes = delivery.event.body.len();
-        let fits = state.ready.len() < WINDOW_EVENTS && state.ready_bytes.saturating_add(bytes) <= WINDOW_BYTES;
-        if state.caught_up && fits {
-            state.claimed.insert((delivery.key.seq, delivery.key.copy));
-            state.ready_bytes += bytes;
-            state.ready.push_back(delivery);
-        } else {
-            state.caught_up = false;
-            state.low_ms = state.low_ms.min(delivery.key.due_ms);
+        let bytes = delivery.event().body.len();
+        let due_ms = delivery.due_ms();
+        // A scan may have found the record between its commit and this call.
+        if !state.claimed.contains(&delivery.id()) {
+            let (has_room, caught_up) = (state.has_room(bytes), state.caught_up);
+            match &mut state.scan {
+                Some(meanwhile) if has_room => {
+                    meanwhile.fresh_bytes += bytes;
+                    meanwhile.fresh.push(delivery);
+                }
+                None if caught_up && has_room => state.queue(delivery),
+                _ => {
+                    state.caught_up = false;
+                    state.on_disk_only(due_ms);
+                }
+            }
         }
         drop(state);
         self.bell.notify_one();
     }
 
     /// Up to `max` deliveries.
-    pub(crate) fn take(&self, max: usize, now_ms: u64) -> Taken {
+    pub(crate) fn take(self: &Arc<Self>, max: usize, now_ms: u64) -> Taken {
         let mut state = self.state();
+        let is_due = state.next_due_ms.is_some_and(|due| due <= now_ms);
+        // Retries that fall due must not starve behind new events that never stop.
+        if state.scan.is_none()
+            && (is_due || (state.ready.is_empty() && !state.caught_up))
+            && state.ready.len() < WINDOW_EVENTS
+        {
+            return Taken::Refill;
+        }
         if state.ready.is_empty() {
-            let due = state.next_due_ms.is_some_and(|due| due <= now_ms);
-            if !state.caught_up || due {
-                return Taken::Refill;
-            }
-            return Taken::Nothing { until_ms: state.next_due_ms };
+            return Taken::Nothing { until_ms: state.next_due_ms.filter(|_| state.scan.is_none()) };
         }
         let count = max.min(state.ready.len());
-        let taken: Vec<Delivery> = state.ready.drain(..count).collect();
-        let bytes: usize = taken.iter().map(|delivery| delivery.event.body.len()).sum();
+        let mut taken: Vec<Delivery> = state.ready.drain(..count).collect();
+        let bytes: usize = taken.iter().map(|delivery| delivery.event().body.len()).sum();
         state.ready_bytes = state.ready_bytes.saturating_sub(bytes);
         state.in_flight += taken.len() as u64;
+        drop(state);
+        for delivery in &mut taken {
+            delivery.claimed_by(Claim { window: Arc::clone(self), id: delivery.id(), due_ms: delivery.due_ms() });
+        }
         Taken::Deliveries(taken)
     }
 
-    pub(crate) fn scan_start(&self) -> ScanStart {
-        let state = self.state();
-        ScanStart { low_ms: state.low_ms, generation: state.generation }
-    }
-
-    pub(crate) fn is_claimed(&self, seq: u64, copy: u16) -> bool {
-        self.state().claimed.contains(&(seq, copy))
-    }
-
-    /// Takes in what a scan found.
-    pub(crate) fn scanned(&self, start: ScanStart, found: Vec<Delivery>, end: ScanEnd, now_ms: u64) {
+    /// Where a scan begins; `None` while another one reads.
+    pub(crate) fn scan_start(&self) -> Option<u64> {
         let mut state = self.state();
+        if state.scan.is_some() {
+            return None;
+        }
+        state.scan = Some(Meanwhile::default());
+        Some(state.low_ms)
+    }
+
+    pub(crate) fn is_claimed(&self, id: CopyId) -> bool {
+        self.state().claimed.contains(&id)
+    }
+
+    /// Takes in what a scan found, and what came meanwhile.
+    pub(crate) fn scanned(&self, found: Vec<Delivery>, end: ScanEnd, now_ms: u64) {
+        let mut state = self.state();
+        let meanwhile = state.scan.take().unwrap_or_default();
         for delivery in found {
-            if !state.claimed.insert((delivery.key.seq, delivery.key.copy)) {
+            if meanwhile.gone.contains(&delivery.id()) || state.claimed.contains(&delivery.id()) {
                 continue;
             }
-            if delivery.key.due_ms != delivery.event.received_at_ms {
+            if delivery.is_rescheduled() {
                 state.scheduled = state.scheduled.saturating_sub(1);
             }
-            state.ready_bytes += delivery.event.body.len();
-            state.ready.push_back(delivery);
+            state.queue(delivery);
         }
+        let fresh_low_ms = meanwhile.fresh.iter().map(Delivery::due_ms).min();
         match end {
-            ScanEnd::Partial { last_due_ms } => state.low_ms = last_due_ms,
-            ScanEnd::Complete { next_due_ms } if state.generation == start.generation => {
-                state.caught_up = true;
+            ScanEnd::Complete { next_due_ms } => {
+                for delivery in meanwhile.fresh {
+                    if !state.claimed.contains(&delivery.id()) {
+                        state.queue(delivery);
+                    }
+                }
+                state.caught_up = meanwhile.low_ms.is_none();
                 state.next_due_ms = next_due_ms;
-                state.low_ms = next_due_ms.unwrap_or(now_ms).min(now_ms);
+                state.low_ms = next_due_ms.unwrap_or(now_ms);
             }
-            // Something was committed while we looked; look again.
-            ScanEnd::Complete { .. } => state.caught_up = false,
+            ScanEnd::Partial { last_due_ms } => {
+                state.caught_up = false;
+                state.low_ms = last_due_ms.min(fresh_low_ms.unwrap_or(u64::MAX));
+            }
         }
+        if let Some(low_ms) = meanwhile.low_ms {
+            state.low_ms = state.low_ms.min(low_ms);
+            state.next_due_ms = Some(state.next_due_ms.map_or(low_ms, |next| next.min(low_ms)));
+        }
+        drop(state);
+        self.bell.notify_one();
+    }
+
+    /// A scan could not read; what came meanwhile is on disk.
+    pub(crate) fn scan_failed(&self) {
+        let mut state = self.state();
+        if let Some(meanwhile) = state.scan.take() {
+            state.caught_up = false;
+            let low_ms = meanwhile.fresh.iter().map(Delivery::due_ms).chain(meanwhile.low_ms).min();
+            state.low_ms = state.low_ms.min(low_ms.unwrap_or(u64::MAX));
+        }
+        drop(state);
+        self.bell.notify_one();
     }
 
     /// A record that cannot be read is left where it is and not offered again.
-    pub(crate) fn skip_forever(&self, seq: u64, copy: u16) {
-        self.state().claimed.insert((seq, copy));
-    }
-
-    /// A delivery's end is in the store.
-    pub(crate) fn ended(&self, seq: u64, copy: u16) {
-        let mut state = self.state();
-        state.claimed.remove(&(seq, copy));
-        state.in_flight = state.in_flight.saturating_sub(1);
-        state.depth = state.depth.saturating_sub(1);
-    }
-
-    /// A delivery's next time is in the store.
-    pub(crate) fn rescheduled(&self, seq: u64, copy: u16, due_ms: u64) {
-        let mut state = self.state();
-        state.claimed.remove(&(seq, copy));
-        state.in_flight = state.in_flight.saturating_sub(1);
-        state.scheduled += 1;
-        state.generation += 1;
-        state.low_ms = state.low_ms.min(due_ms);
-        state.next_due_ms = Some(state.next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
-        drop(state);
-        self.bell.notify_one();
+    pub(crate) fn skip_forever(&self, id: CopyId) {
+        self.state().claimed.insert(id);
     }
 
     pub(crate) fn depth(&self) -> QueueDepth {
@@ -195,5 +325,109 @@ impl Window {
         let scheduled = state.scheduled.min(state.depth);
         let in_flight = state.in_flight.min(state.depth - scheduled);
         QueueDepth { ready: state.depth - scheduled - in_flight, scheduled, in_flight }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::keys::{DestinationId, QueueKey};
+    use crate::clock::Timestamp;
+    use crate::event::{EventData, EventId};
+    use bytes::Bytes;
+
+    fn delivery(seq: u64, due_ms: u64) -> Delivery {
+        let event = EventData {
+            id: EventId::at(Timestamp::from_unix_ms(due_ms), [0; 10]),
+            source: "s".into(),
+            received_at_ms: due_ms,
+            event_type: None,
+            delivery_id: None,
+            verified_by: None,
+            method: "POST".into(),
+            target: "/".into(),
+            headers: Vec::new(),
+            copies: Vec::new(),
+            problems: Vec::new(),
+            body: Bytes::from_static(b"{}"),
+        };
+        Delivery::new(QueueKey { destination: DestinationId(1), due_ms, seq, copy: 0 }, 0, 2, Arc::new(event))
+    }
+
+    fn caught_up() -> Arc<Window> {
+        let window = Arc::new(Window::default());
+        assert!(window.scan_start().is_some());
+        window.scanned(Vec::new(), ScanEnd::Complete { next_due_ms: None }, 100);
+        window
+    }
+
+    fn take(window: &Arc<Window>, now_ms: u64) -> Vec<Delivery> {
+        match window.take(100, now_ms) {
+            Taken::Deliveries(taken) => taken,
+            Taken::Refill | Taken::Nothing { .. } => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_scan_and_the_committer_both_found_is_delivered_once() {
+        let window = Arc::new(Window::default());
+        window.scan_start();
+        window.scanned(vec![delivery(1, 10)], ScanEnd::Complete { next_due_ms: None }, 20);
+        window.push(delivery(1, 10));
+        assert_eq!(take(&window, 20).len(), 1);
+        assert!(take(&window, 20).is_empty());
+    }
+
+    #[test]
+    fn what_ended_while_a_scan_was_reading_does_not_come_back() {
+        let window = caught_up();
+        window.push(delivery(1, 10));
+        let mut taken = take(&window, 20);
+        window.scan_start();
+        taken.pop().unwrap().into_claim().unwrap().ended();
+        window.scanned(vec![delivery(1, 10)], ScanEnd::Complete { next_due_ms: None }, 20);
+        assert!(take(&window, 20).is_empty());
+        assert_eq!(window.depth(), QueueDepth::default());
+    }
+
+    #[test]
+    fn what_was_pushed_during_a_scan_is_not_left_behind_its_bound() {
+        let window = Arc::new(Window::default());
+        window.scan_start();
+        window.push(delivery(2, 10));
+        window.scanned(vec![delivery(1, 20)], ScanEnd::Partial { last_due_ms: 20 }, 30);
+        assert_eq!(take(&window, 30).len(), 1);
+        assert_eq!(window.scan_start(), Some(10));
+    }
+
+    #[test]
+    fn what_was_pushed_during_a_complete_scan_follows_without_another_one() {
+        let window = Arc::new(Window::default());
+        window.scan_start();
+        window.push(delivery(2, 10));
+        window.scanned(vec![delivery(1, 5)], ScanEnd::Complete { next_due_ms: None }, 30);
+        let taken = take(&window, 30);
+        assert_eq!(taken.len(), 2);
+        assert!(matches!(window.take(1, 30), Taken::Nothing { until_ms: None }));
+    }
+
+    #[test]
+    fn a_delivery_that_is_dropped_unsettled_is_offered_again() {
+        let window = caught_up();
+        window.push(delivery(1, 10));
+        drop(take(&window, 20));
+        assert!(matches!(window.take(1, 20), Taken::Refill));
+        assert_eq!(window.scan_start(), Some(10));
+        assert_eq!(window.depth().in_flight, 0);
+    }
+
+    #[test]
+    fn a_rescheduled_delivery_is_looked_for_when_it_falls_due() {
+        let window = caught_up();
+        window.push(delivery(1, 10));
+        take(&window, 20).pop().unwrap().into_claim().unwrap().rescheduled(500);
+        assert!(matches!(window.take(1, 20), Taken::Nothing { until_ms: Some(500) }));
+        assert!(matches!(window.take(1, 500), Taken::Refill));
+        assert_eq!(window.depth().scheduled, 1);
     }
 }

@@ -22,9 +22,12 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     if path == Path::new("-") {
-        std::io::stdin().lock().take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     } else {
-        std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    }
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
     Ok(text)
 }

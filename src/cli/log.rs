@@ -45,7 +45,7 @@ pub(crate) fn start(log: Option<&Log>, dropped: IntCounter) {
         Some(LogLevel::Debug) => "debug",
         Some(LogLevel::Trace) => "trace",
     };
-    let usual = format!("warn,hookgate={level},pingora_core=error,pingora_proxy=error,fjall=error,lsm_tree=error");
+    let usual = format!("warn,hookgate={level},pingora_core=off,pingora_proxy=off,fjall=error,lsm_tree=error");
     let wanted = super::load::environment("HOOKGATE_LOG").unwrap_or(usual);
     let filter = EnvFilter::builder().parse_lossy(wanted);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Out(dropped)).log_internal_errors(false);

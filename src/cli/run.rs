@@ -21,6 +21,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Exit {
     keep_secrets_out_of_core_dumps();
+    raise_open_files();
     let Some((setup, checked)) = read(&args.file) else { return Exit::Config };
     let telemetry = Telemetry::new();
     log::start(checked.log.as_ref(), telemetry.log_dropped());
@@ -113,6 +114,15 @@ async fn reload(server: &Server, file: &Path) {
             tracing::error!(%error, "the file could not be read; the old rules stay in force");
             server.refuse_reload();
         }
+    }
+}
+
+/// Connections are files: the soft limit is a default for small programs.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
+        terminal::tell("hookgate: the limit of open files could not be raised");
     }
 }
 

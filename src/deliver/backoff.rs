@@ -84,7 +84,8 @@ impl Policy {
         if !deferral && counted.saturating_add(1) >= self.attempts_max {
             return Settled::Dead(DeathCause::AttemptsExhausted);
         }
-        let drawn = if deferral { Duration::ZERO } else { self.step(counted).mul_f64(self.drawn(chance)) };
+        // A deferral that asks for no wait still waits the first step: it counts no try, so nothing else would slow it.
+        let drawn = if deferral { self.initial } else { self.step(counted).mul_f64(self.drawn(chance)) };
         let wait = drawn.max(asked.unwrap_or(Duration::ZERO));
         if age.saturating_add(wait) > self.give_up_after {
             return Settled::Dead(DeathCause::Expired);
@@ -172,6 +173,13 @@ mod tests {
         let settled = policy().decide(&attempt, 3, Duration::ZERO, 0.5);
         assert_eq!(settled, Settled::Again { wait: Duration::from_secs(10), counts: false });
         assert_eq!(policy().decide(&attempt, 0, Duration::from_secs(99), 0.5), Settled::Dead(DeathCause::Expired));
+    }
+
+    #[test]
+    fn a_deferral_of_no_time_still_waits() {
+        let attempt = Attempt { retry_after: Some(Duration::ZERO), ..answered(503) };
+        let settled = policy().decide(&attempt, 0, Duration::ZERO, 0.0);
+        assert_eq!(settled, Settled::Again { wait: Duration::from_secs(2), counts: false });
     }
 
     #[test]

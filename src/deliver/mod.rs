@@ -57,6 +57,15 @@ pub struct Destination {
 /// The destinations in force, by name.
 pub type Destinations = HashMap<Arc<str>, Arc<Destination>>;
 
+/// A task that panicked is said; its delivery is offered again by its claim.
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a delivery task broke off");
+    }
+}
+
 /// Everything a worker needs.
 #[derive(Clone)]
 pub struct Deliverer {
@@ -103,13 +112,13 @@ impl Deliverer {
             }
             tokio::select! {
                 () = changed.notified() => {}
+                // A worker that ended: its destination may be back, or it broke off.
+                Some(ended) = workers.join_next() => report(ended),
                 stopped = stop.changed() => if stopped.is_err() { break },
             }
         }
         while let Some(ended) = workers.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a delivery worker broke off");
-            }
+            report(ended);
         }
     }
 
@@ -144,7 +153,9 @@ impl Deliverer {
                 slot = Arc::clone(slots).acquire_owned() => slot,
             };
             let Ok(slot) = slot else { return true };
-            while tries.try_join_next().is_some() {}
+            while let Some(ended) = tries.try_join_next() {
+                report(ended);
+            }
             let max = slots.available_permits().saturating_add(1);
             let taken = tokio::select! {
                 biased;

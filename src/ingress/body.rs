@@ -44,7 +44,7 @@ pub(super) struct Held {
 impl Held {
     fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         if !self.budget.take(bytes) {
-            return Err(Refusal::new(Class::Overloaded, "too many bytes of bodies are in flight"));
+            return Err(Refusal::new(Class::Overloaded, "too many bytes of bodies are in flight").and_close());
         }
         self.bytes += bytes;
         Ok(())
@@ -78,7 +78,7 @@ pub(super) async fn read(
     }
     tokio::time::timeout(caps.timeout, read_untimed(session, declared, &caps))
         .await
-        .unwrap_or_else(|_elapsed| Err(Refusal::new(Class::BodyTimeout, "the body did not arrive in time")))
+        .unwrap_or_else(|_elapsed| Err(Refusal::new(Class::BodyTimeout, "the body did not arrive in time").and_close()))
 }
 
 async fn read_untimed(
@@ -92,12 +92,12 @@ async fn read_untimed(
     let mut only: Option<Bytes> = None;
     loop {
         let chunk = session.read_request_body().await.map_err(|error| {
-            Refusal::new(Class::Malformed, format!("the body could not be read: {}", error.etype.as_str()))
+            Refusal::new(Class::Malformed, format!("the body could not be read: {}", error.etype.as_str())).and_close()
         })?;
         let Some(chunk) = chunk else { break };
         let so_far = whole.len().saturating_add(only.as_ref().map_or(0, Bytes::len));
         if so_far.saturating_add(chunk.len()) > bytes_max {
-            return Err(Refusal::new(Class::TooLarge, format!("the body is larger than {bytes_max} bytes")));
+            return Err(Refusal::new(Class::TooLarge, format!("the body is larger than {bytes_max} bytes")).and_close());
         }
         held.grow(chunk.len())?;
         if so_far == 0 {
@@ -114,7 +114,7 @@ async fn read_untimed(
     }
     let body = only.unwrap_or_else(|| whole.freeze());
     if declared.is_some_and(|length| length != body.len() as u64) {
-        return Err(Refusal::new(Class::Malformed, "the body is shorter than its Content-Length"));
+        return Err(Refusal::new(Class::Malformed, "the body is shorter than its Content-Length").and_close());
     }
     Ok((body, held))
 }

@@ -19,7 +19,7 @@ const FIELDS_MAX: usize = 100;
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 
 fn malformed(why: &'static str) -> Refusal {
-    Refusal::new(Class::Malformed, why)
+    Refusal::new(Class::Malformed, why).and_close()
 }
 
 /// Refuses a head that is too large or has more than one reading.
@@ -28,10 +28,15 @@ pub(super) fn check(session: &ServerSession, header_bytes_max: usize) -> Result<
     let headers = &request.headers;
     let field_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if field_bytes > header_bytes_max || headers.len() > FIELDS_MAX || request.raw_path().len() > TARGET_BYTES_MAX {
-        return Err(Refusal::new(Class::HeadersTooLarge, "the head is larger than the listener allows"));
+        return Err(Refusal::new(Class::HeadersTooLarge, "the head is larger than the listener allows").and_close());
     }
     if let Some(http1) = session.as_http1() {
-        check_lines(&http1.get_headers_raw_bytes())?;
+        let raw = http1.get_headers_raw_bytes();
+        check_lines(&raw)?;
+        // pingora has dropped the length by now when both were there.
+        if headers.contains_key(header::TRANSFER_ENCODING) && has_field(&raw, b"content-length") {
+            return Err(malformed("Content-Length and Transfer-Encoding together"));
+        }
     }
     check_length(headers, request.version)
 }
@@ -53,6 +58,14 @@ fn check_lines(raw: &[u8]) -> Result<(), Refusal> {
         return Err(malformed("the request line is not `METHOD target HTTP/version`"));
     }
     Ok(())
+}
+
+/// Whether a field of this name stands in the head as it came.
+fn has_field(raw: &[u8], name: &[u8]) -> bool {
+    raw.split(|byte| *byte == b'\n').skip(1).any(|line| {
+        let field = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        field.trim_ascii().eq_ignore_ascii_case(name)
+    })
 }
 
 fn check_length(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
@@ -140,6 +153,12 @@ mod tests {
         assert!(why(&[], Version::HTTP_10).contains("Content-Length"));
         assert_eq!(why(&[("transfer-encoding", "chunked")], http11), "");
         assert_eq!(why(&[("content-length", "5")], http11), "");
+    }
+
+    #[test]
+    fn a_field_is_found_in_the_head_as_it_came() {
+        assert!(has_field(b"POST / HTTP/1.1\r\nhost: a\r\nCONTENT-Length: 5\r\n\r\n", b"content-length"));
+        assert!(!has_field(b"POST /content-length: HTTP/1.1\r\nx: content-length: 5\r\n\r\n", b"content-length"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,19 @@ pub(super) struct Served;
 pub(super) struct Guarded {
     pub(super) proxy: Arc<HttpProxy<Gateway>>,
     pub(super) header_timeout: Duration,
+    /// Whether this connection has come as far as a request. One `Guarded` serves one connection.
+    pub(super) begun: AtomicBool,
+}
+
+impl Guarded {
+    /// Ends when the connection has not come as far as a request in time: a client that agrees on HTTP/2 and then says
+    /// nothing is waited for by nobody else.
+    pub(super) async fn silence(&self) {
+        tokio::time::sleep(self.header_timeout).await;
+        if self.begun.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[async_trait]
@@ -47,6 +61,7 @@ impl HttpServerApp for Guarded {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.begun.store(true, Ordering::Relaxed);
         if session.is_http2() {
             return self.proxy.process_new_http(session, shutdown).await;
         }

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
@@ -106,7 +107,8 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
         return;
     }
     let listener = Arc::new(Listening {
-        app: app(&params, &shared),
+        proxy: proxy(&params, &shared),
+        header_timeout: params.limits.header_timeout,
         acceptor: acceptor.map(Acceptor::from_server_config),
         name: Arc::clone(&params.name),
         shared,
@@ -140,7 +142,7 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
     }
     drop(socket);
     // Wakes connections that wait for a next request.
-    listener.app.http_cleanup().await;
+    listener.proxy.http_cleanup().await;
     let finishing = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, finishing).await.is_err() {
         tracing::warn!(listener = %listener.name, "connections were cut off at the end of the grace period");
@@ -151,7 +153,7 @@ fn address_of(peer: SocketAddr) -> IpAddr {
     peer.ip().to_canonical()
 }
 
-fn app(params: &ListenerParams, shared: &Arc<Shared>) -> Arc<Guarded> {
+fn proxy(params: &ListenerParams, shared: &Arc<Shared>) -> Arc<HttpProxy<Gateway>> {
     let gateway =
         Gateway { shared: Arc::clone(shared), listener: Arc::clone(&params.name), limits: params.limits.clone() };
     let mut proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
@@ -161,7 +163,7 @@ fn app(params: &ListenerParams, shared: &Arc<Shared>) -> Arc<Guarded> {
     proxy.server_options = Some(options);
     proxy.h2_options = Some(h2_options(params.limits.header_bytes_max));
     proxy.handle_init_modules();
-    Arc::new(Guarded { proxy: Arc::new(proxy), header_timeout: params.limits.header_timeout })
+    Arc::new(proxy)
 }
 
 fn h2_options(header_bytes_max: usize) -> H2Options {
@@ -174,7 +176,8 @@ fn h2_options(header_bytes_max: usize) -> H2Options {
 }
 
 struct Listening {
-    app: Arc<Guarded>,
+    proxy: Arc<HttpProxy<Gateway>>,
+    header_timeout: Duration,
     acceptor: Option<Acceptor>,
     name: Arc<str>,
     shared: Arc<Shared>,
@@ -185,9 +188,12 @@ impl Listening {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         let open = self.shared.telemetry.connection(&self.name);
         if let Some(stream) = self.prepare(stream, peer).await {
-            let mut next = Some(stream);
-            while let Some(stream) = next {
-                next = self.app.process_new(stream, &self.stop).await;
+            let (proxy, header_timeout) = (Arc::clone(&self.proxy), self.header_timeout);
+            let guarded = Arc::new(Guarded { proxy, header_timeout, begun: AtomicBool::new(false) });
+            tokio::select! {
+                biased;
+                _ended = guarded.process_new(stream, &self.stop) => {}
+                () = guarded.silence() => {}
             }
         }
         drop(open);

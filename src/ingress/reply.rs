@@ -33,13 +33,15 @@ pub(super) struct Reply {
     pub(super) status: u16,
     headers: HeaderMap,
     body: Bytes,
-    /// Whether the request's body may be unread, so that the connection cannot go on.
+    /// Whether the connection ends with this answer.
     closes: bool,
+    /// Whether the request's body may be unread, so that the connection cannot go on.
+    is_early: bool,
 }
 
 impl Reply {
     fn new(status: u16) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new(), closes: false }
+        Self { status, headers: HeaderMap::new(), body: Bytes::new(), closes: false, is_early: false }
     }
 
     /// The provider's accepted answer.
@@ -58,7 +60,8 @@ impl Reply {
         let class = refusal.class;
         let status = source.and_then(|source| source.answers.get(class.label()).copied()).unwrap_or(class.status());
         let mut reply = Self::new(status);
-        reply.closes = true;
+        reply.closes = refusal.breaks_framing;
+        reply.is_early = true;
         if status != 204 && status != 304 {
             let problem = Problem {
                 r#type: "about:blank",
@@ -120,7 +123,7 @@ impl Reply {
 
     /// Writes the answer with its exact length.
     pub(super) async fn write(&self, session: &mut ServerSession) -> Result<()> {
-        if self.closes && !session.is_body_done() {
+        if self.closes || (self.is_early && !session.is_body_done()) {
             session.set_keepalive(None);
         }
         let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 2))?;

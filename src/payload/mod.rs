@@ -49,6 +49,19 @@ impl Payload {
         scan::scalars(text, pointers)
     }
 
+    /// Checks the body as [`Payload::parse`] does, and gives a tree of nothing but the scalars at `pointers`, as text: what
+    /// reads the whole tree by these pointers reads this one alike.
+    pub fn sketch(body: &[u8], pointers: &[Pointer]) -> Result<Value, Malformed> {
+        let scanned = Self::scan(body, pointers)?;
+        let mut sketch = Value::Object(serde_json::Map::new());
+        for pointer in pointers {
+            if let Some(text) = scanned.text_at(pointer) {
+                pointer.place(&mut sketch, text.into_owned());
+            }
+        }
+        Ok(sketch)
+    }
+
     /// The tree.
     pub fn value(&self) -> &Value {
         &self.value

@@ -49,6 +49,19 @@ impl Pointer {
         })
     }
 
+    /// Puts a text where this points, through objects only: an index of an array is a key like any other here.
+    pub(super) fn place(&self, root: &mut Value, text: String) {
+        let mut at = root;
+        for token in &self.tokens {
+            if !at.is_object() {
+                *at = Value::Object(serde_json::Map::new());
+            }
+            let Value::Object(members) = at else { return };
+            at = members.entry(token.clone()).or_insert(Value::Null);
+        }
+        *at = Value::String(text);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
     }

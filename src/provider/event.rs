@@ -61,6 +61,12 @@ impl EventTemplate {
         self.alternatives.iter().any(|template| template.uses(|source| matches!(source, Source::Json(_))))
     }
 
+    /// The JSON pointers that are read.
+    pub fn pointers(&self) -> impl Iterator<Item = &str> {
+        let values = self.alternatives.iter().flat_map(Template::values);
+        values.filter_map(|(source, _)| if let Source::Json(pointer) = source { Some(pointer.as_str()) } else { None })
+    }
+
     /// The event type or delivery id of a message, if it has one.
     pub fn render(&self, headers: &HeaderMap, json: Option<&Value>, body: &[u8]) -> Option<String> {
         let context = BTreeMap::new();

@@ -28,8 +28,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const BUFFER_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 const BUFFER_BYTES_LEAST: u64 = 1024 * 1024;
 /// More than two cores can take, and still a bound.
-const PER_SENDER: (u32, u32) = (10_000, 20_000);
-const TOTAL: (u32, u32) = (100_000, 100_000);
+const PER_SENDER: (u32, u32) = (50_000, 100_000);
+const TOTAL: (u32, u32) = (200_000, 200_000);
 
 impl Checker<'_> {
     pub(super) fn process(&self) -> ProcessParams {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Checker, path};
-use crate::accept::Lane;
+use crate::accept::{Lane, Reading};
 use crate::config::problem::{Code, quoted};
 use crate::config::{nearest, raw};
 use crate::limit::{Rate, SourceQuota};
@@ -73,7 +73,7 @@ impl Checker<'_> {
         let delivery_id = self.template(name, "id", event.id.as_deref(), row.as_ref().and_then(Row::delivery));
         let secrets = self.secrets(name, &written.secrets);
         let verifier = self.verifier(name, written, scheme?, secrets);
-        Some(Lane {
+        let mut lane = Lane {
             source: source?,
             verifier: verifier?,
             provider: row,
@@ -82,7 +82,10 @@ impl Checker<'_> {
             schemas,
             quota: written.rate_limit.as_ref().map(quota),
             routes: self.routes_of(name, routes),
-        })
+            reading: Reading::Tree,
+        };
+        lane.reading = lane.reading_needed();
+        Some(lane)
     }
 
     fn row(&mut self, name: &str, written: &raw::Source, providers: &Providers) -> Option<Row> {
@@ -195,6 +198,8 @@ impl Checker<'_> {
                 Some(help),
             );
         }
+        self.check_answers(name, written);
+        self.check_sync_routes(name, written);
         let has_delivery_id = row.is_some_and(|row| row.delivery().is_some());
         let public_url = written.public_url.as_ref().or(self.raw.server.public_url.as_ref());
         Some(Source {
@@ -226,6 +231,36 @@ impl Checker<'_> {
         })
     }
 
+    /// A 2xx for what was not stored is silent loss, and anything else for what was stored makes the sender repeat it.
+    fn check_answers(&mut self, name: &str, written: &raw::Source) {
+        for (outcome, status) in &written.answers {
+            let at = path!["sources", name, "answers", outcome.as_str()];
+            let is_success = (200..300).contains(&status.0);
+            match answer_class(*outcome) {
+                AnswerClass::Stored if !is_success => {
+                    let message = format!("`{}` means that the event is ours; only 2xx says so", outcome.as_str());
+                    self.error(Code::InvalidValue, &at, message, Some("write a status from 200 to 299".into()));
+                }
+                AnswerClass::NotStored if is_success => {
+                    let message =
+                        format!("`{}` means that the event was not stored; 2xx would lose it", outcome.as_str());
+                    self.error(
+                        Code::InvalidValue,
+                        &at,
+                        message,
+                        Some("write a status of 4xx or 5xx, such as `503`".into()),
+                    );
+                }
+                AnswerClass::Judged if is_success => {
+                    let message = "senders will not learn of this refusal, and the event is not kept";
+                    let help = "`on_invalid: quarantine` keeps it and answers as accepted".to_owned();
+                    self.warning(Code::Partial, &at, message, Some(help));
+                }
+                AnswerClass::Stored | AnswerClass::NotStored | AnswerClass::Judged => {}
+            }
+        }
+    }
+
     fn mode(&mut self, name: &str, written: &raw::Source) -> Mode {
         let deadline = written.deadline.map(|deadline| deadline.0);
         match written.mode {
@@ -247,6 +282,24 @@ impl Checker<'_> {
                 }
                 Mode::Buffered
             }
+        }
+    }
+
+    /// A synchronous source has one answer, so one destination.
+    fn check_sync_routes(&mut self, name: &str, written: &raw::Source) {
+        let raw = self.raw;
+        if written.mode != Some(raw::Mode::Sync) {
+            return;
+        }
+        let listening = raw.routes.values().filter(|route| route.from.0.iter().any(|from| from == name));
+        let mut reached: Vec<&str> = listening.flat_map(|route| route.to.0.iter().map(String::as_str)).collect();
+        reached.sort_unstable();
+        reached.dedup();
+        if reached.len() > 1 {
+            let message =
+                format!("a synchronous source passes one answer back; its routes name {}", reached.join(", "));
+            let help = "leave one destination, or take `mode: sync` away".to_owned();
+            self.error(Code::InvalidValue, &path!["sources", name, "mode"], message, Some(help));
         }
     }
 
@@ -320,6 +373,42 @@ impl Checker<'_> {
         let listens = |route: &raw::Route| route.from.0.iter().any(|from| from == name);
         let listening = self.raw.routes.iter().filter(|(_, route)| listens(route));
         listening.filter_map(|(route, _)| routes.get(route.as_str()).cloned()).collect()
+    }
+}
+
+/// What an answer tells the sender about the event.
+enum AnswerClass {
+    /// It is taken care of.
+    Stored,
+    /// It is not, and should come again.
+    NotStored,
+    /// It was judged and turned away for good.
+    Judged,
+}
+
+fn answer_class(outcome: raw::Outcome) -> AnswerClass {
+    use raw::Outcome as O;
+    match outcome {
+        O::Accepted | O::Duplicate | O::Handshake | O::Filtered | O::Quarantined => AnswerClass::Stored,
+        O::BodyTimeout
+        | O::RateLimited
+        | O::BufferFull
+        | O::Overloaded
+        | O::Draining
+        | O::Internal
+        | O::UpstreamError
+        | O::UpstreamTimeout => AnswerClass::NotStored,
+        O::SchemaRejected
+        | O::Malformed
+        | O::MissingSignature
+        | O::BadSignature
+        | O::StaleTimestamp
+        | O::IpDenied
+        | O::NotFound
+        | O::MethodNotAllowed
+        | O::BadContentType
+        | O::TooLarge
+        | O::HeadersTooLarge => AnswerClass::Judged,
     }
 }
 

@@ -97,9 +97,9 @@ pub struct Server {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerLimits {
-    /// For each sender address (IPv6: each /64). Default: 10000/s, burst 20000.
+    /// For each sender address (IPv6: each /64). Default: 50000/s, burst 100000.
     pub per_sender: Option<Throughput>,
-    /// For all senders together. Default: 100000/s.
+    /// For all senders together. Default: 200000/s.
     pub total: Option<Throughput>,
 }
 
