@@ -39,7 +39,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Takes a URL apart; `None` when it is not an absolute http or https URL without user information and fragment.
+    /// Takes a URL apart; `None` when it is not an absolute http or https URL without user information and fragment, or its port is none.
     pub fn parse(url: &str) -> Option<Self> {
         let uri: http::Uri = url.parse().ok()?;
         let tls = match uri.scheme_str()? {
@@ -49,6 +49,11 @@ impl Target {
         };
         let authority = uri.authority()?;
         if authority.as_str().contains('@') || authority.host().is_empty() || url.contains('#') {
+            return None;
+        }
+        // A port that is none must not become the usual one.
+        let has_port = authority.as_str().len() > authority.host().len();
+        if has_port && authority.port_u16().is_none_or(|port| port == 0) {
             return None;
         }
         Some(Self {

@@ -26,7 +26,9 @@ impl Checker<'_> {
         for (name, written) in &raw.destinations {
             let Some(target) = Target::parse(written.url.as_str()) else {
                 let message = format!("{} is not a URL to send to", quoted(written.url.as_str()));
-                let help = "write `http://service:8080/path`: scheme, host, no user, no fragment".to_owned();
+                let help =
+                    "write `http://service:8080/path`: scheme, host, a port from 1 to 65535, no user, no fragment"
+                        .to_owned();
                 self.error(Code::InvalidValue, &path!["destinations", name, "url"], message, Some(help));
                 continue;
             };
