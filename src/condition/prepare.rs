@@ -67,7 +67,7 @@ impl Prepare<'_> {
         };
         let pattern = Pattern::compile(text.inner()).map_err(|error| ConditionProblem::BadPattern {
             at: Place::of(at, self.places),
-            message: error.to_string(),
+            message: last_line(&error.to_string()),
         })?;
         last.expr = Expr::Ident(format!("{PATTERN}{}", self.patterns.len()));
         self.patterns.push(pattern);
@@ -77,6 +77,12 @@ impl Prepare<'_> {
         }
         Ok(())
     }
+}
+
+/// The engine draws the pattern first and says what is wrong with it last.
+fn last_line(message: &str) -> String {
+    let last = message.lines().last().unwrap_or_default().trim();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 fn literal_to_the_right(call: &mut CallExpr) {

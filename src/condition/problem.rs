@@ -101,7 +101,7 @@ impl ConditionProblem {
         let (line, column) = first.pos;
         let line = usize::try_from(line).unwrap_or(0).max(1);
         let column = usize::try_from(column).unwrap_or(0).max(1);
-        Self::Syntax { at: Place::of_line(text, line, column), message: first.msg.clone() }
+        Self::Syntax { at: Place::of_line(text, line, column), message: in_words(&first.msg) }
     }
 }
 
@@ -136,6 +136,15 @@ impl fmt::Display for ConditionProblem {
 }
 
 impl std::error::Error for ConditionProblem {}
+
+/// The parser's message without the list of all tokens that could have come instead.
+fn in_words(message: &str) -> String {
+    let brief = message.split(" expecting ").next().unwrap_or(message);
+    if brief.contains("'<EOF>'") {
+        return "Syntax error: it ends too early".to_owned();
+    }
+    brief.replace("mismatched input", "unexpected").replace("extraneous input", "unexpected")
+}
 
 impl Place {
     pub(super) fn of(id: u64, places: &SourceInfo) -> Self {
