@@ -28,7 +28,16 @@ impl SchemeProblem {
 
 impl fmt::Display for SchemeProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}", self.key, self.fault)
+        // Some faults go on with the sentence that the key begins.
+        let colon = match self.fault {
+            SchemeFault::Missing(_)
+            | SchemeFault::Unwanted(_)
+            | SchemeFault::WrongAlgorithm(_)
+            | SchemeFault::TimestampUnsigned
+            | SchemeFault::NoValue(_) => "",
+            _ => ":",
+        };
+        write!(f, "`{}`{colon} {}", self.key, self.fault)
     }
 }
 

@@ -90,6 +90,7 @@ pub enum SchemaProblem {
 impl fmt::Display for SchemaProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unreadable { path, kind: io::ErrorKind::NotFound } => write!(f, "{}: does not exist", path.display()),
             Self::Unreadable { path, kind } => write!(f, "{}: cannot be read: {kind}", path.display()),
             Self::Outside { path } => write!(f, "{}: lies outside the folder of schemas", path.display()),
             Self::TooLarge { schema, bytes } => {
@@ -104,7 +105,7 @@ impl fmt::Display for SchemaProblem {
                 f,
                 "{schema}: \"$ref\": \"{reference}\" leads out of the folder of schemas; nothing is fetched, copy the file"
             ),
-            Self::BrokenRef { schema, message } => write!(f, "{schema}: {message}"),
+            Self::BrokenRef { schema, message } => write!(f, "{schema}: a \"$ref\" leads nowhere: {message}"),
             Self::BadPattern { schema, at, pattern } => write!(
                 f,
                 "{schema}: the pattern \"{pattern}\" at {at} cannot be used: it needs look-around or back-references, \

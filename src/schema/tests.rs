@@ -163,10 +163,10 @@ fn every_problem_is_reported_with_its_file() {
         "back.json: the pattern \"(a)\\1\" at ",
         "bad.json: /type: the schema is not valid under any",
         "draft.json: \"$schema\": \"https://acme.example/schema\" is not known",
-        "gone/x.json: cannot be read: entity not found",
+        "gone/x.json: does not exist",
         "huge.json: has 8388609 bytes, more than 8388608",
         "look.json: the pattern \"^(?=.*[0-9])(?=.*[a-z]).{8,}$\" at /properties/a/pattern cannot be used",
-        "nowhere.json: Pointer '/nowhere' does not exist",
+        "nowhere.json: a \"$ref\" leads nowhere: Pointer '/nowhere' does not exist",
         "text.json:2:2: is not JSON",
         "the event pattern \"[\": ",
     ] {

@@ -256,11 +256,11 @@ fn problems_of_a_written_scheme_say_where_and_how_to_mend_them() {
         (SHOP.replace("sha256", "md5"), "algorithm: unknown variant `md5`"),
         (SHOP.replace("{body}", "{bodi}"), "`signed`: there is no value `{bodi}`"),
         (SHOP.replace("{body}", "{body"), "`signed`: `{` is not closed"),
-        (SHOP.replace("encoding: base64", ""), "`encoding`: is needed with `type: hmac`"),
+        (SHOP.replace("encoding: base64", ""), "`encoding` is needed with `type: hmac`"),
         (SHOP.replace("header: X-Shop-Signature", "headr: X"), "unknown field `headr`"),
-        (SHOP.replace("{body}", "{id}.{body}"), "`signed`: uses `{id}`, which this block does not define"),
-        (SHOP.replace("sha256", "ed25519"), "`algorithm`: is not an algorithm for `type: hmac`"),
-        ("{type: token, header: x, encoding: hex}".to_owned(), "`encoding`: has no meaning with `type: token`"),
+        (SHOP.replace("{body}", "{id}.{body}"), "`signed` uses `{id}`, which this block does not define"),
+        (SHOP.replace("sha256", "ed25519"), "`algorithm` is not an algorithm for `type: hmac`"),
+        ("{type: token, header: x, encoding: hex}".to_owned(), "`encoding` has no meaning with `type: token`"),
         ("[]".to_owned(), "at least one item"),
     ];
     for (yaml, expected) in shown {
