@@ -202,6 +202,18 @@ impl Problems {
         }
     }
 
+    /// Adds a problem that may share its kind and place with another one, unless it is the same.
+    pub fn push_beside(&mut self, problem: Problem) {
+        if !self.0.contains(&problem) && !self.is_full() {
+            self.0.push(problem);
+        }
+    }
+
+    /// Those found so far, in the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
     /// Whether none was found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

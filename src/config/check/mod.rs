@@ -5,7 +5,9 @@
 //! there is no `Setup`.
 
 mod destination;
+mod place;
 mod process;
+mod request;
 mod route;
 mod secret;
 mod source;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use super::problem::{Code, Problem, Problems, quoted};
 use super::raw;
-use super::spans::{Seg, Spans};
+use super::spans::{Seg, Span, Spans};
 use super::{Loaded, Severity, nearest, path};
 use crate::accept::Rules;
 use crate::clock::Timestamp;
@@ -118,15 +120,24 @@ impl<'a> Checker<'a> {
         })
     }
 
+    /// An error about the value at `at`.
     fn error(&mut self, code: Code, at: &[Seg<'_>], message: impl Into<String>, help: Option<String>) {
-        let span = self.spans.of(at).unwrap_or(super::Span::TOP);
-        let mut problem = Problem::error(code, self.spans.file(), span, message);
+        self.error_in(code, self.spans.of(at), message, help);
+    }
+
+    /// An error about something as a whole, or about what it lacks: the caret stands under its key.
+    fn error_of(&mut self, code: Code, at: &[Seg<'_>], message: impl Into<String>, help: Option<String>) {
+        self.error_in(code, self.spans.of_key(at), message, help);
+    }
+
+    fn error_in(&mut self, code: Code, span: Option<Span>, message: impl Into<String>, help: Option<String>) {
+        let mut problem = Problem::error(code, self.spans.file(), span.unwrap_or(Span::TOP), message);
         problem.help = help;
         self.problems.push(problem);
     }
 
     fn warning(&mut self, code: Code, at: &[Seg<'_>], message: impl Into<String>, help: Option<String>) {
-        let span = self.spans.of_key(at).unwrap_or(super::Span::TOP);
+        let span = self.spans.of_key(at).unwrap_or(Span::TOP);
         let mut problem = Problem::warning(code, self.spans.file(), span, message);
         problem.help = help;
         self.problems.push(problem);
@@ -152,10 +163,14 @@ impl<'a> Checker<'a> {
     }
 
     fn warn_of_unused(&mut self, routes: &BTreeMap<&'a str, Arc<Route>>) {
+        // What a misspelt name was to mean is not unused.
+        if self.problems.iter().any(|problem| problem.code == Code::UnknownName) {
+            return;
+        }
         for name in self.raw.sources.keys() {
             let is_heard = self.raw.routes.values().any(|route| route.from.0.iter().any(|from| from == name.as_str()));
             if !is_heard && !self.spans.is_broken(&path!["routes"]) {
-                let help = "add a route with `from: ` this source, or every event of it is filtered".to_owned();
+                let help = format!("add a route with `from: {name}`, or all its events are answered and dropped");
                 self.warning(Code::Unused, &path!["sources", name], "no route listens to this source", Some(help));
             }
         }

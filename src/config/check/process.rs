@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::source::BODY_BYTES_MOST;
 use super::{Checker, path};
 use crate::admin::Page;
 use crate::buffer::{BufferParams, Fsync};
 use crate::config::problem::Code;
 use crate::config::raw;
+use crate::config::spans::Span;
 use crate::ingress::{CertificateFiles, Certificates, ListenerLimits, ListenerParams, TlsParams};
 use crate::limit::Rate;
 use crate::secret::Secret;
@@ -19,7 +21,7 @@ use crate::server::{ADMIN, PageListener, ProcessParams};
 
 const GRACE: Duration = Duration::from_secs(30);
 const DATA_DIR: &str = "/var/lib/hookgate";
-const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8900);
+pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8900);
 const CONNECTIONS: usize = 20_000;
 const HEADER_BYTES: usize = 16 * 1024;
 const HEADER_BYTES_MOST: u64 = 256 * 1024;
@@ -65,6 +67,11 @@ impl Checker<'_> {
         for (name, listener) in raw.listeners.iter().filter(|(_, listener)| listener.serve.is_empty()) {
             let tls = listener.tls.as_ref().and_then(|tls| self.tls(name.as_str(), tls));
             let limits = listener.limits.clone().unwrap_or_default();
+            if limits.body.is_some_and(|body| body.0 > BODY_BYTES_MOST) {
+                let at = path!["listeners", name, "limits", "body"];
+                let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
+                self.error(Code::InvalidValue, &at, "bodies of this size are not taken", Some(help));
+            }
             let header_bytes = limits.headers.map_or(HEADER_BYTES as u64, |bytes| bytes.0);
             if header_bytes > HEADER_BYTES_MOST {
                 let at = path!["listeners", name, "limits", "headers"];
@@ -91,9 +98,10 @@ impl Checker<'_> {
                 },
             });
         }
+        self.listeners_at_one_address();
         if listeners.is_empty() && !self.spans.is_broken(&path!["listeners"]) {
             let help = "add `listeners: {public: {address: 0.0.0.0:8080}}`".to_owned();
-            self.error(Code::MissingKey, &path!["listeners"], "no listener takes events", Some(help));
+            self.error_of(Code::MissingKey, &path!["listeners"], "no listener takes events", Some(help));
         }
         listeners
     }
@@ -107,10 +115,15 @@ impl Checker<'_> {
             }
             (None, None) => {}
             (Some(_), None) => {
-                self.error(Code::MissingKey, &at, "`cert` without `key`", Some("add `key: {file: tls.key}`".into()));
+                self.error_of(Code::MissingKey, &at, "`cert` without `key`", Some("add `key: {file: tls.key}`".into()));
             }
             (None, Some(_)) => {
-                self.error(Code::MissingKey, &at, "`key` without `cert`", Some("add `cert: {file: tls.crt}`".into()));
+                self.error_of(
+                    Code::MissingKey,
+                    &at,
+                    "`key` without `cert`",
+                    Some("add `cert: {file: tls.crt}`".into()),
+                );
             }
         }
         for pair in &tls.certificates {
@@ -120,15 +133,30 @@ impl Checker<'_> {
         if certificates.is_empty() {
             if !self.spans.is_broken(&at) {
                 let help = "add `cert: {file: tls.crt}` and `key: {file: tls.key}`".to_owned();
-                self.error(Code::MissingKey, &at, "TLS needs a certificate", Some(help));
+                self.error_of(Code::MissingKey, &at, "TLS needs a certificate", Some(help));
             }
             return None;
         }
         let params = TlsParams { certificates, only_tls13: tls.min_version == Some(raw::TlsVersion::V13) };
         if let Err(problem) = Certificates::load(&params) {
-            self.error(Code::UnusableFile, &at, problem.to_string(), None);
+            let span = self.file_of(name, tls, &problem.to_string()).or_else(|| self.spans.of_key(&at));
+            self.error_in(Code::UnusableFile, span, problem.to_string(), None);
         }
         Some(params)
+    }
+
+    /// The place of the file that a problem names.
+    fn file_of(&self, name: &str, tls: &raw::Tls, problem: &str) -> Option<Span> {
+        let names = |file: &raw::FileRef| problem.contains(&*self.beside(&file.file).to_string_lossy());
+        for (key, file) in [("cert", &tls.cert), ("key", &tls.key)] {
+            if file.as_ref().is_some_and(names) {
+                return self.spans.of(&path!["listeners", name, "tls", key, "file"]);
+            }
+        }
+        tls.certificates.iter().enumerate().find_map(|(index, pair)| {
+            let key = if names(&pair.cert) { "cert" } else { Some("key").filter(|_| names(&pair.key))? };
+            self.spans.of(&path!["listeners", name, "tls", "certificates", index, key, "file"])
+        })
     }
 
     /// The listeners that serve pages, the admin listener among them.
@@ -140,16 +168,12 @@ impl Checker<'_> {
         for (name, listener) in raw.listeners.iter().filter(|(_, listener)| !listener.serve.is_empty()) {
             if name.as_str() == ADMIN {
                 let help = "give this listener another name; the admin listener is set under `admin:`".to_owned();
-                self.error(Code::InvalidName, &path!["listeners", name], "`admin` is taken", Some(help));
+                self.error_of(Code::InvalidName, &path!["listeners", name], "`admin` is taken", Some(help));
             }
             if listener.tls.is_some() {
                 let at = path!["listeners", name, "tls"];
-                self.error(
-                    Code::Unsupported,
-                    &at,
-                    "TLS on a listener that serves pages is not supported by this version yet",
-                    None,
-                );
+                let message = "TLS on a listener that serves pages is not supported by this version yet";
+                self.error_of(Code::Unsupported, &at, message, None);
             }
             let served = listener.serve.iter().map(|page| match page {
                 raw::Serve::Livez => Page::Livez,

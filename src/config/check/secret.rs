@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use super::{Checker, path};
 use crate::clock::Timestamp;
@@ -12,6 +13,26 @@ use crate::secret::{Secret, SecretName};
 
 const DAY_SECS: u64 = 86_400;
 
+/// Why a secret could not be read, as the rest of a sentence about its place.
+#[derive(Debug)]
+enum Unread {
+    NotSet,
+    NoCredentials,
+    NotPlain,
+    Unreadable(io::Error),
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSet => f.write_str("is not set"),
+            Self::NoCredentials => f.write_str("needs systemd's `LoadCredential=`: CREDENTIALS_DIRECTORY is not set"),
+            Self::NotPlain => f.write_str("is not a plain name"),
+            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+        }
+    }
+}
+
 impl Checker<'_> {
     /// Reads one secret; a problem names its place, never its text.
     pub(super) fn secret(&mut self, written: &raw::Secret, fallback: &str, at: &[Seg<'_>]) -> Option<Secret> {
@@ -20,12 +41,12 @@ impl Checker<'_> {
                 let value = (self.world.env)(name);
                 (
                     format!("the environment variable {}", quoted(name)),
-                    value.map(String::into_bytes).ok_or("is not set".to_owned()),
+                    value.map(String::into_bytes).ok_or(Unread::NotSet),
                 )
             }
             SecretPlace::File(file) => {
                 let path = self.beside(file);
-                let read = (self.world.read)(&path).map_err(|error| format!("cannot be read: {error}"));
+                let read = (self.world.read)(&path).map_err(Unread::Unreadable);
                 (format!("the file {}", quoted(&path.display().to_string())), read)
             }
             SecretPlace::Credential(name) => self.credential(name),
@@ -48,17 +69,15 @@ impl Checker<'_> {
     }
 
     /// systemd's `LoadCredential=`.
-    fn credential(&self, name: &str) -> (String, Result<Vec<u8>, String>) {
+    fn credential(&self, name: &str) -> (String, Result<Vec<u8>, Unread>) {
         let place = format!("the credential {}", quoted(name));
         let Some(folder) = (self.world.env)("CREDENTIALS_DIRECTORY") else {
-            return (place, Err("needs systemd's `LoadCredential=`: CREDENTIALS_DIRECTORY is not set".to_owned()));
+            return (place, Err(Unread::NoCredentials));
         };
         if name.contains('/') || name.starts_with('.') {
-            return (place, Err("is not a plain name".to_owned()));
+            return (place, Err(Unread::NotPlain));
         }
-        let read =
-            (self.world.read)(&Path::new(&folder).join(name)).map_err(|error| format!("cannot be read: {error}"));
-        (place, read)
+        (place, (self.world.read)(&Path::new(&folder).join(name)).map_err(Unread::Unreadable))
     }
 
     /// The secrets of a source that are valid now.
@@ -66,13 +85,19 @@ impl Checker<'_> {
         let mut secrets = Vec::new();
         for (index, one) in written.iter().enumerate() {
             let at = path!["sources", source, "secrets", index];
-            let fallback = match &one.place {
-                SecretPlace::Env(name) | SecretPlace::Credential(name) => name.clone(),
-                SecretPlace::File(file) => {
-                    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-                }
-            };
-            let Some(secret) = self.secret(one, &fallback, &at) else { continue };
+            let name = secret_name(one);
+            if written.iter().take(index).any(|before| secret_name(before) == name) {
+                let message = format!("two secrets of this source are called {}", quoted(&name));
+                let help = "give each a `name`: logs and metrics tell secrets by it".to_owned();
+                self.warning(Code::InvalidName, &at, message, Some(help));
+            }
+            if let (Some(starts), Some(ends)) = (one.not_before, one.not_after)
+                && starts > ends
+            {
+                let at = path!["sources", source, "secrets", index, "not_after"];
+                self.error(Code::InvalidValue, &at, "`not_after` is before `not_before`", None);
+            }
+            let Some(secret) = self.secret(one, &name, &at) else { continue };
             let starts = one.not_before.and_then(|date| midnight(date.0)).unwrap_or(Timestamp::from_unix_ms(0));
             let ends = one
                 .not_after
@@ -98,6 +123,15 @@ impl Checker<'_> {
         }
         secrets
     }
+}
+
+/// What a secret is called: as the file says, or after its place.
+pub(super) fn secret_name(secret: &raw::Secret) -> String {
+    let place = || match &secret.place {
+        SecretPlace::Env(name) | SecretPlace::Credential(name) => name.clone(),
+        SecretPlace::File(file) => file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+    };
+    secret.name.clone().unwrap_or_else(place)
 }
 
 fn midnight(date: jiff::civil::Date) -> Option<Timestamp> {

@@ -1,21 +1,24 @@
 //! Sources: scheme, secrets, limits and schemas become one lane each.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::secret::secret_name;
 use super::{Checker, path};
 use crate::accept::{Lane, Reading};
 use crate::config::problem::{Code, quoted};
-use crate::config::{nearest, raw};
+use crate::config::{Problem, Seg, nearest, raw};
 use crate::limit::{Rate, SourceQuota};
-use crate::provider::{self, EventTemplate, KeyProblem, Row, RowSpec, Scheme, SourceKind, Verifier, VerifySpec};
+use crate::provider::{
+    self, EventTemplate, KeyProblem, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind, Verifier, VerifySpec,
+};
 use crate::route::Route;
-use crate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaSet};
+use crate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaProblem, SchemaSet};
 use crate::source::{Mode, OnMalformed, PathPattern, Source};
 
 const BODY_BYTES: u64 = 1024 * 1024;
-const BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
+pub(super) const BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
 /// Stripe's and PayPal's horizon of retries, the longest of the providers with a preset that retry in days.
 const DEDUP_WINDOW: Duration = Duration::from_hours(72);
 const SYNC_DEADLINE: Duration = Duration::from_secs(10);
@@ -30,9 +33,16 @@ impl Checker<'_> {
         for name in raw.providers.keys() {
             let at = path!["providers", name];
             let Some(spec) = self.spans.decode::<RowSpec>(&at, &mut self.problems) else { continue };
+            // What is said to be missing may be what was misspelt, and that is reported.
+            if self.spans.is_broken(&at) {
+                continue;
+            }
             match Row::of(name.as_str(), spec) {
                 Ok(row) => drop(rows.insert(name.as_str().to_owned(), row)),
-                Err(problem) => self.error(Code::InvalidScheme, &at, problem.to_string(), None),
+                Err(RowProblem::Scheme(problem)) => {
+                    self.bad_scheme(&path!["providers", name, "verify"], &problem);
+                }
+                Err(problem) => self.error_of(Code::InvalidScheme, &at, problem.to_string(), None),
             }
         }
         rows
@@ -42,18 +52,14 @@ impl Checker<'_> {
     pub(super) fn lanes(&mut self, providers: &Providers, routes: &BTreeMap<&str, Arc<Route>>) -> Option<Vec<Lane>> {
         let raw = self.raw;
         let mut lanes = Vec::new();
-        let mut places: HashMap<(Option<&str>, &str), &str> = HashMap::new();
         let mut is_whole = true;
         for (name, written) in &raw.sources {
-            if let Some(other) = places.insert((written.host.as_deref(), &written.path), name.as_str()) {
-                let message = format!("the source `{other}` answers at this path already");
-                self.error(Code::SamePlace, &path!["sources", name, "path"], message, None);
-            }
             match self.lane(name.as_str(), written, providers, routes) {
                 Some(lane) => lanes.push(lane),
                 None => is_whole = false,
             }
         }
+        self.sources_at_one_place();
         is_whole.then_some(lanes)
     }
 
@@ -71,6 +77,12 @@ impl Checker<'_> {
         let event = written.event.clone().unwrap_or_default();
         let event_type = self.template(name, "type", event.r#type.as_deref(), row.as_ref().and_then(Row::event));
         let delivery_id = self.template(name, "id", event.id.as_deref(), row.as_ref().and_then(Row::delivery));
+        self.what_is_taken(name, written);
+        // A row or an expression that could not be read has been reported.
+        let is_known = written.provider.is_none() || row.is_some();
+        let (unread_type, unread_id) = (event.r#type.is_some(), event.id.is_some());
+        let keys = (event_type.is_some() || unread_type || !is_known, delivery_id.is_some() || unread_id || !is_known);
+        self.what_needs_keys(name, written, keys);
         let secrets = self.secrets(name, &written.secrets);
         let verifier = self.verifier(name, written, scheme?, secrets);
         let mut lane = Lane {
@@ -99,7 +111,7 @@ impl Checker<'_> {
             }
             return Some(row.clone());
         }
-        if !self.spans.is_broken(&path!["providers", wanted]) {
+        if self.spans.of(&path!["providers", wanted]).is_none() {
             let known = builtin.names().chain(providers.keys().map(String::as_str));
             let help = match nearest(wanted, known) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -114,25 +126,29 @@ impl Checker<'_> {
         let at = path!["sources", name, "verify"];
         if written.verify.is_some() {
             let spec = self.spans.decode::<VerifySpec>(&at, &mut self.problems)?;
-            return match Scheme::compile(&spec) {
-                Ok(scheme) => Some(scheme),
-                Err(problem) => {
-                    self.error(Code::InvalidScheme, &at, problem.to_string(), None);
-                    None
-                }
-            };
+            if self.spans.is_broken(&at) {
+                return None;
+            }
+            return Scheme::compile(&spec).map_err(|problem| self.bad_scheme(&at, &problem)).ok();
         }
         if row.is_none() && written.provider.is_none() && !self.spans.is_broken(&path!["sources", name]) {
             let help = "add `provider: NAME`, or `verify:` with the scheme, or `verify: {type: none, reason: \"…\"}`"
                 .to_owned();
-            self.error(
-                Code::MissingKey,
-                &path!["sources", name],
-                "the source does not say how it is verified",
-                Some(help),
-            );
+            let message = "the source does not say how it is verified";
+            self.error_of(Code::MissingKey, &path!["sources", name], message, Some(help));
         }
         row.map(|row| row.scheme().clone())
+    }
+
+    /// The caret stands under the key at fault, or under the type of a block that lacks it.
+    fn bad_scheme(&mut self, at: &[Seg<'_>], problem: &SchemeProblem) {
+        let block = [at, &path![problem.block()]].concat();
+        // One block may stand there without a list.
+        let block = if self.spans.of(&block).is_some() { block } else { at.to_vec() };
+        let key = self.spans.of(&[&block[..], &path![problem.key()]].concat());
+        let kind = || self.spans.of(&[&block[..], &path!["type"]].concat());
+        let span = key.or_else(kind).or_else(|| self.spans.of_key(at));
+        self.error_in(Code::InvalidScheme, span, problem.to_string(), None);
     }
 
     fn verifier(
@@ -145,7 +161,12 @@ impl Checker<'_> {
         if scheme.needs_public_url() && written.public_url.is_none() && self.raw.server.public_url.is_none() {
             let help = "add `public_url: https://hooks.example.com` as the provider has it".to_owned();
             let message = "this scheme signs the URL, and the source has no `public_url`";
-            self.error(Code::MissingKey, &path!["sources", name], message, Some(help));
+            self.error_of(Code::MissingKey, &path!["sources", name], message, Some(help));
+        }
+        if scheme.is_none().is_some() && !written.secrets.is_empty() {
+            let help = "leave `secrets` out, or let them be checked".to_owned();
+            let message = "`verify: {type: none}` checks nothing, and these secrets neither";
+            self.warning(Code::Unused, &path!["sources", name, "secrets"], message, Some(help));
         }
         let is_broken = self.spans.is_broken(&path!["sources", name, "secrets"]);
         match Verifier::new(scheme, secrets, BTreeMap::new()) {
@@ -156,14 +177,20 @@ impl Checker<'_> {
                     let help =
                         "add `secrets: [{env: NAME}]`, or, if nobody signs, `verify: {type: none, reason: \"…\"}`"
                             .to_owned();
-                    self.error(Code::MissingSecret, &path!["sources", name], "the source has no secret", Some(help));
+                    self.error_of(Code::MissingSecret, &path!["sources", name], "the source has no secret", Some(help));
                 } else if !self.problems_at_secrets(name) {
-                    self.error(Code::MissingSecret, &path!["sources", name, "secrets"], "no secret is valid now", None);
+                    let at = path!["sources", name, "secrets"];
+                    self.error_of(Code::MissingSecret, &at, "no secret is valid now", None);
                 }
                 None
             }
             Err(problem) => {
-                self.error(Code::UnusableSecret, &path!["sources", name, "secrets"], problem.to_string(), None);
+                let index = match &problem {
+                    KeyProblem::Secret { name, .. } => position(&written.secrets, name.as_str()),
+                    KeyProblem::NoSecrets | KeyProblem::NoContext(_) => None,
+                };
+                let at = path!["sources", name, "secrets", index.unwrap_or(0)];
+                self.error(Code::UnusableSecret, &at, problem.to_string(), None);
                 None
             }
         }
@@ -171,8 +198,7 @@ impl Checker<'_> {
 
     fn problems_at_secrets(&self, name: &str) -> bool {
         let Some(span) = self.spans.of(&path!["sources", name, "secrets"]) else { return false };
-        let sorted = self.problems.clone().into_sorted();
-        sorted.iter().any(|problem| {
+        self.problems.iter().any(|problem| {
             problem.code == Code::UnusableSecret && problem.span.start >= span.start && problem.span.end <= span.end
         })
     }
@@ -189,7 +215,7 @@ impl Checker<'_> {
             self.raw.listeners.values().filter_map(|listener| listener.limits.as_ref()?.body).map(|body| body.0).max();
         let usual_body = row.and_then(Row::body_bytes_max).or(listener_body).unwrap_or(BODY_BYTES);
         let body_bytes_max = written.body.map_or(usual_body, |body| body.0);
-        if body_bytes_max > BODY_BYTES_MOST {
+        if written.body.is_some() && body_bytes_max > BODY_BYTES_MOST {
             let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
             self.error(
                 Code::InvalidValue,
@@ -344,12 +370,13 @@ impl Checker<'_> {
             Err(problems) => {
                 for problem in problems {
                     let at = self.place_of_schema(name, written, &problem.to_string());
-                    self.problems.push(crate::config::Problem::error(
-                        Code::InvalidSchema,
-                        self.spans.file(),
-                        at,
-                        problem.to_string(),
-                    ));
+                    let found = Problem::error(Code::InvalidSchema, self.spans.file(), at, problem.to_string());
+                    let help = match problem {
+                        SchemaProblem::Outside { .. } => "schemas stand in the folder `schemas` beside this file",
+                        _ => "",
+                    };
+                    // One folder may hold many schemas.
+                    self.problems.push_beside(found.help(help));
                 }
                 None
             }
@@ -358,10 +385,13 @@ impl Checker<'_> {
 
     /// The entry that a schema's problem is about, by the file that it names; the whole section otherwise.
     fn place_of_schema(&self, name: &str, written: &raw::Schemas, problem: &str) -> crate::config::Span {
-        let named = written
-            .events
-            .iter()
-            .find(|(_, file)| file.file_name().is_some_and(|file| problem.contains(&*file.to_string_lossy())));
+        let subject = problem.split(": ").next().unwrap_or_default();
+        // A schema is named by its path inside the folder of schemas, with the line where there is one.
+        let schema = subject.split(':').next().unwrap_or_default();
+        let named = written.events.iter().find(|(glob, file)| {
+            let is_path = self.beside(file).as_os_str() == subject;
+            is_path || file.ends_with(schema) || problem.contains(&format!("\"{glob}\""))
+        });
         let span = match named {
             Some((glob, _)) => self.spans.of(&path!["sources", name, "schemas", "events", glob]),
             None => self.spans.of(&path!["sources", name, "schemas", "dir"]),
@@ -370,8 +400,7 @@ impl Checker<'_> {
     }
 
     fn routes_of(&self, name: &str, routes: &BTreeMap<&str, Arc<Route>>) -> Vec<Arc<Route>> {
-        let listens = |route: &raw::Route| route.from.0.iter().any(|from| from == name);
-        let listening = self.raw.routes.iter().filter(|(_, route)| listens(route));
+        let listening = self.raw.routes.iter().filter(|(_, route)| listens(route, name));
         listening.filter_map(|(route, _)| routes.get(route.as_str()).cloned()).collect()
     }
 }
@@ -410,6 +439,15 @@ fn answer_class(outcome: raw::Outcome) -> AnswerClass {
         | O::TooLarge
         | O::HeadersTooLarge => AnswerClass::Judged,
     }
+}
+
+fn listens(route: &raw::Route, source: &str) -> bool {
+    route.from.0.iter().any(|from| from == source)
+}
+
+/// The secret that is called `name`.
+fn position(secrets: &[raw::Secret], name: &str) -> Option<usize> {
+    secrets.iter().position(|secret| secret_name(secret) == name)
 }
 
 fn quota(written: &raw::RateLimit) -> SourceQuota {
