@@ -87,7 +87,7 @@ pub struct Limits {
     pub connections_per_ip: Option<Count>,
     /// The size of all headers of a request.
     pub headers: Option<Bytes>,
-    /// The size of a body; a source can set a lower one.
+    /// The size of a body, for sources that set none.
     pub body: Option<Bytes>,
     /// How long the headers of a request may take to arrive.
     pub header_timeout: Option<Duration>,

@@ -14,7 +14,7 @@ pub struct Route {
     pub from: OneOrMany,
     /// Globs of event types, such as `invoice.*`; without this, all events.
     pub events: Option<Vec<String>>,
-    /// A CEL condition over `body`, `header` and the like; the route takes the event when it holds.
+    /// A CEL condition over `body`, `headers`, `event`, `query` and the like; the route takes the event when it holds.
     pub when: Option<String>,
     /// The destination, or a list of destinations.
     pub to: OneOrMany,

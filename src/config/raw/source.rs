@@ -45,7 +45,7 @@ pub struct Source {
     pub dedup: Option<Dedup>,
     /// Whether the caller gets our answer or the service's.
     pub mode: Option<Mode>,
-    /// How long a caller waits for the service in `sync` mode; then it gets the provider's accepted answer.
+    /// How long a caller waits for the service in `sync` mode; then it gets 504.
     pub deadline: Option<Duration>,
     /// `false`: verification, limits and schemas count and show what they would refuse, and refuse nothing.
     pub enforce: Option<bool>,
