@@ -59,13 +59,14 @@ pub(crate) fn run(args: &Args) -> Exit {
 
 fn print(checked: &Checked, format: Format) {
     match format {
-        Format::Json => terminal::say(render::json(&checked.problems)),
-        Format::Github => terminal::say(render::github(&checked.problems)),
+        Format::Json => terminal::say(render::json(&checked.problems).trim_end()),
+        Format::Github if checked.problems.is_empty() => {}
+        Format::Github => terminal::say(render::github(&checked.problems).trim_end()),
         Format::Text => {
             let color = terminal::wants_color(&stdout());
             let text = render::text(&checked.problems, &|_| &checked.text, color);
             if !text.is_empty() {
-                terminal::say(text.trim_end());
+                terminal::say(format!("{}\n", text.trim_end()));
             }
             terminal::say(summary(checked));
         }
