@@ -1,7 +1,9 @@
 //! Golden files of the configuration's front-end: each `*.test` holds a `routes.yaml`, a line `---- problems`, and what is
 //! shown of it. `UPDATE=1 cargo test --test config` writes what is shown now; read it before it is committed.
+//! Those in `meaning/` go on to the second stage; `meaning.rs` says how they are written.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod meaning;
 mod robust;
 
 use std::path::{Path, PathBuf};
@@ -29,34 +31,39 @@ fn shown(text: &str) -> String {
     render::text(&loaded.problems, &|_| loaded.spans.text(), false)
 }
 
-fn golden_files() -> Vec<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+fn golden_files(folder: &str) -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "test"));
     files.sort();
     files
 }
 
-#[test]
-fn every_golden_file_shows_what_it_says() {
+/// Compares every golden file of a folder with what `shown` makes of it; there must be at least so many.
+fn golden(folder: &str, files_min: usize, shown: &dyn Fn(&str) -> String) {
     let update = std::env::var_os("UPDATE").is_some();
     let mut wrong = Vec::new();
-    let files = golden_files();
-    assert!(files.len() >= 35, "only {} golden files were found", files.len());
+    let files = golden_files(folder);
+    assert!(files.len() >= files_min, "only {} golden files were found", files.len());
     for file in files {
         let content = std::fs::read_to_string(&file).unwrap();
-        let (yaml, expected) = content.split_once(MARK).unwrap_or((&content, ""));
-        let now = shown(yaml);
+        let (input, expected) = content.split_once(MARK).unwrap_or((&content, ""));
+        let now = shown(input);
         if now == expected {
             continue;
         }
         if update {
-            std::fs::write(&file, format!("{yaml}{MARK}{now}")).unwrap();
+            std::fs::write(&file, format!("{input}{MARK}{now}")).unwrap();
         } else {
             wrong.push(format!("{}:\n--- expected\n{expected}--- now\n{now}", file.display()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_golden_file_shows_what_it_says() {
+    golden("tests/config", 35, &shown);
 }
 
 const GOOD: &str = include_str!("good.yaml");

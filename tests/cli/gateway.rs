@@ -1,0 +1,83 @@
+//! `run`, `send` and `demo`.
+
+use std::net::TcpListener;
+
+use super::{Folder, end, good, hookgate, run};
+
+/// An address at which nobody listens: it was free a moment ago.
+fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn run_with_an_invalid_file_starts_nothing() {
+    let folder = Folder::with(&good("127.0.0.1:0").replace("to: orders", "to: oders"));
+    let ended = end(hookgate(&["run"]).arg(folder.routes()).env("SECRET", "s")).with(78);
+    assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+    for text in ["error[unknown_name]", "routes.yaml:8:28", "is invalid; nothing was started"] {
+        assert!(ended.stderr.contains(text), "{}", ended.stderr);
+    }
+    assert!(!folder.0.path().join("data").exists(), "nothing is made on disk");
+    assert!(run(&["run", "no/such.yaml"]).with(78).stderr.contains("cannot read no/such.yaml"));
+}
+
+#[test]
+fn run_fails_when_its_address_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = Folder::with(&good(&taken.local_addr().unwrap().to_string()));
+    let ended = end(hookgate(&["run"]).arg(folder.routes()).env("SECRET", "s")).with(1);
+    assert!(ended.stderr.contains("public"), "{}", ended.stderr);
+}
+
+#[test]
+fn send_against_nothing_is_unreachable() {
+    let folder = Folder::with(&good(&nobody()));
+    let send = |args: &[&str]| end(hookgate(args).arg("--config").arg(folder.routes()).env("SECRET", "s"));
+    let ended = send(&["send", "shop", "push"]).with(69);
+    assert!(ended.stdout.is_empty() && ended.stderr.contains("no answer from 127.0.0.1:"), "{}", ended.stderr);
+    send(&["send", "shop", "push", "--to", &format!("http://{}/in/shop", nobody())]).with(69);
+}
+
+#[test]
+fn send_says_what_it_does_not_know() {
+    let folder = Folder::with(&good(&nobody()));
+    let send = |args: &[&str], code| {
+        end(hookgate(args).arg("--config").arg(folder.routes()).env("SECRET", "s")).with(code).stderr
+    };
+    assert!(send(&["send", "shp"], 1).contains("there is no source `shp`; known: shop"));
+    assert!(send(&["send", "shop", "no.such"], 1).contains("recorded events: push, "));
+    assert!(send(&["send", "shop", "--file", "no/such.json"], 1).contains("cannot read no/such.json"));
+    assert!(send(&["send", "shop", "--to", "nowhere"], 1).contains("--to http://host:port/path"));
+    let ended = run(&["send", "shop", "--config", "no/such.yaml"]).with(78);
+    assert!(ended.stderr.contains("cannot read no/such.yaml"), "{}", ended.stderr);
+    assert!(
+        end(hookgate(&["send", "shop", "--config"]).arg(folder.routes()))
+            .with(78)
+            .stderr
+            .contains("`SECRET` is not set")
+    );
+}
+
+#[test]
+fn the_demo_plays_its_story_and_ends() {
+    let ended = end(&mut hookgate(&["demo", "--once", "--listen", "127.0.0.1:0"])).with(0);
+    for text in [
+        "gateway on http://127.0.0.1:",
+        "tampered body",
+        "401 bad_signature",
+        "401 stale_timestamp",
+        "at try 3",
+        "answer ",
+        "deliveries in ",
+    ] {
+        assert!(ended.stdout.contains(text), "no `{text}` in:\n{}", ended.stdout);
+    }
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn the_demo_says_when_its_address_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ended = end(hookgate(&["demo", "--once", "--listen"]).arg(taken.local_addr().unwrap().to_string())).with(1);
+    assert!(ended.stderr.contains("--listen 127.0.0.1:0"), "{}", ended.stderr);
+}

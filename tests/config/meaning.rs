@@ -1,0 +1,121 @@
+//! Golden files of the second stage, from what the file says to what it means: `meaning/*.test`.
+//!
+//! A file begins with the world around the configuration, in lines of their own, then comes the YAML, the line
+//! `---- problems`, and what is shown. The world has three kinds of lines:
+//!
+//! ```text
+//! env: NAME=value          an environment variable; there are no others
+//! file: secrets/shop       a file beside routes.yaml, empty but for
+//! | s3cr3t                 its lines
+//! ```
+//! It is 2026-10-01, noon. `UPDATE=1 cargo test --test config` writes what is shown now.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use hookgate::clock::Timestamp;
+use hookgate::config::check::{Checked, World, check};
+use hookgate::config::{Severity, render};
+use tempfile::TempDir;
+
+use super::golden;
+
+/// 2026-10-01T12:00:00Z.
+const NOW: Timestamp = Timestamp::from_unix_secs(1_790_856_000);
+
+/// The world around a configuration: its folder and its environment.
+pub(crate) struct Around {
+    folder: TempDir,
+    env: BTreeMap<String, String>,
+}
+
+impl Around {
+    /// Takes the lines of the world off the head of `text`; gives what follows.
+    pub(crate) fn of(text: &str) -> (Self, &str) {
+        let mut around = Self { folder: tempfile::tempdir().unwrap(), env: BTreeMap::new() };
+        let mut files: Vec<(&str, String)> = Vec::new();
+        let mut rest = text;
+        while let Some((line, after)) = rest.split_once('\n') {
+            if let Some((name, value)) = line.strip_prefix("env: ").and_then(|line| line.split_once('=')) {
+                around.env.insert(name.to_owned(), value.to_owned());
+            } else if let Some(path) = line.strip_prefix("file: ") {
+                files.push((path, String::new()));
+            } else if let Some(content) = line.strip_prefix('|') {
+                let (_, file) = files.last_mut().unwrap();
+                file.push_str(content.strip_prefix(' ').unwrap_or(content));
+                file.push('\n');
+            } else {
+                break;
+            }
+            rest = after;
+        }
+        for (path, content) in files {
+            around.write(path, content.as_bytes());
+        }
+        (around, rest)
+    }
+
+    pub(crate) fn write(&self, path: &str, content: &[u8]) {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.env.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn check(&self, yaml: &str) -> Checked {
+        let world = World {
+            env: &|name| self.env.get(name).cloned(),
+            read: &|path: &Path| fs::read(path),
+            now: NOW,
+            processors: 2,
+        };
+        check(yaml, &self.folder.path().join("routes.yaml"), &world)
+    }
+
+    /// What is shown, with paths as if the folder were the current one.
+    fn shown(&self, checked: &Checked) -> String {
+        let folder = format!("{}/", self.folder.path().display());
+        render::text(&checked.problems, &|_| &checked.text, false).replace(&folder, "")
+    }
+}
+
+fn shown(text: &str) -> String {
+    let (around, yaml) = Around::of(text);
+    let checked = around.check(yaml);
+    let has_error = checked.problems.iter().any(|problem| problem.severity == Severity::Error);
+    assert_eq!(checked.setup.is_none(), has_error, "a file has a meaning, or an error says why not:\n{text}");
+    around.shown(&checked)
+}
+
+#[test]
+fn every_golden_file_means_what_it_says() {
+    golden("tests/config/meaning", 60, &shown);
+}
+
+#[test]
+fn no_value_of_the_environment_is_shown() {
+    let text = "env: SECRET=whsec_hunter2!\nfile: key\n| hunter2\nversion: 1\nlisteners: {public: {address: 127.0.0.1:1}}\n\
+                sources:\n  a: {path: /a, provider: svix, secrets: [{env: SECRET}]}\n  b: {path: /b, provider: discord, secrets: [{file: key}]}\n";
+    let shown = shown(text);
+    assert!(shown.contains("unusable_secret") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_certificate_with_its_key_is_taken_and_one_with_the_key_of_another_is_not() {
+    let [one, other] = ["a.example.com", "b.example.com"].map(|name| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    });
+    let yaml =
+        "version: 1\nlisteners: {public: {address: 127.0.0.1:1, tls: {cert: {file: tls.crt}, key: {file: tls.key}}}}\n";
+    let (around, _) = Around::of("");
+    around.write("tls.crt", one.0.as_bytes());
+    around.write("tls.key", one.1.as_bytes());
+    assert_eq!(around.check(yaml).problems, []);
+    around.write("tls.key", other.1.as_bytes());
+    assert_eq!(around.check(yaml).problems.len(), 1);
+}
