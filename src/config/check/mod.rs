@@ -9,6 +9,7 @@ mod place;
 mod process;
 mod request;
 mod route;
+mod schema;
 mod secret;
 mod source;
 

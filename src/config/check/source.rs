@@ -8,13 +8,12 @@ use super::secret::secret_name;
 use super::{Checker, path};
 use crate::accept::{Lane, Reading};
 use crate::config::problem::{Code, quoted};
-use crate::config::{Problem, Seg, nearest, raw};
+use crate::config::{Seg, nearest, raw};
 use crate::limit::{Rate, SourceQuota};
 use crate::provider::{
     self, EventTemplate, KeyProblem, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind, Verifier, VerifySpec,
 };
 use crate::route::Route;
-use crate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaProblem, SchemaSet};
 use crate::source::{Mode, OnMalformed, PathPattern, Source};
 
 const BODY_BYTES: u64 = 1024 * 1024;
@@ -346,57 +345,6 @@ impl Checker<'_> {
                 None
             }
         }
-    }
-
-    fn schemas(&mut self, name: &str, written: &raw::Source) -> Option<SchemaSet> {
-        let written = written.schemas.as_ref()?;
-        let params = SchemaParams {
-            dir: written.dir.as_ref().map(|dir| self.beside(dir)),
-            events: written.events.iter().map(|(glob, file)| (glob.clone(), self.beside(file))).collect(),
-            on_missing: match written.on_missing {
-                Some(raw::OnMissing::Reject) => OnMissing::Reject,
-                Some(raw::OnMissing::Quarantine) => OnMissing::Quarantine,
-                Some(raw::OnMissing::Allow) | None => OnMissing::Allow,
-            },
-            on_invalid: match written.on_invalid {
-                Some(raw::OnInvalid::Reject) => OnInvalid::Reject,
-                Some(raw::OnInvalid::Allow) => OnInvalid::Allow,
-                Some(raw::OnInvalid::Quarantine) | None => OnInvalid::Quarantine,
-            },
-            root: self.beside(std::path::Path::new("schemas")),
-        };
-        match SchemaSet::compile(params, self.world.read) {
-            Ok(set) => Some(set),
-            Err(problems) => {
-                for problem in problems {
-                    let at = self.place_of_schema(name, written, &problem.to_string());
-                    let found = Problem::error(Code::InvalidSchema, self.spans.file(), at, problem.to_string());
-                    let help = match problem {
-                        SchemaProblem::Outside { .. } => "schemas stand in the folder `schemas` beside this file",
-                        _ => "",
-                    };
-                    // One folder may hold many schemas.
-                    self.problems.push_beside(found.help(help));
-                }
-                None
-            }
-        }
-    }
-
-    /// The entry that a schema's problem is about, by the file that it names; the whole section otherwise.
-    fn place_of_schema(&self, name: &str, written: &raw::Schemas, problem: &str) -> crate::config::Span {
-        let subject = problem.split(": ").next().unwrap_or_default();
-        // A schema is named by its path inside the folder of schemas, with the line where there is one.
-        let schema = subject.split(':').next().unwrap_or_default();
-        let named = written.events.iter().find(|(glob, file)| {
-            let is_path = self.beside(file).as_os_str() == subject;
-            is_path || file.ends_with(schema) || problem.contains(&format!("\"{glob}\""))
-        });
-        let span = match named {
-            Some((glob, _)) => self.spans.of(&path!["sources", name, "schemas", "events", glob]),
-            None => self.spans.of(&path!["sources", name, "schemas", "dir"]),
-        };
-        span.or_else(|| self.spans.of(&path!["sources", name, "schemas"])).unwrap_or(crate::config::Span::TOP)
     }
 
     fn routes_of(&self, name: &str, routes: &BTreeMap<&str, Arc<Route>>) -> Vec<Arc<Route>> {
