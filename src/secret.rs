@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::clock::Timestamp;
+
 /// What a secret is called in logs, metrics and headers.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(Arc<str>);
@@ -41,6 +43,26 @@ impl fmt::Display for SecretName {
 pub struct Secret {
     name: SecretName,
     value: Zeroizing<Vec<u8>>,
+    validity: Validity,
+}
+
+/// When a secret is accepted: from the first moment, until before the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub from: Timestamp,
+    /// The first moment at which it is no longer accepted.
+    pub until: Timestamp,
+}
+
+impl Validity {
+    /// At any time.
+    pub const ALWAYS: Self = Self { from: Timestamp::from_unix_ms(0), until: Timestamp::from_unix_ms(u64::MAX) };
+
+    /// Whether `now` lies within.
+    pub fn holds(self, now: Timestamp) -> bool {
+        self.from <= now && now < self.until
+    }
 }
 
 impl Secret {
@@ -49,7 +71,22 @@ impl Secret {
     pub fn new(name: SecretName, value: Vec<u8>) -> Option<Self> {
         let value = Zeroizing::new(value);
         let trimmed = value.trim_ascii();
-        (!trimmed.is_empty()).then(|| Self { name, value: Zeroizing::new(trimmed.to_vec()) })
+        (!trimmed.is_empty()).then(|| Self {
+            name,
+            value: Zeroizing::new(trimmed.to_vec()),
+            validity: Validity::ALWAYS,
+        })
+    }
+
+    /// The same secret, accepted within `validity` only.
+    #[must_use]
+    pub fn valid(self, validity: Validity) -> Self {
+        Self { validity, ..self }
+    }
+
+    /// When it is accepted.
+    pub fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// The name, which may be shown.

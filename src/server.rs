@@ -297,7 +297,20 @@ impl Server {
         });
     }
 
+    /// Deliveries for destinations that are no longer configured stay in the buffer; somebody has to know.
+    fn warn_of_orphans(&self) {
+        let known = self.destinations.load();
+        for name in self.shared.buffer.destinations() {
+            let depth = self.shared.buffer.depth(&name);
+            let waiting = depth.ready + depth.scheduled + depth.in_flight;
+            if waiting > 0 && !known.contains_key(&name) {
+                tracing::warn!(destination = %name, waiting, "deliveries wait for a destination that is not configured; they are kept");
+            }
+        }
+    }
+
     fn report(&self, secret_ends: &[(Arc<str>, String, Timestamp)]) {
+        self.warn_of_orphans();
         let now = self.shared.clock.now();
         self.shared.telemetry.reload(true, now);
         for (source, secret, not_after) in secret_ends {

@@ -112,7 +112,7 @@ impl<'a> Draft<'a> {
         let copies = append.data.copies.len();
         if copies > 1 {
             let remaining = u32::try_from(copies).unwrap_or(u32::MAX);
-            let pending = Pending { remaining, keep_until_ms: 0, bytes: append.bytes() };
+            let pending = Pending { remaining, keep_until_ms: 0, bytes: append.bytes(), is_dead: false };
             self.batch.insert(&self.store.pending, seq.to_be_bytes(), pending.to_bytes());
             self.pending.insert(seq, pending);
         }
@@ -140,14 +140,14 @@ impl<'a> Draft<'a> {
                 Ok(())
             }
             Settled::Delivered => {
-                let ended = self.end(&settle, self.now.after(settle.keep.delivered));
+                let ended = self.end(&settle, self.now.after(settle.keep.delivered), false);
                 self.effects.push(Effect::Ended { settle, is_dead: false });
                 ended
             }
             Settled::Dead(cause) => {
                 let facts = rmp_serde::to_vec(&(cause.label(), settle.attempts, &settle.detail)).unwrap_or_default();
                 self.batch.insert(&self.store.dead, key.to_dead_bytes(self.now.unix_ms()), facts);
-                let ended = self.end(&settle, self.now.after(settle.keep.dead));
+                let ended = self.end(&settle, self.now.after(settle.keep.dead), true);
                 self.effects.push(Effect::Ended { settle, is_dead: true });
                 ended
             }
@@ -155,10 +155,10 @@ impl<'a> Draft<'a> {
     }
 
     /// One delivery has ended; with the last one the event's own end is set.
-    fn end(&mut self, settle: &Settle, keep_until: Timestamp) -> Result<(), fjall::Error> {
+    fn end(&mut self, settle: &Settle, keep_until: Timestamp, is_dead: bool) -> Result<(), fjall::Error> {
         let seq = settle.key.seq;
         if settle.copies <= 1 {
-            self.expire(seq, keep_until.unix_ms(), settle.bytes);
+            self.expire(seq, keep_until.unix_ms(), settle.bytes, is_dead);
             return Ok(());
         }
         let known = match self.pending.get(&seq) {
@@ -168,22 +168,24 @@ impl<'a> Draft<'a> {
         let Some(mut pending) = known else { return Ok(()) };
         pending.remaining = pending.remaining.saturating_sub(1);
         pending.keep_until_ms = pending.keep_until_ms.max(keep_until.unix_ms());
+        pending.is_dead |= is_dead;
         self.pending.insert(seq, pending);
         if pending.remaining == 0 {
             self.batch.remove(&self.store.pending, seq.to_be_bytes());
-            self.expire(seq, pending.keep_until_ms, pending.bytes);
+            self.expire(seq, pending.keep_until_ms, pending.bytes, pending.is_dead);
         } else {
             self.batch.insert(&self.store.pending, seq.to_be_bytes(), pending.to_bytes());
         }
         Ok(())
     }
 
-    fn expire(&mut self, seq: u64, keep_until_ms: u64, bytes: u32) {
+    fn expire(&mut self, seq: u64, keep_until_ms: u64, bytes: u32, is_dead: bool) {
         if keep_until_ms <= self.now.unix_ms() {
             self.batch.remove(&self.store.events, seq.to_be_bytes());
             self.bytes_removed += u64::from(bytes);
         } else {
-            self.batch.insert(&self.store.expiry, keys::pair(keep_until_ms, seq), bytes.to_be_bytes());
+            let value = keys::expiry_value(bytes, is_dead);
+            self.batch.insert(&self.store.expiry, keys::pair(keep_until_ms, seq), value);
         }
     }
 
@@ -201,6 +203,10 @@ impl<'a> Draft<'a> {
             let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { continue };
             if keep_until_ms > now_ms && to_free == 0 {
                 break;
+            }
+            // Space may run short; a dead letter waits for a person all the same.
+            if keep_until_ms > now_ms && keys::is_dead(&value) {
+                continue;
             }
             let bytes = keys::parse_bytes(&value);
             self.batch.remove(&self.store.expiry, key);

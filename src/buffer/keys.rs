@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `events` | sequence | record |
 //! | `queue` | destination ∥ due ms ∥ sequence ∥ copy | attempts u32 ∥ stored bytes u32 (0 when the event has several copies) |
-//! | `pending` | sequence | deliveries not ended u32 ∥ keep until ms ∥ stored bytes u32 (only for events with several copies) |
-//! | `expiry` | keep until ms ∥ sequence | stored bytes u32 |
+//! | `pending` | sequence | deliveries not ended u32 ∥ keep until ms ∥ stored bytes u32 ∥ whether a dead letter needs it (only for events with several copies) |
+//! | `expiry` | keep until ms ∥ sequence | stored bytes u32 ∥ whether a dead letter needs it |
 //! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | cause and detail, MessagePack |
 //! | `quarantine` | sequence | stored bytes u32 |
 //! | `dedup` | digest (16) | expires ms ∥ sequence |
@@ -73,6 +73,18 @@ impl QueueKey {
     }
 }
 
+/// The value of an `expiry` record: the stored size, and whether a dead letter needs the event.
+pub(crate) fn expiry_value(bytes: u32, is_dead: bool) -> [u8; 5] {
+    let mut value = [u8::from(is_dead); 5];
+    value[..4].copy_from_slice(&bytes.to_be_bytes());
+    value
+}
+
+/// Whether a dead letter needs the event of an `expiry` record.
+pub(crate) fn is_dead(value: &[u8]) -> bool {
+    value.get(4) == Some(&1)
+}
+
 /// A size, as the value of a record.
 pub(crate) fn parse_bytes(value: &[u8]) -> u64 {
     value.first_chunk::<4>().map_or(0, |bytes| u64::from(u32::from_be_bytes(*bytes)))
@@ -128,24 +140,27 @@ pub(crate) struct Pending {
     pub(crate) remaining: u32,
     pub(crate) keep_until_ms: u64,
     pub(crate) bytes: u32,
+    pub(crate) is_dead: bool,
 }
 
 impl Pending {
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         let (remaining, rest) = value.split_first_chunk::<4>()?;
         let (keep, rest) = rest.split_first_chunk::<8>()?;
+        let (bytes, rest) = rest.split_first_chunk::<4>()?;
         Some(Self {
             remaining: u32::from_be_bytes(*remaining),
             keep_until_ms: u64::from_be_bytes(*keep),
-            bytes: u32::from_be_bytes(rest.try_into().ok()?),
+            bytes: u32::from_be_bytes(*bytes),
+            is_dead: rest == [1],
         })
     }
 
-    pub(crate) fn to_bytes(self) -> [u8; 16] {
-        let mut value = [0; 16];
+    pub(crate) fn to_bytes(self) -> [u8; 17] {
+        let mut value = [u8::from(self.is_dead); 17];
         value[..4].copy_from_slice(&self.remaining.to_be_bytes());
         value[4..12].copy_from_slice(&self.keep_until_ms.to_be_bytes());
-        value[12..].copy_from_slice(&self.bytes.to_be_bytes());
+        value[12..16].copy_from_slice(&self.bytes.to_be_bytes());
         value
     }
 }

@@ -127,6 +127,8 @@ pub(super) enum Key {
     Public(PublicKey),
     /// The secret as it is sent or hashed.
     Plain(Zeroizing<Vec<u8>>),
+    /// A secret outside its validity: it holds its place, and nothing is right under it.
+    Invalid,
 }
 
 impl fmt::Debug for Key {

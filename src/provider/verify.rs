@@ -21,7 +21,7 @@ use super::signed::{verify_each, verify_signed};
 use super::url::query;
 use super::verified::{Verified, first_16};
 use crate::clock::Timestamp;
-use crate::secret::{Secret, SecretName};
+use crate::secret::{Secret, SecretName, Validity};
 
 /// A scheme with its keys loaded.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct Verifier {
     pub(super) names: Vec<SecretName>,
     /// For every block, one key per secret.
     pub(super) keys: Vec<Vec<Key>>,
+    /// When each secret is accepted.
+    validity: Vec<Validity>,
     pub(super) context: BTreeMap<String, String>,
 }
 
@@ -57,7 +59,9 @@ impl Verifier {
             }
             keys.push(secrets.iter().map(|secret| Key::load(block, secret)).collect::<Result<_, _>>()?);
         }
-        Ok(Self { scheme, names: secrets.iter().map(|secret| secret.name().clone()).collect(), keys, context })
+        let names = secrets.iter().map(|secret| secret.name().clone()).collect();
+        let validity = secrets.iter().map(Secret::validity).collect();
+        Ok(Self { scheme, names, keys, validity, context })
     }
 
     /// The scheme.
@@ -72,13 +76,22 @@ impl Verifier {
         }
         let mut furthest = Failure::Missing(Place::Condition);
         for (block, keys) in self.scheme.blocks().iter().zip(&self.keys) {
-            match self.verify_block(block, keys, message, now) {
+            match self.verify_block(block, &self.valid_at(now, keys), message, now) {
                 Ok(found) => return Ok(self.verified(found, message.body)),
                 Err(failure) if failure.progress() > furthest.progress() => furthest = failure,
                 Err(_) => {}
             }
         }
         Err(furthest)
+    }
+
+    /// The keys, with those outside their validity made void. Without dates, as nearly always, they are the loaded ones.
+    fn valid_at<'k>(&self, now: Timestamp, keys: &'k [Key]) -> Cow<'k, [Key]> {
+        if self.validity.iter().all(|validity| validity.holds(now)) {
+            return Cow::Borrowed(keys);
+        }
+        let pairs = keys.iter().zip(&self.validity);
+        pairs.map(|(key, validity)| if validity.holds(now) { key.clone() } else { Key::Invalid }).collect()
     }
 
     fn verified(&self, found: Match, body: &[u8]) -> Verified {

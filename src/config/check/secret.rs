@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::config::problem::{Code, quoted};
 use crate::config::raw::{self, SecretPlace};
 use crate::config::spans::Seg;
-use crate::secret::{Secret, SecretName};
+use crate::secret::{Secret, SecretName, Validity};
 
 const DAY_SECS: u64 = 86_400;
 
@@ -107,6 +107,7 @@ impl Checker<'_> {
                 self.secret_ends.push((Arc::from(source), secret.name().as_str().to_owned(), ends));
             }
             let now = self.world.now;
+            let until = ends.unwrap_or(Validity::ALWAYS.until);
             if now < starts {
                 self.warning(Code::Unused, &at, format!("the secret `{}` is not valid yet", secret.name()), None);
             } else if ends.is_some_and(|ends| ends <= now) {
@@ -117,8 +118,10 @@ impl Checker<'_> {
                     format!("the secret `{}` is no longer valid", secret.name()),
                     Some(help),
                 );
-            } else {
-                secrets.push(secret);
+            }
+            // Also one whose time has not come: the gateway may run when it does.
+            if now < until {
+                secrets.push(secret.valid(Validity { from: starts, until }));
             }
         }
         secrets
