@@ -72,10 +72,10 @@ fn parse_and_schema(criterion: &mut Criterion) {
         let mut bad = good.clone();
         bad.as_object_mut().expect("an object").remove("sender");
         group.bench_function(BenchmarkId::new("schema valid", event), |bench| {
-            bench.iter(|| schemas.check(event, &good))
+            bench.iter(|| schemas.check(event, &good));
         });
         group.bench_function(BenchmarkId::new("schema broken", event), |bench| {
-            bench.iter(|| schemas.check(event, &bad))
+            bench.iter(|| schemas.check(event, &bad));
         });
     }
     group.finish();
@@ -100,6 +100,15 @@ fn event(body: &Bytes) -> Event {
     Event::new(Verified::by_choice("a benchmark"), data, None)
 }
 
+async fn append(buffer: &Buffer, body: &Bytes, together: u64) {
+    let mut appends = tokio::task::JoinSet::new();
+    for _ in 0..together {
+        let (buffer, event) = (buffer.clone(), event(body));
+        appends.spawn(async move { buffer.append(event).await.expect("the disk takes it") });
+    }
+    appends.join_all().await;
+}
+
 fn commit(criterion: &mut Criterion) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder on the disk of the build");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -112,16 +121,7 @@ fn commit(criterion: &mut Criterion) {
     for together in [1, 8, 64] {
         group.throughput(Throughput::Elements(together));
         group.bench_function(BenchmarkId::new("append", together), |bench| {
-            bench.iter(|| {
-                runtime.block_on(async {
-                    let mut appends = tokio::task::JoinSet::new();
-                    for _ in 0..together {
-                        let (buffer, event) = (buffer.clone(), event(&body));
-                        appends.spawn(async move { buffer.append(event).await });
-                    }
-                    appends.join_all().await
-                })
-            });
+            bench.iter(|| runtime.block_on(append(&buffer, &body, together)));
         });
     }
     group.finish();

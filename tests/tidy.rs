@@ -51,7 +51,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("p256", &["provider/"]),
     ("pingora", &["deliver/", "ingress/"]),
     // The log's writer counts what it dropped.
-    ("prometheus", &["telemetry.rs", "telemetry/", "cli/log.rs"]),
+    ("prometheus", &["telemetry/"]),
     ("saphyr_parser", &["config/"]),
     ("schemars", &["config/", "provider/"]),
     ("serde_yaml", &["config/", "provider/"]),

@@ -20,14 +20,14 @@ mod draft;
 mod keys;
 mod record;
 mod recover;
+mod scan;
 mod space;
 mod store;
+mod terms;
 mod window;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -41,12 +41,13 @@ use crate::outcome::Settled;
 
 pub use keys::DestinationId;
 pub use record::Corrupt;
+pub use terms::{BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Stats};
 pub use window::QueueDepth;
 
 use committer::{Append, Command, Committer, Settle};
-use keys::{QueueKey, QueueValue};
+use keys::QueueKey;
 use store::Store;
-use window::{Claim, CopyId, ScanEnd, Taken, Window};
+use window::{Claim, CopyId, Taken, Window};
 
 /// Appends that wait for a commit hold at most this many bytes together.
 pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
@@ -54,124 +55,6 @@ pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
 pub const WAITING_COUNT: usize = 16 * 1024;
 /// A commit that takes longer than this hangs: appends are refused until it ends.
 const STALL: Duration = Duration::from_secs(10);
-/// A scan takes at most this many deliveries from disk at once.
-const SCAN_EVENTS: usize = 128;
-const SCAN_BYTES: usize = 4 * 1024 * 1024;
-
-/// When an append is answered as stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
-    /// After a sync shared with whatever else waits: survives power loss.
-    Group,
-    /// After the write to the operating system: survives kill -9, not a kernel crash.
-    Os,
-    /// After the write to our own memory: survives nothing but a clean stop.
-    Memory,
-}
-
-impl Fsync {
-    /// What an accepted event survives, in plain words.
-    pub const fn durability(self) -> &'static str {
-        match self {
-            Self::Group => "survives kill -9, kernel crash and power loss (written and synced before the answer)",
-            Self::Os => "survives kill -9; a kernel crash or power loss loses the last seconds",
-            Self::Memory => "survives a clean stop only; kill -9 loses what was not yet written",
-        }
-    }
-}
-
-/// The buffer's own parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BufferParams {
-    /// Where it lives; created when missing.
-    pub dir: PathBuf,
-    /// Stored bytes at which it answers "full".
-    pub bytes_max: u64,
-    /// When an append is answered.
-    pub fsync: Fsync,
-}
-
-/// How long ended deliveries stay readable.
-#[derive(Clone, Copy, Debug)]
-pub struct Keep {
-    /// After success.
-    pub delivered: Duration,
-    /// After a dead letter.
-    pub dead: Duration,
-}
-
-/// What became of an append.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Committed {
-    /// It is in the store.
-    Stored,
-    /// An event with the same dedup key is already there.
-    Duplicate,
-}
-
-/// Why an append was not stored. After [`NotStored::Failed`] the event may be in the store all the same (the write may
-/// have come through and only its sync failed); it is then delivered, and a repetition of it is a duplicate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotStored {
-    /// `max_size` or the disk's reserve is reached.
-    Full,
-    /// Too much waits for the committer.
-    Busy,
-    /// The write or sync failed, or the store is being reopened.
-    Failed,
-}
-
-/// Why the buffer could not be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// Another process has it.
-    Locked(PathBuf),
-    /// Written in a format this version does not know.
-    Format(String),
-    /// The directory could not be made, read or synced.
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The engine refused.
-    Engine(fjall::Error),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Locked(path) => write!(f, "another process uses the buffer in {}", path.display()),
-            Self::Format(found) => write!(f, "the buffer has format {found:?}, which this version cannot read"),
-            Self::Io { path, source } => write!(f, "cannot use the buffer's directory {}: {source}", path.display()),
-            Self::Engine(source) => write!(f, "the buffer's engine cannot open: {source}"),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-impl From<fjall::Error> for OpenError {
-    fn from(source: fjall::Error) -> Self {
-        Self::Engine(source)
-    }
-}
-
-/// One commit, for whoever counts them.
-#[derive(Clone, Copy, Debug)]
-pub struct CommitReport {
-    /// How long write and sync took.
-    pub took: Duration,
-    /// How many events it stored.
-    pub events: usize,
-    /// Whether it failed.
-    pub failed: bool,
-}
-
-/// Hears of every commit.
-pub type OnCommit = Box<dyn Fn(CommitReport) + Send + Sync>;
-
 /// One copy of an event, due now, claimed by whoever holds it.
 #[derive(Debug)]
 pub struct Delivery {
@@ -222,25 +105,6 @@ impl Delivery {
     pub fn copy(&self) -> Option<&crate::event::Copy> {
         self.event.copies.get(usize::from(self.key.copy))
     }
-}
-
-/// Numbers about the whole buffer.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stats {
-    /// Bytes of stored events.
-    pub used_bytes: u64,
-    /// `max_size`.
-    pub limit_bytes: u64,
-    /// Events kept back.
-    pub quarantined: u64,
-    /// Remembered delivery ids.
-    pub dedup_entries: u64,
-    /// Records that could not be read.
-    pub corrupt: u64,
-    /// Whether the store takes appends.
-    pub open: bool,
-    /// Whether an append would be refused as full.
-    pub full: bool,
 }
 
 /// A handle to the buffer; clones share it.
@@ -409,7 +273,7 @@ impl Buffer {
         let shared = Arc::clone(&self.shared);
         // Once begun it ends by itself, also when nobody waits for it any more.
         let scan = tokio::task::spawn_blocking(move || {
-            scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok()
+            scan::scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok()
         });
         if !scan.await.unwrap_or(false) {
             tracing::error!("the buffer could not be read; trying again");
@@ -508,53 +372,4 @@ impl Buffer {
     pub fn bell(&self, destination: &str) -> Option<Arc<Notify>> {
         self.shared.window(destination).map(|(_, window)| Arc::clone(&window.bell))
     }
-}
-
-/// Reads the next due deliveries of one destination into its window.
-fn scan(shared: &Shared, id: DestinationId, window: &Window, low_ms: u64) -> Result<(), fjall::Error> {
-    let Some(store) = shared.store.load_full() else { return Err(fjall::Error::Poisoned) };
-    let now_ms = shared.clock.now().unix_ms();
-    let from = QueueKey::first_of(id, low_ms).to_bytes();
-    let to = QueueKey::first_of(DestinationId(id.0.saturating_add(1)), 0).to_bytes();
-    let mut found = Vec::new();
-    let mut bytes = 0;
-    let mut end = ScanEnd::Complete { next_due_ms: None };
-    for entry in store.queue.range(from..to) {
-        let (key, value) = entry.into_inner()?;
-        let Some(key) = QueueKey::parse(&key) else { continue };
-        if key.due_ms > now_ms {
-            end = ScanEnd::Complete { next_due_ms: Some(key.due_ms) };
-            break;
-        }
-        if found.len() >= SCAN_EVENTS || bytes >= SCAN_BYTES {
-            end = ScanEnd::Partial { last_due_ms: key.due_ms };
-            break;
-        }
-        if window.is_claimed((key.seq, key.copy)) {
-            continue;
-        }
-        let Some(event) = read_event(shared, &store, key.seq)? else {
-            window.skip_forever((key.seq, key.copy));
-            continue;
-        };
-        bytes += event.body.len();
-        let QueueValue { attempts, bytes: stored } = QueueValue::parse(&value);
-        found.push(Delivery::new(key, attempts, stored, Arc::new(event)));
-    }
-    window.scanned(found, end, now_ms);
-    Ok(())
-}
-
-/// Reads one event; `None` when its record is missing or damaged, which costs that record only.
-fn read_event(shared: &Shared, store: &Store, seq: u64) -> Result<Option<EventData>, fjall::Error> {
-    let why = match store.events.get(seq.to_be_bytes())? {
-        None => "missing".to_owned(),
-        Some(record) => match record::decode(&record) {
-            Ok(event) => return Ok(Some(event)),
-            Err(corrupt) => corrupt.to_string(),
-        },
-    };
-    shared.corrupt.fetch_add(1, Ordering::Relaxed);
-    tracing::error!(seq, why, "a stored event cannot be read and is not delivered");
-    Ok(None)
 }

@@ -5,20 +5,20 @@
 
 use std::io::{self, Write};
 
-use prometheus::IntCounter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::raw::{Log, LogFormat, LogLevel};
+use crate::telemetry::Telemetry;
 
 /// Writes to stderr; what cannot be written is counted.
 #[derive(Clone, Debug)]
-struct Out(IntCounter);
+struct Out(Telemetry);
 
 impl Write for Out {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if io::stderr().lock().write_all(line).is_err() {
-            self.0.inc();
+            self.0.log_line_dropped();
         }
         Ok(line.len())
     }
@@ -37,7 +37,7 @@ impl<'a> MakeWriter<'a> for Out {
 }
 
 /// Starts logging as the file says; `HOOKGATE_LOG` (a tracing filter) overrides it.
-pub(crate) fn start(log: Option<&Log>, dropped: IntCounter) {
+pub(crate) fn start(log: Option<&Log>, telemetry: &Telemetry) {
     let level = match log.and_then(|log| log.level) {
         Some(LogLevel::Error) => "error",
         Some(LogLevel::Warn) => "warn",
@@ -48,7 +48,10 @@ pub(crate) fn start(log: Option<&Log>, dropped: IntCounter) {
     let usual = format!("warn,hookgate={level},pingora_core=off,pingora_proxy=off,fjall=error,lsm_tree=error");
     let wanted = super::load::environment("HOOKGATE_LOG").unwrap_or(usual);
     let filter = EnvFilter::builder().parse_lossy(wanted);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Out(dropped)).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Out(telemetry.clone()))
+        .log_internal_errors(false);
     let started = match log.and_then(|log| log.format) {
         Some(LogFormat::Human) => lines.with_ansi(super::terminal::wants_color(&io::stderr())).try_init(),
         Some(LogFormat::Json) | None => lines.json().flatten_event(true).try_init(),

@@ -1,0 +1,139 @@
+//! The words of the buffer's boundary: what it is told, what it answers, what can be read of it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When an append is answered as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// After a sync shared with whatever else waits: survives power loss.
+    Group,
+    /// After the write to the operating system: survives kill -9, not a kernel crash.
+    Os,
+    /// After the write to our own memory: survives nothing but a clean stop.
+    Memory,
+}
+
+impl Fsync {
+    /// What an accepted event survives, in plain words.
+    pub const fn durability(self) -> &'static str {
+        match self {
+            Self::Group => "survives kill -9, kernel crash and power loss (written and synced before the answer)",
+            Self::Os => "survives kill -9; a kernel crash or power loss loses the last seconds",
+            Self::Memory => "survives a clean stop only; kill -9 loses what was not yet written",
+        }
+    }
+}
+
+/// The buffer's own parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BufferParams {
+    /// Where it lives; created when missing.
+    pub dir: PathBuf,
+    /// Stored bytes at which it answers "full".
+    pub bytes_max: u64,
+    /// When an append is answered.
+    pub fsync: Fsync,
+}
+
+/// How long ended deliveries stay readable.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// After success.
+    pub delivered: Duration,
+    /// After a dead letter.
+    pub dead: Duration,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It is in the store.
+    Stored,
+    /// An event with the same dedup key is already there.
+    Duplicate,
+}
+
+/// Why an append was not stored. After [`NotStored::Failed`] the event may be in the store all the same (the write may
+/// have come through and only its sync failed); it is then delivered, and a repetition of it is a duplicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    /// `max_size` or the disk's reserve is reached.
+    Full,
+    /// Too much waits for the committer.
+    Busy,
+    /// The write or sync failed, or the store is being reopened.
+    Failed,
+}
+
+/// Why the buffer could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process has it.
+    Locked(PathBuf),
+    /// Written in a format this version does not know.
+    Format(String),
+    /// The directory could not be made, read or synced.
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The engine refused.
+    Engine(fjall::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked(path) => write!(f, "another process uses the buffer in {}", path.display()),
+            Self::Format(found) => write!(f, "the buffer has format {found:?}, which this version cannot read"),
+            Self::Io { path, source } => write!(f, "cannot use the buffer's directory {}: {source}", path.display()),
+            Self::Engine(source) => write!(f, "the buffer's engine cannot open: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<fjall::Error> for OpenError {
+    fn from(source: fjall::Error) -> Self {
+        Self::Engine(source)
+    }
+}
+
+/// One commit, for whoever counts them.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitReport {
+    /// How long write and sync took.
+    pub took: Duration,
+    /// How many events it stored.
+    pub events: usize,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+/// Hears of every commit.
+pub type OnCommit = Box<dyn Fn(CommitReport) + Send + Sync>;
+
+/// Numbers about the whole buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Bytes of stored events.
+    pub used_bytes: u64,
+    /// `max_size`.
+    pub limit_bytes: u64,
+    /// Events kept back.
+    pub quarantined: u64,
+    /// Remembered delivery ids.
+    pub dedup_entries: u64,
+    /// Records that could not be read.
+    pub corrupt: u64,
+    /// Whether the store takes appends.
+    pub open: bool,
+    /// Whether an append would be refused as full.
+    pub full: bool,
+}

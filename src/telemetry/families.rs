@@ -1,0 +1,201 @@
+//! Every metric: name, help, labels and buckets, as the contract lists them.
+//!
+//! A table, registered once; what is counted when stands in the happenings beside it.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// Seconds; from half a millisecond to ten, with the senders' real budgets.
+const REQUEST_SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.25, 2.5, 3.0, 5.0, 10.0];
+/// Bytes; from 256 B to 25 MiB.
+const BODY_BYTES: [f64; 9] =
+    [256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 5_242_880.0, 26_214_400.0];
+const COMMIT_SECONDS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+const COMMIT_EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
+/// Seconds from accepted to delivered; up to the longest retry schedule.
+const LATENCY_SECONDS: [f64; 14] =
+    [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
+
+/// Every metric, registered once.
+#[derive(Clone, Debug)]
+pub(super) struct Families {
+    pub(super) registry: Registry,
+    pub(super) requests: IntCounterVec,
+    pub(super) request_seconds: HistogramVec,
+    pub(super) request_bytes: HistogramVec,
+    pub(super) in_flight: IntGaugeVec,
+    pub(super) connections: IntGaugeVec,
+    pub(super) tls_failures: IntCounterVec,
+    pub(super) verifications: IntCounterVec,
+    pub(super) secret_used: IntCounterVec,
+    pub(super) secret_last_used: IntGaugeVec,
+    pub(super) secret_not_after: IntGaugeVec,
+    pub(super) certificate_not_after: IntGaugeVec,
+    pub(super) schema_failures: IntCounterVec,
+    pub(super) handshakes: IntCounterVec,
+    pub(super) duplicates: IntCounterVec,
+    pub(super) route_matches: IntCounterVec,
+    pub(super) unrouted: IntCounterVec,
+    pub(super) route_errors: IntCounterVec,
+    pub(super) queue_events: IntGaugeVec,
+    pub(super) queue_oldest: IntGaugeVec,
+    pub(super) buffer_used: IntGauge,
+    pub(super) buffer_limit: IntGauge,
+    pub(super) commit_seconds: prometheus::Histogram,
+    pub(super) commit_events: prometheus::Histogram,
+    pub(super) buffer_errors: IntCounterVec,
+    pub(super) attempts: IntCounterVec,
+    pub(super) deferrals: IntCounterVec,
+    pub(super) attempt_seconds: HistogramVec,
+    pub(super) delivery_in_flight: IntGaugeVec,
+    pub(super) deliveries: IntCounterVec,
+    pub(super) latency: HistogramVec,
+    pub(super) dead_letters: IntGaugeVec,
+    pub(super) quarantined: IntGaugeVec,
+    pub(super) reload_ok: IntGauge,
+    pub(super) reload_time: IntGauge,
+    pub(super) reloads: IntCounterVec,
+    pub(super) dedup_entries: IntGauge,
+    pub(super) log_dropped: IntCounter,
+}
+
+/// Registers one family after another; a name that is registered twice is a bug that the first start shows.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn add<C: prometheus::core::Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        let collector = made.expect("metric names and labels are valid constants");
+        self.0.register(Box::new(collector.clone())).expect("each metric is registered once");
+        collector
+    }
+
+    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
+    }
+
+    fn single(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::new(format!("hookgate_{name}"), help))
+    }
+
+    fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let opts = HistogramOpts::new(format!("hookgate_{name}"), help).buckets(buckets.to_vec());
+        self.add(HistogramVec::new(opts, labels))
+    }
+
+    fn plain_histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Histogram {
+        let opts = HistogramOpts::new(format!("hookgate_{name}"), help).buckets(buckets.to_vec());
+        self.add(prometheus::Histogram::with_opts(opts))
+    }
+}
+
+impl Families {
+    /// Registers all metrics in a registry of its own.
+    #[expect(clippy::too_many_lines, reason = "a table: one line a metric, in the order of the contract")]
+    pub(super) fn new() -> Self {
+        let registry = Registry::new();
+        let make = Maker(&registry);
+        let build = make.gauge("build_info", "Always 1; the version is a label.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        registry.register(Box::new(process)).expect("the process collector is registered once");
+        Self {
+            requests: make.counter("requests_total", "Requests answered.", &["source", "outcome", "code"]),
+            request_seconds: make.histogram(
+                "request_duration_seconds",
+                "Time from the request's head to the end of the answer.",
+                &["source"],
+                &REQUEST_SECONDS,
+            ),
+            request_bytes: make.histogram("request_body_bytes", "Size of request bodies.", &["source"], &BODY_BYTES),
+            in_flight: make.gauge("requests_in_flight", "Requests being handled.", &["listener"]),
+            connections: make.gauge("connections", "Open connections.", &["listener"]),
+            tls_failures: make.counter(
+                "tls_handshake_failures_total",
+                "TLS handshakes that failed.",
+                &["listener", "reason"],
+            ),
+            verifications: make.counter("verifications_total", "Signature checks.", &["source", "verdict"]),
+            secret_used: make.counter("secret_used_total", "Requests verified by this secret.", &["source", "secret"]),
+            secret_last_used: make.gauge(
+                "secret_last_used_timestamp_seconds",
+                "When this secret last verified a request, Unix time.",
+                &["source", "secret"],
+            ),
+            secret_not_after: make.gauge(
+                "secret_not_after_timestamp_seconds",
+                "When this secret stops being accepted, Unix time.",
+                &["source", "secret"],
+            ),
+            certificate_not_after: make.gauge(
+                "tls_certificate_not_after_timestamp_seconds",
+                "When the first of the listener's certificates expires, Unix time.",
+                &["listener"],
+            ),
+            schema_failures: make.counter(
+                "schema_failures_total",
+                "Payloads that failed their schema.",
+                &["source", "schema"],
+            ),
+            handshakes: make.counter("handshakes_total", "Handshakes answered.", &["source"]),
+            duplicates: make.counter("duplicates_total", "Events recognised as already stored.", &["source"]),
+            route_matches: make.counter("route_matches_total", "Events that a route wanted.", &["route"]),
+            unrouted: make.counter("events_unrouted_total", "Verified events that no route wanted.", &["source"]),
+            route_errors: make.counter(
+                "route_errors_total",
+                "Conditions that failed with an error; no match.",
+                &["route", "stage"],
+            ),
+            queue_events: make.gauge("queue_events", "Deliveries in the queue.", &["destination", "state"]),
+            queue_oldest: make.gauge(
+                "queue_oldest_event_age_seconds",
+                "Age of the oldest event that waits for this destination.",
+                &["destination"],
+            ),
+            buffer_used: make.single("buffer_used_bytes", "Bytes of stored events."),
+            buffer_limit: make.single("buffer_limit_bytes", "Bytes at which the buffer refuses (buffer.max_size)."),
+            commit_seconds: make.plain_histogram(
+                "buffer_commit_duration_seconds",
+                "Write and sync of one commit.",
+                &COMMIT_SECONDS,
+            ),
+            commit_events: make.plain_histogram("buffer_commit_events", "Events in one commit.", &COMMIT_EVENTS),
+            buffer_errors: make.counter("buffer_errors_total", "Failed buffer operations.", &["operation"]),
+            attempts: make.counter("delivery_attempts_total", "HTTP tries.", &["destination", "outcome"]),
+            deferrals: make.counter(
+                "delivery_deferrals_total",
+                "Deliveries put off without counting a try.",
+                &["destination", "cause"],
+            ),
+            attempt_seconds: make.histogram(
+                "delivery_attempt_duration_seconds",
+                "Time of one HTTP try.",
+                &["destination"],
+                &REQUEST_SECONDS,
+            ),
+            delivery_in_flight: make.gauge("delivery_in_flight", "HTTP tries under way.", &["destination"]),
+            deliveries: make.counter("deliveries_total", "Deliveries that ended.", &["destination", "result"]),
+            latency: make.histogram(
+                "event_latency_seconds",
+                "Time from accepted to delivered.",
+                &["route"],
+                &LATENCY_SECONDS,
+            ),
+            dead_letters: make.gauge("dead_letter_events", "Dead letters kept.", &["destination"]),
+            quarantined: make.gauge("quarantined_events", "Events kept back.", &["source"]),
+            reload_ok: make.single("config_last_reload_successful", "1 when the last reload was applied."),
+            reload_time: make.single(
+                "config_last_reload_success_timestamp_seconds",
+                "When the rules in force were read, Unix time.",
+            ),
+            reloads: make.counter("config_reloads_total", "Reloads.", &["result"]),
+            dedup_entries: make.single("dedup_entries", "Delivery ids remembered."),
+            log_dropped: make
+                .add(IntCounter::new("hookgate_log_lines_dropped_total", "Log lines that could not be written.")),
+            registry,
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! What is counted and what is logged.
+//!
+//! A happening is a value: [`Telemetry`] has one method per happening, which counts and logs in one place. Label values
+//! are configured names and closed enums only; a stranger can make up neither. Secrets, signatures, bodies and query
+//! strings are not among the parameters, so they cannot get into a line.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+mod families;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use prometheus::{Encoder, IntGauge, TextEncoder};
+
+use families::Families;
+
+use crate::accept::Notes;
+use crate::clock::Timestamp;
+use crate::event::EventId;
+use crate::outcome::{Attempt, DeathCause};
+use crate::refusal::RequestOutcome;
+
+/// The label of requests that reached no source.
+pub const NO_SOURCE: &str = "_none";
+
+/// Counts and logs; clones share the metrics.
+#[derive(Clone, Debug)]
+pub struct Telemetry(Families);
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Telemetry {
+    /// Registers all metrics in a registry of its own.
+    pub fn new() -> Self {
+        Self(Families::new())
+    }
+
+    /// The metrics in Prometheus' text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.0.registry.gather(), &mut text) {
+            tracing::error!(%error, "the metrics could not be written");
+        }
+        text
+    }
+
+    /// A log line could not be written.
+    pub fn log_line_dropped(&self) {
+        self.0.log_dropped.inc();
+    }
+}
+
+/// One answered request.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The source, or `None` when no source was found.
+    pub source: Option<&'a str>,
+    /// How it ended.
+    pub outcome: RequestOutcome,
+    /// The status that was answered; zero when the sender went away first.
+    pub status: u16,
+    /// What the operator reads about a refusal.
+    pub why: &'a str,
+    /// The stored event, if there is one.
+    pub event: Option<EventId>,
+    /// What the gates noted.
+    pub notes: &'a Notes,
+    /// Who sent it.
+    pub sender: IpAddr,
+    /// Size of the body that was read.
+    pub body_bytes: usize,
+    /// From head to answer.
+    pub took: Duration,
+}
+
+/// Happenings at the ingress.
+impl Telemetry {
+    /// A request was answered: counters, histograms and the one access line.
+    pub fn request(&self, request: &Request<'_>, now: Timestamp) {
+        let source = request.source.unwrap_or(NO_SOURCE);
+        let outcome = request.outcome.label();
+        let mut code = [0; 3];
+        self.0.requests.with_label_values(&[source, outcome, code_text(request.status, &mut code)]).inc();
+        self.0.request_seconds.with_label_values(&[source]).observe(request.took.as_secs_f64());
+        let notes = request.notes;
+        if !notes.verdict.is_empty() {
+            let verdict = if matches!(notes.verdict, "verified" | "not_configured") { notes.verdict } else { "failed" };
+            self.0.verifications.with_label_values(&[source, verdict]).inc();
+            #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
+            self.0.request_bytes.with_label_values(&[source]).observe(request.body_bytes as f64);
+        }
+        if let Some(secret) = &notes.secret {
+            self.0.secret_used.with_label_values(&[source, secret.as_str()]).inc();
+            let now = i64::try_from(now.unix_secs()).unwrap_or(i64::MAX);
+            self.0.secret_last_used.with_label_values(&[source, secret.as_str()]).set(now);
+        }
+        if let Some(schema) = &notes.schema_failed {
+            self.0.schema_failures.with_label_values(&[source, schema.as_str()]).inc();
+        }
+        for route in &notes.matched {
+            self.0.route_matches.with_label_values(&[&**route]).inc();
+        }
+        for route in &notes.route_errors {
+            self.0.route_errors.with_label_values(&[&**route, "when"]).inc();
+        }
+        match request.outcome {
+            RequestOutcome::Duplicate => self.0.duplicates.with_label_values(&[source]).inc(),
+            RequestOutcome::Handshake => self.0.handshakes.with_label_values(&[source]).inc(),
+            RequestOutcome::Filtered => self.0.unrouted.with_label_values(&[source]).inc(),
+            RequestOutcome::Accepted | RequestOutcome::Quarantined | RequestOutcome::Refused(_) => {}
+        }
+        log_request(source, outcome, request);
+    }
+
+    /// A request begins; the guard ends it.
+    pub fn in_flight(&self, listener: &str) -> InFlight {
+        InFlight::of(self.0.in_flight.with_label_values(&[listener]))
+    }
+
+    /// A connection begins; the guard ends it.
+    pub fn connection(&self, listener: &str) -> InFlight {
+        InFlight::of(self.0.connections.with_label_values(&[listener]))
+    }
+
+    /// A TLS handshake failed.
+    pub fn tls_failure(&self, listener: &str, reason: TlsFailure) {
+        self.0.tls_failures.with_label_values(&[listener, reason.label()]).inc();
+    }
+
+    /// When the first of a listener's certificates expires.
+    pub fn certificate(&self, listener: &str, not_after: Timestamp) {
+        let secs = i64::try_from(not_after.unix_secs()).unwrap_or(i64::MAX);
+        self.0.certificate_not_after.with_label_values(&[listener]).set(secs);
+    }
+
+    /// When a secret stops being accepted.
+    pub fn secret_ends(&self, source: &str, secret: &str, not_after: Timestamp) {
+        let secs = i64::try_from(not_after.unix_secs()).unwrap_or(i64::MAX);
+        self.0.secret_not_after.with_label_values(&[source, secret]).set(secs);
+    }
+
+    /// An event was kept back.
+    pub fn quarantined(&self, source: &str) {
+        self.0.quarantined.with_label_values(&[source]).inc();
+    }
+}
+
+fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
+    let event = request.event.map(|id| id.to_string());
+    let took_ms = u64::try_from(request.took.as_millis()).unwrap_or(u64::MAX);
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "hookgate::access",
+                source,
+                outcome,
+                status = request.status,
+                event = event.as_deref(),
+                event_type = request.notes.event_type.as_deref(),
+                verdict = request.notes.verdict,
+                secret = request.notes.secret.as_deref(),
+                why = (!request.why.is_empty()).then_some(request.why),
+                sender = %request.sender,
+                bytes = request.body_bytes,
+                took_ms,
+                "request"
+            )
+        };
+    }
+    match request.outcome {
+        RequestOutcome::Refused(class) if class.status() >= 500 => line!(warn),
+        RequestOutcome::Accepted
+        | RequestOutcome::Duplicate
+        | RequestOutcome::Handshake
+        | RequestOutcome::Filtered
+        | RequestOutcome::Quarantined
+        | RequestOutcome::Refused(_) => line!(info),
+    }
+}
+
+/// Three digits, without an allocation a request.
+fn code_text(status: u16, buffer: &mut [u8; 3]) -> &str {
+    let digit = |value: u16| b'0' + u8::try_from(value % 10).unwrap_or(0);
+    *buffer = [digit(status / 100), digit(status / 10), digit(status)];
+    std::str::from_utf8(buffer).unwrap_or("000")
+}
+
+/// Why a TLS handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFailure {
+    /// It did not end in time.
+    Timeout,
+    /// The other side did not speak TLS as we do, or broke off.
+    Protocol,
+}
+
+impl TlsFailure {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+/// Counts one while it lives.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl InFlight {
+    fn of(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// How a delivery ended, for `deliveries_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryResult {
+    /// The destination has it.
+    Delivered,
+    /// It became a dead letter.
+    Dead(DeathCause),
+}
+
+impl DeliveryResult {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Dead(DeathCause::Expired) => "expired",
+            Self::Dead(DeathCause::Final | DeathCause::Aborted | DeathCause::AttemptsExhausted) => "dead_lettered",
+        }
+    }
+}
+
+/// Happenings at the deliveries.
+impl Telemetry {
+    /// A try is under way; the guard ends it.
+    pub fn attempt_in_flight(&self, destination: &str) -> InFlight {
+        InFlight::of(self.0.delivery_in_flight.with_label_values(&[destination]))
+    }
+
+    /// A try ended.
+    pub fn attempt(&self, destination: &str, event: EventId, attempt: &Attempt, took: Duration) {
+        self.0.attempts.with_label_values(&[destination, attempt.outcome.label()]).inc();
+        self.0.attempt_seconds.with_label_values(&[destination]).observe(took.as_secs_f64());
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let detail = attempt.detail.as_str();
+        tracing::debug!(
+            target: "hookgate::delivery", destination, %event, outcome = attempt.outcome.label(), status = attempt.status, detail, took_ms, "attempt"
+        );
+    }
+
+    /// A delivery was put off because the destination asked for it.
+    pub fn deferred_by_destination(&self, destination: &str) {
+        self.0.deferrals.with_label_values(&[destination, "retry_after"]).inc();
+    }
+
+    /// A delivery waits for its next try.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
+    pub fn retrying(&self, destination: &str, event: EventId, attempt: &Attempt, wait: Duration) {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let detail = attempt.detail.as_str();
+        tracing::info!(target: "hookgate::delivery", destination, %event, outcome = attempt.outcome.label(), detail, wait_ms, "retry");
+    }
+
+    /// A delivery ended.
+    pub fn delivery(&self, ended: &Ended<'_>) {
+        self.0.deliveries.with_label_values(&[ended.destination, ended.result.label()]).inc();
+        let Ended { destination, route, event, attempts, result, latency } = *ended;
+        let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+        match result {
+            DeliveryResult::Delivered => {
+                self.0.latency.with_label_values(&[route]).observe(latency.as_secs_f64());
+                tracing::info!(target: "hookgate::delivery", destination, route, %event, attempts, latency_ms, "delivered");
+            }
+            DeliveryResult::Dead(cause) => {
+                let cause = cause.label();
+                tracing::warn!(target: "hookgate::delivery", destination, route, %event, attempts, latency_ms, cause, "dead letter");
+            }
+        }
+    }
+}
+
+/// One ended delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// Where it went.
+    pub destination: &'a str,
+    /// Which route sent it.
+    pub route: &'a str,
+    /// The event.
+    pub event: EventId,
+    /// Tries, the last one included.
+    pub attempts: u32,
+    /// How it ended.
+    pub result: DeliveryResult,
+    /// From accepted to now.
+    pub latency: Duration,
+}
+
+/// Readings of the buffer and happenings of the process.
+impl Telemetry {
+    /// One commit.
+    pub fn commit(&self, took: Duration, events: usize, failed: bool) {
+        self.0.commit_seconds.observe(took.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch holds at most a thousand events")]
+        self.0.commit_events.observe(events as f64);
+        if failed {
+            self.0.buffer_errors.with_label_values(&["commit"]).inc();
+        }
+    }
+
+    /// Records that could not be read, since the start.
+    pub fn unreadable_records(&self, records: u64) {
+        let counter = self.0.buffer_errors.with_label_values(&["read"]);
+        counter.inc_by(records.saturating_sub(counter.get()));
+    }
+
+    /// The buffer's size now.
+    pub fn buffer(&self, used_bytes: u64, limit_bytes: u64, dedup_entries: u64) {
+        self.0.buffer_used.set(i64::try_from(used_bytes).unwrap_or(i64::MAX));
+        self.0.buffer_limit.set(i64::try_from(limit_bytes).unwrap_or(i64::MAX));
+        self.0.dedup_entries.set(i64::try_from(dedup_entries).unwrap_or(i64::MAX));
+    }
+
+    /// A destination's queue now: events by state, age of the oldest, dead letters.
+    pub fn queue(&self, destination: &str, states: [(&'static str, u64); 4], oldest: Duration, dead_letters: u64) {
+        for (state, events) in states {
+            self.0.queue_events.with_label_values(&[destination, state]).set(i64::try_from(events).unwrap_or(i64::MAX));
+        }
+        self.0.queue_oldest.with_label_values(&[destination]).set(i64::try_from(oldest.as_secs()).unwrap_or(i64::MAX));
+        self.0.dead_letters.with_label_values(&[destination]).set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
+    }
+
+    /// Rules were read, or could not be.
+    pub fn reload(&self, applied: bool, now: Timestamp) {
+        self.0.reload_ok.set(i64::from(applied));
+        self.0.reloads.with_label_values(&[if applied { "applied" } else { "refused" }]).inc();
+        if applied {
+            self.0.reload_time.set(i64::try_from(now.unix_secs()).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_help_and_our_prefix() {
+        let telemetry = Telemetry::new();
+        telemetry.reload(true, Timestamp::from_unix_secs(1));
+        let text = String::from_utf8(telemetry.render()).unwrap();
+        for line in text.lines().filter(|line| line.starts_with("# TYPE")) {
+            let name = line.split(' ').nth(2).unwrap();
+            assert!(name.starts_with("hookgate_") || name.starts_with("process_"), "{name}");
+        }
+        assert!(text.contains("hookgate_config_last_reload_successful 1"));
+    }
+
+    #[test]
+    fn a_status_is_three_digits() {
+        let mut buffer = [0; 3];
+        assert_eq!(code_text(204, &mut buffer), "204");
+        assert_eq!(code_text(0, &mut buffer), "000");
+    }
+}
