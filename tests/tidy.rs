@@ -16,7 +16,7 @@ clock
 inbound
 outcome
 refusal
-secret
+secret      clock
 condition
 limit
 payload
