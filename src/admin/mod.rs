@@ -131,6 +131,9 @@ impl Panel {
         let stats = self.buffer.stats();
         self.telemetry.buffer(stats.used_bytes, stats.limit_bytes, stats.dedup_entries);
         self.telemetry.unreadable_records(stats.corrupt);
+        for (source, events) in self.buffer.quarantined() {
+            self.telemetry.quarantined(&source, events);
+        }
         for name in self.buffer.destinations() {
             let depth = self.buffer.depth(&name);
             let states =

@@ -194,7 +194,7 @@ impl Committer {
         match effect {
             Effect::Stored { append, seq } => {
                 if append.data.is_kept_back() {
-                    self.shared.quarantined.fetch_add(1, Ordering::Relaxed);
+                    self.count_quarantined(&append.data.source);
                 } else {
                     let bytes = append.queued_bytes();
                     for (key, window) in placements(&self.shared, &append.data, seq) {

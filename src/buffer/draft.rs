@@ -99,7 +99,8 @@ impl<'a> Draft<'a> {
         self.bytes_added += u64::from(bytes);
         self.events += 1;
         if append.data.is_kept_back() {
-            self.batch.insert(&self.store.quarantine, seq.to_be_bytes(), bytes.to_be_bytes());
+            let value = [&bytes.to_be_bytes(), append.data.source.as_bytes()].concat();
+            self.batch.insert(&self.store.quarantine, seq.to_be_bytes(), value);
         } else {
             self.place(&append, seq);
         }

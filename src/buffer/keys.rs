@@ -7,7 +7,7 @@
 //! | `pending` | sequence | deliveries not ended u32 ∥ keep until ms ∥ stored bytes u32 ∥ whether a dead letter needs it (only for events with several copies) |
 //! | `expiry` | keep until ms ∥ sequence | stored bytes u32 ∥ whether a dead letter needs it |
 //! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | cause and detail, MessagePack |
-//! | `quarantine` | sequence | stored bytes u32 |
+//! | `quarantine` | sequence | stored bytes u32 ∥ name of the source |
 //! | `dedup` | digest (16) | expires ms ∥ sequence |
 //! | `dedup_expiry` | expires ms ∥ digest | – |
 //! | `meta` | text | text |

@@ -26,7 +26,7 @@ mod store;
 mod terms;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -131,7 +131,7 @@ pub(crate) struct Shared {
     store: ArcSwapOption<Store>,
     destinations: RwLock<Destinations>,
     used_bytes: AtomicU64,
-    quarantined: AtomicU64,
+    quarantined: RwLock<BTreeMap<Arc<str>, u64>>,
     dedup_entries: AtomicU64,
     dead: RwLock<HashMap<DestinationId, u64>>,
     corrupt: AtomicU64,
@@ -190,7 +190,7 @@ impl Buffer {
             store: ArcSwapOption::empty(),
             destinations: RwLock::default(),
             used_bytes: AtomicU64::new(0),
-            quarantined: AtomicU64::new(0),
+            quarantined: RwLock::default(),
             dedup_entries: AtomicU64::new(0),
             dead: RwLock::default(),
             corrupt: AtomicU64::new(0),
@@ -355,12 +355,16 @@ impl Buffer {
         oldest.map_or(Duration::ZERO, |seq| self.shared.clock.now().since(keys::sequence_time(seq)))
     }
 
+    /// Events kept back, by source.
+    pub fn quarantined(&self) -> BTreeMap<Arc<str>, u64> {
+        self.shared.quarantined.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Numbers about the whole buffer.
     pub fn stats(&self) -> Stats {
         Stats {
             used_bytes: self.shared.used_bytes.load(Ordering::Relaxed),
             limit_bytes: self.shared.params.bytes_max,
-            quarantined: self.shared.quarantined.load(Ordering::Relaxed),
             dedup_entries: self.shared.dedup_entries.load(Ordering::Relaxed),
             corrupt: self.shared.corrupt.load(Ordering::Relaxed),
             open: self.shared.is_open(),

@@ -68,11 +68,16 @@ impl Committer {
         for entry in store.pending.iter() {
             bytes += Pending::parse(&entry.value()?).map_or(0, |pending| u64::from(pending.bytes));
         }
-        for entry in store.expiry.iter().chain(store.quarantine.iter()) {
+        for entry in store.expiry.iter() {
             bytes += keys::parse_bytes(&entry.value()?);
         }
+        self.shared.quarantined.write().unwrap_or_else(PoisonError::into_inner).clear();
+        for entry in store.quarantine.iter() {
+            let value = entry.value()?;
+            bytes += keys::parse_bytes(&value);
+            self.count_quarantined(&String::from_utf8_lossy(value.get(4..).unwrap_or_default()));
+        }
         self.shared.used_bytes.store(bytes, Ordering::Relaxed);
-        self.shared.quarantined.store(store.quarantine.len()? as u64, Ordering::Relaxed);
         self.shared.dedup_entries.store(store.dedup.len()? as u64, Ordering::Relaxed);
         for entry in store.dead.iter() {
             if let Some((id, _)) = entry.key()?.split_first_chunk::<4>() {
@@ -80,6 +85,11 @@ impl Committer {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn count_quarantined(&self, source: &str) {
+        let mut quarantined = self.shared.quarantined.write().unwrap_or_else(PoisonError::into_inner);
+        *quarantined.entry(Arc::from(source)).or_default() += 1;
     }
 
     pub(super) fn count_dead(&self, id: DestinationId) {

@@ -126,8 +126,6 @@ pub struct Stats {
     pub used_bytes: u64,
     /// `max_size`.
     pub limit_bytes: u64,
-    /// Events kept back.
-    pub quarantined: u64,
     /// Remembered delivery ids.
     pub dedup_entries: u64,
     /// Records that could not be read.

@@ -120,7 +120,9 @@ impl ProxyHttp for Gateway {
         session.set_pipelining_enabled(true);
         let keepalive = session.get_keepalive().filter(|_| !self.shared.draining.load(Ordering::Relaxed));
         // pingora keeps an HTTP/1.1 connection open for ever after its first request.
-        session.set_keepalive(keepalive.map(|_| KEEPALIVE_SECS));
+        // It also takes an empty chunk-size line for the end of a body; what follows must not become a request.
+        let is_chunked = session.req_header().headers.contains_key(http::header::TRANSFER_ENCODING);
+        session.set_keepalive(keepalive.filter(|_| !is_chunked).map(|_| KEEPALIVE_SECS));
         Ok(())
     }
 
@@ -258,9 +260,6 @@ impl Gateway {
                 return Err(Refusal::new(Class::Internal, "the buffer could not store the event"));
             }
         };
-        if outcome == RequestOutcome::Quarantined {
-            self.shared.telemetry.quarantined(&source.name);
-        }
         let id = (outcome != RequestOutcome::Duplicate).then_some(id);
         let reply = reply::Reply::accepted(outcome, source, id);
         Ok(Decision { outcome, reply, why: String::new(), event: id })

@@ -99,10 +99,13 @@ impl Telemetry {
             let now = i64::try_from(now.unix_secs()).unwrap_or(i64::MAX);
             self.0.secret_last_used.with_label_values(&[source, secret.as_str()]).set(now);
         }
-        if let Some(schema) = &notes.schema_failed {
+        // What is recognised as a repetition was counted the first time.
+        let is_new = request.outcome != RequestOutcome::Duplicate;
+        if let Some(schema) = notes.schema_failed.as_ref().filter(|_| is_new) {
             self.0.schema_failures.with_label_values(&[source, schema.as_str()]).inc();
         }
-        for route in &notes.matched {
+        let is_sent = request.outcome == RequestOutcome::Accepted;
+        for route in notes.matched.iter().filter(|_| is_sent) {
             self.0.route_matches.with_label_values(&[&**route]).inc();
         }
         for route in &notes.route_errors {
@@ -144,9 +147,9 @@ impl Telemetry {
         self.0.secret_not_after.with_label_values(&[source, secret]).set(secs);
     }
 
-    /// An event was kept back.
-    pub fn quarantined(&self, source: &str) {
-        self.0.quarantined.with_label_values(&[source]).inc();
+    /// How many events of a source are kept back.
+    pub fn quarantined(&self, source: &str, events: u64) {
+        self.0.quarantined.with_label_values(&[source]).set(i64::try_from(events).unwrap_or(i64::MAX));
     }
 }
 

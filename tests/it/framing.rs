@@ -1,0 +1,147 @@
+//! Messages with more than one reading are refused, the connection ends, and nothing that hides behind them is read.
+
+use std::time::Duration;
+
+use crate::support::{Receiver, Site, github};
+
+/// A whole, signed event: whoever reads it as a request of its own accepts it.
+fn canary() -> Vec<u8> {
+    github("{\"canary\":true}").wire()
+}
+
+/// A head with these lines instead of the usual ones, then `rest`.
+fn message(line: &str, fields: &[&str], rest: &[u8]) -> Vec<u8> {
+    let mut out = format!("{line}\r\n").into_bytes();
+    for field in fields {
+        out.extend_from_slice(field.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(rest);
+    out
+}
+
+const LINE: &str = "POST /in/github HTTP/1.1";
+const HOST: &str = "Host: hooks.test";
+const CHUNKED: &str = "Transfer-Encoding: chunked";
+
+fn of_lengths() -> Vec<(&'static str, Vec<u8>)> {
+    let empty_chunks = b"0\r\n\r\n";
+    let with = |fields: &[&str], rest: &[u8]| message(LINE, &[&[HOST], fields].concat(), rest);
+    vec![
+        ("CL and TE", with(&["Content-Length: 5", CHUNKED], empty_chunks)),
+        ("TE and CL", with(&[CHUNKED, "Content-Length: 4"], empty_chunks)),
+        ("TE gzip, chunked", with(&["Transfer-Encoding: gzip, chunked"], empty_chunks)),
+        ("TE identity", with(&["Transfer-Encoding: identity"], b"")),
+        ("TE identity, chunked", with(&["Transfer-Encoding: identity, chunked"], empty_chunks)),
+        ("TE chunked, chunked", with(&["Transfer-Encoding: chunked, chunked"], empty_chunks)),
+        ("TE chunked, identity", with(&["Transfer-Encoding: chunked, identity"], empty_chunks)),
+        ("TE xchunked", with(&["Transfer-Encoding: xchunked"], empty_chunks)),
+        ("TE with a tab", with(&["Transfer-Encoding: \u{b}chunked"], empty_chunks)),
+        ("two TE", with(&[CHUNKED, CHUNKED], empty_chunks)),
+        ("TE with a space before its colon", with(&["Transfer-Encoding : chunked"], empty_chunks)),
+        ("two equal CL", with(&["Content-Length: 2", "Content-Length: 2"], b"{}")),
+        ("two different CL", with(&["Content-Length: 2", "Content-Length: 0"], b"{}")),
+        ("CL list", with(&["Content-Length: 2, 2"], b"{}")),
+        ("CL +2", with(&["Content-Length: +2"], b"{}")),
+        ("CL -2", with(&["Content-Length: -2"], b"{}")),
+        ("CL 0x2", with(&["Content-Length: 0x2"], b"{}")),
+        ("CL 2a", with(&["Content-Length: 2a"], b"{}")),
+        ("CL empty", with(&["Content-Length:"], b"{}")),
+        ("TE in HTTP/1.0", message("POST /in/github HTTP/1.0", &[HOST, CHUNKED], empty_chunks)),
+        ("HTTP/1.0 without length", message("POST /in/github HTTP/1.0", &[HOST], b"{}")),
+        ("bad chunk size", with(&[CHUNKED], b"zz\r\n{}\r\n0\r\n\r\n")),
+        ("chunk size with a sign", with(&[CHUNKED], b"+2\r\n{}\r\n0\r\n\r\n")),
+        ("chunk size over 64 bits", with(&[CHUNKED], b"10000000000000002\r\n{}\r\n0\r\n\r\n")),
+        ("chunk without its line end", with(&[CHUNKED], b"2\r\n{}0\r\n\r\n")),
+        ("bare line feed after a chunk size", with(&[CHUNKED], b"2\n{}\r\n0\r\n\r\n")),
+    ]
+}
+
+fn of_lines() -> Vec<(&'static str, Vec<u8>)> {
+    let length = "Content-Length: 0";
+    let with = |line: &str| message(line, &[HOST, length], b"");
+    let bare = String::from_utf8(message(LINE, &[HOST, length], b"")).unwrap().replace("\r\n", "\n").into_bytes();
+    let one_bare = format!("{LINE}\r\n{HOST}\n{length}\r\n\r\n").into_bytes();
+    vec![
+        ("bare line feeds", bare),
+        ("one bare line feed", one_bare),
+        ("no Host", message(LINE, &[length], b"")),
+        ("two Host", message(LINE, &[HOST, HOST, length], b"")),
+        ("Host with a path", message(LINE, &["Host: a/b", length], b"")),
+        ("Host with a space", message(LINE, &["Host: a b", length], b"")),
+        ("Host with a user", message(LINE, &["Host: a@hooks.test", length], b"")),
+        ("empty Host", message(LINE, &["Host:", length], b"")),
+        ("NUL in a field", message(LINE, &[HOST, "X-A: a\0b", length], b"")),
+        ("CR in a field", message(LINE, &[HOST, "X-A: a\rb", length], b"")),
+        ("a folded field", message(LINE, &[HOST, "X-A: a", " b", length], b"")),
+        ("a field without a colon", message(LINE, &[HOST, "X-A", length], b"")),
+        ("a field name with a space", message(LINE, &[HOST, "X A: b", length], b"")),
+        ("a tab", with("POST\t/in/github\tHTTP/1.1")),
+        ("HTTP/0.9", b"POST /in/github\r\n\r\n".to_vec()),
+        ("HTTP/1.2", with("POST /in/github HTTP/1.2")),
+        ("HTTP/2.0", with("POST /in/github HTTP/2.0")),
+        ("HTTP/1", with("POST /in/github HTTP/1")),
+        ("no request", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03hello\r\n\r\n".to_vec()),
+        ("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+    ]
+}
+
+#[test]
+fn ambiguous_messages_are_refused_and_end_the_connection() {
+    let receiver = Receiver::start();
+    let rest = Site::plain_rest(&receiver.url("/app"), "");
+    // Whoever waits for more of a message that will not come is cut after a second.
+    let site = Site::new(&rest).listener("limits: {header_timeout: 1s, body_timeout: 1s}", &rest);
+    let gateway = site.start();
+    let mut wrong = Vec::new();
+    for (name, message) in of_lengths().into_iter().chain(of_lines()) {
+        let mut connection = gateway.connect();
+        drop(connection.write(&[message, canary()].concat()));
+        match connection.answer() {
+            // The gates stand behind the framing: nothing of such a message gets as far as them.
+            Ok(answer) if !matches!(answer.status, 400 | 408) => wrong.push(format!("{name}: {}", answer.status)),
+            Ok(_) if !connection.is_ended(Duration::from_secs(5)) => {
+                wrong.push(format!("{name}: the connection goes on"));
+            }
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(gateway.metrics().sum("hookgate_requests_total", &[("code", "200")]), 0);
+    assert_eq!(receiver.connections(), 0);
+    gateway.accept(&github("{}"));
+}
+
+#[test]
+fn methods_and_targets_that_belong_to_no_source_are_refused() {
+    let receiver = Receiver::start();
+    let gateway = Site::plain(&receiver).start();
+    let length = "Content-Length: 0";
+    let cases = [
+        ("CONNECT hooks.test:443 HTTP/1.1", 400..=405),
+        ("OPTIONS * HTTP/1.1", 400..=405),
+        ("POST * HTTP/1.1", 400..=404),
+        ("post /in/github HTTP/1.1", 400..=405),
+        ("Post /in/github HTTP/1.1", 400..=405),
+        ("TRACE /in/github HTTP/1.1", 405..=405),
+        ("BREW /in/github HTTP/1.1", 405..=405),
+        ("POST http://other.test/in/github HTTP/1.1", 400..=400),
+        ("POST //in/github HTTP/1.1", 400..=404),
+        ("POST /in\\github HTTP/1.1", 400..=404),
+        ("POST in/github HTTP/1.1", 400..=404),
+        // pingora escapes what cannot stand in a target before it parses; what comes of it is no source's path.
+        ("POST /in/github\0 HTTP/1.1", 400..=404),
+        ("POST  /in/github HTTP/1.1", 400..=404),
+        ("POST /in/github  HTTP/1.1", 400..=404),
+        ("POST /in/github /x HTTP/1.1", 400..=404),
+        ("POST /in/git hub HTTP/1.1", 400..=404),
+    ];
+    for (line, statuses) in cases {
+        let mut connection = gateway.connect();
+        connection.write(&message(line, &[HOST, length], b"")).unwrap();
+        let answer = connection.answer().unwrap();
+        assert!(statuses.contains(&answer.status), "{line}: {answer:?}");
+    }
+    assert_eq!(receiver.connections(), 0);
+}

@@ -1,0 +1,35 @@
+//! Outside tests: the real process on real sockets, against a sender and a receiver of our own.
+//!
+//! Each test starts its own gateway on port 0 with a data directory of its own. Nothing sleeps and hopes: a test waits
+//! for a condition with a deadline. A test that fails prints the end of its gateway's log.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test may stop at the first surprise, and it lives in real time"
+)]
+
+mod accounts;
+mod bytes;
+mod crash;
+mod dedup;
+mod delivery;
+mod every_payload;
+mod framing;
+mod full;
+mod logs;
+mod memory;
+mod metrics_page;
+mod refused;
+mod reload;
+mod restart;
+mod rotation;
+mod schema;
+mod slow;
+mod support;
+mod sync_mode;
+mod tls;

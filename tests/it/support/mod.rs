@@ -1,0 +1,40 @@
+//! What the tests share.
+
+mod client;
+mod event;
+mod gateway;
+mod metrics;
+mod receiver;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) use client::{Answer, Connection, Request, send};
+pub(crate) use event::{github, header_of, hmac_hex, text_of, unique};
+pub(crate) use gateway::{Gateway, Site};
+pub(crate) use metrics::Metrics;
+pub(crate) use receiver::{Receiver, Reply, Seen, free_port};
+
+/// The secret of the source `github` in every test.
+pub(crate) const SECRET: &str = "it-secret-0123456789";
+
+/// Long enough for a loaded machine; nothing waits this long when all is well.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Asks again and again until `condition` gives something, for at most `deadline`.
+pub(crate) fn eventually<T>(what: &str, deadline: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(started.elapsed() < deadline, "not within {deadline:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Held by tests that load the machine, so that they run one after another.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static HEAVY: Mutex<()> = Mutex::new(());
+    HEAVY.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,225 @@
+//! An internal service: keeps what it gets and answers as it is told.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::{SOON, eventually};
+
+/// One request that came.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Seen {
+    /// A header's value, as text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    }
+
+    pub(crate) fn event_id(&self) -> String {
+        self.header("hookgate-event-id").unwrap_or_default()
+    }
+}
+
+/// How one request is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+    pub(crate) delay: Duration,
+}
+
+impl Reply {
+    pub(crate) fn status(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    seen: Vec<Seen>,
+    script: HashMap<String, VecDeque<Reply>>,
+    always: HashMap<String, Reply>,
+    connections: usize,
+    in_flight: HashMap<String, usize>,
+    in_flight_most: HashMap<String, usize>,
+}
+
+type Shared = Arc<Mutex<Book>>;
+
+/// A running service; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
+    book: Shared,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Receiver {
+    pub(crate) fn start() -> Self {
+        Self::start_on(0)
+    }
+
+    pub(crate) fn start_on(port: u16) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let book = Shared::default();
+        // The port of a receiver that has just ended may be taken for a moment.
+        let listener = eventually("the receiver's port is free", SOON, || {
+            runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", port))).ok()
+        });
+        let address = listener.local_addr().unwrap();
+        let listener = axum::serve::ListenerExt::tap_io(listener, {
+            let book = Arc::clone(&book);
+            move |_| lock(&book).connections += 1
+        });
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&book));
+        drop(runtime.spawn(async move { axum::serve(listener, app).await.unwrap() }));
+        Self { address, book, runtime: Some(runtime) }
+    }
+
+    /// The URL of a path here.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The next requests to `path` are answered so, one after another.
+    pub(crate) fn script(&self, path: &str, replies: impl IntoIterator<Item = Reply>) {
+        lock(&self.book).script.entry(path.to_owned()).or_default().extend(replies);
+    }
+
+    /// Every request to `path` is answered so, once its script is used up.
+    pub(crate) fn always(&self, path: &str, reply: Reply) {
+        lock(&self.book).always.insert(path.to_owned(), reply);
+    }
+
+    /// All requests so far.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        lock(&self.book).seen.clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.book).seen.len()
+    }
+
+    /// All requests to one path.
+    pub(crate) fn seen_at(&self, path: &str) -> Vec<Seen> {
+        let at = |seen: &Seen| seen.target.split('?').next() == Some(path);
+        lock(&self.book).seen.iter().filter(|seen| at(seen)).cloned().collect()
+    }
+
+    /// Connections that were ever opened.
+    pub(crate) fn connections(&self) -> usize {
+        lock(&self.book).connections
+    }
+
+    /// The most requests to `path` that were ever under way at once.
+    pub(crate) fn in_flight_most(&self, path: &str) -> usize {
+        lock(&self.book).in_flight_most.get(path).copied().unwrap_or(0)
+    }
+
+    /// Waits until at least `count` requests have come.
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Seen> {
+        let what = format!("{count} requests at the receiver");
+        eventually(&what, SOON, || (self.count() >= count).then(|| self.seen()))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn lock(book: &Shared) -> MutexGuard<'_, Book> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn answer(State(book): State<Shared>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    // A sender that is killed in the middle has sent nothing.
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return Response::new(Body::empty()) };
+    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+    let seen = Seen {
+        at: Instant::now(),
+        method: parts.method.to_string(),
+        target: parts.uri.to_string(),
+        headers,
+        body: body.to_vec(),
+    };
+    let (reply, _under_way) = {
+        let mut book_now = lock(&book);
+        book_now.seen.push(seen);
+        let scripted = book_now.script.get_mut(&path).and_then(VecDeque::pop_front);
+        let reply = scripted.or_else(|| book_now.always.get(&path).cloned()).unwrap_or_else(|| Reply::status(200));
+        let now = book_now.in_flight.entry(path.clone()).or_default();
+        *now += 1;
+        let now = *now;
+        let most = book_now.in_flight_most.entry(path.clone()).or_default();
+        *most = now.max(*most);
+        (reply, UnderWay { book: Arc::clone(&book), path })
+    };
+    if !reply.delay.is_zero() {
+        tokio::time::sleep(reply.delay).await;
+    }
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in &reply.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(reply.body)).unwrap()
+}
+
+/// Counts a request out, even when its connection breaks.
+struct UnderWay {
+    book: Shared,
+    path: String,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(now) = lock(&self.book).in_flight.get_mut(&self.path) {
+            *now -= 1;
+        }
+    }
+}
+
+/// A port on which nothing listens, outside of the range from which the system gives ports away, so that it stays free
+/// while nobody uses it.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id() % 600 * 20;
+    loop {
+        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = u16::try_from(port).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
