@@ -1,5 +1,6 @@
 //! `hookgate check`: everything that is wrong with a file, at once.
 
+use std::collections::BTreeSet;
 use std::io::stdout;
 use std::path::PathBuf;
 
@@ -81,11 +82,12 @@ fn summary(checked: &Checked) -> String {
     match &checked.setup {
         None => format!("invalid: {}, {}", noun(errors, "error"), noun(warnings, "warning")),
         Some(setup) => {
-            let routes: usize = setup.live.rules.lanes.iter().map(|lane| lane.routes.len()).sum();
+            let lanes = &setup.live.rules.lanes;
+            let routes: BTreeSet<&str> = lanes.iter().flat_map(|lane| &lane.routes).map(|route| &*route.name).collect();
             format!(
                 "valid: {}, {}, {}; {}; an accepted event {}",
-                noun(setup.live.rules.lanes.len(), "source"),
-                noun(routes, "route"),
+                noun(lanes.len(), "source"),
+                noun(routes.len(), "route"),
                 noun(setup.live.destinations.len(), "destination"),
                 noun(warnings, "warning"),
                 setup.buffer.fsync.durability(),

@@ -88,6 +88,8 @@ pub enum Code {
     Unused,
     /// Warning: events may be lost that the default would keep.
     WeakDurability,
+    /// Warning: what fails its checks is counted and goes on.
+    NotEnforced,
     /// Warning: this version does a part of what the key says.
     Partial,
     /// Warning: nobody has checked the provider's row against the provider's words.
@@ -127,6 +129,7 @@ impl Code {
             Self::InvalidCondition => "invalid_condition",
             Self::Unused => "unused",
             Self::WeakDurability => "weak_durability",
+            Self::NotEnforced => "not_enforced",
             Self::Partial => "partial",
             Self::Unproven => "unproven",
             Self::TooManyProblems => "too_many_problems",

@@ -28,7 +28,9 @@ impl EventTemplate {
     pub fn parse_user(text: &str) -> Result<Self, TemplateProblem> {
         let text = text.trim();
         let unknown = || TemplateProblem::Expression(text.to_owned());
-        let source = if let Some(quoted) = text.strip_prefix("header[").and_then(|rest| rest.strip_suffix(']')) {
+        // CEL says `headers`; both are understood here.
+        let header = text.strip_prefix("headers[").or_else(|| text.strip_prefix("header["));
+        let source = if let Some(quoted) = header.and_then(|rest| rest.strip_suffix(']')) {
             Source::header(unquoted(quoted).ok_or_else(unknown)?)?
         } else if let Some(path) = text.strip_prefix("body").filter(|path| path.starts_with(['.', '['])) {
             Source::Json(pointer(path).ok_or_else(unknown)?)

@@ -210,6 +210,12 @@ impl Checker<'_> {
                 return None;
             }
         };
+        if written.enforce == Some(false) {
+            let message =
+                "events that fail verification, quota or schema are counted, and stored and delivered all the same";
+            let help = "take `enforce: false` away once the counts are what you expect".to_owned();
+            self.warning(Code::NotEnforced, &path!["sources", name, "enforce"], message, Some(help));
+        }
         let listener_body =
             self.raw.listeners.values().filter_map(|listener| listener.limits.as_ref()?.body).map(|body| body.0).max();
         let usual_body = row.and_then(Row::body_bytes_max).or(listener_body).unwrap_or(BODY_BYTES);
