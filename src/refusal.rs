@@ -238,6 +238,39 @@ pub enum RequestOutcome {
 }
 
 impl RequestOutcome {
+    /// Every outcome, in the order of the contract's table.
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which checks the bounds")]
+    pub const ALL: [Self; 24] = {
+        let mut all = [Self::Accepted; 24];
+        all[1] = Self::Duplicate;
+        all[2] = Self::Handshake;
+        all[3] = Self::Filtered;
+        all[4] = Self::Quarantined;
+        let mut at = 0;
+        while at < Class::ALL.len() {
+            all[at + 5] = Self::Refused(Class::ALL[at]);
+            at += 1;
+        }
+        all
+    };
+
+    /// Their labels, in the same order.
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which checks the bounds")]
+    pub const LABELS: [&'static str; 24] = {
+        let mut labels = [""; 24];
+        let mut at = 0;
+        while at < labels.len() {
+            labels[at] = Self::ALL[at].label();
+            at += 1;
+        }
+        labels
+    };
+
+    /// The outcome of this label.
+    pub fn of_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.label() == label)
+    }
+
     /// Metric label, log field and API field.
     pub const fn label(self) -> &'static str {
         match self {
@@ -260,6 +293,8 @@ mod tests {
     fn labels_are_unique_and_lower_snake_case() {
         let labels: BTreeSet<_> = Class::ALL.iter().map(|class| class.label()).collect();
         assert_eq!(labels.len(), Class::ALL.len());
+        let outcomes: BTreeSet<_> = RequestOutcome::LABELS.into_iter().collect();
+        assert_eq!(outcomes.len(), RequestOutcome::ALL.len());
         assert!(labels.iter().all(|label| label.chars().all(|c| c.is_ascii_lowercase() || c == '_')));
     }
 

@@ -3,13 +3,15 @@
 //! Paths are matched as sent, byte for byte, on one canonical form: nothing is decoded or normalised, so there is no
 //! second reading of a path that could reach a source. A `{name}` segment takes one segment of unreserved characters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+use crate::refusal::RequestOutcome;
 
 /// What is done with a payload that fails hygiene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +63,8 @@ pub struct Source {
     pub enforce: bool,
     /// For how long a repeated delivery id is recognised; zero is never.
     pub dedup_window: Duration,
-    /// Statuses that differ from the defaults, by outcome label.
-    pub answers: HashMap<String, u16>,
+    /// Statuses that differ from the defaults.
+    pub answers: BTreeMap<RequestOutcome, u16>,
 }
 
 impl Source {
@@ -233,7 +235,7 @@ pub(crate) mod tests {
             on_malformed: OnMalformed::Quarantine,
             enforce: true,
             dedup_window: Duration::ZERO,
-            answers: HashMap::new(),
+            answers: BTreeMap::new(),
         }
     }
 

@@ -21,7 +21,7 @@ condition
 limit
 payload
 schema
-source
+source      refusal
 route       condition
 provider    clock secret
 event       clock provider refusal

@@ -46,7 +46,7 @@ impl Reply {
 
     /// The provider's accepted answer.
     pub(super) fn accepted(outcome: RequestOutcome, source: &Source, event: Option<EventId>) -> Self {
-        let mut reply = Self::new(source.answers.get(outcome.label()).copied().unwrap_or(200));
+        let mut reply = Self::new(source.answers.get(&outcome).copied().unwrap_or(200));
         if let Some(id) = event
             && let Ok(value) = HeaderValue::from_str(&id.to_string())
         {
@@ -58,7 +58,9 @@ impl Reply {
     /// The answer to a refusal.
     pub(super) fn refusal(refusal: &Refusal, source: Option<&Source>) -> Self {
         let class = refusal.class;
-        let status = source.and_then(|source| source.answers.get(class.label()).copied()).unwrap_or(class.status());
+        let status = source
+            .and_then(|source| source.answers.get(&RequestOutcome::Refused(class)).copied())
+            .unwrap_or(class.status());
         let mut reply = Self::new(status);
         reply.closes = refusal.breaks_framing;
         reply.is_early = true;
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn a_source_may_answer_otherwise() {
         let mut source = crate::source::tests::source("s", "/s", None);
-        source.answers.insert("rate_limited".into(), 429);
+        source.answers.insert(RequestOutcome::Refused(Class::RateLimited), 429);
         let reply = Reply::refusal(&Refusal::new(Class::RateLimited, "x"), Some(&source));
         assert_eq!((reply.status, reply.headers.get("retry-after").unwrap().as_bytes()), (429, &b"30"[..]));
     }

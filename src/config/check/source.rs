@@ -13,6 +13,7 @@ use crate::limit::{Rate, SourceQuota};
 use crate::provider::{
     self, EventTemplate, KeyProblem, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind, Verifier, VerifySpec,
 };
+use crate::refusal::{Class, RequestOutcome};
 use crate::route::Route;
 use crate::source::{Mode, OnMalformed, PathPattern, Source};
 
@@ -258,23 +259,23 @@ impl Checker<'_> {
                 None if has_delivery_id => DEDUP_WINDOW,
                 None => Duration::ZERO,
             },
-            answers: written.answers.iter().map(|(outcome, status)| (outcome.as_str().to_owned(), status.0)).collect(),
+            answers: written.answers.iter().map(|(outcome, status)| (outcome.0, status.0)).collect(),
         })
     }
 
     /// A 2xx for what was not stored is silent loss, and anything else for what was stored makes the sender repeat it.
     fn check_answers(&mut self, name: &str, written: &raw::Source) {
         for (outcome, status) in &written.answers {
-            let at = path!["sources", name, "answers", outcome.as_str()];
+            let at = path!["sources", name, "answers", outcome.0.label()];
             let is_success = (200..300).contains(&status.0);
-            match answer_class(*outcome) {
+            match answer_class(outcome.0) {
                 AnswerClass::Stored if !is_success => {
-                    let message = format!("`{}` means that the event is ours; only 2xx says so", outcome.as_str());
+                    let message = format!("`{}` means that the event is ours; only 2xx says so", outcome.0.label());
                     self.error(Code::InvalidValue, &at, message, Some("write a status from 200 to 299".into()));
                 }
                 AnswerClass::NotStored if is_success => {
                     let message =
-                        format!("`{}` means that the event was not stored; 2xx would lose it", outcome.as_str());
+                        format!("`{}` means that the event was not stored; 2xx would lose it", outcome.0.label());
                     self.error(
                         Code::InvalidValue,
                         &at,
@@ -369,29 +370,36 @@ enum AnswerClass {
     Judged,
 }
 
-fn answer_class(outcome: raw::Outcome) -> AnswerClass {
-    use raw::Outcome as O;
+fn answer_class(outcome: RequestOutcome) -> AnswerClass {
     match outcome {
-        O::Accepted | O::Duplicate | O::Handshake | O::Filtered | O::Quarantined => AnswerClass::Stored,
-        O::BodyTimeout
-        | O::RateLimited
-        | O::BufferFull
-        | O::Overloaded
-        | O::Draining
-        | O::Internal
-        | O::UpstreamError
-        | O::UpstreamTimeout => AnswerClass::NotStored,
-        O::SchemaRejected
-        | O::Malformed
-        | O::MissingSignature
-        | O::BadSignature
-        | O::StaleTimestamp
-        | O::IpDenied
-        | O::NotFound
-        | O::MethodNotAllowed
-        | O::BadContentType
-        | O::TooLarge
-        | O::HeadersTooLarge => AnswerClass::Judged,
+        RequestOutcome::Accepted
+        | RequestOutcome::Duplicate
+        | RequestOutcome::Handshake
+        | RequestOutcome::Filtered
+        | RequestOutcome::Quarantined => AnswerClass::Stored,
+        RequestOutcome::Refused(
+            Class::BodyTimeout
+            | Class::RateLimited
+            | Class::BufferFull
+            | Class::Overloaded
+            | Class::Draining
+            | Class::Internal
+            | Class::UpstreamError
+            | Class::UpstreamTimeout,
+        ) => AnswerClass::NotStored,
+        RequestOutcome::Refused(
+            Class::SchemaRejected
+            | Class::Malformed
+            | Class::MissingSignature
+            | Class::BadSignature
+            | Class::StaleTimestamp
+            | Class::IpDenied
+            | Class::NotFound
+            | Class::MethodNotAllowed
+            | Class::BadContentType
+            | Class::TooLarge
+            | Class::HeadersTooLarge,
+        ) => AnswerClass::Judged,
     }
 }
 

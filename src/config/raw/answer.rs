@@ -9,97 +9,11 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use super::Cidr;
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
+use crate::refusal::RequestOutcome;
 
-/// What became of a request.
+/// What became of a request: a key of `answers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the contract lists what they mean")]
-pub enum Outcome {
-    Accepted,
-    Duplicate,
-    Handshake,
-    Filtered,
-    Quarantined,
-    SchemaRejected,
-    Malformed,
-    MissingSignature,
-    BadSignature,
-    StaleTimestamp,
-    IpDenied,
-    NotFound,
-    MethodNotAllowed,
-    BadContentType,
-    TooLarge,
-    BodyTimeout,
-    HeadersTooLarge,
-    RateLimited,
-    BufferFull,
-    Overloaded,
-    Draining,
-    Internal,
-    UpstreamError,
-    UpstreamTimeout,
-}
-
-impl Outcome {
-    const ALL: &[Self] = &[
-        Self::Accepted,
-        Self::Duplicate,
-        Self::Handshake,
-        Self::Filtered,
-        Self::Quarantined,
-        Self::SchemaRejected,
-        Self::Malformed,
-        Self::MissingSignature,
-        Self::BadSignature,
-        Self::StaleTimestamp,
-        Self::IpDenied,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::BadContentType,
-        Self::TooLarge,
-        Self::BodyTimeout,
-        Self::HeadersTooLarge,
-        Self::RateLimited,
-        Self::BufferFull,
-        Self::Overloaded,
-        Self::Draining,
-        Self::Internal,
-        Self::UpstreamError,
-        Self::UpstreamTimeout,
-    ];
-
-    const NAMES: &[&str] = &[
-        "accepted",
-        "duplicate",
-        "handshake",
-        "filtered",
-        "quarantined",
-        "schema_rejected",
-        "malformed",
-        "missing_signature",
-        "bad_signature",
-        "stale_timestamp",
-        "ip_denied",
-        "not_found",
-        "method_not_allowed",
-        "bad_content_type",
-        "too_large",
-        "body_timeout",
-        "headers_too_large",
-        "rate_limited",
-        "buffer_full",
-        "overloaded",
-        "draining",
-        "internal",
-        "upstream_error",
-        "upstream_timeout",
-    ];
-
-    /// As written in the file, in logs and in metrics.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().zip(Self::NAMES).find(|(outcome, _)| **outcome == self).map_or("internal", |(_, name)| name)
-    }
-}
+pub struct Outcome(pub RequestOutcome);
 
 impl<'de> Deserialize<'de> for Outcome {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -113,8 +27,8 @@ impl<'de> Deserialize<'de> for Outcome {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Outcome, E> {
-                let known = Outcome::ALL.iter().zip(Outcome::NAMES).find(|(_, name)| **name == text);
-                known.map(|(outcome, _)| *outcome).ok_or_else(|| E::unknown_field(text, Outcome::NAMES))
+                let known = RequestOutcome::of_label(text).map(Outcome);
+                known.ok_or_else(|| E::unknown_field(text, &RequestOutcome::LABELS))
             }
         }
 
@@ -128,7 +42,7 @@ impl JsonSchema for Outcome {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": Self::NAMES })
+        json_schema!({ "type": "string", "enum": RequestOutcome::LABELS })
     }
 }
 
