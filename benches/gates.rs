@@ -17,7 +17,7 @@ use hookgate::clock::{Clock, SystemClock, Timestamp};
 use hookgate::event::{Copy, Event, EventData, EventId};
 use hookgate::payload::Payload;
 use hookgate::provider::{Message, SignRequest, Verified, Verifier, builtin};
-use hookgate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaSet};
+use hookgate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaSet, SchemaVerdict};
 use hookgate::secret::{Secret, SecretName};
 
 const FILES: [(&str, &str); 3] =
@@ -67,10 +67,12 @@ fn parse_and_schema(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(BenchmarkId::new("parse", size), |bench| bench.iter(|| Payload::parse(&body)));
     }
-    for (event, file) in [("push", "push.json"), ("pull_request", "pull_request.opened.json")] {
+    let cases = [("push", "push.json", "ref"), ("pull_request", "pull_request.opened.json", "number")];
+    for (event, file, required) in cases {
         let good = Payload::parse(&payload(file)).expect("sound JSON").into_value();
         let mut bad = good.clone();
-        bad.as_object_mut().expect("an object").remove("sender");
+        bad.as_object_mut().expect("an object").remove(required);
+        assert!(matches!(schemas.check(event, &bad), SchemaVerdict::Invalid { .. }), "{required} is required");
         group.bench_function(BenchmarkId::new("schema valid", event), |bench| {
             bench.iter(|| schemas.check(event, &good));
         });

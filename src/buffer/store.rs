@@ -21,7 +21,7 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What the engine's journals may grow to before it flushes.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A memtable this full is written out; several keyspaces have one each.
-const MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 pub(crate) struct Store {
     pub(crate) db: Database,

@@ -56,7 +56,7 @@ async fn demo(args: &Args, folder: &TempDir) -> Exit {
         format: Some(crate::config::raw::LogFormat::Human),
         level: Some(crate::config::raw::LogLevel::Error),
     };
-    log::start(Some(&quiet), &telemetry);
+    let _logging = log::start(Some(&quiet), &telemetry);
     let receiver = match Receiver::start().await {
         Ok(receiver) => receiver,
         Err(error) => {

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     raise_open_files();
     let Some((setup, checked)) = read(&args.file) else { return Exit::Config };
     let telemetry = Telemetry::new();
-    log::start(checked.log.as_ref(), &telemetry);
+    let _logging = log::start(checked.log.as_ref(), &telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(setup.process.threads)
         .thread_name("hookgate")

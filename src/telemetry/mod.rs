@@ -49,9 +49,9 @@ impl Telemetry {
         text
     }
 
-    /// A log line could not be written.
-    pub fn log_line_dropped(&self) {
-        self.0.log_dropped.inc();
+    /// Log lines could not be written.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.0.log_dropped.inc_by(lines);
     }
 }
 
