@@ -124,21 +124,16 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            // Over the cap a connection is closed at once: the sender sees a reset and comes back.
-            Ok((stream, peer)) => {
-                if let Some(counted) = count.enter(address_of(peer)) {
-                    let listener = Arc::clone(&listener);
-                    connections.spawn(async move {
-                        listener.connection(stream, peer).await;
-                        drop(counted);
-                    });
-                }
-            }
+            Ok(taken) => enter(&mut connections, &count, &listener, taken),
             Err(error) => {
                 tracing::warn!(listener = %listener.name, %error, "accept failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+    // Whoever has connected is answered; closing the socket would reset them.
+    while let Ok(Ok(taken)) = tokio::time::timeout(Duration::ZERO, socket.accept()).await {
+        enter(&mut connections, &count, &listener, taken);
     }
     drop(socket);
     // Wakes connections that wait for a next request.
@@ -147,6 +142,21 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
     if tokio::time::timeout(grace, finishing).await.is_err() {
         tracing::warn!(listener = %listener.name, "connections were cut off at the end of the grace period");
     }
+}
+
+/// Serves a connection, unless there are too many: over the cap it is closed at once, and the sender comes back.
+fn enter(
+    connections: &mut JoinSet<()>,
+    count: &Arc<ConnectionCount>,
+    listener: &Arc<Listening>,
+    (stream, peer): (TcpStream, SocketAddr),
+) {
+    let Some(counted) = count.enter(address_of(peer)) else { return };
+    let listener = Arc::clone(listener);
+    connections.spawn(async move {
+        listener.connection(stream, peer).await;
+        drop(counted);
+    });
 }
 
 fn address_of(peer: SocketAddr) -> IpAddr {
