@@ -19,13 +19,17 @@ use super::draft::{Draft, Effect, Tally, placements};
 use super::keys::QueueKey;
 use super::store::Store;
 use super::window::Claim;
-use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared};
+use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared, space};
 use crate::event::{DedupKey, EventData};
 use crate::outcome::Settled;
 
 /// A batch ends here, so that a burst cannot make one commit arbitrarily long.
 const BATCH_COMMANDS: usize = 1024;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Space is asked back from the engine at most this often.
+const COMPACT_EVERY: Duration = Duration::from_secs(5);
+/// The first compaction learns what is stale, the next one rewrites it, another one meets what was removed meanwhile.
+const COMPACTIONS: u8 = 3;
 pub(crate) struct Append {
     pub(crate) data: Arc<EventData>,
     pub(crate) record: Vec<u8>,
@@ -73,6 +77,10 @@ pub(crate) struct Committer {
     pub(super) deferred: Vec<Settle>,
     pub(super) next_seq: u64,
     pub(super) next_destination: u32,
+    /// Events were removed; so often is space still to be asked back.
+    pub(super) compactions_owed: u8,
+    /// When space was last asked back.
+    pub(super) compacted_at: Option<tokio::time::Instant>,
 }
 
 impl Committer {
@@ -108,8 +116,14 @@ impl Committer {
             result = result.and(draft.settle(settle));
         }
         let mut closing = None;
+        // Looked at before every batch: a fast sender fills a disk in less than a second.
+        shared.disk_low.store(space::is_low(&shared.params.dir), Ordering::Relaxed);
         for command in commands {
             let drafted = match command {
+                Command::Append(append) if shared.is_full_for(u64::from(append.bytes())) => {
+                    answer(append.reply, Err(NotStored::Full));
+                    Ok(())
+                }
                 Command::Append(append) => draft.append(&mut self.next_seq, append),
                 Command::Settle(settle) => draft.settle(settle),
                 Command::TidyUp => draft.tidy_up(),
@@ -125,13 +139,32 @@ impl Committer {
             };
             result = result.and(drafted);
         }
+        if draft.has_removed() {
+            self.compactions_owed = COMPACTIONS;
+        }
         let is_whole = self.commit(draft, result);
+        if is_whole && self.compactions_owed > 0 && shared.disk_low.load(Ordering::Relaxed) {
+            self.give_space_back(&store);
+        }
         drop(store);
         if !is_whole {
             self.shared.store.store(None);
             self.reopen();
         }
         closing.map(|reply| self.close(reply)).is_some()
+    }
+
+    /// On a disk that runs short: what was removed is still in the engine's files until it compacts them. Nothing is taken
+    /// in meanwhile, so this may hold the batches up, once in a while.
+    fn give_space_back(&mut self, store: &Store) {
+        if self.compacted_at.is_some_and(|at| at.elapsed() < COMPACT_EVERY) {
+            return;
+        }
+        self.compacted_at = Some(tokio::time::Instant::now());
+        match store.give_space_back() {
+            Ok(()) => self.compactions_owed -= 1,
+            Err(error) => tracing::warn!(%error, "the disk runs short, and the engine could not give space back"),
+        }
     }
 
     /// The store is not open: refuse, keep the ends, try to reopen.

@@ -196,9 +196,11 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         let now_ms = self.now.unix_ms();
-        self.shared.disk_low.store(space::is_low(&self.shared.params.dir), Ordering::Relaxed);
         let used = self.shared.used_bytes.load(Ordering::Relaxed);
         let mut to_free = used.saturating_sub(self.shared.params.bytes_max / 10 * 9);
+        if self.shared.disk_low.load(Ordering::Relaxed) {
+            to_free = to_free.max(space::RESERVE_BYTES);
+        }
         for entry in self.store.expiry.iter().take(TIDY_RECORDS) {
             let (key, value) = entry.into_inner()?;
             let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { continue };
@@ -230,6 +232,11 @@ impl<'a> Draft<'a> {
             self.batch.remove(&self.store.dedup_expiry, key.clone());
         }
         Ok(())
+    }
+
+    /// Whether events were removed.
+    pub(super) fn has_removed(&self) -> bool {
+        self.bytes_removed > 0
     }
 
     /// Writes all of it, and syncs when it holds an event. Gives back what is to be done in memory.

@@ -23,7 +23,15 @@ impl Committer {
         destinations: &[Arc<str>],
     ) -> Result<Self, OpenError> {
         let next_seq = store.last_sequence()?.saturating_add(1);
-        let mut committer = Self { shared, inbox, deferred: Vec::new(), next_seq, next_destination: 1 };
+        let mut committer = Self {
+            shared,
+            inbox,
+            deferred: Vec::new(),
+            next_seq,
+            next_destination: 1,
+            compactions_owed: 0,
+            compacted_at: None,
+        };
         committer.recover_destinations(&store)?;
         committer.register(&store, destinations)?;
         committer.recover_counts(&store)?;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-/// Free space that appends may not touch. The engine flushes and compacts in it. A sixteenth of a
+/// Free space that appends may not touch. The engine flushes and compacts in it. A quarter of a
 /// small disk, when that is less.
 pub(crate) const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -15,5 +15,5 @@ pub(crate) fn is_low(dir: &Path) -> bool {
     let Ok(stat) = rustix::fs::statvfs(dir) else { return false };
     let total = stat.f_blocks.saturating_mul(stat.f_frsize);
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    free < RESERVE_BYTES.min(total / 16)
+    free < RESERVE_BYTES.min(total / 4)
 }

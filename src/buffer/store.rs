@@ -83,6 +83,16 @@ impl Store {
         }
     }
 
+    /// Makes the engine let go of what was removed: memtables out, so that journals end, and the bodies' files rewritten.
+    pub(crate) fn give_space_back(&self) -> Result<(), fjall::Error> {
+        let small =
+            [&self.queue, &self.pending, &self.expiry, &self.dead, &self.quarantine, &self.dedup, &self.dedup_expiry];
+        for keyspace in small.into_iter().chain([&self.events]) {
+            keyspace.rotate_memtable_and_wait()?;
+        }
+        self.events.major_compact()
+    }
+
     /// The highest sequence that is in use.
     pub(crate) fn last_sequence(&self) -> Result<u64, fjall::Error> {
         let Some(last) = self.events.last_key_value() else { return Ok(0) };
