@@ -255,29 +255,23 @@ fn a_choice_is_explained_by_the_branch_that_is_meant() {
 
 #[test]
 fn the_github_schemas_accept_the_real_examples() {
-    let Ok(examples) = fs::read_to_string("/work/shared/payloads/github_examples.ndjson") else { return };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = project.join("schemas");
     let set = SchemaSet::compile(SchemaParams { dir: Some(root.join("github")), ..params(&root) }, &from_disk).unwrap();
-    let mut valid = 0;
-    for line in examples.lines() {
-        let mut example: Value = serde_json::from_str(line).unwrap();
-        let (event, mut payload) = (example["event"].as_str().unwrap().to_owned(), example["payload"].take());
-        match set.check(&event, &payload) {
-            SchemaVerdict::NoSchema => continue,
-            SchemaVerdict::Valid { .. } => valid += 1,
-            SchemaVerdict::Invalid { problems, .. } => panic!("{event}: {problems:?}"),
-        }
+    for (event, file) in
+        [("push", "push"), ("pull_request", "pull_request.opened"), ("issues", "issues.opened"), ("ping", "ping")]
+    {
+        let text = fs::read(project.join(format!("tests/payloads/github/{file}.json"))).unwrap();
+        let mut payload: Value = serde_json::from_slice(&text).unwrap();
+        assert!(matches!(set.check(event, &payload), SchemaVerdict::Valid { .. }), "{event}");
         payload["sender"]["id"] = json!("ann@secret.example");
-        match set.check(&event, &payload) {
-            // The schema of a review request is a choice itself: a person or a team.
-            SchemaVerdict::Invalid { problems, .. } => {
-                let choice = payload["action"].as_str().is_some_and(|action| action.starts_with("review_request"));
-                assert_eq!(problems[0].instance_path, if choice { "" } else { "/sender/id" }, "{event}");
-            }
+        let (problems, _) = match set.check(event, &payload) {
+            SchemaVerdict::Invalid { problems, more, .. } => (problems, more),
             other => panic!("{event}: {other:?}"),
-        }
+        };
+        assert_eq!(problems[0].instance_path, "/sender/id", "{event}");
+        assert!(!problems[0].message.contains("ann@"), "a message repeats no value of the payload");
     }
-    assert_eq!(valid, 69);
 }
 
 #[test]
