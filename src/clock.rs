@@ -1,10 +1,9 @@
 //! Time, handed in.
 //!
-//! Wall time is a [`Timestamp`] (milliseconds since 1970, UTC) and comes from a [`Clock`], so that tests and the frozen
-//! clock of `verify --now` can turn it. Waiting is tokio's business (`tokio::time`), which follows the monotonic clock.
+//! Wall time is a [`Timestamp`] (milliseconds since 1970, UTC) and comes from a [`Clock`], so that tests
+//! can turn it. Waiting is tokio's business (`tokio::time`), which follows the monotonic clock.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A moment of wall time: milliseconds since the Unix epoch, UTC.
@@ -70,29 +69,6 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-/// A clock that stands still until it is set.
-#[derive(Debug)]
-pub struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    /// Stands at `now`.
-    pub fn at(now: Timestamp) -> Self {
-        Self(AtomicU64::new(now.0))
-    }
-
-    /// Moves forward.
-    pub fn advance(&self, by: Duration) {
-        let now = Timestamp(self.0.load(Ordering::SeqCst)).after(by);
-        self.0.store(now.0, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
     }
 }
 

@@ -33,7 +33,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, EventData};
@@ -370,10 +370,5 @@ impl Buffer {
             open: self.shared.is_open(),
             full: self.shared.is_full_for(1),
         }
-    }
-
-    /// Rings when the destination may have something due; for tests that watch.
-    pub fn bell(&self, destination: &str) -> Option<Arc<Notify>> {
-        self.shared.window(destination).map(|(_, window)| Arc::clone(&window.bell))
     }
 }

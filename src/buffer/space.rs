@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-/// Free space that appends may not touch. The engine flushes and compacts in it. A quarter of a
-/// small disk, when that is less.
+/// Free space that appends may not touch; the engine flushes and compacts in it. A quarter of a small disk, when that is
+/// less.
 pub(crate) const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Whether the disk under `dir` has less free space than the reserve. Unknown counts as enough: the write itself will
