@@ -42,20 +42,19 @@ destinations:
     }
     // push: good, final, late, down; star: good, final, good; issues: good, final.
     let copies = 20 * 4 + 20 * 3 + 20 * 2;
-    let metrics = eventually("all but the copies for `down` have ended", SOON + Duration::from_secs(10), || {
-        let metrics = gateway.metrics();
-        (metrics.sum("hookgate_queue_events", &[]) == 20).then_some(metrics)
+    eventually("all but the copies for `down` have ended", SOON + Duration::from_secs(10), || {
+        (gateway.metrics().sum("hookgate_queue_events", &[]) == 20).then_some(())
     });
-    assert_eq!(metrics.sum("hookgate_requests_total", &[("outcome", "accepted")]), 60);
-    assert_eq!(metrics.sum("hookgate_requests_total", &[("outcome", "duplicate")]), 6);
+    gateway.wait_for_metric("hookgate_requests_total", &[("outcome", "accepted")], 60);
+    gateway.wait_for_metric("hookgate_requests_total", &[("outcome", "duplicate")], 6);
     let ended = |destination: &str, result: &str| {
         gateway.metrics().sum("hookgate_deliveries_total", &[("destination", destination), ("result", result)])
     };
     eventually("the identity holds", SOON, || (copies_accounted_for(&gateway.metrics()) == copies).then_some(()));
-    assert_eq!(ended("good", "delivered"), 80);
-    assert_eq!(ended("final", "dead_lettered"), 60);
-    assert_eq!(ended("late", "expired"), 20);
-    assert_eq!(metrics.sum("hookgate_queue_events", &[("destination", "down")]), 20);
-    assert_eq!(gateway.metrics().sum("hookgate_dead_letter_events", &[]), 80);
+    eventually("they are counted", SOON, || (ended("good", "delivered") == 80).then_some(()));
+    eventually("they are counted", SOON, || (ended("final", "dead_lettered") == 60).then_some(()));
+    eventually("they are counted", SOON, || (ended("late", "expired") == 20).then_some(()));
+    gateway.wait_for_metric("hookgate_queue_events", &[("destination", "down")], 20);
+    gateway.wait_for_metric("hookgate_dead_letter_events", &[], 80);
     assert_eq!(receiver.seen_at("/good").len(), 87);
 }

@@ -55,7 +55,7 @@ fn an_answer_that_is_not_worth_another_try_ends_the_delivery() {
         let (_site, gateway) = start(&receiver, "initial: 10ms, max: 10ms", "");
         gateway.accept(&github("{}"));
         ended(&gateway, "dead_lettered", 1);
-        assert_eq!(gateway.metrics().sum("hookgate_dead_letter_events", &[("destination", "app")]), 1);
+        gateway.wait_for_metric("hookgate_dead_letter_events", &[("destination", "app")], 1);
         assert_eq!((attempts(&gateway, outcome), receiver.count()), (1, 1), "one try, nothing followed");
     }
 }
@@ -108,7 +108,7 @@ fn retry_after_puts_a_delivery_off_without_counting_a_try() {
     // The wish of a day is cut to the policy's longest pause.
     assert!(gaps[2] >= Duration::from_millis(1490) && gaps[2] < Duration::from_secs(10), "{gaps:?}");
     assert!(seen.iter().all(|seen| seen.header("hookgate-attempt").as_deref() == Some("1")));
-    assert_eq!(gateway.metrics().sum("hookgate_delivery_deferrals_total", &[("cause", "retry_after")]), 3);
+    gateway.wait_for_metric("hookgate_delivery_deferrals_total", &[("cause", "retry_after")], 3);
 }
 
 #[test]

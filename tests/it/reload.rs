@@ -61,7 +61,7 @@ fn a_bad_file_changes_nothing_and_says_so() {
     assert_eq!(successful(&gateway), 1);
     assert_eq!(gateway.send(&github("{}")).status, 404);
     gateway.accept(&github("{}").to("/in/other"));
-    assert_eq!(gateway.metrics().sum("hookgate_config_reloads_total", &[("result", "refused")]), 4);
+    gateway.wait_for_metric("hookgate_config_reloads_total", &[("result", "refused")], 4);
 }
 
 #[test]

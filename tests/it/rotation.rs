@@ -25,7 +25,7 @@ fn either_secret_verifies_and_the_delivery_says_which() {
         let id = gateway.accept(&signed(secret));
         let seen = eventually("the delivery", SOON, || receiver.seen().into_iter().find(|seen| seen.event_id() == id));
         assert_eq!(seen.header("hookgate-verified").unwrap(), name);
-        assert_eq!(gateway.metrics().sum("hookgate_secret_used_total", &[("source", "github"), ("secret", name)]), 1);
+        gateway.wait_for_metric("hookgate_secret_used_total", &[("source", "github"), ("secret", name)], 1);
     }
     let third = gateway.send(&signed("neither-of-them"));
     assert_eq!(third.status, 401);
