@@ -9,68 +9,29 @@
 //! buffer. The order is the contract's; a gate that costs more stands behind one that costs less, and nothing that needs
 //! trust stands before the signature.
 
+mod lane;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::condition::View;
-use crate::event::{Copy, DedupKey, Event, EventData, EventId, HeaderBytes};
+use crate::event::{Copy, DedupKey, Event, EventData, EventId, kept_headers};
 use crate::inbound::Head;
-use crate::limit::{Gatekeeper, SourceQuota};
-use crate::payload::{Malformed, Payload, Pointer};
-use crate::provider::{EventTemplate, Failure, HandshakeReply, Message, Row, Verified, Verifier};
+use crate::limit::Gatekeeper;
+use crate::payload::{Malformed, Payload};
+use crate::provider::{EventTemplate, Failure, HandshakeReply, Message, Shaken, Verified};
 use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
-use crate::route::Route;
-use crate::schema::{OnInvalid, OnMissing, SchemaSet, SchemaVerdict};
-use crate::source::{OnMalformed, Source, SourceTable};
+use crate::schema::{OnInvalid, OnMissing, SchemaVerdict};
+use crate::source::{OnMalformed, Source};
+
+pub use lane::{Lane, Reading, Rules};
 
 /// The longest delivery id that is remembered; longer ones are cut, which the digest in the dedup key makes harmless.
 const DELIVERY_ID_BYTES_MAX: usize = 256;
-
-/// The rules in force: everything the gates need, compiled. Replaced as a whole on reload.
-#[derive(Debug)]
-pub struct Rules {
-    /// One lane per source.
-    pub lanes: Vec<Lane>,
-    /// Finds a lane by host and path.
-    pub table: SourceTable,
-}
-
-/// All that belongs to one source.
-#[derive(Debug)]
-pub struct Lane {
-    /// The source.
-    pub source: Source,
-    /// Its signature scheme and secrets.
-    pub verifier: Verifier,
-    /// The provider; `None` for a source that spells its scheme out.
-    pub provider: Option<Row>,
-    /// Where the event type stands.
-    pub event_type: Option<EventTemplate>,
-    /// Where the provider's delivery id stands.
-    pub delivery_id: Option<EventTemplate>,
-    /// Schemas by event type.
-    pub schemas: Option<SchemaSet>,
-    /// Spent by verified requests.
-    pub quota: Option<SourceQuota>,
-    /// The routes that listen to this source.
-    pub routes: Vec<Arc<Route>>,
-    /// How much of the JSON these need.
-    pub reading: Reading,
-}
-
-/// How much of a JSON body is read. Every way but `Nothing` checks all of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// Nothing looks into it.
-    Nothing,
-    /// Event type and delivery id only: a scan, a third of the cost of a tree.
-    Scalars(Vec<Pointer>),
-    /// A tree, for schemas, conditions and handshakes.
-    Tree,
-}
 
 /// A request that may send its body.
 #[derive(Debug)]
@@ -99,7 +60,7 @@ pub enum Accepted {
         event_type: Option<String>,
     },
     /// Answered here; nothing is stored.
-    Handshake(HandshakeReply),
+    Handshake(Box<HandshakeReply>),
 }
 
 /// What happened on the way that is worth counting and did not end the request.
@@ -117,6 +78,10 @@ pub struct Notes {
     pub route_errors: Vec<Arc<str>>,
     /// The event's type.
     pub event_type: Option<String>,
+    /// How long after it was signed the request came, where the scheme says.
+    pub lag: Option<Duration>,
+    /// Why the event was kept instead of refused: the provider is about to give the source up.
+    pub braked: bool,
 }
 
 /// The first half: what can be said from the head alone.
@@ -124,24 +89,22 @@ pub fn admit<'r, 'h>(
     rules: &'r Rules,
     gate: &Gatekeeper,
     head: Head<'h>,
-) -> Result<Admitted<'r, 'h>, (Option<&'r Source>, Refusal)> {
+) -> Result<Admitted<'r, 'h>, (Option<&'r Lane>, Refusal)> {
     let lane = rules.table.find(head.host, head.path).and_then(|index| rules.lanes.get(index));
     let Some(lane) = lane else {
         // Strangers who look for sources spend the same quota as those who found one.
         check_sender(gate, &head).map_err(|refusal| (None, refusal))?;
         return Err((None, Refusal::new(Class::NotFound, "no source at this host and path")));
     };
-    let source = &lane.source;
-    admit_to(source, &head).and_then(|()| check_sender(gate, &head)).map_err(|refusal| (Some(source), refusal))?;
+    admit_to(lane, &head).and_then(|()| check_sender(gate, &head)).map_err(|refusal| (Some(lane), refusal))?;
     Ok(Admitted { lane, head })
 }
 
-fn admit_to(source: &Source, head: &Head<'_>) -> Result<(), Refusal> {
-    if !source.methods.iter().any(|method| method == head.method) {
-        return Err(Refusal::new(
-            Class::MethodNotAllowed,
-            format!("method is not one of {}", source.methods.join(", ")),
-        ));
+fn admit_to(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
+    let source = &lane.source;
+    let brings_events = source.takes(head.method);
+    if !brings_events && !lane.desk.takes(head.method) {
+        return Err(wrong_method(source));
     }
     if head.content_length.is_some_and(|length| length > source.body_bytes_max) {
         let why = format!("declared body is larger than {} bytes", source.body_bytes_max);
@@ -154,7 +117,7 @@ fn admit_to(source: &Source, head: &Head<'_>) -> Result<(), Refusal> {
             "the body is compressed, and signatures cover the plain bytes",
         ));
     }
-    if !source.content_types.is_empty() {
+    if brings_events && !source.content_types.is_empty() {
         let media_type = head.media_type().unwrap_or_default();
         if !source.content_types.contains(&media_type) {
             return Err(Refusal::new(Class::BadContentType, "content type is not on the source's list"));
@@ -164,6 +127,10 @@ fn admit_to(source: &Source, head: &Head<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(Class::IpDenied, "sender's address is not on the source's list"));
     }
     Ok(())
+}
+
+fn wrong_method(source: &Source) -> Refusal {
+    Refusal::new(Class::MethodNotAllowed, format!("method is not one of {}", source.methods.join(", ")))
 }
 
 fn check_sender(gate: &Gatekeeper, head: &Head<'_>) -> Result<(), Refusal> {
@@ -183,24 +150,31 @@ pub fn accept(
     notes: &mut Notes,
 ) -> Result<Accepted, Refusal> {
     let Admitted { lane, head } = admitted;
-    let proof = verify(lane, head, &body, now, notes)?;
-    if let Some(quota) = &lane.quota {
-        spend(quota, lane, head)?;
+    let url = lane.source.signed_url(&head.target());
+    let message = Message { method: head.method, url: &url, headers: head.headers, body: &body };
+    // Before the signature nothing is parsed that no handshake of this provider needs.
+    let early = lane.desk.needs_json(false, head.method, now).then(|| Payload::parse(&body).ok()).flatten();
+    if let Some(shaken) = lane.desk.shake(false, &message, early.map(Payload::into_value).as_ref(), now) {
+        return handshake(shaken);
     }
+    if !lane.source.takes(head.method) {
+        return Err(wrong_method(&lane.source));
+    }
+    let proof = verify(lane, &message, now, notes)?;
+    let mut problems = spend(lane, head, now, notes)?;
     let document = parse(lane, head, &body);
     let json = document.as_ref().ok().and_then(Option::as_ref);
-    if let Some(reply) = json.and_then(|json| lane.provider.as_ref().and_then(|row| row.handshake_reply(json))) {
-        return Ok(Accepted::Handshake(reply));
+    if let Some(shaken) = lane.desk.shake(true, &message, json, now) {
+        return handshake(shaken);
     }
     let find =
         |template: &Option<EventTemplate>| template.as_ref().and_then(|found| found.render(head.headers, json, &body));
     let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
     notes.event_type.clone_from(&event_type);
-    let mut problems = Vec::new();
     if let Err(problem) = &document {
-        problems = hygiene(lane, problem)?;
+        problems.extend(hygiene(lane, problem, now, notes)?);
     } else if let Some(json) = json {
-        problems = check_schema(lane, event_type.as_deref().unwrap_or_default(), json, notes)?;
+        problems.extend(check_schema(lane, event_type.as_deref().unwrap_or_default(), json, now, notes)?);
     }
     let copies = route(lane, head, json, (event_type.as_deref(), delivery_id.as_deref()), notes);
     if copies.is_empty() && problems.is_empty() {
@@ -217,7 +191,7 @@ pub fn accept(
         verified_by: None,
         method: head.method.to_owned(),
         target: head.target(),
-        headers: kept_headers(head),
+        headers: kept_headers(head.headers),
         copies,
         problems,
         body,
@@ -226,13 +200,22 @@ pub fn accept(
     Ok(if quarantined { Accepted::Quarantined(event) } else { Accepted::Event(event) })
 }
 
-fn verify(lane: &Lane, head: &Head<'_>, body: &Bytes, now: Timestamp, notes: &mut Notes) -> Result<Verified, Refusal> {
-    let url = lane.source.signed_url(&head.target());
-    let message = Message { method: head.method, url: &url, headers: head.headers, body };
-    match lane.verifier.verify(&message, now) {
+fn handshake(shaken: Shaken) -> Result<Accepted, Refusal> {
+    match shaken {
+        Shaken::Reply(reply) => Ok(Accepted::Handshake(reply)),
+        Shaken::Refused(status) => {
+            let refusal = Refusal::new(Class::BadSignature, "a handshake with another token than the configured one");
+            Err(Refusal { status: Some(status), ..refusal })
+        }
+    }
+}
+
+fn verify(lane: &Lane, message: &Message<'_>, now: Timestamp, notes: &mut Notes) -> Result<Verified, Refusal> {
+    match lane.verifier.verify(message, now) {
         Ok(proof) => {
             notes.verdict = if proof.secret().is_some() { "verified" } else { "not_configured" };
             notes.secret = proof.secret().map(|name| name.as_str().to_owned());
+            notes.lag = proof.signed_at().map(|at| Duration::from_millis(now.unix_ms().saturating_sub(at.unix_ms())));
             Ok(proof)
         }
         Err(failure) => {
@@ -250,14 +233,25 @@ fn verify(lane: &Lane, head: &Head<'_>, body: &Bytes, now: Timestamp, notes: &mu
     }
 }
 
-fn spend(quota: &SourceQuota, lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
-    match quota.check(head.sender) {
-        Err(wait) if lane.source.enforce => {
+/// One step before the provider gives the source up, refusals of our own making are kept instead.
+fn is_braked(lane: &Lane, now: Timestamp, notes: &mut Notes) -> bool {
+    let brakes = lane.budget.brakes(now);
+    notes.braked |= brakes;
+    brakes
+}
+
+fn spend(lane: &Lane, head: &Head<'_>, now: Timestamp, notes: &mut Notes) -> Result<Vec<PayloadProblem>, Refusal> {
+    match lane.quota.as_ref().map(|quota| quota.check(head.sender)) {
+        Some(Err(_)) if lane.source.enforce && is_braked(lane, now, notes) => {
+            let message = "over the source's quota; kept because the provider is about to give the source up";
+            Ok(vec![PayloadProblem { pointer: String::new(), message: message.into() }])
+        }
+        Some(Err(wait)) if lane.source.enforce => {
             let mut refusal = Refusal::new(Class::RateLimited, "the source's own quota");
             refusal.retry_after_secs = Some(wait.secs());
             Err(refusal)
         }
-        _ => Ok(()),
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -286,29 +280,18 @@ fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, Pay
     }
 }
 
-impl Lane {
-    /// How much of the JSON this lane's parts need; to be set when they are all there.
-    pub fn reading_needed(&self) -> Reading {
-        let has_handshake = self.provider.as_ref().is_some_and(Row::has_handshake);
-        if has_handshake || self.schemas.is_some() || self.routes.iter().any(|route| route.when.is_some()) {
-            return Reading::Tree;
-        }
-        let templates = [&self.event_type, &self.delivery_id].into_iter().flatten();
-        let pointers: Vec<_> = templates.flat_map(EventTemplate::pointers).map(Pointer::parse).collect();
-        if pointers.is_empty() && self.source.on_malformed == OnMalformed::Allow {
-            return Reading::Nothing;
-        }
-        // A pointer that the scan cannot follow is left to the tree.
-        pointers.into_iter().collect::<Result<_, _>>().map_or(Reading::Tree, Reading::Scalars)
-    }
-}
-
 /// What the source says about JSON that is none.
-fn hygiene(lane: &Lane, problem: &PayloadProblem) -> Result<Vec<PayloadProblem>, Refusal> {
+fn hygiene(
+    lane: &Lane,
+    problem: &PayloadProblem,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Result<Vec<PayloadProblem>, Refusal> {
     match lane.source.on_malformed {
         OnMalformed::Allow => Ok(Vec::new()),
         OnMalformed::Quarantine | OnMalformed::Reject if !lane.source.enforce => Ok(Vec::new()),
         OnMalformed::Quarantine => Ok(vec![problem.clone()]),
+        OnMalformed::Reject if is_braked(lane, now, notes) => Ok(vec![problem.clone()]),
         OnMalformed::Reject => {
             Err(Refusal::new(Class::Malformed, problem.message.clone()).with_problems(vec![problem.clone()]))
         }
@@ -319,6 +302,7 @@ fn check_schema(
     lane: &Lane,
     event_type: &str,
     json: &Value,
+    now: Timestamp,
     notes: &mut Notes,
 ) -> Result<Vec<PayloadProblem>, Refusal> {
     let Some(schemas) = &lane.schemas else { return Ok(Vec::new()) };
@@ -330,6 +314,7 @@ fn check_schema(
                 OnMissing::Allow => Ok(Vec::new()),
                 OnMissing::Quarantine | OnMissing::Reject if !lane.source.enforce => Ok(Vec::new()),
                 OnMissing::Quarantine => Ok(vec![problem]),
+                OnMissing::Reject if is_braked(lane, now, notes) => Ok(vec![problem]),
                 OnMissing::Reject => {
                     Err(Refusal::new(Class::SchemaRejected, "no schema for this event type")
                         .with_problems(vec![problem]))
@@ -347,6 +332,7 @@ fn check_schema(
                 OnInvalid::Allow => Ok(Vec::new()),
                 OnInvalid::Quarantine | OnInvalid::Reject if !lane.source.enforce => Ok(Vec::new()),
                 OnInvalid::Quarantine => Ok(problems),
+                OnInvalid::Reject if is_braked(lane, now, notes) => Ok(problems),
                 OnInvalid::Reject => {
                     Err(Refusal::new(Class::SchemaRejected, "payload does not match its schema")
                         .with_problems(problems))
@@ -401,47 +387,4 @@ fn dedup_key(lane: &Lane, proof: &Verified, delivery_id: Option<&str>, body: &[u
     let fingerprint = if proof.signs_id() { [0; 16] } else { proof.fingerprint(body) };
     let key = crate::provider::digest(&[lane.source.name.as_bytes(), id, &fingerprint]);
     Some(DedupKey { key, window: lane.source.dedup_window })
-}
-
-/// The headers that travel with the event: as received, less hop-by-hop ones and any look-alike of ours.
-fn kept_headers(head: &Head<'_>) -> Vec<(String, HeaderBytes)> {
-    let connection: Vec<String> = head
-        .headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let kept = head.headers.iter().filter(|(name, _)| {
-        let name = name.as_str();
-        !is_hop_by_hop(name) && !is_ours(name) && !connection.iter().any(|nominated| nominated == name)
-    });
-    kept.map(|(name, value)| (name.as_str().to_owned(), HeaderBytes(Bytes::copy_from_slice(value.as_bytes()))))
-        .collect()
-}
-
-/// RFC 9110 §7.6.1, and what belongs to one hop by its meaning: `Host`, `Content-Length`, `Expect`.
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-            | "host"
-            | "content-length"
-            | "expect"
-    )
-}
-
-/// Headers that only Hookgate may say; `_` counts as `-`, because many servers read it so.
-fn is_ours(name: &str) -> bool {
-    name.bytes().take(9).map(|byte| if byte == b'_' { b'-' } else { byte }).eq(*b"hookgate-")
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -157,6 +158,48 @@ impl Event {
     pub fn into_data(self) -> EventData {
         self.data
     }
+}
+
+/// The headers that travel with the event: as received, less hop-by-hop ones and any look-alike of ours.
+pub fn kept_headers(headers: &HeaderMap) -> Vec<(String, HeaderBytes)> {
+    let connection: Vec<String> = headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let kept = headers.iter().filter(|(name, _)| {
+        let name = name.as_str();
+        !is_hop_by_hop(name) && !is_ours(name) && !connection.iter().any(|nominated| nominated == name)
+    });
+    kept.map(|(name, value)| (name.as_str().to_owned(), HeaderBytes(Bytes::copy_from_slice(value.as_bytes()))))
+        .collect()
+}
+
+/// RFC 9110 §7.6.1, and what belongs to one hop by its meaning: `Host`, `Content-Length`, `Expect`.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "host"
+            | "content-length"
+            | "expect"
+    )
+}
+
+/// Headers that only Hookgate may say; `_` counts as `-`, because many servers read it so.
+fn is_ours(name: &str) -> bool {
+    name.bytes().take(9).map(|byte| if byte == b'_' { b'-' } else { byte }).eq(*b"hookgate-")
 }
 
 #[cfg(test)]

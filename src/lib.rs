@@ -11,13 +11,15 @@
 //! stages, [`server`] starts and stops them, [`cli`] is the command line. ARCHITECTURE.md has the whole picture.
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
-// Leaves: they import nothing of ours.
+// Leaves: they import nothing of ours but each other.
+pub mod answer;
 pub mod clock;
 pub mod inbound;
 pub mod outcome;
 pub mod refusal;
 pub mod secret;
 // The gates.
+pub mod budget;
 pub mod condition;
 pub mod limit;
 pub mod payload;

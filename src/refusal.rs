@@ -188,6 +188,8 @@ pub struct Refusal {
     pub problems: Vec<PayloadProblem>,
     /// Seconds until coming back may help, when it is known better than the class's default.
     pub retry_after_secs: Option<u32>,
+    /// The status, where the reason prescribes one that neither the class nor the source decides.
+    pub status: Option<u16>,
     /// Whether what follows on the connection can no longer be told apart from this request.
     pub breaks_framing: bool,
 }
@@ -200,6 +202,7 @@ impl Refusal {
             why: why.into(),
             problems: Vec::new(),
             retry_after_secs: class.retry_after_secs(),
+            status: None,
             breaks_framing: false,
         }
     }
@@ -281,6 +284,36 @@ impl RequestOutcome {
             Self::Quarantined => "quarantined",
             Self::Refused(class) => class.label(),
         }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for RequestOutcome {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+
+        impl serde::de::Visitor<'_> for Word {
+            type Value = RequestOutcome;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an outcome")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RequestOutcome, E> {
+                RequestOutcome::of_label(text).ok_or_else(|| E::unknown_field(text, &RequestOutcome::LABELS))
+            }
+        }
+
+        deserializer.deserialize_str(Word)
+    }
+}
+
+impl schemars::JsonSchema for RequestOutcome {
+    fn schema_name() -> Cow<'static, str> {
+        "Outcome".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "enum": Self::LABELS })
     }
 }
 

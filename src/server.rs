@@ -201,6 +201,7 @@ impl Server {
             clock: surroundings.clock,
             random: surroundings.random,
             draining: false.into(),
+            rules_are_stale: Notify::new(),
             bodies: BodyBudget::new(BODIES_IN_FLIGHT_BYTES),
         });
         let panel = Arc::new(Panel { buffer, telemetry, fsync: setup.buffer.fsync, draining: false.into() });
@@ -229,6 +230,11 @@ impl Server {
     /// Where each listener listens, with its real port.
     pub fn addresses(&self) -> &BTreeMap<Arc<str>, SocketAddr> {
         &self.addresses
+    }
+
+    /// Waits until the configuration should be read anew, because we have changed a file that it names.
+    pub async fn rules_are_stale(&self) {
+        self.shared.rules_are_stale.notified().await;
     }
 
     /// The buffer, to look into.
@@ -338,6 +344,7 @@ impl Server {
         if !self.shared.gatekeeper.load().has_rates_of(&gatekeeper) {
             self.shared.gatekeeper.store(Arc::new(gatekeeper));
         }
+        setup.live.rules.take_over(&self.shared.rules.load());
         self.shared.rules.store(Arc::new(setup.live.rules));
         reload_certificates(&self.certificates, &self.shared.telemetry);
         self.report(&setup.live.secret_ends);

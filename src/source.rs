@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::refusal::RequestOutcome;
+use crate::answer::Answers;
 
 /// What is done with a payload that fails hygiene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +63,16 @@ pub struct Source {
     pub enforce: bool,
     /// For how long a repeated delivery id is recognised; zero is never.
     pub dedup_window: Duration,
-    /// Statuses that differ from the defaults.
-    pub answers: BTreeMap<RequestOutcome, u16>,
+    /// Answers that differ from the defaults: the provider's, changed by the source's own.
+    pub answers: Answers,
 }
 
 impl Source {
+    /// Whether events come by this method.
+    pub fn takes(&self, method: &str) -> bool {
+        self.methods.iter().any(|one| one == method)
+    }
+
     /// Whether `sender` may call.
     pub fn allows(&self, sender: IpAddr) -> bool {
         self.allow_ips.is_empty() || self.allow_ips.iter().any(|net| net.contains(&sender))
@@ -235,7 +240,7 @@ pub(crate) mod tests {
             on_malformed: OnMalformed::Quarantine,
             enforce: true,
             dedup_window: Duration::ZERO,
-            answers: BTreeMap::new(),
+            answers: Answers::default(),
         }
     }
 

@@ -17,19 +17,21 @@ inbound
 outcome
 refusal
 secret      clock
+answer      refusal
+budget      clock refusal
 condition
 limit
 payload
 schema
-source      refusal
+source      answer
 route       condition
-provider    clock secret
+provider    answer clock refusal secret
 event       clock provider refusal
-accept      clock condition event inbound limit payload provider refusal route schema source
+accept      budget clock condition event inbound limit payload provider refusal route schema source
 buffer      clock event outcome
-telemetry   accept clock event outcome refusal
+telemetry   accept budget clock event outcome refusal
 deliver     buffer clock event outcome refusal telemetry
-ingress     accept buffer clock deliver event inbound limit provider refusal source telemetry
+ingress     accept answer budget buffer clock deliver event inbound limit provider refusal source telemetry
 admin       buffer secret telemetry
 server      *
 config      *
@@ -53,7 +55,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // The log's writer counts what it dropped.
     ("prometheus", &["telemetry/"]),
     ("saphyr_parser", &["config/"]),
-    ("schemars", &["config/", "provider/"]),
+    ("schemars", &["config/", "provider/", "refusal.rs"]),
     ("serde_yaml", &["config/", "provider/"]),
     ("sha1", &["provider/"]),
     ("sha2", &["provider/"]),

@@ -85,6 +85,7 @@ async fn serve(setup: Setup, telemetry: Telemetry, file: &Path) -> Exit {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => reload(&server, file).await,
+            () = server.rules_are_stale() => reload(&server, file).await,
         }
     }
     tracing::info!("stopping");

@@ -27,6 +27,9 @@ pub(super) fn refuse_inline(root: &mut Node, file: &Path, problems: &mut Problem
     }
     let Some(Node { body: Body::Map(sources), .. }) = root.get_mut("sources") else { return };
     for source in sources {
+        if let Some(token) = source.value.get_mut("handshake").and_then(|handshake| handshake.get_mut("token")) {
+            check(token, file, problems);
+        }
         match source.value.get_mut("secrets") {
             Some(Node { body: Body::Seq(items), .. }) => {
                 for secret in items {

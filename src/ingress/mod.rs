@@ -7,6 +7,7 @@
 //! Deliberately not here: what is accepted (`accept`), what is stored (`buffer`), how it goes on (`deliver`).
 
 mod body;
+mod capture;
 mod framing;
 mod guard;
 mod listen;
@@ -26,11 +27,13 @@ use pingora::{Error, ErrorType};
 use tokio::time::Instant;
 
 use crate::accept::{self, Accepted, Notes, Rules};
+use crate::budget;
 use crate::buffer::{Buffer, Committed, NotStored};
 use crate::clock::Clock;
 use crate::deliver::Deliverer;
 use crate::event::{Event, EventId};
 use crate::limit::Gatekeeper;
+use crate::provider::HandshakeReply;
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::source::{Mode, Source};
 use crate::telemetry::{Request, Telemetry};
@@ -65,6 +68,8 @@ pub struct Shared {
     pub random: fn() -> [u8; 10],
     /// Set when the gateway is stopping.
     pub draining: AtomicBool,
+    /// Told when the files that the rules were made of have changed by our own hand.
+    pub rules_are_stale: tokio::sync::Notify,
     /// Bodies in memory, all requests together.
     pub bodies: Arc<BodyBudget>,
 }
@@ -131,11 +136,11 @@ impl ProxyHttp for Gateway {
         let in_flight = self.shared.telemetry.in_flight(&self.listener);
         let rules = self.shared.rules.load_full();
         let mut notes = Notes::default();
-        let mut seen = Seen { source: None, body_bytes: 0, sender: Self::peer(session) };
+        let mut seen = Seen { lane: None, body_bytes: 0, sender: Self::peer(session) };
         let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
         let written = decision.reply.write(session.as_downstream_mut()).await;
         let request = Request {
-            source: seen.source.map(|source| &*source.name),
+            source: seen.lane.map(|lane| &*lane.source.name),
             outcome: decision.outcome,
             status: if written.is_ok() { decision.reply.status } else { 0 },
             why: &decision.why,
@@ -145,7 +150,14 @@ impl ProxyHttp for Gateway {
             body_bytes: seen.body_bytes,
             took: started.elapsed(),
         };
-        self.shared.telemetry.request(&request, self.shared.clock.now());
+        let now = self.shared.clock.now();
+        self.shared.telemetry.request(&request, now);
+        if let Some(lane) = seen.lane.filter(|_| budget::counts(request.outcome) && request.status != 0) {
+            let is_success =
+                lane.provider.as_ref().map_or(request.status / 100 == 2, |row| row.is_success(request.status));
+            let recorded = lane.budget.record(is_success, request.took, now);
+            self.shared.telemetry.budget(&lane.source.name, &recorded);
+        }
         drop(in_flight);
         written.map(|()| true)
     }
@@ -163,7 +175,7 @@ impl ProxyHttp for Gateway {
 
 /// What the access line needs and the gates learn on the way.
 struct Seen<'a> {
-    source: Option<&'a Source>,
+    lane: Option<&'a accept::Lane>,
     body_bytes: usize,
     sender: std::net::IpAddr,
 }
@@ -185,7 +197,7 @@ impl Gateway {
             Ok(decision) => decision,
             Err(refusal) => Decision {
                 outcome: RequestOutcome::Refused(refusal.class),
-                reply: reply::Reply::refusal(&refusal, seen.source),
+                reply: reply::Reply::refusal(&refusal, seen.lane.map(|lane| &lane.source)),
                 why: refusal.why.into_owned(),
                 event: None,
             },
@@ -206,12 +218,12 @@ impl Gateway {
         let host = framing::host(&request)?;
         let head = framing::head(&request, &host, seen.sender)?;
         let gatekeeper = self.shared.gatekeeper.load_full();
-        let admitted = accept::admit(rules, &gatekeeper, head).map_err(|(source, refusal)| {
-            seen.source = source;
+        let admitted = accept::admit(rules, &gatekeeper, head).map_err(|(lane, refusal)| {
+            seen.lane = lane;
             refusal
         })?;
         let lane = admitted.lane();
-        seen.source = Some(&lane.source);
+        seen.lane = Some(lane);
         if self.shared.draining.load(Ordering::Relaxed) && !self.shared.buffer.stats().open {
             return Err(Refusal::new(Class::Draining, "the gateway is stopping"));
         }
@@ -219,9 +231,7 @@ impl Gateway {
         seen.body_bytes = body.len();
         let now = self.shared.clock.now();
         match accept::accept(&admitted, body, now, (self.shared.random)(), notes)? {
-            Accepted::Handshake(handshake) => {
-                Ok(Decision::answered(RequestOutcome::Handshake, reply::Reply::handshake(handshake)))
-            }
+            Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
             Accepted::Filtered { .. } => {
                 let outcome = RequestOutcome::Filtered;
                 Ok(Decision::answered(outcome, reply::Reply::accepted(outcome, &lane.source, None)))
@@ -229,9 +239,35 @@ impl Gateway {
             Accepted::Quarantined(event) => self.store(*event, &lane.source, RequestOutcome::Quarantined).await,
             Accepted::Event(event) => match lane.source.mode {
                 Mode::Buffered => self.store(*event, &lane.source, RequestOutcome::Accepted).await,
+                // An answer that fails counts against the endpoint; stored and delivered it does not.
+                Mode::Sync { .. } if lane.budget.brakes(now) => {
+                    self.store(*event, &lane.source, RequestOutcome::Accepted).await
+                }
                 Mode::Sync { deadline } => self.forward(*event, deadline).await,
             },
         }
+    }
+
+    /// What the provider hands over is kept before it is answered, or it is not answered.
+    async fn shake_hands(&self, mut handshake: HandshakeReply, lane: &accept::Lane) -> Result<Decision, Refusal> {
+        if let Some(secret) = handshake.captured.take() {
+            let Some(file) = lane.desk.capture_to.clone() else {
+                let why = "a secret is handed over, and the source has no `handshake.capture_to`";
+                return Err(Refusal::new(Class::MissingSignature, why));
+            };
+            let kept = tokio::task::spawn_blocking(move || capture::keep(&file, &secret)).await;
+            match kept {
+                Ok(Ok(())) => {
+                    tracing::warn!(source = %lane.source.name, "the provider handed its secret over; it is in force now");
+                    self.shared.rules_are_stale.notify_one();
+                }
+                Ok(Err(error)) => {
+                    return Err(Refusal::new(Class::Internal, format!("the secret could not be kept: {error}")));
+                }
+                Err(error) => return Err(Refusal::new(Class::Internal, format!("the secret was not kept: {error}"))),
+            }
+        }
+        Ok(Decision::answered(RequestOutcome::Handshake, reply::Reply::handshake(handshake)))
     }
 
     async fn read_body(

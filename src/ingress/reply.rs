@@ -10,7 +10,8 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 
-use crate::deliver::Answer;
+use crate::answer::Answer;
+use crate::deliver;
 use crate::event::EventId;
 use crate::provider::HandshakeReply;
 use crate::refusal::{PayloadProblem, Refusal, RequestOutcome};
@@ -44,9 +45,19 @@ impl Reply {
         Self { status, headers: HeaderMap::new(), body: Bytes::new(), closes: false, is_early: false }
     }
 
+    /// What is written for an outcome: status, headers, and a body of its own.
+    fn written(status: u16, answer: Option<&Answer>) -> Self {
+        let mut reply = Self::new(status);
+        if let Some(answer) = answer {
+            reply.headers.extend(answer.headers.iter().cloned());
+            reply.body = answer.body.clone().map(Bytes::from).unwrap_or_default();
+        }
+        reply
+    }
+
     /// The provider's accepted answer.
     pub(super) fn accepted(outcome: RequestOutcome, source: &Source, event: Option<EventId>) -> Self {
-        let mut reply = Self::new(source.answers.get(&outcome).copied().unwrap_or(200));
+        let mut reply = Self::written(source.answers.status(outcome), source.answers.get(outcome));
         if let Some(id) = event
             && let Ok(value) = HeaderValue::from_str(&id.to_string())
         {
@@ -58,13 +69,12 @@ impl Reply {
     /// The answer to a refusal.
     pub(super) fn refusal(refusal: &Refusal, source: Option<&Source>) -> Self {
         let class = refusal.class;
-        let status = source
-            .and_then(|source| source.answers.get(&RequestOutcome::Refused(class)).copied())
-            .unwrap_or(class.status());
-        let mut reply = Self::new(status);
+        let answer = source.and_then(|source| source.answers.get(RequestOutcome::Refused(class)));
+        let status = refusal.status.or(answer.map(|answer| answer.status)).unwrap_or(class.status());
+        let mut reply = Self::written(status, answer);
         reply.closes = refusal.breaks_framing;
         reply.is_early = true;
-        if status != 204 && status != 304 {
+        if status != 204 && status != 304 && answer.is_none_or(|answer| answer.body.is_none()) {
             let problem = Problem {
                 r#type: "about:blank",
                 title: class.title(),
@@ -89,6 +99,7 @@ impl Reply {
     /// What the provider asked for before it sends.
     pub(super) fn handshake(handshake: HandshakeReply) -> Self {
         let mut reply = Self::new(handshake.status);
+        reply.headers.extend(handshake.headers);
         if let Some(content_type) = handshake.content_type {
             reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
@@ -98,7 +109,7 @@ impl Reply {
     }
 
     /// `mode: sync`: the internal service's own answer, less what belongs to its connection.
-    pub(super) fn passed_back(answer: Answer, event: EventId) -> Self {
+    pub(super) fn passed_back(answer: deliver::Answer, event: EventId) -> Self {
         let mut reply = Self::new(answer.status);
         for (name, value) in &answer.headers {
             let of_the_hop = matches!(
@@ -164,7 +175,8 @@ mod tests {
     #[test]
     fn a_source_may_answer_otherwise() {
         let mut source = crate::source::tests::source("s", "/s", None);
-        source.answers.insert(RequestOutcome::Refused(Class::RateLimited), 429);
+        let outcome = RequestOutcome::Refused(Class::RateLimited);
+        source.answers = [(outcome, Answer::of_status(429))].into_iter().collect();
         let reply = Reply::refusal(&Refusal::new(Class::RateLimited, "x"), Some(&source));
         assert_eq!((reply.status, reply.headers.get("retry-after").unwrap().as_bytes()), (429, &b"30"[..]));
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::message::Message;
-use super::row::Table;
+use super::table::Table;
 use super::verified::Verified;
 use super::verify::Verifier;
 use crate::clock::Timestamp;

@@ -1,45 +1,70 @@
 //! Requests that a provider sends to see whether anyone is there, and the exact reply that it wants.
 //!
-//! Declarative, for what shipped rows need: a JSON body that looks a certain way, answered by fixed members and by
-//! members copied from it. Only a verified message is answered, so that nobody can make the gateway repeat a text of
-//! theirs; replies are JSON or empty, never HTML. Handshakes of other kinds (query echo, captured secrets) are not here.
+//! A handshake is data of the provider's row: when it is one, what must match, what is answered. It is tried for sources
+//! of that provider only, so that no shape of a request lets one provider's handler answer for another.
+//!
+//! Invariants:
+//! - where the provider signs, the signature is verified first (`verified`, the default);
+//! - a handshake that hands out a signature made with the source's secret without such proof names a pattern for what is
+//!   signed, so that nobody can have an event signed by us;
+//! - what takes over a secret, and what echoes unsigned text by choice of the row, works while the operator has armed the
+//!   source only, and never once a secret is known;
+//! - what is copied is bounded and goes out as `text/plain`, JSON or a header, with `nosniff`; never as HTML.
+//!
+//! Deliberately not here: opening a URL (the caller does, where the scheme pins its host) and keeping a secret.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use http::{HeaderName, HeaderValue};
+use regex::Regex;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-/// The longest text that is copied into a reply.
-const COPIED_BYTES_MAX: usize = 4096;
+use super::block::Primitive;
+use super::handshake_spec::{HandshakeProblem, HandshakeSpec, SignForm, When};
+use super::key::hmac_key;
+use super::mac::same;
+use super::message::{Message, View};
+use super::reply::ReplyForm;
+use super::template::Source;
+use crate::clock::Timestamp;
+use crate::secret::Secret;
 
-/// When a verified message is a handshake, and what it is answered.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// The longest secret that is taken over.
+const CAPTURED_BYTES: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// When a message is a handshake, and what it is answered.
+#[derive(Clone, Debug)]
 pub struct Handshake {
-    /// JSON pointers and the values that they must have.
-    when: BTreeMap<String, Value>,
-    /// JSON pointers that must lead nowhere.
-    #[serde(default)]
-    absent: Vec<String>,
-    reply: ReplyForm,
+    pub(super) when: When,
+    pub(super) verified: bool,
+    pub(super) armed: bool,
+    /// What must equal the source's token.
+    pub(super) token: Option<Source>,
+    pub(super) refused: u16,
+    pub(super) patterns: Vec<(Source, Regex)>,
+    pub(super) sign: Option<SignForm>,
+    pub(super) capture: Option<Source>,
+    pub(super) open: Option<Source>,
+    pub(super) reply: ReplyForm,
 }
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ReplyForm {
-    #[serde(default = "ok")]
-    status: u16,
-    /// Members of the reply, as they are.
-    #[serde(default)]
-    json: BTreeMap<String, Value>,
-    /// Members of the reply, by the JSON pointer of the text that they are copied from.
-    #[serde(default)]
-    copy: BTreeMap<String, String>,
-}
-
-const fn ok() -> u16 {
-    200
+/// The handshakes of one source, with what they may use of it.
+#[derive(Debug, Default)]
+pub struct Desk {
+    /// Those of its provider.
+    pub handshakes: Vec<Handshake>,
+    /// Its secrets.
+    pub secrets: Vec<Secret>,
+    /// The token that the operator chose for handshakes; without it the secrets serve.
+    pub token: Option<Secret>,
+    /// Values from the configuration.
+    pub context: BTreeMap<String, String>,
+    /// Until when the operator has armed it.
+    pub armed_until: Option<Timestamp>,
+    /// The file for a secret that the provider hands over.
+    pub capture_to: Option<PathBuf>,
 }
 
 /// What a handshake is answered.
@@ -49,27 +74,158 @@ pub struct HandshakeReply {
     pub status: u16,
     /// The media type; `None` for an empty body.
     pub content_type: Option<&'static str>,
+    /// Headers of the reply.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Vec<u8>,
+    /// The secret that the provider hands over, to be kept before the reply goes out.
+    pub captured: Option<Captured>,
+    /// A URL that the provider wants opened after the reply. Not checked here.
+    pub open: Option<String>,
+}
+
+/// A secret that a provider handed over.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Captured(pub Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Captured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Captured(…)")
+    }
+}
+
+/// What became of a message that could be a handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shaken {
+    /// It is one.
+    Reply(Box<HandshakeReply>),
+    /// It is one, with the wrong token: refused with this status.
+    Refused(u16),
+}
+
+impl Desk {
+    /// Whether a handshake can come by this method.
+    pub fn takes(&self, method: &str) -> bool {
+        self.handshakes.iter().any(|handshake| handshake.when.method.as_deref() == Some(method))
+    }
+
+    /// Whether the body has to be parsed as JSON to tell a handshake, before the signature or after it.
+    pub fn needs_json(&self, is_verified: bool, method: &str, now: Timestamp) -> bool {
+        self.tried(is_verified, now).any(|one| one.needs_json() && one.when.method.as_deref() == Some(method))
+    }
+
+    /// Whether the body has to be parsed as JSON for a handshake that comes after the signature.
+    pub fn reads_json(&self) -> bool {
+        self.handshakes.iter().any(|handshake| handshake.verified && handshake.needs_json())
+    }
+
+    /// The reply when a message is a handshake, among those that are tried before the signature or after it.
+    pub fn shake(
+        &self,
+        is_verified: bool,
+        message: &Message<'_>,
+        json: Option<&Value>,
+        now: Timestamp,
+    ) -> Option<Shaken> {
+        let view = View::new(*message, json, &self.context);
+        self.tried(is_verified, now).find_map(|handshake| handshake.answer(&view, self, now))
+    }
+
+    fn tried(&self, is_verified: bool, now: Timestamp) -> impl Iterator<Item = &Handshake> {
+        let is_armed = self.armed_until.is_some_and(|until| now < until);
+        let tried = self.handshakes.iter().filter(move |handshake| handshake.verified == is_verified);
+        tried.filter(move |handshake| is_armed || !handshake.armed)
+    }
+
+    fn valid(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        self.secrets.iter().filter(move |secret| secret.validity().holds(now))
+    }
 }
 
 impl Handshake {
-    /// The reply to a verified message, when it is a handshake.
-    pub fn reply(&self, json: &Value) -> Option<HandshakeReply> {
-        let alike = self.when.iter().all(|(pointer, value)| json.pointer(pointer) == Some(value));
-        if !alike || self.absent.iter().any(|pointer| json.pointer(pointer).is_some()) {
+    /// Whether the body has to be parsed as JSON for it.
+    fn needs_json(&self) -> bool {
+        self.when.needs_json() || self.reply.needs_json() || matches!(&self.capture, Some(Source::Json(_)))
+    }
+
+    /// Whether it works while the operator has armed the source only.
+    pub fn needs_arming(&self) -> bool {
+        self.armed
+    }
+
+    /// Whether it hands over the source's secret.
+    pub fn captures(&self) -> bool {
+        self.capture.is_some()
+    }
+
+    /// Whether it compares a token.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    fn answer(&self, view: &View<'_>, desk: &Desk, now: Timestamp) -> Option<Shaken> {
+        if !self.when.holds(view) || (self.captures() && !desk.secrets.is_empty()) {
             return None;
         }
-        let ReplyForm { status, json: fixed, copy } = &self.reply;
-        let mut members = fixed.clone();
-        for (name, pointer) in copy {
-            let text = json.pointer(pointer)?.as_str().filter(|text| text.len() <= COPIED_BYTES_MAX)?;
-            members.insert(name.clone(), Value::from(text));
+        for (source, pattern) in &self.patterns {
+            let value = view.value(source).ok().flatten()?;
+            if !std::str::from_utf8(&value).is_ok_and(|text| pattern.is_match(text)) {
+                return None;
+            }
         }
-        if members.is_empty() {
-            return Some(HandshakeReply { status: *status, content_type: None, body: Vec::new() });
+        if let Some(token) = &self.token
+            && !desk.is_token(token, view, now)
+        {
+            return Some(Shaken::Refused(self.refused));
         }
-        let body = serde_json::to_vec(&members).ok()?;
-        Some(HandshakeReply { status: *status, content_type: Some("application/json"), body })
+        let sign = match &self.sign {
+            Some(form) => Some(form.sign(view, desk.valid(now).next()?)?),
+            None => None,
+        };
+        let captured = match &self.capture {
+            Some(source) => {
+                let value = view.value(source).ok().flatten()?;
+                let fits = CAPTURED_BYTES.contains(&value.len()) && value.iter().all(u8::is_ascii_graphic);
+                Some(fits.then(|| Captured(Zeroizing::new(value.to_vec())))?)
+            }
+            None => None,
+        };
+        let open = match &self.open {
+            Some(source) => Some(String::from_utf8(view.value(source).ok().flatten()?.into_owned()).ok()?),
+            None => None,
+        };
+        let reply = self.reply.render(view, sign.as_deref())?;
+        Some(Shaken::Reply(Box::new(HandshakeReply { captured, open, ..reply })))
     }
+}
+
+impl Desk {
+    /// Compared with the configured token, or with every secret where there is none.
+    fn is_token(&self, source: &Source, view: &View<'_>, now: Timestamp) -> bool {
+        let Ok(Some(value)) = view.value(source) else { return false };
+        match &self.token {
+            Some(token) => same(token.expose(), &value),
+            None => self.valid(now).any(|secret| same(secret.expose(), &value)),
+        }
+    }
+}
+
+impl SignForm {
+    /// The signature in its encoding.
+    fn sign(&self, view: &View<'_>, secret: &Secret) -> Option<String> {
+        let secret = secret.expose();
+        let signed = View { secret: Some(secret), ..*view };
+        let pieces = signed.render(&self.over).ok()?;
+        let bytes = match &self.primitive {
+            Primitive::Hmac(algorithm, form) => hmac_key(*algorithm, form, secret)?.tag(&pieces),
+            Primitive::Digest(algorithm) => algorithm.hash(&pieces),
+            Primitive::Signature(..) => return None,
+        };
+        Some(self.encoding.encode(&bytes))
+    }
+}
+
+/// Reads the handshakes of a row.
+pub(super) fn compile(written: &[HandshakeSpec]) -> Result<Vec<Handshake>, HandshakeProblem> {
+    written.iter().map(HandshakeSpec::compile).collect()
 }

@@ -157,6 +157,11 @@ impl Key {
     }
 }
 
+/// A keyed hash of a secret in its form; `None` when the secret is not in it.
+pub(super) fn hmac_key(algorithm: super::mac::MacAlgorithm, form: &KeyForm, secret: &[u8]) -> Option<KeyedMac> {
+    form.read(secret).ok().map(|key| KeyedMac::new(algorithm, &key))
+}
+
 fn public_key(algorithm: SignatureAlgorithm, form: &KeyForm, text: &[u8]) -> Result<PublicKey, KeyFault> {
     let bytes = form.read(text)?;
     let wrapped = matches!(form, KeyForm::Pem | KeyForm::SpkiBase64);

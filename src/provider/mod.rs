@@ -11,23 +11,28 @@
 //!
 //! Not here: fetching keys (JWKS, certificates), JWT, replay memory, limits on bodies.
 
+mod answer;
 mod batch;
 mod block;
 mod compile;
 mod event;
+mod facts;
 mod failure;
 mod filter;
 mod handshake;
+mod handshake_spec;
 mod key;
 mod mac;
 mod message;
 mod problem;
+mod reply;
 mod row;
 mod scheme;
 mod sign;
 mod signature;
 mod signed;
 mod spelling;
+mod table;
 mod template;
 mod timestamp;
 mod url;
@@ -37,18 +42,24 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{AnswerProblem, AnswerSpec};
 pub use batch::{BatchLine, BatchProblem, batch};
 pub use block::Scheme;
 pub use event::EventTemplate;
+pub use facts::{
+    AnswerSet, Budget, Content, Disable, DisableRule, FactName, FactSource, FactSources, Ips, Retry, spelled,
+};
 pub use failure::{Failure, Fault, Malformed, Place};
-pub use handshake::{Handshake, HandshakeReply};
+pub use handshake::{Captured, Desk, Handshake, HandshakeReply, Shaken};
+pub use handshake_spec::HandshakeProblem;
 pub use key::{KeyFault, KeyProblem};
 pub use message::Message;
 pub use problem::{SchemeProblem, TemplateProblem};
-pub use row::{Row, RowProblem, RowSpec, SourceKind, Table, builtin};
+pub use row::{Row, RowProblem, RowSpec, SourceKind};
 pub use scheme::VerifySpec;
 pub use sign::{SignProblem, SignRequest};
 pub use spelling::OneOrMany;
+pub use table::{Table, builtin};
 pub use verified::Verified;
 pub use verify::Verifier;
 
@@ -63,4 +74,10 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
     let mut short = [0; 16];
     short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
     short
+}
+
+/// The name of a value from the configuration as rows and users may write it: small letters, digits and `_`.
+pub fn label(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_")
 }

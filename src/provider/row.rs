@@ -1,45 +1,26 @@
-//! A provider as one row of data, and the table of those that ship.
+//! A provider as one row of data.
 //!
-//! Rows are YAML files in `rows/`, compiled in. A row says where its facts come from; nothing ships from memory. A new
-//! provider that the language can express is a new file and a line in the list below, and needs no code.
+//! The same type reads the rows that ship (`rows/*.yaml`) and those under `providers:` in routes.yaml. A row says how the
+//! provider signs, what it sends, how it behaves as a sender, what it must be answered, and for each of these facts where
+//! it was read. A new provider that the language can express is a new file, and needs no code.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::answer::{AnswerProblem, AnswerSpec};
 use super::block::Scheme;
 use super::event::EventTemplate;
-use super::handshake::{Handshake, HandshakeReply};
+use super::facts::{AnswerSet, Budget, Content, Disable, FactSources, Ips, Retry};
+use super::handshake::{self, Handshake};
+use super::handshake_spec::{HandshakeProblem, HandshakeSpec};
 use super::problem::{SchemeProblem, TemplateProblem};
 use super::scheme::VerifySpec;
 use super::spelling::OneOrMany;
-
-const BUILTIN: [&str; 12] = [
-    include_str!("rows/discord.yaml"),
-    include_str!("rows/github.yaml"),
-    include_str!("rows/gitlab.yaml"),
-    include_str!("rows/gitlab_signed.yaml"),
-    include_str!("rows/sendgrid.yaml"),
-    include_str!("rows/shopify.yaml"),
-    include_str!("rows/slack.yaml"),
-    include_str!("rows/square.yaml"),
-    include_str!("rows/standardwebhooks.yaml"),
-    include_str!("rows/stripe.yaml"),
-    include_str!("rows/svix.yaml"),
-    include_str!("rows/twilio.yaml"),
-];
-
-/// The rows that ship, read once.
-pub fn builtin() -> &'static Table {
-    static TABLE: LazyLock<Table> = LazyLock::new(|| {
-        let rows = BUILTIN.iter().map(|text| Row::parse(text));
-        Table::new(rows.map(|row| row.expect("a row that ships is well formed, which a test checks")))
-    });
-    &TABLE
-}
+use crate::answer::Answers;
+use crate::refusal::RequestOutcome;
 
 /// How well a row's facts are proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -62,17 +43,45 @@ pub struct RowSpec {
     /// The row's name; in routes.yaml the entry's key says it.
     name: Option<String>,
     title: Option<String>,
+    /// How well the verification is proven.
     proof: Option<SourceKind>,
     verify: VerifySpec,
+    /// Where the event type stands.
     event: Option<OneOrMany<String>>,
+    /// Where the id of a delivery stands, which tells repetitions.
     delivery: Option<OneOrMany<String>>,
-    body_max: Option<String>,
     #[serde(default)]
-    handshake: Option<OneOrMany<Handshake>>,
-    content: Option<String>,
-    notes: Option<String>,
-    source: Option<String>,
+    content: Vec<Content>,
+    /// The largest body that the provider sends.
+    body_max: Option<String>,
+    ips: Option<Ips>,
+    /// How the provider changes secrets.
     rotation: Option<String>,
+    handshake: Option<OneOrMany<HandshakeSpec>>,
+    budget: Option<Budget>,
+    retry: Option<Retry>,
+    /// The answers that count as success; without this, 2xx.
+    #[serde(default)]
+    success: Vec<AnswerSet>,
+    /// The answers after which it never tries again.
+    #[serde(default)]
+    r#final: Vec<AnswerSet>,
+    /// When it stops sending.
+    #[serde(default)]
+    disable: Vec<Disable>,
+    /// What is known of order and duplicates.
+    order: Option<String>,
+    /// How lost events are had again.
+    recovery: Option<String>,
+    /// What it must be answered, where that differs from the gateway's defaults.
+    #[serde(default)]
+    answers: BTreeMap<RequestOutcome, AnswerSpec>,
+    notes: Option<String>,
+    /// Where the facts come from, with the date.
+    source: Option<String>,
+    /// Where single facts come from.
+    #[serde(default)]
+    sources: FactSources,
 }
 
 /// A provider.
@@ -86,10 +95,8 @@ pub struct Row {
     delivery: Option<EventTemplate>,
     body_bytes_max: Option<u64>,
     handshakes: Vec<Handshake>,
-    content: Option<String>,
-    notes: Option<String>,
-    source: String,
-    rotation: Option<String>,
+    answers: Answers,
+    spec: Box<RowSpec>,
 }
 
 impl Row {
@@ -102,36 +109,27 @@ impl Row {
 
     /// Makes the row `name` of its written form.
     pub fn of(name: &str, spec: RowSpec) -> Result<Self, RowProblem> {
-        let RowSpec {
-            name: _,
-            title,
-            proof,
-            verify,
-            event,
-            delivery,
-            body_max,
-            handshake,
-            content,
-            notes,
-            source,
-            rotation,
-        } = spec;
-        let events = |written: Option<OneOrMany<String>>| {
-            written.map(|written| EventTemplate::first_of(&written.0)).transpose().map_err(RowProblem::Event)
+        let events = |written: &Option<OneOrMany<String>>| {
+            let templates = written.as_ref().map(|written| EventTemplate::first_of(&written.0));
+            templates.transpose().map_err(RowProblem::Event)
         };
+        let handshakes = spec.handshake.as_ref().map_or(&[][..], |written| &written.0);
+        let mut answers = Vec::new();
+        for (outcome, answer) in &spec.answers {
+            answers.push((*outcome, answer.check().map_err(|problem| RowProblem::Answer(*outcome, problem))?));
+        }
+        let body_max = spec.body_max.as_deref();
         Ok(Self {
-            scheme: Scheme::compile(&verify).map_err(RowProblem::Scheme)?,
-            event: events(event)?,
-            delivery: events(delivery)?,
-            body_bytes_max: body_max.map(|text| mebibytes(&text).ok_or(RowProblem::BodyMax)).transpose()?,
-            handshakes: handshake.map(|handshakes| handshakes.0).unwrap_or_default(),
             name: name.to_owned(),
-            title: title.unwrap_or_else(|| name.to_owned()),
-            proof: proof.unwrap_or(SourceKind::Memory),
-            content,
-            notes,
-            source: source.unwrap_or_default(),
-            rotation,
+            title: spec.title.clone().unwrap_or_else(|| name.to_owned()),
+            proof: spec.proof.unwrap_or(SourceKind::Memory),
+            scheme: Scheme::compile(&spec.verify).map_err(RowProblem::Scheme)?,
+            event: events(&spec.event)?,
+            delivery: events(&spec.delivery)?,
+            body_bytes_max: body_max.map(|text| bytes(text).ok_or(RowProblem::BodyMax)).transpose()?,
+            handshakes: handshake::compile(handshakes).map_err(RowProblem::Handshake)?,
+            answers: answers.into_iter().collect(),
+            spec: Box::new(spec),
         })
     }
 
@@ -145,7 +143,7 @@ impl Row {
         &self.title
     }
 
-    /// How well the row's facts are proven.
+    /// How well the row's verification is proven.
     pub fn proof(&self) -> SourceKind {
         self.proof
     }
@@ -165,46 +163,113 @@ impl Row {
         self.delivery.as_ref()
     }
 
-    /// The largest body that the provider sends, where that is more than the default.
+    /// The templates of the event type, as they are written.
+    pub fn event_text(&self) -> impl Iterator<Item = &str> {
+        self.spec.event.iter().flat_map(|written| &written.0).map(String::as_str)
+    }
+
+    /// The templates of the delivery id, as they are written.
+    pub fn delivery_text(&self) -> impl Iterator<Item = &str> {
+        self.spec.delivery.iter().flat_map(|written| &written.0).map(String::as_str)
+    }
+
+    /// The largest body that the provider sends.
     pub fn body_bytes_max(&self) -> Option<u64> {
         self.body_bytes_max
     }
 
-    /// The reply to a verified message, when it is a handshake.
-    pub fn handshake_reply(&self, json: &serde_json::Value) -> Option<HandshakeReply> {
-        self.handshakes.iter().find_map(|handshake| handshake.reply(json))
+    /// The requests beside events that it wants answered.
+    pub fn handshakes(&self) -> &[Handshake] {
+        &self.handshakes
     }
 
-    /// Whether there are handshakes, so that a body has to be looked at.
-    pub fn has_handshake(&self) -> bool {
-        !self.handshakes.is_empty()
+    /// What bodies look like; empty is unknown.
+    pub fn content(&self) -> &[Content] {
+        &self.spec.content
     }
 
-    /// What bodies look like.
-    pub fn content(&self) -> Option<&str> {
-        self.content.as_deref()
+    /// The addresses from which it sends.
+    pub fn ips(&self) -> Option<&Ips> {
+        self.spec.ips.as_ref()
+    }
+
+    /// The time that it gives an answer.
+    pub fn budget(&self) -> Option<&Budget> {
+        self.spec.budget.as_ref()
+    }
+
+    /// How it repeats what was not taken.
+    pub fn retry(&self) -> Option<&Retry> {
+        self.spec.retry.as_ref()
+    }
+
+    /// The answers that count as success, where they are not just 2xx.
+    pub fn success(&self) -> &[AnswerSet] {
+        &self.spec.success
+    }
+
+    /// Whether an answer of this status is success for the provider.
+    pub fn is_success(&self, status: u16) -> bool {
+        match self.spec.success.as_slice() {
+            [] => (200..300).contains(&status),
+            sets => sets.iter().any(|set| set.has(status)),
+        }
+    }
+
+    /// The answers after which it never tries again.
+    pub fn is_final(&self) -> &[AnswerSet] {
+        &self.spec.r#final
+    }
+
+    /// When it stops sending.
+    pub fn disable(&self) -> &[Disable] {
+        &self.spec.disable
+    }
+
+    /// What is known of order and duplicates.
+    pub fn order(&self) -> Option<&str> {
+        self.spec.order.as_deref()
+    }
+
+    /// How lost events are had again.
+    pub fn recovery(&self) -> Option<&str> {
+        self.spec.recovery.as_deref()
+    }
+
+    /// What it must be answered, where that differs from the gateway's defaults.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// What an operator should know.
     pub fn notes(&self) -> Option<&str> {
-        self.notes.as_deref()
+        self.spec.notes.as_deref()
     }
 
     /// Where the facts come from, with the date.
     pub fn source(&self) -> &str {
-        &self.source
+        self.spec.source.as_deref().unwrap_or_default()
+    }
+
+    /// Where single facts come from.
+    pub fn sources(&self) -> &FactSources {
+        &self.spec.sources
     }
 
     /// How the provider changes secrets.
     pub fn rotation(&self) -> Option<&str> {
-        self.rotation.as_deref()
+        self.spec.rotation.as_deref()
     }
 }
 
-fn mebibytes(text: &str) -> Option<u64> {
-    text.strip_suffix("MiB")?.trim().parse::<u64>().ok()?.checked_mul(1024 * 1024)
+/// Reads `25MiB` or `256KiB`.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = match text.strip_suffix("MiB") {
+        Some(number) => (number, 1024 * 1024),
+        None => (text.strip_suffix("KiB")?, 1024),
+    };
+    number.trim().parse::<u64>().ok()?.checked_mul(unit)
 }
-
 /// Why a row cannot be read.
 #[derive(Debug)]
 pub enum RowProblem {
@@ -216,6 +281,10 @@ pub enum RowProblem {
     Event(TemplateProblem),
     /// The size is not written as `25MiB`.
     BodyMax,
+    /// A handshake cannot be used.
+    Handshake(HandshakeProblem),
+    /// An answer cannot be given.
+    Answer(RequestOutcome, AnswerProblem),
 }
 
 impl fmt::Display for RowProblem {
@@ -225,36 +294,10 @@ impl fmt::Display for RowProblem {
             Self::Scheme(problem) => write!(f, "verify: {problem}"),
             Self::Event(problem) => write!(f, "event or delivery: {problem}"),
             Self::BodyMax => f.write_str("body_max: write a size such as `25MiB`"),
+            Self::Handshake(problem) => write!(f, "handshake: {problem}"),
+            Self::Answer(outcome, problem) => write!(f, "answers: {}: {problem}", outcome.label()),
         }
     }
 }
 
 impl std::error::Error for RowProblem {}
-
-/// Providers by name.
-#[derive(Clone, Debug, Default)]
-pub struct Table {
-    rows: BTreeMap<String, Row>,
-}
-
-impl Table {
-    /// A table of these rows.
-    pub fn new(rows: impl IntoIterator<Item = Row>) -> Self {
-        Self { rows: rows.into_iter().map(|row| (row.name.clone(), row)).collect() }
-    }
-
-    /// The row of that name.
-    pub fn get(&self, name: &str) -> Option<&Row> {
-        self.rows.get(name)
-    }
-
-    /// All names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.rows.keys().map(String::as_str)
-    }
-
-    /// All rows, sorted by name.
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.values()
-    }
-}

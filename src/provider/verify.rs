@@ -64,6 +64,12 @@ impl Verifier {
         Ok(Self { scheme, names, keys, validity, context })
     }
 
+    /// A verifier that has no secret yet, because the provider will hand it over: under it nothing is right.
+    pub fn waiting(scheme: Scheme) -> Self {
+        let keys = scheme.blocks().iter().map(|_| Vec::new()).collect();
+        Self { scheme, names: Vec::new(), keys, validity: Vec::new(), context: BTreeMap::new() }
+    }
+
     /// The scheme.
     pub fn scheme(&self) -> &Scheme {
         &self.scheme

@@ -2,7 +2,9 @@
 //!
 //! A table, registered once; what is counted when stands in the happenings beside it.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// Seconds; from half a millisecond to ten, with the senders' real budgets.
 const REQUEST_SECONDS: [f64; 16] =
@@ -31,6 +33,9 @@ pub(super) struct Families {
     pub(super) secret_last_used: IntGaugeVec,
     pub(super) secret_not_after: IntGaugeVec,
     pub(super) certificate_not_after: IntGaugeVec,
+    pub(super) budget_used: GaugeVec,
+    pub(super) budget_limit: GaugeVec,
+    pub(super) provider_lag: HistogramVec,
     pub(super) schema_failures: IntCounterVec,
     pub(super) handshakes: IntCounterVec,
     pub(super) duplicates: IntCounterVec,
@@ -75,6 +80,10 @@ impl Maker<'_> {
 
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.add(IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
+    }
+
+    fn level(&self, name: &str, help: &str) -> GaugeVec {
+        self.add(GaugeVec::new(Opts::new(format!("hookgate_{name}"), help), &["source"]))
     }
 
     fn single(&self, name: &str, help: &str) -> IntGauge {
@@ -134,6 +143,17 @@ impl Families {
                 "tls_certificate_not_after_timestamp_seconds",
                 "When the first of the listener's certificates expires, Unix time.",
                 &["listener"],
+            ),
+            budget_used: make.level(
+                "provider_failure_budget_used",
+                "How near the provider is to giving this source up, in the measure of its nearest rule.",
+            ),
+            budget_limit: make.level("provider_failure_budget_limit", "Where the provider gives this source up."),
+            provider_lag: make.histogram(
+                "provider_lag_seconds",
+                "Time from the provider's signature to the request.",
+                &["source"],
+                &LATENCY_SECONDS,
             ),
             schema_failures: make.counter(
                 "schema_failures_total",

@@ -16,6 +16,7 @@ use prometheus::{Encoder, IntGauge, TextEncoder};
 use families::Families;
 
 use crate::accept::Notes;
+use crate::budget::{Alarm, Recorded};
 use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::outcome::{Attempt, DeathCause};
@@ -99,6 +100,9 @@ impl Telemetry {
             let now = i64::try_from(now.unix_secs()).unwrap_or(i64::MAX);
             self.0.secret_last_used.with_label_values(&[source, secret.as_str()]).set(now);
         }
+        if let Some(lag) = notes.lag {
+            self.0.provider_lag.with_label_values(&[source]).observe(lag.as_secs_f64());
+        }
         // What is recognised as a repetition was counted the first time.
         let is_new = request.outcome != RequestOutcome::Duplicate;
         if let Some(schema) = notes.schema_failed.as_ref().filter(|_| is_new) {
@@ -118,6 +122,21 @@ impl Telemetry {
             RequestOutcome::Accepted | RequestOutcome::Quarantined | RequestOutcome::Refused(_) => {}
         }
         log_request(source, outcome, request);
+    }
+
+    /// An answer was counted against the provider's patience.
+    pub fn budget(&self, source: &str, recorded: &Recorded) {
+        if let Some(level) = recorded.level {
+            self.0.budget_used.with_label_values(&[source]).set(level.used);
+            self.0.budget_limit.with_label_values(&[source]).set(level.limit);
+        }
+        match &recorded.alarm {
+            Some(Alarm::Near { rule, then }) => {
+                tracing::error!(source, rule, then, "the provider is about to give this source up");
+            }
+            Some(Alarm::Over) => tracing::warn!(source, "the provider's patience is no longer in danger"),
+            None => {}
+        }
     }
 
     /// A request begins; the guard ends it.
@@ -167,6 +186,7 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
                 event_type = request.notes.event_type.as_deref(),
                 verdict = request.notes.verdict,
                 secret = request.notes.secret.as_deref(),
+                braked = request.notes.braked.then_some(true),
                 why = (!request.why.is_empty()).then_some(request.why),
                 sender = %request.sender,
                 bytes = request.body_bytes,

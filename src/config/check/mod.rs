@@ -4,6 +4,8 @@
 //! problems, and the surroundings (environment, files) that are handed in. Nothing is left half made: with one error
 //! there is no `Setup`.
 
+mod answers;
+mod desk;
 mod destination;
 mod place;
 mod process;

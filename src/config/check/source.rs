@@ -4,22 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::desk::{context, patience};
 use super::secret::secret_name;
 use super::{Checker, path};
 use crate::accept::{Lane, Reading};
+use crate::budget::Budget;
 use crate::config::problem::{Code, quoted};
 use crate::config::{Seg, nearest, raw};
 use crate::limit::{Rate, SourceQuota};
 use crate::provider::{
-    self, EventTemplate, KeyProblem, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind, Verifier, VerifySpec,
+    self, EventTemplate, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind, Verifier,
+    VerifySpec,
 };
-use crate::refusal::{Class, RequestOutcome};
 use crate::route::Route;
 use crate::source::{Mode, OnMalformed, PathPattern, Source};
 
 const BODY_BYTES: u64 = 1024 * 1024;
 pub(super) const BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
-/// Stripe's and PayPal's horizon of retries, the longest of the providers with a preset that retry in days.
+/// Long enough for providers whose retries nobody has written down; those that are known to retry for longer get longer.
 const DEDUP_WINDOW: Duration = Duration::from_hours(72);
 const SYNC_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -83,12 +85,17 @@ impl Checker<'_> {
         let (unread_type, unread_id) = (event.r#type.is_some(), event.id.is_some());
         let keys = (event_type.is_some() || unread_type || !is_known, delivery_id.is_some() || unread_id || !is_known);
         self.what_needs_keys(name, written, keys);
-        let secrets = self.secrets(name, &written.secrets);
-        let verifier = self.verifier(name, written, scheme?, secrets);
+        let mut secrets = self.secrets(name, &written.secrets);
+        let waits = self.captured(name, written, row.as_ref(), &mut secrets);
+        let desk = self.desk(name, written, row.as_ref(), &secrets);
+        let verifier =
+            if waits { Some(Verifier::waiting(scheme?)) } else { self.verifier(name, written, scheme?, secrets) };
         let mut lane = Lane {
             source: source?,
             verifier: verifier?,
+            budget: Budget::new(patience(written, row.as_ref())),
             provider: row,
+            desk,
             event_type,
             delivery_id,
             schemas,
@@ -169,7 +176,7 @@ impl Checker<'_> {
             self.warning(Code::Unused, &path!["sources", name, "secrets"], message, Some(help));
         }
         let is_broken = self.spans.is_broken(&path!["sources", name, "secrets"]);
-        match Verifier::new(scheme, secrets, BTreeMap::new()) {
+        match Verifier::new(scheme, secrets, context(written)) {
             Ok(verifier) => Some(verifier),
             Err(KeyProblem::NoSecrets) => {
                 // A secret that could not be read has been reported already.
@@ -187,7 +194,12 @@ impl Checker<'_> {
             Err(problem) => {
                 let index = match &problem {
                     KeyProblem::Secret { name, .. } => position(&written.secrets, name.as_str()),
-                    KeyProblem::NoSecrets | KeyProblem::NoContext(_) => None,
+                    KeyProblem::NoContext(label) => {
+                        let help = format!("add `context: {{{label}: …}}` to the source");
+                        self.error_of(Code::MissingKey, &path!["sources", name], problem.to_string(), Some(help));
+                        return None;
+                    }
+                    KeyProblem::NoSecrets => None,
                 };
                 let at = path!["sources", name, "secrets", index.unwrap_or(0)];
                 self.error(Code::UnusableSecret, &at, problem.to_string(), None);
@@ -230,7 +242,6 @@ impl Checker<'_> {
                 Some(help),
             );
         }
-        self.check_answers(name, written);
         self.check_sync_routes(name, written);
         let has_delivery_id = row.is_some_and(|row| row.delivery().is_some());
         let public_url = written.public_url.as_ref().or(self.raw.server.public_url.as_ref());
@@ -256,41 +267,11 @@ impl Checker<'_> {
             enforce: written.enforce.unwrap_or(true),
             dedup_window: match &written.dedup {
                 Some(dedup) => dedup.window.0,
-                None if has_delivery_id => DEDUP_WINDOW,
+                None if has_delivery_id => usual_window(row),
                 None => Duration::ZERO,
             },
-            answers: written.answers.iter().map(|(outcome, status)| (outcome.0, status.0)).collect(),
+            answers: self.answers(name, written, row),
         })
-    }
-
-    /// A 2xx for what was not stored is silent loss, and anything else for what was stored makes the sender repeat it.
-    fn check_answers(&mut self, name: &str, written: &raw::Source) {
-        for (outcome, status) in &written.answers {
-            let at = path!["sources", name, "answers", outcome.0.label()];
-            let is_success = (200..300).contains(&status.0);
-            match answer_class(outcome.0) {
-                AnswerClass::Stored if !is_success => {
-                    let message = format!("`{}` means that the event is ours; only 2xx says so", outcome.0.label());
-                    self.error(Code::InvalidValue, &at, message, Some("write a status from 200 to 299".into()));
-                }
-                AnswerClass::NotStored if is_success => {
-                    let message =
-                        format!("`{}` means that the event was not stored; 2xx would lose it", outcome.0.label());
-                    self.error(
-                        Code::InvalidValue,
-                        &at,
-                        message,
-                        Some("write a status of 4xx or 5xx, such as `503`".into()),
-                    );
-                }
-                AnswerClass::Judged if is_success => {
-                    let message = "senders will not learn of this refusal, and the event is not kept";
-                    let help = "`on_invalid: quarantine` keeps it and answers as accepted".to_owned();
-                    self.warning(Code::Partial, &at, message, Some(help));
-                }
-                AnswerClass::Stored | AnswerClass::NotStored | AnswerClass::Judged => {}
-            }
-        }
     }
 
     fn mode(&mut self, name: &str, written: &raw::Source) -> Mode {
@@ -360,47 +341,9 @@ impl Checker<'_> {
     }
 }
 
-/// What an answer tells the sender about the event.
-enum AnswerClass {
-    /// It is taken care of.
-    Stored,
-    /// It is not, and should come again.
-    NotStored,
-    /// It was judged and turned away for good.
-    Judged,
-}
-
-fn answer_class(outcome: RequestOutcome) -> AnswerClass {
-    match outcome {
-        RequestOutcome::Accepted
-        | RequestOutcome::Duplicate
-        | RequestOutcome::Handshake
-        | RequestOutcome::Filtered
-        | RequestOutcome::Quarantined => AnswerClass::Stored,
-        RequestOutcome::Refused(
-            Class::BodyTimeout
-            | Class::RateLimited
-            | Class::BufferFull
-            | Class::Overloaded
-            | Class::Draining
-            | Class::Internal
-            | Class::UpstreamError
-            | Class::UpstreamTimeout,
-        ) => AnswerClass::NotStored,
-        RequestOutcome::Refused(
-            Class::SchemaRejected
-            | Class::Malformed
-            | Class::MissingSignature
-            | Class::BadSignature
-            | Class::StaleTimestamp
-            | Class::IpDenied
-            | Class::NotFound
-            | Class::MethodNotAllowed
-            | Class::BadContentType
-            | Class::TooLarge
-            | Class::HeadersTooLarge,
-        ) => AnswerClass::Judged,
-    }
+/// At least as long as the provider repeats a delivery.
+fn usual_window(row: Option<&Row>) -> Duration {
+    row.and_then(Row::retry).and_then(Retry::horizon).unwrap_or_default().max(DEDUP_WINDOW)
 }
 
 fn listens(route: &raw::Route, source: &str) -> bool {

@@ -1,4 +1,4 @@
-//! `sources.<name>.answers`: which status answers which outcome; and `allow_ips`.
+//! `sources.<name>.answers`: what answers which outcome; and `allow_ips`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,76 +9,57 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use super::Cidr;
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
-use crate::refusal::RequestOutcome;
+use crate::provider::AnswerSpec;
 
-/// What became of a request: a key of `answers`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Outcome(pub RequestOutcome);
-
-impl<'de> Deserialize<'de> for Outcome {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Word;
-
-        impl Visitor<'_> for Word {
-            type Value = Outcome;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an outcome")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Outcome, E> {
-                let known = RequestOutcome::of_label(text).map(Outcome);
-                known.ok_or_else(|| E::unknown_field(text, &RequestOutcome::LABELS))
-            }
-        }
-
-        deserializer.deserialize_str(Word)
-    }
+/// How an outcome is answered: a status, or a status with headers and a body.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// The status alone; the rest stays as the provider's row has it, or the default.
+    Status(u16),
+    /// All of it.
+    Whole(Box<AnswerSpec>),
 }
 
-impl JsonSchema for Outcome {
-    fn schema_name() -> Cow<'static, str> {
-        "Outcome".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": RequestOutcome::LABELS })
-    }
-}
-
-/// The HTTP status of an answer, from 200 to 599.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status(pub u16);
-
-impl<'de> Deserialize<'de> for Status {
+impl<'de> Deserialize<'de> for Reply {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Number;
+        struct StatusOrMap;
 
-        impl Visitor<'_> for Number {
-            type Value = Status;
+        impl<'de> Visitor<'de> for StatusOrMap {
+            type Value = Reply;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an HTTP status such as `202`")
+                f.write_str("an HTTP status such as `202`, or a map with `status`, `body` and `headers`")
             }
 
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Status, E> {
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Reply, E> {
                 let status = u16::try_from(number).ok().filter(|status| (200..600).contains(status));
                 let help = "write a status from 200 to 599, such as `202`";
-                status.map(Status).ok_or_else(|| complaint(Code::InvalidValue, "is not a status to answer with", help))
+                let bad = || complaint(Code::InvalidValue, "is not a status to answer with", help);
+                status.map(Reply::Status).ok_or_else(bad)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Reply, E> {
+                self.visit_u64(u64::try_from(number).unwrap_or(0))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Reply, A::Error> {
+                let whole = AnswerSpec::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Reply::Whole(Box::new(whole)))
             }
         }
 
-        deserializer.deserialize_u16(Number)
+        deserializer.deserialize_any(StatusOrMap)
     }
 }
 
-impl JsonSchema for Status {
+impl JsonSchema for Reply {
     fn schema_name() -> Cow<'static, str> {
-        "Status".into()
+        "Reply".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 200, "maximum": 599 })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let whole = generator.subschema_for::<AnswerSpec>();
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 200, "maximum": 599 }, whole] })
     }
 }
 

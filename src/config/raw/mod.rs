@@ -21,13 +21,13 @@ use serde::Deserialize;
 
 use super::units::{Bytes, Count, Duration, Rate};
 
-pub use answer::{AllowIps, Outcome, Status};
+pub use answer::{AllowIps, Reply};
 pub use destination::{DeadLetter, Defaults, Destination, DestinationDefaults, Jitter, Retry, RetryOn};
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, Url};
 pub use route::{OneOrMany, Route};
-pub use secret::{Date, Secret, SecretPlace};
-pub use source::{Dedup, EventKeys, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source};
+pub use secret::{Date, Moment, Secret, SecretPlace};
+pub use source::{Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source};
 pub use words::{Name, Threads, Version};
 
 /// The sections: keys of the top level whose value is a mapping.

@@ -121,3 +121,40 @@ impl JsonSchema for Date {
         json_schema!({ "type": "string", "format": "date", "examples": ["2026-12-01"] })
     }
 }
+
+/// A moment with its zone: `2026-12-01T08:00:00Z` (RFC 3339).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub jiff::Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Moment;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a moment such as `2026-12-01T08:00:00Z`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Moment, E> {
+                text.parse().map(Moment).ok().ok_or_else(|| {
+                    let help = "write date, time and zone: `2026-12-01T08:00:00Z`";
+                    complaint(Code::InvalidValue, "is not a moment with its zone", help)
+                })
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl JsonSchema for Moment {
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}

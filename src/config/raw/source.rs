@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{AllowIps, Outcome, Secret, Status, Url};
+use super::{AllowIps, Moment, Reply, Secret, Url};
 use crate::config::units::{Bytes, Count, Duration, Rate};
+use crate::refusal::RequestOutcome;
 
 /// Who may call us: a path, how the caller proves who it is, and what is checked.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -49,9 +50,30 @@ pub struct Source {
     pub deadline: Option<Duration>,
     /// `false`: verification, limits and schemas count and show what they would refuse, and refuse nothing.
     pub enforce: Option<bool>,
-    /// Statuses to answer with, by outcome, where the provider needs another than its preset says.
+    /// What to answer, by outcome, where it must be another than the provider's row says.
     #[serde(default)]
-    pub answers: BTreeMap<Outcome, Status>,
+    pub answers: BTreeMap<RequestOutcome, Reply>,
+    /// Values that the provider signs along and only you know, such as PayPal's `webhook_id`.
+    #[serde(default)]
+    pub context: BTreeMap<String, String>,
+    /// What the provider's handshake needs.
+    pub handshake: Option<Handshake>,
+    /// `false`: refusals stay refusals even when the provider is about to give the endpoint up. The default keeps what
+    /// our own schema, hygiene or quota would refuse then, and answers as accepted.
+    pub failure_brake: Option<bool>,
+}
+
+/// What the provider's handshake needs.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Handshake {
+    /// The token that you gave the provider for its question; without this, any of the secrets.
+    pub token: Option<Secret>,
+    /// Until when unsigned handshakes are answered, and a secret is taken over: RFC 3339.
+    pub armed_until: Option<Moment>,
+    /// The file that takes the secret which the provider hands over (Asana, Clio, Notion). It is the source's secret from
+    /// then on, and is never written over.
+    pub capture_to: Option<PathBuf>,
 }
 
 /// How much may come.

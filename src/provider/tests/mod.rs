@@ -1,5 +1,6 @@
 //! Tests of the engine: the laws one by one, what a proof reaches, and the providers' own vectors.
 
+mod handshakes;
 mod laws;
 mod reach;
 mod vectors;

@@ -1,0 +1,87 @@
+//! What the gates work with: the rules in force, one lane per source.
+//!
+//! Values only, made by `config` and replaced as a whole on reload; nothing is decided here.
+
+use std::sync::Arc;
+
+use crate::budget::Budget;
+use crate::limit::SourceQuota;
+use crate::payload::Pointer;
+use crate::provider::{Desk, EventTemplate, Row, Verifier};
+use crate::route::Route;
+use crate::schema::SchemaSet;
+use crate::source::{OnMalformed, Source, SourceTable};
+
+/// The rules in force: everything the gates need, compiled. Replaced as a whole on reload.
+#[derive(Debug)]
+pub struct Rules {
+    /// One lane per source.
+    pub lanes: Vec<Lane>,
+    /// Finds a lane by host and path.
+    pub table: SourceTable,
+}
+
+impl Rules {
+    /// Keeps what was counted under the old rules.
+    pub fn take_over(&self, old: &Self) {
+        for lane in &self.lanes {
+            if let Some(before) = old.lanes.iter().find(|before| before.source.name == lane.source.name) {
+                lane.budget.take_over(&before.budget);
+            }
+        }
+    }
+}
+
+/// All that belongs to one source.
+#[derive(Debug)]
+pub struct Lane {
+    /// The source.
+    pub source: Source,
+    /// Its signature scheme and secrets.
+    pub verifier: Verifier,
+    /// The provider; `None` for a source that spells its scheme out.
+    pub provider: Option<Row>,
+    /// The provider's handshakes.
+    pub desk: Desk,
+    /// Where the event type stands.
+    pub event_type: Option<EventTemplate>,
+    /// Where the provider's delivery id stands.
+    pub delivery_id: Option<EventTemplate>,
+    /// Schemas by event type.
+    pub schemas: Option<SchemaSet>,
+    /// How near the provider is to giving this source up.
+    pub budget: Budget,
+    /// Spent by verified requests.
+    pub quota: Option<SourceQuota>,
+    /// The routes that listen to this source.
+    pub routes: Vec<Arc<Route>>,
+    /// How much of the JSON these need.
+    pub reading: Reading,
+}
+
+/// How much of a JSON body is read. Every way but `Nothing` checks all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing looks into it.
+    Nothing,
+    /// Event type and delivery id only: a scan, a third of the cost of a tree.
+    Scalars(Vec<Pointer>),
+    /// A tree, for schemas, conditions and handshakes.
+    Tree,
+}
+
+impl Lane {
+    /// How much of the JSON this lane's parts need; to be set when they are all there.
+    pub fn reading_needed(&self) -> Reading {
+        if self.desk.reads_json() || self.schemas.is_some() || self.routes.iter().any(|route| route.when.is_some()) {
+            return Reading::Tree;
+        }
+        let templates = [&self.event_type, &self.delivery_id].into_iter().flatten();
+        let pointers: Vec<_> = templates.flat_map(EventTemplate::pointers).map(Pointer::parse).collect();
+        if pointers.is_empty() && self.source.on_malformed == OnMalformed::Allow {
+            return Reading::Nothing;
+        }
+        // A pointer that the scan cannot follow is left to the tree.
+        pointers.into_iter().collect::<Result<_, _>>().map_or(Reading::Tree, Reading::Scalars)
+    }
+}

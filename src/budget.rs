@@ -1,0 +1,377 @@
+//! The failure budget: how near a provider is to giving this endpoint up, as the provider sees it.
+//!
+//! Some senders stop for good after too many failures: eight in a row at Shopify, 95 % within an hour at Slack. The rules
+//! are data of the provider's row; here the answers of one source are counted against them. A failure is what the
+//! provider takes for one: an answer that is no success in its eyes, or one that came after its time.
+//!
+//! One step before a limit the brake is on: refusals *of our own making* (schema, hygiene, the source's quota, a
+//! synchronous service that does not answer) become quarantine-and-accept, so that a wrong schema costs a look and not the
+//! subscription. A bad signature is refused whatever the brake says.
+//!
+//! What strangers can send without a signature is not counted. They can send bad signatures, which are counted, because
+//! a wrong secret on our side looks the same and must be seen; all that they gain is that we keep instead of refuse what
+//! the provider has signed.
+//!
+//! Counts live in memory: a restart begins at zero, a reload keeps them. Time is handed in.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::refusal::{Class, RequestOutcome};
+
+/// Into how many parts a window is cut.
+const PARTS: u32 = 60;
+/// A share says nothing over fewer requests than this.
+const SHARE_OF_AT_LEAST: u32 = 10;
+
+/// When the provider gives up, and what happens then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// The rule.
+    pub rule: Rule,
+    /// What happens when it is reached.
+    pub then: String,
+}
+
+/// When a provider gives an endpoint up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// After so many failures in a row.
+    Consecutive(u32),
+    /// When this share (0 to 1) of the requests of a window failed.
+    Share {
+        /// The share.
+        share: f64,
+        /// The window.
+        within: Duration,
+        /// With fewer requests the rule is not applied.
+        at_least: u32,
+    },
+    /// After failures for so long without a success.
+    Lasting(Duration),
+}
+
+/// What a source knows of its provider's patience.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Patience {
+    /// The rules.
+    pub limits: Vec<Limit>,
+    /// How long the provider waits for an answer.
+    pub time: Option<Duration>,
+    /// Whether the brake may come on.
+    pub brake: bool,
+}
+
+/// The failure budget of one source.
+#[derive(Debug, Default)]
+pub struct Budget {
+    patience: Patience,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    consecutive: u32,
+    failing_since: Option<Timestamp>,
+    /// Parts of the window, oldest first: number of the part, requests, failures.
+    parts: VecDeque<(u64, u32, u32)>,
+    was_braking: bool,
+}
+
+/// How much of the budget is used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Level {
+    /// In the rule's own measure: failures, a share from 0 to 1, or seconds.
+    pub used: f64,
+    /// Where the provider gives up.
+    pub limit: f64,
+}
+
+/// What one answer changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// The level of the rule that is nearest to its limit; `None` without rules.
+    pub level: Option<Level>,
+    /// The brake has come on, or a limit was reached: what to tell the operator.
+    pub alarm: Option<Alarm>,
+}
+
+/// Something to tell the operator, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// One step before the limit.
+    Near {
+        /// The rule in words.
+        rule: String,
+        /// What happens at the limit.
+        then: String,
+    },
+    /// Successes again.
+    Over,
+}
+
+impl Budget {
+    /// A budget at zero.
+    pub fn new(patience: Patience) -> Self {
+        Self { patience, state: Mutex::default() }
+    }
+
+    /// Keeps what was counted under the old rules of the same source.
+    pub fn take_over(&self, old: &Self) {
+        if self.patience.limits == old.patience.limits {
+            let counted = old.lock().clone();
+            *self.lock() = counted;
+        }
+    }
+
+    /// How long the provider waits for an answer.
+    pub fn time(&self) -> Option<Duration> {
+        self.patience.time
+    }
+
+    /// Whether refusals of our own making are to be kept instead.
+    pub fn brakes(&self, now: Timestamp) -> bool {
+        let state = self.lock();
+        self.patience.brake && self.patience.limits.iter().any(|limit| state.is_near(limit.rule, now))
+    }
+
+    /// Counts one answer. `is_success` is what the provider takes the status for.
+    pub fn record(&self, is_success: bool, took: Duration, now: Timestamp) -> Recorded {
+        let in_time = self.patience.time.is_none_or(|time| took <= time);
+        let mut state = self.lock();
+        state.count(is_success && in_time, self.window(), now);
+        let near = self.patience.limits.iter().find(|limit| state.is_near(limit.rule, now));
+        let alarm = match (near, state.was_braking) {
+            (Some(limit), false) => Some(Alarm::Near { rule: limit.rule.to_string(), then: limit.then.clone() }),
+            (None, true) => Some(Alarm::Over),
+            (Some(_), true) | (None, false) => None,
+        };
+        state.was_braking = near.is_some();
+        let levels = self.patience.limits.iter().map(|limit| state.level(limit.rule, now));
+        Recorded { level: levels.max_by(|one, other| one.part().total_cmp(&other.part())), alarm }
+    }
+
+    /// The longest window of the rules.
+    fn window(&self) -> Duration {
+        let windows = self.patience.limits.iter().filter_map(|limit| match limit.rule {
+            Rule::Share { within, .. } => Some(within),
+            Rule::Consecutive(_) | Rule::Lasting(_) => None,
+        });
+        windows.max().unwrap_or_default()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Level {
+    fn part(self) -> f64 {
+        self.used / self.limit
+    }
+}
+
+fn part_ms(window: Duration) -> u64 {
+    u64::try_from(window.as_millis() / u128::from(PARTS)).unwrap_or(u64::MAX).max(1)
+}
+
+impl State {
+    fn count(&mut self, is_success: bool, window: Duration, now: Timestamp) {
+        if is_success {
+            self.consecutive = 0;
+            self.failing_since = None;
+        } else {
+            self.consecutive = self.consecutive.saturating_add(1);
+            self.failing_since.get_or_insert(now);
+        }
+        if window.is_zero() {
+            return;
+        }
+        let part = now.unix_ms() / part_ms(window);
+        while self.parts.len() > PARTS as usize
+            || self.parts.front().is_some_and(|(old, ..)| *old + u64::from(PARTS) <= part)
+        {
+            self.parts.pop_front();
+        }
+        match self.parts.back_mut() {
+            // A clock that goes back counts into the part that is open.
+            Some((last, all, failed)) if *last >= part => {
+                *all = all.saturating_add(1);
+                *failed = failed.saturating_add(u32::from(!is_success));
+            }
+            _ => self.parts.push_back((part, 1, u32::from(!is_success))),
+        }
+    }
+
+    /// Requests and failures of the window.
+    fn sums(&self, within: Duration, now: Timestamp) -> (u32, u32) {
+        let first =
+            now.unix_ms().saturating_sub(u64::try_from(within.as_millis()).unwrap_or(u64::MAX)) / part_ms(within);
+        let inside = self.parts.iter().filter(|(part, ..)| *part > first);
+        inside
+            .fold((0, 0), |(all, failed), (_, more, worse)| (all.saturating_add(*more), failed.saturating_add(*worse)))
+    }
+
+    fn level(&self, rule: Rule, now: Timestamp) -> Level {
+        match rule {
+            Rule::Consecutive(limit) => Level { used: f64::from(self.consecutive), limit: f64::from(limit) },
+            Rule::Share { share, within, at_least } => {
+                let (all, failed) = self.sums(within, now);
+                let counts = all >= at_least.max(SHARE_OF_AT_LEAST);
+                Level { used: if counts { f64::from(failed) / f64::from(all) } else { 0.0 }, limit: share }
+            }
+            Rule::Lasting(limit) => {
+                let since = self.failing_since.map_or(0, |since| now.unix_ms().saturating_sub(since.unix_ms()));
+                Level { used: Duration::from_millis(since).as_secs_f64(), limit: limit.as_secs_f64() }
+            }
+        }
+    }
+
+    /// Whether one more failure reaches the limit; with a span of time, whether nine tenths of it are over.
+    fn is_near(&self, rule: Rule, now: Timestamp) -> bool {
+        match rule {
+            Rule::Consecutive(limit) => self.consecutive.saturating_add(1) >= limit && self.consecutive > 0,
+            Rule::Share { share, within, at_least } => {
+                let (all, failed) = self.sums(within, now);
+                all.saturating_add(1) >= at_least.max(SHARE_OF_AT_LEAST)
+                    && f64::from(failed + 1) / f64::from(all + 1) >= share
+            }
+            Rule::Lasting(_) => self.level(rule, now).part() >= 0.9,
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Consecutive(count) => write!(f, "{count} failures in a row"),
+            Self::Share { share, within, .. } => {
+                write!(f, "{}% failures within {} min", share * 100.0, within.as_secs() / 60)
+            }
+            Self::Lasting(lasting) => write!(f, "only failures for {} h", lasting.as_secs() / 3600),
+        }
+    }
+}
+
+/// Whether an outcome counts: it was an answer to what the provider may have sent.
+pub fn counts(outcome: RequestOutcome) -> bool {
+    match outcome {
+        RequestOutcome::Accepted
+        | RequestOutcome::Duplicate
+        | RequestOutcome::Filtered
+        | RequestOutcome::Quarantined => true,
+        RequestOutcome::Handshake => false,
+        RequestOutcome::Refused(class) => match class {
+            Class::SchemaRejected
+            | Class::Malformed
+            | Class::BadSignature
+            | Class::StaleTimestamp
+            | Class::TooLarge
+            | Class::BadContentType
+            | Class::BodyTimeout
+            | Class::RateLimited
+            | Class::BufferFull
+            | Class::Overloaded
+            | Class::Draining
+            | Class::Internal
+            | Class::UpstreamError
+            | Class::UpstreamTimeout => true,
+            Class::NotFound
+            | Class::MethodNotAllowed
+            | Class::IpDenied
+            | Class::HeadersTooLarge
+            | Class::MissingSignature => false,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(10);
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_unix_secs(1_760_000_000 + secs)
+    }
+
+    fn budget(rule: Rule) -> Budget {
+        let limits = vec![Limit { rule, then: "gone".into() }];
+        Budget::new(Patience { limits, time: Some(Duration::from_secs(5)), brake: true })
+    }
+
+    #[test]
+    fn the_brake_is_on_one_failure_before_the_limit() {
+        let shopify = budget(Rule::Consecutive(8));
+        for n in 1..7 {
+            assert_eq!(shopify.record(false, SOON, at(n)).alarm, None);
+            assert!(!shopify.brakes(at(n)), "{n}");
+        }
+        let seventh = shopify.record(false, SOON, at(7));
+        assert_eq!(seventh.level, Some(Level { used: 7.0, limit: 8.0 }));
+        assert!(matches!(seventh.alarm, Some(Alarm::Near { .. })));
+        assert!(shopify.brakes(at(7)));
+        assert_eq!(shopify.record(true, SOON, at(8)).alarm, Some(Alarm::Over));
+        assert!(!shopify.brakes(at(8)));
+    }
+
+    #[test]
+    fn an_answer_after_the_provider_s_time_is_a_failure() {
+        let shopify = budget(Rule::Consecutive(8));
+        let late = shopify.record(true, Duration::from_secs(6), at(0));
+        assert_eq!(late.level, Some(Level { used: 1.0, limit: 8.0 }));
+    }
+
+    #[test]
+    fn a_share_is_taken_over_its_window_only() {
+        let slack = budget(Rule::Share { share: 0.95, within: Duration::from_hours(1), at_least: 20 });
+        for n in 0..18 {
+            slack.record(false, SOON, at(n));
+            assert!(!slack.brakes(at(n)), "too few: {n}");
+        }
+        slack.record(false, SOON, at(19));
+        assert!(slack.brakes(at(19)));
+        assert!(!slack.brakes(at(19 + 3660)), "an hour later nothing of it counts");
+        for n in 0..20 {
+            slack.record(true, SOON, at(30 + n));
+        }
+        assert!(!slack.brakes(at(60)));
+    }
+
+    #[test]
+    fn failures_for_long_without_a_success_are_timed() {
+        let svix = budget(Rule::Lasting(Duration::from_hours(120)));
+        svix.record(false, SOON, at(0));
+        assert!(!svix.brakes(at(100 * 3600)));
+        assert!(svix.brakes(at(109 * 3600)));
+    }
+
+    #[test]
+    fn a_brake_that_is_off_stays_off() {
+        let limits = vec![Limit { rule: Rule::Consecutive(2), then: String::new() }];
+        let budget = Budget::new(Patience { limits, time: None, brake: false });
+        budget.record(false, SOON, at(0));
+        assert!(!budget.brakes(at(0)));
+    }
+
+    #[test]
+    fn a_reload_keeps_the_count() {
+        let old = budget(Rule::Consecutive(8));
+        old.record(false, SOON, at(0));
+        let new = budget(Rule::Consecutive(8));
+        new.take_over(&old);
+        assert_eq!(new.record(false, SOON, at(1)).level, Some(Level { used: 2.0, limit: 8.0 }));
+    }
+
+    #[test]
+    fn the_window_is_bounded() {
+        let slack = budget(Rule::Share { share: 0.95, within: Duration::from_hours(1), at_least: 1 });
+        for n in 0..10_000 {
+            slack.record(true, SOON, at(n * 61));
+        }
+        assert!(slack.lock().parts.len() <= PARTS as usize + 1);
+    }
+}

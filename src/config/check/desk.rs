@@ -1,0 +1,114 @@
+//! What a source takes from its provider's row beside the signature: handshakes with their token, arming and the file
+//! that takes a secret over; the provider's patience.
+
+use std::collections::BTreeMap;
+
+use super::{Checker, path};
+use crate::budget::{Limit, Patience, Rule};
+use crate::clock::Timestamp;
+use crate::config::problem::Code;
+use crate::config::raw;
+use crate::provider::{self, Desk, Disable, DisableRule, Handshake, Row};
+use crate::secret::{Secret, SecretName};
+
+/// What a secret is called that a provider handed over.
+const CAPTURED: &str = "captured";
+
+impl Checker<'_> {
+    /// The handshakes of a source.
+    pub(super) fn desk(&mut self, name: &str, written: &raw::Source, row: Option<&Row>, secrets: &[Secret]) -> Desk {
+        let handshakes = row.map_or(&[][..], Row::handshakes);
+        let own = written.handshake.as_ref();
+        if let Some(token) = own.and_then(|own| own.token.as_ref())
+            && !handshakes.iter().any(Handshake::has_token)
+        {
+            let at = path!["sources", name, "handshake", "token"];
+            let secret = super::secret::secret_name(token);
+            self.warning(Code::Unused, &at, format!("no handshake of this source compares `{secret}`"), None);
+        }
+        let token = own
+            .and_then(|own| own.token.as_ref())
+            .and_then(|token| self.secret(token, "handshake", &path!["sources", name, "handshake", "token"]));
+        let armed_until = own
+            .and_then(|own| own.armed_until)
+            .map(|until| Timestamp::from_unix_ms(u64::try_from(until.0.as_millisecond()).unwrap_or(0)));
+        if armed_until.is_some() {
+            self.arming(name, handshakes, armed_until);
+        }
+        let capture_to = own.and_then(|own| own.capture_to.as_ref()).map(|file| self.beside(file));
+        Desk {
+            handshakes: handshakes.to_vec(),
+            secrets: secrets.to_vec(),
+            token,
+            context: context(written),
+            armed_until,
+            capture_to,
+        }
+    }
+
+    fn arming(&mut self, name: &str, handshakes: &[Handshake], until: Option<Timestamp>) {
+        let at = path!["sources", name, "handshake", "armed_until"];
+        if !handshakes.iter().any(Handshake::needs_arming) {
+            self.warning(Code::Unused, &at, "no handshake of this source waits to be armed", None);
+        } else if until.is_some_and(|until| until <= self.world.now) {
+            let help = "take the line away, or move it ahead while you register the webhook".to_owned();
+            self.warning(Code::Unused, &at, "this moment has passed, and the source is not armed", Some(help));
+        }
+    }
+
+    /// Adds the secret that the provider has handed over, if it has. True when the source waits for it.
+    pub(super) fn captured(
+        &mut self,
+        name: &str,
+        written: &raw::Source,
+        row: Option<&Row>,
+        secrets: &mut Vec<Secret>,
+    ) -> bool {
+        let Some(file) = written.handshake.as_ref().and_then(|own| own.capture_to.as_ref()) else { return false };
+        let at = path!["sources", name, "handshake", "capture_to"];
+        if !row.is_some_and(|row| row.handshakes().iter().any(Handshake::captures)) {
+            self.warning(Code::Unused, &at, "this provider hands over no secret", None);
+            return false;
+        }
+        let path = self.beside(file);
+        match (self.world.read)(&path) {
+            Ok(value) => {
+                let secret = Secret::new(SecretName::new(CAPTURED), value);
+                if secret.is_none() {
+                    let help = "remove it to have the secret handed over again".to_owned();
+                    self.error(Code::UnusableSecret, &at, "the file is empty", Some(help));
+                }
+                secrets.extend(secret);
+                false
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && secrets.is_empty() => true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(error) => {
+                self.error(Code::UnusableSecret, &at, format!("the file cannot be read: {error}"), None);
+                false
+            }
+        }
+    }
+}
+
+/// Values that the provider signs along, by the names that rows use.
+pub(super) fn context(written: &raw::Source) -> BTreeMap<String, String> {
+    written.context.iter().map(|(label, value)| (provider::label(label), value.clone())).collect()
+}
+
+/// What the provider's row says of its patience.
+pub(super) fn patience(written: &raw::Source, row: Option<&Row>) -> Patience {
+    let limit = |disable: &Disable| {
+        let rule = match disable.rule {
+            DisableRule::Consecutive(count) => Rule::Consecutive(count),
+            DisableRule::Share { share, within, at_least } => Rule::Share { share, within, at_least },
+            DisableRule::Lasting(lasting) => Rule::Lasting(lasting),
+        };
+        Limit { rule, then: disable.then.clone() }
+    };
+    Patience {
+        limits: row.map_or(&[][..], Row::disable).iter().map(limit).collect(),
+        time: row.and_then(Row::budget).and_then(provider::Budget::total),
+        brake: written.failure_brake.unwrap_or(true),
+    }
+}

@@ -1,0 +1,354 @@
+//! What is known of a provider as a sender: how long it waits, what it repeats, when it stops sending for good.
+//!
+//! Facts are data of the row, each with where it was read and when. They are the provider's behaviour, not ours: what the
+//! gateway makes of them (answers, failure budget, body cap) is decided elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::row::SourceKind;
+use super::spelling::Span;
+
+/// The time that the provider gives an answer.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// For the connection.
+    connect: Option<Span>,
+    /// For the whole answer, from the connection on.
+    total: Option<Span>,
+}
+
+impl Budget {
+    /// For the connection.
+    pub fn connect(&self) -> Option<Duration> {
+        self.connect.map(|span| span.0)
+    }
+
+    /// For the whole answer.
+    pub fn total(&self) -> Option<Duration> {
+        self.total.map(|span| span.0)
+    }
+}
+
+/// How the provider repeats what was not taken.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// How often it tries again at most; 0 is never.
+    attempts: Option<u32>,
+    /// Over how long.
+    over: Option<Span>,
+    /// The pauses between tries.
+    #[serde(default)]
+    schedule: Vec<Span>,
+    /// After which answers; without this, after everything that is no success.
+    #[serde(default)]
+    on: Vec<AnswerSet>,
+    /// What else is known.
+    note: Option<String>,
+}
+
+impl Retry {
+    /// How often it tries again at most; 0 is never.
+    pub fn attempts(&self) -> Option<u32> {
+        self.attempts
+    }
+
+    /// How long after the first try the last one may come: what is written, or the sum of the pauses.
+    pub fn horizon(&self) -> Option<Duration> {
+        let sum = (!self.schedule.is_empty()).then(|| self.schedule.iter().map(|span| span.0).sum());
+        self.over.map(|span| span.0).or(sum)
+    }
+
+    /// The pauses between tries.
+    pub fn schedule(&self) -> impl Iterator<Item = Duration> {
+        self.schedule.iter().map(|span| span.0)
+    }
+
+    /// After which answers; empty is everything that is no success.
+    pub fn on(&self) -> &[AnswerSet] {
+        &self.on
+    }
+
+    /// What else is known.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+}
+
+/// Some of the answers that a sender can get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerSet {
+    /// A class by its first digit: `5xx`.
+    Class(u16),
+    /// One status.
+    Status(u16),
+    /// No answer in time.
+    Timeout,
+    /// No connection.
+    Connect,
+}
+
+impl AnswerSet {
+    /// Whether a status belongs to it.
+    pub fn has(self, status: u16) -> bool {
+        match self {
+            Self::Class(digit) => status / 100 == digit,
+            Self::Status(one) => status == one,
+            Self::Timeout | Self::Connect => false,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "timeout" => Self::Timeout,
+            "connect" => Self::Connect,
+            _ => match text.strip_suffix("xx") {
+                Some(digit) => Self::Class(digit.parse().ok().filter(|digit| (1..6).contains(digit))?),
+                None => Self::Status(text.parse().ok().filter(|status| (100..600).contains(status))?),
+            },
+        })
+    }
+}
+
+impl fmt::Display for AnswerSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Class(digit) => write!(f, "{digit}xx"),
+            Self::Status(status) => write!(f, "{status}"),
+            Self::Timeout => f.write_str("timeout"),
+            Self::Connect => f.write_str("connect"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AnswerSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+
+        impl Visitor<'_> for Word {
+            type Value = AnswerSet;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status such as `429`, a class such as `5xx`, `timeout` or `connect`")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<AnswerSet, E> {
+                self.visit_str(&number.to_string())
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<AnswerSet, E> {
+                AnswerSet::parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(Word)
+    }
+}
+
+impl JsonSchema for AnswerSet {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AnswerSet".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "integer"], "examples": ["5xx", 429, "timeout"]})
+    }
+}
+
+/// When the provider stops sending: exactly one of `consecutive`, `share` with `within`, `lasting`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DisableSpec {
+    consecutive: Option<u32>,
+    share: Option<String>,
+    within: Option<Span>,
+    at_least: Option<u32>,
+    lasting: Option<Span>,
+    then: String,
+}
+
+/// When the provider stops sending, and what becomes of the subscription.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Disable {
+    /// The rule.
+    pub rule: DisableRule,
+    /// What happens then.
+    pub then: String,
+}
+
+/// When a provider stops sending.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DisableRule {
+    /// After so many failures in a row.
+    Consecutive(u32),
+    /// When so large a share of the requests of a window failed.
+    Share {
+        /// From 0 to 1.
+        share: f64,
+        /// The window.
+        within: Duration,
+        /// With fewer requests in the window the rule is not applied.
+        at_least: u32,
+    },
+    /// After failures for so long without a success.
+    Lasting(Duration),
+}
+
+impl<'de> Deserialize<'de> for Disable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spec = DisableSpec::deserialize(deserializer)?;
+        let DisableSpec { consecutive, share, within, at_least, lasting, then } = spec;
+        let rule = match (consecutive, share, within, lasting) {
+            (Some(count @ 1..), None, None, None) => DisableRule::Consecutive(count),
+            (None, Some(share), Some(within), None) => {
+                let share = percent(&share).ok_or_else(|| D::Error::custom("write a share such as `95%`"))?;
+                DisableRule::Share { share, within: within.0, at_least: at_least.unwrap_or(1) }
+            }
+            (None, None, None, Some(lasting)) => DisableRule::Lasting(lasting.0),
+            _ => return Err(D::Error::custom("write one of `consecutive`, `share` with `within`, or `lasting`")),
+        };
+        Ok(Self { rule, then })
+    }
+}
+
+impl JsonSchema for Disable {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Disable".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        DisableSpec::json_schema(generator)
+    }
+}
+
+fn percent(text: &str) -> Option<f64> {
+    let number: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
+    (number > 0.0 && number <= 100.0).then_some(number / 100.0)
+}
+
+impl fmt::Display for DisableRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Consecutive(count) => write!(f, "{count} failures in a row"),
+            Self::Share { share, within, at_least } => {
+                write!(f, "{}% failures within {}", share * 100.0, spelled(*within))?;
+                if *at_least > 1 { write!(f, " of at least {at_least} requests") } else { Ok(()) }
+            }
+            Self::Lasting(lasting) => write!(f, "only failures for {}", spelled(*lasting)),
+        }
+    }
+}
+
+/// A duration as rows write it: `5s`, `1250ms`, `4h`.
+pub fn spelled(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    match units.iter().find(|(size, _)| ms > 0 && ms.is_multiple_of(*size)) {
+        Some((size, unit)) => format!("{}{unit}", ms / size),
+        None => format!("{ms}ms"),
+    }
+}
+
+/// The addresses from which the provider sends.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ips {
+    /// Where the provider publishes them.
+    published: Option<String>,
+    /// As they were on the day of the source.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    ranges: Vec<IpNet>,
+}
+
+impl Ips {
+    /// Where the provider publishes them.
+    pub fn published(&self) -> Option<&str> {
+        self.published.as_deref()
+    }
+
+    /// As they were on the day of the source.
+    pub fn ranges(&self) -> &[IpNet] {
+        &self.ranges
+    }
+}
+
+/// What bodies look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// `application/json` and its kin.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `multipart/form-data`.
+    Multipart,
+    /// `text/plain`.
+    Text,
+    /// XML.
+    Xml,
+    /// The body is a JWT.
+    Jwt,
+    /// Whatever the user of the provider sends.
+    Any,
+}
+
+impl Content {
+    /// The word in rows.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Form => "form",
+            Self::Multipart => "multipart",
+            Self::Text => "text",
+            Self::Xml => "xml",
+            Self::Jwt => "jwt",
+            Self::Any => "any",
+        }
+    }
+}
+
+/// A fact that may have a source of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are the keys of the row")]
+pub enum FactName {
+    Budget,
+    Retry,
+    Success,
+    Final,
+    Disable,
+    Ips,
+    BodyMax,
+    Answers,
+    Order,
+    Recovery,
+    Handshake,
+    Rotation,
+    Content,
+    Event,
+    Delivery,
+}
+
+/// Where a fact was read.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FactSource {
+    /// How well it is proven.
+    pub proof: SourceKind,
+    /// The page or package.
+    pub from: String,
+    /// When it was read: year and month.
+    pub read: String,
+}
+
+/// The sources of a row's facts.
+pub type FactSources = BTreeMap<FactName, FactSource>;
