@@ -3,10 +3,12 @@
 //! Data goes to stdout, talk to stderr; `-` is stdin; every flag has a `HOOKGATE_…` variable. Exit codes are those of the
 //! contract and a closed list ([`Exit`]).
 
+mod answers;
 mod check;
 mod demo;
 mod load;
 mod log;
+mod providers;
 mod receiver;
 mod run;
 mod sample;
@@ -67,6 +69,10 @@ enum Command {
     Send(send::Args),
     /// Verify a recorded request by hand, or a file of cases, and say why it fails.
     Verify(verify::Args),
+    /// List the known providers, or explain one.
+    Providers(providers::Args),
+    /// Print which answer a provider gets for which outcome, and why.
+    Answers(answers::Args),
     /// Print the JSON Schema of routes.yaml.
     Schema,
     /// Print the version.
@@ -82,6 +88,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Providers(args) => providers::run(&args),
+        Command::Answers(args) => answers::run(&args),
         Command::Schema => schema::run(),
         Command::Version => {
             terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));

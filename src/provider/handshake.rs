@@ -148,6 +148,11 @@ impl Handshake {
         self.when.needs_json() || self.reply.needs_json() || matches!(&self.capture, Some(Source::Json(_)))
     }
 
+    /// The method by which it comes.
+    pub fn method(&self) -> &str {
+        self.when.method.as_deref().unwrap_or_default()
+    }
+
     /// Whether it works while the operator has armed the source only.
     pub fn needs_arming(&self) -> bool {
         self.armed

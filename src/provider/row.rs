@@ -153,6 +153,11 @@ impl Row {
         &self.scheme
     }
 
+    /// How messages are verified, in a few words.
+    pub fn verified_by(&self) -> String {
+        self.spec.verify.summary()
+    }
+
     /// Where the event type stands.
     pub fn event(&self) -> Option<&EventTemplate> {
         self.event.as_ref()

@@ -1,0 +1,218 @@
+//! `hookgate providers [NAME]`: who is known, how well, and what is known of them.
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::{Exit, terminal};
+use crate::config::nearest;
+use crate::provider::{FactName, Row, SourceKind, builtin, spelled};
+
+/// How the result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The provider to explain; without it all are listed.
+    name: Option<String>,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
+    format: Format,
+}
+
+pub(crate) fn run(args: &Args) -> Exit {
+    match &args.name {
+        None => list(args.format),
+        Some(name) => match find(name) {
+            Some(row) => explain(row, args.format),
+            None => return Exit::Failed,
+        },
+    }
+    Exit::Ok
+}
+
+/// The row of that name; says what may have been meant when there is none.
+pub(super) fn find(name: &str) -> Option<&'static Row> {
+    let row = builtin().get(name);
+    if row.is_none() {
+        let near = nearest(name, builtin().names());
+        let meant = near.map_or_else(String::new, |near| format!(" Did you mean `{near}`?"));
+        let name = terminal::harmless(name);
+        terminal::tell(format!("hookgate: there is no provider `{name}`.{meant} `hookgate providers` lists all."));
+    }
+    row
+}
+
+fn list(format: Format) {
+    if format == Format::Json {
+        let rows: Vec<Value> = builtin().rows().map(facts).collect();
+        terminal::say(Value::from(rows).to_string());
+        return;
+    }
+    let width = builtin().names().map(str::len).max().unwrap_or(0).max(4);
+    terminal::say(format!("{:width$}  {:8}  {:26}  {:8}  STOPS SENDING AFTER", "NAME", "PROOF", "VERIFIED BY", "WAITS"));
+    let mut unproven = 0;
+    for row in builtin().rows() {
+        unproven += usize::from(!is_proven(row));
+        let waits = row.budget().and_then(|budget| budget.total()).map_or_else(|| "-".to_owned(), spelled);
+        let stops: Vec<String> = row.disable().iter().map(|disable| disable.rule.to_string()).collect();
+        let stops = if stops.is_empty() { "-".to_owned() } else { stops.join(", or ") };
+        let (name, proof, by) = (row.id(), proof(row.proof()), row.verified_by());
+        terminal::say(format!("{name:width$}  {proof:8}  {by:26}  {waits:8}  {stops}"));
+    }
+    let all = builtin().names().count();
+    terminal::tell(format!(
+        "{all} providers; {unproven} rest on one table or on memory (proof `list`, `memory`): compare those with the provider's page first"
+    ));
+}
+
+fn is_proven(row: &Row) -> bool {
+    matches!(row.proof(), SourceKind::Sdk | SourceKind::Docs)
+}
+
+fn proof(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Sdk => "sdk",
+        SourceKind::Docs => "docs",
+        SourceKind::List => "list",
+        SourceKind::Memory => "memory",
+    }
+}
+
+fn proof_in_words(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Sdk => "the provider's own SDK agrees with it",
+        SourceKind::Docs => "read in the provider's documentation, or in two implementations that quote it",
+        SourceKind::List => "UNPROVEN: one third-party table says so",
+        SourceKind::Memory => "UNPROVEN: from memory",
+    }
+}
+
+fn explain(row: &Row, format: Format) {
+    if format == Format::Json {
+        terminal::say(facts(row).to_string());
+        return;
+    }
+    terminal::say(format!("{} ({})", row.title(), row.id()));
+    let say = |label: &str, text: String| {
+        if !text.is_empty() {
+            terminal::say(format!("  {label:12} {text}"));
+        }
+    };
+    let with = |fact: FactName, text: String| if text.is_empty() { text } else { text + &source_of(row, fact) };
+    say("proof", format!("{}: {}", proof(row.proof()), proof_in_words(row.proof())));
+    say("verified by", row.verified_by());
+    say("event type", row.event_text().collect::<Vec<_>>().join(", or "));
+    say("delivery id", row.delivery_text().collect::<Vec<_>>().join(", or "));
+    say("content", row.content().iter().map(|content| content.word()).collect::<Vec<_>>().join(", "));
+    say("largest body", with(FactName::BodyMax, row.body_bytes_max().map_or_else(String::new, size)));
+    say("addresses", with(FactName::Ips, addresses(row)));
+    say("rotation", row.rotation().unwrap_or_default().to_owned());
+    say("waits", with(FactName::Budget, waits(row)));
+    say("tries again", with(FactName::Retry, retries(row)));
+    say("success", with(FactName::Success, sets(row.success())));
+    say("final", with(FactName::Final, sets(row.is_final())));
+    for disable in row.disable() {
+        say("stops", with(FactName::Disable, format!("after {}: {}", disable.rule, disable.then)));
+    }
+    say("order", with(FactName::Order, row.order().unwrap_or_default().to_owned()));
+    say("recovery", with(FactName::Recovery, row.recovery().unwrap_or_default().to_owned()));
+    say("handshakes", handshakes(row));
+    say("answers", format!("`hookgate answers {}`", row.id()));
+    say("notes", row.notes().unwrap_or_default().to_owned());
+    say("source", row.source().to_owned());
+}
+
+/// Where a fact was read, when it is not the row's own source.
+fn source_of(row: &Row, fact: FactName) -> String {
+    row.sources().get(&fact).map_or_else(String::new, |source| {
+        format!("  [{}: {}, {}]", proof(source.proof), source.from, source.read)
+    })
+}
+
+fn size(bytes: u64) -> String {
+    if bytes.is_multiple_of(1024 * 1024) { format!("{} MiB", bytes / 1024 / 1024) } else { format!("{} KiB", bytes / 1024) }
+}
+
+fn addresses(row: &Row) -> String {
+    let Some(ips) = row.ips() else { return String::new() };
+    let published = ips.published().map(|place| format!("published at {place}"));
+    let ranges: Vec<String> = ips.ranges().iter().map(ToString::to_string).collect();
+    let ranges = (!ranges.is_empty()).then(|| ranges.join(", "));
+    [published, ranges].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+pub(super) fn waits(row: &Row) -> String {
+    let Some(budget) = row.budget() else { return String::new() };
+    let connect = budget.connect().map(|time| format!("{} for the connection", spelled(time)));
+    let total = budget.total().map(|time| format!("{} for the answer", spelled(time)));
+    [connect, total].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn retries(row: &Row) -> String {
+    let Some(retry) = row.retry() else { return String::new() };
+    let mut parts = Vec::new();
+    match retry.attempts() {
+        Some(0) => parts.push("never".to_owned()),
+        Some(attempts) => parts.push(format!("at most {attempts} times")),
+        None => {}
+    }
+    parts.extend(retry.horizon().map(|over| format!("within {}", spelled(over))));
+    let pauses: Vec<String> = retry.schedule().map(spelled).collect();
+    parts.extend((!pauses.is_empty()).then(|| format!("after {}", pauses.join(", "))));
+    parts.extend((!retry.on().is_empty()).then(|| format!("only on {}", sets(retry.on()))));
+    parts.extend(retry.note().map(str::to_owned));
+    parts.join("; ")
+}
+
+pub(super) fn sets(sets: &[crate::provider::AnswerSet]) -> String {
+    sets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn handshakes(row: &Row) -> String {
+    let shown = row.handshakes().iter().map(|handshake| {
+        let how = match (handshake.captures(), handshake.needs_arming()) {
+            (true, _) => " (hands over the secret; while armed only)",
+            (false, true) => " (while armed only)",
+            (false, false) => "",
+        };
+        format!("{}{how}", handshake.method())
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn facts(row: &Row) -> Value {
+    json!({
+        "name": row.id(),
+        "title": row.title(),
+        "proof": proof(row.proof()),
+        "proven": is_proven(row),
+        "verified_by": row.verified_by(),
+        "event": row.event_text().collect::<Vec<_>>(),
+        "delivery": row.delivery_text().collect::<Vec<_>>(),
+        "content": row.content().iter().map(|content| content.word()).collect::<Vec<_>>(),
+        "body_max_bytes": row.body_bytes_max(),
+        "ips": row.ips().map(|ips| json!({"published": ips.published(), "ranges": ips.ranges().iter().map(ToString::to_string).collect::<Vec<_>>()})),
+        "rotation": row.rotation(),
+        "budget_ms": row.budget().map(|budget| json!({"connect": budget.connect().map(ms), "total": budget.total().map(ms)})),
+        "retry": row.retry().map(|_| retries(row)),
+        "success": sets(row.success()),
+        "final": sets(row.is_final()),
+        "disable": row.disable().iter().map(|disable| json!({"rule": disable.rule.to_string(), "then": disable.then})).collect::<Vec<_>>(),
+        "order": row.order(),
+        "recovery": row.recovery(),
+        "notes": row.notes(),
+        "source": row.source(),
+        "sources": row.sources().iter().map(|(fact, source)| json!({"fact": format!("{fact:?}").to_lowercase(), "proof": proof(source.proof), "from": source.from, "read": source.read})).collect::<Vec<_>>(),
+    })
+}
+
+fn ms(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
