@@ -243,7 +243,10 @@ fn verify(lane: &Lane, head: &Head<'_>, body: &Bytes, now: Timestamp, notes: &mu
             let class = match failure {
                 Failure::Missing(_) => Class::MissingSignature,
                 Failure::TooOld { .. } | Failure::InFuture { .. } => Class::StaleTimestamp,
-                Failure::MalformedHeader(_) | Failure::WrongSecretOrBody | Failure::UnknownKey => Class::BadSignature,
+                Failure::MalformedHeader(_)
+                | Failure::WrongSecretOrBody
+                | Failure::UnknownKey
+                | Failure::KeyNotHere(_) => Class::BadSignature,
             };
             Err(Refusal::new(class, failure.to_string()))
         }

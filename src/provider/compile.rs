@@ -51,6 +51,7 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
     let proof = match spec.kind {
         Kind::Hmac | Kind::Digest | Kind::Signature => Proof::Signed(Box::new(compile_signed(spec)?)),
         Kind::Token => Proof::Token(compile_token(spec)?),
+        Kind::Code => Proof::Code(spec.code.ok_or(("code", SchemeFault::Missing(spec.kind)))?),
         Kind::None => return Err(("type", SchemeFault::NoneInList)),
     };
     let mut require = Vec::new();
@@ -83,13 +84,14 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
     let signed = matches!(spec.kind, Kind::Hmac | Kind::Digest | Kind::Signature);
     let keyed = matches!(spec.kind, Kind::Hmac | Kind::Signature);
     let token = spec.kind == Kind::Token;
+    let any = spec.kind != Kind::None;
     let written = [
         ("header", spec.header.is_some(), signed || token),
-        ("when", spec.when.is_some(), signed || token),
-        ("require", !spec.require.is_empty(), signed || token),
-        ("require_match", !spec.require_match.is_empty(), signed || token),
-        ("pattern", !spec.pattern.is_empty(), signed || token),
-        ("check", spec.check.is_some(), signed || token),
+        ("when", spec.when.is_some(), any),
+        ("require", !spec.require.is_empty(), any),
+        ("require_match", !spec.require_match.is_empty(), any),
+        ("pattern", !spec.pattern.is_empty(), any),
+        ("check", spec.check.is_some(), any),
         ("algorithm", spec.algorithm.is_some(), signed),
         ("key", spec.key.is_some(), keyed),
         ("signature", spec.signature.is_some(), signed),
@@ -104,6 +106,7 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("url_ports", spec.url_ports, signed),
         ("from", spec.from.is_some(), token),
         ("scheme", spec.scheme.is_some(), token),
+        ("code", spec.code.is_some(), spec.kind == Kind::Code),
         ("reason", spec.reason.is_some(), spec.kind == Kind::None),
     ];
     match written.iter().find(|(_, is_written, has_effect)| *is_written && !has_effect) {

@@ -6,6 +6,7 @@
 //! Keys that have to be fetched (JWKS, certificates by URL) are not here: fetching needs a pinned host and a cache.
 
 use std::fmt;
+use std::sync::Arc;
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use p256::pkcs8::DecodePublicKey;
@@ -15,7 +16,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::block::{Block, Primitive, Proof};
+use super::keyset::{KeySet, NamedKey};
 use super::mac::{KeyedMac, PublicKey, SignatureAlgorithm};
+use super::special::{SecretForm, Special};
 use crate::secret::{Secret, SecretName};
 
 /// What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
@@ -125,6 +128,8 @@ fn pem_body(text: &[u8]) -> Option<Vec<u8>> {
 pub(super) enum Key {
     Mac(KeyedMac),
     Public(PublicKey),
+    /// Public keys that go by ids.
+    Set(Arc<KeySet>),
     /// The secret as it is sent or hashed.
     Plain(Zeroizing<Vec<u8>>),
     /// A secret outside its validity: it holds its place, and nothing is right under it.
@@ -143,6 +148,7 @@ impl Key {
         let text = secret.expose();
         let signed = match &block.proof {
             Proof::Token(_) => return Ok(Self::Plain(Zeroizing::new(text.to_vec()))),
+            Proof::Code(special) => return Self::load_special(*special, secret).map_err(refused),
             Proof::Signed(signed) => signed,
         };
         match &signed.primitive {
@@ -152,6 +158,19 @@ impl Key {
             }
             Primitive::Signature(algorithm, form) => {
                 public_key(*algorithm, form, text).map(Self::Public).map_err(refused)
+            }
+        }
+    }
+}
+
+impl Key {
+    fn load_special(special: Special, secret: &Secret) -> Result<Self, KeyFault> {
+        match special.needs().secrets {
+            SecretForm::Text => Ok(Self::Plain(Zeroizing::new(secret.expose().to_vec()))),
+            SecretForm::Public => {
+                let key = public_key(SignatureAlgorithm::EcdsaP256, &KeyForm::Pem, secret.expose())?;
+                let named = NamedKey { id: Some(secret.name().as_str().to_owned()), key };
+                Ok(Self::Set(Arc::new(KeySet { keys: vec![named] })))
             }
         }
     }

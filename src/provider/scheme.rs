@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::special::Special;
 use super::spelling::{OneOrMany, Scalar, Tolerance, tolerance_in_seconds};
 
 /// `verify:` one block, or a list of blocks that are tried in order.
@@ -22,7 +23,7 @@ pub struct VerifySpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BlockSpec {
-    /// hmac | digest | signature | token | none
+    /// hmac | digest | signature | token | code | none
     #[serde(rename = "type")]
     pub(super) kind: Kind,
     /// The hash or signature algorithm; never taken from the request.
@@ -78,6 +79,8 @@ pub(super) struct BlockSpec {
     pub(super) from: Option<String>,
     /// The token is `user:password` in HTTP basic authentication.
     pub(super) scheme: Option<TokenScheme>,
+    /// The scheme that `type: code` stands for.
+    pub(super) code: Option<Special>,
     /// Why nothing is verified; `type: none` needs it.
     pub(super) reason: Option<String>,
 }
@@ -94,6 +97,8 @@ pub(super) enum Kind {
     Signature,
     /// A fixed secret sent along.
     Token,
+    /// A scheme that data cannot say; `code` names it.
+    Code,
     /// Nothing is verified; a reason is due.
     None,
 }

@@ -127,7 +127,7 @@ impl Signed {
         };
         let covers_body = self.each.is_none() && template.covers_body();
         let signs_id = template.covers(|source| matches!(source, Source::Id));
-        Match { secret, signed_at: None, mac, covers_body, signs_id }
+        Match { mac, covers_body, signs_id, ..Match::by_secret(secret) }
     }
 
     /// The timestamp header, when the template signs it only through a list of headers.
