@@ -9,7 +9,8 @@ use http::HeaderName;
 use regex::Regex;
 
 use super::key::KeyForm;
-use super::mac::{MacAlgorithm, SignatureAlgorithm};
+use super::mac::MacAlgorithm;
+use super::public::SignatureAlgorithm;
 use super::scheme::{Encoding, Unit};
 use super::signature::{ListForm, SignatureAt};
 use super::special::{SecretForm, Special};
@@ -105,6 +106,16 @@ pub(super) struct TimestampForm {
     pub(super) unit: Unit,
     pub(super) tolerance: Option<Duration>,
     pub(super) sdk_window: bool,
+}
+
+impl Primitive {
+    /// How long a signature is; `None` where it varies.
+    pub(super) fn signature_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Hmac(algorithm, _) | Self::Digest(algorithm) => Some(algorithm.bytes()),
+            Self::Signature(algorithm, _) => algorithm.signature_bytes(),
+        }
+    }
 }
 
 impl Scheme {

@@ -24,6 +24,7 @@ mod keyset;
 mod mac;
 mod message;
 mod problem;
+mod public;
 mod row;
 mod scheme;
 mod sign;
@@ -54,6 +55,7 @@ pub use row::{Row, RowProblem, RowSpec, SourceKind, Table, builtin};
 pub use scheme::VerifySpec;
 pub use sign::{SignProblem, SignRequest};
 pub use spelling::OneOrMany;
+pub use template::context_label;
 pub use verified::Verified;
 pub use verify::Verifier;
 

@@ -30,7 +30,7 @@ pub(super) struct BlockSpec {
     #[serde(alias = "alg")]
     pub(super) algorithm: Option<Algorithm>,
     /// How the text of the secret becomes a key: utf8 (default), base64, hex, whsec, sha1, sha256, nfkd,
-    /// strip:<regex>; for public keys pem (default), spki-b64, raw-hex, raw-b64.
+    /// strip:<regex>; for public keys pem (default), x509 (a certificate), jwk, spki-b64, raw-hex, raw-b64.
     pub(super) key: Option<String>,
     /// The header that holds the signature or token; short for `signature: {header: …}`.
     pub(super) header: Option<String>,
@@ -107,6 +107,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Algorithm {
+    Md5,
     Sha1,
     Sha256,
     Sha384,
@@ -114,6 +115,15 @@ pub(super) enum Algorithm {
     Ed25519,
     #[serde(rename = "ecdsa-sha256")]
     EcdsaSha256,
+    /// PKCS #1 v1.5.
+    #[serde(rename = "rsa-sha1")]
+    RsaSha1,
+    #[serde(rename = "rsa-sha256")]
+    RsaSha256,
+    #[serde(rename = "rsa-sha512")]
+    RsaSha512,
+    #[serde(rename = "rsa-pss-sha512")]
+    RsaPssSha512,
 }
 
 /// How bytes are written as text.

@@ -19,6 +19,7 @@ use super::keys::{Fetched, KeyRing, NoKeys};
 use super::mac::same;
 use super::message::{Message, View, media_type, single_header, text};
 use super::signed::{verify_each, verify_signed};
+use super::template::context_label;
 use super::url::query;
 use super::verified::{Verified, first_16};
 use crate::clock::Timestamp;
@@ -75,6 +76,8 @@ impl Verifier {
         if secrets.is_empty() && scheme.is_none().is_none() {
             return Err(KeyProblem::NoSecrets);
         }
+        let context =
+            context.into_iter().map(|(label, value)| (context_label(&label), value)).collect::<BTreeMap<_, _>>();
         let mut keys = Vec::with_capacity(scheme.blocks().len());
         for block in scheme.blocks() {
             for label in block.context_labels() {

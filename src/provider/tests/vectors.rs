@@ -14,7 +14,7 @@ use crate::provider::{Row, RowProblem, Table, batch, builtin};
 /// Two forms with the same concatenation have the same signature at Twilio: no verifier can tell them apart.
 const UNDECIDABLE: [(&str, &str); 1] = [("twilio", "param_boundary_shift")];
 /// Rows of the catalogue whose vectors need Unicode tables (NFKD of keys beyond ASCII).
-const BEYOND: [&str; 1] = ["easypost"];
+const BEYOND: [&str; 0] = [];
 
 #[expect(clippy::disallowed_methods, reason = "a test may be told where its data lies")]
 fn environment(name: &str) -> Option<PathBuf> {
