@@ -226,7 +226,10 @@ fn verify(lane: &Lane, message: &Message<'_>, now: Timestamp, notes: &mut Notes)
             let class = match failure {
                 Failure::Missing(_) => Class::MissingSignature,
                 Failure::TooOld { .. } | Failure::InFuture { .. } => Class::StaleTimestamp,
-                Failure::MalformedHeader(_) | Failure::WrongSecretOrBody | Failure::UnknownKey => Class::BadSignature,
+                Failure::MalformedHeader(_)
+                | Failure::WrongSecretOrBody
+                | Failure::UnknownKey
+                | Failure::KeyNotHere(_) => Class::BadSignature,
             };
             Err(Refusal::new(class, failure.to_string()))
         }

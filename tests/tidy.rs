@@ -50,10 +50,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("governor", &["limit.rs"]),
     ("hmac", &["provider/"]),
     ("jsonschema", &["schema/"]),
+    ("md5", &["provider/"]),
     ("p256", &["provider/"]),
+    ("p521", &["provider/"]),
     ("pingora", &["deliver/", "ingress/"]),
     // The log's writer counts what it dropped.
     ("prometheus", &["telemetry/"]),
+    ("ring", &["provider/"]),
     ("saphyr_parser", &["config/"]),
     ("schemars", &["config/", "provider/", "refusal.rs"]),
     ("serde_yaml", &["config/", "provider/"]),

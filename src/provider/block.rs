@@ -9,9 +9,11 @@ use http::HeaderName;
 use regex::Regex;
 
 use super::key::KeyForm;
-use super::mac::{MacAlgorithm, SignatureAlgorithm};
+use super::mac::MacAlgorithm;
+use super::public::SignatureAlgorithm;
 use super::scheme::{Encoding, Unit};
 use super::signature::{ListForm, SignatureAt};
+use super::special::{SecretForm, Special};
 use super::template::{Source, Template};
 
 /// A checked verification scheme.
@@ -62,6 +64,7 @@ pub(super) struct When {
 pub(super) enum Proof {
     Token(Token),
     Signed(Box<Signed>),
+    Code(Special),
 }
 
 /// A fixed secret sent along.
@@ -105,6 +108,16 @@ pub(super) struct TimestampForm {
     pub(super) sdk_window: bool,
 }
 
+impl Primitive {
+    /// How long a signature is; `None` where it varies.
+    pub(super) fn signature_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Hmac(algorithm, _) | Self::Digest(algorithm) => Some(algorithm.bytes()),
+            Self::Signature(algorithm, _) => algorithm.signature_bytes(),
+        }
+    }
+}
+
 impl Scheme {
     /// Why nothing is verified, when nothing is.
     pub fn is_none(&self) -> Option<&str> {
@@ -116,13 +129,17 @@ impl Scheme {
 
     /// Whether the signed text contains the full URL, so that the source has to say what it is.
     pub fn needs_public_url(&self) -> bool {
-        self.blocks().iter().any(|block| block.uses(|source| matches!(source, Source::Url)))
+        self.blocks().iter().any(|block| {
+            let by_code = matches!(&block.proof, Proof::Code(special) if special.needs().public_url);
+            by_code || block.uses(|source| matches!(source, Source::Url))
+        })
     }
 
     /// Whether the configured secrets are public keys.
     pub fn takes_public_key(&self) -> bool {
         self.blocks().iter().any(|block| match &block.proof {
             Proof::Signed(signed) => matches!(signed.primitive, Primitive::Signature(..)),
+            Proof::Code(special) => special.needs().secrets == SecretForm::Public,
             Proof::Token(_) => false,
         })
     }
@@ -131,7 +148,7 @@ impl Scheme {
     pub fn window_is_ours(&self) -> bool {
         self.blocks().iter().any(|block| match &block.proof {
             Proof::Signed(signed) => signed.timestamp.as_ref().is_some_and(|timestamp| !timestamp.sdk_window),
-            Proof::Token(_) => false,
+            Proof::Token(_) | Proof::Code(_) => false,
         })
     }
 
@@ -151,13 +168,20 @@ impl Scheme {
 impl Block {
     /// Whether the body has to be parsed as JSON before it is verified.
     pub(super) fn needs_json(&self) -> bool {
-        let each = matches!(&self.proof, Proof::Signed(signed) if signed.each.is_some());
-        each || self.uses(|source| matches!(source, Source::Json(_)))
+        let by_itself = match &self.proof {
+            Proof::Signed(signed) => signed.each.is_some(),
+            Proof::Code(special) => special.needs().json,
+            Proof::Token(_) => false,
+        };
+        by_itself || self.uses(|source| matches!(source, Source::Json(_)))
     }
 
     /// The labels of `{ctx:label}` that the configuration has to give.
     pub(super) fn context_labels(&self) -> Vec<&str> {
-        let mut labels = Vec::new();
+        let mut labels = match &self.proof {
+            Proof::Code(special) => special.needs().context.to_vec(),
+            Proof::Token(_) | Proof::Signed(_) => Vec::new(),
+        };
         for source in self.sources() {
             if let Source::Context(label) = source {
                 labels.push(label.as_str());
@@ -186,6 +210,7 @@ impl Block {
         sources.extend(self.patterns.iter().map(|(source, _)| source));
         match &self.proof {
             Proof::Token(token) => sources.push(&token.at),
+            Proof::Code(_) => {}
             Proof::Signed(signed) => {
                 sources.extend(signed.messages.iter().flat_map(Template::values).map(|(source, _)| source));
                 sources.extend(signed.timestamp.iter().map(|timestamp| &timestamp.at));
@@ -206,6 +231,7 @@ impl Block {
                 SignatureAt::Headers { names, .. } => names.as_slice(),
                 SignatureAt::Value(_) => &[],
             },
+            Proof::Code(special) => return special.needs().redact.iter().map(|&name| name.to_owned()).collect(),
             Proof::Token(_) => &[],
         };
         names.iter().map(|name| name.as_str().to_owned()).collect()

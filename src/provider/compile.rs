@@ -10,12 +10,13 @@ use regex::Regex;
 
 use super::block::{Block, Expected, Primitive, Proof, Scheme, Signed, TimestampForm, Token, Way, When};
 use super::key::KeyForm;
-use super::mac::{MacAlgorithm, SignatureAlgorithm};
+use super::mac::MacAlgorithm;
 use super::problem::{SchemeFault, SchemeProblem, TemplateProblem};
+use super::public::SignatureAlgorithm;
 use super::scheme::{Algorithm, BlockSpec, Kind, SignatureSpec, TimestampSpec, TokenScheme, VerifySpec, WhenSpec};
 use super::signature::{ListForm, ListShape, SignatureAt};
 use super::spelling::Tolerance;
-use super::template::{Source, Template, header_name};
+use super::template::{Source, Template, context_label, header_name};
 
 /// The window of a scheme that has a timestamp and says nothing about its tolerance.
 const TOLERANCE_DEFAULT: Duration = Duration::from_mins(5);
@@ -51,6 +52,7 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
     let proof = match spec.kind {
         Kind::Hmac | Kind::Digest | Kind::Signature => Proof::Signed(Box::new(compile_signed(spec)?)),
         Kind::Token => Proof::Token(compile_token(spec)?),
+        Kind::Code => Proof::Code(spec.code.ok_or(("code", SchemeFault::Missing(spec.kind)))?),
         Kind::None => return Err(("type", SchemeFault::NoneInList)),
     };
     let mut require = Vec::new();
@@ -83,13 +85,14 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
     let signed = matches!(spec.kind, Kind::Hmac | Kind::Digest | Kind::Signature);
     let keyed = matches!(spec.kind, Kind::Hmac | Kind::Signature);
     let token = spec.kind == Kind::Token;
+    let any = spec.kind != Kind::None;
     let written = [
         ("header", spec.header.is_some(), signed || token),
-        ("when", spec.when.is_some(), signed || token),
-        ("require", !spec.require.is_empty(), signed || token),
-        ("require_match", !spec.require_match.is_empty(), signed || token),
-        ("pattern", !spec.pattern.is_empty(), signed || token),
-        ("check", spec.check.is_some(), signed || token),
+        ("when", spec.when.is_some(), any),
+        ("require", !spec.require.is_empty(), any),
+        ("require_match", !spec.require_match.is_empty(), any),
+        ("pattern", !spec.pattern.is_empty(), any),
+        ("check", spec.check.is_some(), any),
         ("algorithm", spec.algorithm.is_some(), signed),
         ("key", spec.key.is_some(), keyed),
         ("signature", spec.signature.is_some(), signed),
@@ -104,6 +107,7 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("url_ports", spec.url_ports, signed),
         ("from", spec.from.is_some(), token),
         ("scheme", spec.scheme.is_some(), token),
+        ("code", spec.code.is_some(), spec.kind == Kind::Code),
         ("reason", spec.reason.is_some(), spec.kind == Kind::None),
     ];
     match written.iter().find(|(_, is_written, has_effect)| *is_written && !has_effect) {
@@ -175,18 +179,24 @@ fn compile_primitive(spec: &BlockSpec) -> Compiled<Primitive> {
     let is_public = spec.kind == Kind::Signature;
     let written = spec.key.as_deref().unwrap_or(if is_public { "pem" } else { "utf8" });
     let form = KeyForm::parse(written, is_public).map_err(|problem| ("key", SchemeFault::KeyForm(problem)))?;
-    let mac = match algorithm {
-        Algorithm::Sha1 => Some(MacAlgorithm::Sha1),
-        Algorithm::Sha256 => Some(MacAlgorithm::Sha256),
-        Algorithm::Sha384 => Some(MacAlgorithm::Sha384),
-        Algorithm::Sha512 => Some(MacAlgorithm::Sha512),
-        Algorithm::Ed25519 | Algorithm::EcdsaSha256 => None,
+    let signature = |algorithm| Err(algorithm);
+    let chosen = match algorithm {
+        Algorithm::Md5 => Ok(MacAlgorithm::Md5),
+        Algorithm::Sha1 => Ok(MacAlgorithm::Sha1),
+        Algorithm::Sha256 => Ok(MacAlgorithm::Sha256),
+        Algorithm::Sha384 => Ok(MacAlgorithm::Sha384),
+        Algorithm::Sha512 => Ok(MacAlgorithm::Sha512),
+        Algorithm::Ed25519 => signature(SignatureAlgorithm::Ed25519),
+        Algorithm::EcdsaSha256 => signature(SignatureAlgorithm::EcdsaSha256),
+        Algorithm::RsaSha1 => signature(SignatureAlgorithm::RsaSha1),
+        Algorithm::RsaSha256 => signature(SignatureAlgorithm::RsaSha256),
+        Algorithm::RsaSha512 => signature(SignatureAlgorithm::RsaSha512),
+        Algorithm::RsaPssSha512 => signature(SignatureAlgorithm::PssSha512),
     };
-    match (spec.kind, mac, algorithm) {
-        (Kind::Hmac, Some(mac), _) => Ok(Primitive::Hmac(mac, form)),
-        (Kind::Digest, Some(mac), _) => Ok(Primitive::Digest(mac)),
-        (Kind::Signature, _, Algorithm::Ed25519) => Ok(Primitive::Signature(SignatureAlgorithm::Ed25519, form)),
-        (Kind::Signature, _, Algorithm::EcdsaSha256) => Ok(Primitive::Signature(SignatureAlgorithm::EcdsaP256, form)),
+    match (spec.kind, chosen) {
+        (Kind::Hmac, Ok(mac)) => Ok(Primitive::Hmac(mac, form)),
+        (Kind::Digest, Ok(mac)) => Ok(Primitive::Digest(mac)),
+        (Kind::Signature, Err(signature)) => Ok(Primitive::Signature(signature, form)),
         _ => Err(("algorithm", SchemeFault::WrongAlgorithm(spec.kind))),
     }
 }
@@ -231,7 +241,7 @@ fn compile_list(spec: &BlockSpec) -> Compiled<Option<ListForm>> {
     let shape = match (&list.assign, &list.field, list.positional) {
         (Some(assign), Some(field), false) if !assign.is_empty() => {
             let field = match field.strip_prefix("ctx:") {
-                Some(label) => Source::Context(label.to_owned()),
+                Some(label) => Source::Context(context_label(label)),
                 None => Source::Part(field.clone()),
             };
             ListShape::Named { assign: assign.clone(), field }

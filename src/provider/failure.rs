@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::keys::KeyLocation;
+
 /// Why a message was not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -27,6 +29,8 @@ pub enum Failure {
     },
     /// The message names a key that is not configured.
     UnknownKey,
+    /// The key that the message names has to be fetched first, from here; then verify again.
+    KeyNotHere(Box<KeyLocation>),
 }
 
 impl Failure {
@@ -38,7 +42,7 @@ impl Failure {
             Self::WrongSecretOrBody => "wrong_secret_or_body",
             Self::TooOld { .. } => "too_old",
             Self::InFuture { .. } => "in_future",
-            Self::UnknownKey => "unknown_key",
+            Self::UnknownKey | Self::KeyNotHere(_) => "unknown_key",
         }
     }
 
@@ -52,7 +56,7 @@ impl Failure {
             Self::Missing(Place::Condition) => 0,
             Self::Missing(_) => 1,
             Self::MalformedHeader(_) => 2,
-            Self::UnknownKey => 3,
+            Self::UnknownKey | Self::KeyNotHere(_) => 3,
             Self::WrongSecretOrBody => 4,
             Self::TooOld { .. } | Self::InFuture { .. } => 5,
         }
@@ -71,6 +75,7 @@ impl fmt::Display for Failure {
             Self::TooOld { by } => write!(f, "signed too long ago, by {} s more than the tolerance", seconds(*by)),
             Self::InFuture { by } => write!(f, "signed in the future, by {} s more than the tolerance", seconds(*by)),
             Self::UnknownKey => f.write_str("the message names a key that is not configured"),
+            Self::KeyNotHere(_) => f.write_str("the key that the message names has not been fetched"),
         }
     }
 }

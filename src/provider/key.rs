@@ -6,20 +6,21 @@
 //! Keys that have to be fetched (JWKS, certificates by URL) are not here: fetching needs a pinned host and a cache.
 
 use std::fmt;
+use std::sync::Arc;
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
-use p256::pkcs8::DecodePublicKey;
 use regex::Regex;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::block::{Block, Primitive, Proof};
-use super::mac::{KeyedMac, PublicKey, SignatureAlgorithm};
+use super::keyset::KeySet;
+use super::mac::KeyedMac;
+use super::public::{PublicKey, SignatureAlgorithm};
+use super::special::{SecretForm, Special};
 use crate::secret::{Secret, SecretName};
-
-/// What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
-const ED25519_SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// How the text of a secret becomes a key.
 #[derive(Clone, Debug)]
@@ -36,6 +37,12 @@ pub(super) enum KeyForm {
     /// The text without what the expression matches.
     Strip(Regex),
     Pem,
+    /// The public key of a certificate.
+    X509,
+    /// A JWK or a JWK set.
+    Jwk,
+    /// Any of the three before.
+    AnyPublic,
     SpkiBase64,
     RawHex,
     RawBase64,
@@ -50,7 +57,7 @@ pub(super) struct UnknownKeyForm {
 impl fmt::Display for UnknownKeyForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_public {
-            "a public key is pem, spki-b64, raw-hex or raw-b64"
+            "a public key is pem, x509, jwk, spki-b64, raw-hex or raw-b64"
         } else {
             "a key is utf8, base64, hex, whsec, sha1, sha256, nfkd or strip:<regular expression>"
         })
@@ -69,6 +76,8 @@ impl KeyForm {
             ("sha256", false) => Self::Sha256,
             ("nfkd", false) => Self::Nfkd,
             ("pem", true) => Self::Pem,
+            ("x509", true) => Self::X509,
+            ("jwk", true) => Self::Jwk,
             ("spki-b64", true) => Self::SpkiBase64,
             ("raw-hex", true) => Self::RawHex,
             ("raw-b64", true) => Self::RawBase64,
@@ -80,12 +89,33 @@ impl KeyForm {
         })
     }
 
-    /// The bytes that the text stands for.
-    fn read(&self, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
+    /// The public keys that the text stands for; those for none of the algorithms are left out.
+    pub(super) fn public(&self, algorithms: &[SignatureAlgorithm], text: &[u8]) -> Result<KeySet, KeyFault> {
+        let first = algorithms.first().copied().ok_or(KeyFault::OtherAlgorithm)?;
+        let set = match self {
+            Self::Pem => KeySet::of(PublicKey::from_pem(text)?),
+            Self::X509 => KeySet::of(PublicKey::from_certificate(text)?),
+            Self::Jwk => KeySet::from_jwks(text)?,
+            Self::AnyPublic => KeySet::from_any(text)?,
+            Self::SpkiBase64 => KeySet::of(PublicKey::from_spki(&self.read(text)?)?),
+            Self::RawHex | Self::RawBase64 => KeySet::of(PublicKey::from_raw(first, &self.read(text)?)?),
+            Self::Utf8
+            | Self::Base64
+            | Self::Hex
+            | Self::Whsec
+            | Self::Sha1
+            | Self::Sha256
+            | Self::Nfkd
+            | Self::Strip(_) => return Err(KeyFault::Unreadable(Self::AnyPublic.name())),
+        };
+        set.fit_for(algorithms)
+    }
+
+    /// The bytes that the text of a shared secret stands for.
+    pub(super) fn read(&self, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
         let bytes = match self {
             Self::Utf8 => Some(text.to_vec()),
-            Self::Nfkd if text.is_ascii() => Some(text.to_vec()),
-            Self::Nfkd => return Err(KeyFault::NotAscii),
+            Self::Nfkd => std::str::from_utf8(text).ok().map(|text| text.nfkd().collect::<String>().into_bytes()),
             Self::Base64 | Self::RawBase64 | Self::SpkiBase64 => BASE64.decode(text).ok(),
             Self::Hex | Self::RawHex => HEXLOWER_PERMISSIVE.decode(text).ok(),
             Self::Whsec => BASE64.decode(text.strip_prefix(b"whsec_").unwrap_or(text)).ok(),
@@ -94,7 +124,7 @@ impl KeyForm {
             Self::Strip(pattern) => {
                 std::str::from_utf8(text).ok().map(|text| pattern.replace(text, "").into_owned().into_bytes())
             }
-            Self::Pem => pem_body(text),
+            Self::Pem | Self::X509 | Self::Jwk | Self::AnyPublic => None,
         };
         let bytes = Zeroizing::new(bytes.ok_or(KeyFault::Unreadable(self.name()))?);
         if bytes.is_empty() { Err(KeyFault::Empty) } else { Ok(bytes) }
@@ -107,24 +137,20 @@ impl KeyForm {
             Self::Hex | Self::RawHex => "hexadecimal",
             Self::Whsec => "base64 with or without `whsec_` in front",
             Self::Pem => "a PEM public key",
+            Self::X509 => "a PEM certificate",
+            Self::Jwk => "a JWK or a JWK set",
+            Self::AnyPublic => "a public key in PEM, a certificate in PEM, a JWK or a JWK set",
             Self::SpkiBase64 => "a public key in base64 (SubjectPublicKeyInfo)",
         }
     }
-}
-
-/// What stands between the BEGIN and END lines of a PEM public key.
-fn pem_body(text: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(text).ok()?.trim();
-    let body = text.strip_prefix("-----BEGIN PUBLIC KEY-----")?.strip_suffix("-----END PUBLIC KEY-----")?;
-    let base64: String = body.split_ascii_whitespace().collect();
-    BASE64.decode(base64.as_bytes()).ok()
 }
 
 /// A secret, ready for use in one block.
 #[derive(Clone)]
 pub(super) enum Key {
     Mac(KeyedMac),
-    Public(PublicKey),
+    /// Public keys, perhaps with ids.
+    Set(Arc<KeySet>),
     /// The secret as it is sent or hashed.
     Plain(Zeroizing<Vec<u8>>),
     /// A secret outside its validity: it holds its place, and nothing is right under it.
@@ -143,6 +169,7 @@ impl Key {
         let text = secret.expose();
         let signed = match &block.proof {
             Proof::Token(_) => return Ok(Self::Plain(Zeroizing::new(text.to_vec()))),
+            Proof::Code(special) => return Self::load_special(*special, secret).map_err(refused),
             Proof::Signed(signed) => signed,
         };
         match &signed.primitive {
@@ -151,7 +178,7 @@ impl Key {
                 form.read(text).map(|key| Self::Mac(KeyedMac::new(*algorithm, &key))).map_err(refused)
             }
             Primitive::Signature(algorithm, form) => {
-                public_key(*algorithm, form, text).map(Self::Public).map_err(refused)
+                form.public(&[*algorithm], text).map(|keys| Self::Set(Arc::new(keys))).map_err(refused)
             }
         }
     }
@@ -162,24 +189,14 @@ pub(super) fn hmac_key(algorithm: super::mac::MacAlgorithm, form: &KeyForm, secr
     form.read(secret).ok().map(|key| KeyedMac::new(algorithm, &key))
 }
 
-fn public_key(algorithm: SignatureAlgorithm, form: &KeyForm, text: &[u8]) -> Result<PublicKey, KeyFault> {
-    let bytes = form.read(text)?;
-    let wrapped = matches!(form, KeyForm::Pem | KeyForm::SpkiBase64);
-    let unfit = KeyFault::Unreadable(form.name());
-    match algorithm {
-        SignatureAlgorithm::Ed25519 => {
-            let raw = if wrapped { bytes.strip_prefix(&ED25519_SPKI_PREFIX).ok_or(unfit)? } else { &bytes };
-            let raw: &[u8; 32] = raw.try_into().ok().ok_or(KeyFault::Length)?;
-            let key = ed25519_dalek::VerifyingKey::from_bytes(raw).ok().ok_or(KeyFault::NotOnCurve)?;
-            if key.is_weak() { Err(KeyFault::Weak) } else { Ok(PublicKey::Ed25519(key)) }
-        }
-        SignatureAlgorithm::EcdsaP256 => {
-            let key = if wrapped {
-                p256::ecdsa::VerifyingKey::from_public_key_der(&bytes).ok()
-            } else {
-                p256::ecdsa::VerifyingKey::from_sec1_bytes(&bytes).ok()
-            };
-            key.map(PublicKey::EcdsaP256).ok_or(KeyFault::NotOnCurve)
+impl Key {
+    fn load_special(special: Special, secret: &Secret) -> Result<Self, KeyFault> {
+        match special.needs().secrets {
+            SecretForm::Text => Ok(Self::Plain(Zeroizing::new(secret.expose().to_vec()))),
+            SecretForm::Public => {
+                let keys = KeySet::from_any(secret.expose())?.called(secret.name().as_str());
+                Ok(Self::Set(Arc::new(keys)))
+            }
         }
     }
 }
@@ -213,8 +230,12 @@ pub enum KeyFault {
     NotOnCurve,
     /// A point of small order, with which anyone can sign.
     Weak,
-    /// Letters beyond ASCII, whose normal form is not implemented.
-    NotAscii,
+    /// A key, but for another algorithm.
+    OtherAlgorithm,
+    /// A key that is expired, private or for another use.
+    NotForSignatures,
+    /// More keys than are looked at.
+    TooMany,
 }
 
 impl fmt::Display for KeyProblem {
@@ -237,7 +258,9 @@ impl fmt::Display for KeyFault {
             Self::Length => f.write_str("has the wrong length for a key"),
             Self::NotOnCurve => f.write_str("is not a public key of this algorithm"),
             Self::Weak => f.write_str("is a weak public key, under which anyone can sign"),
-            Self::NotAscii => f.write_str("has letters beyond ASCII, which this key form does not support"),
+            Self::OtherAlgorithm => f.write_str("is a key for another algorithm"),
+            Self::NotForSignatures => f.write_str("is expired, private, or a key for another use"),
+            Self::TooMany => f.write_str("holds too many keys"),
         }
     }
 }

@@ -1,39 +1,32 @@
-//! The algorithms: keyed hashes, plain hashes, public-key signatures.
+//! Keyed hashes and plain hashes.
 //!
-//! Closed enums, chosen by the scheme and never by the request. A keyed hash is expanded once, when its key is loaded,
-//! and cloned per message. Comparison is in constant time. Ed25519 is strict (RFC 8032, no small-order keys); ECDSA takes
-//! strict DER and either half of `s`, because real deliveries have both.
+//! A closed enum, chosen by the scheme and never by the request. A keyed hash is expanded once, when its key is loaded,
+//! and cloned per message. Comparison is in constant time.
 
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use super::block::Primitive;
 use super::message::Bytes;
 
 /// A hash, plain or keyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MacAlgorithm {
+    Md5,
     Sha1,
     Sha256,
     Sha384,
     Sha512,
 }
 
-/// A public-key signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SignatureAlgorithm {
-    Ed25519,
-    EcdsaP256,
-}
-
 impl MacAlgorithm {
     pub(super) fn bytes(self) -> usize {
         match self {
+            Self::Md5 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
             Self::Sha384 => 48,
@@ -44,6 +37,7 @@ impl MacAlgorithm {
     /// The plain hash of the pieces.
     pub(super) fn hash(self, pieces: &[Bytes<'_>]) -> Vec<u8> {
         match self {
+            Self::Md5 => hash::<Md5>(pieces),
             Self::Sha1 => hash::<Sha1>(pieces),
             Self::Sha256 => hash::<Sha256>(pieces),
             Self::Sha384 => hash::<Sha384>(pieces),
@@ -52,20 +46,10 @@ impl MacAlgorithm {
     }
 }
 
-impl Primitive {
-    /// How long a signature is; `None` where it varies.
-    pub(super) fn signature_bytes(&self) -> Option<usize> {
-        match self {
-            Self::Hmac(algorithm, _) | Self::Digest(algorithm) => Some(algorithm.bytes()),
-            Self::Signature(SignatureAlgorithm::Ed25519, _) => Some(64),
-            Self::Signature(SignatureAlgorithm::EcdsaP256, _) => None,
-        }
-    }
-}
-
 /// A keyed hash with its key schedule expanded.
 #[derive(Clone)]
 pub(super) enum KeyedMac {
+    Md5(Hmac<Md5>),
     Sha1(Hmac<Sha1>),
     Sha256(Hmac<Sha256>),
     Sha384(Hmac<Sha384>),
@@ -75,6 +59,7 @@ pub(super) enum KeyedMac {
 impl KeyedMac {
     pub(super) fn new(algorithm: MacAlgorithm, key: &[u8]) -> Self {
         match algorithm {
+            MacAlgorithm::Md5 => Self::Md5(keyed(key)),
             MacAlgorithm::Sha1 => Self::Sha1(keyed(key)),
             MacAlgorithm::Sha256 => Self::Sha256(keyed(key)),
             MacAlgorithm::Sha384 => Self::Sha384(keyed(key)),
@@ -84,6 +69,7 @@ impl KeyedMac {
 
     pub(super) fn tag(&self, pieces: &[Bytes<'_>]) -> Vec<u8> {
         match self {
+            Self::Md5(mac) => tag(mac, pieces),
             Self::Sha1(mac) => tag(mac, pieces),
             Self::Sha256(mac) => tag(mac, pieces),
             Self::Sha384(mac) => tag(mac, pieces),
@@ -121,46 +107,4 @@ fn hash<D: Digest>(pieces: &[Bytes<'_>]) -> Vec<u8> {
 /// Whether two byte strings are equal, in a time that depends on their lengths only.
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
-}
-
-/// A key that signatures are verified with.
-#[derive(Clone)]
-pub(super) enum PublicKey {
-    Ed25519(ed25519_dalek::VerifyingKey),
-    EcdsaP256(p256::ecdsa::VerifyingKey),
-}
-
-impl PublicKey {
-    /// Whether any of the signatures is right. The text is put together once for all of them.
-    pub(super) fn verifies_any<'s>(
-        &self,
-        pieces: &[Bytes<'_>],
-        mut signatures: impl Iterator<Item = &'s [u8]>,
-    ) -> bool {
-        match self {
-            Self::Ed25519(key) => {
-                let text = pieces.concat();
-                signatures.any(|signature| {
-                    let signature = ed25519_dalek::Signature::from_slice(signature);
-                    signature.is_ok_and(|signature| key.verify_strict(&text, &signature).is_ok())
-                })
-            }
-            Self::EcdsaP256(key) => {
-                let digest = hash::<Sha256>(pieces);
-                signatures.any(|signature| {
-                    let signature = p256::ecdsa::Signature::from_der(signature);
-                    signature.is_ok_and(|signature| key.verify_prehash(&digest, &signature).is_ok())
-                })
-            }
-        }
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ed25519(_) => "PublicKey(Ed25519)",
-            Self::EcdsaP256(_) => "PublicKey(ECDSA P-256)",
-        })
-    }
 }

@@ -22,15 +22,19 @@ mod filter;
 mod handshake;
 mod handshake_spec;
 mod key;
+mod keys;
+mod keyset;
 mod mac;
 mod message;
 mod problem;
+mod public;
 mod reply;
 mod row;
 mod scheme;
 mod sign;
 mod signature;
 mod signed;
+mod special;
 mod spelling;
 mod table;
 mod template;
@@ -53,6 +57,8 @@ pub use failure::{Failure, Fault, Malformed, Place};
 pub use handshake::{Captured, Desk, Handshake, HandshakeReply, Shaken};
 pub use handshake_spec::HandshakeProblem;
 pub use key::{KeyFault, KeyProblem};
+pub use keys::{Found, KeyLocation, KeyRing, NoKeys};
+pub use keyset::KeySet;
 pub use message::Message;
 pub use problem::{SchemeProblem, TemplateProblem};
 pub use row::{Row, RowProblem, RowSpec, SourceKind};
@@ -60,6 +66,7 @@ pub use scheme::VerifySpec;
 pub use sign::{SignProblem, SignRequest};
 pub use spelling::OneOrMany;
 pub use table::{Table, builtin};
+pub use template::context_label;
 pub use verified::Verified;
 pub use verify::Verifier;
 
@@ -74,10 +81,4 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
     let mut short = [0; 16];
     short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
     short
-}
-
-/// The name of a value from the configuration as rows and users may write it: small letters, digits and `_`.
-pub fn label(text: &str) -> String {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_")
 }

@@ -98,6 +98,7 @@ impl Kind {
             Self::Digest => "digest",
             Self::Signature => "signature",
             Self::Token => "token",
+            Self::Code => "code",
             Self::None => "none",
         }
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::special::Special;
 use super::spelling::{OneOrMany, Scalar, Tolerance, tolerance_in_seconds};
 
 /// `verify:` one block, or a list of blocks that are tried in order.
@@ -22,14 +23,14 @@ pub struct VerifySpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BlockSpec {
-    /// hmac | digest | signature | token | none
+    /// hmac | digest | signature | token | code | none
     #[serde(rename = "type")]
     pub(super) kind: Kind,
     /// The hash or signature algorithm; never taken from the request.
     #[serde(alias = "alg")]
     pub(super) algorithm: Option<Algorithm>,
     /// How the text of the secret becomes a key: utf8 (default), base64, hex, whsec, sha1, sha256, nfkd,
-    /// strip:<regex>; for public keys pem (default), spki-b64, raw-hex, raw-b64.
+    /// strip:<regex>; for public keys pem (default), x509 (a certificate), jwk, spki-b64, raw-hex, raw-b64.
     pub(super) key: Option<String>,
     /// The header that holds the signature or token; short for `signature: {header: …}`.
     pub(super) header: Option<String>,
@@ -78,6 +79,8 @@ pub(super) struct BlockSpec {
     pub(super) from: Option<String>,
     /// The token is `user:password` in HTTP basic authentication.
     pub(super) scheme: Option<TokenScheme>,
+    /// The scheme that `type: code` stands for.
+    pub(super) code: Option<Special>,
     /// Why nothing is verified; `type: none` needs it.
     pub(super) reason: Option<String>,
 }
@@ -94,6 +97,8 @@ pub(super) enum Kind {
     Signature,
     /// A fixed secret sent along.
     Token,
+    /// A scheme that data cannot say; `code` names it.
+    Code,
     /// Nothing is verified; a reason is due.
     None,
 }
@@ -102,6 +107,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Algorithm {
+    Md5,
     Sha1,
     Sha256,
     Sha384,
@@ -109,6 +115,15 @@ pub(super) enum Algorithm {
     Ed25519,
     #[serde(rename = "ecdsa-sha256")]
     EcdsaSha256,
+    /// PKCS #1 v1.5.
+    #[serde(rename = "rsa-sha1")]
+    RsaSha1,
+    #[serde(rename = "rsa-sha256")]
+    RsaSha256,
+    #[serde(rename = "rsa-sha512")]
+    RsaSha512,
+    #[serde(rename = "rsa-pss-sha512")]
+    RsaPssSha512,
 }
 
 /// How bytes are written as text.
@@ -249,4 +264,50 @@ pub(super) struct WhenSpec {
 
 const fn yes() -> bool {
     true
+}
+
+impl VerifySpec {
+    /// Kind and algorithm of every way, in a few words.
+    pub(super) fn summary(&self) -> String {
+        let mut ways: Vec<String> = Vec::new();
+        for block in &self.blocks.0 {
+            let way = block.summary();
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+        ways.join(" or ")
+    }
+}
+
+impl BlockSpec {
+    fn summary(&self) -> String {
+        let algorithm = self.algorithm.map(Algorithm::word);
+        match self.kind {
+            Kind::Hmac => format!("hmac {}", algorithm.unwrap_or_default()),
+            Kind::Digest => format!("digest {}", algorithm.unwrap_or_default()),
+            Kind::Signature => algorithm.unwrap_or_default().to_owned(),
+            Kind::Token => "token".to_owned(),
+            Kind::Code => "code".to_owned(),
+            Kind::None => "nothing".to_owned(),
+        }
+    }
+}
+
+impl Algorithm {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+            Self::Ed25519 => "ed25519",
+            Self::EcdsaSha256 => "ecdsa-sha256",
+            Self::RsaSha1 => "rsa-sha1",
+            Self::RsaSha256 => "rsa-sha256",
+            Self::RsaSha512 => "rsa-sha512",
+            Self::RsaPssSha512 => "rsa-pss-sha512",
+        }
+    }
 }

@@ -110,8 +110,10 @@ impl Signed {
             (Primitive::Digest(algorithm), Key::Plain(secret)) => {
                 algorithm.hash(&View { secret: Some(secret), ..*view }.render(template)?)
             }
-            (Primitive::Signature(..), Key::Public(public)) => {
-                let right = public.verifies_any(&view.render(template)?, candidates);
+            (Primitive::Signature(algorithm, _), Key::Set(keys)) => {
+                let (pieces, candidates) = (view.render(template)?, candidates.collect::<Vec<_>>());
+                let mut keys = keys.named(None, *algorithm);
+                let right = keys.any(|key| key.verifies_any(*algorithm, &pieces, candidates.iter().copied()));
                 return Ok(right.then_some(Right::PublicKey));
             }
             _ => return Ok(None),
@@ -127,7 +129,7 @@ impl Signed {
         };
         let covers_body = self.each.is_none() && template.covers_body();
         let signs_id = template.covers(|source| matches!(source, Source::Id));
-        Match { secret, signed_at: None, mac, covers_body, signs_id }
+        Match { mac, covers_body, signs_id, ..Match::by_secret(secret) }
     }
 
     /// The timestamp header, when the template signs it only through a list of headers.

@@ -213,7 +213,7 @@ impl Source {
             "form" => Self::Form(name.to_owned()),
             "query" => Self::Query(name.to_owned()),
             "sig" => Self::Part(name.to_owned()),
-            "ctx" => Self::Context(name.to_owned()),
+            "ctx" => Self::Context(context_label(name)),
             "signed_headers" => Self::SignedHeaders(Box::new(SignedHeaders::parse(name)?)),
             _ => return Err(TemplateProblem::UnknownValue(text.to_owned())),
         })
@@ -227,6 +227,12 @@ impl Source {
     pub(super) fn uses(&self, wanted: &impl Fn(&Self) -> bool) -> bool {
         wanted(self) || matches!(self, Self::SignedHeaders(signed) if wanted(&signed.list))
     }
+}
+
+/// A label of the configuration as it is compared: small letters and digits, every run of anything else one `_`.
+pub fn context_label(written: &str) -> String {
+    let words = written.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_").to_ascii_lowercase()
 }
 
 pub(super) fn header_name(name: &str) -> Result<HeaderName, TemplateProblem> {

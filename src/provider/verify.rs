@@ -15,13 +15,18 @@ use serde_json::Value;
 use super::block::{Block, Expected, Proof, Scheme, Token, Way, When};
 use super::failure::{Failure, Fault, Place};
 use super::key::{Key, KeyProblem};
+use super::keys::{Fetched, KeyRing, NoKeys};
 use super::mac::same;
 use super::message::{Message, View, media_type, single_header, text};
 use super::signed::{verify_each, verify_signed};
+use super::template::context_label;
 use super::url::query;
 use super::verified::{Verified, first_16};
 use crate::clock::Timestamp;
 use crate::secret::{Secret, SecretName, Validity};
+
+/// What a key that was fetched is called in logs and metrics.
+const FETCHED: &str = "fetched";
 
 /// A scheme with its keys loaded.
 #[derive(Debug)]
@@ -37,11 +42,32 @@ pub struct Verifier {
 
 /// What one block found.
 pub(super) struct Match {
-    pub(super) secret: usize,
+    pub(super) signer: Signer,
     pub(super) signed_at: Option<Timestamp>,
     pub(super) mac: Option<Vec<u8>>,
     pub(super) covers_body: bool,
     pub(super) signs_id: bool,
+}
+
+/// Whose key it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signer {
+    /// The configured secret of this number.
+    Secret(usize),
+    /// A key that was fetched.
+    Fetched,
+}
+
+impl Match {
+    /// A match that claims nothing but whose key it was.
+    pub(super) fn by(signer: Signer) -> Self {
+        Self { signer, signed_at: None, mac: None, covers_body: false, signs_id: false }
+    }
+
+    /// The same, under a configured secret.
+    pub(super) fn by_secret(position: usize) -> Self {
+        Self::by(Signer::Secret(position))
+    }
 }
 
 impl Verifier {
@@ -50,6 +76,8 @@ impl Verifier {
         if secrets.is_empty() && scheme.is_none().is_none() {
             return Err(KeyProblem::NoSecrets);
         }
+        let context =
+            context.into_iter().map(|(label, value)| (context_label(&label), value)).collect::<BTreeMap<_, _>>();
         let mut keys = Vec::with_capacity(scheme.blocks().len());
         for block in scheme.blocks() {
             for label in block.context_labels() {
@@ -75,14 +103,19 @@ impl Verifier {
         &self.scheme
     }
 
-    /// Verifies a message as of `now`.
+    /// Verifies a message as of `now`, with the configured secrets alone.
     pub fn verify(&self, message: &Message<'_>, now: Timestamp) -> Result<Verified, Failure> {
+        self.verify_with(message, &NoKeys, now)
+    }
+
+    /// Verifies a message as of `now`, with the configured secrets and what the ring holds.
+    pub fn verify_with(&self, message: &Message<'_>, ring: &dyn KeyRing, now: Timestamp) -> Result<Verified, Failure> {
         if let Way::None { reason } = &self.scheme.way {
             return Ok(Verified::by_choice(reason));
         }
         let mut furthest = Failure::Missing(Place::Condition);
         for (block, keys) in self.scheme.blocks().iter().zip(&self.keys) {
-            match self.verify_block(block, &self.valid_at(now, keys), message, now) {
+            match self.verify_block(block, &self.valid_at(now, keys), message, (Fetched { ring }, now)) {
                 Ok(found) => return Ok(self.verified(found, message.body)),
                 Err(failure) if failure.progress() > furthest.progress() => furthest = failure,
                 Err(_) => {}
@@ -104,7 +137,10 @@ impl Verifier {
         // All empty bodies are alike; the MAC at least tells their URLs apart.
         let mac = found.mac.filter(|_| found.covers_body || body.is_empty());
         Verified {
-            secret: self.names.get(found.secret).cloned(),
+            secret: match found.signer {
+                Signer::Secret(position) => self.names.get(position).cloned(),
+                Signer::Fetched => Some(SecretName::new(FETCHED)),
+            },
             choice: None,
             signed_at: found.signed_at,
             mac: mac.as_deref().map(first_16),
@@ -118,7 +154,7 @@ impl Verifier {
         block: &Block,
         keys: &[Key],
         message: &Message<'_>,
-        now: Timestamp,
+        (fetched, now): (Fetched<'_>, Timestamp),
     ) -> Result<Match, Failure> {
         if !block.when.holds(message)? {
             return Err(Failure::Missing(Place::Condition));
@@ -128,6 +164,7 @@ impl Verifier {
         block.require(&view)?;
         let mut found = match &block.proof {
             Proof::Token(token) => verify_token(token, keys, &view)?,
+            Proof::Code(special) => special.verify(&view, keys, fetched, now)?,
             Proof::Signed(signed) => match &signed.each {
                 Some(path) => verify_each(signed, path, keys, &view, now)?,
                 None => verify_signed(signed, keys, &view, now)?,
@@ -226,5 +263,5 @@ fn verify_token(token: &Token, keys: &[Key], view: &View<'_>) -> Result<Match, F
         }
     }
     let secret = secret.ok_or(Failure::WrongSecretOrBody)?;
-    Ok(Match { secret, signed_at: None, mac: None, covers_body: false, signs_id: false })
+    Ok(Match::by_secret(secret))
 }

@@ -93,7 +93,7 @@ impl Checker<'_> {
 
 /// Values that the provider signs along, by the names that rows use.
 pub(super) fn context(written: &raw::Source) -> BTreeMap<String, String> {
-    written.context.iter().map(|(label, value)| (provider::label(label), value.clone())).collect()
+    written.context.iter().map(|(label, value)| (provider::context_label(label), value.clone())).collect()
 }
 
 /// What the provider's row says of its patience.

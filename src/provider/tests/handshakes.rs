@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::laws::{NOW, secret};
 use crate::clock::Timestamp;
-use crate::provider::{Desk, HandshakeReply, Message, RowSpec, Shaken, Verifier, builtin, label};
+use crate::provider::{Desk, HandshakeReply, Message, RowSpec, Shaken, Verifier, builtin, context_label};
 use crate::refusal::{Class, RequestOutcome};
 
 /// Recorded without a signature that could be verified: placeholders, or only the question itself.
@@ -55,7 +55,7 @@ fn desk(provider: &str, secrets: &[&str]) -> Desk {
         handshakes: row.handshakes().to_vec(),
         secrets: secrets.iter().map(|value| secret("s", value)).collect(),
         token: None,
-        context: context.into_iter().map(|(name, value)| (label(name), value.to_owned())).collect(),
+        context: context.into_iter().map(|(name, value)| (context_label(name), value.to_owned())).collect(),
         armed_until: Some(Timestamp::from_unix_ms(u64::MAX)),
         capture_to: None,
     }

@@ -253,7 +253,7 @@ fn an_unverified_source_needs_a_reason() {
 fn problems_of_a_written_scheme_say_where_and_how_to_mend_them() {
     let shown = [
         (SHOP.replace("5m", "300"), "timestamp.tolerance: 300 has no unit: write `300s`"),
-        (SHOP.replace("sha256", "md5"), "algorithm: unknown variant `md5`"),
+        (SHOP.replace("sha256", "md4"), "algorithm: unknown variant `md4`"),
         (SHOP.replace("{body}", "{bodi}"), "`signed`: there is no value `{bodi}`"),
         (SHOP.replace("{body}", "{body"), "`signed`: `{` is not closed"),
         (SHOP.replace("encoding: base64", ""), "`encoding` is needed with `type: hmac`"),
