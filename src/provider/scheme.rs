@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::special::Special;
-use super::spelling::{OneOrMany, Scalar, Tolerance, tolerance_in_seconds};
+use super::spelling::{OneOrMany, Scalar, Span, Tolerance, tolerance_in_seconds};
 
 /// `verify:` one block, or a list of blocks that are tried in order.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -23,12 +23,12 @@ pub struct VerifySpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BlockSpec {
-    /// hmac | digest | signature | token | code | none
+    /// hmac | digest | signature | token | jwt | code | none
     #[serde(rename = "type")]
     pub(super) kind: Kind,
     /// The hash or signature algorithm; never taken from the request.
     #[serde(alias = "alg")]
-    pub(super) algorithm: Option<Algorithm>,
+    pub(super) algorithm: Option<OneOrMany<Algorithm>>,
     /// How the text of the secret becomes a key: utf8 (default), base64, hex, whsec, sha1, sha256, nfkd,
     /// strip:<regex>; for public keys pem (default), x509 (a certificate), jwk, spki-b64, raw-hex, raw-b64.
     pub(super) key: Option<String>,
@@ -79,6 +79,23 @@ pub(super) struct BlockSpec {
     pub(super) from: Option<String>,
     /// The token is `user:password` in HTTP basic authentication.
     pub(super) scheme: Option<TokenScheme>,
+    /// What the claims of a JWT must say, as templates; `?name` may be absent when there is no body.
+    #[serde(default)]
+    pub(super) claims: BTreeMap<String, String>,
+    /// Claims that a JWT must have, with whatever value.
+    #[serde(default)]
+    pub(super) require_claims: Vec<String>,
+    /// A JWT must say when it expires.
+    #[serde(default)]
+    pub(super) require_exp: bool,
+    /// How long ago a JWT may have been issued.
+    pub(super) max_age: Option<Span>,
+    /// How far ahead of our clock a JWT may have been issued; as far as `max_age`, when nothing is said.
+    pub(super) future: Option<Span>,
+    /// How far clocks may differ for the times in a JWT; none by default.
+    pub(super) leeway: Option<Span>,
+    /// Where the public keys are fetched when none is configured.
+    pub(super) keys: Option<Box<KeysSpec>>,
     /// The scheme that `type: code` stands for.
     pub(super) code: Option<Special>,
     /// Why nothing is verified; `type: none` needs it.
@@ -97,6 +114,8 @@ pub(super) enum Kind {
     Signature,
     /// A fixed secret sent along.
     Token,
+    /// A JSON Web Token whose claims tie it to the message.
+    Jwt,
     /// A scheme that data cannot say; `code` names it.
     Code,
     /// Nothing is verified; a reason is due.
@@ -124,6 +143,33 @@ pub(super) enum Algorithm {
     RsaSha512,
     #[serde(rename = "rsa-pss-sha512")]
     RsaPssSha512,
+    /// The names of JWTs from here on.
+    #[serde(rename = "HS256")]
+    Hs256,
+    #[serde(rename = "HS384")]
+    Hs384,
+    #[serde(rename = "HS512")]
+    Hs512,
+    #[serde(rename = "RS256")]
+    Rs256,
+    #[serde(rename = "RS384")]
+    Rs384,
+    #[serde(rename = "RS512")]
+    Rs512,
+    #[serde(rename = "PS256")]
+    Ps256,
+    #[serde(rename = "PS384")]
+    Ps384,
+    #[serde(rename = "PS512")]
+    Ps512,
+    #[serde(rename = "ES256")]
+    Es256,
+    #[serde(rename = "ES384")]
+    Es384,
+    #[serde(rename = "ES512")]
+    Es512,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
 }
 
 /// How bytes are written as text.
@@ -260,6 +306,54 @@ pub(super) struct WhenSpec {
     /// The body is empty.
     #[serde(default)]
     pub(super) no_body: bool,
+}
+
+/// Where the public keys are fetched.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeysSpec {
+    /// The URL, as a template over `{header:…}`, `{json:/…}`, `{ctx:…}` and `{kid}`; with `pair` one for each signature.
+    pub(super) url: OneOrMany<String>,
+    /// The hosts that it may lead to: `a.example.com`, or `*.example.com` and what lies deeper, or `a.*.example.com`.
+    pub(super) hosts: OneOrMany<String>,
+    /// What the URL must end with.
+    pub(super) ending: Option<String>,
+    /// pem | x509 | jwks
+    pub(super) form: KeyFormSpec,
+    /// The JSON pointer to the key, when the answer is JSON around it.
+    pub(super) at: Option<String>,
+    /// Names of which a certificate must have one; the hosts, when nothing is said.
+    #[serde(default)]
+    pub(super) names: Vec<String>,
+    /// Members of a JSON body that is posted to the URL.
+    #[serde(default)]
+    pub(super) post: BTreeMap<String, String>,
+    /// An access token that is needed first.
+    pub(super) token: Option<TokenSpec>,
+}
+
+/// How the keys are written that are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KeyFormSpec {
+    /// A public key.
+    Pem,
+    /// A certificate.
+    X509,
+    /// A JWK or a JWK set.
+    Jwks,
+}
+
+/// An access token for client credentials.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenSpec {
+    /// Where it is had.
+    pub(super) url: String,
+    /// As templates over `{ctx:…}`.
+    pub(super) client_id: String,
+    pub(super) client_secret: String,
+    pub(super) scope: String,
 }
 
 const fn yes() -> bool {
