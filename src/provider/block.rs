@@ -41,8 +41,8 @@ pub(super) struct Block {
     pub(super) patterns: Vec<(Source, Regex)>,
     pub(super) check: Option<(Template, Template)>,
     pub(super) proof: Proof,
-    /// Where its public keys are fetched.
-    pub(super) keys: Option<KeySource>,
+    /// Where its public keys are fetched; with paired signatures, one place for each.
+    pub(super) keys: Vec<KeySource>,
 }
 
 /// What a header has to hold.
@@ -194,7 +194,7 @@ impl Block {
 
     /// Whether it does without configured secrets.
     pub(super) fn fetches_keys(&self) -> bool {
-        self.keys.is_some() || matches!(&self.proof, Proof::Code(special) if special.needs().secrets_optional)
+        !self.keys.is_empty() || matches!(&self.proof, Proof::Code(special) if special.needs().secrets_optional)
     }
 
     /// The labels of `{ctx:label}` that the configuration has to give; those for fetching keys only when it has to.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use super::algorithm::Chosen;
 use super::block::{Block, Expected, Primitive, Proof, Scheme, Signed, TimestampForm, Token, Way, When};
-use super::compile_jwt::{Chosen, compile_jwt, compile_keys};
+use super::compile_jwt::{compile_jwt, compile_keys};
 use super::key::KeyForm;
 use super::problem::{SchemeFault, SchemeProblem, TemplateProblem};
 use super::scheme::{BlockSpec, Kind, SignatureSpec, TimestampSpec, TokenScheme, VerifySpec, WhenSpec};
@@ -81,7 +82,7 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
         before_signature("check", source)?;
     }
     let when = spec.when.as_ref().map(compile_when).transpose()?.unwrap_or_default();
-    let keys = compile_keys(spec, proof.takes_public_key())?;
+    let keys = compile_keys(spec, &proof)?;
     Ok(Block { when, require, patterns, check, proof, keys })
 }
 

@@ -3,58 +3,19 @@
 //! Invariants: the algorithms of one token are all for shared secrets or all for public keys; hosts of a source are
 //! pinned; templates of a source use only what is known before the signature is.
 
-use super::block::Primitive;
+use super::algorithm::Chosen;
+use super::block::{Primitive, Proof};
 use super::compile::{Compiled, at, in_message, parse_source, parse_template};
 use super::jws::JwsAlgorithm;
 use super::jwt::{Claim, Jwt, Times};
 use super::key::KeyForm;
 use super::keys::{KeySource, TokenSource};
 use super::location::{AnswerForm, HostPin, KeyKind};
-use super::mac::MacAlgorithm;
 use super::problem::SchemeFault;
-use super::public::SignatureAlgorithm;
-use super::scheme::{Algorithm, BlockSpec, KeyFormSpec, KeysSpec, Kind};
+use super::scheme::{BlockSpec, KeyFormSpec, KeysSpec, Kind};
 use super::template::{Source, Template};
 
-/// An algorithm of whatever family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chosen {
-    Hash(MacAlgorithm),
-    Signature(SignatureAlgorithm),
-    Jws(JwsAlgorithm),
-}
-
-impl Algorithm {
-    pub(super) fn chosen(self) -> Chosen {
-        let public = |algorithm| Chosen::Jws(JwsAlgorithm::Public(algorithm));
-        match self {
-            Self::Md5 => Chosen::Hash(MacAlgorithm::Md5),
-            Self::Sha1 => Chosen::Hash(MacAlgorithm::Sha1),
-            Self::Sha256 => Chosen::Hash(MacAlgorithm::Sha256),
-            Self::Sha384 => Chosen::Hash(MacAlgorithm::Sha384),
-            Self::Sha512 => Chosen::Hash(MacAlgorithm::Sha512),
-            Self::Ed25519 => Chosen::Signature(SignatureAlgorithm::Ed25519),
-            Self::EcdsaSha256 => Chosen::Signature(SignatureAlgorithm::EcdsaSha256),
-            Self::RsaSha1 => Chosen::Signature(SignatureAlgorithm::RsaSha1),
-            Self::RsaSha256 => Chosen::Signature(SignatureAlgorithm::RsaSha256),
-            Self::RsaSha512 => Chosen::Signature(SignatureAlgorithm::RsaSha512),
-            Self::RsaPssSha512 => Chosen::Signature(SignatureAlgorithm::PssSha512),
-            Self::Hs256 => Chosen::Jws(JwsAlgorithm::Mac(MacAlgorithm::Sha256)),
-            Self::Hs384 => Chosen::Jws(JwsAlgorithm::Mac(MacAlgorithm::Sha384)),
-            Self::Hs512 => Chosen::Jws(JwsAlgorithm::Mac(MacAlgorithm::Sha512)),
-            Self::Rs256 => public(SignatureAlgorithm::RsaSha256),
-            Self::Rs384 => public(SignatureAlgorithm::RsaSha384),
-            Self::Rs512 => public(SignatureAlgorithm::RsaSha512),
-            Self::Ps256 => public(SignatureAlgorithm::PssSha256),
-            Self::Ps384 => public(SignatureAlgorithm::PssSha384),
-            Self::Ps512 => public(SignatureAlgorithm::PssSha512),
-            Self::Es256 => public(SignatureAlgorithm::Es256),
-            Self::Es384 => public(SignatureAlgorithm::Es384),
-            Self::Es512 => public(SignatureAlgorithm::Es512),
-            Self::EdDsa => public(SignatureAlgorithm::Ed25519),
-        }
-    }
-}
+const KEYS: &str = "keys";
 
 pub(super) fn compile_jwt(spec: &BlockSpec) -> Compiled<Jwt> {
     let place = match (&spec.header, &spec.from) {
@@ -103,28 +64,24 @@ pub(super) fn compile_jwt(spec: &BlockSpec) -> Compiled<Jwt> {
     Ok(Jwt { at: place, prefix, algorithms, key, claims, require_claims: spec.require_claims.clone(), times })
 }
 
-/// `keys:` of a block, for proofs that take public keys.
-pub(super) fn compile_keys(spec: &BlockSpec, takes_public: bool) -> Compiled<Option<KeySource>> {
-    const KEY: &str = "keys";
-    let Some(written) = spec.keys.as_deref() else { return Ok(None) };
-    if !takes_public {
-        return Err((KEY, SchemeFault::KeysForShared));
+/// `keys:` of a block, for proofs that take public keys; or the places that a scheme in code knows by itself.
+pub(super) fn compile_keys(spec: &BlockSpec, proof: &Proof) -> Compiled<Vec<KeySource>> {
+    let by_itself = match (&spec.keys, proof) {
+        (None, Proof::Code(special)) => special.keys(),
+        _ => None,
+    };
+    let written = spec.keys.iter().flat_map(|keys| &keys.0).chain(&by_itself);
+    let sources = written.map(|one| compile_source(one, spec.kind)).collect::<Compiled<Vec<_>>>()?;
+    if !sources.is_empty() && !proof.takes_public_key() {
+        return Err((KEYS, SchemeFault::KeysForShared));
     }
+    let pairs = matches!(proof, Proof::Signed(signed) if signed.pair);
+    if sources.len() > 1 && !pairs { Err((KEYS, SchemeFault::OnePlace)) } else { Ok(sources) }
+}
+
+fn compile_source(written: &KeysSpec, kind: Kind) -> Compiled<KeySource> {
     let KeysSpec { url, hosts, ending, form, at: pointer, names, post, token } = written;
-    let pins = |texts: &[String]| -> Compiled<Vec<HostPin>> {
-        texts.iter().map(|text| HostPin::parse(text).ok_or((KEY, SchemeFault::Host))).collect()
-    };
-    let named = matches!(spec.kind, Kind::Jwt | Kind::Code);
-    let template = |text: &String| -> Compiled<Template> {
-        let template = parse_template(KEY, text)?;
-        let known = |source: &Source| match source {
-            Source::Header(_) | Source::Json(_) | Source::Form(_) | Source::Query(_) | Source::Context(_) => true,
-            Source::KeyId => named,
-            _ => false,
-        };
-        let all_known = template.values().all(|(source, _)| known(source));
-        if all_known { Ok(template) } else { Err((KEY, SchemeFault::NotAPlace)) }
-    };
+    let template = |text: &String| source_template(text, kind);
     let token = match token {
         Some(token) => Some(TokenSource {
             url: template(&token.url)?,
@@ -134,21 +91,37 @@ pub(super) fn compile_keys(spec: &BlockSpec, takes_public: bool) -> Compiled<Opt
         }),
         None => None,
     };
-    let kind = match form {
+    let form = match form {
         KeyFormSpec::Pem => KeyKind::Pem,
         KeyFormSpec::X509 => KeyKind::X509,
         KeyFormSpec::Jwks => KeyKind::Jwks,
     };
     let names = pins(if names.is_empty() { &hosts.0 } else { names })?;
     let posted = post.iter().map(|(name, value)| Ok((name.clone(), template(value)?)));
-    Ok(Some(KeySource {
-        urls: url.0.iter().map(template).collect::<Compiled<_>>()?,
+    Ok(KeySource {
+        url: template(url)?,
         hosts: pins(&hosts.0)?,
         ending: ending.clone(),
-        form: AnswerForm { kind, at: pointer.clone(), names },
+        form: AnswerForm { kind: form, at: pointer.clone(), names },
         post: posted.collect::<Compiled<_>>()?,
         token,
-    }))
+    })
+}
+
+fn pins(texts: &[String]) -> Compiled<Vec<HostPin>> {
+    texts.iter().map(|text| HostPin::parse(text).ok_or((KEYS, SchemeFault::Host))).collect()
+}
+
+/// What is filled in here is known before the signature is.
+fn source_template(text: &str, kind: Kind) -> Compiled<Template> {
+    let template = parse_template(KEYS, text)?;
+    let known = |source: &Source| match source {
+        Source::Header(_) | Source::Json(_) | Source::Form(_) | Source::Query(_) | Source::Context(_) => true,
+        Source::KeyId => matches!(kind, Kind::Jwt | Kind::Code),
+        _ => false,
+    };
+    let all_known = template.values().all(|(source, _)| known(source));
+    if all_known { Ok(template) } else { Err((KEYS, SchemeFault::NotAPlace)) }
 }
 
 impl Primitive {

@@ -48,8 +48,7 @@ impl KeyRing for NoKeys {
 /// `keys:` of a block: where its keys are fetched.
 #[derive(Clone, Debug)]
 pub(super) struct KeySource {
-    /// One place, or with `pair` one for each signature.
-    pub(super) urls: Vec<Template>,
+    pub(super) url: Template,
     pub(super) hosts: Vec<HostPin>,
     /// The path must end so.
     pub(super) ending: Option<String>,
@@ -69,15 +68,10 @@ pub(super) struct TokenSource {
 }
 
 impl KeySource {
-    /// The places that this message names; `None` for one that it does not name.
-    fn locations(&self, view: &View<'_>) -> Result<Vec<Option<KeyLocation>>, Failure> {
-        self.urls.iter().map(|url| self.location(url, view)).collect()
-    }
-
-    fn location(&self, url: &Template, view: &View<'_>) -> Result<Option<KeyLocation>, Failure> {
-        let Some(url_text) = render(url, view)? else { return Ok(None) };
-        let place = url.place();
-        let foreign = || Failure::malformed(place.clone(), Fault::ForeignUrl);
+    /// The place that this message names; `None` when it names none.
+    fn location(&self, view: &View<'_>) -> Result<Option<KeyLocation>, Failure> {
+        let Some(url) = render(&self.url, view)? else { return Ok(None) };
+        let foreign = || Failure::malformed(self.url.place(), Fault::ForeignUrl);
         let mut members = Vec::with_capacity(self.post.len());
         for (name, value) in &self.post {
             let Some(value) = render(value, view)? else { return Ok(None) };
@@ -91,24 +85,21 @@ impl KeySource {
             None => None,
         };
         let request = Request { members, token };
-        let location = KeyLocation::new(&url_text, &self.hosts, self.form.clone(), request);
+        let location = KeyLocation::new(&url, &self.hosts, self.form.clone(), request);
         let ends =
             |location: &KeyLocation| self.ending.as_deref().is_none_or(|ending| location.url().ends_with(ending));
         location.filter(ends).map(Some).ok_or_else(foreign)
     }
 
-    /// The places that are known before any message is.
-    pub(super) fn known(&self, view: &View<'_>) -> Vec<KeyLocation> {
-        let fixed = |template: &&Template| template.is_configured();
-        let posted = self.post.iter().all(|(_, value)| value.is_configured());
-        let urls = self.urls.iter().filter(fixed).filter(|_| posted);
-        urls.filter_map(|url| self.location(url, view).ok().flatten()).collect()
+    /// The place, when it is known before any message is.
+    pub(super) fn known(&self, view: &View<'_>) -> Option<KeyLocation> {
+        if self.templates().all(Template::is_configured) { self.location(view).ok().flatten() } else { None }
     }
 
     /// Every template that is filled in.
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
         let token = self.token.iter().flat_map(|it| [&it.url, &it.client_id, &it.client_secret, &it.scope]);
-        self.urls.iter().chain(self.post.iter().map(|(_, value)| value)).chain(token)
+        std::iter::once(&self.url).chain(self.post.iter().map(|(_, value)| value)).chain(token)
     }
 }
 
@@ -137,8 +128,8 @@ fn render(template: &Template, view: &View<'_>) -> Result<Option<String>, Failur
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fetched<'r> {
     pub(super) ring: &'r dyn KeyRing,
-    /// `keys:` of the block, when it has one.
-    pub(super) source: Option<&'r KeySource>,
+    /// `keys:` of the block.
+    pub(super) sources: &'r [KeySource],
 }
 
 /// The keys for one message.
@@ -154,11 +145,8 @@ impl Fetched<'_> {
     /// The configured keys, or else those that have been fetched from where the message says. With `View::key_id` set,
     /// `{kid}` stands for it.
     pub(super) fn choose<'k>(&self, configured: &'k [Key], view: &View<'_>) -> Result<Chosen<'k>, Failure> {
-        let Some(source) = self.source else {
-            return Ok(Chosen { keys: Cow::Borrowed(configured), signer: None, absent: None });
-        };
-        let locations = source.locations(view)?;
-        if !configured.is_empty() {
+        let locations = self.sources.iter().map(|source| source.location(view)).collect::<Result<Vec<_>, _>>()?;
+        if !configured.is_empty() || self.sources.is_empty() {
             return Ok(Chosen { keys: Cow::Borrowed(configured), signer: None, absent: None });
         }
         let mut chosen = Chosen { keys: Cow::Owned(Vec::new()), signer: Some(Signer::Fetched), absent: None };

@@ -11,6 +11,7 @@
 //!
 //! Not here: fetching keys (the caller does, and hands them in as a [`KeyRing`]), replay memory, limits on bodies.
 
+mod algorithm;
 mod answer;
 mod batch;
 mod block;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::algorithm::Algorithm;
 use super::special::Special;
 use super::spelling::{OneOrMany, Scalar, Span, Tolerance, tolerance_in_seconds};
 
@@ -94,8 +95,8 @@ pub(super) struct BlockSpec {
     pub(super) future: Option<Span>,
     /// How far clocks may differ for the times in a JWT; none by default.
     pub(super) leeway: Option<Span>,
-    /// Where the public keys are fetched when none is configured.
-    pub(super) keys: Option<Box<KeysSpec>>,
+    /// Where the public keys are fetched when none is configured; with `pair`, one place for each signature.
+    pub(super) keys: Option<OneOrMany<KeysSpec>>,
     /// The scheme that `type: code` stands for.
     pub(super) code: Option<Special>,
     /// Why nothing is verified; `type: none` needs it.
@@ -120,56 +121,6 @@ pub(super) enum Kind {
     Code,
     /// Nothing is verified; a reason is due.
     None,
-}
-
-/// Hash and signature algorithms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Algorithm {
-    Md5,
-    Sha1,
-    Sha256,
-    Sha384,
-    Sha512,
-    Ed25519,
-    #[serde(rename = "ecdsa-sha256")]
-    EcdsaSha256,
-    /// PKCS #1 v1.5.
-    #[serde(rename = "rsa-sha1")]
-    RsaSha1,
-    #[serde(rename = "rsa-sha256")]
-    RsaSha256,
-    #[serde(rename = "rsa-sha512")]
-    RsaSha512,
-    #[serde(rename = "rsa-pss-sha512")]
-    RsaPssSha512,
-    /// The names of JWTs from here on.
-    #[serde(rename = "HS256")]
-    Hs256,
-    #[serde(rename = "HS384")]
-    Hs384,
-    #[serde(rename = "HS512")]
-    Hs512,
-    #[serde(rename = "RS256")]
-    Rs256,
-    #[serde(rename = "RS384")]
-    Rs384,
-    #[serde(rename = "RS512")]
-    Rs512,
-    #[serde(rename = "PS256")]
-    Ps256,
-    #[serde(rename = "PS384")]
-    Ps384,
-    #[serde(rename = "PS512")]
-    Ps512,
-    #[serde(rename = "ES256")]
-    Es256,
-    #[serde(rename = "ES384")]
-    Es384,
-    #[serde(rename = "ES512")]
-    Es512,
-    #[serde(rename = "EdDSA")]
-    EdDsa,
 }
 
 /// How bytes are written as text.
@@ -312,8 +263,8 @@ pub(super) struct WhenSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeysSpec {
-    /// The URL, as a template over `{header:…}`, `{json:/…}`, `{ctx:…}` and `{kid}`; with `pair` one for each signature.
-    pub(super) url: OneOrMany<String>,
+    /// The URL, as a template over `{header:…}`, `{json:/…}`, `{ctx:…}` and `{kid}`.
+    pub(super) url: String,
     /// The hosts that it may lead to: `a.example.com`, or `*.example.com` and what lies deeper, or `a.*.example.com`.
     pub(super) hosts: OneOrMany<String>,
     /// What the URL must end with.
@@ -341,6 +292,7 @@ pub(super) enum KeyFormSpec {
     /// A certificate.
     X509,
     /// A JWK or a JWK set.
+    #[serde(alias = "jwk")]
     Jwks,
 }
 
@@ -376,32 +328,16 @@ impl VerifySpec {
 
 impl BlockSpec {
     fn summary(&self) -> String {
-        let algorithm = self.algorithm.map(Algorithm::word);
+        let written = self.algorithm.iter().flat_map(|algorithms| &algorithms.0);
+        let algorithm = written.map(|algorithm| algorithm.word()).collect::<Vec<_>>().join(", ");
         match self.kind {
-            Kind::Hmac => format!("hmac {}", algorithm.unwrap_or_default()),
-            Kind::Digest => format!("digest {}", algorithm.unwrap_or_default()),
-            Kind::Signature => algorithm.unwrap_or_default().to_owned(),
+            Kind::Hmac => format!("hmac {algorithm}"),
+            Kind::Digest => format!("digest {algorithm}"),
+            Kind::Signature => algorithm,
+            Kind::Jwt => format!("jwt {algorithm}"),
             Kind::Token => "token".to_owned(),
             Kind::Code => "code".to_owned(),
             Kind::None => "nothing".to_owned(),
-        }
-    }
-}
-
-impl Algorithm {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-            Self::Ed25519 => "ed25519",
-            Self::EcdsaSha256 => "ecdsa-sha256",
-            Self::RsaSha1 => "rsa-sha1",
-            Self::RsaSha256 => "rsa-sha256",
-            Self::RsaSha512 => "rsa-sha512",
-            Self::RsaPssSha512 => "rsa-pss-sha512",
         }
     }
 }

@@ -55,29 +55,6 @@ impl Visitor<'_> for ToleranceVisitor {
     }
 }
 
-/// A duration with its unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Tolerance::deserialize(deserializer)? {
-            Tolerance::Within(span) => Ok(Self(span)),
-            Tolerance::Unbounded => Err(D::Error::custom("write a duration with its unit, such as `5m` or `300s`")),
-        }
-    }
-}
-
-impl JsonSchema for Span {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Span".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["5m"]})
-    }
-}
-
 /// Reads `500ms`, `30s`, `5m`, `2h` or `1d`.
 fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;

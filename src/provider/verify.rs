@@ -113,8 +113,8 @@ impl Verifier {
         let headers = HeaderMap::new();
         let message = Message { method: "", url: "", headers: &headers, body: &[] };
         let view = View::new(message, None, &self.context);
-        let sources = self.scheme.blocks().iter().filter_map(|block| block.keys.as_ref());
-        sources.flat_map(|source| source.known(&view)).collect()
+        let sources = self.scheme.blocks().iter().flat_map(|block| &block.keys);
+        sources.filter_map(|source| source.known(&view)).collect()
     }
 
     /// Verifies a message as of `now`, with the configured secrets alone.
@@ -133,7 +133,7 @@ impl Verifier {
                 block,
                 &self.valid_at(now, keys),
                 message,
-                (Fetched { ring, source: block.keys.as_ref() }, now),
+                (Fetched { ring, sources: &block.keys }, now),
             ) {
                 Ok(found) => return Ok(self.verified(found, message.body)),
                 Err(failure) if failure.progress() > furthest.progress() => furthest = failure,
