@@ -34,7 +34,10 @@ pub(crate) fn run(args: &Args) -> Exit {
         ("tries again", retries(row)),
         ("success", sets(row.success())),
         ("never again after", sets(row.is_final())),
-        ("stops", row.disable().iter().map(|it| format!("after {}: {}", it.rule, it.then)).collect::<Vec<_>>().join("; ")),
+        (
+            "stops",
+            row.disable().iter().map(|it| format!("after {}: {}", it.rule, it.then)).collect::<Vec<_>>().join("; "),
+        ),
     ];
     terminal::tell(format!("\n{} as a sender:", row.title()));
     for (label, text) in facts.iter().filter(|(_, text)| !text.is_empty()) {

@@ -56,7 +56,10 @@ fn list(format: Format) {
         return;
     }
     let width = builtin().names().map(str::len).max().unwrap_or(0).max(4);
-    terminal::say(format!("{:width$}  {:8}  {:26}  {:8}  STOPS SENDING AFTER", "NAME", "PROOF", "VERIFIED BY", "WAITS"));
+    terminal::say(format!(
+        "{:width$}  {:8}  {:26}  {:8}  STOPS SENDING AFTER",
+        "NAME", "PROOF", "VERIFIED BY", "WAITS"
+    ));
     let mut unproven = 0;
     for row in builtin().rows() {
         unproven += usize::from(!is_proven(row));
@@ -131,13 +134,17 @@ fn explain(row: &Row, format: Format) {
 
 /// Where a fact was read, when it is not the row's own source.
 fn source_of(row: &Row, fact: FactName) -> String {
-    row.sources().get(&fact).map_or_else(String::new, |source| {
-        format!("  [{}: {}, {}]", proof(source.proof), source.from, source.read)
-    })
+    row.sources()
+        .get(&fact)
+        .map_or_else(String::new, |source| format!("  [{}: {}, {}]", proof(source.proof), source.from, source.read))
 }
 
 fn size(bytes: u64) -> String {
-    if bytes.is_multiple_of(1024 * 1024) { format!("{} MiB", bytes / 1024 / 1024) } else { format!("{} KiB", bytes / 1024) }
+    if bytes.is_multiple_of(1024 * 1024) {
+        format!("{} MiB", bytes / 1024 / 1024)
+    } else {
+        format!("{} KiB", bytes / 1024)
+    }
 }
 
 fn addresses(row: &Row) -> String {

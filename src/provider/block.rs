@@ -8,7 +8,10 @@ use std::time::Duration;
 use http::HeaderName;
 use regex::Regex;
 
+use super::jws::JwsAlgorithm;
+use super::jwt::Jwt;
 use super::key::KeyForm;
+use super::keys::KeySource;
 use super::mac::MacAlgorithm;
 use super::public::SignatureAlgorithm;
 use super::scheme::{Encoding, Unit};
@@ -38,6 +41,8 @@ pub(super) struct Block {
     pub(super) patterns: Vec<(Source, Regex)>,
     pub(super) check: Option<(Template, Template)>,
     pub(super) proof: Proof,
+    /// Where its public keys are fetched; with paired signatures, one place for each.
+    pub(super) keys: Vec<KeySource>,
 }
 
 /// What a header has to hold.
@@ -64,6 +69,7 @@ pub(super) struct When {
 pub(super) enum Proof {
     Token(Token),
     Signed(Box<Signed>),
+    Jwt(Box<Jwt>),
     Code(Special),
 }
 
@@ -137,18 +143,14 @@ impl Scheme {
 
     /// Whether the configured secrets are public keys.
     pub fn takes_public_key(&self) -> bool {
-        self.blocks().iter().any(|block| match &block.proof {
-            Proof::Signed(signed) => matches!(signed.primitive, Primitive::Signature(..)),
-            Proof::Code(special) => special.needs().secrets == SecretForm::Public,
-            Proof::Token(_) => false,
-        })
+        self.blocks().iter().any(|block| block.proof.takes_public_key())
     }
 
     /// Whether the time window is our own policy, because the provider's SDK enforces none.
     pub fn window_is_ours(&self) -> bool {
         self.blocks().iter().any(|block| match &block.proof {
             Proof::Signed(signed) => signed.timestamp.as_ref().is_some_and(|timestamp| !timestamp.sdk_window),
-            Proof::Token(_) | Proof::Code(_) => false,
+            Proof::Token(_) | Proof::Jwt(_) | Proof::Code(_) => false,
         })
     }
 
@@ -165,24 +167,45 @@ impl Scheme {
     }
 }
 
+impl Proof {
+    /// Whether configured secrets are public keys.
+    pub(super) fn takes_public_key(&self) -> bool {
+        match self {
+            Self::Signed(signed) => signed.primitive.is_public(),
+            Self::Jwt(jwt) => jwt.algorithms.iter().any(|algorithm| matches!(algorithm, JwsAlgorithm::Public(_))),
+            Self::Code(special) => special.needs().secrets == SecretForm::Public,
+            Self::Token(_) => false,
+        }
+    }
+}
+
 impl Block {
     /// Whether the body has to be parsed as JSON before it is verified.
     pub(super) fn needs_json(&self) -> bool {
         let by_itself = match &self.proof {
             Proof::Signed(signed) => signed.each.is_some(),
             Proof::Code(special) => special.needs().json,
-            Proof::Token(_) => false,
+            Proof::Token(_) | Proof::Jwt(_) => false,
         };
-        by_itself || self.uses(|source| matches!(source, Source::Json(_)))
+        let in_keys = self.keys.iter().flat_map(KeySource::templates);
+        let in_keys = in_keys.flat_map(Template::values).any(|(source, _)| matches!(source, Source::Json(_)));
+        in_keys || by_itself || self.uses(|source| matches!(source, Source::Json(_)))
     }
 
-    /// The labels of `{ctx:label}` that the configuration has to give.
-    pub(super) fn context_labels(&self) -> Vec<&str> {
+    /// Whether it does without configured secrets.
+    pub(super) fn fetches_keys(&self) -> bool {
+        !self.keys.is_empty() || matches!(&self.proof, Proof::Code(special) if special.needs().secrets_optional)
+    }
+
+    /// The labels of `{ctx:label}` that the configuration has to give; those for fetching keys only when it has to.
+    pub(super) fn context_labels(&self, fetching: bool) -> Vec<&str> {
         let mut labels = match &self.proof {
             Proof::Code(special) => special.needs().context.to_vec(),
-            Proof::Token(_) | Proof::Signed(_) => Vec::new(),
+            Proof::Token(_) | Proof::Signed(_) | Proof::Jwt(_) => Vec::new(),
         };
-        for source in self.sources() {
+        let in_keys = self.keys.iter().filter(|_| fetching).flat_map(KeySource::templates);
+        let in_keys = in_keys.flat_map(Template::values).map(|(source, _)| source);
+        for source in self.sources().into_iter().chain(in_keys) {
             if let Source::Context(label) = source {
                 labels.push(label.as_str());
             }
@@ -210,6 +233,11 @@ impl Block {
         sources.extend(self.patterns.iter().map(|(source, _)| source));
         match &self.proof {
             Proof::Token(token) => sources.push(&token.at),
+            Proof::Jwt(jwt) => {
+                sources.push(&jwt.at);
+                let claimed = jwt.claims.iter().flat_map(|claim| claim.value.values());
+                sources.extend(claimed.map(|(source, _)| source));
+            }
             Proof::Code(_) => {}
             Proof::Signed(signed) => {
                 sources.extend(signed.messages.iter().flat_map(Template::values).map(|(source, _)| source));
@@ -227,6 +255,10 @@ impl Block {
     pub(super) fn signature_headers(&self) -> Vec<String> {
         let names = match &self.proof {
             Proof::Token(Token { at: Source::Header(names), .. }) => names.as_slice(),
+            Proof::Jwt(jwt) => match &jwt.at {
+                Source::Header(names) => names.as_slice(),
+                _ => &[],
+            },
             Proof::Signed(signed) => match &signed.at {
                 SignatureAt::Headers { names, .. } => names.as_slice(),
                 SignatureAt::Value(_) => &[],

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use super::algorithm::Chosen;
 use super::block::{Block, Expected, Primitive, Proof, Scheme, Signed, TimestampForm, Token, Way, When};
+use super::compile_jwt::{compile_jwt, compile_keys};
 use super::key::KeyForm;
-use super::mac::MacAlgorithm;
 use super::problem::{SchemeFault, SchemeProblem, TemplateProblem};
-use super::public::SignatureAlgorithm;
-use super::scheme::{Algorithm, BlockSpec, Kind, SignatureSpec, TimestampSpec, TokenScheme, VerifySpec, WhenSpec};
+use super::scheme::{BlockSpec, Kind, SignatureSpec, TimestampSpec, TokenScheme, VerifySpec, WhenSpec};
 use super::signature::{ListForm, ListShape, SignatureAt};
 use super::spelling::Tolerance;
 use super::template::{Source, Template, context_label, header_name};
@@ -38,6 +38,10 @@ impl Scheme {
             let compiled = compile_block(spec).map_err(|(key, fault)| SchemeProblem { block, key, fault })?;
             blocks.push(compiled);
         }
+        let is_public = |block: &Block| block.proof.takes_public_key();
+        if let Some(block) = blocks.iter().position(|block| is_public(block) != blocks.first().is_some_and(is_public)) {
+            return Err(SchemeProblem { block, key: "type", fault: SchemeFault::MixedKeys });
+        }
         let mut redact: Vec<String> = blocks.iter().flat_map(Block::signature_headers).collect();
         redact.sort();
         redact.dedup();
@@ -45,13 +49,14 @@ impl Scheme {
     }
 }
 
-type Compiled<T> = Result<T, (&'static str, SchemeFault)>;
+pub(super) type Compiled<T> = Result<T, (&'static str, SchemeFault)>;
 
 fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
     refuse_unused(spec)?;
     let proof = match spec.kind {
         Kind::Hmac | Kind::Digest | Kind::Signature => Proof::Signed(Box::new(compile_signed(spec)?)),
         Kind::Token => Proof::Token(compile_token(spec)?),
+        Kind::Jwt => Proof::Jwt(Box::new(compile_jwt(spec)?)),
         Kind::Code => Proof::Code(spec.code.ok_or(("code", SchemeFault::Missing(spec.kind)))?),
         Kind::None => return Err(("type", SchemeFault::NoneInList)),
     };
@@ -77,7 +82,8 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
         before_signature("check", source)?;
     }
     let when = spec.when.as_ref().map(compile_when).transpose()?.unwrap_or_default();
-    Ok(Block { when, require, patterns, check, proof })
+    let keys = compile_keys(spec, &proof)?;
+    Ok(Block { when, require, patterns, check, proof, keys })
 }
 
 /// Every key that is written must have an effect.
@@ -85,19 +91,20 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
     let signed = matches!(spec.kind, Kind::Hmac | Kind::Digest | Kind::Signature);
     let keyed = matches!(spec.kind, Kind::Hmac | Kind::Signature);
     let token = spec.kind == Kind::Token;
+    let jwt = spec.kind == Kind::Jwt;
     let any = spec.kind != Kind::None;
     let written = [
-        ("header", spec.header.is_some(), signed || token),
+        ("header", spec.header.is_some(), signed || token || jwt),
         ("when", spec.when.is_some(), any),
         ("require", !spec.require.is_empty(), any),
         ("require_match", !spec.require_match.is_empty(), any),
         ("pattern", !spec.pattern.is_empty(), any),
         ("check", spec.check.is_some(), any),
-        ("algorithm", spec.algorithm.is_some(), signed),
-        ("key", spec.key.is_some(), keyed),
+        ("algorithm", spec.algorithm.is_some(), signed || jwt),
+        ("key", spec.key.is_some(), keyed || jwt),
         ("signature", spec.signature.is_some(), signed),
         ("list", spec.list.is_some(), signed),
-        ("prefix", spec.prefix.is_some(), signed || token),
+        ("prefix", spec.prefix.is_some(), signed || token || jwt),
         ("encoding", spec.encoding.is_some(), signed),
         ("signed", spec.signed.is_some(), signed),
         ("timestamp", spec.timestamp.is_some(), signed),
@@ -105,8 +112,15 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("each", spec.each.is_some(), signed),
         ("pair", spec.pair, signed),
         ("url_ports", spec.url_ports, signed),
-        ("from", spec.from.is_some(), token),
+        ("from", spec.from.is_some(), token || jwt),
         ("scheme", spec.scheme.is_some(), token),
+        ("claims", !spec.claims.is_empty(), jwt),
+        ("require_claims", !spec.require_claims.is_empty(), jwt),
+        ("require_exp", spec.require_exp, jwt),
+        ("max_age", spec.max_age.is_some(), jwt),
+        ("future", spec.future.is_some(), jwt),
+        ("leeway", spec.leeway.is_some(), jwt),
+        ("keys", spec.keys.is_some(), any),
         ("code", spec.code.is_some(), spec.kind == Kind::Code),
         ("reason", spec.reason.is_some(), spec.kind == Kind::None),
     ];
@@ -141,6 +155,7 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
         ("id", id.is_some(), |source| matches!(source, Source::Id)),
         ("sig:…", spec.list.is_some(), |source| matches!(source, Source::Part(_))),
         ("secret", spec.kind == Kind::Digest, |source| matches!(source, Source::Secret)),
+        ("kid", false, |source| matches!(source, Source::KeyId)),
     ];
     for (name, is_defined, matches) in defined {
         if !is_defined && messages.iter().any(|message| message.uses(matches)) {
@@ -175,28 +190,15 @@ fn matches_timestamp(source: &Source) -> bool {
 }
 
 fn compile_primitive(spec: &BlockSpec) -> Compiled<Primitive> {
-    let algorithm = spec.algorithm.ok_or(("algorithm", SchemeFault::Missing(spec.kind)))?;
+    let written = spec.algorithm.as_ref().ok_or(("algorithm", SchemeFault::Missing(spec.kind)))?;
+    let [algorithm] = written.0.as_slice() else { return Err(("algorithm", SchemeFault::OnePlace)) };
     let is_public = spec.kind == Kind::Signature;
     let written = spec.key.as_deref().unwrap_or(if is_public { "pem" } else { "utf8" });
     let form = KeyForm::parse(written, is_public).map_err(|problem| ("key", SchemeFault::KeyForm(problem)))?;
-    let signature = |algorithm| Err(algorithm);
-    let chosen = match algorithm {
-        Algorithm::Md5 => Ok(MacAlgorithm::Md5),
-        Algorithm::Sha1 => Ok(MacAlgorithm::Sha1),
-        Algorithm::Sha256 => Ok(MacAlgorithm::Sha256),
-        Algorithm::Sha384 => Ok(MacAlgorithm::Sha384),
-        Algorithm::Sha512 => Ok(MacAlgorithm::Sha512),
-        Algorithm::Ed25519 => signature(SignatureAlgorithm::Ed25519),
-        Algorithm::EcdsaSha256 => signature(SignatureAlgorithm::EcdsaSha256),
-        Algorithm::RsaSha1 => signature(SignatureAlgorithm::RsaSha1),
-        Algorithm::RsaSha256 => signature(SignatureAlgorithm::RsaSha256),
-        Algorithm::RsaSha512 => signature(SignatureAlgorithm::RsaSha512),
-        Algorithm::RsaPssSha512 => signature(SignatureAlgorithm::PssSha512),
-    };
-    match (spec.kind, chosen) {
-        (Kind::Hmac, Ok(mac)) => Ok(Primitive::Hmac(mac, form)),
-        (Kind::Digest, Ok(mac)) => Ok(Primitive::Digest(mac)),
-        (Kind::Signature, Err(signature)) => Ok(Primitive::Signature(signature, form)),
+    match (spec.kind, algorithm.chosen()) {
+        (Kind::Hmac, Chosen::Hash(mac)) => Ok(Primitive::Hmac(mac, form)),
+        (Kind::Digest, Chosen::Hash(mac)) => Ok(Primitive::Digest(mac)),
+        (Kind::Signature, Chosen::Signature(signature)) => Ok(Primitive::Signature(signature, form)),
         _ => Err(("algorithm", SchemeFault::WrongAlgorithm(spec.kind))),
     }
 }
@@ -311,7 +313,7 @@ fn one_place(key: &'static str, header: Option<&str>, from: Option<&str>) -> Com
 }
 
 /// A single value that the sender chose, as opposed to the body as a whole or something of ours.
-fn in_message(key: &'static str, source: &Source) -> Compiled<()> {
+pub(super) fn in_message(key: &'static str, source: &Source) -> Compiled<()> {
     match source {
         Source::Header(_) | Source::Json(_) | Source::Form(_) | Source::Query(_) => Ok(()),
         _ => Err((key, SchemeFault::NotAPlace)),
@@ -320,19 +322,20 @@ fn in_message(key: &'static str, source: &Source) -> Compiled<()> {
 
 /// What is read before the signature is taken apart cannot speak of its parts.
 fn before_signature(key: &'static str, source: &Source) -> Compiled<()> {
-    let later = |it: &Source| matches!(it, Source::Part(_) | Source::Timestamp | Source::Id | Source::Secret);
+    let later =
+        |it: &Source| matches!(it, Source::Part(_) | Source::Timestamp | Source::Id | Source::Secret | Source::KeyId);
     if source.uses(&later) { Err((key, SchemeFault::NotAPlace)) } else { Ok(()) }
 }
 
-fn parse_template(key: &'static str, text: &str) -> Compiled<Template> {
+pub(super) fn parse_template(key: &'static str, text: &str) -> Compiled<Template> {
     Template::parse(text).map_err(at(key))
 }
 
-fn parse_source(key: &'static str, text: &str) -> Compiled<Source> {
+pub(super) fn parse_source(key: &'static str, text: &str) -> Compiled<Source> {
     Source::parse(text).map_err(at(key))
 }
 
-fn at(key: &'static str) -> impl Fn(TemplateProblem) -> (&'static str, SchemeFault) {
+pub(super) fn at(key: &'static str) -> impl Fn(TemplateProblem) -> (&'static str, SchemeFault) {
     move |problem| (key, SchemeFault::Template(problem))
 }
 

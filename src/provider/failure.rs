@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::keys::KeyLocation;
+use super::location::KeyLocation;
 
 /// Why a message was not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +178,12 @@ pub enum Fault {
     Unexpected,
     /// Does not name the timestamp header among what is signed.
     TimestampUnsigned,
+    /// Is not a JSON Web Signature.
+    NotAJws,
+    /// Lacks a claim that the scheme requires.
+    NoClaim,
+    /// Names a place that is not the provider's.
+    ForeignUrl,
 }
 
 impl fmt::Display for Fault {
@@ -198,6 +204,9 @@ impl fmt::Display for Fault {
             Self::NotATime => "is not a plain time in the expected unit",
             Self::Unexpected => "has a value that the scheme does not allow",
             Self::TimestampUnsigned => "does not cover the timestamp",
+            Self::NotAJws => "is not a JSON Web Signature",
+            Self::NoClaim => "lacks a claim of the scheme",
+            Self::ForeignUrl => "names a place that is not the provider's",
         })
     }
 }

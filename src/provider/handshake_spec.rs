@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::algorithm::Algorithm;
 use super::block::Primitive;
 use super::handshake::Handshake;
 use super::key::KeyForm;
@@ -19,7 +20,7 @@ use super::mac::MacAlgorithm;
 use super::message::{View, single_header};
 use super::problem::TemplateProblem;
 use super::reply::ReplySpec;
-use super::scheme::{Algorithm, Encoding};
+use super::scheme::Encoding;
 use super::spelling::Scalar;
 use super::template::{Source, Template, header_name};
 

@@ -16,6 +16,8 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::block::{Block, Primitive, Proof};
+use super::jws::JwsAlgorithm;
+use super::jwt::Jwt;
 use super::keyset::KeySet;
 use super::mac::KeyedMac;
 use super::public::{PublicKey, SignatureAlgorithm};
@@ -169,6 +171,7 @@ impl Key {
         let text = secret.expose();
         let signed = match &block.proof {
             Proof::Token(_) => return Ok(Self::Plain(Zeroizing::new(text.to_vec()))),
+            Proof::Jwt(jwt) => return Self::load_jwt(jwt, text).map_err(refused),
             Proof::Code(special) => return Self::load_special(*special, secret).map_err(refused),
             Proof::Signed(signed) => signed,
         };
@@ -190,6 +193,18 @@ pub(super) fn hmac_key(algorithm: super::mac::MacAlgorithm, form: &KeyForm, secr
 }
 
 impl Key {
+    fn load_jwt(jwt: &Jwt, text: &[u8]) -> Result<Self, KeyFault> {
+        let public = |algorithm: &JwsAlgorithm| match algorithm {
+            JwsAlgorithm::Public(algorithm) => Some(*algorithm),
+            JwsAlgorithm::Mac(_) => None,
+        };
+        let public: Vec<_> = jwt.algorithms.iter().filter_map(public).collect();
+        if public.is_empty() {
+            return jwt.key.read(text).map(Self::Plain);
+        }
+        jwt.key.public(&public, text).map(|keys| Self::Set(Arc::new(keys)))
+    }
+
     fn load_special(special: Special, secret: &Secret) -> Result<Self, KeyFault> {
         match special.needs().secrets {
             SecretForm::Text => Ok(Self::Plain(Zeroizing::new(secret.expose().to_vec()))),
@@ -236,6 +251,10 @@ pub enum KeyFault {
     NotForSignatures,
     /// More keys than are looked at.
     TooMany,
+    /// A certificate outside its dates.
+    Expired,
+    /// A certificate for another name.
+    OtherName,
 }
 
 impl fmt::Display for KeyProblem {
@@ -261,6 +280,8 @@ impl fmt::Display for KeyFault {
             Self::OtherAlgorithm => f.write_str("is a key for another algorithm"),
             Self::NotForSignatures => f.write_str("is expired, private, or a key for another use"),
             Self::TooMany => f.write_str("holds too many keys"),
+            Self::Expired => f.write_str("is a certificate outside its dates"),
+            Self::OtherName => f.write_str("is a certificate for another name"),
         }
     }
 }

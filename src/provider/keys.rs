@@ -1,26 +1,22 @@
 //! Keys that are not configured but fetched: where they are, and who holds them once they are here.
 //!
 //! Verification never fetches. It asks a [`KeyRing`] for the keys at a [`KeyLocation`]; when they are not there it fails
-//! with the location, so that the caller can fetch and verify again.
+//! with the location, so that the caller can fetch and verify again. Configured keys win, and then the ring is not asked;
+//! but a place that the message names is checked all the same, because a message that names a foreign one is forged.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::failure::Failure;
+use super::failure::{Failure, Fault};
+use super::key::Key;
 use super::keyset::KeySet;
+use super::location::{AnswerForm, HostPin, KeyLocation, Request, TokenStep};
 
-/// A place in the web from which keys may be fetched: checked, so that fetching it reaches nobody but the provider.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct KeyLocation {
-    url: String,
-}
-
-/// Without what is sent along.
-impl fmt::Debug for KeyLocation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyLocation({})", self.url)
-    }
-}
+use super::message::View;
+use super::template::Template;
+use super::verify::{Match, Signer};
+use zeroize::Zeroizing;
 
 /// The keys that have been fetched so far.
 pub trait KeyRing: Send + Sync + fmt::Debug {
@@ -49,19 +45,139 @@ impl KeyRing for NoKeys {
     }
 }
 
+/// `keys:` of a block: where its keys are fetched.
+#[derive(Clone, Debug)]
+pub(super) struct KeySource {
+    pub(super) url: Template,
+    pub(super) hosts: Vec<HostPin>,
+    /// The path must end so.
+    pub(super) ending: Option<String>,
+    pub(super) form: AnswerForm,
+    /// Members of a JSON body that is posted.
+    pub(super) post: Vec<(String, Template)>,
+    pub(super) token: Option<TokenSource>,
+}
+
+/// `token:` of a key source: the place where an access token is had first.
+#[derive(Clone, Debug)]
+pub(super) struct TokenSource {
+    pub(super) url: Template,
+    pub(super) client_id: Template,
+    pub(super) client_secret: Template,
+    pub(super) scope: Template,
+}
+
+impl KeySource {
+    /// The place that this message names; `None` when it names none.
+    fn location(&self, view: &View<'_>) -> Result<Option<KeyLocation>, Failure> {
+        let Some(url) = render(&self.url, view)? else { return Ok(None) };
+        let foreign = || Failure::malformed(self.url.place(), Fault::ForeignUrl);
+        let mut members = Vec::with_capacity(self.post.len());
+        for (name, value) in &self.post {
+            let Some(value) = render(value, view)? else { return Ok(None) };
+            members.push((name.clone(), Zeroizing::new(value)));
+        }
+        let token = match &self.token {
+            Some(token) => match token.step(&self.hosts, view)? {
+                Some(step) => Some(step),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let request = Request { members, token };
+        let location = KeyLocation::new(&url, &self.hosts, self.form.clone(), request);
+        let ends =
+            |location: &KeyLocation| self.ending.as_deref().is_none_or(|ending| location.url().ends_with(ending));
+        location.filter(ends).map(Some).ok_or_else(foreign)
+    }
+
+    /// The place, when it is known before any message is.
+    pub(super) fn known(&self, view: &View<'_>) -> Option<KeyLocation> {
+        if self.templates().all(Template::is_configured) { self.location(view).ok().flatten() } else { None }
+    }
+
+    /// Every template that is filled in.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let token = self.token.iter().flat_map(|it| [&it.url, &it.client_id, &it.client_secret, &it.scope]);
+        std::iter::once(&self.url).chain(self.post.iter().map(|(_, value)| value)).chain(token)
+    }
+}
+
+impl TokenSource {
+    fn step(&self, hosts: &[HostPin], view: &View<'_>) -> Result<Option<TokenStep>, Failure> {
+        let parts = [&self.url, &self.client_id, &self.client_secret, &self.scope];
+        let parts: Option<Vec<String>> = parts.into_iter().map(|part| render(part, view)).collect::<Result<_, _>>()?;
+        let Some(Ok(parts)) = parts.map(<[String; 4]>::try_from) else { return Ok(None) };
+        let foreign = || Failure::malformed(self.url.place(), Fault::ForeignUrl);
+        TokenStep::new(hosts, parts).map(Some).ok_or_else(foreign)
+    }
+}
+
+/// The text of a template; `None` when something in it is absent.
+fn render(template: &Template, view: &View<'_>) -> Result<Option<String>, Failure> {
+    let pieces = match view.render(template) {
+        Ok(pieces) => pieces,
+        Err(Failure::Missing(_)) => return Ok(None),
+        Err(other) => return Err(other),
+    };
+    let text = String::from_utf8(pieces.concat()).ok();
+    text.map(Some).ok_or_else(|| Failure::malformed(template.place(), Fault::NotText))
+}
+
 /// What a scheme may ask for besides its configured secrets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fetched<'r> {
     pub(super) ring: &'r dyn KeyRing,
+    /// `keys:` of the block.
+    pub(super) sources: &'r [KeySource],
+}
+
+/// The keys for one message.
+#[derive(Debug)]
+pub(super) struct Chosen<'k> {
+    pub(super) keys: Cow<'k, [Key]>,
+    signer: Option<Signer>,
+    /// Where keys are that nobody has looked for.
+    absent: Option<Box<KeyLocation>>,
 }
 
 impl Fetched<'_> {
-    /// The keys at that place, or the failure that asks the caller to fetch them.
-    pub(super) fn at(&self, location: KeyLocation) -> Result<Arc<KeySet>, Failure> {
-        match self.ring.get(&location) {
-            Found::Here(keys) => Ok(keys),
-            Found::NotYet => Err(Failure::KeyNotHere(Box::new(location))),
-            Found::Refused => Err(Failure::UnknownKey),
+    /// The configured keys, or else those that have been fetched from where the message says. With `View::key_id` set,
+    /// `{kid}` stands for it.
+    pub(super) fn choose<'k>(&self, configured: &'k [Key], view: &View<'_>) -> Result<Chosen<'k>, Failure> {
+        let locations = self.sources.iter().map(|source| source.location(view)).collect::<Result<Vec<_>, _>>()?;
+        if !configured.is_empty() || self.sources.is_empty() {
+            return Ok(Chosen { keys: Cow::Borrowed(configured), signer: None, absent: None });
+        }
+        let mut chosen = Chosen { keys: Cow::Owned(Vec::new()), signer: Some(Signer::Fetched), absent: None };
+        for location in locations {
+            let found = location.as_ref().map_or(Found::Refused, |location| self.ring.get(location));
+            let key = match found {
+                Found::Here(set) => Key::Set(set),
+                Found::NotYet => {
+                    chosen.absent = chosen.absent.or_else(|| location.map(Box::new));
+                    Key::Invalid
+                }
+                Found::Refused => Key::Invalid,
+            };
+            chosen.keys.to_mut().push(key);
+        }
+        Ok(chosen)
+    }
+}
+
+impl Chosen<'_> {
+    /// The outcome under these keys, with its signer named; or, where a key that is not here may have signed, the
+    /// failure that asks for it.
+    pub(super) fn settle(&self, outcome: Result<Match, Failure>) -> Result<Match, Failure> {
+        let all_void = self.keys.iter().all(|key| matches!(key, Key::Invalid));
+        match outcome {
+            Ok(found) => Ok(Match { signer: self.signer.unwrap_or(found.signer), ..found }),
+            Err(Failure::WrongSecretOrBody | Failure::UnknownKey) if self.absent.is_some() => {
+                Err(self.absent.clone().map_or(Failure::UnknownKey, Failure::KeyNotHere))
+            }
+            Err(Failure::WrongSecretOrBody) if self.signer.is_some() && all_void => Err(Failure::UnknownKey),
+            Err(other) => Err(other),
         }
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct View<'v> {
     pub(super) timestamp: Option<&'v [u8]>,
     pub(super) id: Option<&'v [u8]>,
     pub(super) secret: Option<&'v [u8]>,
+    /// The id of the key that the message names.
+    pub(super) key_id: Option<&'v [u8]>,
     /// The header that holds the timestamp, which a list of signed headers has to name.
     pub(super) timestamp_header: Option<&'v HeaderName>,
 }
@@ -54,7 +56,17 @@ pub(super) type Bytes<'v> = Cow<'v, [u8]>;
 
 impl<'v> View<'v> {
     pub(super) fn new(message: Message<'v>, json: Option<&'v Value>, context: &'v BTreeMap<String, String>) -> Self {
-        Self { message, json, context, parts: &[], timestamp: None, id: None, secret: None, timestamp_header: None }
+        Self {
+            message,
+            json,
+            context,
+            parts: &[],
+            timestamp: None,
+            id: None,
+            secret: None,
+            key_id: None,
+            timestamp_header: None,
+        }
     }
 
     /// The pieces of the text that a template stands for.
@@ -95,6 +107,7 @@ impl<'v> View<'v> {
             Source::Timestamp => self.timestamp.map(Cow::Borrowed),
             Source::Id => self.id.map(Cow::Borrowed),
             Source::Secret => self.secret.map(Cow::Borrowed),
+            Source::KeyId => self.key_id.map(Cow::Borrowed),
             Source::Method => Some(Cow::Borrowed(message.method.as_bytes())),
             Source::Url => Some(Cow::Borrowed(message.url.as_bytes())),
             Source::Path => Some(Cow::Borrowed(path_and_query(message.url).as_bytes())),
@@ -192,7 +205,7 @@ impl Source {
             Self::Body | Self::FormSorted => Place::Body,
             Self::Timestamp => Place::Timestamp,
             Self::SignedHeaders(signed) => signed.list.place(),
-            Self::Id | Self::Secret | Self::Method | Self::Url | Self::Path => Place::Request,
+            Self::Id | Self::KeyId | Self::Secret | Self::Method | Self::Url | Self::Path => Place::Request,
         }
     }
 }

@@ -9,21 +9,26 @@
 //! - comparison is in constant time, over decoded bytes of equal length;
 //! - time windows are symmetric; nothing in the request chooses the algorithm.
 //!
-//! Not here: fetching keys (JWKS, certificates), JWT, replay memory, limits on bodies.
+//! Not here: fetching keys (the caller does, and hands them in as a [`KeyRing`]), replay memory, limits on bodies.
 
+mod algorithm;
 mod answer;
 mod batch;
 mod block;
 mod compile;
+mod compile_jwt;
 mod event;
 mod facts;
 mod failure;
 mod filter;
 mod handshake;
 mod handshake_spec;
+mod jws;
+mod jwt;
 mod key;
 mod keys;
 mod keyset;
+mod location;
 mod mac;
 mod message;
 mod problem;
@@ -57,8 +62,9 @@ pub use failure::{Failure, Fault, Malformed, Place};
 pub use handshake::{Captured, Desk, Handshake, HandshakeReply, Shaken};
 pub use handshake_spec::HandshakeProblem;
 pub use key::{KeyFault, KeyProblem};
-pub use keys::{Found, KeyLocation, KeyRing, NoKeys};
+pub use keys::{Found, KeyRing, NoKeys};
 pub use keyset::KeySet;
+pub use location::{KeyLocation, TokenStep};
 pub use message::Message;
 pub use problem::{SchemeProblem, TemplateProblem};
 pub use row::{Row, RowProblem, RowSpec, SourceKind};

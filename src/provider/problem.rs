@@ -62,6 +62,10 @@ pub(super) enum SchemeFault {
     TwoTolerances,
     TimestampUnsigned,
     NoValue(&'static str),
+    MixedKeys,
+    KeysForShared,
+    Host,
+    NoClaims,
 }
 
 impl fmt::Display for SchemeFault {
@@ -86,6 +90,12 @@ impl fmt::Display for SchemeFault {
             Self::TimestampUnsigned => {
                 f.write_str("is not part of `signed`, so that anyone could send an old message with a new time")
             }
+            Self::MixedKeys => {
+                f.write_str("mixes shared secrets and public keys, so that anyone could sign with a public key")
+            }
+            Self::KeysForShared => f.write_str("shared secrets are not fetched; only public keys are"),
+            Self::Host => f.write_str("write a host such as `keys.example.com` or `*.example.com`"),
+            Self::NoClaims => f.write_str("say what a claim must be, so that the token is tied to something"),
             Self::NoValue(value) => write!(f, "uses `{{{value}}}`, which this block does not define"),
         }
     }
@@ -98,6 +108,7 @@ impl Kind {
             Self::Digest => "digest",
             Self::Signature => "signature",
             Self::Token => "token",
+            Self::Jwt => "jwt",
             Self::Code => "code",
             Self::None => "none",
         }

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::algorithm::Algorithm;
 use super::special::Special;
-use super::spelling::{OneOrMany, Scalar, Tolerance, tolerance_in_seconds};
+use super::spelling::{OneOrMany, Scalar, Span, Tolerance, tolerance_in_seconds};
 
 /// `verify:` one block, or a list of blocks that are tried in order.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -23,12 +24,12 @@ pub struct VerifySpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BlockSpec {
-    /// hmac | digest | signature | token | code | none
+    /// hmac | digest | signature | token | jwt | code | none
     #[serde(rename = "type")]
     pub(super) kind: Kind,
     /// The hash or signature algorithm; never taken from the request.
     #[serde(alias = "alg")]
-    pub(super) algorithm: Option<Algorithm>,
+    pub(super) algorithm: Option<OneOrMany<Algorithm>>,
     /// How the text of the secret becomes a key: utf8 (default), base64, hex, whsec, sha1, sha256, nfkd,
     /// strip:<regex>; for public keys pem (default), x509 (a certificate), jwk, spki-b64, raw-hex, raw-b64.
     pub(super) key: Option<String>,
@@ -79,6 +80,23 @@ pub(super) struct BlockSpec {
     pub(super) from: Option<String>,
     /// The token is `user:password` in HTTP basic authentication.
     pub(super) scheme: Option<TokenScheme>,
+    /// What the claims of a JWT must say, as templates; `?name` may be absent when there is no body.
+    #[serde(default)]
+    pub(super) claims: BTreeMap<String, String>,
+    /// Claims that a JWT must have, with whatever value.
+    #[serde(default)]
+    pub(super) require_claims: Vec<String>,
+    /// A JWT must say when it expires.
+    #[serde(default)]
+    pub(super) require_exp: bool,
+    /// How long ago a JWT may have been issued.
+    pub(super) max_age: Option<Span>,
+    /// How far ahead of our clock a JWT may have been issued; as far as `max_age`, when nothing is said.
+    pub(super) future: Option<Span>,
+    /// How far clocks may differ for the times in a JWT; none by default.
+    pub(super) leeway: Option<Span>,
+    /// Where the public keys are fetched when none is configured; with `pair`, one place for each signature.
+    pub(super) keys: Option<OneOrMany<KeysSpec>>,
     /// The scheme that `type: code` stands for.
     pub(super) code: Option<Special>,
     /// Why nothing is verified; `type: none` needs it.
@@ -97,33 +115,12 @@ pub(super) enum Kind {
     Signature,
     /// A fixed secret sent along.
     Token,
+    /// A JSON Web Token whose claims tie it to the message.
+    Jwt,
     /// A scheme that data cannot say; `code` names it.
     Code,
     /// Nothing is verified; a reason is due.
     None,
-}
-
-/// Hash and signature algorithms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Algorithm {
-    Md5,
-    Sha1,
-    Sha256,
-    Sha384,
-    Sha512,
-    Ed25519,
-    #[serde(rename = "ecdsa-sha256")]
-    EcdsaSha256,
-    /// PKCS #1 v1.5.
-    #[serde(rename = "rsa-sha1")]
-    RsaSha1,
-    #[serde(rename = "rsa-sha256")]
-    RsaSha256,
-    #[serde(rename = "rsa-sha512")]
-    RsaSha512,
-    #[serde(rename = "rsa-pss-sha512")]
-    RsaPssSha512,
 }
 
 /// How bytes are written as text.
@@ -262,6 +259,55 @@ pub(super) struct WhenSpec {
     pub(super) no_body: bool,
 }
 
+/// Where the public keys are fetched.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeysSpec {
+    /// The URL, as a template over `{header:…}`, `{json:/…}`, `{ctx:…}` and `{kid}`.
+    pub(super) url: String,
+    /// The hosts that it may lead to: `a.example.com`, or `*.example.com` and what lies deeper, or `a.*.example.com`.
+    pub(super) hosts: OneOrMany<String>,
+    /// What the URL must end with.
+    pub(super) ending: Option<String>,
+    /// pem | x509 | jwks
+    pub(super) form: KeyFormSpec,
+    /// The JSON pointer to the key, when the answer is JSON around it.
+    pub(super) at: Option<String>,
+    /// Names of which a certificate must have one; the hosts, when nothing is said.
+    #[serde(default)]
+    pub(super) names: Vec<String>,
+    /// Members of a JSON body that is posted to the URL.
+    #[serde(default)]
+    pub(super) post: BTreeMap<String, String>,
+    /// An access token that is needed first.
+    pub(super) token: Option<TokenSpec>,
+}
+
+/// How the keys are written that are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KeyFormSpec {
+    /// A public key.
+    Pem,
+    /// A certificate.
+    X509,
+    /// A JWK or a JWK set.
+    #[serde(alias = "jwk")]
+    Jwks,
+}
+
+/// An access token for client credentials.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenSpec {
+    /// Where it is had.
+    pub(super) url: String,
+    /// As templates over `{ctx:…}`.
+    pub(super) client_id: String,
+    pub(super) client_secret: String,
+    pub(super) scope: String,
+}
+
 const fn yes() -> bool {
     true
 }
@@ -282,32 +328,16 @@ impl VerifySpec {
 
 impl BlockSpec {
     fn summary(&self) -> String {
-        let algorithm = self.algorithm.map(Algorithm::word);
+        let written = self.algorithm.iter().flat_map(|algorithms| &algorithms.0);
+        let algorithm = written.map(|algorithm| algorithm.word()).collect::<Vec<_>>().join(", ");
         match self.kind {
-            Kind::Hmac => format!("hmac {}", algorithm.unwrap_or_default()),
-            Kind::Digest => format!("digest {}", algorithm.unwrap_or_default()),
-            Kind::Signature => algorithm.unwrap_or_default().to_owned(),
+            Kind::Hmac => format!("hmac {algorithm}"),
+            Kind::Digest => format!("digest {algorithm}"),
+            Kind::Signature => algorithm,
+            Kind::Jwt => format!("jwt {algorithm}"),
             Kind::Token => "token".to_owned(),
             Kind::Code => "code".to_owned(),
             Kind::None => "nothing".to_owned(),
-        }
-    }
-}
-
-impl Algorithm {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-            Self::Ed25519 => "ed25519",
-            Self::EcdsaSha256 => "ecdsa-sha256",
-            Self::RsaSha1 => "rsa-sha1",
-            Self::RsaSha256 => "rsa-sha256",
-            Self::RsaSha512 => "rsa-sha512",
-            Self::RsaPssSha512 => "rsa-pss-sha512",
         }
     }
 }

@@ -72,7 +72,7 @@ impl Verifier {
             return match (&block.proof, key) {
                 (Proof::Token(token), Key::Plain(secret)) => token.sign(secret),
                 (Proof::Signed(signed), key) => self.sign_block(block, signed, key, request),
-                (Proof::Token(_) | Proof::Code(_), _) => Err(SignProblem::NoScheme),
+                (Proof::Token(_) | Proof::Jwt(_) | Proof::Code(_), _) => Err(SignProblem::NoScheme),
             };
         }
         Err(problem)

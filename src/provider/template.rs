@@ -9,6 +9,7 @@
 
 use http::HeaderName;
 
+use super::failure::Place;
 use super::filter::Filter;
 use super::problem::TemplateProblem;
 
@@ -44,6 +45,8 @@ pub(super) enum Source {
     /// A named part of the signature header.
     Part(String),
     Context(String),
+    /// The id of the key that the message names.
+    KeyId,
     FormSorted,
     SignedHeaders(Box<SignedHeaders>),
 }
@@ -109,6 +112,24 @@ impl Template {
             _ => false,
         };
         self.covers(named)
+    }
+
+    /// The filter that is applied last, when the template is one value and nothing else.
+    pub(super) fn last_filter(&self) -> Option<Filter> {
+        match self.atoms.as_slice() {
+            [Atom::Value { filters, .. }] => filters.last().copied(),
+            _ => None,
+        }
+    }
+
+    /// Whether the text is the same for every message.
+    pub(super) fn is_configured(&self) -> bool {
+        self.values().all(|(source, _)| matches!(source, Source::Context(_)))
+    }
+
+    /// Where the first value comes from.
+    pub(super) fn place(&self) -> Place {
+        self.values().next().map_or(Place::Request, |(source, _)| source.place())
     }
 
     /// Whether everything that `other` is made of is covered.
@@ -200,6 +221,7 @@ impl Source {
                 "ts" => Self::Timestamp,
                 "id" => Self::Id,
                 "secret" => Self::Secret,
+                "kid" => Self::KeyId,
                 "method" => Self::Method,
                 "url" => Self::Url,
                 "path" => Self::Path,

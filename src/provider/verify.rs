@@ -10,12 +10,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
+use http::HeaderMap;
 use serde_json::Value;
 
 use super::block::{Block, Expected, Proof, Scheme, Token, Way, When};
 use super::failure::{Failure, Fault, Place};
 use super::key::{Key, KeyProblem};
 use super::keys::{Fetched, KeyRing, NoKeys};
+use super::location::KeyLocation;
 use super::mac::same;
 use super::message::{Message, View, media_type, single_header, text};
 use super::signed::{verify_each, verify_signed};
@@ -73,14 +75,14 @@ impl Match {
 impl Verifier {
     /// Loads the keys. Refuses a scheme that needs a secret and has none, and any secret that is not a usable key.
     pub fn new(scheme: Scheme, secrets: Vec<Secret>, context: BTreeMap<String, String>) -> Result<Self, KeyProblem> {
-        if secrets.is_empty() && scheme.is_none().is_none() {
+        if secrets.is_empty() && scheme.is_none().is_none() && !scheme.blocks().iter().any(Block::fetches_keys) {
             return Err(KeyProblem::NoSecrets);
         }
         let context =
             context.into_iter().map(|(label, value)| (context_label(&label), value)).collect::<BTreeMap<_, _>>();
         let mut keys = Vec::with_capacity(scheme.blocks().len());
         for block in scheme.blocks() {
-            for label in block.context_labels() {
+            for label in block.context_labels(secrets.is_empty()) {
                 if context.get(label).is_none_or(String::is_empty) {
                     return Err(KeyProblem::NoContext(label.to_owned()));
                 }
@@ -103,6 +105,18 @@ impl Verifier {
         &self.scheme
     }
 
+    /// The places of keys that are known before any message is, so that they can be fetched at the start.
+    pub fn prefetch(&self) -> Vec<KeyLocation> {
+        if !self.names.is_empty() {
+            return Vec::new();
+        }
+        let headers = HeaderMap::new();
+        let message = Message { method: "", url: "", headers: &headers, body: &[] };
+        let view = View::new(message, None, &self.context);
+        let sources = self.scheme.blocks().iter().flat_map(|block| &block.keys);
+        sources.filter_map(|source| source.known(&view)).collect()
+    }
+
     /// Verifies a message as of `now`, with the configured secrets alone.
     pub fn verify(&self, message: &Message<'_>, now: Timestamp) -> Result<Verified, Failure> {
         self.verify_with(message, &NoKeys, now)
@@ -115,7 +129,12 @@ impl Verifier {
         }
         let mut furthest = Failure::Missing(Place::Condition);
         for (block, keys) in self.scheme.blocks().iter().zip(&self.keys) {
-            match self.verify_block(block, &self.valid_at(now, keys), message, (Fetched { ring }, now)) {
+            match self.verify_block(
+                block,
+                &self.valid_at(now, keys),
+                message,
+                (Fetched { ring, sources: &block.keys }, now),
+            ) {
                 Ok(found) => return Ok(self.verified(found, message.body)),
                 Err(failure) if failure.progress() > furthest.progress() => furthest = failure,
                 Err(_) => {}
@@ -165,10 +184,14 @@ impl Verifier {
         let mut found = match &block.proof {
             Proof::Token(token) => verify_token(token, keys, &view)?,
             Proof::Code(special) => special.verify(&view, keys, fetched, now)?,
-            Proof::Signed(signed) => match &signed.each {
-                Some(path) => verify_each(signed, path, keys, &view, now)?,
-                None => verify_signed(signed, keys, &view, now)?,
-            },
+            Proof::Signed(signed) => {
+                let chosen = fetched.choose(keys, &view)?;
+                chosen.settle(match &signed.each {
+                    Some(path) => verify_each(signed, path, &chosen.keys, &view, now),
+                    None => verify_signed(signed, &chosen.keys, &view, now),
+                })?
+            }
+            Proof::Jwt(jwt) => jwt.verify(&view, keys, fetched, now)?,
         };
         block.check(&view)?;
         found.covers_body |= block.check_covers_body();

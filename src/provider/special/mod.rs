@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::key::Key;
 use super::keys::Fetched;
 use super::message::View;
+use super::scheme::KeysSpec;
 use super::verify::Match;
 use crate::clock::Timestamp;
 
@@ -56,6 +57,13 @@ impl Special {
     pub(super) fn needs(self) -> Needs {
         match self {
             Self::Payos => payos::NEEDS,
+        }
+    }
+
+    /// Where its keys are fetched, when the row does not say.
+    pub(super) fn keys(self) -> Option<KeysSpec> {
+        match self {
+            Self::Payos => None,
         }
     }
 

@@ -111,6 +111,15 @@ fn pasted(id: &str, verify: &serde_yaml::Value) -> Result<Row, RowProblem> {
     let mut verify = verify.clone();
     if let Some(block) = verify.as_mapping_mut() {
         block.remove("case");
+        block.remove("keyset");
+        if let Some(token) = block.remove("token") {
+            block.insert("from".into(), token);
+        }
+        for name in ["max_age", "future", "leeway"] {
+            if let Some(seconds) = block.get(name).and_then(serde_yaml::Value::as_u64) {
+                block.insert(name.into(), format!("{seconds}s").into());
+            }
+        }
         if id == "orb" {
             block["ts"]["unit"] = "rfc3339-utc".into();
         }
