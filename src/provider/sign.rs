@@ -160,8 +160,10 @@ impl ListForm {
     fn write(&self, parts: &[(&str, &str)], signature: &str, context: &BTreeMap<String, String>) -> Option<String> {
         let separator = self.separators.first()?.to_string();
         let elements: Vec<String> = match &self.shape {
+            // The first element is not a signature, whether or not the scheme reads it.
             ListShape::Positional => {
-                parts.iter().map(|(_, value)| *value).chain([signature]).map(str::to_owned).collect()
+                let first = parts.first().map_or("t", |(_, value)| *value);
+                vec![first.to_owned(), signature.to_owned()]
             }
             ListShape::Named { assign, field } => {
                 let name = match field {

@@ -153,8 +153,10 @@ impl Verifier {
     }
 
     fn verified(&self, found: Match, body: &[u8]) -> Verified {
-        // All empty bodies are alike; the MAC at least tells their URLs apart.
-        let mac = found.mac.filter(|_| found.covers_body || body.is_empty());
+        // All empty bodies are alike; the MAC at least tells their URLs apart. Where a time is signed along, a repetition is
+        // signed anew, and only the body is the same.
+        let is_lasting = found.covers_body && found.signed_at.is_none();
+        let mac = found.mac.filter(|_| is_lasting || body.is_empty());
         Verified {
             secret: match found.signer {
                 Signer::Secret(position) => self.names.get(position).cloned(),
