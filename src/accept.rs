@@ -23,7 +23,7 @@ use crate::event::{Copy, DedupKey, Event, EventData, EventId, kept_headers};
 use crate::inbound::Head;
 use crate::limit::Gatekeeper;
 use crate::payload::{Malformed, Payload};
-use crate::provider::{EventTemplate, Failure, HandshakeReply, Message, Shaken, Verified};
+use crate::provider::{EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
 use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
 use crate::schema::{OnInvalid, OnMissing, SchemaVerdict};
 use crate::source::{OnMalformed, Source};
@@ -80,6 +80,8 @@ pub struct Notes {
     pub event_type: Option<String>,
     /// How long after it was signed the request came, where the scheme says.
     pub lag: Option<Duration>,
+    /// Where there may be keys under which the same request verifies.
+    pub needs_keys: Vec<KeyLocation>,
     /// Why the event was kept instead of refused: the provider is about to give the source up.
     pub braked: bool,
 }
@@ -141,15 +143,26 @@ fn check_sender(gate: &Gatekeeper, head: &Head<'_>) -> Result<(), Refusal> {
     })
 }
 
-/// The second half: the whole body is here. `random` makes the event's id unique.
+/// What the second half is given beside the request.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// The moment of receipt.
+    pub now: Timestamp,
+    /// Makes the event's id unique.
+    pub random: [u8; 10],
+    /// The keys that were fetched so far.
+    pub keys: &'a dyn KeyRing,
+}
+
+/// The second half: the whole body is here.
 pub fn accept(
     admitted: &Admitted<'_, '_>,
     body: Bytes,
-    now: Timestamp,
-    random: [u8; 10],
+    world: World<'_>,
     notes: &mut Notes,
 ) -> Result<Accepted, Refusal> {
     let Admitted { lane, head } = admitted;
+    let World { now, random, keys } = world;
     let url = lane.source.signed_url(&head.target());
     let message = Message { method: head.method, url: &url, headers: head.headers, body: &body };
     // Before the signature nothing is parsed that no handshake of this provider needs.
@@ -160,7 +173,7 @@ pub fn accept(
     if !lane.source.takes(head.method) {
         return Err(wrong_method(&lane.source));
     }
-    let proof = verify(lane, &message, now, notes)?;
+    let proof = verify(lane, &message, keys, now, notes)?;
     let mut problems = spend(lane, head, now, notes)?;
     let document = parse(lane, head, &body);
     let json = document.as_ref().ok().and_then(Option::as_ref);
@@ -210,8 +223,14 @@ fn handshake(shaken: Shaken) -> Result<Accepted, Refusal> {
     }
 }
 
-fn verify(lane: &Lane, message: &Message<'_>, now: Timestamp, notes: &mut Notes) -> Result<Verified, Refusal> {
-    match lane.verifier.verify(message, now) {
+fn verify(
+    lane: &Lane,
+    message: &Message<'_>,
+    keys: &dyn KeyRing,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Result<Verified, Refusal> {
+    match lane.verifier.verify_with(message, keys, now) {
         Ok(proof) => {
             notes.verdict = if proof.secret().is_some() { "verified" } else { "not_configured" };
             notes.secret = proof.secret().map(|name| name.as_str().to_owned());
@@ -220,6 +239,12 @@ fn verify(lane: &Lane, message: &Message<'_>, now: Timestamp, notes: &mut Notes)
         }
         Err(failure) => {
             notes.verdict = failure.label();
+            match &failure {
+                // Whoever asked has the keys fetched and asks again.
+                Failure::KeyNotHere(at) => notes.needs_keys = vec![KeyLocation::clone(at)],
+                Failure::UnknownKey => notes.needs_keys = lane.verifier.prefetch(),
+                _ => {}
+            }
             if !lane.source.enforce {
                 return Ok(Verified::by_choice("enforce: false"));
             }

@@ -33,6 +33,7 @@ pub mod event;
 // What keeps and moves events.
 pub mod buffer;
 pub mod deliver;
+pub mod keyring;
 pub mod telemetry;
 // The doors.
 pub mod admin;

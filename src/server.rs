@@ -5,6 +5,8 @@
 //! needs a restart (listeners, data directory, buffer) is said and left. **Stop**: readiness 503 and `Connection: close`,
 //! then no new connections, in-flight requests answered, attempts finished, buffer synced and closed.
 
+mod sockets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -24,8 +26,9 @@ use crate::accept::Rules;
 use crate::admin::{self, Page, Panel};
 use crate::buffer::{Buffer, BufferParams, CommitReport, OpenError};
 use crate::clock::{Clock, Timestamp};
-use crate::deliver::{Deliverer, Destinations};
+use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates, ListenerParams, TlsProblem};
+use crate::keyring::Keyring;
 use crate::limit::{Gatekeeper, Rate};
 use crate::secret::Secret;
 use crate::telemetry::Telemetry;
@@ -34,6 +37,7 @@ use crate::telemetry::Telemetry;
 const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 const SHRINK_EVERY: Duration = Duration::from_secs(5);
+const TEND_KEYS_EVERY: Duration = Duration::from_mins(1);
 
 /// A listener that serves pages instead of taking events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,8 +189,8 @@ impl Server {
     /// Starts everything. Must run on a tokio runtime.
     pub async fn start(setup: Setup, telemetry: Telemetry, surroundings: Surroundings) -> Result<Self, StartError> {
         let fixed = Fixed::of(&setup);
-        let bound = bind_listeners(setup.listeners)?;
-        let page_sockets = bind_pages(&setup.pages).await?;
+        let bound = sockets::bind_listeners(setup.listeners)?;
+        let page_sockets = sockets::bind_pages(&setup.pages).await?;
         let buffer = open_buffer(&setup.buffer, &setup.live.destinations, &surroundings, &telemetry)?;
         let destinations = Arc::new(ArcSwap::from_pointee(setup.live.destinations));
         let (clock, chance) = (Arc::clone(&surroundings.clock), surroundings.chance);
@@ -198,9 +202,11 @@ impl Server {
             buffer: buffer.clone(),
             deliverer: deliverer.clone(),
             telemetry: telemetry.clone(),
-            clock: surroundings.clock,
+            clock: Arc::clone(&surroundings.clock),
             random: surroundings.random,
             draining: false.into(),
+            keyring: Arc::new(Keyring::new(Arc::new(Client::new()), Arc::clone(&surroundings.clock))),
+            rules_changed: Notify::new(),
             rules_are_stale: Notify::new(),
             bodies: BodyBudget::new(BODIES_IN_FLIGHT_BYTES),
         });
@@ -221,6 +227,7 @@ impl Server {
             pages: JoinSet::new(),
         };
         server.serve_deliveries(deliverer);
+        server.tend_keys();
         server.serve_pages(page_sockets, setup.admin_token);
         server.serve_listeners(bound);
         server.report(&setup.live.secret_ends);
@@ -259,6 +266,28 @@ impl Server {
                         shared.gatekeeper.load().shrink();
                         shared.rules.load().lanes.iter().filter_map(|lane| lane.quota.as_ref()).for_each(crate::limit::SourceQuota::shrink);
                     }
+                }
+            }
+        });
+    }
+
+    /// Keys at known places are had before anybody needs them, and renewed.
+    fn tend_keys(&mut self) {
+        let (shared, mut stop) = (Arc::clone(&self.shared), self.stop_pages.subscribe());
+        self.pages.spawn(async move {
+            let mut tick = tokio::time::interval(TEND_KEYS_EVERY);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
+                    _ = tick.tick() => {}
+                    () = shared.rules_changed.notified() => {}
+                }
+                let known: Vec<_> =
+                    shared.rules.load().lanes.iter().flat_map(|lane| lane.verifier.prefetch()).collect();
+                tokio::select! {
+                    _ = stop.changed() => break,
+                    () = shared.keyring.tend(&known) => {}
                 }
             }
         });
@@ -346,6 +375,7 @@ impl Server {
         }
         setup.live.rules.take_over(&self.shared.rules.load());
         self.shared.rules.store(Arc::new(setup.live.rules));
+        self.shared.rules_changed.notify_one();
         reload_certificates(&self.certificates, &self.shared.telemetry);
         self.report(&setup.live.secret_ends);
         tracing::info!("new rules are in force");
@@ -379,31 +409,6 @@ impl Server {
 
 /// The name of the admin listener among the page listeners.
 pub const ADMIN: &str = "admin";
-
-fn bind_listeners(listeners: Vec<ListenerParams>) -> Result<Vec<BoundListener>, StartError> {
-    let mut bound = Vec::with_capacity(listeners.len());
-    for params in listeners {
-        let (listener, address) = (Arc::clone(&params.name), params.address);
-        let certificates = params.tls.as_ref().map(Certificates::load).transpose();
-        let certificates =
-            certificates.map_err(|source| StartError::Tls { listener: Arc::clone(&listener), source })?;
-        let socket = ingress::bind(params, certificates);
-        bound.push(socket.map_err(|source| StartError::Bind { listener, address, source })?);
-    }
-    Ok(bound)
-}
-
-async fn bind_pages(
-    pages: &BTreeMap<Arc<str>, PageListener>,
-) -> Result<Vec<(Arc<str>, TcpListener, BTreeSet<Page>)>, StartError> {
-    let mut sockets = Vec::with_capacity(pages.len());
-    for (name, page) in pages {
-        let socket = TcpListener::bind(page.address).await;
-        let failed = |source| StartError::Bind { listener: Arc::clone(name), address: page.address, source };
-        sockets.push((Arc::clone(name), socket.map_err(failed)?, page.pages.clone()));
-    }
-    Ok(sockets)
-}
 
 fn open_buffer(
     params: &BufferParams,

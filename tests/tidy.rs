@@ -31,7 +31,8 @@ accept      budget clock condition event inbound limit payload provider refusal 
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal
 deliver     buffer clock event outcome refusal telemetry
-ingress     accept answer budget buffer clock deliver event inbound limit provider refusal source telemetry
+keyring     clock deliver provider
+ingress     accept answer budget buffer clock deliver event inbound keyring limit provider refusal source telemetry
 admin       buffer secret telemetry
 server      *
 config      *

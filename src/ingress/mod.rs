@@ -29,11 +29,12 @@ use tokio::time::Instant;
 use crate::accept::{self, Accepted, Notes, Rules};
 use crate::budget;
 use crate::buffer::{Buffer, Committed, NotStored};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::deliver::Deliverer;
 use crate::event::{Event, EventId};
+use crate::keyring::{Keyring, Unfetched};
 use crate::limit::Gatekeeper;
-use crate::provider::HandshakeReply;
+use crate::provider::{Found, HandshakeReply, KeyLocation, KeyRing};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::source::{Mode, Source};
 use crate::telemetry::{Request, Telemetry};
@@ -44,6 +45,8 @@ pub use tls::{CertificateFiles, Certificates, TlsParams, TlsProblem};
 
 /// An idle connection is closed after this.
 const KEEPALIVE_SECS: u64 = 30;
+/// How long a request waits for a key that is seen for the first time; at most half of the provider's own patience.
+const KEY_WAIT: Duration = Duration::from_secs(2);
 /// A client that does not read its answer is cut off after this.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -68,6 +71,10 @@ pub struct Shared {
     pub random: fn() -> [u8; 10],
     /// Set when the gateway is stopping.
     pub draining: AtomicBool,
+    /// Keys that providers publish.
+    pub keyring: Arc<Keyring>,
+    /// Told when other rules are in force.
+    pub rules_changed: tokio::sync::Notify,
     /// Told when the files that the rules were made of have changed by our own hand.
     pub rules_are_stale: tokio::sync::Notify,
     /// Bodies in memory, all requests together.
@@ -173,6 +180,16 @@ impl ProxyHttp for Gateway {
     }
 }
 
+/// The ring of somebody who has looked everywhere.
+#[derive(Debug)]
+struct NoMoreKeys;
+
+impl KeyRing for NoMoreKeys {
+    fn get(&self, _: &KeyLocation) -> Found {
+        Found::Refused
+    }
+}
+
 /// What the access line needs and the gates learn on the way.
 struct Seen<'a> {
     lane: Option<&'a accept::Lane>,
@@ -230,7 +247,11 @@ impl Gateway {
         let (body, _held) = self.read_body(session, &lane.source, head.content_length).await?;
         seen.body_bytes = body.len();
         let now = self.shared.clock.now();
-        match accept::accept(&admitted, body, now, (self.shared.random)(), notes)? {
+        let mut accepted = self.accept(&admitted, &body, now, &*self.shared.keyring, notes);
+        if !notes.needs_keys.is_empty() {
+            accepted = self.with_fetched_keys(&admitted, &body, now, notes, accepted).await;
+        }
+        match accepted? {
             Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
             Accepted::Filtered { .. } => {
                 let outcome = RequestOutcome::Filtered;
@@ -245,6 +266,51 @@ impl Gateway {
                 }
                 Mode::Sync { deadline } => self.forward(*event, deadline).await,
             },
+        }
+    }
+
+    fn accept(
+        &self,
+        admitted: &accept::Admitted<'_, '_>,
+        body: &Bytes,
+        now: Timestamp,
+        keys: &dyn KeyRing,
+        notes: &mut Notes,
+    ) -> Result<Accepted, Refusal> {
+        *notes = Notes::default();
+        let world = accept::World { now, random: (self.shared.random)(), keys };
+        accept::accept(admitted, body.clone(), world, notes)
+    }
+
+    /// A key that is seen for the first time is waited for, within bounds; the request is then judged again, as of its
+    /// receipt.
+    async fn with_fetched_keys(
+        &self,
+        admitted: &accept::Admitted<'_, '_>,
+        body: &Bytes,
+        now: Timestamp,
+        notes: &mut Notes,
+        before: Result<Accepted, Refusal>,
+    ) -> Result<Accepted, Refusal> {
+        let lane = admitted.lane();
+        let places = std::mem::take(&mut notes.needs_keys);
+        let half = lane.budget.time().map_or(KEY_WAIT, |time| (time / 2).min(KEY_WAIT));
+        let keyring = &self.shared.keyring;
+        let is_known = lane.verifier.prefetch() == places;
+        let fetched = tokio::time::timeout(half, async {
+            match places.as_slice() {
+                [at] if !is_known => keyring.fetch(at).await,
+                _ if keyring.refresh(&places).await => Ok(()),
+                _ => Err(Unfetched::Unusable),
+            }
+        });
+        match fetched.await.unwrap_or(Err(Unfetched::Unreached)) {
+            Ok(()) => self.accept(admitted, body, now, &**keyring, notes),
+            Err(Unfetched::Unreached | Unfetched::TooMany) if lane.source.enforce && !is_known => {
+                Err(Refusal::new(Class::Internal, "the provider's key could not be fetched; it is asked for again"))
+            }
+            Err(_) if !is_known => self.accept(admitted, body, now, &NoMoreKeys, notes),
+            Err(_) => before,
         }
     }
 

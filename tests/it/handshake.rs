@@ -10,7 +10,13 @@ const REST: &str = "sources:
 ";
 
 fn site(rest: &str, receiver: &Receiver) -> Site {
-    let site = Site::new(&format!("{rest}routes:\n  all: {{from: SOURCES, to: app}}\ndestinations:\n  app: {{url: \"{}\"}}\n", receiver.url("/app")).replace("SOURCES", &names(rest)));
+    let site = Site::new(
+        &format!(
+            "{rest}routes:\n  all: {{from: SOURCES, to: app}}\ndestinations:\n  app: {{url: \"{}\"}}\n",
+            receiver.url("/app")
+        )
+        .replace("SOURCES", &names(rest)),
+    );
     site.file("verify-token", b"meatyhamhock\n");
     site
 }

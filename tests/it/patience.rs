@@ -58,7 +58,8 @@ fn one_refusal_before_the_last_a_wrong_schema_no_longer_costs_the_subscription()
 fn a_bad_signature_is_refused_whatever_the_brake_says() {
     let receiver = Receiver::start();
     let gateway = site(&receiver, "").start();
-    let forged = order("{\"total\":1}").without("X-Shopify-Hmac-Sha256").with("X-Shopify-Hmac-Sha256", BASE64.encode(&[7; 32]));
+    let forged =
+        order("{\"total\":1}").without("X-Shopify-Hmac-Sha256").with("X-Shopify-Hmac-Sha256", BASE64.encode(&[7; 32]));
     for count in 1..12 {
         assert_eq!(gateway.send(&forged).status, 401, "{count}");
         used(&gateway, count);
@@ -93,7 +94,8 @@ fn a_reload_keeps_the_count_of_failures() {
 fn a_provider_is_answered_as_its_row_says_and_a_source_may_answer_otherwise() {
     let receiver = Receiver::start();
     let event = || {
-        let request = Request::new("POST", "/in/chat", format!("{{\"id\":\"{}\",\"event\":{{\"type\":\"X\"}}}}", unique()));
+        let request =
+            Request::new("POST", "/in/chat", format!("{{\"id\":\"{}\",\"event\":{{\"type\":\"X\"}}}}", unique()));
         request.with("Content-Type", "application/json").with("X-Token", SECRET)
     };
     let gateway = site(&receiver, "").start();

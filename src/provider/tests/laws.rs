@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::provider::{
-    EventTemplate, FactName, Failure, KeyFault, KeyProblem, Message, Row, Scheme, SignRequest, Verified, Verifier, VerifySpec,
-    builtin,
+    EventTemplate, FactName, Failure, KeyFault, KeyProblem, Message, Row, Scheme, SignRequest, Verified, Verifier,
+    VerifySpec, builtin,
 };
 use crate::secret::{Secret, SecretName};
 

@@ -46,10 +46,13 @@ fn run(table: &Table) -> (BTreeMap<String, Count>, Vec<String>) {
             continue;
         }
         let mut cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        // Their files name the provider whose row takes both; the narrow row must judge them alike.
         if name == "hubspot_v1_v2" || name == "adyen_platform" {
-            for case in &mut cases {
+            let narrow = cases.clone();
+            cases.extend(narrow.into_iter().map(|mut case| {
                 case["provider"] = Value::from(name);
-            }
+                case
+            }));
         }
         cases.retain(|case| table.get(case["provider"].as_str().unwrap()).is_some() && case["neutral"] != true);
         cases.retain(|case| !UNDECIDABLE.contains(&(name, case["case"].as_str().unwrap())));
