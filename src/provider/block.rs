@@ -16,7 +16,7 @@ use super::mac::MacAlgorithm;
 use super::public::SignatureAlgorithm;
 use super::scheme::{Encoding, Unit};
 use super::signature::{ListForm, SignatureAt};
-use super::special::{SecretForm, Special};
+use super::special::Special;
 use super::template::{Source, Template};
 
 /// A checked verification scheme.
@@ -173,7 +173,7 @@ impl Proof {
         match self {
             Self::Signed(signed) => signed.primitive.is_public(),
             Self::Jwt(jwt) => jwt.algorithms.iter().any(|algorithm| matches!(algorithm, JwsAlgorithm::Public(_))),
-            Self::Code(special) => special.needs().secrets == SecretForm::Public,
+            Self::Code(special) => special.needs().secrets.is_public(),
             Self::Token(_) => false,
         }
     }

@@ -98,9 +98,14 @@ fn compile_source(written: &KeysSpec, kind: Kind) -> Compiled<KeySource> {
     };
     let names = pins(if names.is_empty() { &hosts.0 } else { names })?;
     let posted = post.iter().map(|(name, value)| Ok((name.clone(), template(value)?)));
+    let (url, hosts) = (template(url)?, pins(&hosts.0)?);
+    // Any host is right only where the operator chooses it.
+    if hosts.iter().any(HostPin::is_any) && !url.is_configured() {
+        return Err((KEYS, SchemeFault::Host));
+    }
     Ok(KeySource {
-        url: template(url)?,
-        hosts: pins(&hosts.0)?,
+        url,
+        hosts,
         ending: ending.clone(),
         form: AnswerForm { kind: form, at: pointer.clone(), names },
         post: posted.collect::<Compiled<_>>()?,

@@ -85,7 +85,7 @@ impl<'t> Jws<'t> {
         let named = text("alg");
         let algorithm = pinned.iter().find(|one| one.name().is_some() && one.name() == named);
         let algorithm = *algorithm.ok_or_else(|| malformed(Fault::Unexpected))?;
-        let usual = |kind: &str| kind.eq_ignore_ascii_case("JWT") || kind.eq_ignore_ascii_case("JOSE");
+        let usual = |kind: &str| ["JWT", "JWS", "JOSE"].iter().any(|one| kind.eq_ignore_ascii_case(one));
         let encoded = encoded(&header, payload).ok_or_else(|| malformed(Fault::Unexpected))?;
         if !text("typ").is_none_or(usual) {
             return Err(malformed(Fault::Unexpected));

@@ -208,7 +208,8 @@ impl Key {
     fn load_special(special: Special, secret: &Secret) -> Result<Self, KeyFault> {
         match special.needs().secrets {
             SecretForm::Text => Ok(Self::Plain(Zeroizing::new(secret.expose().to_vec()))),
-            SecretForm::Public => {
+            SecretForm::Public => KeySet::from_any(secret.expose()).map(|keys| Self::Set(Arc::new(keys))),
+            SecretForm::PublicByName => {
                 let keys = KeySet::from_any(secret.expose())?.called(secret.name().as_str());
                 Ok(Self::Set(Arc::new(keys)))
             }

@@ -14,7 +14,7 @@ use super::keyset::KeySet;
 use super::location::{AnswerForm, HostPin, KeyLocation, Request, TokenStep};
 
 use super::message::View;
-use super::template::Template;
+use super::template::{Source, Template};
 use super::verify::{Match, Signer};
 use zeroize::Zeroizing;
 
@@ -72,6 +72,10 @@ impl KeySource {
     fn location(&self, view: &View<'_>) -> Result<Option<KeyLocation>, Failure> {
         let Some(url) = render(&self.url, view)? else { return Ok(None) };
         let foreign = || Failure::malformed(self.url.place(), Fault::ForeignUrl);
+        // An id is one step of a path.
+        if self.url.uses(|source| matches!(source, Source::KeyId)) && view.key_id.is_some_and(|id| id.contains(&b'/')) {
+            return Err(foreign());
+        }
         let mut members = Vec::with_capacity(self.post.len());
         for (name, value) in &self.post {
             let Some(value) = render(value, view)? else { return Ok(None) };

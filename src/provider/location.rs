@@ -69,13 +69,24 @@ pub struct TokenStep {
 
 impl HostPin {
     pub(super) fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self(text.to_owned()));
+        }
         let rest = text.strip_prefix("*.").unwrap_or(text);
         let named = rest.split('.').filter(|label| *label != "*").count() >= 2;
         let labels = rest.split('.').all(|label| label == "*" || is_label(label));
         (named && labels).then(|| Self(text.to_ascii_lowercase()))
     }
 
+    /// Any host: for places that the operator chooses.
+    pub(super) fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+
     pub(super) fn fits(&self, host: &str) -> bool {
+        if self.is_any() {
+            return host.contains('.');
+        }
         let (deep, pattern) = self.0.strip_prefix("*.").map_or((false, self.0.as_str()), |rest| (true, rest));
         let mut host = host.rsplit('.');
         for wanted in pattern.rsplit('.') {
@@ -181,11 +192,21 @@ pub(super) fn pinned(url: &str, hosts: &[HostPin]) -> Option<String> {
     let rest = url.strip_prefix("https://")?;
     let (authority, path) = rest.split_once('/')?;
     let host = authority.strip_suffix(":443").unwrap_or(authority);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:/".contains(&byte);
     let steps = path.split('/').all(|step| step != "." && step != "..");
     let labels = host.split('.').all(is_label);
-    let fits = labels && steps && path.bytes().all(plain) && hosts.iter().any(|pin| pin.fits(host));
+    let fits = labels && steps && path.bytes().all(is_plain) && hosts.iter().any(|pin| pin.fits(host));
     fits.then(|| format!("https://{}/{path}", host.to_ascii_lowercase()))
+}
+
+/// The same for a URL that may have a query.
+pub(super) fn pinned_with_query(url: &str, hosts: &[HostPin]) -> Option<String> {
+    let Some((place, query)) = url.split_once('?') else { return pinned(url, hosts) };
+    let plain = query.bytes().all(|byte| is_plain(byte) || matches!(byte, b'%' | b'@' | b'?'));
+    (plain && url.len() <= URL_BYTES_MAX).then(|| pinned(place, hosts))?.map(|place| format!("{place}?{query}"))
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:/".contains(&byte)
 }
 
 impl TokenStep {

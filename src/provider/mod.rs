@@ -70,6 +70,7 @@ pub use problem::{SchemeProblem, TemplateProblem};
 pub use row::{Row, RowProblem, RowSpec, SourceKind};
 pub use scheme::VerifySpec;
 pub use sign::{SignProblem, SignRequest};
+pub use special::subscribe_url;
 pub use spelling::OneOrMany;
 pub use table::{Table, builtin};
 pub use template::context_label;

@@ -5,9 +5,18 @@
 //! view, secrets are compared by `mac::same`, algorithms are fixed by the scheme, and failures name places and never
 //! values. [`Match`] claims no more than was signed.
 //!
-//! A new scheme is a file, a variant of [`Special`], and an arm in each of the two matches below.
+//! A new scheme is a file, a variant of [`Special`], and an arm in each of the three matches below.
 
+mod aws_sns;
+mod detached;
+mod ebay;
+mod fireblocks;
+mod neon;
 mod payos;
+mod saleor;
+mod truelayer;
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,22 +25,31 @@ use super::failure::Failure;
 use super::key::Key;
 use super::keys::Fetched;
 use super::message::View;
-use super::scheme::KeysSpec;
+use super::scheme::{KeyFormSpec, KeysSpec};
+use super::spelling::OneOrMany;
 use super::verify::Match;
 use crate::clock::Timestamp;
+
+pub use aws_sns::subscribe_url;
 
 /// A scheme in code, by its name in rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Special {
+    AwsSns,
+    Ebay,
+    Fireblocks,
+    Neon,
     Payos,
+    Saleor,
+    Truelayer,
 }
 
 /// What a scheme has to be told before it can verify.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Needs {
     pub(super) secrets: SecretForm,
-    /// Whether it does without secrets, because its keys are fetched.
+    /// Whether it does without secrets, also where no keys can be fetched.
     pub(super) secrets_optional: bool,
     /// Whether the body has to be JSON; it is then in `View::json`.
     pub(super) json: bool,
@@ -43,26 +61,71 @@ pub(super) struct Needs {
     pub(super) redact: &'static [&'static str],
 }
 
+impl SecretForm {
+    pub(super) fn is_public(self) -> bool {
+        matches!(self, Self::Public | Self::PublicByName)
+    }
+}
+
+impl Needs {
+    /// For schemes to say only what they need.
+    const NOTHING: Self = Self {
+        secrets: SecretForm::Text,
+        secrets_optional: false,
+        json: false,
+        public_url: false,
+        context: &[],
+        redact: &[],
+    };
+}
+
+/// A JWK set at one place.
+fn keys_at(url: &str, hosts: &[&str]) -> KeysSpec {
+    KeysSpec {
+        url: url.to_owned(),
+        hosts: OneOrMany(hosts.iter().map(|&host| host.to_owned()).collect()),
+        ending: None,
+        form: KeyFormSpec::Jwks,
+        at: None,
+        names: Vec::new(),
+        post: BTreeMap::new(),
+        token: None,
+    }
+}
+
 /// What the configured secrets are, and what is made of each: one [`Key`] per secret, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SecretForm {
     /// Bytes as they are: `Key::Plain`.
     Text,
-    /// A public key in PEM, a certificate in PEM, a JWK or a JWK set: `Key::Set`. A key without an id goes by the name
-    /// of its secret.
+    /// A public key in PEM, a certificate in PEM, a JWK or a JWK set: `Key::Set`. A key without an id answers to any.
     Public,
+    /// The same, but a key without an id goes by the name of its secret.
+    PublicByName,
 }
 
 impl Special {
     pub(super) fn needs(self) -> Needs {
         match self {
+            Self::AwsSns => aws_sns::NEEDS,
+            Self::Ebay => ebay::NEEDS,
+            Self::Fireblocks => fireblocks::NEEDS,
+            Self::Neon => neon::NEEDS,
             Self::Payos => payos::NEEDS,
+            Self::Saleor => saleor::NEEDS,
+            Self::Truelayer => truelayer::NEEDS,
         }
     }
 
     /// Where its keys are fetched, when the row does not say.
     pub(super) fn keys(self) -> Option<KeysSpec> {
         match self {
+            Self::AwsSns => Some(aws_sns::keys()),
+            Self::Ebay => Some(ebay::keys()),
+            Self::Fireblocks => Some(fireblocks::keys()),
+            Self::Neon => Some(neon::keys()),
+            Self::Saleor => Some(saleor::keys()),
+            Self::Truelayer => Some(truelayer::keys()),
             Self::Payos => None,
         }
     }
@@ -72,11 +135,17 @@ impl Special {
         self,
         view: &View<'_>,
         keys: &[Key],
-        _fetched: Fetched<'_>,
-        _now: Timestamp,
+        fetched: Fetched<'_>,
+        now: Timestamp,
     ) -> Result<Match, Failure> {
         match self {
+            Self::AwsSns => aws_sns::verify(view, keys, fetched),
+            Self::Ebay => ebay::verify(view, keys, fetched),
+            Self::Fireblocks => fireblocks::verify(view, keys, fetched),
+            Self::Neon => neon::verify(view, keys, fetched, now),
             Self::Payos => payos::verify(view, keys),
+            Self::Saleor => saleor::verify(view, keys, fetched),
+            Self::Truelayer => truelayer::verify(view, keys, fetched),
         }
     }
 }

@@ -12,14 +12,7 @@ use crate::provider::message::{Bytes, View};
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Text,
-    secrets_optional: false,
-    json: true,
-    public_url: false,
-    context: &[],
-    redact: &[],
-};
+pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Text, json: true, ..Needs::NOTHING };
 
 pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
     let place = || Place::Json("/signature".to_owned());

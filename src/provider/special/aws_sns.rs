@@ -1,0 +1,92 @@
+//! AWS SNS: RSA over `name\nvalue\n` lines of the message, with the certificate that the message names.
+//!
+//! Which members are signed depends on `Type`. `SignatureVersion` 1 is SHA-1 and what topics have unless they say
+//! otherwise; 2 is SHA-256; whoever could forge the one could forge the other, so both are taken. The certificate comes
+//! from SNS itself and nowhere else. `MessageAttributes` and `UnsubscribeURL` are not signed, so the body does not count
+//! as covered.
+
+use data_encoding::BASE64;
+use serde_json::{Map, Value};
+
+use super::{Needs, SecretForm, keys_at};
+use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::jws::object;
+use crate::provider::key::Key;
+use crate::provider::keys::Fetched;
+use crate::provider::location::{HostPin, pinned_with_query};
+use crate::provider::message::{Bytes, View};
+use crate::provider::public::SignatureAlgorithm;
+use crate::provider::scheme::{KeyFormSpec, KeysSpec, Unit};
+use crate::provider::verify::Match;
+
+const HOSTS: [&str; 2] = ["sns.*.amazonaws.com", "sns.*.amazonaws.com.cn"];
+
+pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Public, json: true, ..Needs::NOTHING };
+
+pub(super) fn keys() -> KeysSpec {
+    KeysSpec {
+        form: KeyFormSpec::X509,
+        ending: Some(".pem".to_owned()),
+        names: std::iter::once("sns.amazonaws.com").chain(HOSTS).map(str::to_owned).collect(),
+        ..keys_at("{json:/SigningCertURL}", &HOSTS)
+    }
+}
+
+/// The URL that confirms a subscription, if it is one of SNS: whoever opens it reaches nobody else.
+pub fn subscribe_url(url: &str) -> Option<String> {
+    let hosts = HOSTS.iter().filter_map(|host| HostPin::parse(host)).collect::<Vec<_>>();
+    pinned_with_query(url, &hosts)
+}
+
+pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Result<Match, Failure> {
+    let message = object(view.message.body).ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))?;
+    let place = |name: &str| Place::Json(format!("/{name}"));
+    let malformed = |name: &str, fault| Failure::malformed(place(name), fault);
+    let algorithm = match member(&message, "SignatureVersion")? {
+        "1" => SignatureAlgorithm::RsaSha1,
+        "2" => SignatureAlgorithm::RsaSha256,
+        _ => return Err(malformed("SignatureVersion", Fault::Unexpected)),
+    };
+    let signed: &[&str] = match member(&message, "Type")? {
+        "Notification" => &["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"],
+        "SubscriptionConfirmation" | "UnsubscribeConfirmation" => {
+            &["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
+        }
+        _ => return Err(malformed("Type", Fault::Unexpected)),
+    };
+    let mut pieces = Vec::with_capacity(signed.len() * 4);
+    for &name in signed {
+        // A notification may have no subject.
+        if name == "Subject" && message.get(name).is_none_or(Value::is_null) {
+            continue;
+        }
+        let value = member(&message, name)?;
+        pieces.extend([name, "\n", value, "\n"].map(|piece| Bytes::Borrowed(piece.as_bytes())));
+    }
+    member(&message, "SigningCertURL")?;
+    let signature = BASE64.decode(member(&message, "Signature")?.as_bytes()).ok();
+    let signature = signature.ok_or_else(|| malformed("Signature", Fault::Encoding))?;
+    let signed_at = Unit::Rfc3339.parse(member(&message, "Timestamp")?);
+    let chosen = fetched.choose(keys, view)?;
+    let right = |key: &Key| match key {
+        Key::Set(set) => set
+            .named(None, algorithm)
+            .any(|key| key.verifies_any(algorithm, &pieces, std::iter::once(signature.as_slice()))),
+        Key::Mac(_) | Key::Plain(_) | Key::Invalid => false,
+    };
+    let found = chosen.keys.iter().position(right).ok_or(Failure::WrongSecretOrBody);
+    let found = chosen.settle(found.map(Match::by_secret))?;
+    Ok(Match { signed_at, ..found })
+}
+
+fn member<'m>(message: &'m Map<String, Value>, name: &str) -> Result<&'m str, Failure> {
+    let place = || Place::Json(format!("/{name}"));
+    match message.get(name) {
+        Some(Value::String(text)) if text.is_empty() && name == "Signature" => {
+            Err(Failure::malformed(place(), Fault::Empty))
+        }
+        Some(Value::String(text)) => Ok(text),
+        None | Some(Value::Null) => Err(Failure::Missing(place())),
+        Some(_) => Err(Failure::malformed(place(), Fault::NotText)),
+    }
+}

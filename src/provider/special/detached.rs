@@ -1,0 +1,61 @@
+//! Detached JSON Web Signatures: what the schemes have in common whose signature stands in a header and whose payload is
+//! (a text made of) the request.
+
+use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::jws::{Jws, JwsAlgorithm, Payload};
+use crate::provider::key::Key;
+use crate::provider::keys::Fetched;
+use crate::provider::message::{Bytes, View};
+use crate::provider::public::SignatureAlgorithm;
+use crate::provider::template::Source;
+use crate::provider::verify::Match;
+
+/// A header that holds a detached signature.
+pub(super) struct Detached {
+    /// In small letters.
+    pub(super) header: &'static str,
+    pub(super) algorithm: SignatureAlgorithm,
+    pub(super) payload: Payload,
+}
+
+impl Detached {
+    pub(super) fn place(&self) -> Place {
+        Place::Header(self.header.to_owned())
+    }
+
+    /// The signature of this message.
+    pub(super) fn read<'v>(&self, text: &'v str) -> Result<Jws<'v>, Failure> {
+        Jws::parse(text, &[JwsAlgorithm::Public(self.algorithm)], self.payload, &self.place())
+    }
+
+    /// The text of the header.
+    pub(super) fn text<'v>(&self, view: &View<'v>) -> Result<Bytes<'v>, Failure> {
+        header(view, self.header)?.ok_or_else(|| Failure::Missing(self.place()))
+    }
+
+    /// Judges a payload under the configured or the fetched key that goes by `id`. The body counts as covered.
+    pub(super) fn verify(
+        &self,
+        jws: &Jws<'_>,
+        (view, id): (&View<'_>, Option<&str>),
+        (keys, fetched): (&[Key], Fetched<'_>),
+        payload: &[Bytes<'_>],
+    ) -> Result<Match, Failure> {
+        let chosen = fetched.choose(keys, &View { key_id: id.map(str::as_bytes), ..*view })?;
+        let found = chosen.settle(jws.verify(&chosen.keys, id, Some(payload)).map(Match::by_secret))?;
+        Ok(Match { covers_body: true, ..found })
+    }
+}
+
+/// A header that may be there once at most.
+pub(super) fn header<'v>(view: &View<'v>, name: &'static str) -> Result<Option<Bytes<'v>>, Failure> {
+    let source = Source::Header(vec![http::HeaderName::from_static(name)]);
+    view.value(&source)
+}
+
+/// The text of a header that has to be there.
+pub(super) fn text<'t>(bytes: &'t [u8], place: &Place) -> Result<&'t str, Failure> {
+    let malformed = |fault| Failure::malformed(place.clone(), fault);
+    let text = std::str::from_utf8(bytes).ok().ok_or_else(|| malformed(Fault::NotText))?;
+    if text.is_empty() { Err(malformed(Fault::Empty)) } else { Ok(text) }
+}

@@ -1,0 +1,54 @@
+//! Fireblocks: a detached JWS (RS512) over the body; before 2026 a bare RSA-SHA512 signature in another header.
+//!
+//! Where the JWS is there it decides; the old header is looked at only without it. Both cover the body and nothing else,
+//! and neither says when it was signed.
+
+use data_encoding::BASE64;
+
+use super::detached::{Detached, header, text};
+use super::{Needs, SecretForm, keys_at};
+use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::jws::Payload;
+use crate::provider::key::Key;
+use crate::provider::keys::Fetched;
+use crate::provider::message::{Bytes, View};
+use crate::provider::public::SignatureAlgorithm;
+use crate::provider::scheme::KeysSpec;
+use crate::provider::verify::Match;
+
+const SIGNATURE: Detached = Detached {
+    header: "fireblocks-webhook-signature",
+    algorithm: SignatureAlgorithm::RsaSha512,
+    payload: Payload::Beside,
+};
+const OLD_HEADER: &str = "fireblocks-signature";
+
+pub(super) const NEEDS: Needs =
+    Needs { secrets: SecretForm::Public, redact: &[SIGNATURE.header, OLD_HEADER], ..Needs::NOTHING };
+
+pub(super) fn keys() -> KeysSpec {
+    keys_at("https://keys.fireblocks.io/.well-known/jwks.json", &["keys.fireblocks.io"])
+}
+
+pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Result<Match, Failure> {
+    let body = [Bytes::Borrowed(view.message.body)];
+    if let Some(written) = header(view, SIGNATURE.header)? {
+        let place = SIGNATURE.place();
+        let jws = SIGNATURE.read(text(&written, &place)?)?;
+        return SIGNATURE.verify(&jws, (view, jws.key_id(&place)?), (keys, fetched), &body);
+    }
+    let written = header(view, OLD_HEADER)?.ok_or_else(|| Failure::Missing(SIGNATURE.place()))?;
+    let place = Place::Header(OLD_HEADER.to_owned());
+    let signature = BASE64.decode(text(&written, &place)?.as_bytes()).ok();
+    let signature = signature.ok_or_else(|| Failure::malformed(place, Fault::Encoding))?;
+    let chosen = fetched.choose(keys, view)?;
+    let right = |key: &Key| match key {
+        Key::Set(set) => set
+            .named(None, SIGNATURE.algorithm)
+            .any(|key| key.verifies_any(SIGNATURE.algorithm, &body, std::iter::once(signature.as_slice()))),
+        Key::Mac(_) | Key::Plain(_) | Key::Invalid => false,
+    };
+    let found = chosen.keys.iter().position(right).ok_or(Failure::WrongSecretOrBody);
+    let found = chosen.settle(found.map(Match::by_secret))?;
+    Ok(Match { covers_body: true, ..found })
+}

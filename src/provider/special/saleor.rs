@@ -1,0 +1,32 @@
+//! Saleor: a detached JWS (RS256) over the body as it is (`b64: false`), with the keys of the shop itself.
+//!
+//! Not here: the HMAC of apps that were installed before 2022, whose secret Saleor no longer gives out.
+
+use super::detached::{Detached, text};
+use super::{Needs, SecretForm, keys_at};
+use crate::provider::failure::Failure;
+use crate::provider::jws::Payload;
+use crate::provider::key::Key;
+use crate::provider::keys::Fetched;
+use crate::provider::message::{Bytes, View};
+use crate::provider::public::SignatureAlgorithm;
+use crate::provider::scheme::KeysSpec;
+use crate::provider::verify::Match;
+
+const SIGNATURE: Detached =
+    Detached { header: "saleor-signature", algorithm: SignatureAlgorithm::RsaSha256, payload: Payload::BesideOrPlain };
+
+pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Public, redact: &[SIGNATURE.header], ..Needs::NOTHING };
+
+/// The domain is the operator's choice, so that any host is right.
+pub(super) fn keys() -> KeysSpec {
+    keys_at("https://{ctx:domain}/.well-known/jwks.json", &["*"])
+}
+
+pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Result<Match, Failure> {
+    let place = SIGNATURE.place();
+    let written = SIGNATURE.text(view)?;
+    let jws = SIGNATURE.read(text(&written, &place)?)?;
+    let body = [Bytes::Borrowed(view.message.body)];
+    SIGNATURE.verify(&jws, (view, jws.key_id(&place)?), (keys, fetched), &body)
+}
