@@ -7,7 +7,18 @@
 //!
 //! A new scheme is a file, a variant of [`Special`], and an arm in each of the two matches below.
 
+mod atlassian_connect;
+mod exact_online;
+mod member;
+mod moralis;
+mod msgraph;
 mod payos;
+mod paytm;
+mod plivo;
+#[cfg(test)]
+mod tests;
+mod treezor;
+mod unisender_go;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,7 +35,18 @@ use crate::clock::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Special {
+    AtlassianConnect,
+    ExactOnline,
+    Moralis,
+    Msgraph,
     Payos,
+    Paytm,
+    /// The third version of Plivo's signatures.
+    Plivo,
+    /// The second, which does not cover the body.
+    PlivoV2,
+    Treezor,
+    UnisenderGo,
 }
 
 /// What a scheme has to be told before it can verify.
@@ -48,6 +70,8 @@ pub(super) struct Needs {
 pub(super) enum SecretForm {
     /// Bytes as they are: `Key::Plain`.
     Text,
+    /// The same, of the sixteen bytes that AES-128 takes.
+    Aes128,
     /// A public key in PEM, a certificate in PEM, a JWK or a JWK set: `Key::Set`. A key without an id goes by the name
     /// of its secret.
     Public,
@@ -56,7 +80,15 @@ pub(super) enum SecretForm {
 impl Special {
     pub(super) fn needs(self) -> Needs {
         match self {
+            Self::AtlassianConnect => atlassian_connect::NEEDS,
+            Self::ExactOnline => exact_online::NEEDS,
+            Self::Moralis => moralis::NEEDS,
+            Self::Msgraph => msgraph::NEEDS,
             Self::Payos => payos::NEEDS,
+            Self::Paytm => paytm::NEEDS,
+            Self::Plivo | Self::PlivoV2 => plivo::NEEDS,
+            Self::Treezor => treezor::NEEDS,
+            Self::UnisenderGo => unisender_go::NEEDS,
         }
     }
 
@@ -73,10 +105,19 @@ impl Special {
         view: &View<'_>,
         keys: &[Key],
         _fetched: Fetched<'_>,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Match, Failure> {
         match self {
+            Self::AtlassianConnect => atlassian_connect::verify(view, keys, now),
+            Self::ExactOnline => exact_online::verify(view, keys),
+            Self::Moralis => moralis::verify(view, keys),
+            Self::Msgraph => msgraph::verify(view, keys),
             Self::Payos => payos::verify(view, keys),
+            Self::Paytm => paytm::verify(view, keys),
+            Self::Plivo => plivo::verify_v3(view, keys),
+            Self::PlivoV2 => plivo::verify_v2(view, keys),
+            Self::Treezor => treezor::verify(view, keys),
+            Self::UnisenderGo => unisender_go::verify(view, keys),
         }
     }
 }
