@@ -191,6 +191,8 @@ impl Key {
 pub(super) fn hmac_key(algorithm: super::mac::MacAlgorithm, form: &KeyForm, secret: &[u8]) -> Option<KeyedMac> {
     form.read(secret).ok().map(|key| KeyedMac::new(algorithm, &key))
 }
+/// The length of an AES-128 key.
+const AES_128_BYTES: usize = 16;
 
 impl Key {
     fn load_jwt(jwt: &Jwt, text: &[u8]) -> Result<Self, KeyFault> {
@@ -207,7 +209,8 @@ impl Key {
 
     fn load_special(special: Special, secret: &Secret) -> Result<Self, KeyFault> {
         match special.needs().secrets {
-            SecretForm::Text => Ok(Self::Plain(Zeroizing::new(secret.expose().to_vec()))),
+            SecretForm::Aes128 if secret.expose().len() != AES_128_BYTES => Err(KeyFault::Length),
+            SecretForm::Text | SecretForm::Aes128 => Ok(Self::Plain(Zeroizing::new(secret.expose().to_vec()))),
             SecretForm::Public => KeySet::from_any(secret.expose()).map(|keys| Self::Set(Arc::new(keys))),
             SecretForm::PublicByName => {
                 let keys = KeySet::from_any(secret.expose())?.called(secret.name().as_str());

@@ -141,7 +141,7 @@ impl<'v> View<'v> {
     }
 
     /// The fields of a form body. An empty body is an empty form, whatever its type.
-    fn form(&self) -> Result<form_urlencoded::Parse<'v>, Failure> {
+    pub(super) fn form(&self) -> Result<form_urlencoded::Parse<'v>, Failure> {
         let form = media_type(self.message.headers)?.is_some_and(|kind| kind == "application/x-www-form-urlencoded");
         if form || self.message.body.is_empty() {
             Ok(form_urlencoded::parse(self.message.body))

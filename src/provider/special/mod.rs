@@ -7,14 +7,25 @@
 //!
 //! A new scheme is a file, a variant of [`Special`], and an arm in each of the three matches below.
 
+mod atlassian_connect;
 mod aws_sns;
 mod detached;
 mod ebay;
+mod exact_online;
 mod fireblocks;
+mod member;
+mod moralis;
+mod msgraph;
 mod neon;
 mod payos;
+mod paytm;
+mod plivo;
 mod saleor;
+#[cfg(test)]
+mod tests;
+mod treezor;
 mod truelayer;
+mod unisender_go;
 
 use std::collections::BTreeMap;
 
@@ -36,13 +47,24 @@ pub use aws_sns::subscribe_url;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Special {
+    AtlassianConnect,
     AwsSns,
     Ebay,
+    ExactOnline,
     Fireblocks,
+    Moralis,
+    Msgraph,
     Neon,
     Payos,
+    Paytm,
+    /// The third version of Plivo's signatures.
+    Plivo,
+    /// The second, which does not cover the body.
+    PlivoV2,
     Saleor,
+    Treezor,
     Truelayer,
+    UnisenderGo,
 }
 
 /// What a scheme has to be told before it can verify.
@@ -98,6 +120,8 @@ fn keys_at(url: &str, hosts: &[&str]) -> KeysSpec {
 pub(super) enum SecretForm {
     /// Bytes as they are: `Key::Plain`.
     Text,
+    /// The same, of the sixteen bytes that AES-128 takes.
+    Aes128,
     /// A public key in PEM, a certificate in PEM, a JWK or a JWK set: `Key::Set`. A key without an id answers to any.
     Public,
     /// The same, but a key without an id goes by the name of its secret.
@@ -114,6 +138,14 @@ impl Special {
             Self::Payos => payos::NEEDS,
             Self::Saleor => saleor::NEEDS,
             Self::Truelayer => truelayer::NEEDS,
+            Self::AtlassianConnect => atlassian_connect::NEEDS,
+            Self::ExactOnline => exact_online::NEEDS,
+            Self::Moralis => moralis::NEEDS,
+            Self::Msgraph => msgraph::NEEDS,
+            Self::Paytm => paytm::NEEDS,
+            Self::Plivo | Self::PlivoV2 => plivo::NEEDS,
+            Self::Treezor => treezor::NEEDS,
+            Self::UnisenderGo => unisender_go::NEEDS,
         }
     }
 
@@ -126,7 +158,16 @@ impl Special {
             Self::Neon => Some(neon::keys()),
             Self::Saleor => Some(saleor::keys()),
             Self::Truelayer => Some(truelayer::keys()),
-            Self::Payos => None,
+            Self::AtlassianConnect
+            | Self::ExactOnline
+            | Self::Moralis
+            | Self::Msgraph
+            | Self::Payos
+            | Self::Paytm
+            | Self::Plivo
+            | Self::PlivoV2
+            | Self::Treezor
+            | Self::UnisenderGo => None,
         }
     }
 
@@ -146,6 +187,15 @@ impl Special {
             Self::Payos => payos::verify(view, keys),
             Self::Saleor => saleor::verify(view, keys, fetched),
             Self::Truelayer => truelayer::verify(view, keys, fetched),
+            Self::AtlassianConnect => atlassian_connect::verify(view, keys, now),
+            Self::ExactOnline => exact_online::verify(view, keys),
+            Self::Moralis => moralis::verify(view, keys),
+            Self::Msgraph => msgraph::verify(view, keys),
+            Self::Paytm => paytm::verify(view, keys),
+            Self::Plivo => plivo::verify_v3(view, keys),
+            Self::PlivoV2 => plivo::verify_v2(view, keys),
+            Self::Treezor => treezor::verify(view, keys),
+            Self::UnisenderGo => unisender_go::verify(view, keys),
         }
     }
 }

@@ -1,0 +1,175 @@
+//! Apps of Atlassian Connect: a JWT (HS256) whose claim `qsh` is the SHA-256 of method, path and query.
+//!
+//! Source: npm atlassian-jwt 2.0.3 (`decodeSymmetric`, `createQueryStringHash`) and the provider's page on JWT. The
+//! algorithm is HS256 whatever the token says, and a token that says otherwise is refused; so is `context-qsh`, which
+//! stands for any request. `exp` is required and holds to the second, because the provider gives three minutes anyway;
+//! `iat` may lie a minute ahead, for a clock that is behind.
+//!
+//! The path is signed as it follows the app's base URL, which is not known here: it may be any leading part of the path
+//! at a `/`. The body is not covered. A repetition within the life of a token is not known here.
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use http::header::AUTHORIZATION;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::{Needs, SecretForm, first_right};
+use crate::clock::Timestamp;
+use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::key::Key;
+use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
+use crate::provider::message::{Bytes, Message, View, single_header};
+use crate::provider::url::{path_and_query, query};
+use crate::provider::verify::Match;
+
+pub(super) const NEEDS: Needs = Needs {
+    secrets: SecretForm::Text,
+    secrets_optional: false,
+    json: false,
+    public_url: true,
+    context: &[],
+    redact: &["authorization"],
+};
+
+const AHEAD_SECS: u64 = 60;
+/// The most base URLs that are tried.
+const BASES_MAX: usize = 32;
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    /// Extensions that have to be understood; none is.
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    qsh: String,
+    exp: u64,
+    iat: Option<u64>,
+}
+
+pub(super) fn verify(view: &View<'_>, keys: &[Key], now: Timestamp) -> Result<Match, Failure> {
+    let malformed = |fault| Failure::malformed(place(), fault);
+    let value = single_header(view.message.headers, &AUTHORIZATION)?.ok_or_else(|| Failure::Missing(place()))?;
+    let value = std::str::from_utf8(value).ok().ok_or_else(|| malformed(Fault::NotText))?;
+    let (scheme, token) = value.split_once(' ').ok_or_else(|| malformed(Fault::NoPrefix))?;
+    if !scheme.eq_ignore_ascii_case("JWT") {
+        return Err(malformed(Fault::NoPrefix));
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or_else(|| malformed(Fault::NoSignature))?;
+    let (header, claims) = signed.split_once('.').ok_or_else(|| malformed(Fault::NoSignature))?;
+    let header: Header = part(header)?;
+    if header.alg != "HS256" || header.crit.is_some() {
+        return Err(malformed(Fault::Unexpected));
+    }
+    let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok().ok_or_else(|| malformed(Fault::Encoding))?;
+    let claims: Claims = part(claims)?;
+    let pieces = [Bytes::Borrowed(signed.as_bytes())];
+    let tag = |secret: &[u8]| KeyedMac::new(MacAlgorithm::Sha256, secret).tag(&pieces);
+    let secret = first_right(keys, |secret| same(&tag(secret), &signature))?;
+    if !is_for(&claims.qsh, &view.message) {
+        return Err(Failure::WrongSecretOrBody);
+    }
+    judge(&claims, now)?;
+    Ok(Match { signed_at: claims.iat.map(Timestamp::from_unix_secs), ..Match::by_secret(secret) })
+}
+
+fn place() -> Place {
+    Place::Header(AUTHORIZATION.as_str().to_owned())
+}
+
+fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Failure> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
+    let read = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    read.ok_or_else(|| Failure::malformed(place(), Fault::Unexpected))
+}
+
+fn judge(claims: &Claims, now: Timestamp) -> Result<(), Failure> {
+    let now = now.unix_secs();
+    if now >= claims.exp {
+        return Err(Failure::TooOld { by: std::time::Duration::from_secs(now - claims.exp) });
+    }
+    let latest = now.saturating_add(AHEAD_SECS);
+    match claims.iat.and_then(|iat| iat.checked_sub(latest)).filter(|by| *by > 0) {
+        Some(by) => Err(Failure::InFuture { by: std::time::Duration::from_secs(by) }),
+        None => Ok(()),
+    }
+}
+
+fn is_for(qsh: &str, message: &Message<'_>) -> bool {
+    let path = path_and_query(message.url);
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let query = canonical_query(message.url);
+    let wholes = path.match_indices('/').filter_map(|(start, _)| path.get(start..)).take(BASES_MAX);
+    wholes.chain([""]).fold(false, |right, rest| {
+        let text = format!("{}&{}&{query}", message.method.to_uppercase(), canonical_path(rest));
+        right | same(HEXLOWER.encode(&Sha256::digest(text)).as_bytes(), qsh.as_bytes())
+    })
+}
+
+fn canonical_path(path: &str) -> String {
+    let path = path.replace('&', "%26");
+    let trimmed = if path.len() > 1 { path.strip_suffix('/').unwrap_or(&path) } else { &path };
+    if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
+}
+
+/// The parameters but `jwt`, sorted; several values of one name are joined by commas.
+fn canonical_query(url: &str) -> String {
+    let mut pairs: Vec<_> = query(url).filter(|(name, _)| name != "jwt").collect();
+    pairs.sort_by(|(name, value), (other_name, other_value)| {
+        let names = name.encode_utf16().cmp(other_name.encode_utf16());
+        names.then_with(|| value.encode_utf16().cmp(other_value.encode_utf16()))
+    });
+    let of_one_name = pairs.chunk_by(|(name, _), (other, _)| name == other);
+    let written: Vec<String> = of_one_name
+        .map(|chunk| {
+            let values: Vec<String> = chunk.iter().map(|(_, value)| escape(value)).collect();
+            format!("{}={}", escape(chunk.first().map_or("", |(name, _)| name)), values.join(","))
+        })
+        .collect();
+    written.join("&")
+}
+
+/// All but the unreserved characters of RFC 3986.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    out
+}
+
+fn digit(nibble: u8) -> char {
+    char::from_digit(nibble.into(), 16).unwrap_or_default().to_ascii_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{canonical_path, canonical_query};
+
+    /// The texts are what the provider's library hashed for the same URL.
+    #[test]
+    fn path_and_query_are_written_as_the_library_writes_them() {
+        let of = |path: &str, query: &str| {
+            let url = format!("https://app.example.com{path}?{query}");
+            format!("{}&{}", canonical_path(path), canonical_query(&url))
+        };
+        assert_eq!(of("/webhooks/issue", "user_id=admin&z=1&a=b%20c"), "/webhooks/issue&a=b%20c&user_id=admin&z=1");
+        assert_eq!(of("", ""), "/&");
+        assert_eq!(of("/", ""), "/&");
+        assert_eq!(of("/a/b/", ""), "/a/b&");
+        assert_eq!(of("//", ""), "/&");
+        assert_eq!(of("/a&b/c%20d", ""), "/a%26b/c%20d&");
+        assert_eq!(of("/a", "jwt=xx&b=1"), "/a&b=1");
+        assert_eq!(of("/a", "b=2&b=10&b=1&b="), "/a&b=,1,10,2");
+        assert_eq!(of("/a", "b=x+y&c=%2B&d=~-._*!'()"), "/a&b=x%20y&c=%2B&d=~-._%2A%21%27%28%29");
+        assert_eq!(of("/a", "b&c=&=v"), "/a&=v&b=&c=");
+        assert_eq!(of("/a", "k%20y=%C3%A9&a;b=c"), "/a&a%3Bb=c&k%20y=%C3%A9");
+        assert_eq!(of("/a", "b=1%2C2&b=3"), "/a&b=1%2C2,3");
+    }
+}

@@ -1,0 +1,45 @@
+//! Exact Online: an HMAC over the text of `Content`, which stands beside it as `HashCode`.
+//!
+//! Source: the PHP client picqer/exact-php-client (`Webhook/Authenticatable`), and a second table that says the same: the
+//! body is `{"Content":…,"HashCode":"…"}` to the letter, and what is signed is the text between, as it stands.
+//!
+//! The rest of the body is fixed, so the body is covered. There is no time.
+
+use super::{Needs, SecretForm, first_right};
+use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::key::Key;
+use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
+use crate::provider::message::{Bytes, View};
+use crate::provider::scheme::Encoding;
+use crate::provider::verify::Match;
+
+pub(super) const NEEDS: Needs = Needs {
+    secrets: SecretForm::Text,
+    secrets_optional: false,
+    json: true,
+    public_url: false,
+    context: &[],
+    redact: &[],
+};
+
+const BEFORE: &[u8] = b"{\"Content\":";
+const BETWEEN: &[u8] = b",\"HashCode\":\"";
+const AFTER: &[u8] = b"\"}";
+const HASH_DIGITS: usize = 64;
+
+pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
+    let place = || Place::Json("/HashCode".to_owned());
+    let (content, digits) = split(view.message.body).ok_or_else(|| Failure::Missing(place()))?;
+    let signature = Encoding::Hex.decode(digits).ok_or_else(|| Failure::malformed(place(), Fault::Encoding))?;
+    let pieces = [Bytes::Borrowed(content)];
+    let tag = |secret: &[u8]| KeyedMac::new(MacAlgorithm::Sha256, secret).tag(&pieces);
+    let secret = first_right(keys, |secret| same(&tag(secret), &signature))?;
+    Ok(Match { mac: Some(signature), covers_body: true, ..Match::by_secret(secret) })
+}
+
+/// The text of `Content` and the digits of `HashCode`.
+fn split(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = body.strip_prefix(BEFORE)?.strip_suffix(AFTER)?;
+    let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(HASH_DIGITS)?)?;
+    Some((rest.strip_suffix(BETWEEN)?, digits))
+}

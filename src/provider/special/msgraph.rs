@@ -1,0 +1,43 @@
+//! Microsoft Graph: nothing is signed; every notification repeats the `clientState` that the subscription was made with.
+//!
+//! Source: the provider's pages on change notifications. Every element of `value` has to hold a configured secret, and
+//! there has to be one at least. Tokens in `validationTokens` (rich notifications) are not judged here, because that
+//! needs the keys of the tenant's identity service; the encrypted content has a signature of its own, which the consumer
+//! checks when it decrypts.
+//!
+//! A sent secret says who, not what: the body is not covered, and there is no time.
+
+use serde_json::Value;
+
+use super::{Needs, SecretForm, first_right};
+use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::key::Key;
+use crate::provider::mac::same;
+use crate::provider::message::View;
+use crate::provider::verify::Match;
+
+pub(super) const NEEDS: Needs = Needs {
+    secrets: SecretForm::Text,
+    secrets_optional: false,
+    json: true,
+    public_url: false,
+    context: &[],
+    redact: &[],
+};
+
+pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
+    let place = || Place::Json("/value/*/clientState".to_owned());
+    let notifications = view.json.and_then(|json| json.get("value")).and_then(Value::as_array);
+    let notifications = notifications.ok_or_else(|| Failure::Missing(Place::Json("/value".to_owned())))?;
+    let mut first = None;
+    for notification in notifications {
+        let state = match notification.get("clientState") {
+            Some(Value::String(state)) => state.as_bytes(),
+            None | Some(Value::Null) => return Err(Failure::Missing(place())),
+            Some(_) => return Err(Failure::malformed(place(), Fault::NotText)),
+        };
+        let secret = first_right(keys, |secret| same(secret, state))?;
+        first = first.or(Some(secret));
+    }
+    first.map(Match::by_secret).ok_or_else(|| Failure::Missing(place()))
+}
