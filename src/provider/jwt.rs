@@ -65,6 +65,7 @@ impl Jwt {
         let place = self.at.place();
         let written = view.value(&self.at)?.ok_or_else(|| Failure::Missing(place.clone()))?;
         let written = text(&written, &self.at)?;
+        let written = if matches!(self.at, Source::Body) { written.trim_ascii() } else { written };
         if written.is_empty() {
             return Err(Failure::malformed(place, Fault::Empty));
         }

@@ -59,7 +59,7 @@ pub(super) struct UnknownKeyForm {
 impl fmt::Display for UnknownKeyForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_public {
-            "a public key is pem, x509, jwk, spki-b64, raw-hex or raw-b64"
+            "a public key is pem, x509, jwk, any (of these three), spki-b64, raw-hex or raw-b64"
         } else {
             "a key is utf8, base64, hex, whsec, sha1, sha256, nfkd or strip:<regular expression>"
         })
@@ -80,6 +80,7 @@ impl KeyForm {
             ("pem", true) => Self::Pem,
             ("x509", true) => Self::X509,
             ("jwk", true) => Self::Jwk,
+            ("any", true) => Self::AnyPublic,
             ("spki-b64", true) => Self::SpkiBase64,
             ("raw-hex", true) => Self::RawHex,
             ("raw-b64", true) => Self::RawBase64,
@@ -212,12 +213,19 @@ impl Key {
             SecretForm::Aes128 if secret.expose().len() != AES_128_BYTES => Err(KeyFault::Length),
             SecretForm::Text | SecretForm::Aes128 => Ok(Self::Plain(Zeroizing::new(secret.expose().to_vec()))),
             SecretForm::Public => KeySet::from_any(secret.expose()).map(|keys| Self::Set(Arc::new(keys))),
+            // What is neither PEM nor JSON is no key but a token for handshakes.
+            SecretForm::PublicByName if !is_written_as_key(secret.expose()) => Ok(Self::Invalid),
             SecretForm::PublicByName => {
                 let keys = KeySet::from_any(secret.expose())?.called(secret.name().as_str());
                 Ok(Self::Set(Arc::new(keys)))
             }
         }
     }
+}
+
+/// Whether a text looks like a key, be it a broken one.
+fn is_written_as_key(text: &[u8]) -> bool {
+    text.starts_with(b"-----") || text.starts_with(b"{")
 }
 
 /// Why a verifier cannot be made of a scheme and its secrets.

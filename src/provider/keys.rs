@@ -150,7 +150,8 @@ impl Fetched<'_> {
     /// `{kid}` stands for it.
     pub(super) fn choose<'k>(&self, configured: &'k [Key], view: &View<'_>) -> Result<Chosen<'k>, Failure> {
         let locations = self.sources.iter().map(|source| source.location(view)).collect::<Result<Vec<_>, _>>()?;
-        if !configured.is_empty() || self.sources.is_empty() {
+        let has_keys = configured.iter().any(|key| !matches!(key, Key::Invalid));
+        if has_keys || self.sources.is_empty() {
             return Ok(Chosen { keys: Cow::Borrowed(configured), signer: None, absent: None });
         }
         let mut chosen = Chosen { keys: Cow::Owned(Vec::new()), signer: Some(Signer::Fetched), absent: None };

@@ -82,12 +82,13 @@ impl Verifier {
             context.into_iter().map(|(label, value)| (context_label(&label), value)).collect::<BTreeMap<_, _>>();
         let mut keys = Vec::with_capacity(scheme.blocks().len());
         for block in scheme.blocks() {
-            for label in block.context_labels(secrets.is_empty()) {
+            let loaded = secrets.iter().map(|secret| Key::load(block, secret)).collect::<Result<Vec<_>, _>>()?;
+            for label in block.context_labels(all_void(&loaded)) {
                 if context.get(label).is_none_or(String::is_empty) {
                     return Err(KeyProblem::NoContext(label.to_owned()));
                 }
             }
-            keys.push(secrets.iter().map(|secret| Key::load(block, secret)).collect::<Result<_, _>>()?);
+            keys.push(loaded);
         }
         let names = secrets.iter().map(|secret| secret.name().clone()).collect();
         let validity = secrets.iter().map(Secret::validity).collect();
@@ -107,13 +108,11 @@ impl Verifier {
 
     /// The places of keys that are known before any message is, so that they can be fetched at the start.
     pub fn prefetch(&self) -> Vec<KeyLocation> {
-        if !self.names.is_empty() {
-            return Vec::new();
-        }
         let headers = HeaderMap::new();
         let message = Message { method: "", url: "", headers: &headers, body: &[] };
         let view = View::new(message, None, &self.context);
-        let sources = self.scheme.blocks().iter().flat_map(|block| &block.keys);
+        let blocks = self.scheme.blocks().iter().zip(&self.keys).filter(|(_, keys)| all_void(keys));
+        let sources = blocks.flat_map(|(block, _)| &block.keys);
         sources.filter_map(|source| source.known(&view)).collect()
     }
 
@@ -199,6 +198,11 @@ impl Verifier {
         found.covers_body |= block.check_covers_body();
         Ok(found)
     }
+}
+
+/// Whether nothing is configured that could be right.
+fn all_void(keys: &[Key]) -> bool {
+    keys.iter().all(|key| matches!(key, Key::Invalid))
 }
 
 impl When {
