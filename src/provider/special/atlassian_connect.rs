@@ -34,7 +34,7 @@ pub(super) const NEEDS: Needs = Needs {
     redact: &["authorization"],
 };
 
-const AHEAD: Duration = Duration::from_secs(60);
+const AHEAD: Duration = Duration::from_mins(1);
 /// The most base URLs that are tried.
 const BASES_MAX: usize = 32;
 
