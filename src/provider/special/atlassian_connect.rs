@@ -8,17 +8,20 @@
 //! The path is signed as it follows the app's base URL, which is not known here: it may be any leading part of the path
 //! at a `/`. The body is not covered. A repetition within the life of a token is not known here.
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Needs, SecretForm, first_right};
+use super::{Needs, SecretForm};
 use crate::clock::Timestamp;
 use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::jws::{Jws, JwsAlgorithm, Payload};
 use crate::provider::key::Key;
-use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
-use crate::provider::message::{Bytes, Message, View, single_header};
+use crate::provider::mac::{MacAlgorithm, same};
+use crate::provider::message::{Message, View, single_header};
 use crate::provider::url::{path_and_query, query};
 use crate::provider::verify::Match;
 
@@ -31,17 +34,11 @@ pub(super) const NEEDS: Needs = Needs {
     redact: &["authorization"],
 };
 
-const AHEAD_SECS: u64 = 60;
+const AHEAD: Duration = Duration::from_mins(1);
 /// The most base URLs that are tried.
 const BASES_MAX: usize = 32;
 
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    /// Extensions that have to be understood; none is.
-    crit: Option<serde_json::Value>,
-}
-
+/// A claim that is there twice is an error.
 #[derive(Deserialize)]
 struct Claims {
     qsh: String,
@@ -50,24 +47,16 @@ struct Claims {
 }
 
 pub(super) fn verify(view: &View<'_>, keys: &[Key], now: Timestamp) -> Result<Match, Failure> {
-    let malformed = |fault| Failure::malformed(place(), fault);
-    let value = single_header(view.message.headers, &AUTHORIZATION)?.ok_or_else(|| Failure::Missing(place()))?;
+    let place = Place::Header(AUTHORIZATION.as_str().to_owned());
+    let malformed = |fault| Failure::malformed(place.clone(), fault);
+    let value = single_header(view.message.headers, &AUTHORIZATION)?.ok_or_else(|| Failure::Missing(place.clone()))?;
     let value = std::str::from_utf8(value).ok().ok_or_else(|| malformed(Fault::NotText))?;
-    let (scheme, token) = value.split_once(' ').ok_or_else(|| malformed(Fault::NoPrefix))?;
-    if !scheme.eq_ignore_ascii_case("JWT") {
-        return Err(malformed(Fault::NoPrefix));
-    }
-    let (signed, signature) = token.rsplit_once('.').ok_or_else(|| malformed(Fault::NoSignature))?;
-    let (header, claims) = signed.split_once('.').ok_or_else(|| malformed(Fault::NoSignature))?;
-    let header: Header = part(header)?;
-    if header.alg != "HS256" || header.crit.is_some() {
-        return Err(malformed(Fault::Unexpected));
-    }
-    let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok().ok_or_else(|| malformed(Fault::Encoding))?;
-    let claims: Claims = part(claims)?;
-    let pieces = [Bytes::Borrowed(signed.as_bytes())];
-    let tag = |secret: &[u8]| KeyedMac::new(MacAlgorithm::Sha256, secret).tag(&pieces);
-    let secret = first_right(keys, |secret| same(&tag(secret), &signature))?;
+    let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("JWT"));
+    let (_, token) = token.ok_or_else(|| malformed(Fault::NoPrefix))?;
+    let token = Jws::parse(token, &[JwsAlgorithm::Mac(MacAlgorithm::Sha256)], Payload::Inside, &place)?;
+    let secret = token.verify(keys, None, None)?;
+    let claims = serde_json::from_slice::<Claims>(&token.payload(&place)?).ok();
+    let claims = claims.ok_or_else(|| malformed(Fault::NoClaim))?;
     if !is_for(&claims.qsh, &view.message) {
         return Err(Failure::WrongSecretOrBody);
     }
@@ -75,24 +64,14 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], now: Timestamp) -> Result<Ma
     Ok(Match { signed_at: claims.iat.map(Timestamp::from_unix_secs), ..Match::by_secret(secret) })
 }
 
-fn place() -> Place {
-    Place::Header(AUTHORIZATION.as_str().to_owned())
-}
-
-fn part<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Failure> {
-    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
-    let read = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    read.ok_or_else(|| Failure::malformed(place(), Fault::Unexpected))
-}
-
 fn judge(claims: &Claims, now: Timestamp) -> Result<(), Failure> {
-    let now = now.unix_secs();
-    if now >= claims.exp {
-        return Err(Failure::TooOld { by: std::time::Duration::from_secs(now - claims.exp) });
+    let expires = Timestamp::from_unix_secs(claims.exp);
+    if now >= expires {
+        return Err(Failure::TooOld { by: now.since(expires).max(Duration::from_millis(1)) });
     }
-    let latest = now.saturating_add(AHEAD_SECS);
-    match claims.iat.and_then(|iat| iat.checked_sub(latest)).filter(|by| *by > 0) {
-        Some(by) => Err(Failure::InFuture { by: std::time::Duration::from_secs(by) }),
+    let ahead = claims.iat.map(|iat| Timestamp::from_unix_secs(iat).since(now)).and_then(|by| by.checked_sub(AHEAD));
+    match ahead.filter(|by| !by.is_zero()) {
+        Some(by) => Err(Failure::InFuture { by }),
         None => Ok(()),
     }
 }

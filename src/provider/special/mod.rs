@@ -7,6 +7,7 @@
 //!
 //! A new scheme is a file, a variant of [`Special`], and an arm in each of the three matches below.
 
+mod alipay;
 mod atlassian_connect;
 mod aws_sns;
 mod detached;
@@ -47,6 +48,7 @@ pub use aws_sns::subscribe_url;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Special {
+    Alipay,
     AtlassianConnect,
     AwsSns,
     Ebay,
@@ -138,6 +140,7 @@ impl Special {
             Self::Payos => payos::NEEDS,
             Self::Saleor => saleor::NEEDS,
             Self::Truelayer => truelayer::NEEDS,
+            Self::Alipay => alipay::NEEDS,
             Self::AtlassianConnect => atlassian_connect::NEEDS,
             Self::ExactOnline => exact_online::NEEDS,
             Self::Moralis => moralis::NEEDS,
@@ -158,7 +161,8 @@ impl Special {
             Self::Neon => Some(neon::keys()),
             Self::Saleor => Some(saleor::keys()),
             Self::Truelayer => Some(truelayer::keys()),
-            Self::AtlassianConnect
+            Self::Alipay
+            | Self::AtlassianConnect
             | Self::ExactOnline
             | Self::Moralis
             | Self::Msgraph
@@ -187,6 +191,7 @@ impl Special {
             Self::Payos => payos::verify(view, keys),
             Self::Saleor => saleor::verify(view, keys, fetched),
             Self::Truelayer => truelayer::verify(view, keys, fetched),
+            Self::Alipay => alipay::verify(view, keys),
             Self::AtlassianConnect => atlassian_connect::verify(view, keys, now),
             Self::ExactOnline => exact_online::verify(view, keys),
             Self::Moralis => moralis::verify(view, keys),
