@@ -287,8 +287,9 @@ fn spend(lane: &Lane, head: &Head<'_>, now: Timestamp, notes: &mut Notes) -> Res
 fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, PayloadProblem> {
     let media_type = head.media_type();
     let is_json = match media_type.as_deref() {
-        Some(media_type) => media_type == "application/json" || media_type.ends_with("+json"),
-        None => matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')),
+        Some(media_type) if media_type == "application/json" || media_type.ends_with("+json") => true,
+        Some(media_type) if media_type != "text/plain" || !lane.json_as_text => false,
+        Some(_) | None => matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')),
     };
     if !is_json || body.is_empty() {
         return Ok(None);

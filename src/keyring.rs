@@ -152,6 +152,21 @@ impl Keyring {
         self.renew(at, Duration::ZERO, false).await
     }
 
+    /// Opens a URL by which a provider wants a subscription confirmed. Its host was checked.
+    pub async fn open(&self, url: &str, source: &str) {
+        let fetched = if self.spend(self.clock.now()) {
+            self.fetcher.fetch(Ask { url, post: None, authorization: None }).await
+        } else {
+            Err(Unfetched::TooMany)
+        };
+        match fetched {
+            Ok(_) => tracing::info!(source, "the subscription is confirmed"),
+            Err(problem) => {
+                tracing::error!(source, ?problem, "the subscription could not be confirmed; ask for it again")
+            }
+        }
+    }
+
     /// Asks again for keys that lack the id which a message names, unless that was done just now. True when it is worth
     /// verifying again.
     pub async fn refresh(&self, places: &[KeyLocation]) -> bool {

@@ -82,16 +82,19 @@ impl Source {
     pub fn signed_url(&self, target: &str) -> String {
         match &self.public_url {
             None => target.to_owned(),
-            Some(base) => {
-                let base = base.trim_end_matches('/');
-                let has_path = base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
-                match (has_path, target.split_once('?')) {
-                    (false, _) => format!("{base}{target}"),
-                    (true, Some((_, query))) if !base.contains('?') => format!("{base}?{query}"),
-                    (true, _) => base.to_owned(),
-                }
-            }
+            Some(base) => signed_url(base, target),
         }
+    }
+}
+
+/// The public URL of a request target: a base without a path takes the target's, one with a path has its own.
+pub fn signed_url(base: &str, target: &str) -> String {
+    let base = base.trim_end_matches('/');
+    let has_path = base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    match (has_path, target.split_once('?')) {
+        (false, _) => format!("{base}{target}"),
+        (true, Some((_, query))) if !base.contains('?') => format!("{base}?{query}"),
+        (true, _) => base.to_owned(),
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Lane {
     pub routes: Vec<Arc<Route>>,
     /// How much of the JSON these need.
     pub reading: Reading,
+    /// Whether the provider says that its JSON is plain text.
+    pub json_as_text: bool,
 }
 
 /// How much of a JSON body is read. Every way but `Nothing` checks all of it.

@@ -34,7 +34,7 @@ use crate::deliver::Deliverer;
 use crate::event::{Event, EventId};
 use crate::keyring::{Keyring, Unfetched};
 use crate::limit::Gatekeeper;
-use crate::provider::{Found, HandshakeReply, KeyLocation, KeyRing};
+use crate::provider::{Found, HandshakeReply, KeyLocation, KeyRing, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::source::{Mode, Source};
 use crate::telemetry::{Request, Telemetry};
@@ -332,6 +332,14 @@ impl Gateway {
                 }
                 Err(error) => return Err(Refusal::new(Class::Internal, format!("the secret was not kept: {error}"))),
             }
+        }
+        if let Some(url) = handshake.open.take() {
+            let Some(url) = subscribe_url(&url) else {
+                return Err(Refusal::new(Class::BadSignature, "the URL to be opened is not one of the provider's"));
+            };
+            let (keyring, source) = (Arc::clone(&self.shared.keyring), Arc::clone(&lane.source.name));
+            // Sent after the answer, which the provider waits for.
+            tokio::spawn(async move { keyring.open(&url, &source).await });
         }
         Ok(Decision::answered(RequestOutcome::Handshake, reply::Reply::handshake(handshake)))
     }

@@ -46,6 +46,9 @@ pub struct RowSpec {
     /// How well the verification is proven.
     proof: Option<SourceKind>,
     verify: VerifySpec,
+    /// Values that a source should give under `context:`, and what it is open to without them.
+    #[serde(default)]
+    context: BTreeMap<String, String>,
     /// Where the event type stands.
     event: Option<OneOrMany<String>>,
     /// Where the id of a delivery stands, which tells repetitions.
@@ -181,6 +184,11 @@ impl Row {
     /// The largest body that the provider sends.
     pub fn body_bytes_max(&self) -> Option<u64> {
         self.body_bytes_max
+    }
+
+    /// Values that a source should give, and what it is open to without them.
+    pub fn context(&self) -> &BTreeMap<String, String> {
+        &self.spec.context
     }
 
     /// The requests beside events that it wants answered.

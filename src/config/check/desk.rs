@@ -32,6 +32,13 @@ impl Checker<'_> {
         let armed_until = own
             .and_then(|own| own.armed_until)
             .map(|until| Timestamp::from_unix_ms(u64::try_from(until.0.as_millisecond()).unwrap_or(0)));
+        for (label, because) in row.iter().flat_map(|row| row.context()) {
+            if !context(written).contains_key(label) {
+                let help = format!("add `context: {{{label}: …}}`");
+                let message = format!("`{label}` is not given: {because}");
+                self.warning(Code::Unproven, &path!["sources", name, "provider"], message, Some(help));
+            }
+        }
         if armed_until.is_some() {
             self.arming(name, handshakes, armed_until);
         }
@@ -40,10 +47,20 @@ impl Checker<'_> {
             handshakes: handshakes.to_vec(),
             secrets: secrets.to_vec(),
             token,
-            context: context(written),
+            context: self.context_of_handshakes(written),
             armed_until,
             capture_to,
         }
+    }
+
+    /// Besides the configured values `endpoint`: the URL as the provider has it.
+    fn context_of_handshakes(&self, written: &raw::Source) -> BTreeMap<String, String> {
+        let mut context = context(written);
+        if let Some(base) = written.public_url.as_ref().or(self.raw.server.public_url.as_ref()) {
+            let url = crate::source::signed_url(base.as_str(), &written.path);
+            context.entry("endpoint".to_owned()).or_insert(url);
+        }
+        context
     }
 
     fn arming(&mut self, name: &str, handshakes: &[Handshake], until: Option<Timestamp>) {

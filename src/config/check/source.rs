@@ -13,8 +13,8 @@ use crate::config::problem::{Code, quoted};
 use crate::config::{Seg, nearest, raw};
 use crate::limit::{Rate, SourceQuota};
 use crate::provider::{
-    self, EventTemplate, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind, Verifier,
-    VerifySpec,
+    self, Content, EventTemplate, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind,
+    Verifier, VerifySpec,
 };
 use crate::route::Route;
 use crate::source::{Mode, OnMalformed, PathPattern, Source};
@@ -90,7 +90,11 @@ impl Checker<'_> {
         let desk = self.desk(name, written, row.as_ref(), &secrets);
         let verifier =
             if waits { Some(Verifier::waiting(scheme?)) } else { self.verifier(name, written, scheme?, secrets) };
+        let json_as_text = row
+            .as_ref()
+            .is_some_and(|row| row.content().contains(&Content::Json) && row.content().contains(&Content::Text));
         let mut lane = Lane {
+            json_as_text,
             source: source?,
             verifier: verifier?,
             budget: Budget::new(patience(written, row.as_ref())),

@@ -21,6 +21,9 @@ use crate::provider::verify::Match;
 
 const HOSTS: [&str; 2] = ["sns.*.amazonaws.com", "sns.*.amazonaws.com.cn"];
 
+/// The label of the topics whose messages are taken; without it, of every topic of every account.
+const TOPICS: &str = "topic_arn";
+
 pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Public, json: true, ..Needs::NOTHING };
 
 pub(super) fn keys() -> KeysSpec {
@@ -76,7 +79,17 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
     };
     let found = chosen.keys.iter().position(right).ok_or(Failure::WrongSecretOrBody);
     let found = chosen.settle(found.map(Match::by_secret))?;
+    from_known_topic(&message, view)?;
     Ok(Match { signed_at, ..found })
+}
+
+/// AWS signs for every account alike: only the topic tells ours from a stranger's.
+fn from_known_topic(message: &Map<String, Value>, view: &View<'_>) -> Result<(), Failure> {
+    let Some(known) = view.context.get(TOPICS) else { return Ok(()) };
+    let topic = member(message, "TopicArn")?;
+    let is_known = known.split([',', ' ']).any(|known| known == topic);
+    let foreign = || Failure::malformed(Place::Json("/TopicArn".to_owned()), Fault::Unexpected);
+    is_known.then_some(()).ok_or_else(foreign)
 }
 
 fn member<'m>(message: &'m Map<String, Value>, name: &str) -> Result<&'m str, Failure> {
