@@ -97,6 +97,7 @@ fn event(body: &Bytes) -> Event {
         headers: Vec::new(),
         copies: vec![Copy { route: "r".into(), destination: "d".into() }],
         problems: Vec::new(),
+        unverified: None,
         body: body.clone(),
     };
     Event::new(Verified::by_choice("a benchmark"), data, None)

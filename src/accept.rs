@@ -207,9 +207,10 @@ pub fn accept(
         headers: kept_headers(head.headers),
         copies,
         problems,
+        unverified: None,
         body,
     };
-    let event = Box::new(Event::new(proof, data, dedup));
+    let event = Box::new(Event::new(proof, data, dedup).judged_by(|| lane.judged_by()));
     Ok(if quarantined { Accepted::Quarantined(event) } else { Accepted::Event(event) })
 }
 
@@ -246,7 +247,7 @@ fn verify(
                 _ => {}
             }
             if !lane.source.enforce {
-                return Ok(Verified::by_choice("enforce: false"));
+                return Ok(Verified::observed(&failure));
             }
             let class = match failure {
                 Failure::Missing(_) => Class::MissingSignature,

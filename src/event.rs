@@ -75,7 +75,7 @@ pub struct EventData {
     pub event_type: Option<String>,
     /// The provider's own id of this delivery.
     pub delivery_id: Option<String>,
-    /// The secret that verified it; `None` for a source that says `verify: {type: none}`.
+    /// The secret that verified it; `None` for a source that says `verify: {type: none}`, and with `unverified`.
     pub verified_by: Option<String>,
     /// The request's method.
     pub method: String,
@@ -87,6 +87,9 @@ pub struct EventData {
     pub copies: Vec<Copy>,
     /// Why it is kept back; empty unless quarantined.
     pub problems: Vec<PayloadProblem>,
+    /// What was wrong with its signature, where `enforce: false` let it pass. Records of earlier versions end before it.
+    #[serde(default)]
+    pub unverified: Option<String>,
     /// The body, byte for byte. Stored beside the facts, not among them.
     #[serde(skip)]
     pub body: Bytes,
@@ -135,13 +138,31 @@ impl<'de> Deserialize<'de> for HeaderBytes {
 pub struct Event {
     data: EventData,
     dedup: Option<DedupKey>,
+    judged_by: Option<JudgedBy>,
 }
+
+/// Stands for the rules by which a signature was judged: scheme, secrets, public URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JudgedBy(pub [u8; 8]);
 
 impl Event {
     /// Makes an event; the proof is spent.
     pub fn new(proof: Verified, mut data: EventData, dedup: Option<DedupKey>) -> Self {
         data.verified_by = proof.secret().map(|name| name.as_str().to_owned());
-        Self { data, dedup }
+        data.unverified = proof.failed().map(str::to_owned);
+        Self { data, dedup, judged_by: None }
+    }
+
+    /// Names the rules that it failed, if it did, so that others can judge it again.
+    #[must_use]
+    pub fn judged_by(mut self, rules: impl FnOnce() -> JudgedBy) -> Self {
+        self.judged_by = self.data.unverified.is_some().then(rules);
+        self
+    }
+
+    /// The rules that it failed and was let pass by.
+    pub fn failed_by(&self) -> Option<JudgedBy> {
+        self.judged_by
     }
 
     /// The facts.
@@ -200,6 +221,24 @@ fn is_hop_by_hop(name: &str) -> bool {
 /// Headers that only Hookgate may say; `_` counts as `-`, because many servers read it so.
 fn is_ours(name: &str) -> bool {
     name.bytes().take(9).map(|byte| if byte == b'_' { b'-' } else { byte }).eq(*b"hookgate-")
+}
+
+/// A stored event that failed when it came and has been verified since.
+#[derive(Debug)]
+pub struct Reverified(EventData);
+
+impl Reverified {
+    /// Takes the failure back; `None` when the proof names no secret.
+    pub fn new(proof: &Verified, mut data: EventData) -> Option<Self> {
+        data.verified_by = Some(proof.secret()?.as_str().to_owned());
+        data.unverified = None;
+        Some(Self(data))
+    }
+
+    /// The facts as they are now.
+    pub fn data(&self) -> &EventData {
+        &self.0
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub mod event;
 pub mod buffer;
 pub mod deliver;
 pub mod keyring;
+pub mod rejudge;
 pub mod telemetry;
 // The doors.
 pub mod admin;

@@ -55,6 +55,17 @@ pub struct Validity {
     pub until: Timestamp,
 }
 
+/// A configured secret as it may be listed: whose it is, what it is called, when it is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The source.
+    pub source: Arc<str>,
+    /// The name.
+    pub name: SecretName,
+    /// When it is accepted.
+    pub validity: Validity,
+}
+
 impl Validity {
     /// At any time.
     pub const ALWAYS: Self = Self { from: Timestamp::from_unix_ms(0), until: Timestamp::from_unix_ms(u64::MAX) };
@@ -63,6 +74,28 @@ impl Validity {
     pub fn holds(self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
     }
+
+    /// The first day (UTC), where one is set.
+    pub fn first_day(self) -> Option<String> {
+        (self.from > Self::ALWAYS.from).then(|| day(self.from))
+    }
+
+    /// The last day (UTC), where one is set.
+    pub fn last_day(self) -> Option<String> {
+        let last = Timestamp::from_unix_ms(self.until.unix_ms().saturating_sub(1));
+        self.ends().then(|| day(last))
+    }
+
+    /// Whether it ends at all.
+    pub fn ends(self) -> bool {
+        self.until < Self::ALWAYS.until
+    }
+}
+
+fn day(at: Timestamp) -> String {
+    let mut text = at.to_string();
+    text.truncate("2026-12-01".len());
+    text
 }
 
 impl Secret {
@@ -115,6 +148,16 @@ mod tests {
         let secret = Secret::new(SecretName::new("2026-10"), b"whsec_abc\n".to_vec()).unwrap();
         assert_eq!(format!("{secret:?}"), "Secret(\"2026-10\", …)");
         assert_eq!(secret.expose(), b"whsec_abc");
+    }
+
+    #[test]
+    fn a_validity_names_its_first_and_last_day() {
+        assert_eq!((Validity::ALWAYS.first_day(), Validity::ALWAYS.last_day()), (None, None));
+        let day = 86_400;
+        let october =
+            Validity { from: Timestamp::from_unix_secs(20_362 * day), until: Timestamp::from_unix_secs(20_393 * day) };
+        let named = (october.first_day(), october.last_day());
+        assert_eq!(named, (Some("2025-10-01".into()), Some("2025-10-31".into())));
     }
 
     #[test]

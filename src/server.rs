@@ -25,12 +25,13 @@ use tokio::time::MissedTickBehavior;
 use crate::accept::Rules;
 use crate::admin::{self, Page, Panel};
 use crate::buffer::{Buffer, BufferParams, CommitReport, OpenError};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates, ListenerParams, TlsProblem};
 use crate::keyring::Keyring;
 use crate::limit::{Gatekeeper, Rate};
-use crate::secret::Secret;
+use crate::rejudge;
+use crate::secret::{Listed, Secret};
 use crate::telemetry::Telemetry;
 
 /// Bodies of requests in flight, all together.
@@ -89,8 +90,8 @@ pub struct Live {
     pub rate_per_sender: Rate,
     /// In total, before verification.
     pub rate_total: Rate,
-    /// When named secrets stop being accepted: source, secret, moment.
-    pub secret_ends: Vec<(Arc<str>, String, Timestamp)>,
+    /// Every secret of every source, as it may be listed.
+    pub secrets: Vec<Listed>,
 }
 
 /// Why the gateway did not start.
@@ -154,6 +155,7 @@ pub struct Server {
     panel: Arc<Panel>,
     destinations: Arc<ArcSwap<Destinations>>,
     destinations_changed: Arc<Notify>,
+    judge_again: Arc<Notify>,
     certificates: Vec<(Arc<str>, Arc<Certificates>)>,
     addresses: BTreeMap<Arc<str>, SocketAddr>,
     fixed: Fixed,
@@ -210,12 +212,13 @@ impl Server {
             rules_are_stale: Notify::new(),
             bodies: BodyBudget::new(BODIES_IN_FLIGHT_BYTES),
         });
-        let panel = Arc::new(Panel { buffer, telemetry, fsync: setup.buffer.fsync, draining: false.into() });
+        let panel = Arc::new(Panel::new(buffer, telemetry, setup.buffer.fsync, shared.clock.now()));
         let mut server = Self {
             shared,
             panel,
             destinations,
             destinations_changed: Arc::default(),
+            judge_again: Arc::default(),
             certificates: Vec::new(),
             addresses: BTreeMap::new(),
             fixed,
@@ -230,7 +233,7 @@ impl Server {
         server.tend_keys();
         server.serve_pages(page_sockets, setup.admin_token);
         server.serve_listeners(bound);
-        server.report(&setup.live.secret_ends);
+        server.report(&setup.live.secrets);
         Ok(server)
     }
 
@@ -253,6 +256,10 @@ impl Server {
         let stop = self.stop_deliveries.subscribe();
         let grace = self.fixed.process.shutdown_grace;
         self.deliveries.spawn(deliverer.run(stop, Arc::clone(&self.destinations_changed), grace));
+        let (shared, ring, changed) =
+            (Arc::clone(&self.shared), self.shared.keyring.clone(), Arc::clone(&self.judge_again));
+        let (buffer, stop) = (self.buffer().clone(), self.stop_deliveries.subscribe());
+        self.deliveries.spawn(rejudge::run(buffer, move || shared.rules.load_full(), ring, changed, stop));
         let (shared, mut stop) = (Arc::clone(&self.shared), self.stop_deliveries.subscribe());
         self.deliveries.spawn(async move {
             let mut tidy = tokio::time::interval(TIDY_EVERY);
@@ -344,13 +351,11 @@ impl Server {
         }
     }
 
-    fn report(&self, secret_ends: &[(Arc<str>, String, Timestamp)]) {
+    fn report(&self, secrets: &[Listed]) {
         self.warn_of_orphans();
-        let now = self.shared.clock.now();
-        self.shared.telemetry.reload(true, now);
-        for (source, secret, not_after) in secret_ends {
-            self.shared.telemetry.secret_ends(source, secret, *not_after);
-        }
+        self.shared.telemetry.reload(true, self.shared.clock.now());
+        self.panel.show(&self.shared.rules.load(), secrets);
+        self.judge_again.notify_one();
     }
 
     /// Puts new rules in force: all of them, or none when the buffer cannot take the new destinations.
@@ -377,7 +382,7 @@ impl Server {
         self.shared.rules.store(Arc::new(setup.live.rules));
         self.shared.rules_changed.notify_one();
         reload_certificates(&self.certificates, &self.shared.telemetry);
-        self.report(&setup.live.secret_ends);
+        self.report(&setup.live.secrets);
         tracing::info!("new rules are in force");
         true
     }
@@ -390,7 +395,7 @@ impl Server {
     /// Stops in order; ends when everything accepted is on disk and nothing runs.
     pub async fn stop(mut self) {
         let grace = self.fixed.process.shutdown_grace;
-        self.panel.draining.store(true, Ordering::Relaxed);
+        self.panel.drain();
         self.shared.draining.store(true, Ordering::Relaxed);
         // Long enough for the next request on each busy connection to be told `Connection: close`.
         tokio::time::sleep((grace / 10).min(Duration::from_millis(500))).await;

@@ -29,11 +29,12 @@ provider    answer clock refusal secret
 event       clock provider refusal
 accept      budget clock condition event inbound limit payload provider refusal route schema source
 buffer      clock event outcome
-telemetry   accept budget clock event outcome refusal
+telemetry   accept budget clock event outcome refusal secret
 deliver     buffer clock event outcome refusal telemetry
 keyring     clock deliver provider
 ingress     accept answer budget buffer clock deliver event inbound keyring limit provider refusal source telemetry
-admin       buffer secret telemetry
+admin       accept buffer clock secret telemetry
+rejudge     accept buffer event provider
 server      *
 config      *
 cli         *

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::budget::Budget;
+use crate::event::JudgedBy;
 use crate::limit::SourceQuota;
 use crate::payload::Pointer;
 use crate::provider::{Desk, EventTemplate, Row, Verifier};
@@ -73,6 +74,14 @@ pub enum Reading {
 }
 
 impl Lane {
+    /// Stands for all that decides about a signature here.
+    pub fn judged_by(&self) -> JudgedBy {
+        let url = self.source.public_url.as_deref().unwrap_or_default();
+        let digest = crate::provider::digest(&[&self.verifier.print(), url.as_bytes()]);
+        let (half, _) = digest.split_first_chunk::<8>().expect("sixteen bytes have a first half");
+        JudgedBy(*half)
+    }
+
     /// How much of the JSON this lane's parts need; to be set when they are all there.
     pub fn reading_needed(&self) -> Reading {
         if self.desk.reads_json() || self.schemas.is_some() || self.routes.iter().any(|route| route.when.is_some()) {

@@ -1,14 +1,17 @@
-//! The admin listener: `/livez`, `/readyz`, `/metrics`.
+//! The admin listener: `/livez`, `/readyz`, `/metrics`, and the API (`api`).
 //!
 //! A listener of its own, on loopback by default. Off loopback `/metrics` and `/readyz?verbose` want the token; liveness
 //! and readiness are for orchestrators that have none. Gauges about the buffer are read when somebody scrapes.
 //!
-//! Not here yet: the API, the console.
+//! Not here yet: the console, most of the API.
+
+mod api;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -18,9 +21,13 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::accept::Rules;
 use crate::buffer::{Buffer, Fsync};
-use crate::secret::Secret;
+use crate::clock::Timestamp;
+use crate::secret::{Listed, Secret};
 use crate::telemetry::Telemetry;
+
+use api::SourceSheet;
 
 /// What a listener of this kind may serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,19 +38,41 @@ pub enum Page {
     Readyz,
     /// Prometheus.
     Metrics,
+    /// `/api/v1/…`.
+    Api,
 }
 
 /// What the pages show.
 #[derive(Debug)]
 pub struct Panel {
-    /// Whose numbers are shown.
-    pub buffer: Buffer,
-    /// What was counted.
-    pub telemetry: Telemetry,
-    /// The durability that the operator chose.
-    pub fsync: Fsync,
-    /// Whether the gateway is stopping.
-    pub draining: AtomicBool,
+    buffer: Buffer,
+    telemetry: Telemetry,
+    fsync: Fsync,
+    draining: AtomicBool,
+    /// Since when is counted.
+    since: Timestamp,
+    sources: ArcSwap<Vec<SourceSheet>>,
+    secrets: ArcSwap<Vec<Listed>>,
+}
+
+impl Panel {
+    /// A panel that shows no source yet; counting began at `since`.
+    pub fn new(buffer: Buffer, telemetry: Telemetry, fsync: Fsync, since: Timestamp) -> Self {
+        let (sources, secrets) = (ArcSwap::default(), ArcSwap::default());
+        Self { buffer, telemetry, fsync, draining: false.into(), since, sources, secrets }
+    }
+
+    /// The gateway is stopping: it is not ready any more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Shows these sources and secrets from now on.
+    pub fn show(&self, rules: &Rules, secrets: &[Listed]) {
+        self.telemetry.secrets(secrets);
+        self.secrets.store(Arc::new(secrets.to_vec()));
+        self.sources.store(Arc::new(api::sheets(rules, secrets)));
+    }
 }
 
 /// One listener's pages.
@@ -62,12 +91,13 @@ pub async fn serve(
     token: Option<Arc<Secret>>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut router = Router::new();
+    let mut router: Router<Desk> = Router::new();
     for page in pages {
         router = match page {
             Page::Livez => router.route("/livez", get(|| async { "ok\n" })),
             Page::Readyz => router.route("/readyz", get(readyz)),
             Page::Metrics => router.route("/metrics", get(metrics)),
+            Page::Api => router.merge(api::router()),
         };
     }
     let app = router.with_state(Desk { panel, token });
@@ -86,6 +116,10 @@ impl Desk {
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         given.is_some_and(|given| given.ct_eq(token.expose()).into())
     }
+}
+
+fn token_wanted() -> Response {
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "token wanted\n").into_response()
 }
 
 async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
@@ -113,7 +147,7 @@ async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: He
 
 async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Response {
     if !desk.knows(&headers) {
-        return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "token wanted\n").into_response();
+        return token_wanted();
     }
     let panel = Arc::clone(&desk.panel);
     // Reading the age of queues may touch the disk.
@@ -128,6 +162,8 @@ async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Response {
 
 impl Panel {
     fn scrape(&self) -> Vec<u8> {
+        // A request that began before a reload may have counted for a secret that has gone.
+        self.telemetry.secrets(&self.secrets.load());
         let stats = self.buffer.stats();
         self.telemetry.buffer(stats.used_bytes, stats.limit_bytes, stats.dedup_entries);
         self.telemetry.unreadable_records(stats.corrupt);

@@ -18,9 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::draft::{Draft, Effect, Tally, placements};
 use super::keys::QueueKey;
 use super::store::Store;
+use super::suspects::Rejudge;
 use super::window::Claim;
 use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared, space};
-use crate::event::{DedupKey, EventData};
+use crate::event::{DedupKey, EventData, JudgedBy};
 use crate::outcome::Settled;
 
 /// A batch ends here, so that a burst cannot make one commit arbitrarily long.
@@ -34,6 +35,8 @@ pub(crate) struct Append {
     pub(crate) data: Arc<EventData>,
     pub(crate) record: Vec<u8>,
     pub(crate) dedup: Option<DedupKey>,
+    /// The rules that it failed, where it is stored all the same.
+    pub(crate) failed_by: Option<JudgedBy>,
     pub(crate) reply: oneshot::Sender<Result<Committed, NotStored>>,
     pub(crate) _permit: OwnedSemaphorePermit,
 }
@@ -65,6 +68,7 @@ pub(crate) struct Settle {
 pub(crate) enum Command {
     Append(Append),
     Settle(Settle),
+    Rejudge(Rejudge),
     Register { names: Vec<Arc<str>>, reply: oneshot::Sender<Result<(), NotStored>> },
     TidyUp,
     Close(oneshot::Sender<()>),
@@ -115,7 +119,7 @@ impl Committer {
         for settle in std::mem::take(&mut self.deferred) {
             result = result.and(draft.settle(settle));
         }
-        let mut closing = None;
+        let (mut closing, mut judged) = (None, Vec::new());
         // Looked at before every batch: a fast sender fills a disk in less than a second.
         shared.disk_low.store(space::is_low(&shared.params.dir), Ordering::Relaxed);
         for command in commands {
@@ -126,6 +130,10 @@ impl Committer {
                 }
                 Command::Append(append) => draft.append(&mut self.next_seq, append),
                 Command::Settle(settle) => draft.settle(settle),
+                Command::Rejudge(rejudge) => {
+                    judged.push(rejudge);
+                    Ok(())
+                }
                 Command::TidyUp => draft.tidy_up(),
                 Command::Register { names, reply } => {
                     let registered = self.register(&store, &names);
@@ -138,6 +146,9 @@ impl Committer {
                 }
             };
             result = result.and(drafted);
+        }
+        for rejudge in judged {
+            result = result.and(draft.rejudge(rejudge));
         }
         if draft.has_removed() {
             self.compactions_owed = COMPACTIONS;
@@ -173,6 +184,7 @@ impl Committer {
             match command {
                 Command::Append(append) => answer(append.reply, Err(NotStored::Failed)),
                 Command::Settle(settle) => self.deferred.push(settle),
+                Command::Rejudge(rejudge) => answer(rejudge.reply, Err(NotStored::Failed)),
                 Command::Register { reply, .. } => answer(reply, Err(NotStored::Failed)),
                 Command::TidyUp => self.reopen(),
                 Command::Close(reply) => {
@@ -199,6 +211,7 @@ impl Committer {
         match committed {
             Ok(tally) => {
                 self.count(&tally);
+                self.shared.count_changes(tally.index);
                 for effect in effects {
                     self.apply(effect);
                 }
@@ -250,6 +263,7 @@ impl Committer {
                     claim.rescheduled(due_ms);
                 }
             }
+            Effect::Rejudged(reply) => answer(reply, Ok(())),
             Effect::Stale(settle) => {
                 if let Some(claim) = settle.claim {
                     claim.stale();
@@ -265,6 +279,7 @@ impl Committer {
             Effect::Ended { settle, .. } | Effect::Rescheduled { settle, .. } | Effect::Stale(settle) => {
                 self.deferred.push(settle);
             }
+            Effect::Rejudged(reply) => answer(reply, Err(NotStored::Failed)),
         }
     }
 

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fjall::{OwnedWriteBatch, PersistMode};
+use tokio::sync::oneshot;
 
 use super::committer::{Append, Settle};
 use super::keys::{self, Pending, QueueKey, QueueValue};
 use super::store::Store;
+use super::unverified::{Change, IndexDraft};
 use super::window::Window;
-use super::{Fsync, Shared, space};
+use super::{Fsync, NotStored, Shared, space};
 use crate::clock::Timestamp;
 use crate::event::EventData;
 use crate::outcome::Settled;
@@ -38,14 +40,16 @@ pub(super) enum Effect {
     },
     /// The store does not know the delivery: it ended before, in a batch that was thought to have failed.
     Stale(Settle),
+    Rejudged(oneshot::Sender<Result<(), NotStored>>),
 }
 
 pub(super) struct Draft<'a> {
-    shared: &'a Shared,
-    store: &'a Store,
-    batch: OwnedWriteBatch,
+    pub(super) shared: &'a Shared,
+    pub(super) store: &'a Store,
+    pub(super) batch: OwnedWriteBatch,
     now: Timestamp,
-    effects: Vec<Effect>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) index: IndexDraft,
     dedup: HashSet<[u8; 16]>,
     pending: HashMap<u64, Pending>,
     bytes_added: u64,
@@ -54,6 +58,8 @@ pub(super) struct Draft<'a> {
     dedup_removed: u64,
     pub(super) events: usize,
     is_tidied: bool,
+    /// A record was replaced: its old form takes space until the engine compacts.
+    pub(super) rewritten: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -64,6 +70,7 @@ impl<'a> Draft<'a> {
             batch: store.db.batch(),
             now: shared.clock.now(),
             effects: Vec::new(),
+            index: IndexDraft::default(),
             dedup: HashSet::new(),
             pending: HashMap::new(),
             bytes_added: 0,
@@ -72,6 +79,7 @@ impl<'a> Draft<'a> {
             dedup_removed: 0,
             events: 0,
             is_tidied: false,
+            rewritten: false,
         }
     }
 
@@ -98,6 +106,7 @@ impl<'a> Draft<'a> {
         self.batch.insert(&self.store.events, seq.to_be_bytes(), append.record.as_slice());
         self.bytes_added += u64::from(bytes);
         self.events += 1;
+        self.remember(seq, &append)?;
         if append.data.is_kept_back() {
             let value = [&bytes.to_be_bytes(), append.data.source.as_bytes()].concat();
             self.batch.insert(&self.store.quarantine, seq.to_be_bytes(), value);
@@ -159,8 +168,7 @@ impl<'a> Draft<'a> {
     fn end(&mut self, settle: &Settle, keep_until: Timestamp, is_dead: bool) -> Result<(), fjall::Error> {
         let seq = settle.key.seq;
         if settle.copies <= 1 {
-            self.expire(seq, keep_until.unix_ms(), settle.bytes, is_dead);
-            return Ok(());
+            return self.expire(seq, keep_until.unix_ms(), settle.bytes, is_dead);
         }
         let known = match self.pending.get(&seq) {
             Some(pending) => Some(*pending),
@@ -173,21 +181,27 @@ impl<'a> Draft<'a> {
         self.pending.insert(seq, pending);
         if pending.remaining == 0 {
             self.batch.remove(&self.store.pending, seq.to_be_bytes());
-            self.expire(seq, pending.keep_until_ms, pending.bytes, pending.is_dead);
+            self.expire(seq, pending.keep_until_ms, pending.bytes, pending.is_dead)?;
         } else {
             self.batch.insert(&self.store.pending, seq.to_be_bytes(), pending.to_bytes());
         }
         Ok(())
     }
 
-    fn expire(&mut self, seq: u64, keep_until_ms: u64, bytes: u32, is_dead: bool) {
+    fn expire(&mut self, seq: u64, keep_until_ms: u64, bytes: u32, is_dead: bool) -> Result<(), fjall::Error> {
         if keep_until_ms <= self.now.unix_ms() {
-            self.batch.remove(&self.store.events, seq.to_be_bytes());
-            self.bytes_removed += u64::from(bytes);
-        } else {
-            let value = keys::expiry_value(bytes, is_dead);
-            self.batch.insert(&self.store.expiry, keys::pair(keep_until_ms, seq), value);
+            return self.remove(seq, u64::from(bytes));
         }
+        let value = keys::expiry_value(bytes, is_dead);
+        self.batch.insert(&self.store.expiry, keys::pair(keep_until_ms, seq), value);
+        Ok(())
+    }
+
+    /// An event leaves the store.
+    fn remove(&mut self, seq: u64, bytes: u64) -> Result<(), fjall::Error> {
+        self.batch.remove(&self.store.events, seq.to_be_bytes());
+        self.bytes_removed += bytes;
+        self.forget(seq)
     }
 
     /// Removes what was kept long enough, and, when space runs short, what is kept for replay only.
@@ -213,8 +227,7 @@ impl<'a> Draft<'a> {
             }
             let bytes = keys::parse_bytes(&value);
             self.batch.remove(&self.store.expiry, key);
-            self.batch.remove(&self.store.events, seq.to_be_bytes());
-            self.bytes_removed += bytes;
+            self.remove(seq, bytes)?;
             to_free = to_free.saturating_sub(bytes);
         }
         for entry in self.store.dedup_expiry.iter().take(TIDY_RECORDS) {
@@ -234,9 +247,9 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Whether events were removed.
+    /// Whether events, or old forms of events, were removed.
     pub(super) fn has_removed(&self) -> bool {
-        self.bytes_removed > 0
+        self.bytes_removed > 0 || self.rewritten
     }
 
     /// Writes all of it, and syncs when it holds an event. Gives back what is to be done in memory.
@@ -252,6 +265,7 @@ impl<'a> Draft<'a> {
             bytes_removed: self.bytes_removed,
             dedup_added: self.dedup_added,
             dedup_removed: self.dedup_removed,
+            index: self.index.changes,
         };
         (self.batch.durability(durability).commit().map(|()| tally), self.effects)
     }
@@ -270,6 +284,7 @@ pub(super) struct Tally {
     pub(super) bytes_removed: u64,
     pub(super) dedup_added: u64,
     pub(super) dedup_removed: u64,
+    pub(super) index: Vec<Change>,
 }
 
 /// Where the copies of an event queue. `Buffer::append` has seen that every destination is known.

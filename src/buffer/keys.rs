@@ -8,6 +8,7 @@
 //! | `expiry` | keep until ms ∥ sequence | stored bytes u32 ∥ whether a dead letter needs it |
 //! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | cause and detail, MessagePack |
 //! | `quarantine` | sequence | stored bytes u32 ∥ name of the source |
+//! | `unverified` | sequence | the rules that judged it (8) ∥ name of the source |
 //! | `dedup` | digest (16) | expires ms ∥ sequence |
 //! | `dedup_expiry` | expires ms ∥ digest | – |
 //! | `meta` | text | text |

@@ -23,13 +23,15 @@ mod recover;
 mod scan;
 mod space;
 mod store;
+mod suspects;
 mod terms;
+mod unverified;
 mod window;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -41,12 +43,15 @@ use crate::outcome::Settled;
 
 pub use keys::DestinationId;
 pub use record::Corrupt;
+pub use suspects::{Judgement, Slice, Suspect};
 pub use terms::{BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Stats};
+pub use unverified::Unverified;
 pub use window::QueueDepth;
 
 use committer::{Append, Command, Committer, Settle};
 use keys::QueueKey;
 use store::Store;
+use unverified::{Ledger, UNVERIFIED_MAX};
 use window::{Claim, CopyId, Taken, Window};
 
 /// Appends that wait for a commit hold at most this many bytes together.
@@ -132,6 +137,8 @@ pub(crate) struct Shared {
     destinations: RwLock<Destinations>,
     used_bytes: AtomicU64,
     quarantined: RwLock<BTreeMap<Arc<str>, u64>>,
+    ledger: Mutex<Ledger>,
+    unverified_max: u64,
     dedup_entries: AtomicU64,
     dead: RwLock<HashMap<DestinationId, u64>>,
     corrupt: AtomicU64,
@@ -180,6 +187,16 @@ impl Buffer {
         clock: Arc<dyn Clock>,
         on_commit: OnCommit,
     ) -> Result<Self, OpenError> {
+        Self::open_remembering(params, destinations, clock, on_commit, UNVERIFIED_MAX)
+    }
+
+    fn open_remembering(
+        params: BufferParams,
+        destinations: &[Arc<str>],
+        clock: Arc<dyn Clock>,
+        on_commit: OnCommit,
+        unverified_max: u64,
+    ) -> Result<Self, OpenError> {
         let store = Store::open(&params.dir, params.fsync).map_err(|error| match error {
             OpenError::Engine(fjall::Error::Locked) => OpenError::Locked(params.dir.clone()),
             other => other,
@@ -191,6 +208,8 @@ impl Buffer {
             destinations: RwLock::default(),
             used_bytes: AtomicU64::new(0),
             quarantined: RwLock::default(),
+            ledger: Mutex::default(),
+            unverified_max,
             dedup_entries: AtomicU64::new(0),
             dead: RwLock::default(),
             corrupt: AtomicU64::new(0),
@@ -209,7 +228,7 @@ impl Buffer {
 
     /// Stores an event and its deliveries, one per copy. Answers after the commit that covers it.
     pub async fn append(&self, event: Event) -> Result<Committed, NotStored> {
-        let dedup = event.dedup();
+        let (dedup, failed_by) = (event.dedup(), event.failed_by());
         let data = Arc::new(event.into_data());
         let record = record::encode(&data).ok_or(NotStored::Failed)?;
         if let Some(stray) = data.copies.iter().find(|copy| self.shared.window(&copy.destination).is_none()) {
@@ -224,7 +243,7 @@ impl Buffer {
         }
         let permit = self.reserve(record.len())?;
         let (reply, committed) = oneshot::channel();
-        let append = Append { data, record, dedup, reply, _permit: permit };
+        let append = Append { data, record, dedup, failed_by, reply, _permit: permit };
         self.commands.try_send(Command::Append(append)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotStored::Busy,
             mpsc::error::TrySendError::Closed(_) => NotStored::Failed,

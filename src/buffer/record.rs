@@ -93,6 +93,7 @@ mod tests {
             headers: vec![("X-Latin".into(), HeaderBytes(Bytes::from_static(b"caf\xe9")))],
             copies: vec![Copy { route: "r".into(), destination: "d".into() }],
             problems: Vec::new(),
+            unverified: None,
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),
         }
     }
@@ -101,6 +102,19 @@ mod tests {
     fn an_event_reads_back_byte_for_byte() {
         let event = event();
         assert_eq!(decode(&encode(&event).unwrap()), Ok(event));
+    }
+
+    #[test]
+    fn a_record_from_before_unverified_events_reads_back() {
+        let (event, new) = (event(), encode(&event()).unwrap());
+        let facts_len = u32::from_le_bytes(new[5..9].try_into().unwrap()) as usize;
+        let (facts, body) = new[9..].split_at(facts_len);
+        // A list of twelve facts, the last of them nothing, was one of eleven.
+        assert_eq!((facts[0], facts[facts_len - 1]), (0x9c, 0xc0));
+        let old_len = u32::try_from(facts_len - 1).unwrap().to_le_bytes();
+        let covered = [&old_len[..], &[0x9b], &facts[1..facts_len - 1], body].concat();
+        let old = [&[VERSION], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat();
+        assert_eq!(decode(&old), Ok(event));
     }
 
     #[test]

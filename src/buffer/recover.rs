@@ -86,6 +86,7 @@ impl Committer {
             self.count_quarantined(&String::from_utf8_lossy(value.get(4..).unwrap_or_default()));
         }
         self.shared.used_bytes.store(bytes, Ordering::Relaxed);
+        self.shared.ledger(|ledger| ledger.recover(store))?;
         self.shared.dedup_entries.store(store.dedup.approximate_len() as u64, Ordering::Relaxed);
         for entry in store.dead.iter() {
             if let Some((id, _)) = entry.key()?.split_first_chunk::<4>() {

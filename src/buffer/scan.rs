@@ -52,7 +52,7 @@ pub(super) fn scan(shared: &Shared, id: DestinationId, window: &Window, low_ms: 
 }
 
 /// Reads one event; `None` when its record is missing or damaged, which costs that record only.
-fn read_event(shared: &Shared, store: &Store, seq: u64) -> Result<Option<EventData>, fjall::Error> {
+pub(super) fn read_event(shared: &Shared, store: &Store, seq: u64) -> Result<Option<EventData>, fjall::Error> {
     let why = match store.events.get(seq.to_be_bytes())? {
         None => "missing".to_owned(),
         Some(record) => match record::decode(&record) {

@@ -31,6 +31,7 @@ pub(crate) struct Store {
     pub(crate) expiry: Keyspace,
     pub(crate) dead: Keyspace,
     pub(crate) quarantine: Keyspace,
+    pub(crate) unverified: Keyspace,
     pub(crate) dedup: Keyspace,
     pub(crate) dedup_expiry: Keyspace,
     pub(crate) meta: Keyspace,
@@ -64,6 +65,7 @@ impl Store {
             expiry: keyspace("expiry")?,
             dead: keyspace("dead")?,
             quarantine: keyspace("quarantine")?,
+            unverified: keyspace("unverified")?,
             dedup: keyspace("dedup")?,
             dedup_expiry: keyspace("dedup_expiry")?,
             meta: keyspace("meta")?,
@@ -85,9 +87,8 @@ impl Store {
 
     /// Makes the engine let go of what was removed: memtables out, so that journals end, and the bodies' files rewritten.
     pub(crate) fn give_space_back(&self) -> Result<(), fjall::Error> {
-        let small =
-            [&self.queue, &self.pending, &self.expiry, &self.dead, &self.quarantine, &self.dedup, &self.dedup_expiry];
-        for keyspace in small.into_iter().chain([&self.events]) {
+        let small = [&self.queue, &self.pending, &self.expiry, &self.dead, &self.quarantine, &self.unverified];
+        for keyspace in small.into_iter().chain([&self.dedup, &self.dedup_expiry, &self.events]) {
             keyspace.rotate_memtable_and_wait()?;
         }
         self.events.major_compact()

@@ -349,6 +349,7 @@ mod tests {
             headers: Vec::new(),
             copies: Vec::new(),
             problems: Vec::new(),
+            unverified: None,
             body: Bytes::from_static(b"{}"),
         };
         Delivery::new(QueueKey { destination: DestinationId(1), due_ms, seq, copy: 0 }, 0, 2, Arc::new(event))

@@ -31,6 +31,7 @@ mod keyset;
 mod location;
 mod mac;
 mod message;
+mod print;
 mod problem;
 mod public;
 mod reply;

@@ -7,6 +7,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::failure::Failure;
 use crate::clock::Timestamp;
 use crate::secret::SecretName;
 
@@ -15,6 +16,7 @@ use crate::secret::SecretName;
 pub struct Verified {
     pub(super) secret: Option<SecretName>,
     pub(super) choice: Option<String>,
+    pub(super) failed: Option<&'static str>,
     pub(super) signed_at: Option<Timestamp>,
     pub(super) mac: Option<[u8; 16]>,
     pub(super) covers_body: bool,
@@ -25,7 +27,17 @@ impl Verified {
     /// Accepts a message without verification. The reason is the operator's, from `verify: {type: none, reason: …}`.
     pub fn by_choice(reason: &str) -> Self {
         let choice = Some(reason.to_owned());
-        Self { secret: None, choice, signed_at: None, mac: None, covers_body: false, signs_id: false }
+        Self { secret: None, choice, failed: None, signed_at: None, mac: None, covers_body: false, signs_id: false }
+    }
+
+    /// Accepts a message that failed, because the operator only looks on: `enforce: false`.
+    pub fn observed(failure: &Failure) -> Self {
+        Self { failed: Some(failure.label()), ..Self::by_choice("enforce: false") }
+    }
+
+    /// What failed, where the operator only looks on.
+    pub fn failed(&self) -> Option<&'static str> {
+        self.failed
     }
 
     /// Why the operator chose to verify nothing, if so.
@@ -63,10 +75,11 @@ impl Verified {
 /// Without the MAC, because it is half of a valid signature.
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secret, choice, signed_at, covers_body, signs_id, mac: _ } = self;
+        let Self { secret, choice, failed, signed_at, covers_body, signs_id, mac: _ } = self;
         f.debug_struct("Verified")
             .field("secret", secret)
             .field("choice", choice)
+            .field("failed", failed)
             .field("signed_at", signed_at)
             .field("covers_body", covers_body)
             .field("signs_id", signs_id)

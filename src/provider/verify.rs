@@ -20,6 +20,7 @@ use super::keys::{Fetched, KeyRing, NoKeys};
 use super::location::KeyLocation;
 use super::mac::same;
 use super::message::{Message, View, media_type, single_header, text};
+use super::print::Print;
 use super::signed::{verify_each, verify_signed};
 use super::template::context_label;
 use super::url::query;
@@ -40,6 +41,7 @@ pub struct Verifier {
     /// When each secret is accepted.
     validity: Vec<Validity>,
     pub(super) context: BTreeMap<String, String>,
+    print: Print,
 }
 
 /// What one block found.
@@ -92,13 +94,21 @@ impl Verifier {
         }
         let names = secrets.iter().map(|secret| secret.name().clone()).collect();
         let validity = secrets.iter().map(Secret::validity).collect();
-        Ok(Self { scheme, names, keys, validity, context })
+        let print = Print::of(&scheme, &secrets, &context);
+        Ok(Self { scheme, names, keys, validity, context, print })
+    }
+
+    /// Stands for scheme, secrets and context, and tells nothing of them: equal while none of them changes.
+    pub fn print(&self) -> [u8; 8] {
+        self.print.get()
     }
 
     /// A verifier that has no secret yet, because the provider will hand it over: under it nothing is right.
     pub fn waiting(scheme: Scheme) -> Self {
         let keys = scheme.blocks().iter().map(|_| Vec::new()).collect();
-        Self { scheme, names: Vec::new(), keys, validity: Vec::new(), context: BTreeMap::new() }
+        let (names, validity, context) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let print = Print::of(&scheme, &[], &context);
+        Self { scheme, names, keys, validity, context, print }
     }
 
     /// The scheme.
@@ -162,6 +172,7 @@ impl Verifier {
                 Signer::Fetched => Some(SecretName::new(FETCHED)),
             },
             choice: None,
+            failed: None,
             signed_at: found.signed_at,
             mac: mac.as_deref().map(first_16),
             covers_body: found.covers_body,

@@ -7,6 +7,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod families;
+mod secrets;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -96,9 +97,7 @@ impl Telemetry {
             self.0.request_bytes.with_label_values(&[source]).observe(request.body_bytes as f64);
         }
         if let Some(secret) = &notes.secret {
-            self.0.secret_used.with_label_values(&[source, secret.as_str()]).inc();
-            let now = i64::try_from(now.unix_secs()).unwrap_or(i64::MAX);
-            self.0.secret_last_used.with_label_values(&[source, secret.as_str()]).set(now);
+            self.secret_used(source, secret, now);
         }
         if let Some(lag) = notes.lag {
             self.0.provider_lag.with_label_values(&[source]).observe(lag.as_secs_f64());
@@ -158,12 +157,6 @@ impl Telemetry {
     pub fn certificate(&self, listener: &str, not_after: Timestamp) {
         let secs = i64::try_from(not_after.unix_secs()).unwrap_or(i64::MAX);
         self.0.certificate_not_after.with_label_values(&[listener]).set(secs);
-    }
-
-    /// When a secret stops being accepted.
-    pub fn secret_ends(&self, source: &str, secret: &str, not_after: Timestamp) {
-        let secs = i64::try_from(not_after.unix_secs()).unwrap_or(i64::MAX);
-        self.0.secret_not_after.with_label_values(&[source, secret]).set(secs);
     }
 
     /// How many events of a source are kept back.

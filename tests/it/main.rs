@@ -25,6 +25,7 @@ mod handshake;
 mod logs;
 mod memory;
 mod metrics_page;
+mod observe;
 mod patience;
 mod refused;
 mod reload;

@@ -2,6 +2,7 @@
 //! that takes a secret over; the provider's patience.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Checker, path};
 use crate::budget::{Limit, Patience, Rule};
@@ -9,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::config::problem::Code;
 use crate::config::raw;
 use crate::provider::{self, Desk, Disable, DisableRule, Handshake, Row};
-use crate::secret::{Secret, SecretName};
+use crate::secret::{Listed, Secret, SecretName};
 
 /// What a secret is called that a provider handed over.
 const CAPTURED: &str = "captured";
@@ -76,13 +77,13 @@ impl Checker<'_> {
     /// Adds the secret that the provider has handed over, if it has. True when the source waits for it.
     pub(super) fn captured(
         &mut self,
-        name: &str,
+        source: &str,
         written: &raw::Source,
         row: Option<&Row>,
         secrets: &mut Vec<Secret>,
     ) -> bool {
         let Some(file) = written.handshake.as_ref().and_then(|own| own.capture_to.as_ref()) else { return false };
-        let at = path!["sources", name, "handshake", "capture_to"];
+        let at = path!["sources", source, "handshake", "capture_to"];
         if !row.is_some_and(|row| row.handshakes().iter().any(Handshake::captures)) {
             self.warning(Code::Unused, &at, "this provider hands over no secret", None);
             return false;
@@ -94,6 +95,10 @@ impl Checker<'_> {
                 if secret.is_none() {
                     let help = "remove it to have the secret handed over again".to_owned();
                     self.error(Code::UnusableSecret, &at, "the file is empty", Some(help));
+                }
+                if let Some(secret) = &secret {
+                    let (name, validity) = (secret.name().clone(), secret.validity());
+                    self.listed.push(Listed { source: Arc::from(source), name, validity });
                 }
                 secrets.extend(secret);
                 false

@@ -27,6 +27,7 @@ use super::{Loaded, Severity, nearest, path};
 use crate::accept::Rules;
 use crate::clock::Timestamp;
 use crate::route::Route;
+use crate::secret::Listed;
 use crate::server::{Live, Setup};
 use crate::source::SourceTable;
 
@@ -74,7 +75,7 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     };
     let log = raw.server.log.clone();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
-    let mut checker = Checker { raw: &raw, spans, problems, world, base, secret_ends: Vec::new() };
+    let mut checker = Checker { raw: &raw, spans, problems, world, base, listed: Vec::new() };
     let setup = checker.setup();
     let problems = checker.problems.into_sorted();
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
@@ -88,7 +89,8 @@ struct Checker<'a> {
     world: &'a World<'a>,
     /// The folder of the file; paths in it are relative to this.
     base: PathBuf,
-    secret_ends: Vec<(Arc<str>, String, Timestamp)>,
+    /// Every secret that the file names, be it readable or not.
+    listed: Vec<Listed>,
 }
 
 impl<'a> Checker<'a> {
@@ -118,7 +120,7 @@ impl<'a> Checker<'a> {
                 trusted_proxies: self.raw.server.trusted_proxies.iter().map(|cidr| cidr.0).collect(),
                 rate_per_sender,
                 rate_total,
-                secret_ends: std::mem::take(&mut self.secret_ends),
+                secrets: self.listed.clone(),
             },
         })
     }

@@ -162,7 +162,7 @@ impl Checker<'_> {
     /// The listeners that serve pages, the admin listener among them.
     pub(super) fn pages(&mut self) -> BTreeMap<Arc<str>, PageListener> {
         let raw = self.raw;
-        let all = BTreeSet::from([Page::Livez, Page::Readyz, Page::Metrics]);
+        let all = BTreeSet::from([Page::Livez, Page::Readyz, Page::Metrics, Page::Api]);
         let address = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(ADMIN_LISTEN, |address| address.0);
         let mut pages = BTreeMap::from([(Arc::from(ADMIN), PageListener { address, pages: all })]);
         for (name, listener) in raw.listeners.iter().filter(|(_, listener)| !listener.serve.is_empty()) {

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::config::problem::{Code, quoted};
 use crate::config::raw::{self, SecretPlace};
 use crate::config::spans::Seg;
-use crate::secret::{Secret, SecretName, Validity};
+use crate::secret::{Listed, Secret, SecretName, Validity};
 
 const DAY_SECS: u64 = 86_400;
 
@@ -80,7 +80,7 @@ impl Checker<'_> {
         (place, (self.world.read)(&Path::new(&folder).join(name)).map_err(Unread::Unreadable))
     }
 
-    /// The secrets of a source that are valid now.
+    /// The secrets of a source; none when the time of all of them is over.
     pub(super) fn secrets(&mut self, source: &str, written: &[raw::Secret]) -> Vec<Secret> {
         let mut secrets = Vec::new();
         for (index, one) in written.iter().enumerate() {
@@ -97,17 +97,16 @@ impl Checker<'_> {
                 let at = path!["sources", source, "secrets", index, "not_after"];
                 self.error(Code::InvalidValue, &at, "`not_after` is before `not_before`", None);
             }
-            let Some(secret) = self.secret(one, &name, &at) else { continue };
             let starts = one.not_before.and_then(|date| midnight(date.0)).unwrap_or(Timestamp::from_unix_ms(0));
             let ends = one
                 .not_after
                 .and_then(|date| midnight(date.0))
                 .map(|day| Timestamp::from_unix_secs(day.unix_secs() + DAY_SECS));
-            if let Some(ends) = ends {
-                self.secret_ends.push((Arc::from(source), secret.name().as_str().to_owned(), ends));
-            }
             let now = self.world.now;
             let until = ends.unwrap_or(Validity::ALWAYS.until);
+            let validity = Validity { from: starts, until };
+            self.listed.push(Listed { source: Arc::from(source), name: SecretName::new(&name), validity });
+            let Some(secret) = self.secret(one, &name, &at) else { continue };
             if now < starts {
                 self.warning(Code::Unused, &at, format!("the secret `{}` is not valid yet", secret.name()), None);
             } else if ends.is_some_and(|ends| ends <= now) {
@@ -119,12 +118,16 @@ impl Checker<'_> {
                     Some(help),
                 );
             }
-            // Also one whose time has not come: the gateway may run when it does.
-            if now < until {
-                secrets.push(secret.valid(Validity { from: starts, until }));
-            }
+            // Also one whose time has not come: the gateway may run when it does. And one whose time is over, at the
+            // end: no request is right under it, and what is stored is judged as of its receipt.
+            secrets.push(secret.valid(validity));
         }
-        secrets
+        secrets.sort_by_key(|secret| secret.validity().until <= self.world.now);
+        if secrets.first().is_some_and(|secret| self.world.now < secret.validity().until) {
+            secrets
+        } else {
+            Vec::new()
+        }
     }
 }
 

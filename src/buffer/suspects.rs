@@ -1,0 +1,196 @@
+//! Judging again: reads failed events back in slices, and hands judgements to the committer.
+//!
+//! A [`Judgement`] is about a [`Suspect`] that was read from here, and "verified" takes a [`Reverified`], which only a
+//! proof makes. Reading is bounded by entries, events and bytes, so that a caller can breathe between slices.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::committer::Command;
+use super::store::Store;
+use super::unverified::{Entry, Unverified, sequence};
+use super::{Buffer, NotStored, record, scan};
+use crate::event::{EventData, JudgedBy, Reverified};
+
+/// One slice of judging: so many entries are looked at, so many events and bytes are read.
+const SLICE_ENTRIES: usize = 8192;
+const SLICE_EVENTS: usize = 128;
+const SLICE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A list of judgements on its way to the committer.
+pub(crate) struct Rejudge {
+    pub(super) judgements: Vec<Judgement>,
+    pub(super) reply: oneshot::Sender<Result<(), NotStored>>,
+}
+
+/// An event that failed when it came, read back to be judged again.
+#[derive(Debug)]
+pub struct Suspect {
+    seq: u64,
+    source: Arc<str>,
+    event: Option<EventData>,
+}
+
+/// What came of judging one event again.
+#[derive(Debug)]
+pub struct Judgement {
+    pub(super) seq: u64,
+    pub(super) judged_by: JudgedBy,
+    /// The record as it is now; `None` when it failed again.
+    pub(super) record: Option<Vec<u8>>,
+}
+
+impl Suspect {
+    /// Its source.
+    pub fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    /// The event; `None` when its record cannot be read.
+    pub fn event(&self) -> Option<&EventData> {
+        self.event.as_ref()
+    }
+
+    /// Verified now, or still not, by these rules.
+    pub fn judged(&self, judged_by: JudgedBy, verified: Option<&Reverified>) -> Judgement {
+        let record = verified.and_then(|event| record::encode(event.data()));
+        Judgement { seq: self.seq, judged_by, record }
+    }
+}
+
+/// Some of the events that are to be judged again.
+#[derive(Debug)]
+pub struct Slice {
+    /// The events.
+    pub suspects: Vec<Suspect>,
+    /// Where the next slice begins; `None` after the last one.
+    pub next: Option<u64>,
+}
+
+impl Buffer {
+    /// Failed events by source.
+    pub fn unverified(&self) -> BTreeMap<Arc<str>, Unverified> {
+        self.shared.ledger(|ledger| ledger.by_source.clone())
+    }
+
+    /// Reads the next of the failed events that are `wanted`. Reads the disk: not for async threads.
+    pub fn suspects(&self, from: u64, wanted: &dyn Fn(&str, JudgedBy) -> bool) -> Result<Slice, NotStored> {
+        let Some(store) = self.shared.store.load_full() else { return Err(NotStored::Failed) };
+        self.read_suspects(&store, from, wanted).map_err(|error| {
+            tracing::error!(%error, "the index of unverified events cannot be read");
+            NotStored::Failed
+        })
+    }
+
+    fn read_suspects(
+        &self,
+        store: &Store,
+        from: u64,
+        wanted: &dyn Fn(&str, JudgedBy) -> bool,
+    ) -> Result<Slice, fjall::Error> {
+        let mut slice = Slice { suspects: Vec::new(), next: None };
+        let mut bytes = 0;
+        for (looked_at, found) in store.unverified.range(from.to_be_bytes()..).enumerate() {
+            let (key, value) = found.into_inner()?;
+            let Some(seq) = sequence(&key) else { continue };
+            if looked_at >= SLICE_ENTRIES || slice.suspects.len() >= SLICE_EVENTS || bytes >= SLICE_BYTES {
+                slice.next = Some(seq);
+                break;
+            }
+            let Some(entry) = Entry::parse(&value).filter(|entry| wanted(&entry.source, entry.judged_by)) else {
+                continue;
+            };
+            let event = scan::read_event(&self.shared, store, seq)?;
+            bytes += event.as_ref().map_or(0, |event| event.body.len());
+            slice.suspects.push(Suspect { seq, source: entry.source, event });
+        }
+        Ok(slice)
+    }
+
+    /// Records judgements; those whose event has left meanwhile are dropped. Answers after the commit.
+    pub async fn rejudge(&self, judgements: Vec<Judgement>) -> Result<(), NotStored> {
+        let (reply, done) = oneshot::channel();
+        let rejudge = Rejudge { judgements, reply };
+        self.commands.send(Command::Rejudge(rejudge)).await.map_err(|_closed| NotStored::Failed)?;
+        done.await.unwrap_or(Err(NotStored::Failed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{BufferParams, Fsync};
+    use crate::clock::{SystemClock, Timestamp};
+    use crate::event::{Copy, Event, EventId};
+    use crate::provider::{Failure, Verified};
+    use bytes::Bytes;
+
+    const OLD: JudgedBy = JudgedBy(*b"the old.");
+    const NEW: JudgedBy = JudgedBy(*b"the new.");
+
+    fn open(dir: &std::path::Path, most: u64) -> Buffer {
+        let params = BufferParams { dir: dir.to_owned(), bytes_max: 1 << 30, fsync: Fsync::Os };
+        Buffer::open_remembering(params, &["app".into()], Arc::new(SystemClock), Box::new(|_| {}), most).unwrap()
+    }
+
+    fn failed(number: u8) -> Event {
+        let data = EventData {
+            id: EventId::at(Timestamp::from_unix_ms(7), [number; 10]),
+            source: "github".into(),
+            received_at_ms: 7,
+            event_type: None,
+            delivery_id: None,
+            verified_by: None,
+            method: "POST".into(),
+            target: "/in/github".into(),
+            headers: Vec::new(),
+            copies: vec![Copy { route: "all".into(), destination: "app".into() }],
+            problems: Vec::new(),
+            unverified: None,
+            body: Bytes::from(vec![number]),
+        };
+        Event::new(Verified::observed(&Failure::WrongSecretOrBody), data, None).judged_by(|| OLD)
+    }
+
+    fn bodies(buffer: &Buffer, wanted: JudgedBy) -> Vec<u8> {
+        let slice = buffer.suspects(0, &|_, by| by == wanted).unwrap();
+        slice.suspects.iter().map(|suspect| suspect.event().unwrap().body[0]).collect()
+    }
+
+    #[tokio::test]
+    async fn the_oldest_fall_out_when_there_are_too_many_and_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let buffer = open(folder.path(), 5);
+        for number in 0..8 {
+            buffer.append(failed(number)).await.unwrap();
+        }
+        let numbers = buffer.unverified().remove("github").unwrap();
+        assert_eq!((numbers.stored(), numbers.forgotten), (5, 3));
+        assert_eq!(bodies(&buffer, OLD), [3, 4, 5, 6, 7]);
+        // Events themselves stay.
+        assert_eq!(buffer.depth("app").ready, 8);
+        buffer.close().await;
+    }
+
+    #[tokio::test]
+    async fn judgements_are_in_the_store_and_in_the_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let buffer = open(folder.path(), 5);
+        for number in 0..3 {
+            buffer.append(failed(number)).await.unwrap();
+        }
+        let suspects = buffer.suspects(0, &|_, _| true).unwrap().suspects;
+        let labels: Vec<_> = suspects.iter().map(|of| of.event().unwrap().unverified.clone().unwrap()).collect();
+        assert_eq!(labels, ["wrong_secret_or_body"; 3]);
+        let judgements = suspects.iter().map(|suspect| suspect.judged(NEW, None)).collect();
+        buffer.rejudge(judgements).await.unwrap();
+        assert_eq!((bodies(&buffer, OLD), bodies(&buffer, NEW)), (Vec::new(), vec![0, 1, 2]));
+        buffer.close().await;
+        drop(buffer);
+        let buffer = open(folder.path(), 5);
+        assert_eq!(buffer.unverified()["github"].by_rules, [(NEW, 3)].into());
+        buffer.close().await;
+    }
+}

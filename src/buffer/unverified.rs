@@ -1,0 +1,238 @@
+//! Events that failed their signature check and were let in by `enforce: false`: an index of them, so that they can be
+//! judged again when the rules change, without a look at all that is stored.
+//!
+//! Invariants: an entry is there only while its event is, so whoever finds one may rewrite the record; at most
+//! [`UNVERIFIED_MAX`] are remembered, and the oldest fall out first and are counted; only the committer writes, in the
+//! same batches as everything else. The [`Ledger`] in memory says how many there are by source and by the rules that
+//! judged them, so that nobody has to read the index to learn that nothing is to be done.
+//!
+//! Reading them back and recording judgements begins in `suspects`; who judges, and by what, is not the buffer's business.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::Shared;
+use super::committer::Append;
+use super::draft::{Draft, Effect};
+use super::store::Store;
+use super::suspects::{Judgement, Rejudge};
+use crate::event::JudgedBy;
+
+/// So many events are remembered as failed; about 4 MiB on disk.
+pub(crate) const UNVERIFIED_MAX: u64 = 100_000;
+
+/// What is remembered of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) judged_by: JudgedBy,
+    pub(super) source: Arc<str>,
+}
+
+impl Entry {
+    fn to_bytes(&self) -> Vec<u8> {
+        [self.judged_by.0.as_slice(), self.source.as_bytes()].concat()
+    }
+
+    pub(super) fn parse(value: &[u8]) -> Option<Self> {
+        let (judged_by, source) = value.split_first_chunk::<8>()?;
+        Some(Self { judged_by: JudgedBy(*judged_by), source: Arc::from(std::str::from_utf8(source).ok()?) })
+    }
+}
+
+/// How many events of one source are remembered as failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unverified {
+    /// By the rules that judged them last.
+    pub by_rules: BTreeMap<JudgedBy, u64>,
+    /// Verified when they were judged again, since the start.
+    pub reverified: u64,
+    /// Fell out of the index because there were too many, since the start.
+    pub forgotten: u64,
+}
+
+impl Unverified {
+    /// All that are remembered.
+    pub fn stored(&self) -> u64 {
+        self.by_rules.values().sum()
+    }
+}
+
+/// The numbers of the index, in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(super) by_source: BTreeMap<Arc<str>, Unverified>,
+    total: u64,
+    /// Everything before this sequence has fallen out: a scan for the oldest need not walk over what was removed.
+    floor: u64,
+}
+
+impl Ledger {
+    /// Counts the index from nothing; what was counted since the start stays.
+    pub(crate) fn recover(&mut self, store: &Store) -> Result<(), fjall::Error> {
+        self.total = 0;
+        self.floor = 0;
+        self.by_source.values_mut().for_each(|of_source| of_source.by_rules.clear());
+        for entry in store.unverified.iter() {
+            if let Some(entry) = Entry::parse(&entry.value()?) {
+                self.add(&entry);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        let of_source = self.by_source.entry(Arc::clone(&entry.source)).or_default();
+        *of_source.by_rules.entry(entry.judged_by).or_default() += 1;
+        self.total += 1;
+    }
+
+    /// Takes an entry out and gives the numbers of its source.
+    fn take(&mut self, entry: &Entry) -> &mut Unverified {
+        let of_source = self.by_source.entry(Arc::clone(&entry.source)).or_default();
+        if let Some(count) = of_source.by_rules.get_mut(&entry.judged_by) {
+            *count = count.saturating_sub(1);
+            self.total = self.total.saturating_sub(1);
+        }
+        of_source.by_rules.retain(|_, count| *count > 0);
+        of_source
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Failed(entry) => self.add(&entry),
+            Change::Removed(entry) => {
+                self.take(&entry);
+            }
+            Change::Verified(entry) => self.take(&entry).reverified += 1,
+            Change::FailedAgain(entry, judged_by) => {
+                self.take(&entry);
+                self.add(&Entry { judged_by, ..entry });
+            }
+            Change::Forgotten { seq, entry } => {
+                let of_source = self.take(&entry);
+                of_source.forgotten += 1;
+                if of_source.forgotten == 1 {
+                    tracing::warn!(source = %entry.source, most = UNVERIFIED_MAX, "too many unverified events are stored; the oldest will not be judged again");
+                }
+                self.floor = seq.saturating_add(1);
+            }
+        }
+    }
+}
+
+/// What a batch does to the index; counted once it is in the store.
+pub(super) enum Change {
+    Failed(Entry),
+    Removed(Entry),
+    Forgotten { seq: u64, entry: Entry },
+    Verified(Entry),
+    FailedAgain(Entry, JudgedBy),
+}
+
+/// The index in a batch under construction.
+#[derive(Default)]
+pub(super) struct IndexDraft {
+    pub(super) changes: Vec<Change>,
+    /// No longer in the index once this batch is written.
+    gone: HashSet<u64>,
+    added: u64,
+    /// As in the ledger.
+    floor: u64,
+}
+
+impl Draft<'_> {
+    /// A failed event is remembered; the oldest make room.
+    pub(super) fn remember(&mut self, seq: u64, append: &Append) -> Result<(), fjall::Error> {
+        let Some(judged_by) = append.failed_by else { return Ok(()) };
+        let entry = Entry { judged_by, source: Arc::clone(&append.data.source) };
+        self.batch.insert(&self.store.unverified, seq.to_be_bytes(), entry.to_bytes());
+        self.index.changes.push(Change::Failed(entry));
+        self.index.added += 1;
+        let (total, floor) = self.shared.ledger(|ledger| (ledger.total, ledger.floor));
+        let remaining = (total + self.index.added).saturating_sub(self.index.gone.len() as u64);
+        if remaining > self.shared.unverified_max {
+            self.forget_oldest(floor.max(self.index.floor))?;
+        }
+        Ok(())
+    }
+
+    fn forget_oldest(&mut self, floor: u64) -> Result<(), fjall::Error> {
+        for oldest in self.store.unverified.range(floor.to_be_bytes()..) {
+            let (key, value) = oldest.into_inner()?;
+            let (Some(seq), Some(entry)) = (sequence(&key), Entry::parse(&value)) else { continue };
+            if self.index.gone.insert(seq) {
+                self.batch.remove(&self.store.unverified, key);
+                self.index.changes.push(Change::Forgotten { seq, entry });
+                self.index.floor = seq.saturating_add(1);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// An event leaves the store, and so does its entry, if it has one.
+    pub(super) fn forget(&mut self, seq: u64) -> Result<(), fjall::Error> {
+        if self.shared.ledger(|ledger| ledger.total) == 0 {
+            return Ok(());
+        }
+        if let Some(entry) = self.entry(seq)? {
+            self.index.gone.insert(seq);
+            self.batch.remove(&self.store.unverified, seq.to_be_bytes());
+            self.index.changes.push(Change::Removed(entry));
+        }
+        Ok(())
+    }
+
+    fn entry(&self, seq: u64) -> Result<Option<Entry>, fjall::Error> {
+        if self.index.gone.contains(&seq) {
+            return Ok(None);
+        }
+        Ok(self.store.unverified.get(seq.to_be_bytes())?.and_then(|value| Entry::parse(&value)))
+    }
+
+    /// Records what came of judging again. The last thing in a batch, so that what the batch removes stays removed.
+    pub(super) fn rejudge(&mut self, rejudge: Rejudge) -> Result<(), fjall::Error> {
+        let mut result = Ok(());
+        for judgement in rejudge.judgements {
+            result = result.and_then(|()| self.rejudge_one(judgement));
+        }
+        self.effects.push(Effect::Rejudged(rejudge.reply));
+        result
+    }
+
+    fn rejudge_one(&mut self, judgement: Judgement) -> Result<(), fjall::Error> {
+        let Judgement { seq, judged_by, record } = judgement;
+        let Some(entry) = self.entry(seq)? else { return Ok(()) };
+        if let Some(record) = record {
+            // Its stored size stays what queue and expiry say of it: a few bytes, and the sums must match.
+            self.batch.insert(&self.store.events, seq.to_be_bytes(), record);
+            self.batch.remove(&self.store.unverified, seq.to_be_bytes());
+            self.index.gone.insert(seq);
+            self.index.changes.push(Change::Verified(entry));
+            self.rewritten = true;
+        } else {
+            let judged = Entry { judged_by, ..entry.clone() };
+            self.batch.insert(&self.store.unverified, seq.to_be_bytes(), judged.to_bytes());
+            self.index.changes.push(Change::FailedAgain(entry, judged_by));
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    pub(super) fn ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> T {
+        look(&mut self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Counts what a batch did.
+    pub(super) fn count_changes(&self, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.ledger(|ledger| changes.into_iter().for_each(|change| ledger.apply(change)));
+        }
+    }
+}
+
+/// The sequence in a key of the index.
+pub(super) fn sequence(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}

@@ -1,0 +1,95 @@
+//! What stands for a verifier on disk: equal while scheme, secrets and context are, and telling nothing of them.
+//!
+//! A hash of a weak secret lets whoever reads the disk try guesses against it. So it is made in many rounds, which makes a
+//! guess as dear as the rounds, and cut to what two verifiers need to differ. It is made when it is first asked for, which
+//! only sources with `enforce: false` do. It may change with the version of the program: then all is judged once more.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::block::Scheme;
+use crate::secret::Secret;
+
+/// A few milliseconds.
+const ROUNDS: u32 = 16_384;
+
+/// The print of one verifier.
+pub(super) struct Print {
+    seed: Zeroizing<[u8; 32]>,
+    made: OnceLock<[u8; 8]>,
+}
+
+impl fmt::Debug for Print {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Print(…)")
+    }
+}
+
+impl Print {
+    pub(super) fn of(scheme: &Scheme, secrets: &[Secret], context: &BTreeMap<String, String>) -> Self {
+        let mut hash = Sha256::new();
+        let mut add = |part: &[u8]| {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        };
+        // The debug form names everything that a scheme consists of, and it holds no secret.
+        add(format!("{scheme:?} {context:?}").as_bytes());
+        for secret in secrets {
+            add(secret.expose());
+            add(format!("{:?}", secret.validity()).as_bytes());
+        }
+        Self { seed: Zeroizing::new(hash.finalize().into()), made: OnceLock::new() }
+    }
+
+    pub(super) fn get(&self) -> [u8; 8] {
+        *self.made.get_or_init(|| {
+            let mut state = self.seed.clone();
+            for round in 0..ROUNDS {
+                let mut hash = Sha256::new();
+                hash.update(round.to_le_bytes());
+                hash.update(*state);
+                hash.update(*self.seed);
+                *state = hash.finalize().into();
+            }
+            let mut short = [0; 8];
+            short.iter_mut().zip(*state).for_each(|(to, from)| *to = from);
+            short
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::provider::{Verifier, builtin};
+    use crate::secret::{SecretName, Validity};
+
+    fn print(provider: &str, secrets: &[(&str, &str)], until: Timestamp) -> [u8; 8] {
+        let scheme = builtin().get(provider).unwrap().scheme().clone();
+        let validity = Validity { until, ..Validity::ALWAYS };
+        let secrets = secrets.iter().map(|(name, value)| {
+            Secret::new(SecretName::new(name), value.as_bytes().to_vec()).unwrap().valid(validity)
+        });
+        Verifier::new(scheme, secrets.collect(), BTreeMap::new()).unwrap().print()
+    }
+
+    #[test]
+    fn it_changes_with_scheme_secret_and_validity_and_with_nothing_else() {
+        let always = Validity::ALWAYS.until;
+        let one = print("github", &[("a", "k")], always);
+        assert_eq!(one, print("github", &[("another name", "k")], always));
+        let others = [
+            print("github", &[("a", "l")], always),
+            print("github", &[("a", "k"), ("b", "l")], always),
+            print("github", &[("a", "kl")], always),
+            print("shopify", &[("a", "k")], always),
+            print("github", &[("a", "k")], Timestamp::from_unix_secs(1)),
+        ];
+        assert!(others.iter().all(|other| *other != one));
+    }
+}
