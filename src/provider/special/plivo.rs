@@ -55,7 +55,7 @@ pub(super) fn verify_v3(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure>
     let found = compare(&pieces, &signatures, keys)?;
     // The nonce is made for each request, so that the MAC would tell retries apart; without a body it has to tell the URLs.
     let mac = found.mac.filter(|_| message.body.is_empty());
-    Ok(Match { covers_body, mac, ..found })
+    Ok(Match { mac, covers_body, ..found })
 }
 
 pub(super) fn verify_v2(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
