@@ -22,14 +22,8 @@ const SIGNATURE: HeaderName = HeaderName::from_static("signature");
 const CLIENT: HeaderName = HeaderName::from_static("client-id");
 const TIME: HeaderName = HeaderName::from_static("request-time");
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Public,
-    secrets_optional: false,
-    json: false,
-    public_url: true,
-    context: &[],
-    redact: &["signature"],
-};
+pub(super) const NEEDS: Needs =
+    Needs { secrets: SecretForm::Public, public_url: true, redact: &["signature"], ..Needs::NOTHING };
 
 pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
     let message = view.message;

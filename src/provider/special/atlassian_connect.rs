@@ -15,7 +15,7 @@ use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{Needs, SecretForm};
+use super::Needs;
 use crate::clock::Timestamp;
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::jws::{Jws, JwsAlgorithm, Payload};
@@ -25,14 +25,7 @@ use crate::provider::message::{Message, View, single_header};
 use crate::provider::url::{path_and_query, query};
 use crate::provider::verify::Match;
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Text,
-    secrets_optional: false,
-    json: false,
-    public_url: true,
-    context: &[],
-    redact: &["authorization"],
-};
+pub(super) const NEEDS: Needs = Needs { public_url: true, redact: &["authorization"], ..Needs::NOTHING };
 
 const AHEAD: Duration = Duration::from_mins(1);
 /// The most base URLs that are tried.

@@ -5,7 +5,7 @@
 //!
 //! The rest of the body is fixed, so the body is covered. There is no time.
 
-use super::{Needs, SecretForm, first_right};
+use super::{Needs, first_right};
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
@@ -13,14 +13,7 @@ use crate::provider::message::{Bytes, View};
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Text,
-    secrets_optional: false,
-    json: true,
-    public_url: false,
-    context: &[],
-    redact: &[],
-};
+pub(super) const NEEDS: Needs = Needs { json: true, ..Needs::NOTHING };
 
 const BEFORE: &[u8] = b"{\"Content\":";
 const BETWEEN: &[u8] = b",\"HashCode\":\"";

@@ -8,7 +8,7 @@
 use http::HeaderName;
 use sha3::{Digest, Keccak256};
 
-use super::{Needs, SecretForm, first_right};
+use super::{Needs, first_right};
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::same;
@@ -19,14 +19,7 @@ use crate::provider::verify::Match;
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 const HASH_BYTES: usize = 32;
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Text,
-    secrets_optional: false,
-    json: false,
-    public_url: false,
-    context: &[],
-    redact: &["x-signature"],
-};
+pub(super) const NEEDS: Needs = Needs { redact: &["x-signature"], ..Needs::NOTHING };
 
 pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
     let place = || Place::Header(SIGNATURE.as_str().to_owned());

@@ -9,21 +9,14 @@
 
 use serde_json::Value;
 
-use super::{Needs, SecretForm, first_right};
+use super::{Needs, first_right};
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::same;
 use crate::provider::message::View;
 use crate::provider::verify::Match;
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Text,
-    secrets_optional: false,
-    json: true,
-    public_url: false,
-    context: &[],
-    redact: &[],
-};
+pub(super) const NEEDS: Needs = Needs { json: true, ..Needs::NOTHING };
 
 pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
     let place = || Place::Json("/value/*/clientState".to_owned());

@@ -27,14 +27,7 @@ use crate::provider::message::{View, media_type};
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Aes128,
-    secrets_optional: false,
-    json: false,
-    public_url: false,
-    context: &[],
-    redact: &[],
-};
+pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Aes128, ..Needs::NOTHING };
 
 const START: [u8; 16] = *b"@@@@&&&&####$$$$";
 const CHECKSUM: &str = "CHECKSUMHASH";

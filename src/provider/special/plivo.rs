@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-use super::{Needs, SecretForm, first_right};
+use super::{Needs, first_right};
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
@@ -34,12 +34,9 @@ const LISTED_MAX: usize = 16;
 const TAG_BYTES: usize = 32;
 
 pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Text,
-    secrets_optional: false,
-    json: false,
     public_url: true,
-    context: &[],
     redact: &["x-plivo-signature-v3", "x-plivo-signature-ma-v3", "x-plivo-signature-v2", "x-plivo-signature-ma-v2"],
+    ..Needs::NOTHING
 };
 
 type Pairs<'t> = Vec<(Cow<'t, str>, Cow<'t, str>)>;
@@ -58,7 +55,7 @@ pub(super) fn verify_v3(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure>
     let found = compare(&pieces, &signatures, keys)?;
     // The nonce is made for each request, so that the MAC would tell retries apart; without a body it has to tell the URLs.
     let mac = found.mac.filter(|_| message.body.is_empty());
-    Ok(Match { covers_body, mac, ..found })
+    Ok(Match { mac, covers_body, ..found })
 }
 
 pub(super) fn verify_v2(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {

@@ -10,7 +10,7 @@
 use serde_json::Value;
 
 use super::member::member;
-use super::{Needs, SecretForm, first_right};
+use super::{Needs, first_right};
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
@@ -18,14 +18,7 @@ use crate::provider::message::{Bytes, View};
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Text,
-    secrets_optional: false,
-    json: true,
-    public_url: false,
-    context: &[],
-    redact: &[],
-};
+pub(super) const NEEDS: Needs = Needs { json: true, ..Needs::NOTHING };
 
 const TAG_BYTES: usize = 32;
 

@@ -9,7 +9,7 @@
 use md5::{Digest, Md5};
 use serde_json::Value;
 
-use super::{Needs, SecretForm, first_right};
+use super::{Needs, first_right};
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::same;
@@ -17,14 +17,7 @@ use crate::provider::message::View;
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
-pub(super) const NEEDS: Needs = Needs {
-    secrets: SecretForm::Text,
-    secrets_optional: false,
-    json: true,
-    public_url: false,
-    context: &[],
-    redact: &[],
-};
+pub(super) const NEEDS: Needs = Needs { json: true, ..Needs::NOTHING };
 
 const HASH_BYTES: usize = 16;
 
