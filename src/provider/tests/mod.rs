@@ -3,4 +3,5 @@
 mod handshakes;
 mod laws;
 mod reach;
+mod rows;
 mod vectors;
