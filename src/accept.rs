@@ -9,8 +9,6 @@
 //! buffer. The order is the contract's; a gate that costs more stands behind one that costs less, and nothing that needs
 //! trust stands before the signature.
 
-mod lane;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,14 +19,13 @@ use crate::clock::Timestamp;
 use crate::condition::View;
 use crate::event::{Copy, DedupKey, Event, EventData, EventId, kept_headers};
 use crate::inbound::Head;
+use crate::lane::{Lane, Reading, Rules};
 use crate::limit::Gatekeeper;
 use crate::payload::{Malformed, Payload};
 use crate::provider::{EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
 use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
 use crate::schema::{OnInvalid, OnMissing, SchemaVerdict};
 use crate::source::{OnMalformed, Source};
-
-pub use lane::{Lane, Reading, Rules};
 
 /// The longest delivery id that is remembered; longer ones are cut, which the digest in the dedup key makes harmless.
 const DELIVERY_ID_BYTES_MAX: usize = 256;

@@ -36,6 +36,8 @@ const STALE_AFTER: Duration = Duration::from_mins(1);
 const PLACES_MAX: usize = 1000;
 /// Fetches in one minute, all places together.
 const FETCHES_A_MINUTE: u32 = 60;
+/// URLs that wait to be opened.
+const ERRANDS_MAX: usize = 16;
 /// Fetches at once.
 const FETCHES_AT_ONCE: usize = 4;
 const CONNECT: Duration = Duration::from_secs(3);
@@ -104,6 +106,7 @@ pub struct Keyring {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     slots: tokio::sync::Semaphore,
+    errands_wait: tokio::sync::Notify,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +114,8 @@ struct State {
     places: HashMap<KeyLocation, Place>,
     /// One fetch at a time for a place.
     flights: HashMap<KeyLocation, Arc<tokio::sync::Mutex<()>>>,
+    /// URLs to be opened, each with the source that it came by.
+    errands: Vec<(String, Arc<str>)>,
     /// The minute that is counted, and its fetches.
     spent: (u64, u32),
 }
@@ -144,7 +149,13 @@ impl KeyRing for Keyring {
 impl Keyring {
     /// An empty ring.
     pub fn new(fetcher: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
-        Self { fetcher, clock, state: Mutex::default(), slots: tokio::sync::Semaphore::new(FETCHES_AT_ONCE) }
+        Self {
+            fetcher,
+            clock,
+            state: Mutex::default(),
+            slots: tokio::sync::Semaphore::new(FETCHES_AT_ONCE),
+            errands_wait: tokio::sync::Notify::new(),
+        }
     }
 
     /// Has the keys at a place that a message named.
@@ -152,8 +163,30 @@ impl Keyring {
         self.renew(at, Duration::ZERO, false).await
     }
 
-    /// Opens a URL by which a provider wants a subscription confirmed. Its host was checked.
-    pub async fn open(&self, url: &str, source: &str) {
+    /// Has a URL opened by which a provider wants a subscription confirmed. Its host was checked.
+    pub fn open_later(&self, url: String, source: Arc<str>) {
+        let mut state = self.lock();
+        if state.errands.len() < ERRANDS_MAX {
+            state.errands.push((url, source));
+        }
+        drop(state);
+        self.errands_wait.notify_one();
+    }
+
+    /// Waits until there is something to open.
+    pub async fn errands_wait(&self) {
+        self.errands_wait.notified().await;
+    }
+
+    /// Opens what waits to be opened.
+    pub async fn run_errands(&self) {
+        let errands = std::mem::take(&mut self.lock().errands);
+        for (url, source) in errands {
+            self.open(&url, &source).await;
+        }
+    }
+
+    async fn open(&self, url: &str, source: &str) {
         let fetched = if self.spend(self.clock.now()) {
             self.fetcher.fetch(Ask { url, post: None, authorization: None }).await
         } else {
@@ -162,7 +195,7 @@ impl Keyring {
         match fetched {
             Ok(_) => tracing::info!(source, "the subscription is confirmed"),
             Err(problem) => {
-                tracing::error!(source, ?problem, "the subscription could not be confirmed; ask for it again")
+                tracing::error!(source, ?problem, "the subscription could not be confirmed; ask for it again");
             }
         }
     }

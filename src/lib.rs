@@ -30,6 +30,7 @@ pub mod source;
 // The product.
 pub mod accept;
 pub mod event;
+pub mod lane;
 // What keeps and moves events.
 pub mod buffer;
 pub mod deliver;

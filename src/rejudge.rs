@@ -19,9 +19,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::accept::{Lane, Rules};
 use crate::buffer::{Buffer, Judgement, NotStored};
 use crate::event::{EventData, JudgedBy, Reverified};
+use crate::lane::{Lane, Rules};
 use crate::provider::{KeyRing, Message};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);

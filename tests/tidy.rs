@@ -27,14 +27,15 @@ source      answer
 route       condition
 provider    answer clock refusal secret
 event       clock provider refusal
-accept      budget clock condition event inbound limit payload provider refusal route schema source
+lane        budget limit payload provider route schema source
+accept      clock condition event inbound lane limit payload provider refusal route schema source
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
 deliver     buffer clock event outcome refusal telemetry
 keyring     clock deliver provider
-ingress     accept answer budget buffer clock deliver event inbound keyring limit provider refusal source telemetry
+ingress     accept answer budget buffer clock deliver event inbound keyring lane limit provider refusal source telemetry
 admin       accept buffer clock secret telemetry
-rejudge     accept buffer event provider
+rejudge     lane buffer event provider
 server      *
 config      *
 cli         *

@@ -13,8 +13,8 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::{Desk, Panel, token_wanted};
-use crate::accept::{Lane, Rules};
 use crate::clock::Timestamp;
+use crate::lane::{Lane, Rules};
 use crate::secret::Listed;
 
 /// What is shown of a source beside its counts.

@@ -21,9 +21,9 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::accept::Rules;
 use crate::buffer::{Buffer, Fsync};
 use crate::clock::Timestamp;
+use crate::lane::Rules;
 use crate::secret::{Listed, Secret};
 use crate::telemetry::Telemetry;
 

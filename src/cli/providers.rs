@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Exit, terminal};
 use crate::config::nearest;
-use crate::provider::{FactName, Row, SourceKind, builtin, spelled};
+use crate::provider::{Budget, FactName, Row, SourceKind, builtin, spelled};
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -63,7 +63,7 @@ fn list(format: Format) {
     let mut unproven = 0;
     for row in builtin().rows() {
         unproven += usize::from(!is_proven(row));
-        let waits = row.budget().and_then(|budget| budget.total()).map_or_else(|| "-".to_owned(), spelled);
+        let waits = row.budget().and_then(Budget::total).map_or_else(|| "-".to_owned(), spelled);
         let stops: Vec<String> = row.disable().iter().map(|disable| disable.rule.to_string()).collect();
         let stops = if stops.is_empty() { "-".to_owned() } else { stops.join(", or ") };
         let (name, proof, by) = (row.id(), proof(row.proof()), row.verified_by());

@@ -84,9 +84,10 @@ async fn serve(setup: Setup, telemetry: Telemetry, file: &Path) -> Exit {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(&server, file).await,
-            () = server.rules_are_stale() => reload(&server, file).await,
+            _ = hangup.recv() => {}
+            () = server.rules_are_stale() => {}
         }
+        reload(&server, file).await;
     }
     tracing::info!("stopping");
     tokio::select! {

@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use http::{HeaderMap, HeaderValue};
 
 use super::{Exit, check, load, sample, terminal};
-use crate::accept::Lane;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target};
+use crate::lane::Lane;
 use crate::provider::{Message, SignProblem, SignRequest};
 use crate::server::Setup;
 

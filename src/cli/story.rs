@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::receiver::Seen;
 use super::sample::{self, SAMPLES, Sample};
 use super::send::{self, Tamper};
-use crate::accept::Lane;
 use crate::clock::{Clock, SystemClock};
 use crate::deliver::{Client, Target};
+use crate::lane::Lane;
 
 /// What the gateway is expected to make of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

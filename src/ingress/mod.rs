@@ -10,6 +10,7 @@ mod body;
 mod capture;
 mod framing;
 mod guard;
+mod judge;
 mod listen;
 mod reply;
 mod tls;
@@ -26,15 +27,16 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 use tokio::time::Instant;
 
-use crate::accept::{self, Accepted, Notes, Rules};
+use crate::accept::{self, Accepted, Notes};
 use crate::budget;
 use crate::buffer::{Buffer, Committed, NotStored};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::deliver::Deliverer;
 use crate::event::{Event, EventId};
-use crate::keyring::{Keyring, Unfetched};
+use crate::keyring::Keyring;
+use crate::lane::{Lane, Rules};
 use crate::limit::Gatekeeper;
-use crate::provider::{Found, HandshakeReply, KeyLocation, KeyRing, subscribe_url};
+use crate::provider::{HandshakeReply, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::source::{Mode, Source};
 use crate::telemetry::{Request, Telemetry};
@@ -45,8 +47,6 @@ pub use tls::{CertificateFiles, Certificates, TlsParams, TlsProblem};
 
 /// An idle connection is closed after this.
 const KEEPALIVE_SECS: u64 = 30;
-/// How long a request waits for a key that is seen for the first time; at most half of the provider's own patience.
-const KEY_WAIT: Duration = Duration::from_secs(2);
 /// A client that does not read its answer is cut off after this.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -180,19 +180,9 @@ impl ProxyHttp for Gateway {
     }
 }
 
-/// The ring of somebody who has looked everywhere.
-#[derive(Debug)]
-struct NoMoreKeys;
-
-impl KeyRing for NoMoreKeys {
-    fn get(&self, _: &KeyLocation) -> Found {
-        Found::Refused
-    }
-}
-
 /// What the access line needs and the gates learn on the way.
 struct Seen<'a> {
-    lane: Option<&'a accept::Lane>,
+    lane: Option<&'a Lane>,
     body_bytes: usize,
     sender: std::net::IpAddr,
 }
@@ -247,11 +237,8 @@ impl Gateway {
         let (body, _held) = self.read_body(session, &lane.source, head.content_length).await?;
         seen.body_bytes = body.len();
         let now = self.shared.clock.now();
-        let mut accepted = self.accept(&admitted, &body, now, &*self.shared.keyring, notes);
-        if !notes.needs_keys.is_empty() {
-            accepted = self.with_fetched_keys(&admitted, &body, now, notes, accepted).await;
-        }
-        match accepted? {
+        let judge = judge::Judge { shared: &self.shared, admitted: &admitted, body: &body, now };
+        match judge.accept(notes).await? {
             Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
             Accepted::Filtered { .. } => {
                 let outcome = RequestOutcome::Filtered;
@@ -269,53 +256,8 @@ impl Gateway {
         }
     }
 
-    fn accept(
-        &self,
-        admitted: &accept::Admitted<'_, '_>,
-        body: &Bytes,
-        now: Timestamp,
-        keys: &dyn KeyRing,
-        notes: &mut Notes,
-    ) -> Result<Accepted, Refusal> {
-        *notes = Notes::default();
-        let world = accept::World { now, random: (self.shared.random)(), keys };
-        accept::accept(admitted, body.clone(), world, notes)
-    }
-
-    /// A key that is seen for the first time is waited for, within bounds; the request is then judged again, as of its
-    /// receipt.
-    async fn with_fetched_keys(
-        &self,
-        admitted: &accept::Admitted<'_, '_>,
-        body: &Bytes,
-        now: Timestamp,
-        notes: &mut Notes,
-        before: Result<Accepted, Refusal>,
-    ) -> Result<Accepted, Refusal> {
-        let lane = admitted.lane();
-        let places = std::mem::take(&mut notes.needs_keys);
-        let half = lane.budget.time().map_or(KEY_WAIT, |time| (time / 2).min(KEY_WAIT));
-        let keyring = &self.shared.keyring;
-        let is_known = lane.verifier.prefetch() == places;
-        let fetched = tokio::time::timeout(half, async {
-            match places.as_slice() {
-                [at] if !is_known => keyring.fetch(at).await,
-                _ if keyring.refresh(&places).await => Ok(()),
-                _ => Err(Unfetched::Unusable),
-            }
-        });
-        match fetched.await.unwrap_or(Err(Unfetched::Unreached)) {
-            Ok(()) => self.accept(admitted, body, now, &**keyring, notes),
-            Err(Unfetched::Unreached | Unfetched::TooMany) if lane.source.enforce && !is_known => {
-                Err(Refusal::new(Class::Internal, "the provider's key could not be fetched; it is asked for again"))
-            }
-            Err(_) if !is_known => self.accept(admitted, body, now, &NoMoreKeys, notes),
-            Err(_) => before,
-        }
-    }
-
     /// What the provider hands over is kept before it is answered, or it is not answered.
-    async fn shake_hands(&self, mut handshake: HandshakeReply, lane: &accept::Lane) -> Result<Decision, Refusal> {
+    async fn shake_hands(&self, mut handshake: HandshakeReply, lane: &Lane) -> Result<Decision, Refusal> {
         if let Some(secret) = handshake.captured.take() {
             let Some(file) = lane.desk.capture_to.clone() else {
                 let why = "a secret is handed over, and the source has no `handshake.capture_to`";
@@ -337,9 +279,8 @@ impl Gateway {
             let Some(url) = subscribe_url(&url) else {
                 return Err(Refusal::new(Class::BadSignature, "the URL to be opened is not one of the provider's"));
             };
-            let (keyring, source) = (Arc::clone(&self.shared.keyring), Arc::clone(&lane.source.name));
-            // Sent after the answer, which the provider waits for.
-            tokio::spawn(async move { keyring.open(&url, &source).await });
+            // Opened after the answer, which the provider waits for.
+            self.shared.keyring.open_later(url, Arc::clone(&lane.source.name));
         }
         Ok(Decision::answered(RequestOutcome::Handshake, reply::Reply::handshake(handshake)))
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::desk::{context, patience};
 use super::secret::secret_name;
 use super::{Checker, path};
-use crate::accept::{Lane, Reading};
 use crate::budget::Budget;
 use crate::config::problem::{Code, quoted};
 use crate::config::{Seg, nearest, raw};
+use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
 use crate::provider::{
     self, Content, EventTemplate, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind,

@@ -22,13 +22,13 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::accept::Rules;
 use crate::admin::{self, Page, Panel};
 use crate::buffer::{Buffer, BufferParams, CommitReport, OpenError};
 use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates, ListenerParams, TlsProblem};
 use crate::keyring::Keyring;
+use crate::lane::Rules;
 use crate::limit::{Gatekeeper, Rate};
 use crate::rejudge;
 use crate::secret::{Listed, Secret};
@@ -257,7 +257,7 @@ impl Server {
         let grace = self.fixed.process.shutdown_grace;
         self.deliveries.spawn(deliverer.run(stop, Arc::clone(&self.destinations_changed), grace));
         let (shared, ring, changed) =
-            (Arc::clone(&self.shared), self.shared.keyring.clone(), Arc::clone(&self.judge_again));
+            (Arc::clone(&self.shared), Arc::clone(&self.shared.keyring), Arc::clone(&self.judge_again));
         let (buffer, stop) = (self.buffer().clone(), self.stop_deliveries.subscribe());
         self.deliveries.spawn(rejudge::run(buffer, move || shared.rules.load_full(), ring, changed, stop));
         let (shared, mut stop) = (Arc::clone(&self.shared), self.stop_deliveries.subscribe());
@@ -289,6 +289,10 @@ impl Server {
                     stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
                     _ = tick.tick() => {}
                     () = shared.rules_changed.notified() => {}
+                    () = shared.keyring.errands_wait() => {
+                        shared.keyring.run_errands().await;
+                        continue;
+                    }
                 }
                 let known: Vec<_> =
                     shared.rules.load().lanes.iter().flat_map(|lane| lane.verifier.prefetch()).collect();
