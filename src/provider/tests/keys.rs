@@ -192,7 +192,7 @@ fn plaid_is_asked_by_post_with_the_id_of_the_key() {
     let read = |key: &Value| location.read(json!({"key": key, "request_id": "r"}).to_string().as_bytes(), NOW);
     let ring = Ring([(location.clone(), Found::Here(Arc::new(read(&jwk).unwrap())))].into());
     assert_eq!(label(gateway.verify_with(&message, &ring, NOW)), "verified");
-    let mut expired = jwk.clone();
+    let mut expired = jwk;
     expired["expired_at"] = json!(1_759_999_999);
     assert_eq!(read(&expired).unwrap_err(), KeyFault::NotForSignatures);
 }
