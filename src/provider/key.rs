@@ -151,7 +151,7 @@ impl KeyForm {
 /// A secret, ready for use in one block.
 #[derive(Clone)]
 pub(super) enum Key {
-    Mac(KeyedMac),
+    Mac(Box<KeyedMac>),
     /// Public keys, perhaps with ids.
     Set(Arc<KeySet>),
     /// The secret as it is sent or hashed.
@@ -179,7 +179,7 @@ impl Key {
         match &signed.primitive {
             Primitive::Digest(_) => Ok(Self::Plain(Zeroizing::new(text.to_vec()))),
             Primitive::Hmac(algorithm, form) => {
-                form.read(text).map(|key| Self::Mac(KeyedMac::new(*algorithm, &key))).map_err(refused)
+                form.read(text).map(|key| Self::Mac(Box::new(KeyedMac::new(*algorithm, &key)))).map_err(refused)
             }
             Primitive::Signature(algorithm, form) => {
                 form.public(&[*algorithm], text).map(|keys| Self::Set(Arc::new(keys))).map_err(refused)

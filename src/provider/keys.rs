@@ -73,7 +73,8 @@ impl KeySource {
         let Some(url) = render(&self.url, view)? else { return Ok(None) };
         let foreign = || Failure::malformed(self.url.place(), Fault::ForeignUrl);
         // An id is one step of a path.
-        if self.url.uses(|source| matches!(source, Source::KeyId)) && view.key_id.is_some_and(|id| id.contains(&b'/')) {
+        let is_step = |id: &[u8]| !id.is_empty() && !id.contains(&b'/');
+        if self.url.uses(|source| matches!(source, Source::KeyId)) && !view.key_id.is_none_or(is_step) {
             return Err(foreign());
         }
         let mut members = Vec::with_capacity(self.post.len());

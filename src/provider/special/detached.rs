@@ -32,19 +32,18 @@ impl Detached {
     pub(super) fn text<'v>(&self, view: &View<'v>) -> Result<Bytes<'v>, Failure> {
         header(view, self.header)?.ok_or_else(|| Failure::Missing(self.place()))
     }
+}
 
-    /// Judges a payload under the configured or the fetched key that goes by `id`. The body counts as covered.
-    pub(super) fn verify(
-        &self,
-        jws: &Jws<'_>,
-        (view, id): (&View<'_>, Option<&str>),
-        (keys, fetched): (&[Key], Fetched<'_>),
-        payload: &[Bytes<'_>],
-    ) -> Result<Match, Failure> {
-        let chosen = fetched.choose(keys, &View { key_id: id.map(str::as_bytes), ..*view })?;
-        let found = chosen.settle(jws.verify(&chosen.keys, id, Some(payload)).map(Match::by_secret))?;
-        Ok(Match { covers_body: true, ..found })
-    }
+/// Judges a payload under the configured or the fetched key that goes by `id`. The body counts as covered.
+pub(super) fn verify(
+    jws: &Jws<'_>,
+    (view, id): (&View<'_>, Option<&str>),
+    (keys, fetched): (&[Key], Fetched<'_>),
+    payload: &[Bytes<'_>],
+) -> Result<Match, Failure> {
+    let chosen = fetched.choose(keys, &View { key_id: id.map(str::as_bytes), ..*view })?;
+    let found = chosen.settle(jws.verify(&chosen.keys, id, Some(payload)).map(Match::by_secret))?;
+    Ok(Match { covers_body: true, ..found })
 }
 
 /// A header that may be there once at most.

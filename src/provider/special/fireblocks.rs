@@ -5,7 +5,7 @@
 
 use data_encoding::BASE64;
 
-use super::detached::{Detached, header, text};
+use super::detached::{self, Detached, header, text};
 use super::{Needs, SecretForm, keys_at};
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::jws::Payload;
@@ -35,7 +35,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
     if let Some(written) = header(view, SIGNATURE.header)? {
         let place = SIGNATURE.place();
         let jws = SIGNATURE.read(text(&written, &place)?)?;
-        return SIGNATURE.verify(&jws, (view, jws.key_id(&place)?), (keys, fetched), &body);
+        return detached::verify(&jws, (view, jws.key_id(&place)?), (keys, fetched), &body);
     }
     let written = header(view, OLD_HEADER)?.ok_or_else(|| Failure::Missing(SIGNATURE.place()))?;
     let place = Place::Header(OLD_HEADER.to_owned());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::detached::{Detached, header, text};
+use super::detached::{self, Detached, header, text};
 use super::{Needs, SecretForm, keys_at};
 use crate::clock::Timestamp;
 use crate::provider::block::TimestampForm;
@@ -46,7 +46,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>, now: T
     let signed_at = time.read(view)?;
     let body = BASE64URL_NOPAD.encode(view.message.body);
     let payload = [signed_at.written, Bytes::Borrowed(b"."), Bytes::Borrowed(body.as_bytes())];
-    let found = SIGNATURE.verify(&jws, (view, Some(id)), (keys, fetched), &payload)?;
+    let found = detached::verify(&jws, (view, Some(id)), (keys, fetched), &payload)?;
     time.judge(signed_at.at, now)?;
     Ok(Match { signed_at: Some(signed_at.at), ..found })
 }

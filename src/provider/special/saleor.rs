@@ -2,7 +2,7 @@
 //!
 //! Not here: the HMAC of apps that were installed before 2022, whose secret Saleor no longer gives out.
 
-use super::detached::{Detached, text};
+use super::detached::{self, Detached, text};
 use super::{Needs, SecretForm, keys_at};
 use crate::provider::failure::Failure;
 use crate::provider::jws::Payload;
@@ -28,5 +28,5 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
     let written = SIGNATURE.text(view)?;
     let jws = SIGNATURE.read(text(&written, &place)?)?;
     let body = [Bytes::Borrowed(view.message.body)];
-    SIGNATURE.verify(&jws, (view, jws.key_id(&place)?), (keys, fetched), &body)
+    detached::verify(&jws, (view, jws.key_id(&place)?), (keys, fetched), &body)
 }

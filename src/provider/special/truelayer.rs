@@ -6,7 +6,7 @@
 use http::HeaderName;
 use serde_json::Value;
 
-use super::detached::{Detached, text};
+use super::detached::{self, Detached, text};
 use super::{Needs, SecretForm, keys_at};
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::jws::{Jws, Payload};
@@ -56,7 +56,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
         let mut payload = vec![Bytes::Borrowed(line.as_bytes())];
         payload.extend(headers.iter().cloned());
         payload.push(Bytes::Borrowed(view.message.body));
-        outcome = SIGNATURE.verify(&jws, (view, Some(id)), (keys, fetched), &payload);
+        outcome = detached::verify(&jws, (view, Some(id)), (keys, fetched), &payload);
         if !matches!(outcome, Err(Failure::WrongSecretOrBody)) {
             break;
         }

@@ -1,6 +1,8 @@
 //! Tests of the engine: the laws one by one, what a proof reaches, and the providers' own vectors.
 
+mod algorithms;
 mod handshakes;
+mod keys;
 mod laws;
 mod reach;
 mod rows;
