@@ -12,6 +12,8 @@ fn every_vector_is_judged_rightly_and_printed_as_one_line() {
     let mut files: Vec<_> =
         std::fs::read_dir(root().join("tests/vectors")).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    // Requests with the reply that they want; not verdicts.
+    files.retain(|file| !file.ends_with("handshakes.json"));
     files.sort();
     assert!(files.len() >= 12, "only {} files", files.len());
     let (mut judged, mut wrong) = (0, Vec::new());
