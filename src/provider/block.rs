@@ -90,6 +90,8 @@ pub(super) struct Signed {
     pub(super) prefix: String,
     pub(super) encoding: Encoding,
     pub(super) messages: Vec<Template>,
+    /// What the text goes through before it is signed.
+    pub(super) prehash: Option<MacAlgorithm>,
     pub(super) timestamp: Option<TimestampForm>,
     pub(super) id: Option<Source>,
     pub(super) each: Option<Vec<String>>,

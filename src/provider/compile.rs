@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::algorithm::Chosen;
+use super::algorithm::{Algorithm, Chosen};
 use super::block::{Block, Expected, Primitive, Proof, Scheme, Signed, TimestampForm, Token, Way, When};
 use super::compile_jwt::{compile_jwt, compile_keys};
 use super::key::KeyForm;
+use super::mac::MacAlgorithm;
 use super::problem::{SchemeFault, SchemeProblem, TemplateProblem};
 use super::scheme::{BlockSpec, Kind, SignatureSpec, TimestampSpec, TokenScheme, VerifySpec, WhenSpec};
 use super::signature::{ListForm, ListShape, SignatureAt};
@@ -107,6 +108,7 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("prefix", spec.prefix.is_some(), signed || token || jwt),
         ("encoding", spec.encoding.is_some(), signed),
         ("signed", spec.signed.is_some(), signed),
+        ("prehash", spec.prehash.is_some(), spec.kind == Kind::Signature),
         ("timestamp", spec.timestamp.is_some(), signed),
         ("id", spec.id.is_some(), signed),
         ("each", spec.each.is_some(), signed),
@@ -177,12 +179,20 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
         prefix: spec.prefix.clone().unwrap_or_default(),
         encoding: spec.encoding.ok_or(("encoding", SchemeFault::Missing(spec.kind)))?,
         messages,
+        prehash: spec.prehash.map(compile_prehash).transpose()?,
         timestamp,
         id,
         each: spec.each.as_deref().map(compile_path).transpose()?,
         pair: spec.pair,
         url_ports: spec.url_ports,
     })
+}
+
+fn compile_prehash(algorithm: Algorithm) -> Compiled<MacAlgorithm> {
+    match algorithm.chosen() {
+        Chosen::Hash(hash) => Ok(hash),
+        Chosen::Signature(_) | Chosen::Jws(_) => Err(("prehash", SchemeFault::WrongAlgorithm(Kind::Digest))),
+    }
 }
 
 fn matches_timestamp(source: &Source) -> bool {

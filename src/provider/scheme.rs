@@ -49,6 +49,8 @@ pub(super) struct BlockSpec {
     /// What is signed, as a template such as `{ts}.{body}`; or several alternatives.
     #[serde(alias = "msg")]
     pub(super) signed: Option<OneOrMany<String>>,
+    /// A hash that the text goes through before it is signed (which hashes it again).
+    pub(super) prehash: Option<Algorithm>,
     /// When it was signed, and how old it may be.
     #[serde(alias = "ts")]
     pub(super) timestamp: Option<TimestampSpec>,

@@ -111,7 +111,10 @@ impl Signed {
                 algorithm.hash(&View { secret: Some(secret), ..*view }.render(template)?)
             }
             (Primitive::Signature(algorithm, _), Key::Set(keys)) => {
-                let (pieces, candidates) = (view.render(template)?, candidates.collect::<Vec<_>>());
+                let (mut pieces, candidates) = (view.render(template)?, candidates.collect::<Vec<_>>());
+                if let Some(hash) = self.prehash {
+                    pieces = vec![Bytes::Owned(hash.hash(&pieces))];
+                }
                 let mut keys = keys.named(None, *algorithm);
                 let right = keys.any(|key| key.verifies_any(*algorithm, &pieces, candidates.iter().copied()));
                 return Ok(right.then_some(Right::PublicKey));
