@@ -256,10 +256,15 @@ impl Server {
         let stop = self.stop_deliveries.subscribe();
         let grace = self.fixed.process.shutdown_grace;
         self.deliveries.spawn(deliverer.run(stop, Arc::clone(&self.destinations_changed), grace));
-        let (shared, ring, changed) =
-            (Arc::clone(&self.shared), self.shared.keyring.clone(), Arc::clone(&self.judge_again));
-        let (buffer, stop) = (self.buffer().clone(), self.stop_deliveries.subscribe());
-        self.deliveries.spawn(rejudge::run(buffer, move || shared.rules.load_full(), ring, changed, stop));
+        let (shared, changed) = (Arc::clone(&self.shared), Arc::clone(&self.judge_again));
+        let (ring, stop) = (Arc::clone(&shared.keyring), self.stop_deliveries.subscribe());
+        self.deliveries.spawn(rejudge::run(
+            self.buffer().clone(),
+            move || shared.rules.load_full(),
+            ring,
+            changed,
+            stop,
+        ));
         let (shared, mut stop) = (Arc::clone(&self.shared), self.stop_deliveries.subscribe());
         self.deliveries.spawn(async move {
             let mut tidy = tokio::time::interval(TIDY_EVERY);
