@@ -93,7 +93,7 @@ impl Validity {
     /// How many whole days it has left, when it is near its end.
     pub fn days_left(self, now: Timestamp) -> Option<u64> {
         let left = self.until.since(now);
-        (self.holds(now) && left <= NEAR_END).then(|| left.as_secs() / 86_400)
+        (self.holds(now) && left <= NEAR_END).then_some(left.as_secs() / 86_400)
     }
 
     /// Whether it ends at all.

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn what_ends_soon_and_is_in_use_is_told_and_what_ends_soon_and_is_not_is_not() {
         let soon = until(known("soon", 5, Some(1)), 5);
-        assert_eq!(judge(&soon, &[soon.clone()], NOW), Verdict::EndsInUse { days: 5 });
+        assert_eq!(judge(&soon, std::slice::from_ref(&soon), NOW), Verdict::EndsInUse { days: 5 });
         assert_eq!(verdict(&soon, &known("new", 500, Some(0))), "ends_in_use");
         assert_eq!(verdict(&until(known("late", 5, Some(1)), 14), &soon), "in_use");
         assert_eq!(verdict(&until(known("soon", 5, Some(30)), 5), &known("new", 5, Some(1))), "can_be_retired");

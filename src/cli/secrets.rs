@@ -59,7 +59,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     match args.format {
         Format::Json => {
-            terminal::say(Value::from(lines.iter().map(|line| facts(line, now)).collect::<Vec<_>>()).to_string())
+            let all: Vec<Value> = lines.iter().map(|line| facts(line, now)).collect();
+            terminal::say(Value::from(all).to_string());
         }
         Format::Text => print(&lines, now),
     }
