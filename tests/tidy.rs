@@ -27,14 +27,14 @@ source      answer
 route       condition
 provider    answer clock refusal secret
 event       clock provider refusal
-lane        budget limit payload provider route schema source
+lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
 deliver     buffer clock event outcome refusal telemetry
 keyring     clock deliver provider
 ingress     accept answer budget buffer clock deliver event inbound keyring lane limit provider refusal source telemetry
-admin       accept buffer clock secret telemetry
+admin       buffer clock lane secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *
