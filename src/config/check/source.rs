@@ -40,7 +40,13 @@ impl Checker<'_> {
                 continue;
             }
             match Row::of(name.as_str(), spec) {
-                Ok(row) => drop(rows.insert(name.as_str().to_owned(), row)),
+                Ok(row) => {
+                    for (outcome, answer) in row.answers().iter() {
+                        let at = path!["providers", name, "answers", outcome.label()];
+                        self.check_answer(outcome, answer.status, &at);
+                    }
+                    rows.insert(name.as_str().to_owned(), row);
+                }
                 Err(RowProblem::Scheme(problem)) => {
                     self.bad_scheme(&path!["providers", name, "verify"], &problem);
                 }
@@ -118,7 +124,12 @@ impl Checker<'_> {
         if let Some(row) = providers.get(wanted).or_else(|| builtin.get(wanted)) {
             if !matches!(row.proof(), SourceKind::Sdk | SourceKind::Docs) && !providers.contains_key(wanted) {
                 let help = "compare it with the provider's own page before you rely on it".to_owned();
-                self.warning(Code::Unproven, &at, format!("the row of {} is not proven", quoted(wanted)), Some(help));
+                let whence = match row.proof() {
+                    SourceKind::Memory => "it is from memory",
+                    _ => "it rests on one third-party table",
+                };
+                let message = format!("the row of {} is not proven: {whence}", quoted(wanted));
+                self.warning(Code::Unproven, &at, message, Some(help));
             }
             return Some(row.clone());
         }
@@ -184,6 +195,11 @@ impl Checker<'_> {
             Ok(verifier) => Some(verifier),
             Err(KeyProblem::NoSecrets) => {
                 // A secret that could not be read has been reported already.
+                let is_captured = written.handshake.as_ref().is_some_and(|own| own.capture_to.is_some());
+                if is_captured {
+                    // What is wrong with the file that takes the secret has been reported.
+                    return None;
+                }
                 if written.secrets.is_empty() && !is_broken {
                     let help =
                         "add `secrets: [{env: NAME}]`, or, if nobody signs, `verify: {type: none, reason: \"…\"}`"
