@@ -1,0 +1,157 @@
+//! The ring, with a web and a clock of the tests' own.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::provider::{Row, Verifier};
+
+const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"HdgGF78_-AutYsNnfefvHevdPFbwOTRrBmbuvsTRl3E","y":"zXVgcma9OyUSHQFA4qzmKA2c1T80Z37U2a1AOsMs46g","kid":"one","use":"sig","alg":"ES256"}"#;
+
+/// The web as the tests have it.
+#[derive(Debug)]
+struct Web {
+    answer: Mutex<Result<String, Unfetched>>,
+    asked: AtomicU64,
+}
+
+#[async_trait]
+impl Fetch for Web {
+    async fn fetch(&self, _: Ask<'_>) -> Result<Bytes, Unfetched> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        self.answer.lock().unwrap().clone().map(Bytes::from)
+    }
+}
+
+#[derive(Debug)]
+struct Turned(AtomicU64);
+
+impl Clock for Turned {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.0.load(Ordering::Relaxed))
+    }
+}
+
+struct Scene {
+    ring: Keyring,
+    web: Arc<Web>,
+    clock: Arc<Turned>,
+}
+
+impl Scene {
+    fn new(answer: Result<&str, Unfetched>) -> Self {
+        let web = Arc::new(Web { answer: Mutex::new(answer.map(str::to_owned)), asked: AtomicU64::new(0) });
+        let clock = Arc::new(Turned(AtomicU64::new(1_760_000_000_000)));
+        let (fetcher, time): (Arc<dyn Fetch>, Arc<dyn Clock>) = (Arc::clone(&web) as _, Arc::clone(&clock) as _);
+        Self { ring: Keyring::new(fetcher, time), web, clock }
+    }
+
+    fn answers(&self, answer: Result<&str, Unfetched>) {
+        *self.web.answer.lock().unwrap() = answer.map(str::to_owned);
+    }
+
+    fn turn(&self, by: Duration) {
+        self.clock.0.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    fn asked(&self) -> u64 {
+        self.web.asked.load(Ordering::Relaxed)
+    }
+}
+
+/// A place as a scheme knows it.
+fn place(path: &str) -> KeyLocation {
+    let row = format!(
+        "verify: {{type: jwt, from: \"header:X-T\", algorithm: ES256, claims: {{b: \"{{body|sha256hex}}\"}}, keys: {{url: \"https://keys.example.com/{path}\", hosts: keys.example.com, form: jwks}}}}\nsource: x\n"
+    );
+    let row = Row::parse(&row).unwrap();
+    let verifier = Verifier::new(row.scheme().clone(), Vec::new(), BTreeMap::new()).unwrap();
+    verifier.prefetch().remove(0)
+}
+
+#[tokio::test]
+async fn keys_are_fetched_once_and_renewed_when_they_are_old() {
+    let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
+    assert!(matches!(scene.ring.get(&at), Found::NotYet));
+    scene.ring.tend(std::slice::from_ref(&at)).await;
+    assert!(matches!(scene.ring.get(&at), Found::Here(_)));
+    scene.ring.tend(std::slice::from_ref(&at)).await;
+    assert_eq!(scene.asked(), 1);
+    scene.turn(RENEWED_AFTER);
+    scene.ring.tend(std::slice::from_ref(&at)).await;
+    assert_eq!(scene.asked(), 2);
+}
+
+#[tokio::test]
+async fn keys_outlive_an_outage_by_a_day() {
+    let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
+    scene.ring.tend(std::slice::from_ref(&at)).await;
+    scene.answers(Err(Unfetched::Unreached));
+    scene.turn(USED_UNTIL - Duration::from_secs(1));
+    scene.ring.tend(std::slice::from_ref(&at)).await;
+    assert!(matches!(scene.ring.get(&at), Found::Here(_)));
+    scene.turn(Duration::from_secs(2));
+    assert!(!matches!(scene.ring.get(&at), Found::Here(_)));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_key_does_not_take_the_place_of_one() {
+    let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
+    scene.ring.tend(std::slice::from_ref(&at)).await;
+    scene.answers(Ok("<html>maintenance</html>"));
+    scene.turn(RENEWED_AFTER);
+    scene.ring.tend(std::slice::from_ref(&at)).await;
+    assert_eq!(scene.asked(), 2);
+    assert!(matches!(scene.ring.get(&at), Found::Here(_)));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_asked_for_again_at_once() {
+    let (scene, at) = (Scene::new(Err(Unfetched::Unusable)), place("made-up"));
+    assert_eq!(scene.ring.fetch(&at).await, Err(Unfetched::Unusable));
+    assert!(matches!(scene.ring.get(&at), Found::Refused));
+    scene.turn(REFUSED_FOR - Duration::from_secs(1));
+    assert!(matches!(scene.ring.get(&at), Found::Refused));
+    scene.turn(Duration::from_secs(1));
+    assert!(matches!(scene.ring.get(&at), Found::NotYet));
+}
+
+#[tokio::test]
+async fn a_minute_has_a_bounded_number_of_fetches_whatever_strangers_send() {
+    let scene = Scene::new(Err(Unfetched::Unusable));
+    for number in 0..FETCHES_A_MINUTE * 3 {
+        let at = place(&format!("made-up-{number}"));
+        assert!(scene.ring.fetch(&at).await.is_err());
+    }
+    assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE));
+    assert!(scene.ring.lock().places.len() <= PLACES_MAX);
+    assert!(scene.ring.lock().flights.is_empty());
+}
+
+#[tokio::test]
+async fn many_who_need_the_same_key_fetch_it_once() {
+    let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
+    let mut all = tokio::task::JoinSet::new();
+    let ring = Arc::new(scene.ring);
+    for _ in 0..20 {
+        let (ring, at) = (Arc::clone(&ring), at.clone());
+        all.spawn(async move { ring.fetch(&at).await });
+    }
+    while let Some(result) = all.join_next().await {
+        assert_eq!(result.unwrap(), Ok(()));
+    }
+    assert_eq!(scene.web.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_id_has_the_keys_asked_for_again_once_a_minute() {
+    let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
+    let places = std::slice::from_ref(&at);
+    scene.ring.tend(places).await;
+    assert!(!scene.ring.refresh(places).await, "they are fresh");
+    scene.turn(STALE_AFTER);
+    assert!(scene.ring.refresh(places).await);
+    assert!(!scene.ring.refresh(places).await);
+    assert_eq!(scene.asked(), 2);
+}
