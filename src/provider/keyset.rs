@@ -113,10 +113,8 @@ fn jwk(json: &Value) -> Result<NamedKey, KeyFault> {
         return Err(KeyFault::NotForSignatures);
     }
     let point = |length: usize| -> Result<Vec<u8>, KeyFault> {
-        let (x, y) = (bytes("x")?, bytes("y")?);
-        if x.len() != length || y.len() != length {
-            return Err(KeyFault::Length);
-        }
+        // Some leave out the zeros in front, which the standard does not allow.
+        let (x, y) = (padded(&bytes("x")?, length)?, padded(&bytes("y")?, length)?);
         Ok([&[4], x.as_slice(), y.as_slice()].concat())
     };
     let key = match (text("kty"), text("crv")) {
@@ -230,6 +228,13 @@ fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey, KeyFault> {
         return Err(KeyFault::Length);
     }
     Ok(PublicKey::Rsa(Arc::new(RsaKey { modulus: modulus.to_vec(), exponent: exponent.to_vec() })))
+}
+
+/// A coordinate at its full length.
+fn padded(number: &[u8], length: usize) -> Result<Vec<u8>, KeyFault> {
+    let number = without_zeros(number);
+    let zeros = length.checked_sub(number.len()).ok_or(KeyFault::Length)?;
+    Ok([vec![0; zeros].as_slice(), number].concat())
 }
 
 fn without_zeros(number: &[u8]) -> &[u8] {
