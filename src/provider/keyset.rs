@@ -84,12 +84,15 @@ impl KeySet {
         if self.keys.is_empty() { Err(KeyFault::OtherAlgorithm) } else { Ok(self) }
     }
 
-    /// The keys for this algorithm that may have signed a message which names this id, or none.
+    /// The keys for this algorithm.
+    pub(super) fn all(&self, algorithm: SignatureAlgorithm) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().filter(move |named| named.fits(algorithm)).map(|named| &named.key)
+    }
+
+    /// The keys for this algorithm that may have signed a message which names this id, or none. A key that goes by an id
+    /// answers to that id only.
     pub(super) fn named(&self, id: Option<&str>, algorithm: SignatureAlgorithm) -> impl Iterator<Item = &PublicKey> {
-        let called = move |named: &&NamedKey| match (&named.id, id) {
-            (Some(one), Some(other)) => one == other,
-            (None, _) | (_, None) => true,
-        };
+        let called = move |named: &&NamedKey| named.id.is_none() || named.id.as_deref() == id;
         self.keys.iter().filter(called).filter(move |named| named.fits(algorithm)).map(|named| &named.key)
     }
 }
