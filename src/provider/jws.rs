@@ -1,8 +1,8 @@
 //! JSON Web Signatures in their compact form, with the payload inside or beside (RFC 7515, RFC 7797).
 //!
-//! Invariants: the algorithm is one that the scheme pins; base64 is strict; the header is one JSON object without
-//! repeated members; `crit` is refused, but for `b64` where a scheme knows it; keys that a header brings along (`jwk`,
-//! `jku`, `x5u`, `x5c`) are never looked at. What the payload says is judged elsewhere.
+//! Invariants: the algorithm is one that the scheme pins; header and signature are short; base64 is strict; the header is
+//! one JSON object without repeated members; `crit` is refused, but for `b64` where a scheme knows it; keys that a header
+//! brings along (`jwk`, `jku`, `x5u`, `x5c`) are never looked at. What the payload says is judged elsewhere.
 
 use std::fmt;
 
@@ -16,6 +16,9 @@ use super::key::Key;
 use super::mac::{KeyedMac, MacAlgorithm, same};
 use super::message::Bytes;
 use super::public::SignatureAlgorithm;
+
+/// The longest header and the longest signature, as they are written.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// An algorithm by its JWA name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +80,8 @@ impl<'t> Jws<'t> {
         else {
             return Err(malformed(Fault::NotAJws));
         };
-        if inside.is_empty() == (payload == Payload::Inside) {
+        let too_long = head.len() > HEAD_BYTES_MAX || last.len() > HEAD_BYTES_MAX;
+        if too_long || inside.is_empty() == (payload == Payload::Inside) {
             return Err(malformed(Fault::NotAJws));
         }
         let header = object(&decode(head)?).ok_or_else(|| malformed(Fault::NotAJws))?;

@@ -84,12 +84,15 @@ impl KeySet {
         if self.keys.is_empty() { Err(KeyFault::OtherAlgorithm) } else { Ok(self) }
     }
 
-    /// The keys for this algorithm that may have signed a message which names this id, or none.
+    /// The keys for this algorithm.
+    pub(super) fn all(&self, algorithm: SignatureAlgorithm) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().filter(move |named| named.fits(algorithm)).map(|named| &named.key)
+    }
+
+    /// The keys for this algorithm that may have signed a message which names this id, or none. A key that goes by an id
+    /// answers to that id only.
     pub(super) fn named(&self, id: Option<&str>, algorithm: SignatureAlgorithm) -> impl Iterator<Item = &PublicKey> {
-        let called = move |named: &&NamedKey| match (&named.id, id) {
-            (Some(one), Some(other)) => one == other,
-            (None, _) | (_, None) => true,
-        };
+        let called = move |named: &&NamedKey| named.id.is_none() || named.id.as_deref() == id;
         self.keys.iter().filter(called).filter(move |named| named.fits(algorithm)).map(|named| &named.key)
     }
 }
@@ -113,10 +116,8 @@ fn jwk(json: &Value) -> Result<NamedKey, KeyFault> {
         return Err(KeyFault::NotForSignatures);
     }
     let point = |length: usize| -> Result<Vec<u8>, KeyFault> {
-        let (x, y) = (bytes("x")?, bytes("y")?);
-        if x.len() != length || y.len() != length {
-            return Err(KeyFault::Length);
-        }
+        // Some leave out the zeros in front, which the standard does not allow.
+        let (x, y) = (padded(&bytes("x")?, length)?, padded(&bytes("y")?, length)?);
         Ok([&[4], x.as_slice(), y.as_slice()].concat())
     };
     let key = match (text("kty"), text("crv")) {
@@ -230,6 +231,13 @@ fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey, KeyFault> {
         return Err(KeyFault::Length);
     }
     Ok(PublicKey::Rsa(Arc::new(RsaKey { modulus: modulus.to_vec(), exponent: exponent.to_vec() })))
+}
+
+/// A coordinate at its full length.
+fn padded(number: &[u8], length: usize) -> Result<Vec<u8>, KeyFault> {
+    let number = without_zeros(number);
+    let zeros = length.checked_sub(number.len()).ok_or(KeyFault::Length)?;
+    Ok([vec![0; zeros].as_slice(), number].concat())
 }
 
 fn without_zeros(number: &[u8]) -> &[u8] {

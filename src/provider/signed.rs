@@ -115,7 +115,7 @@ impl Signed {
                 if let Some(hash) = self.prehash {
                     pieces = vec![Bytes::Owned(hash.hash(&pieces))];
                 }
-                let mut keys = keys.named(None, *algorithm);
+                let mut keys = keys.all(*algorithm);
                 let right = keys.any(|key| key.verifies_any(*algorithm, &pieces, candidates.iter().copied()));
                 return Ok(right.then_some(Right::PublicKey));
             }

@@ -44,8 +44,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
     let is_right = |key: &Key| {
         let Key::Set(set) = key else { return false };
         let algorithm = SignatureAlgorithm::RsaSha256;
-        set.named(None, algorithm)
-            .any(|key| key.verifies_any(algorithm, &pieces, std::iter::once(signature.as_slice())))
+        set.all(algorithm).any(|key| key.verifies_any(algorithm, &pieces, std::iter::once(signature.as_slice())))
     };
     let secret = keys.iter().position(is_right).ok_or(Failure::WrongSecretOrBody)?;
     let signed_at =

@@ -72,9 +72,9 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
     let signed_at = Unit::Rfc3339.parse(member(&message, "Timestamp")?);
     let chosen = fetched.choose(keys, view)?;
     let right = |key: &Key| match key {
-        Key::Set(set) => set
-            .named(None, algorithm)
-            .any(|key| key.verifies_any(algorithm, &pieces, std::iter::once(signature.as_slice()))),
+        Key::Set(set) => {
+            set.all(algorithm).any(|key| key.verifies_any(algorithm, &pieces, std::iter::once(signature.as_slice())))
+        }
         Key::Mac(_) | Key::Plain(_) | Key::Invalid => false,
     };
     let found = chosen.keys.iter().position(right).ok_or(Failure::WrongSecretOrBody);

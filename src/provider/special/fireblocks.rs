@@ -44,7 +44,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
     let chosen = fetched.choose(keys, view)?;
     let right = |key: &Key| match key {
         Key::Set(set) => set
-            .named(None, SIGNATURE.algorithm)
+            .all(SIGNATURE.algorithm)
             .any(|key| key.verifies_any(SIGNATURE.algorithm, &body, std::iter::once(signature.as_slice()))),
         Key::Mac(_) | Key::Plain(_) | Key::Invalid => false,
     };
