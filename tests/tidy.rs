@@ -5,6 +5,9 @@
 //! here with its reason, and must be needed.
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop at the first surprise")]
 
+#[path = "tidy/rows.rs"]
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -420,19 +423,6 @@ fn the_architecture_names_every_entry_of_src() {
     }
     findings.sort();
     nothing(findings);
-}
-
-#[test]
-fn every_provider_has_vectors() {
-    let rows = fs::read_dir(root().join("src/provider/rows")).unwrap().map(|entry| entry.unwrap().path());
-    let rows: Vec<PathBuf> = rows.filter(|row| row.extension().is_some_and(|extension| extension == "yaml")).collect();
-    assert!(rows.len() >= 12, "only {} rows were found", rows.len());
-    let bare = rows.iter().filter_map(|row| {
-        let name = row.file_stem()?.to_str()?;
-        let vectors = format!("tests/vectors/{name}.json");
-        (!root().join(&vectors).is_file()).then(|| format!("the provider {name} needs {vectors}"))
-    });
-    nothing(bare.collect());
 }
 
 #[test]

@@ -90,9 +90,9 @@ fn round(laws: &[Box<dyn Law>], seed: u64, tallies: &mut BTreeMap<&'static str, 
         let Some(verdict) = mutant.judge(law.verifier()) else { continue };
         let authentic = may_verify(law, &mutant, &signed);
         if verdict.is_ok() != authentic {
-            let verdict = verdict.map(|_| "verified").map_err(|failure| failure.to_string());
             let told = if authentic { "is authentic" } else { "must not verify" };
-            panic!("MUTANTS_SEED={seed}, {}: a request that {told} got {verdict:?}\n{mutant}", law.name());
+            let said = verdict.map_or_else(|failure| failure.to_string(), |_| "verified".to_owned());
+            panic!("MUTANTS_SEED={seed}, {}: a request that {told}; the engine: {said}\n{mutant}", law.name());
         }
         if authentic {
             tally.equivalent += 1;

@@ -4,6 +4,7 @@ mod algorithms;
 mod handshakes;
 mod keys;
 mod laws;
+mod own;
 mod reach;
 mod rows;
 mod vectors;
