@@ -30,6 +30,11 @@ pub(super) fn refuse_inline(root: &mut Node, file: &Path, problems: &mut Problem
         if let Some(token) = source.value.get_mut("handshake").and_then(|handshake| handshake.get_mut("token")) {
             check(token, file, problems);
         }
+        if let Some(Node { body: Body::Map(values), .. }) = source.value.get_mut("context") {
+            for value in values.iter_mut().filter(|value| sounds_secret(&value.key)) {
+                check(&mut value.value, file, problems);
+            }
+        }
         match source.value.get_mut("secrets") {
             Some(Node { body: Body::Seq(items), .. }) => {
                 for secret in items {

@@ -51,7 +51,7 @@ pub struct Handshake {
 }
 
 /// The handshakes of one source, with what they may use of it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Desk {
     /// Those of its provider.
     pub handshakes: Vec<Handshake>,
@@ -101,6 +101,21 @@ pub enum Shaken {
     Reply(Box<HandshakeReply>),
     /// It is one, with the wrong token: refused with this status.
     Refused(u16),
+}
+
+/// Without the values of the context, some of which are secrets.
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { handshakes, secrets, token, context, armed_until, capture_to } = self;
+        f.debug_struct("Desk")
+            .field("handshakes", &handshakes.len())
+            .field("secrets", secrets)
+            .field("token", token)
+            .field("context", &context.keys())
+            .field("armed_until", armed_until)
+            .field("capture_to", capture_to)
+            .finish()
+    }
 }
 
 impl Desk {

@@ -32,7 +32,6 @@ use crate::secret::{Secret, SecretName, Validity};
 const FETCHED: &str = "fetched";
 
 /// A scheme with its keys loaded.
-#[derive(Debug)]
 pub struct Verifier {
     pub(super) scheme: Scheme,
     pub(super) names: Vec<SecretName>,
@@ -42,6 +41,13 @@ pub struct Verifier {
     validity: Vec<Validity>,
     pub(super) context: BTreeMap<String, String>,
     print: Print,
+}
+
+/// Without keys and without the values of the context, some of which are secrets.
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("scheme", &self.scheme).field("names", &self.names).finish_non_exhaustive()
+    }
 }
 
 /// What one block found.

@@ -6,6 +6,7 @@
 mod check;
 mod gateway;
 mod pipes;
+mod providers;
 mod verify;
 
 use std::io::{ErrorKind, Write};

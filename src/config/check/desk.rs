@@ -17,7 +17,13 @@ const CAPTURED: &str = "captured";
 
 impl Checker<'_> {
     /// The handshakes of a source.
-    pub(super) fn desk(&mut self, name: &str, written: &raw::Source, row: Option<&Row>, secrets: &[Secret]) -> Desk {
+    pub(super) fn desk(
+        &mut self,
+        (name, written): (&str, &raw::Source),
+        row: Option<&Row>,
+        secrets: &[Secret],
+        context: &BTreeMap<String, String>,
+    ) -> Desk {
         let handshakes = row.map_or(&[][..], Row::handshakes);
         let own = written.handshake.as_ref();
         if let Some(token) = own.and_then(|own| own.token.as_ref())
@@ -34,7 +40,7 @@ impl Checker<'_> {
             .and_then(|own| own.armed_until)
             .map(|until| Timestamp::from_unix_ms(u64::try_from(until.0.as_millisecond()).unwrap_or(0)));
         for (label, because) in row.iter().flat_map(|row| row.context()) {
-            if !context(written).contains_key(label) {
+            if !context.contains_key(label) {
                 let help = format!("add `context: {{{label}: …}}`");
                 let message = format!("`{label}` is not given: {because}");
                 self.warning(Code::Unproven, &path!["sources", name, "provider"], message, Some(help));
@@ -48,18 +54,44 @@ impl Checker<'_> {
             handshakes: handshakes.to_vec(),
             secrets: secrets.to_vec(),
             token,
-            context: self.context_of_handshakes(written),
+            context: self.context_of_handshakes(written, context),
             armed_until,
             capture_to,
         }
     }
 
     /// Besides the configured values `endpoint`: the URL as the provider has it.
-    fn context_of_handshakes(&self, written: &raw::Source) -> BTreeMap<String, String> {
-        let mut context = context(written);
+    fn context_of_handshakes(
+        &self,
+        written: &raw::Source,
+        context: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let mut context = context.clone();
         if let Some(base) = written.public_url.as_ref().or(self.raw.server.public_url.as_ref()) {
             let url = crate::source::signed_url(base.as_str(), &written.path);
             context.entry("endpoint".to_owned()).or_insert(url);
+        }
+        context
+    }
+
+    /// Values that the provider's scheme needs beside the secrets, by the names that rows use.
+    pub(super) fn context(&mut self, name: &str, written: &raw::Source) -> BTreeMap<String, String> {
+        let mut context = BTreeMap::new();
+        for (label, value) in &written.context {
+            let at = path!["sources", name, "context", label];
+            let value = match value {
+                raw::ContextValue::Text(text) => Some(text.clone()),
+                raw::ContextValue::Secret(secret) => {
+                    let secret = self.secret(secret, label, &at);
+                    let text = secret.as_ref().map(|secret| String::from_utf8(secret.expose().to_vec()));
+                    if let Some(Err(_)) = text {
+                        self.error(Code::UnusableSecret, &at, "this secret is not text", None);
+                    }
+                    text.and_then(Result::ok)
+                }
+            };
+            // What cannot be read has been reported, and is not reported as missing too.
+            context.insert(provider::context_label(label), value.unwrap_or_else(|| "?".to_owned()));
         }
         context
     }
@@ -111,11 +143,6 @@ impl Checker<'_> {
             }
         }
     }
-}
-
-/// Values that the provider signs along, by the names that rows use.
-pub(super) fn context(written: &raw::Source) -> BTreeMap<String, String> {
-    written.context.iter().map(|(label, value)| (provider::context_label(label), value.clone())).collect()
 }
 
 /// What the provider's row says of its patience.

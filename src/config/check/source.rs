@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::desk::{context, patience};
+use super::desk::patience;
 use super::secret::secret_name;
 use super::{Checker, path};
 use crate::budget::Budget;
@@ -93,9 +93,13 @@ impl Checker<'_> {
         self.what_needs_keys(name, written, keys);
         let mut secrets = self.secrets(name, &written.secrets);
         let waits = self.captured(name, written, row.as_ref(), &mut secrets);
-        let desk = self.desk(name, written, row.as_ref(), &secrets);
-        let verifier =
-            if waits { Some(Verifier::waiting(scheme?)) } else { self.verifier(name, written, scheme?, secrets) };
+        let context = self.context(name, written);
+        let desk = self.desk((name, written), row.as_ref(), &secrets, &context);
+        let verifier = if waits {
+            Some(Verifier::waiting(scheme?))
+        } else {
+            self.verifier((name, written), scheme?, secrets, context)
+        };
         let json_as_text = row
             .as_ref()
             .is_some_and(|row| row.content().contains(&Content::Json) && row.content().contains(&Content::Text));
@@ -175,10 +179,10 @@ impl Checker<'_> {
 
     fn verifier(
         &mut self,
-        name: &str,
-        written: &raw::Source,
+        (name, written): (&str, &raw::Source),
         scheme: Scheme,
         secrets: Vec<crate::secret::Secret>,
+        context: BTreeMap<String, String>,
     ) -> Option<Verifier> {
         if scheme.needs_public_url() && written.public_url.is_none() && self.raw.server.public_url.is_none() {
             let help = "add `public_url: https://hooks.example.com` as the provider has it".to_owned();
@@ -191,7 +195,7 @@ impl Checker<'_> {
             self.warning(Code::Unused, &path!["sources", name, "secrets"], message, Some(help));
         }
         let is_broken = self.spans.is_broken(&path!["sources", name, "secrets"]);
-        match Verifier::new(scheme, secrets, context(written)) {
+        match Verifier::new(scheme, secrets, context) {
             Ok(verifier) => Some(verifier),
             Err(KeyProblem::NoSecrets) => {
                 // A secret that could not be read has been reported already.

@@ -26,7 +26,7 @@ pub use destination::{DeadLetter, Defaults, Destination, DestinationDefaults, Ji
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, Url};
 pub use route::{OneOrMany, Route};
-pub use secret::{Date, Moment, Secret, SecretPlace};
+pub use secret::{ContextValue, Date, Moment, Secret, SecretPlace};
 pub use source::{Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source};
 pub use words::{Name, Threads, Version};
 

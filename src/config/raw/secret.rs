@@ -84,6 +84,54 @@ impl JsonSchema for Secret {
     }
 }
 
+/// A value that a provider's scheme needs beside its secrets.
+#[derive(Clone, Debug)]
+pub enum ContextValue {
+    /// As it is.
+    Text(String),
+    /// By the place that holds it.
+    Secret(Secret),
+}
+
+impl<'de> Deserialize<'de> for ContextValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrPlace;
+
+        impl<'de> Visitor<'de> for TextOrPlace {
+            type Value = ContextValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or the place of a secret such as `{env: NAME}`")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<ContextValue, E> {
+                Ok(ContextValue::Text(number.to_string()))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ContextValue, E> {
+                Ok(ContextValue::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<ContextValue, A::Error> {
+                Secret::deserialize(de::value::MapAccessDeserializer::new(map)).map(ContextValue::Secret)
+            }
+        }
+
+        deserializer.deserialize_any(TextOrPlace)
+    }
+}
+
+impl JsonSchema for ContextValue {
+    fn schema_name() -> Cow<'static, str> {
+        "ContextValue".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let secret = generator.subschema_for::<Secret>();
+        json_schema!({ "anyOf": [{ "type": ["string", "integer"] }, secret] })
+    }
+}
+
 /// A day: `2026-12-01`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date(pub jiff::civil::Date);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{AllowIps, Moment, Reply, Secret, Url};
+use super::{AllowIps, ContextValue, Moment, Reply, Secret, Url};
 use crate::config::units::{Bytes, Count, Duration, Rate};
 use crate::refusal::RequestOutcome;
 
@@ -53,9 +53,9 @@ pub struct Source {
     /// What to answer, by outcome, where it must be another than the provider's row says.
     #[serde(default)]
     pub answers: BTreeMap<RequestOutcome, Reply>,
-    /// Values that the provider signs along and only you know, such as PayPal's `webhook_id`.
+    /// Values that only you know, such as PayPal's `webhook_id`; one that is a secret by its place: `{env: PLAID_SECRET}`.
     #[serde(default)]
-    pub context: BTreeMap<String, String>,
+    pub context: BTreeMap<String, ContextValue>,
     /// What the provider's handshake needs.
     pub handshake: Option<Handshake>,
     /// `false`: refusals stay refusals even when the provider is about to give the endpoint up. The default keeps what
