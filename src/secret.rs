@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -55,6 +56,9 @@ pub struct Validity {
     pub until: Timestamp,
 }
 
+/// A secret that ends within this time is near its end.
+pub const NEAR_END: Duration = Duration::from_hours(14 * 24);
+
 /// A configured secret as it may be listed: whose it is, what it is called, when it is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -86,9 +90,24 @@ impl Validity {
         self.ends().then(|| day(last))
     }
 
+    /// How many whole days it has left, when it is near its end.
+    pub fn days_left(self, now: Timestamp) -> Option<u64> {
+        let left = self.until.since(now);
+        (self.holds(now) && left <= NEAR_END).then_some(left.as_secs() / 86_400)
+    }
+
     /// Whether it ends at all.
     pub fn ends(self) -> bool {
         self.until < Self::ALWAYS.until
+    }
+}
+
+/// Whole days ahead, in words.
+pub fn in_days(days: u64) -> String {
+    match days {
+        0 => "within a day".to_owned(),
+        1 => "in 1 day".to_owned(),
+        days => format!("in {days} days"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Data goes to stdout, talk to stderr; `-` is stdin; every flag has a `HOOKGATE_…` variable. Exit codes are those of the
 //! contract and a closed list ([`Exit`]).
 
+mod admin;
 mod answers;
 mod check;
 mod demo;
@@ -13,6 +14,8 @@ mod receiver;
 mod run;
 mod sample;
 mod schema;
+mod secret_use;
+mod secrets;
 mod send;
 mod story;
 mod terminal;
@@ -73,6 +76,8 @@ enum Command {
     Providers(providers::Args),
     /// Print which answer a provider gets for which outcome, and why.
     Answers(answers::Args),
+    /// List the secrets: which are used, near their end, or can be retired.
+    Secrets(secrets::Args),
     /// Print the JSON Schema of routes.yaml.
     Schema,
     /// Print the version.
@@ -90,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Answers(args) => answers::run(&args),
+        Command::Secrets(args) => secrets::run(&args),
         Command::Schema => schema::run(),
         Command::Version => {
             terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));

@@ -86,6 +86,8 @@ pub enum Code {
     InvalidCondition,
     /// Warning: nothing uses this.
     Unused,
+    /// Warning: a secret is not accepted much longer.
+    EndsSoon,
     /// Warning: events may be lost that the default would keep.
     WeakDurability,
     /// Warning: what fails its checks is counted and goes on.
@@ -128,6 +130,7 @@ impl Code {
             Self::InvalidSchema => "invalid_schema",
             Self::InvalidCondition => "invalid_condition",
             Self::Unused => "unused",
+            Self::EndsSoon => "ends_soon",
             Self::WeakDurability => "weak_durability",
             Self::NotEnforced => "not_enforced",
             Self::Partial => "partial",

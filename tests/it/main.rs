@@ -32,6 +32,7 @@ mod reload;
 mod restart;
 mod rotation;
 mod schema;
+mod secrets;
 mod slow;
 mod support;
 mod sync_mode;

@@ -17,6 +17,7 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,10 @@ pub struct Checked {
     pub problems: Vec<Problem>,
     /// The text as it may be shown.
     pub text: String,
+    /// Every secret that the file names, be it readable here or not.
+    pub secrets: Vec<Listed>,
+    /// Where the file has the admin listener.
+    pub admin: SocketAddr,
 }
 
 /// Reads and checks the text of `file`.
@@ -71,7 +76,14 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     }
     let shown = spans.text().to_owned();
     let Some(raw) = raw else {
-        return Checked { setup: None, log: None, problems: problems.into_sorted(), text: shown };
+        return Checked {
+            setup: None,
+            log: None,
+            problems: problems.into_sorted(),
+            text: shown,
+            secrets: Vec::new(),
+            admin: process::ADMIN_LISTEN,
+        };
     };
     let log = raw.server.log.clone();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
@@ -79,7 +91,9 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     let setup = checker.setup();
     let problems = checker.problems.into_sorted();
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
-    Checked { setup: setup.filter(|_| !has_error), log, problems, text: shown }
+    let admin = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(process::ADMIN_LISTEN, |address| address.0);
+    let secrets = checker.listed;
+    Checked { setup: setup.filter(|_| !has_error), log, problems, text: shown, secrets, admin }
 }
 
 struct Checker<'a> {

@@ -117,6 +117,10 @@ impl Checker<'_> {
                     format!("the secret `{}` is no longer valid", secret.name()),
                     Some(help),
                 );
+            } else if let Some(days) = validity.days_left(now) {
+                let days = crate::secret::in_days(days);
+                let help = "add the next one beside it; any valid one is accepted".to_owned();
+                self.warning(Code::EndsSoon, &at, format!("the secret `{}` ends {days}", secret.name()), Some(help));
             }
             // Also one whose time has not come: the gateway may run when it does. And one whose time is over, at the
             // end: no request is right under it, and what is stored is judged as of its receipt.

@@ -135,6 +135,13 @@ listeners:
         child.wait_with_output().unwrap()
     }
 
+    /// Runs another command in the site's folder, with its environment.
+    pub(crate) fn cli(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+        command.args(args).env_clear().env("GITHUB_SECRET", SECRET).current_dir(self.root()).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.dir.path()
     }

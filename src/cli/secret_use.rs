@@ -1,0 +1,199 @@
+//! What may be said of a secret: from its dates alone, and from its use by a running gateway.
+//!
+//! Pure: dates, counts and the time in, one [`Verdict`] out. Counts begin with the gateway's start, so "not used" is never
+//! more than "not used since". A secret that can be retired is one that another has taken over from; a secret that its
+//! dates call the newer one is never retired for being unused, because its provider may not have switched yet.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::secret::{Listed, Validity, in_days};
+
+/// Unused for so long while another one was used, a secret has been taken over from.
+const TAKEN_OVER_AFTER: Duration = Duration::from_hours(24);
+/// So many requests under another secret tell as much as a day does.
+const TAKEN_OVER_BY: u64 = 100;
+
+/// What a gateway has seen of a secret since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Use {
+    pub(super) total: u64,
+    pub(super) last: Option<Timestamp>,
+}
+
+/// A secret and its use; `None` when the gateway does not know it, or there is no gateway.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) listed: Listed,
+    pub(super) used: Option<Use>,
+}
+
+/// What is to be done about a secret. In the order of urgency.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    /// Its days are counted, and requests come under it.
+    EndsInUse { days: u64 },
+    /// The gateway runs with an older file.
+    NotLoaded,
+    /// Its time is over.
+    Expired,
+    /// Another one has taken over.
+    Retire { since: Option<Timestamp>, by: String, count: u64 },
+    /// Requests come under it.
+    InUse,
+    /// Nothing has come under it.
+    NeverUsed,
+    /// Its time has not come.
+    NotYet,
+}
+
+impl Verdict {
+    /// The word for programs.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::EndsInUse { .. } => "ends_in_use",
+            Self::NotLoaded => "not_loaded",
+            Self::Expired => "expired",
+            Self::Retire { .. } => "can_be_retired",
+            Self::InUse => "in_use",
+            Self::NeverUsed => "never_used",
+            Self::NotYet => "not_yet_valid",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndsInUse { days } => write!(f, "expires {} and is the one in use", in_days(*days)),
+            Self::NotLoaded => f.write_str("the gateway does not know it: reload"),
+            Self::Expired => f.write_str("expired: take it out of the file"),
+            Self::Retire { since: Some(since), by, .. } => {
+                write!(f, "can be retired: not used since {since}, `{by}` is")
+            }
+            Self::Retire { since: None, by, count } => {
+                write!(
+                    f,
+                    "can be retired, unless its provider is yet to switch to it: `{by}` verified {count}, this none"
+                )
+            }
+            Self::InUse => f.write_str("in use"),
+            Self::NeverUsed => f.write_str("never used"),
+            Self::NotYet => f.write_str("not yet valid"),
+        }
+    }
+}
+
+/// Judges `one` of the secrets of a source among `all` of them.
+pub(super) fn judge(one: &Known, all: &[Known], now: Timestamp) -> Verdict {
+    let validity = one.listed.validity;
+    if validity.until <= now {
+        return Verdict::Expired;
+    }
+    if now < validity.from {
+        return Verdict::NotYet;
+    }
+    let Some(used) = one.used else { return Verdict::NotLoaded };
+    let others = all.iter().filter(|other| {
+        other.listed.source == one.listed.source
+            && other.listed.name != one.listed.name
+            && other.listed.validity.holds(now)
+    });
+    let mut others: Vec<(&Known, Use)> = others.filter_map(|other| Some((other, other.used?))).collect();
+    others.sort_by_key(|(_, used)| std::cmp::Reverse(used.last));
+    let by = others.into_iter().find(|(other, theirs)| has_taken_over(used, *theirs, validity, other, now));
+    match (by, used.last) {
+        (Some((other, theirs)), since) => {
+            Verdict::Retire { since, by: other.listed.name.as_str().to_owned(), count: theirs.total }
+        }
+        (None, None) => Verdict::NeverUsed,
+        (None, Some(_)) => validity.days_left(now).map_or(Verdict::InUse, |days| Verdict::EndsInUse { days }),
+    }
+}
+
+fn has_taken_over(used: Use, theirs: Use, validity: Validity, other: &Known, now: Timestamp) -> bool {
+    match used.last {
+        Some(last) => theirs.last > Some(last) && now.since(last) >= TAKEN_OVER_AFTER,
+        None => theirs.total >= TAKEN_OVER_BY && !is_newer(validity, other.listed.validity),
+    }
+}
+
+/// Whether the dates say that the first is to follow the second.
+fn is_newer(one: Validity, other: Validity) -> bool {
+    one.from > other.from || one.until > other.until
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SecretName;
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
+    const HOUR: u64 = 3600;
+
+    fn before(secs: u64) -> Timestamp {
+        Timestamp::from_unix_secs(NOW.unix_secs() - secs)
+    }
+
+    fn known(name: &str, total: u64, hours_ago: Option<u64>) -> Known {
+        let listed = Listed { source: "s".into(), name: SecretName::new(name), validity: Validity::ALWAYS };
+        Known { listed, used: Some(Use { total, last: hours_ago.map(|hours| before(hours * HOUR)) }) }
+    }
+
+    fn until(mut known: Known, days: u64) -> Known {
+        known.listed.validity.until = NOW.after(Duration::from_hours(24 * days + 1));
+        known
+    }
+
+    fn verdict(one: &Known, other: &Known) -> &'static str {
+        judge(one, &[one.clone(), other.clone()], NOW).label()
+    }
+
+    #[test]
+    fn a_secret_that_another_has_taken_over_from_can_be_retired() {
+        let new = known("new", 7, Some(1));
+        assert_eq!(verdict(&known("old", 9, Some(25)), &new), "can_be_retired");
+        assert_eq!(verdict(&known("old", 9, Some(23)), &new), "in_use");
+        assert_eq!(verdict(&known("old", 9, Some(25)), &known("new", 7, Some(26))), "in_use");
+        assert_eq!(verdict(&new, &known("old", 9, Some(25))), "in_use");
+        // Nobody took over: the provider is quiet.
+        assert_eq!(verdict(&known("only", 1, Some(900)), &known("other", 0, None)), "in_use");
+    }
+
+    #[test]
+    fn a_secret_unused_since_the_start_can_be_retired_once_another_has_verified_enough() {
+        let old = known("old", 0, None);
+        assert_eq!(verdict(&old, &known("new", 100, Some(1))), "can_be_retired");
+        assert_eq!(verdict(&old, &known("new", 99, Some(1))), "never_used");
+        // Its dates say that it is the next one.
+        let next = old;
+        assert_eq!(verdict(&next, &until(known("now", 500, Some(1)), 3)), "never_used");
+        let mut next = known("next", 0, None);
+        next.listed.validity.from = before(HOUR);
+        assert_eq!(verdict(&next, &known("now", 500, Some(1))), "never_used");
+    }
+
+    #[test]
+    fn what_ends_soon_and_is_in_use_is_told_and_what_ends_soon_and_is_not_is_not() {
+        let soon = until(known("soon", 5, Some(1)), 5);
+        assert_eq!(judge(&soon, std::slice::from_ref(&soon), NOW), Verdict::EndsInUse { days: 5 });
+        assert_eq!(verdict(&soon, &known("new", 500, Some(0))), "ends_in_use");
+        assert_eq!(verdict(&until(known("late", 5, Some(1)), 14), &soon), "in_use");
+        assert_eq!(verdict(&until(known("soon", 5, Some(30)), 5), &known("new", 5, Some(1))), "can_be_retired");
+        assert_eq!(verdict(&until(known("soon", 0, None), 5), &known("new", 5, Some(1))), "never_used");
+    }
+
+    #[test]
+    fn dates_and_an_older_file_come_before_use() {
+        let mut over = known("over", 500, Some(1));
+        over.listed.validity.until = NOW;
+        let mut ahead = known("ahead", 0, None);
+        ahead.listed.validity.from = NOW.after(Duration::from_secs(1));
+        let unknown = Known { used: None, ..known("unknown", 0, None) };
+        let verdicts = [&over, &ahead, &unknown].map(|one| verdict(one, &known("other", 500, Some(0))));
+        assert_eq!(verdicts, ["expired", "not_yet_valid", "not_loaded"]);
+        // One that has expired takes over from nobody.
+        assert_eq!(verdict(&known("old", 3, Some(48)), &over), "in_use");
+    }
+}

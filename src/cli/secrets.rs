@@ -1,0 +1,163 @@
+//! `hookgate secrets`: every configured secret, by source: when it is valid, whether it is used, and what to do about it.
+//!
+//! The file says names and dates; a running gateway says the use. Without a gateway the file alone is told. A secret that
+//! ends soon while it is in use comes first, and is the exit code's business.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::admin::Admin;
+use super::providers::Format;
+use super::secret_use::{Known, Use, Verdict, judge};
+use super::{Exit, check, load, terminal};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::check::Checked;
+use crate::config::{Code, Severity};
+use crate::secret::{Listed, Validity, in_days};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The file; `-` is stdin.
+    #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
+    file: PathBuf,
+    /// The admin listener of the gateway to ask, instead of the file's.
+    #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]
+    admin: Option<String>,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
+    format: Format,
+}
+
+/// One line of the result.
+struct Line {
+    known: Known,
+    /// `None` without a gateway.
+    verdict: Option<Verdict>,
+}
+
+pub(crate) fn run(args: &Args) -> Exit {
+    let checked = match load::load(&args.file) {
+        Ok(checked) => checked,
+        Err(error) => {
+            terminal::tell(format!("hookgate: cannot read {}: {error}", args.file.display()));
+            return Exit::Config;
+        }
+    };
+    if !is_listable(&checked) {
+        check::report(&checked);
+        return Exit::Config;
+    }
+    let now = SystemClock.now();
+    let lines = match Admin::new(args.admin.as_deref(), &checked).get("/api/v1/sources") {
+        Ok(sources) => judged(&checked.secrets, &sources, now),
+        Err(problem) => {
+            terminal::tell(format!("hookgate: {problem}; this is what the file alone tells"));
+            let alone = |listed: &Listed| Line { known: Known { listed: listed.clone(), used: None }, verdict: None };
+            checked.secrets.iter().map(alone).collect()
+        }
+    };
+    match args.format {
+        Format::Json => {
+            let all: Vec<Value> = lines.iter().map(|line| facts(line, now)).collect();
+            terminal::say(Value::from(all).to_string());
+        }
+        Format::Text => print(&lines, now),
+    }
+    let is_urgent = lines.iter().any(|line| matches!(line.verdict, Some(Verdict::EndsInUse { .. })));
+    if is_urgent { Exit::Findings } else { Exit::Ok }
+}
+
+/// Names and dates can be listed where the secrets themselves cannot be read, as on an operator's own machine.
+fn is_listable(checked: &Checked) -> bool {
+    let is_secret = |code: Code| matches!(code, Code::UnusableSecret | Code::MissingSecret);
+    let mut errors = checked.problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let unread = checked.problems.iter().filter(|problem| problem.code == Code::UnusableSecret).count();
+    if unread > 0 {
+        let them = if unread == 1 { "1 secret".to_owned() } else { format!("{unread} secrets") };
+        terminal::tell(format!("hookgate: {them} cannot be read here; `hookgate check` says which"));
+    }
+    errors.all(|problem| is_secret(problem.code))
+}
+
+/// Every secret of the file with its use and its verdict, the most urgent first.
+fn judged(listed: &[Listed], sources: &Value, now: Timestamp) -> Vec<Line> {
+    let with_use = |listed: &Listed| Known { listed: listed.clone(), used: used(listed, sources) };
+    let known: Vec<Known> = listed.iter().map(with_use).collect();
+    let line = |one: &Known| Line { known: one.clone(), verdict: Some(judge(one, &known, now)) };
+    let mut lines: Vec<Line> = known.iter().map(line).collect();
+    lines.sort_by_key(|line| !matches!(line.verdict, Some(Verdict::EndsInUse { .. })));
+    lines
+}
+
+/// What the gateway says of this secret.
+fn used(listed: &Listed, sources: &Value) -> Option<Use> {
+    let named = |list: &Value, name: &str| -> Option<Value> {
+        list.as_array()?.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(name)).cloned()
+    };
+    let source = named(sources.get("sources")?, &listed.source)?;
+    let secret = named(source.get("secrets")?, listed.name.as_str())?;
+    let last = secret.get("last_used").and_then(Value::as_str).and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let last = last.and_then(|last| u64::try_from(last.as_millisecond()).ok()).map(Timestamp::from_unix_ms);
+    Some(Use { total: secret.get("used_total")?.as_u64()?, last })
+}
+
+fn facts(line: &Line, now: Timestamp) -> Value {
+    let Known { listed, used } = &line.known;
+    json!({
+        "source": listed.source,
+        "secret": listed.name.as_str(),
+        "not_before": listed.validity.first_day(),
+        "not_after": listed.validity.last_day(),
+        "state": state(listed.validity, now),
+        "ends_in_days": listed.validity.days_left(now),
+        "used_total": used.map(|used| used.total),
+        "last_used": used.and_then(|used| used.last).map(|last| last.to_string()),
+        "verdict": line.verdict.as_ref().map(Verdict::label),
+    })
+}
+
+fn state(validity: Validity, now: Timestamp) -> &'static str {
+    match () {
+        () if validity.until <= now => "expired",
+        () if now < validity.from => "not_yet_valid",
+        () if validity.days_left(now).is_some() => "ends_soon",
+        () => "valid",
+    }
+}
+
+/// When a secret is valid, in words.
+fn validity(validity: Validity, now: Timestamp) -> String {
+    match (validity.first_day(), validity.last_day()) {
+        (_, Some(last)) if validity.until <= now => format!("expired, last day {last}"),
+        (Some(first), _) if now < validity.from => format!("not yet, from {first}"),
+        (_, Some(last)) => match validity.days_left(now) {
+            Some(days) => format!("ends {} ({last})", in_days(days)),
+            None => format!("until {last}"),
+        },
+        (_, None) => "no end".to_owned(),
+    }
+}
+
+fn print(lines: &[Line], now: Timestamp) {
+    let width = |of: &dyn Fn(&Line) -> usize| lines.iter().map(of).max().unwrap_or(0).max(6);
+    let (sources, names) =
+        (width(&|line| line.known.listed.source.len()), width(&|line| line.known.listed.name.as_str().len()));
+    let with_use = lines.iter().any(|line| line.verdict.is_some());
+    let head = format!("{:sources$}  {:names$}  {:31}", "SOURCE", "SECRET", "VALID");
+    terminal::say(if with_use {
+        format!("{head}  {:>8}  {:24}  VERDICT", "USES", "LAST USE")
+    } else {
+        head.trim_end().to_owned()
+    });
+    for Line { known: Known { listed, used }, verdict } in lines {
+        let (source, name, valid) = (&listed.source, listed.name.as_str(), validity(listed.validity, now));
+        let line = format!("{source:sources$}  {name:names$}  {valid:31}");
+        let total = used.map_or_else(|| "-".to_owned(), |used| used.total.to_string());
+        let last = used.and_then(|used| used.last).map_or_else(|| "-".to_owned(), |last| last.to_string());
+        terminal::say(match verdict {
+            Some(verdict) => format!("{line}  {total:>8}  {last:24}  {verdict}"),
+            None => line.trim_end().to_owned(),
+        });
+    }
+}
