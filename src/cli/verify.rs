@@ -1,6 +1,5 @@
 //! `hookgate verify`: a recorded request by hand, or a file of cases.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -30,6 +29,9 @@ pub(crate) struct Args {
     /// The public URL that the provider knows, for schemes that sign it.
     #[arg(long, env = "HOOKGATE_URL")]
     url: Option<String>,
+    /// A value that the scheme needs beside the secrets, such as `webhook_id=…`; may be given several times.
+    #[arg(long, value_name = "LABEL=VALUE", value_parser = context_value, env = "HOOKGATE_CONTEXT")]
+    context: Vec<(String, String)>,
     /// The request as it came over the wire: request line, headers, empty line, body. `-` is stdin.
     request: Option<PathBuf>,
 }
@@ -76,7 +78,7 @@ fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
     let secrets = args.secret.iter().zip(1..);
     let secrets = secrets
         .filter_map(|(text, number)| Secret::new(SecretName::new(&number.to_string()), text.clone().into_bytes()));
-    let verifier = match Verifier::new(row.scheme().clone(), secrets.collect(), BTreeMap::new()) {
+    let verifier = match Verifier::new(row.scheme().clone(), secrets.collect(), args.context.iter().cloned().collect()) {
         Ok(verifier) => verifier,
         Err(problem) => {
             terminal::tell(format!("hookgate: {problem}"));
@@ -111,6 +113,11 @@ fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
             Exit::Failed
         }
     }
+}
+
+fn context_value(text: &str) -> Result<(String, String), String> {
+    let (label, value) = text.split_once('=').ok_or("write LABEL=VALUE")?;
+    Ok((provider::context_label(label), value.to_owned()))
 }
 
 fn read_request(path: &Path) -> std::io::Result<Vec<u8>> {
