@@ -60,6 +60,9 @@ pub enum Accepted {
     Handshake(Box<HandshakeReply>),
 }
 
+/// The longest body that is parsed before it is verified.
+const GREETING_BYTES_MAX: usize = 16 * 1024;
+
 /// What happened on the way that is worth counting and did not end the request.
 #[derive(Debug, Default)]
 pub struct Notes {
@@ -162,8 +165,9 @@ pub fn accept(
     let World { now, random, keys } = world;
     let url = lane.source.signed_url(&head.target());
     let message = Message { method: head.method, url: &url, headers: head.headers, body: &body };
-    // Before the signature nothing is parsed that no handshake of this provider needs.
-    let early = lane.desk.needs_json(false, head.method, now).then(|| Payload::parse(&body).ok()).flatten();
+    // Before the signature nothing is parsed but a short body that may be a handshake of this provider.
+    let may_greet = body.len() <= GREETING_BYTES_MAX && lane.desk.needs_json(false, head.method, now);
+    let early = may_greet.then(|| Payload::parse(&body).ok()).flatten();
     if let Some(shaken) = lane.desk.shake(false, &message, early.map(Payload::into_value).as_ref(), now) {
         return handshake(shaken);
     }

@@ -78,7 +78,8 @@ fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
     let secrets = args.secret.iter().zip(1..);
     let secrets = secrets
         .filter_map(|(text, number)| Secret::new(SecretName::new(&number.to_string()), text.clone().into_bytes()));
-    let verifier = match Verifier::new(row.scheme().clone(), secrets.collect(), args.context.iter().cloned().collect()) {
+    let verifier = match Verifier::new(row.scheme().clone(), secrets.collect(), args.context.iter().cloned().collect())
+    {
         Ok(verifier) => verifier,
         Err(problem) => {
             terminal::tell(format!("hookgate: {problem}"));

@@ -31,7 +31,7 @@ const REFUSED_FOR: Duration = Duration::from_mins(1);
 /// A place that could not be reached is asked again after this.
 const UNREACHED_FOR: Duration = Duration::from_secs(5);
 /// Keys that did not have the id in a message are asked for again when they are this old.
-const STALE_AFTER: Duration = Duration::from_mins(1);
+const STALE_AFTER: Duration = Duration::from_secs(10);
 /// Places that are remembered.
 const PLACES_MAX: usize = 1000;
 /// Fetches in one minute, all places together.

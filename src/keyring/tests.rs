@@ -145,7 +145,7 @@ async fn many_who_need_the_same_key_fetch_it_once() {
 }
 
 #[tokio::test]
-async fn an_unknown_id_has_the_keys_asked_for_again_once_a_minute() {
+async fn an_unknown_id_has_the_keys_asked_for_again_and_not_at_once_again() {
     let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
     let places = std::slice::from_ref(&at);
     scene.ring.tend(places).await;
