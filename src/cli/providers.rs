@@ -113,6 +113,7 @@ fn explain(row: &Row, format: Format) {
     say("verified by", row.verified_by());
     say("event type", row.event_text().collect::<Vec<_>>().join(", or "));
     say("delivery id", row.delivery_text().collect::<Vec<_>>().join(", or "));
+    say("replay", replay(row).to_owned());
     say("content", row.content().iter().map(|content| content.word()).collect::<Vec<_>>().join(", "));
     say("largest body", with(FactName::BodyMax, row.body_bytes_max().map_or_else(String::new, size)));
     say("addresses", with(FactName::Ips, addresses(row)));
@@ -130,6 +131,18 @@ fn explain(row: &Row, format: Format) {
     say("answers", format!("`hookgate answers {}`", row.id()));
     say("notes", row.notes().unwrap_or_default().to_owned());
     say("source", row.source().to_owned());
+}
+
+/// What tells a request that was captured and sent again.
+fn replay(row: &Row) -> &'static str {
+    match (row.scheme().is_timed(), row.delivery().is_some()) {
+        (true, true) => "the time is signed; within its window the delivery id tells a repetition",
+        (true, false) => "the time is signed; within its window nothing tells a repetition",
+        (false, true) => "no time is signed: a repetition is told by delivery id and body, for as long as `dedup` says",
+        (false, false) => {
+            "nothing tells it: `event: {id: \"{body|sha256hex}\"}` with `dedup` does, if equal bodies are never two events"
+        }
+    }
 }
 
 /// Where a fact was read, when it is not the row's own source.

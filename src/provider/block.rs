@@ -156,6 +156,16 @@ impl Scheme {
         })
     }
 
+    /// Whether every way of signing ends by itself, so that a captured request is of no use later.
+    pub fn is_timed(&self) -> bool {
+        let is_timed = |block: &Block| match &block.proof {
+            Proof::Signed(signed) => signed.timestamp.as_ref().is_some_and(|timestamp| timestamp.tolerance.is_some()),
+            Proof::Jwt(jwt) => jwt.times.max_age.is_some() || jwt.times.require_exp,
+            Proof::Token(_) | Proof::Code(_) => false,
+        };
+        !self.blocks().is_empty() && self.blocks().iter().all(is_timed)
+    }
+
     /// The headers that carry secrets or signatures, in small letters, so that logs can redact them.
     pub fn signature_headers(&self) -> impl Iterator<Item = &str> {
         self.redact.iter().map(String::as_str)

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::filter::Filter;
 use super::message::{Message, View};
 use super::problem::TemplateProblem;
 use super::template::{Atom, Source, Template};
@@ -49,8 +50,13 @@ impl EventTemplate {
         for text in written {
             let text = text.as_ref();
             let template = Template::parse(text)?;
-            let readable = |source: &Source| matches!(source, Source::Header(_) | Source::Json(_) | Source::Form(_));
-            if template.values().next().is_none() || !template.values().all(|(source, _)| readable(source)) {
+            // The body itself is too long for a name, its hash is not.
+            let readable = |(source, filters): (&Source, &[Filter])| match source {
+                Source::Header(_) | Source::Json(_) | Source::Form(_) => true,
+                Source::Body => filters.iter().any(|filter| filter.is_binding()),
+                _ => false,
+            };
+            if template.values().next().is_none() || !template.values().all(readable) {
                 return Err(TemplateProblem::NotHere(text.to_owned()));
             }
             alternatives.push(template);

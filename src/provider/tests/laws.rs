@@ -370,6 +370,14 @@ fn users_may_spell_the_event_as_an_expression_or_a_template() {
 }
 
 #[test]
+fn where_a_provider_sends_no_id_the_hash_of_the_body_may_be_one() {
+    let id = EventTemplate::parse_user("{body|sha256hex}").unwrap();
+    let render = |body: &[u8]| id.render(&HeaderMap::new(), None, body).unwrap();
+    assert_eq!(render(b"{}").len(), 64);
+    assert_ne!(render(b"{}"), render(b"{ }"));
+}
+
+#[test]
 fn an_event_type_is_short_and_printable() {
     let event = EventTemplate::parse_user("body.t").unwrap();
     let render = |text: &str| event.render(&HeaderMap::new(), Some(&json!({"t": text})), b"");
