@@ -22,7 +22,9 @@ use crate::inbound::Head;
 use crate::lane::{Lane, Reading, Rules};
 use crate::limit::Gatekeeper;
 use crate::payload::{Malformed, Payload};
-use crate::provider::{EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
+use crate::provider::{
+    EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified, digest,
+};
 use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
 use crate::schema::{OnInvalid, OnMissing, SchemaVerdict};
 use crate::source::{OnMalformed, Source};
@@ -410,12 +412,20 @@ fn route(
     copies
 }
 
-/// What recognises a repetition: the source and the provider's id; where the id is not under the signature, the body too,
-/// so that a forged id cannot swallow a real event.
+/// What recognises a repetition: the source and the provider's id with the body, so that a forged id cannot swallow a real
+/// event; and the id that is under the signature, which needs no body. Where the body is not signed, that id is all that
+/// tells a replay under another body.
 fn dedup_key(lane: &Lane, proof: &Verified, delivery_id: Option<&str>, body: &[u8]) -> Option<DedupKey> {
-    let id = delivery_id.filter(|_| !lane.source.dedup_window.is_zero())?;
-    let id = id.as_bytes().get(..DELIVERY_ID_BYTES_MAX).unwrap_or(id.as_bytes());
-    let fingerprint = if proof.signs_id() { [0; 16] } else { proof.fingerprint(body) };
-    let key = crate::provider::digest(&[lane.source.name.as_bytes(), id, &fingerprint]);
-    Some(DedupKey { key, window: lane.source.dedup_window })
+    let (source, window) = (lane.source.name.as_bytes(), lane.source.dedup_window);
+    if window.is_zero() {
+        return None;
+    }
+    let signed = proof.signed_id();
+    let id = delivery_id.map(|id| id.as_bytes().get(..DELIVERY_ID_BYTES_MAX).unwrap_or(id.as_bytes()));
+    let claimed = id.filter(|id| signed != Some(digest(&[id])));
+    // What failed and was let in by `enforce: false` must not pass for the real event that may come yet.
+    let standing: &[u8] = if proof.failed().is_some() { b"unverified" } else { b"" };
+    let claimed = claimed.map(|id| digest(&[source, id, &proof.fingerprint(body), standing]));
+    let signed = signed.map(|id| digest(&[source, b"signed", &id]));
+    Some(DedupKey { key: claimed.or(signed)?, signed: signed.filter(|_| claimed.is_some()), window })
 }

@@ -56,10 +56,19 @@ pub struct Copy {
 /// Recognises a repeated event: which, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DedupKey {
-    /// Digest over source, delivery id and, where the id is not signed, the body.
+    /// Digest over source and id; over the body too, where the id is not signed.
     pub key: [u8; 16],
+    /// The same of the id that is signed, where the delivery id is another one. Either is enough.
+    pub signed: Option<[u8; 16]>,
     /// How long a repetition is recognised.
     pub window: Duration,
+}
+
+impl DedupKey {
+    /// All keys under which a repetition is recognised.
+    pub fn keys(&self) -> impl Iterator<Item = [u8; 16]> {
+        std::iter::once(self.key).chain(self.signed)
+    }
 }
 
 /// The facts of an event: all that is stored.

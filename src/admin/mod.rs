@@ -6,6 +6,7 @@
 //! Not here yet: the console, most of the API.
 
 mod api;
+mod redeliveries;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

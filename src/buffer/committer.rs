@@ -238,7 +238,11 @@ impl Committer {
 
     fn apply(&self, effect: Effect) {
         match effect {
-            Effect::Stored { append, seq } => {
+            Effect::Stored { append, seq, pass } => {
+                if pass.is_some() {
+                    let EventData { source, id, .. } = &*append.data;
+                    tracing::info!(%source, event = %id, "a repetition was let through, as asked");
+                }
                 if append.data.is_kept_back() {
                     self.count_quarantined(&append.data.source);
                 } else {
@@ -275,7 +279,13 @@ impl Committer {
     /// Of a failed batch: tells the waiter; the end of a delivery is kept for the next batch.
     fn refuse(&mut self, effect: Effect) {
         match effect {
-            Effect::Stored { append, .. } | Effect::Repeated(append) => answer(append.reply, Err(NotStored::Failed)),
+            Effect::Stored { append, pass, .. } => {
+                if let Some(pass) = pass {
+                    self.shared.passes.give_back(pass);
+                }
+                answer(append.reply, Err(NotStored::Failed));
+            }
+            Effect::Repeated(append) => answer(append.reply, Err(NotStored::Failed)),
             Effect::Ended { settle, .. } | Effect::Rescheduled { settle, .. } | Effect::Stale(settle) => {
                 self.deferred.push(settle);
             }

@@ -12,12 +12,13 @@ use tokio::sync::oneshot;
 
 use super::committer::{Append, Settle};
 use super::keys::{self, Pending, QueueKey, QueueValue};
+use super::passes::Used;
 use super::store::Store;
 use super::unverified::{Change, IndexDraft};
 use super::window::Window;
 use super::{Fsync, NotStored, Shared, space};
 use crate::clock::Timestamp;
-use crate::event::EventData;
+use crate::event::{DedupKey, EventData};
 use crate::outcome::Settled;
 
 /// What one tidy-up removes at most, so that commits are not held up.
@@ -28,6 +29,8 @@ pub(super) enum Effect {
     Stored {
         append: Append,
         seq: u64,
+        /// It is a repetition that was asked for.
+        pass: Option<Used>,
     },
     Repeated(Append),
     Ended {
@@ -86,10 +89,13 @@ impl<'a> Draft<'a> {
     /// An event and its deliveries, unless it is a repetition.
     pub(super) fn append(&mut self, next_seq: &mut u64, append: Append) -> Result<(), fjall::Error> {
         let now_ms = self.now.unix_ms();
-        if let Some(dedup) = append.dedup {
-            let stored = self.store.dedup.get(dedup.key)?.and_then(|value| keys::parse_pair(&value));
-            let is_live = stored.is_some_and(|(expires_ms, _)| expires_ms > now_ms);
-            if is_live || !self.dedup.insert(dedup.key) {
+        let mut pass = None;
+        if let Some(dedup) = append.dedup
+            && self.is_repeated(&dedup)?
+        {
+            let (source, id) = (&append.data.source, append.data.delivery_id.as_deref());
+            pass = self.shared.passes.take(source, id, dedup.key, self.now);
+            if pass.is_none() {
                 self.effects.push(Effect::Repeated(append));
                 return Ok(());
             }
@@ -97,10 +103,7 @@ impl<'a> Draft<'a> {
         let seq = keys::first_sequence(now_ms).max(*next_seq);
         *next_seq = seq.saturating_add(1);
         if let Some(dedup) = append.dedup {
-            let expires_ms = self.now.after(dedup.window).unix_ms();
-            self.batch.insert(&self.store.dedup, dedup.key, keys::pair(expires_ms, seq));
-            self.batch.insert(&self.store.dedup_expiry, keys::dedup_expiry(expires_ms, dedup.key), []);
-            self.dedup_added += 1;
+            self.recognise(&dedup, seq, pass.is_some())?;
         }
         let bytes = append.bytes();
         self.batch.insert(&self.store.events, seq.to_be_bytes(), append.record.as_slice());
@@ -113,7 +116,31 @@ impl<'a> Draft<'a> {
         } else {
             self.place(&append, seq);
         }
-        self.effects.push(Effect::Stored { append, seq });
+        self.effects.push(Effect::Stored { append, seq, pass });
+        Ok(())
+    }
+
+    /// Whether one of its keys is known, to the store or to this batch.
+    fn is_repeated(&self, dedup: &DedupKey) -> Result<bool, fjall::Error> {
+        for key in dedup.keys() {
+            let stored = self.store.dedup.get(key)?.and_then(|value| keys::parse_pair(&value));
+            let is_live = stored.is_some_and(|(expires_ms, _)| expires_ms > self.now.unix_ms());
+            if is_live || self.dedup.contains(&key) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// From now on its keys are known; those that were known before are from now on this event's.
+    fn recognise(&mut self, dedup: &DedupKey, seq: u64, may_be_known: bool) -> Result<(), fjall::Error> {
+        let expires_ms = self.now.after(dedup.window).unix_ms();
+        for key in dedup.keys() {
+            let is_new = self.dedup.insert(key) && !(may_be_known && self.store.dedup.contains_key(key)?);
+            self.dedup_added += u64::from(is_new);
+            self.batch.insert(&self.store.dedup, key, keys::pair(expires_ms, seq));
+            self.batch.insert(&self.store.dedup_expiry, keys::dedup_expiry(expires_ms, key), []);
+        }
         Ok(())
     }
 

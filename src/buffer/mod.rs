@@ -18,6 +18,7 @@
 mod committer;
 mod draft;
 mod keys;
+mod passes;
 mod record;
 mod recover;
 mod scan;
@@ -42,6 +43,7 @@ use crate::event::{Event, EventData};
 use crate::outcome::Settled;
 
 pub use keys::DestinationId;
+pub use passes::{PASS_LONGEST, PASSES_MAX, TooManyPasses, Wanted};
 pub use record::Corrupt;
 pub use suspects::{Judgement, Slice, Suspect};
 pub use terms::{BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Stats};
@@ -50,6 +52,7 @@ pub use window::QueueDepth;
 
 use committer::{Append, Command, Committer, Settle};
 use keys::QueueKey;
+use passes::Passes;
 use store::Store;
 use unverified::{Ledger, UNVERIFIED_MAX};
 use window::{Claim, CopyId, Taken, Window};
@@ -140,6 +143,7 @@ pub(crate) struct Shared {
     ledger: Mutex<Ledger>,
     unverified_max: u64,
     dedup_entries: AtomicU64,
+    passes: Passes,
     dead: RwLock<HashMap<DestinationId, u64>>,
     corrupt: AtomicU64,
     disk_low: AtomicBool,
@@ -211,6 +215,7 @@ impl Buffer {
             ledger: Mutex::default(),
             unverified_max,
             dedup_entries: AtomicU64::new(0),
+            passes: Passes::default(),
             dead: RwLock::default(),
             corrupt: AtomicU64::new(0),
             disk_low: AtomicBool::new(false),
@@ -324,6 +329,12 @@ impl Buffer {
         let (reply, done) = oneshot::channel();
         self.commands.send(Command::Register { names, reply }).await.map_err(|_closed| NotStored::Failed)?;
         done.await.unwrap_or(Err(NotStored::Failed))
+    }
+
+    /// Lets repetitions that are wanted through, for so long; each is then a new event. Forgotten with the process.
+    pub fn let_through(&self, source: &Arc<str>, wanted: Wanted, long: Duration) -> Result<Timestamp, TooManyPasses> {
+        let now = self.shared.clock.now();
+        self.shared.passes.allow(source, wanted, long, now)
     }
 
     /// Expires what was kept long enough and looks at the disk. To be called about once a second.

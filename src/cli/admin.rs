@@ -70,6 +70,10 @@ impl Admin {
         self.ask("GET", path, None)
     }
 
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, AdminProblem> {
+        self.ask("POST", path, Some(body))
+    }
+
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, AdminProblem> {
         let target = Target::parse(&format!("{}{path}", self.url));
         let target = target.ok_or_else(|| AdminProblem::Url(super::terminal::harmless(&self.url)))?;

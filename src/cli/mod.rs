@@ -11,6 +11,7 @@ mod load;
 mod log;
 mod providers;
 mod receiver;
+mod redeliver;
 mod run;
 mod sample;
 mod schema;
@@ -78,6 +79,8 @@ enum Command {
     Answers(answers::Args),
     /// List the secrets: which are used, near their end, or can be retired.
     Secrets(secrets::Args),
+    /// Let a redelivery that is asked for at the provider through, instead of taking it for a repetition.
+    Redeliver(redeliver::Args),
     /// Print the JSON Schema of routes.yaml.
     Schema,
     /// Print the version.
@@ -96,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Providers(args) => providers::run(&args),
         Command::Answers(args) => answers::run(&args),
         Command::Secrets(args) => secrets::run(&args),
+        Command::Redeliver(args) => redeliver::run(&args),
         Command::Schema => schema::run(),
         Command::Version => {
             terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));

@@ -60,7 +60,8 @@ pub(super) fn verify_signed(signed: &Signed, keys: &[Key], view: &View<'_>, now:
     if let (Some(form), Some(at)) = (&signed.timestamp, signed_at) {
         form.judge(at, now)?;
     }
-    Ok(Match { signed_at, ..found })
+    let id = id.map(|id| super::digest(&[&id]));
+    Ok(Match { signed_at, id, ..found })
 }
 
 fn required<'v>(source: &Source, view: &View<'v>) -> Result<Bytes<'v>, Failure> {

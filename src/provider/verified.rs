@@ -20,14 +20,14 @@ pub struct Verified {
     pub(super) signed_at: Option<Timestamp>,
     pub(super) mac: Option<[u8; 16]>,
     pub(super) covers_body: bool,
-    pub(super) signs_id: bool,
+    pub(super) signed_id: Option<[u8; 16]>,
 }
 
 impl Verified {
     /// Accepts a message without verification. The reason is the operator's, from `verify: {type: none, reason: …}`.
     pub fn by_choice(reason: &str) -> Self {
         let choice = Some(reason.to_owned());
-        Self { secret: None, choice, failed: None, signed_at: None, mac: None, covers_body: false, signs_id: false }
+        Self { secret: None, choice, failed: None, signed_at: None, mac: None, covers_body: false, signed_id: None }
     }
 
     /// Accepts a message that failed, because the operator only looks on: `enforce: false`.
@@ -60,9 +60,9 @@ impl Verified {
         self.covers_body
     }
 
-    /// Whether the delivery id header is part of the signed text, so that it can be believed.
-    pub fn signs_id(&self) -> bool {
-        self.signs_id
+    /// Stands for the id that is part of the signed text: no second message is to be taken under it.
+    pub fn signed_id(&self) -> Option<[u8; 16]> {
+        self.signed_id
     }
 
     /// A short name for this delivery: the matched MAC when it covers the body or there is none, else a hash of
@@ -75,14 +75,14 @@ impl Verified {
 /// Without the MAC, because it is half of a valid signature.
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { secret, choice, failed, signed_at, covers_body, signs_id, mac: _ } = self;
+        let Self { secret, choice, failed, signed_at, covers_body, signed_id, mac: _ } = self;
         f.debug_struct("Verified")
             .field("secret", secret)
             .field("choice", choice)
             .field("failed", failed)
             .field("signed_at", signed_at)
             .field("covers_body", covers_body)
-            .field("signs_id", signs_id)
+            .field("signs_id", &signed_id.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct Match {
     pub(super) mac: Option<Vec<u8>>,
     pub(super) covers_body: bool,
     pub(super) signs_id: bool,
+    /// Stands for the id that the scheme names, signed or not.
+    pub(super) id: Option<[u8; 16]>,
 }
 
 /// Whose key it was.
@@ -71,7 +73,7 @@ pub(super) enum Signer {
 impl Match {
     /// A match that claims nothing but whose key it was.
     pub(super) fn by(signer: Signer) -> Self {
-        Self { signer, signed_at: None, mac: None, covers_body: false, signs_id: false }
+        Self { signer, signed_at: None, mac: None, covers_body: false, signs_id: false, id: None }
     }
 
     /// The same, under a configured secret.
@@ -182,7 +184,7 @@ impl Verifier {
             signed_at: found.signed_at,
             mac: mac.as_deref().map(first_16),
             covers_body: found.covers_body,
-            signs_id: found.signs_id,
+            signed_id: found.id.filter(|_| found.signs_id),
         }
     }
 

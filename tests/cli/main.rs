@@ -120,6 +120,10 @@ fn wrong_usage_is_told_on_stderr_and_exits_with_2() {
         &["send"],
         &["send", "shop", "--tamper", "nothing"],
         &["send", "shop", "--rate", "0"],
+        &["redeliver", "shop"],
+        &["redeliver", "shop", "--id", "a", "--all"],
+        &["redeliver", "shop", "--id", "a", "--max", "3"],
+        &["redeliver", "shop", "--all", "--max", "10001"],
         &["run", "a.yaml", "b.yaml"],
     ] {
         let ended = run(args).with(2);
@@ -130,7 +134,7 @@ fn wrong_usage_is_told_on_stderr_and_exits_with_2() {
 #[test]
 fn every_command_has_help_and_every_flag_a_variable() {
     let help = run(&["--help"]).with(0).stdout;
-    for command in ["run", "check", "demo", "send", "verify", "secrets", "schema", "version"] {
+    for command in ["run", "check", "demo", "send", "verify", "secrets", "redeliver", "schema", "version"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = run(&[command, "--help"]).with(0).stdout;
         let flags = help.lines().map(str::trim).filter(|line| line.starts_with('-'));

@@ -1,6 +1,8 @@
 //! A repeated event is answered as accepted and delivered once; what is not the same event is not swallowed.
 
-use crate::support::{Gateway, Receiver, Request, Site, github, header_of, hmac_hex};
+use data_encoding::BASE64;
+
+use crate::support::{Gateway, Receiver, Request, SECRET, Site, github, header_of, hmac, hmac_hex, unique};
 
 fn duplicate(gateway: &Gateway, request: &Request) {
     let answer = gateway.send(request);
@@ -77,4 +79,90 @@ fn one_event_sent_from_many_sides_at_once_is_stored_once() {
     receiver.wait_for(10);
     assert!(gateway.stop().success());
     assert_eq!(receiver.count(), 10);
+}
+
+/// Now, as providers sign it.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// A gateway with one source at `/in/p`, of this provider, with a secret of this text and these settings besides.
+fn of_provider(receiver: &Receiver, provider: &str, secret: &str, settings: &str) -> Gateway {
+    let source = format!("/in/p, provider: {provider}{settings}");
+    let rest = Site::plain_rest(&receiver.url("/app"), "").replace("/in/github, provider: github", &source);
+    let site = Site::new(&rest.replace("{name: main, env: GITHUB_SECRET}", "{name: main, file: key}"));
+    site.file("key", secret.as_bytes());
+    site.start()
+}
+
+/// An event of Stripe, signed at this moment.
+fn stripe(body: &str, at: i64) -> Request {
+    let signature = hmac_hex(SECRET, format!("{at}.{body}").as_bytes());
+    let request = Request::new("POST", "/in/p", body).with("Content-Type", "application/json");
+    request.with("Stripe-Signature", format!("t={at},v1={signature}"))
+}
+
+#[test]
+fn a_retry_that_is_signed_anew_is_the_same_event() {
+    let receiver = Receiver::start();
+    let gateway = of_provider(&receiver, "stripe", SECRET, "");
+    let body = "{\"id\":\"evt_1\",\"type\":\"invoice.paid\"}";
+    gateway.accept(&stripe(body, now() - 60));
+    duplicate(&gateway, &stripe(body, now()));
+}
+
+#[test]
+fn a_signed_id_is_not_taken_twice_whatever_else_the_message_claims() {
+    let receiver = Receiver::start();
+    let gateway = of_provider(&receiver, "svix", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==", "");
+    let (id, at, body) = (unique(), now(), "{\"type\":\"a.b\"}");
+    let signature = BASE64.encode(&hmac(b"0123456789abcdef", format!("{id}.{at}.{body}").as_bytes()));
+    let real = Request::new("POST", "/in/p", body)
+        .with("Content-Type", "application/json")
+        .with("webhook-id", &id)
+        .with("webhook-timestamp", at.to_string())
+        .with("webhook-signature", format!("v1,{signature}"));
+    gateway.accept(&real);
+    duplicate(&gateway, &real);
+    // The delivery id of the row is `svix-id` before `webhook-id`, and only one of them is signed here.
+    duplicate(&gateway, &real.with("svix-id", "another"));
+    // And what was claimed does not swallow the event that really has that id.
+    let signature = BASE64.encode(&hmac(b"0123456789abcdef", format!("another.{at}.{body}").as_bytes()));
+    let other = Request::new("POST", "/in/p", body).with("Content-Type", "application/json");
+    let other = other.with("svix-id", "another").with("svix-timestamp", at.to_string());
+    gateway.accept(&other.with("svix-signature", format!("v1,{signature}")));
+}
+
+#[test]
+fn where_the_body_is_not_signed_a_token_is_taken_once() {
+    let receiver = Receiver::start();
+    let gateway = of_provider(&receiver, "mailgun", "mailgun-signing-key", "");
+    let (at, token) = (now(), "t0".repeat(25));
+    let message = |token: &str, event: &str| {
+        let signature = hmac_hex("mailgun-signing-key", format!("{at}{token}").as_bytes());
+        let body = serde_json::json!({
+            "signature": { "timestamp": at.to_string(), "token": token, "signature": signature },
+            "event-data": { "event": event, "id": unique() },
+        });
+        Request::new("POST", "/in/p", body.to_string()).with("Content-Type", "application/json")
+    };
+    gateway.accept(&message(&token, "delivered"));
+    // Whoever has seen one signature can put any event under it.
+    duplicate(&gateway, &message(&token, "failed"));
+    gateway.accept(&message(&"t1".repeat(25), "opened"));
+}
+
+#[test]
+fn what_came_unverified_does_not_pass_for_the_real_event() {
+    let receiver = Receiver::start();
+    let gateway = of_provider(&receiver, "stripe", SECRET, ", enforce: false");
+    let real = stripe("{\"id\":\"evt_2\",\"type\":\"invoice.paid\"}", now());
+    let forged = real.clone().without("Stripe-Signature");
+    gateway.accept(&forged);
+    duplicate(&gateway, &forged);
+    gateway.accept(&real);
+    let mut verified: Vec<String> =
+        receiver.wait_for(2).iter().map(|seen| seen.header("hookgate-verified").unwrap()).collect();
+    verified.sort_unstable();
+    assert_eq!(verified, ["main", "none"]);
 }

@@ -27,6 +27,7 @@ mod memory;
 mod metrics_page;
 mod observe;
 mod patience;
+mod redeliver;
 mod refused;
 mod reload;
 mod restart;

@@ -76,7 +76,7 @@ fn a_signed_message_verifies_and_names_its_secret() {
     assert_eq!(verified.secret().unwrap().as_str(), "s1");
     assert_eq!(verified.signed_at(), Some(NOW));
     assert!(verified.covers_body());
-    assert!(!verified.signs_id());
+    assert!(verified.signed_id().is_none());
 }
 
 #[test]

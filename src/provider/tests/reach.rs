@@ -53,7 +53,9 @@ fn standard_webhooks_sign_their_id() {
     let secrets = vec![secret("a", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==")];
     let gateway = Verifier::new(row.scheme().clone(), secrets, BTreeMap::new()).unwrap();
     let headers = signed(&gateway, b"{}", NOW);
-    assert!(gateway.verify(&message(&headers, b"{}"), NOW).unwrap().signs_id());
+    let id = headers.get("webhook-id").unwrap().as_bytes();
+    let signed_id = gateway.verify(&message(&headers, b"{}"), NOW).unwrap().signed_id();
+    assert_eq!(signed_id, Some(crate::provider::digest(&[id])));
 }
 
 #[test]

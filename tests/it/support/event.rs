@@ -14,11 +14,16 @@ pub(crate) fn unique() -> String {
     format!("{:08x}-0000-4000-8000-{:012x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// HMAC-SHA256.
+pub(crate) fn hmac(secret: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
+    mac.update(message);
+    mac.finalize().into_bytes().to_vec()
+}
+
 /// HMAC-SHA256 in hex.
 pub(crate) fn hmac_hex(secret: &str, message: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(message);
-    HEXLOWER.encode(&mac.finalize().into_bytes())
+    HEXLOWER.encode(&hmac(secret.as_bytes(), message))
 }
 
 /// A push, signed with [`SECRET`], with a delivery id of its own.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Answer, Connection, Request, send};
-pub(crate) use event::{github, header_of, hmac_hex, text_of, unique};
+pub(crate) use event::{github, header_of, hmac, hmac_hex, text_of, unique};
 pub(crate) use gateway::{Gateway, Site};
 pub(crate) use metrics::Metrics;
 pub(crate) use receiver::{Receiver, Reply, Seen, free_port};

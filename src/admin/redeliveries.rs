@@ -1,0 +1,161 @@
+//! `POST /api/v1/sources/{source}/redeliveries`: repetitions that an operator asked the provider for are let through.
+//!
+//! It changes what the gateway does, so a web page must not be able to send it from an operator's browser: it takes
+//! `application/json` only, which a page of another origin may not send unasked, and where no token is asked for, a `Host`
+//! that is an address or `localhost`, which a name that was bent to this machine is not.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::api::{answer, problem};
+use super::{Desk, token_wanted};
+use crate::buffer::{PASS_LONGEST, PASSES_MAX, Wanted};
+
+/// How long repetitions are let through when nothing is said.
+const USUAL: Duration = Duration::from_mins(10);
+/// How many of any id, when nothing is said.
+const USUAL_MOST: u32 = 100;
+
+/// What is asked: `{"id": "…", "for": "10m"}` or `{"all": true, "for": "10m", "max": 100}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    id: Option<String>,
+    #[serde(default)]
+    all: bool,
+    max: Option<u32>,
+    r#for: Option<String>,
+}
+
+impl Ask {
+    fn wanted(&self) -> Result<Wanted, &'static str> {
+        match (&self.id, self.all, self.max) {
+            (Some(id), false, None) if !id.is_empty() && id.len() <= 256 => Ok(Wanted::Id(id.clone())),
+            (Some(_), false, None) => Err("`id` is a delivery id of at most 256 bytes"),
+            (None, true, max) => match max.unwrap_or(USUAL_MOST) {
+                most @ 1..=PASSES_MAX => Ok(Wanted::Any { most }),
+                _ => Err("`max` is a number from 1 to 10000"),
+            },
+            (None, false, _) => Err("say `id`, or `all`"),
+            (Some(_), true, _) => Err("say `id` or `all`, not both"),
+            (Some(_), false, Some(_)) => Err("`max` goes with `all`"),
+        }
+    }
+
+    fn long(&self) -> Result<Duration, &'static str> {
+        let long = self.r#for.as_deref().map_or(Some(USUAL), duration);
+        long.filter(|long| !long.is_zero() && *long <= PASS_LONGEST).ok_or("`for` is from `1s` to `24h`, such as `10m`")
+    }
+}
+
+/// A whole number and its unit, as routes.yaml writes it.
+fn duration(text: &str) -> Option<Duration> {
+    let seconds = [("s", 1), ("m", 60), ("h", 3600)];
+    let (number, unit) = seconds.iter().find_map(|(unit, secs)| Some((text.strip_suffix(unit)?, *secs)))?;
+    let is_plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| is_plain)?.checked_mul(unit).map(Duration::from_secs)
+}
+
+pub(super) async fn redeliveries(
+    State(desk): State<Desk>,
+    Path(source): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    if desk.token.is_none() && !names_an_address(&headers) {
+        return problem(StatusCode::FORBIDDEN, "ask by address or as localhost");
+    }
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    if media_type.is_none_or(|media_type| !media_type.trim().eq_ignore_ascii_case("application/json")) {
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`");
+    }
+    let Ok(ask) = serde_json::from_slice::<Ask>(&body) else {
+        let title = "send {\"id\": \"…\", \"for\": \"10m\"} or {\"all\": true, \"max\": 100, \"for\": \"10m\"}";
+        return problem(StatusCode::BAD_REQUEST, title);
+    };
+    let (wanted, long) = match (ask.wanted(), ask.long()) {
+        (Ok(wanted), Ok(long)) => (wanted, long),
+        (Err(why), _) | (_, Err(why)) => return problem(StatusCode::BAD_REQUEST, why),
+    };
+    let sources = desk.panel.sources.load();
+    let Some(sheet) = sources.iter().find(|sheet| *sheet.name == *source) else {
+        return problem(StatusCode::NOT_FOUND, "there is no such source");
+    };
+    if !sheet.recognises {
+        let title = "this source recognises no repetitions: whatever comes is delivered";
+        return problem(StatusCode::CONFLICT, title);
+    }
+    let Ok(until) = desk.panel.buffer.let_through(&sheet.name, wanted, long) else {
+        return problem(StatusCode::TOO_MANY_REQUESTS, "10000 redeliveries are waited for already");
+    };
+    tracing::info!(source, id = ask.id, max = ask.max, %until, "repetitions are let through, as asked");
+    let max = ask.all.then(|| ask.max.unwrap_or(USUAL_MOST));
+    answer(&json!({ "source": source, "id": ask.id, "max": max, "until": until.to_string() }))
+}
+
+/// Whether `Host` is an address or `localhost`.
+fn names_an_address(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    host.is_some_and(|host| {
+        let name = host.host().trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(text: &str) -> Result<(Wanted, u64), &'static str> {
+        let ask: Ask = serde_json::from_str(text).unwrap();
+        Ok((ask.wanted()?, ask.long()?.as_secs()))
+    }
+
+    #[test]
+    fn what_is_asked_is_one_id_or_so_many_of_any_and_ends() {
+        assert_eq!(ask(r#"{"id":"a","for":"24h"}"#), Ok((Wanted::Id("a".into()), 86_400)));
+        assert_eq!(ask(r#"{"id":"a"}"#), Ok((Wanted::Id("a".into()), 600)));
+        assert_eq!(ask(r#"{"all":true,"max":10000,"for":"90s"}"#), Ok((Wanted::Any { most: 10_000 }, 90)));
+        assert_eq!(ask(r#"{"all":true}"#), Ok((Wanted::Any { most: 100 }, 600)));
+        for wrong in [
+            r"{}",
+            r#"{"id":""}"#,
+            r#"{"id":"a","all":true}"#,
+            r#"{"id":"a","max":3}"#,
+            r#"{"max":3}"#,
+            r#"{"all":true,"max":0}"#,
+            r#"{"all":true,"max":10001}"#,
+            r#"{"id":"a","for":"25h"}"#,
+            r#"{"id":"a","for":"0s"}"#,
+            r#"{"id":"a","for":"10"}"#,
+            r#"{"id":"a","for":"+1m"}"#,
+            r#"{"id":"a","for":"m"}"#,
+        ] {
+            assert!(ask(wrong).is_err(), "{wrong}");
+        }
+        assert!(ask(&format!(r#"{{"id":"{}"}}"#, "x".repeat(257))).is_err());
+    }
+
+    #[test]
+    fn a_host_by_name_is_not_here() {
+        let names = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            names_an_address(&headers)
+        };
+        assert!(names("127.0.0.1:8900") && names("localhost:8900") && names("[::1]:8900") && names("[::1]"));
+        assert!(!names("evil.example:8900") && !names("localhost.evil.example") && !names("127.0.0.1.evil.example"));
+        assert!(!names_an_address(&HeaderMap::new()));
+    }
+}

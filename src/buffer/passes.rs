@@ -1,0 +1,273 @@
+//! Redeliveries that an operator asked for: repetitions that are let through, once each.
+//!
+//! A provider repeats a delivery under its old id when somebody presses its button, and to the duplicate check that is a
+//! repetition like any other. A pass says that this one is wanted. Passes live in memory: bounded in number and time, and
+//! gone with the process, because a forgotten pass costs another press of the button.
+//!
+//! Only the committer uses passes up, where it decides what is a repetition; a batch that fails gives them back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// So many repetitions may be waited for, all sources together.
+pub const PASSES_MAX: u32 = 10_000;
+/// A pass is good for so long at most.
+pub const PASS_LONGEST: Duration = Duration::from_hours(24);
+
+/// Which repetitions are let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// One of this delivery id.
+    Id(String),
+    /// One of every delivery id, so many in all.
+    Any {
+        /// How many.
+        most: u32,
+    },
+}
+
+/// There are too many passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyPasses;
+
+#[derive(Debug)]
+struct AnyPass {
+    until: Timestamp,
+    left: u32,
+    /// What has been let through: a repetition of the repetition is one again.
+    used: BTreeSet<[u8; 16]>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ids: BTreeMap<(Arc<str>, String), Timestamp>,
+    any: BTreeMap<Arc<str>, AnyPass>,
+}
+
+/// The passes in force.
+#[derive(Debug, Default)]
+pub(super) struct Passes(Mutex<State>);
+
+/// A pass that was used up, to be given back when the batch fails.
+#[derive(Debug)]
+pub(super) struct Used {
+    source: Arc<str>,
+    pass: UsedPass,
+}
+
+#[derive(Debug)]
+enum UsedPass {
+    Id(String, Timestamp),
+    Any([u8; 16]),
+}
+
+impl State {
+    fn expire(&mut self, now: Timestamp) {
+        self.ids.retain(|_, until| now < *until);
+        self.any.retain(|_, pass| now < pass.until);
+    }
+
+    fn count(&self) -> u64 {
+        let any = self.any.values().map(|pass| u64::from(pass.left) + pass.used.len() as u64);
+        any.sum::<u64>() + self.ids.len() as u64
+    }
+}
+
+impl Passes {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets repetitions through for so long; says until when. A second word about the same ones replaces the first.
+    pub(super) fn allow(
+        &self,
+        source: &Arc<str>,
+        wanted: Wanted,
+        long: Duration,
+        now: Timestamp,
+    ) -> Result<Timestamp, TooManyPasses> {
+        let until = now.after(long.min(PASS_LONGEST));
+        let mut state = self.state();
+        state.expire(now);
+        match wanted {
+            Wanted::Id(id) => {
+                let key = (Arc::clone(source), id);
+                if !state.ids.contains_key(&key) && state.count() >= u64::from(PASSES_MAX) {
+                    return Err(TooManyPasses);
+                }
+                state.ids.insert(key, until);
+            }
+            Wanted::Any { most: left } => {
+                let before = state.any.remove(source);
+                if state.count() + u64::from(left) > u64::from(PASSES_MAX) {
+                    state.any.extend(before.map(|pass| (Arc::clone(source), pass)));
+                    return Err(TooManyPasses);
+                }
+                state.any.insert(Arc::clone(source), AnyPass { until, left, used: BTreeSet::new() });
+            }
+        }
+        Ok(until)
+    }
+
+    /// Uses a pass up for the repetition with this delivery id and key, if there is one.
+    pub(super) fn take(&self, source: &Arc<str>, id: Option<&str>, key: [u8; 16], now: Timestamp) -> Option<Used> {
+        let mut state = self.state();
+        if state.ids.is_empty() && state.any.is_empty() {
+            return None;
+        }
+        state.expire(now);
+        let used = |pass| Some(Used { source: Arc::clone(source), pass });
+        if let Some(id) = id
+            && let Some(until) = state.ids.remove(&(Arc::clone(source), id.to_owned()))
+        {
+            return used(UsedPass::Id(id.to_owned(), until));
+        }
+        let any = state.any.get_mut(source).filter(|pass| pass.left > 0)?;
+        if !any.used.insert(key) {
+            return None;
+        }
+        any.left -= 1;
+        used(UsedPass::Any(key))
+    }
+
+    /// What was let through did not get into the store.
+    pub(super) fn give_back(&self, used: Used) {
+        let Used { source, pass } = used;
+        let mut state = self.state();
+        match pass {
+            UsedPass::Id(id, until) => {
+                state.ids.insert((source, id), until);
+            }
+            UsedPass::Any(key) => {
+                if let Some(any) = state.any.get_mut(&source)
+                    && any.used.remove(&key)
+                {
+                    any.left += 1;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{Buffer, BufferParams, Committed, Fsync, keys};
+    use crate::clock::SystemClock;
+    use crate::event::{Copy, DedupKey, Event, EventData, EventId};
+    use crate::provider::Verified;
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_000_000);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn source() -> Arc<str> {
+        "github".into()
+    }
+
+    fn id(id: &str) -> Wanted {
+        Wanted::Id(id.to_owned())
+    }
+
+    fn takes(passes: &Passes, id: &str, now: Timestamp) -> bool {
+        let mut key = [0; 16];
+        key[0] = id.as_bytes()[0];
+        passes.take(&source(), Some(id), key, now).is_some()
+    }
+
+    #[test]
+    fn a_pass_is_good_for_one_repetition_of_its_id_and_until_its_end() {
+        let passes = Passes::default();
+        passes.allow(&source(), id("a"), MINUTE, NOW).unwrap();
+        assert!(!takes(&passes, "b", NOW));
+        assert!(passes.take(&"other".into(), Some("a"), [0; 16], NOW).is_none());
+        assert!(takes(&passes, "a", NOW) && !takes(&passes, "a", NOW));
+        assert_eq!(passes.allow(&source(), id("a"), MINUTE, NOW), Ok(NOW.after(MINUTE)));
+        assert!(!takes(&passes, "a", NOW.after(MINUTE)));
+    }
+
+    #[test]
+    fn a_pass_for_any_is_good_for_so_many_and_for_each_once() {
+        let passes = Passes::default();
+        passes.allow(&source(), Wanted::Any { most: 2 }, MINUTE, NOW).unwrap();
+        assert!(takes(&passes, "a", NOW) && !takes(&passes, "a", NOW));
+        assert!(takes(&passes, "b", NOW) && !takes(&passes, "c", NOW));
+    }
+
+    #[test]
+    fn what_a_failed_batch_used_up_is_given_back() {
+        for wanted in [id("a"), Wanted::Any { most: 1 }] {
+            let passes = Passes::default();
+            passes.allow(&source(), wanted, MINUTE, NOW).unwrap();
+            let used = passes.take(&source(), Some("a"), [7; 16], NOW).unwrap();
+            assert!(passes.take(&source(), Some("a"), [7; 16], NOW).is_none());
+            passes.give_back(used);
+            assert!(passes.take(&source(), Some("a"), [7; 16], NOW).is_some());
+        }
+    }
+
+    #[test]
+    fn passes_are_bounded_in_number_and_in_time() {
+        let passes = Passes::default();
+        let allow = |wanted, now| passes.allow(&source(), wanted, MINUTE, now);
+        assert_eq!(allow(Wanted::Any { most: PASSES_MAX + 1 }, NOW), Err(TooManyPasses));
+        allow(Wanted::Any { most: PASSES_MAX }, NOW).unwrap();
+        assert_eq!(allow(id("a"), NOW), Err(TooManyPasses));
+        // Used up, they are remembered until their end all the same.
+        assert!(takes(&passes, "b", NOW));
+        assert_eq!(allow(id("a"), NOW), Err(TooManyPasses));
+        // The same said again replaces it; what is over makes room.
+        allow(Wanted::Any { most: PASSES_MAX - 1 }, NOW).unwrap();
+        allow(id("a"), NOW).unwrap();
+        assert_eq!(allow(id("c"), NOW), Err(TooManyPasses));
+        allow(Wanted::Any { most: PASSES_MAX }, NOW.after(MINUTE)).unwrap();
+        let longest = Passes::default().allow(&source(), id("a"), PASS_LONGEST * 2, NOW);
+        assert_eq!(longest, Ok(NOW.after(PASS_LONGEST)));
+    }
+
+    #[tokio::test]
+    async fn what_is_let_through_is_what_is_recognised_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let params = BufferParams { dir: folder.path().to_owned(), bytes_max: 1 << 30, fsync: Fsync::Os };
+        let buffer = Buffer::open(params, &["app".into()], Arc::new(SystemClock), Box::new(|_| {})).unwrap();
+        let dedup = DedupKey { key: [1; 16], signed: Some([2; 16]), window: MINUTE };
+        let known = || {
+            let store = buffer.shared.store.load_full().unwrap();
+            dedup.keys().map(|key| keys::parse_pair(&store.dedup.get(key).unwrap().unwrap()).unwrap().1).collect()
+        };
+        assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Stored));
+        let first: Vec<u64> = known();
+        assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Duplicate));
+        // One of two keys is enough.
+        let half = DedupKey { key: [3; 16], ..dedup };
+        assert_eq!(buffer.append(delivery(half)).await, Ok(Committed::Duplicate));
+        buffer.let_through(&source(), id("a"), MINUTE).unwrap();
+        assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Stored));
+        let second: Vec<u64> = known();
+        assert!(first[0] == first[1] && second[0] == second[1] && first[0] < second[0], "{first:?} {second:?}");
+        assert_eq!((buffer.stats().dedup_entries, buffer.depth("app").ready), (2, 2));
+        assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Duplicate));
+        buffer.close().await;
+    }
+
+    fn delivery(dedup: DedupKey) -> Event {
+        let data = EventData {
+            id: EventId::at(NOW, [0; 10]),
+            source: source(),
+            received_at_ms: NOW.unix_ms(),
+            event_type: None,
+            delivery_id: Some("a".into()),
+            verified_by: None,
+            method: "POST".into(),
+            target: "/in/github".into(),
+            headers: Vec::new(),
+            copies: vec![Copy { route: "all".into(), destination: "app".into() }],
+            problems: Vec::new(),
+            unverified: None,
+            body: bytes::Bytes::from_static(b"{}"),
+        };
+        Event::new(Verified::by_choice("tests"), data, Some(dedup))
+    }
+}

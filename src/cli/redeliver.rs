@@ -1,0 +1,72 @@
+//! `hookgate redeliver`: a redelivery that is asked for at the provider is not taken for a repetition.
+//!
+//! It opens the gate; the button is the provider's. The gateway keeps it in memory and forgets it at a restart, which is
+//! said, because then the button has to be pressed again.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::admin::{Admin, AdminProblem};
+use super::{Exit, load, terminal};
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["id", "all"]))]
+pub(crate) struct Args {
+    /// The source in the configuration.
+    source: String,
+    /// The provider's id of the delivery.
+    #[arg(long, env = "HOOKGATE_ID")]
+    id: Option<String>,
+    /// Every delivery of the source, each once.
+    #[arg(long, env = "HOOKGATE_ALL")]
+    all: bool,
+    /// How many with --all, at most 10000.
+    #[arg(long, default_value_t = 100, conflicts_with = "id", env = "HOOKGATE_MAX", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max: u32,
+    /// For how long, at most 24h.
+    #[arg(long, value_name = "TIME", default_value = "10m", env = "HOOKGATE_FOR")]
+    r#for: String,
+    /// The admin listener of the gateway, instead of the file's.
+    #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]
+    admin: Option<String>,
+    /// The configuration, for the admin listener and its token.
+    #[arg(long, default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
+    config: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Exit {
+    let checked = match load::load(&args.config) {
+        Ok(checked) => checked,
+        Err(error) => {
+            terminal::tell(format!("hookgate: cannot read {}: {error}", args.config.display()));
+            return Exit::Config;
+        }
+    };
+    let is_plain = args.source.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !is_plain {
+        terminal::tell("hookgate: this cannot be the name of a source");
+        return Exit::Failed;
+    }
+    let body = match &args.id {
+        Some(id) => json!({ "id": id, "for": args.r#for }),
+        None => json!({ "all": args.all, "max": args.max, "for": args.r#for }),
+    };
+    let path = format!("/api/v1/sources/{}/redeliveries", args.source);
+    match Admin::new(args.admin.as_deref(), &checked).post(&path, &body) {
+        Ok(granted) => {
+            let until = granted.get("until").and_then(Value::as_str).unwrap_or_default();
+            let which = match &args.id {
+                Some(id) => format!("the next repetition of {}", terminal::harmless(id)),
+                None => format!("up to {} repetitions, each id once,", args.max),
+            };
+            terminal::say(format!("{}: {which} will be delivered, until {}", args.source, terminal::harmless(until)));
+            terminal::tell("Now ask the provider for the redelivery. A restart of the gateway forgets this.");
+            Exit::Ok
+        }
+        Err(problem) => {
+            terminal::tell(format!("hookgate: {problem}"));
+            if matches!(problem, AdminProblem::Unreachable { .. }) { Exit::Unreachable } else { Exit::Failed }
+        }
+    }
+}
