@@ -83,9 +83,18 @@ pub struct Notes {
     /// How long after it was signed the request came, where the scheme says.
     pub lag: Option<Duration>,
     /// Where there may be keys under which the same request verifies.
-    pub needs_keys: Vec<KeyLocation>,
+    pub needs_keys: NeedsKeys,
     /// Why the event was kept instead of refused: the provider is about to give the source up.
     pub braked: bool,
+}
+
+/// Keys that a message was signed with, perhaps.
+#[derive(Debug, Default)]
+pub struct NeedsKeys {
+    /// Where they are.
+    pub places: Vec<KeyLocation>,
+    /// Nobody has looked there yet; otherwise, what is here lacks the id that the message names.
+    pub are_missing: bool,
 }
 
 /// The first half: what can be said from the head alone.
@@ -180,8 +189,14 @@ pub fn accept(
     let mut problems = spend(lane, head, now, notes)?;
     let document = parse(lane, head, &body);
     let json = document.as_ref().ok().and_then(Option::as_ref);
-    if let Some(shaken) = lane.desk.shake(true, &message, json, now) {
+    // What `enforce: false` lets in is not verified: to answer it could mean to sign for a stranger.
+    let greets = if proof.secret().is_some() { lane.desk.shake(true, &message, json, now) } else { None };
+    if let Some(shaken) = greets {
         return handshake(shaken);
+    }
+    if lane.desk.may_have_signed(&message) {
+        notes.verdict = "wrong_secret_or_body";
+        return Err(Refusal::new(Class::BadSignature, "what is signed here could have been signed as a handshake"));
     }
     let find =
         |template: &Option<EventTemplate>| template.as_ref().and_then(|found| found.render(head.headers, json, &body));
@@ -245,8 +260,12 @@ fn verify(
             notes.verdict = failure.label();
             match &failure {
                 // Whoever asked has the keys fetched and asks again.
-                Failure::KeyNotHere(at) => notes.needs_keys = vec![KeyLocation::clone(at)],
-                Failure::UnknownKey => notes.needs_keys = lane.verifier.prefetch(),
+                Failure::KeyNotHere(at) => {
+                    notes.needs_keys = NeedsKeys { places: vec![KeyLocation::clone(at)], are_missing: true };
+                }
+                Failure::UnknownKey => {
+                    notes.needs_keys = NeedsKeys { places: lane.verifier.prefetch(), are_missing: false };
+                }
                 _ => {}
             }
             if !lane.source.enforce {

@@ -8,9 +8,9 @@
 //! synchronous service that does not answer) become quarantine-and-accept, so that a wrong schema costs a look and not the
 //! subscription. A bad signature is refused whatever the brake says.
 //!
-//! What strangers can send without a signature is not counted. They can send bad signatures, which are counted, because
-//! a wrong secret on our side looks the same and must be seen; all that they gain is that we keep instead of refuse what
-//! the provider has signed.
+//! What ends before the signature is not counted: strangers can send it. Bad signatures, which they can send too, are seen
+//! in the level and told in the log, because a wrong secret on our side looks the same; the brake counts what was verified
+//! only, so that no stranger can move it.
 //!
 //! Counts live in memory: a restart begins at zero, a reload keeps them. Time is handed in.
 
@@ -22,8 +22,10 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::refusal::{Class, RequestOutcome};
 
-/// Into how many parts a window is cut.
+/// Into how many parts the shortest window is cut.
 const PARTS: u32 = 60;
+/// Parts that are kept; a longer window than they hold is counted over what they hold.
+const PARTS_MAX: usize = 1440;
 /// A share says nothing over fewer requests than this.
 const SHARE_OF_AT_LEAST: u32 = 10;
 
@@ -69,7 +71,15 @@ pub struct Patience {
 #[derive(Debug, Default)]
 pub struct Budget {
     patience: Patience,
-    state: Mutex<State>,
+    state: Mutex<Counts>,
+}
+
+/// All answers, and those to verified requests.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    seen: State,
+    verified: State,
+    was_near: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -78,7 +88,6 @@ struct State {
     failing_since: Option<Timestamp>,
     /// Parts of the window, oldest first: number of the part, requests, failures.
     parts: VecDeque<(u64, u32, u32)>,
-    was_braking: bool,
 }
 
 /// How much of the budget is used.
@@ -88,6 +97,17 @@ pub struct Level {
     pub used: f64,
     /// Where the provider gives up.
     pub limit: f64,
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// Whether the provider takes its status for success.
+    pub is_success: bool,
+    /// Whether the request was verified.
+    pub is_verified: bool,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// What one answer changed.
@@ -134,36 +154,42 @@ impl Budget {
 
     /// Whether refusals of our own making are to be kept instead.
     pub fn brakes(&self, now: Timestamp) -> bool {
-        let state = self.lock();
-        self.patience.brake && self.patience.limits.iter().any(|limit| state.is_near(limit.rule, now))
+        let counts = self.lock();
+        let mut limits = self.patience.limits.iter();
+        self.patience.brake && limits.any(|limit| counts.verified.is_near(limit.rule, self.part_ms(), now))
     }
 
-    /// Counts one answer. `is_success` is what the provider takes the status for.
-    pub fn record(&self, is_success: bool, took: Duration, now: Timestamp) -> Recorded {
-        let in_time = self.patience.time.is_none_or(|time| took <= time);
-        let mut state = self.lock();
-        state.count(is_success && in_time, self.window(), now);
-        let near = self.patience.limits.iter().find(|limit| state.is_near(limit.rule, now));
-        let alarm = match (near, state.was_braking) {
+    /// Counts one answer.
+    pub fn record(&self, answered: Answered, now: Timestamp) -> Recorded {
+        let Answered { is_success, is_verified, took } = answered;
+        let is_success = is_success && self.patience.time.is_none_or(|time| took <= time);
+        let part_ms = self.part_ms();
+        let mut counts = self.lock();
+        counts.seen.count(is_success, part_ms, now);
+        if is_verified {
+            counts.verified.count(is_success, part_ms, now);
+        }
+        let near = self.patience.limits.iter().find(|limit| counts.seen.is_near(limit.rule, part_ms, now));
+        let alarm = match (near, counts.was_near) {
             (Some(limit), false) => Some(Alarm::Near { rule: limit.rule.to_string(), then: limit.then.clone() }),
             (None, true) => Some(Alarm::Over),
             (Some(_), true) | (None, false) => None,
         };
-        state.was_braking = near.is_some();
-        let levels = self.patience.limits.iter().map(|limit| state.level(limit.rule, now));
+        counts.was_near = near.is_some();
+        let levels = self.patience.limits.iter().map(|limit| counts.seen.level(limit.rule, part_ms, now));
         Recorded { level: levels.max_by(|one, other| one.part().total_cmp(&other.part())), alarm }
     }
 
-    /// The longest window of the rules.
-    fn window(&self) -> Duration {
+    /// The length of a part, after the shortest window of the rules; `None` without a window.
+    fn part_ms(&self) -> Option<u64> {
         let windows = self.patience.limits.iter().filter_map(|limit| match limit.rule {
             Rule::Share { within, .. } => Some(within),
             Rule::Consecutive(_) | Rule::Lasting(_) => None,
         });
-        windows.max().unwrap_or_default()
+        windows.min().map(|window| u64::try_from(window.as_millis() / u128::from(PARTS)).unwrap_or(u64::MAX).max(1))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,12 +200,8 @@ impl Level {
     }
 }
 
-fn part_ms(window: Duration) -> u64 {
-    u64::try_from(window.as_millis() / u128::from(PARTS)).unwrap_or(u64::MAX).max(1)
-}
-
 impl State {
-    fn count(&mut self, is_success: bool, window: Duration, now: Timestamp) {
+    fn count(&mut self, is_success: bool, part_ms: Option<u64>, now: Timestamp) {
         if is_success {
             self.consecutive = 0;
             self.failing_since = None;
@@ -187,15 +209,8 @@ impl State {
             self.consecutive = self.consecutive.saturating_add(1);
             self.failing_since.get_or_insert(now);
         }
-        if window.is_zero() {
-            return;
-        }
-        let part = now.unix_ms() / part_ms(window);
-        while self.parts.len() > PARTS as usize
-            || self.parts.front().is_some_and(|(old, ..)| *old + u64::from(PARTS) <= part)
-        {
-            self.parts.pop_front();
-        }
+        let Some(part_ms) = part_ms else { return };
+        let part = now.unix_ms() / part_ms;
         match self.parts.back_mut() {
             // A clock that goes back counts into the part that is open.
             Some((last, all, failed)) if *last >= part => {
@@ -204,22 +219,26 @@ impl State {
             }
             _ => self.parts.push_back((part, 1, u32::from(!is_success))),
         }
+        if self.parts.len() > PARTS_MAX {
+            self.parts.pop_front();
+        }
     }
 
     /// Requests and failures of the window.
-    fn sums(&self, within: Duration, now: Timestamp) -> (u32, u32) {
-        let first =
-            now.unix_ms().saturating_sub(u64::try_from(within.as_millis()).unwrap_or(u64::MAX)) / part_ms(within);
+    fn sums(&self, within: Duration, part_ms: Option<u64>, now: Timestamp) -> (u32, u32) {
+        let window_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let first = now.unix_ms().saturating_sub(window_ms) / part_ms.unwrap_or(1);
         let inside = self.parts.iter().filter(|(part, ..)| *part > first);
-        inside
-            .fold((0, 0), |(all, failed), (_, more, worse)| (all.saturating_add(*more), failed.saturating_add(*worse)))
+        inside.fold((0, 0), |(all, failed): (u32, u32), (_, more, worse)| {
+            (all.saturating_add(*more), failed.saturating_add(*worse))
+        })
     }
 
-    fn level(&self, rule: Rule, now: Timestamp) -> Level {
+    fn level(&self, rule: Rule, part_ms: Option<u64>, now: Timestamp) -> Level {
         match rule {
             Rule::Consecutive(limit) => Level { used: f64::from(self.consecutive), limit: f64::from(limit) },
             Rule::Share { share, within, at_least } => {
-                let (all, failed) = self.sums(within, now);
+                let (all, failed) = self.sums(within, part_ms, now);
                 let counts = all >= at_least.max(SHARE_OF_AT_LEAST);
                 Level { used: if counts { f64::from(failed) / f64::from(all) } else { 0.0 }, limit: share }
             }
@@ -231,15 +250,15 @@ impl State {
     }
 
     /// Whether one more failure reaches the limit; with a span of time, whether nine tenths of it are over.
-    fn is_near(&self, rule: Rule, now: Timestamp) -> bool {
+    fn is_near(&self, rule: Rule, part_ms: Option<u64>, now: Timestamp) -> bool {
         match rule {
             Rule::Consecutive(limit) => self.consecutive.saturating_add(1) >= limit && self.consecutive > 0,
             Rule::Share { share, within, at_least } => {
-                let (all, failed) = self.sums(within, now);
+                let (all, failed) = self.sums(within, part_ms, now);
                 all.saturating_add(1) >= at_least.max(SHARE_OF_AT_LEAST)
-                    && f64::from(failed + 1) / f64::from(all + 1) >= share
+                    && (f64::from(failed) + 1.0) / (f64::from(all) + 1.0) >= share
             }
-            Rule::Lasting(_) => self.level(rule, now).part() >= 0.9,
+            Rule::Lasting(_) => self.level(rule, part_ms, now).part() >= 0.9,
         }
     }
 }
@@ -269,9 +288,6 @@ pub fn counts(outcome: RequestOutcome) -> bool {
             | Class::Malformed
             | Class::BadSignature
             | Class::StaleTimestamp
-            | Class::TooLarge
-            | Class::BadContentType
-            | Class::BodyTimeout
             | Class::RateLimited
             | Class::BufferFull
             | Class::Overloaded
@@ -280,6 +296,9 @@ pub fn counts(outcome: RequestOutcome) -> bool {
             | Class::UpstreamError
             | Class::UpstreamTimeout => true,
             Class::NotFound
+            | Class::TooLarge
+            | Class::BadContentType
+            | Class::BodyTimeout
             | Class::MethodNotAllowed
             | Class::IpDenied
             | Class::HeadersTooLarge
@@ -298,6 +317,10 @@ mod tests {
         Timestamp::from_unix_secs(1_760_000_000 + secs)
     }
 
+    fn answered(is_success: bool, took: Duration) -> Answered {
+        Answered { is_success, is_verified: true, took }
+    }
+
     fn budget(rule: Rule) -> Budget {
         let limits = vec![Limit { rule, then: "gone".into() }];
         Budget::new(Patience { limits, time: Some(Duration::from_secs(5)), brake: true })
@@ -307,21 +330,21 @@ mod tests {
     fn the_brake_is_on_one_failure_before_the_limit() {
         let shopify = budget(Rule::Consecutive(8));
         for n in 1..7 {
-            assert_eq!(shopify.record(false, SOON, at(n)).alarm, None);
+            assert_eq!(shopify.record(answered(false, SOON), at(n)).alarm, None);
             assert!(!shopify.brakes(at(n)), "{n}");
         }
-        let seventh = shopify.record(false, SOON, at(7));
+        let seventh = shopify.record(answered(false, SOON), at(7));
         assert_eq!(seventh.level, Some(Level { used: 7.0, limit: 8.0 }));
         assert!(matches!(seventh.alarm, Some(Alarm::Near { .. })));
         assert!(shopify.brakes(at(7)));
-        assert_eq!(shopify.record(true, SOON, at(8)).alarm, Some(Alarm::Over));
+        assert_eq!(shopify.record(answered(true, SOON), at(8)).alarm, Some(Alarm::Over));
         assert!(!shopify.brakes(at(8)));
     }
 
     #[test]
     fn an_answer_after_the_provider_s_time_is_a_failure() {
         let shopify = budget(Rule::Consecutive(8));
-        let late = shopify.record(true, Duration::from_secs(6), at(0));
+        let late = shopify.record(answered(true, Duration::from_secs(6)), at(0));
         assert_eq!(late.level, Some(Level { used: 1.0, limit: 8.0 }));
     }
 
@@ -329,14 +352,14 @@ mod tests {
     fn a_share_is_taken_over_its_window_only() {
         let slack = budget(Rule::Share { share: 0.95, within: Duration::from_hours(1), at_least: 20 });
         for n in 0..18 {
-            slack.record(false, SOON, at(n));
+            slack.record(answered(false, SOON), at(n));
             assert!(!slack.brakes(at(n)), "too few: {n}");
         }
-        slack.record(false, SOON, at(19));
+        slack.record(answered(false, SOON), at(19));
         assert!(slack.brakes(at(19)));
         assert!(!slack.brakes(at(19 + 3660)), "an hour later nothing of it counts");
         for n in 0..20 {
-            slack.record(true, SOON, at(30 + n));
+            slack.record(answered(true, SOON), at(30 + n));
         }
         assert!(!slack.brakes(at(60)));
     }
@@ -344,7 +367,7 @@ mod tests {
     #[test]
     fn failures_for_long_without_a_success_are_timed() {
         let svix = budget(Rule::Lasting(Duration::from_hours(120)));
-        svix.record(false, SOON, at(0));
+        svix.record(answered(false, SOON), at(0));
         assert!(!svix.brakes(at(100 * 3600)));
         assert!(svix.brakes(at(109 * 3600)));
     }
@@ -353,25 +376,48 @@ mod tests {
     fn a_brake_that_is_off_stays_off() {
         let limits = vec![Limit { rule: Rule::Consecutive(2), then: String::new() }];
         let budget = Budget::new(Patience { limits, time: None, brake: false });
-        budget.record(false, SOON, at(0));
+        budget.record(answered(false, SOON), at(0));
         assert!(!budget.brakes(at(0)));
     }
 
     #[test]
     fn a_reload_keeps_the_count() {
         let old = budget(Rule::Consecutive(8));
-        old.record(false, SOON, at(0));
+        old.record(answered(false, SOON), at(0));
         let new = budget(Rule::Consecutive(8));
         new.take_over(&old);
-        assert_eq!(new.record(false, SOON, at(1)).level, Some(Level { used: 2.0, limit: 8.0 }));
+        assert_eq!(new.record(answered(false, SOON), at(1)).level, Some(Level { used: 2.0, limit: 8.0 }));
     }
 
     #[test]
     fn the_window_is_bounded() {
         let slack = budget(Rule::Share { share: 0.95, within: Duration::from_hours(1), at_least: 1 });
         for n in 0..10_000 {
-            slack.record(true, SOON, at(n * 61));
+            slack.record(answered(true, SOON), at(n * 61));
         }
-        assert!(slack.lock().parts.len() <= PARTS as usize + 1);
+        assert!(slack.lock().seen.parts.len() <= PARTS_MAX);
+    }
+
+    #[test]
+    fn bad_signatures_are_seen_and_do_not_move_the_brake() {
+        let shopify = budget(Rule::Consecutive(8));
+        for n in 1..=20_u32 {
+            let forged = Answered { is_success: false, is_verified: false, took: SOON };
+            assert_eq!(shopify.record(forged, at(u64::from(n))).level.map(|level| level.used), Some(f64::from(n)));
+        }
+        assert!(!shopify.brakes(at(21)));
+    }
+
+    #[test]
+    fn a_share_within_a_shorter_window_than_the_longest_is_counted() {
+        let share = |share, minutes| Limit {
+            rule: Rule::Share { share, within: Duration::from_mins(minutes), at_least: 10 },
+            then: String::new(),
+        };
+        let budget = Budget::new(Patience { limits: vec![share(0.99, 60), share(0.4, 5)], time: None, brake: true });
+        for n in 0..100 {
+            budget.record(answered(n % 2 == 0, SOON), at(1));
+        }
+        assert!(budget.brakes(at(1)), "half of a hundred failed, and 40 % is the limit");
     }
 }

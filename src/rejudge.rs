@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::buffer::{Buffer, Judgement, NotStored};
 use crate::event::{EventData, JudgedBy, Reverified};
 use crate::lane::{Lane, Rules};
-use crate::provider::{KeyRing, Message};
+use crate::provider::{Failure, KeyRing, Message};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -114,7 +114,12 @@ fn judge_slice(buffer: &Buffer, (rules, ring): &By, from: u64) -> Result<Judged,
     let mut judgements = Vec::with_capacity(slice.suspects.len());
     for suspect in slice.suspects {
         let Some((lane, by)) = lanes.get(&**suspect.source()) else { continue };
-        let verified = suspect.event().and_then(|event| verify(lane, &**ring, event));
+        let verdict = suspect.event().map_or(Verdict::Failed, |event| verify(lane, &**ring, event));
+        // A key that is yet to be fetched decides later; the suspect stays outdated.
+        if matches!(verdict, Verdict::Later) {
+            continue;
+        }
+        let verified = verdict.verified();
         let count = counts.entry(Arc::clone(suspect.source())).or_default();
         count.judged += 1;
         count.verified += u64::from(verified.is_some());
@@ -123,17 +128,43 @@ fn judge_slice(buffer: &Buffer, (rules, ring): &By, from: u64) -> Result<Judged,
     Ok((judgements, counts, slice.next))
 }
 
-/// The event as verified, if it is by these rules.
-fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Option<Reverified> {
+/// What these rules say of a stored event.
+enum Verdict {
+    Verified(Box<Reverified>),
+    Failed,
+    /// A key that is not here has to be fetched first.
+    Later,
+}
+
+impl Verdict {
+    fn verified(self) -> Option<Reverified> {
+        match self {
+            Self::Verified(verified) => Some(*verified),
+            Self::Failed | Self::Later => None,
+        }
+    }
+}
+
+fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Verdict {
+    let Some(headers) = headers(event) else { return Verdict::Failed };
+    let url = lane.source.signed_url(&event.target);
+    let message = Message { method: &event.method, url: &url, headers: &headers, body: &event.body };
+    match lane.verifier.verify_with(&message, ring, event.received_at()) {
+        Ok(proof) => {
+            Reverified::new(&proof, event.clone()).map_or(Verdict::Failed, |it| Verdict::Verified(Box::new(it)))
+        }
+        Err(Failure::KeyNotHere(_)) => Verdict::Later,
+        Err(_) => Verdict::Failed,
+    }
+}
+
+fn headers(event: &EventData) -> Option<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(event.headers.len());
     for (name, value) in &event.headers {
         let value = HeaderValue::from_maybe_shared(value.0.clone()).ok()?;
         headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
     }
-    let url = lane.source.signed_url(&event.target);
-    let message = Message { method: &event.method, url: &url, headers: &headers, body: &event.body };
-    let proof = lane.verifier.verify_with(&message, ring, event.received_at()).ok()?;
-    Reverified::new(&proof, event.clone())
+    Some(headers)
 }
 
 #[cfg(test)]
@@ -189,11 +220,11 @@ mod tests {
     #[test]
     fn time_is_judged_as_of_the_receipt() {
         let rules = rules("provider: stripe, secrets: [{name: a, env: A}]");
-        let verified = verify(&rules.lanes[0], &NoKeys, &signed(&rules, RECEIVED)).unwrap();
+        let verified = verify(&rules.lanes[0], &NoKeys, &signed(&rules, RECEIVED)).verified().unwrap();
         let data = verified.data();
         assert_eq!((data.verified_by.as_deref(), data.unverified.as_deref()), (Some("a"), None));
         let stale = signed(&rules, Timestamp::from_unix_secs(RECEIVED.unix_secs() - 3600));
-        assert!(verify(&rules.lanes[0], &NoKeys, &stale).is_none());
+        assert!(verify(&rules.lanes[0], &NoKeys, &stale).verified().is_none());
     }
 
     #[test]
@@ -206,8 +237,8 @@ mod tests {
         let old = self::rules("provider: github, secrets: [{name: old, env: OLD}]");
         let event = signed(&old, RECEIVED);
         // It came on 2023-11-14.
-        assert!(verify(&rules("2023-11-14").lanes[0], &NoKeys, &event).is_some());
-        assert!(verify(&rules("2023-11-13").lanes[0], &NoKeys, &event).is_none());
+        assert!(verify(&rules("2023-11-14").lanes[0], &NoKeys, &event).verified().is_some());
+        assert!(verify(&rules("2023-11-13").lanes[0], &NoKeys, &event).verified().is_none());
     }
 
     #[test]
@@ -216,7 +247,8 @@ mod tests {
         let (wrong, right) = (of("https://wrong.example.com"), of("https://right.example.com"));
         let event = signed(&right, RECEIVED);
         assert!(
-            verify(&wrong.lanes[0], &NoKeys, &event).is_none() && verify(&right.lanes[0], &NoKeys, &event).is_some()
+            verify(&wrong.lanes[0], &NoKeys, &event).verified().is_none()
+                && verify(&right.lanes[0], &NoKeys, &event).verified().is_some()
         );
         assert_ne!(wrong.lanes[0].judged_by(), right.lanes[0].judged_by());
         assert_eq!(right.lanes[0].judged_by(), of("https://right.example.com").lanes[0].judged_by());
@@ -226,6 +258,6 @@ mod tests {
     fn to_verify_nothing_is_no_verification() {
         let signing = rules("provider: github, secrets: [{env: A}]");
         let nothing = rules("verify: {type: none, reason: tests}");
-        assert!(verify(&nothing.lanes[0], &NoKeys, &signed(&signing, RECEIVED)).is_none());
+        assert!(verify(&nothing.lanes[0], &NoKeys, &signed(&signing, RECEIVED)).verified().is_none());
     }
 }

@@ -116,8 +116,20 @@ fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
     }
 }
 
-fn context_value(text: &str) -> Result<(String, String), String> {
-    let (label, value) = text.split_once('=').ok_or("write LABEL=VALUE")?;
+/// A value of the context that has no label.
+#[derive(Debug)]
+struct NoLabel;
+
+impl std::fmt::Display for NoLabel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("write LABEL=VALUE")
+    }
+}
+
+impl std::error::Error for NoLabel {}
+
+fn context_value(text: &str) -> Result<(String, String), NoLabel> {
+    let (label, value) = text.split_once('=').ok_or(NoLabel)?;
     Ok((provider::context_label(label), value.to_owned()))
 }
 

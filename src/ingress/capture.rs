@@ -1,11 +1,11 @@
 //! Keeps a secret that a provider handed over, for ever or not at all.
 //!
-//! The file is made new, readable by its owner only, and synced together with its folder before anybody is answered. A
-//! file that is there already is never written over: trust on first use ends after the first use.
+//! The secret is written to a new file of a random name, readable by its owner only, synced, and then given its name,
+//! which fails where the name is taken: trust on first use ends after the first use, and of many at once one is kept and
+//! told so. The folder is synced before anybody is answered.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::provider::Captured;
@@ -13,15 +13,10 @@ use crate::provider::Captured;
 /// Writes the secret.
 pub(super) fn keep(file: &Path, secret: &Captured) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Under another name first: a reader must not find half a secret.
-    let draft = folder.join(format!(".{}.new", file.file_name().unwrap_or_default().to_string_lossy()));
-    let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    written.write_all(&secret.0)?;
-    written.sync_all()?;
-    // A link fails where the name is taken, which a rename would not.
-    let linked = std::fs::hard_link(&draft, file);
-    std::fs::remove_file(&draft)?;
-    linked?;
+    let mut draft = tempfile::NamedTempFile::new_in(folder)?;
+    draft.write_all(&secret.0)?;
+    draft.as_file().sync_all()?;
+    draft.persist_noclobber(file).map_err(|refused| refused.error)?;
     File::open(folder)?.sync_all()
 }
 
@@ -44,5 +39,24 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "the first one, long enough");
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_many_at_once_the_one_that_was_told_so_is_kept() {
+        for round in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("asana.key");
+            let secrets: Vec<String> =
+                (0..4).map(|number| format!("secret-{number}-{}", "x".repeat(64 << number))).collect();
+            let results: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = secrets.iter().map(|one| scope.spawn(|| keep(&file, &captured(one)))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let kept = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "round {round}");
+            for (secret, result) in secrets.iter().zip(&results) {
+                assert!(result.is_err() || *secret == kept, "round {round}: another one is kept");
+            }
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Judging a request whose key may have to be fetched.
 //!
 //! Nearly always the gates answer at once. Where they say that a provider's key is not here, it is had, within bounds, and
-//! the same request goes through the gates once more, as of the moment of its receipt. There is no third time.
+//! the same request goes through the gates again, as of the moment of its receipt; a few times at most, because a message
+//! may name several keys. A key that cannot be had now is our 503, and not the sender's 401.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::Shared;
-use crate::accept::{self, Accepted, Admitted, Notes};
+use crate::accept::{self, Accepted, Admitted, NeedsKeys, Notes};
 use crate::clock::Timestamp;
 use crate::keyring::Unfetched;
 use crate::provider::{Found, KeyLocation, KeyRing};
@@ -16,6 +17,9 @@ use crate::refusal::{Class, Refusal};
 
 /// How long a request waits for a key that is seen for the first time; at most half of the provider's own patience.
 const KEY_WAIT: Duration = Duration::from_secs(2);
+
+/// How often keys are looked for.
+const ROUNDS_MAX: usize = 3;
 
 /// A whole request before the gates.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +43,25 @@ impl KeyRing for NoMoreKeys {
 
 impl Judge<'_> {
     pub(super) async fn accept(&self, notes: &mut Notes) -> Result<Accepted, Refusal> {
-        let accepted = self.accept_with(&*self.shared.keyring, notes);
-        match std::mem::take(&mut notes.needs_keys) {
-            places if places.is_empty() => accepted,
-            places => self.with_fetched_keys(&places, notes, accepted).await,
+        let mut accepted = self.accept_with(&*self.shared.keyring, notes);
+        for _ in 0..ROUNDS_MAX {
+            let needs = std::mem::take(&mut notes.needs_keys);
+            if needs.places.is_empty() {
+                return accepted;
+            }
+            let wait = self.admitted.lane().budget.time().map_or(KEY_WAIT, |time| (time / 2).min(KEY_WAIT));
+            let fetched = tokio::time::timeout(wait, self.fetch(&needs)).await.unwrap_or(Fetched::Later);
+            accepted = match fetched {
+                Fetched::Here => self.accept_with(&*self.shared.keyring, notes),
+                Fetched::Later if self.admitted.lane().source.enforce => {
+                    let why = "the provider's key could not be fetched; it is asked for again";
+                    return Err(Refusal::new(Class::Internal, why));
+                }
+                Fetched::Never | Fetched::Later if needs.are_missing => return self.accept_with(&NoMoreKeys, notes),
+                Fetched::Never | Fetched::Later => return accepted,
+            };
         }
+        accepted
     }
 
     fn accept_with(&self, keys: &dyn KeyRing, notes: &mut Notes) -> Result<Accepted, Refusal> {
@@ -52,32 +70,35 @@ impl Judge<'_> {
         accept::accept(self.admitted, self.body.clone(), world, notes)
     }
 
-    async fn with_fetched_keys(
-        &self,
-        places: &[KeyLocation],
-        notes: &mut Notes,
-        before: Result<Accepted, Refusal>,
-    ) -> Result<Accepted, Refusal> {
-        let lane = self.admitted.lane();
-        let wait = lane.budget.time().map_or(KEY_WAIT, |time| (time / 2).min(KEY_WAIT));
-        // Keys at a known place are here; the message names one that is not among them.
-        let is_known = lane.verifier.prefetch() == places;
-        let fetched = tokio::time::timeout(wait, self.fetch(places, is_known)).await;
-        match fetched.unwrap_or(Err(Unfetched::Unreached)) {
-            Ok(()) => self.accept_with(&*self.shared.keyring, notes),
-            Err(Unfetched::Unreached | Unfetched::TooMany) if lane.source.enforce && !is_known => {
-                Err(Refusal::new(Class::Internal, "the provider's key could not be fetched; it is asked for again"))
+    async fn fetch(&self, needs: &NeedsKeys) -> Fetched {
+        let keyring = &self.shared.keyring;
+        if !needs.are_missing {
+            return match keyring.refresh(&needs.places).await {
+                Ok(true) => Fetched::Here,
+                Ok(false) | Err(Unfetched::Unusable) => Fetched::Never,
+                Err(Unfetched::Unreached | Unfetched::TooMany) => Fetched::Later,
+            };
+        }
+        let known = self.admitted.lane().verifier.prefetch();
+        for at in &needs.places {
+            let is_known = known.contains(at);
+            match keyring.fetch(at, is_known).await {
+                Ok(()) => {}
+                // What the configuration names and is not there is no fault of the sender.
+                Err(Unfetched::Unusable) if !is_known => return Fetched::Never,
+                Err(_) => return Fetched::Later,
             }
-            Err(_) if !is_known => self.accept_with(&NoMoreKeys, notes),
-            Err(_) => before,
         }
+        Fetched::Here
     }
+}
 
-    async fn fetch(&self, places: &[KeyLocation], is_known: bool) -> Result<(), Unfetched> {
-        match places {
-            [at] if !is_known => self.shared.keyring.fetch(at).await,
-            _ if self.shared.keyring.refresh(places).await => Ok(()),
-            _ => Err(Unfetched::Unusable),
-        }
-    }
+/// What came of looking for keys.
+enum Fetched {
+    /// They are here.
+    Here,
+    /// They may be later.
+    Later,
+    /// There are none.
+    Never,
 }

@@ -159,10 +159,14 @@ impl ProxyHttp for Gateway {
         };
         let now = self.shared.clock.now();
         self.shared.telemetry.request(&request, now);
-        if let Some(lane) = seen.lane.filter(|_| budget::counts(request.outcome) && request.status != 0) {
+        if let Some(lane) =
+            seen.lane.filter(|_| budget::counts(request.outcome) && request.status != 0 && !notes.verdict.is_empty())
+        {
             let is_success =
                 lane.provider.as_ref().map_or(request.status / 100 == 2, |row| row.is_success(request.status));
-            let recorded = lane.budget.record(is_success, request.took, now);
+            let is_verified = notes.secret.is_some();
+            let answered = budget::Answered { is_success, is_verified, took: request.took };
+            let recorded = lane.budget.record(answered, now);
             self.shared.telemetry.budget(&lane.source.name, &recorded);
         }
         drop(in_flight);

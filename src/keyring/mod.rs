@@ -4,11 +4,13 @@
 //! place that only a message names (a certificate, a key id) is fetched when it is first seen, for which the ingress waits
 //! a bounded time. Places are checked before they get here: https, a pinned host, no user, no odd path.
 //!
+//! A fetch belongs to the ring and not to the request that waits for it: it comes to its end when the request gives up.
+//!
 //! Invariants: redirects are not followed, answers are bounded in bytes and time, one fetch at a time for a place and a
 //! few at once for all; what was not usable is remembered too, so that made-up key ids cost one fetch a minute; a minute
 //! has a bounded number of fetches whatever strangers send; keys outlive a provider's outage by a day and no more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +19,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Timestamp};
 use crate::deliver::{Bounds, Client, Outgoing, Target};
@@ -34,8 +38,11 @@ const UNREACHED_FOR: Duration = Duration::from_secs(5);
 const STALE_AFTER: Duration = Duration::from_secs(10);
 /// Places that are remembered.
 const PLACES_MAX: usize = 1000;
-/// Fetches in one minute, all places together.
-const FETCHES_A_MINUTE: u32 = 60;
+/// Fetches in one minute for places that messages name: at one host, so that strangers at one source do not hold up the
+/// keys of another, and in all.
+const FETCHES_A_MINUTE: (u32, u32) = (20, 200);
+/// Fetches that wait for their turn.
+const QUEUE_MAX: usize = 64;
 /// URLs that wait to be opened.
 const ERRANDS_MAX: usize = 16;
 /// Fetches at once.
@@ -105,31 +112,42 @@ pub struct Keyring {
     fetcher: Arc<dyn Fetch>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    slots: tokio::sync::Semaphore,
-    errands_wait: tokio::sync::Notify,
+    has_work: tokio::sync::Notify,
 }
+
+/// How a fetch ended; `None` while it has not.
+type Ended = Option<Result<(), Unfetched>>;
 
 #[derive(Debug, Default)]
 struct State {
     places: HashMap<KeyLocation, Place>,
-    /// One fetch at a time for a place.
-    flights: HashMap<KeyLocation, Arc<tokio::sync::Mutex<()>>>,
+    /// One fetch at a time for a place: those that wait or are under way.
+    flights: HashMap<KeyLocation, watch::Receiver<Ended>>,
+    queue: VecDeque<(KeyLocation, bool, watch::Sender<Ended>)>,
     /// URLs to be opened, each with the source that it came by.
     errands: Vec<(String, Arc<str>)>,
-    /// The minute that is counted, and its fetches.
-    spent: (u64, u32),
+    /// The minute that is counted, and its fetches by host.
+    spent: (u64, HashMap<String, u32>),
 }
 
 #[derive(Clone, Debug)]
 struct Place {
     /// The last usable keys, with the time of their fetch.
     keys: Option<(Arc<KeySet>, Timestamp)>,
-    /// Not asked again before this.
+    /// What is there is not usable, and is not asked for again before this.
     refused_until: Timestamp,
+    /// Nobody answers there; not asked again before this.
+    unreached_until: Timestamp,
     /// Asked for since the last renewal.
     is_used: bool,
     /// Renewed even when nobody asks.
     is_known: bool,
+}
+
+impl Place {
+    fn may_be_asked(&self, now: Timestamp) -> bool {
+        now >= self.refused_until && now >= self.unreached_until
+    }
 }
 
 impl KeyRing for Keyring {
@@ -149,70 +167,93 @@ impl KeyRing for Keyring {
 impl Keyring {
     /// An empty ring.
     pub fn new(fetcher: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            fetcher,
-            clock,
-            state: Mutex::default(),
-            slots: tokio::sync::Semaphore::new(FETCHES_AT_ONCE),
-            errands_wait: tokio::sync::Notify::new(),
-        }
+        Self { fetcher, clock, state: Mutex::default(), has_work: tokio::sync::Notify::new() }
     }
 
-    /// Has the keys at a place that a message named.
-    pub async fn fetch(&self, at: &KeyLocation) -> Result<(), Unfetched> {
-        self.renew(at, Duration::ZERO, false).await
-    }
-
-    /// Has a URL opened by which a provider wants a subscription confirmed. Its host was checked.
-    pub fn open_later(&self, url: String, source: Arc<str>) {
-        let mut state = self.lock();
-        if state.errands.len() < ERRANDS_MAX {
-            state.errands.push((url, source));
-        }
-        drop(state);
-        self.errands_wait.notify_one();
-    }
-
-    /// Waits until there is something to open.
-    pub async fn errands_wait(&self) {
-        self.errands_wait.notified().await;
-    }
-
-    /// Opens what waits to be opened.
-    pub async fn run_errands(&self) {
-        let errands = std::mem::take(&mut self.lock().errands);
-        for (url, source) in errands {
-            self.open(&url, &source).await;
-        }
-    }
-
-    async fn open(&self, url: &str, source: &str) {
-        let fetched = if self.spend(self.clock.now()) {
-            self.fetcher.fetch(Ask { url, post: None, authorization: None }).await
-        } else {
-            Err(Unfetched::TooMany)
-        };
-        match fetched {
-            Ok(_) => tracing::info!(source, "the subscription is confirmed"),
-            Err(problem) => {
-                tracing::error!(source, ?problem, "the subscription could not be confirmed; ask for it again");
+    /// Does what the others ask for, until `stop` says so.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut under_way = JoinSet::new();
+        loop {
+            tokio::select! {
+                stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
+                () = self.has_work.notified() => {}
+                Some(_) = under_way.join_next() => {}
+            }
+            while under_way.len() < FETCHES_AT_ONCE {
+                let (job, errand) = {
+                    let mut state = self.lock();
+                    (state.queue.pop_front(), state.errands.pop())
+                };
+                if job.is_none() && errand.is_none() {
+                    break;
+                }
+                let ring = Arc::clone(&self);
+                under_way.spawn(async move {
+                    if let Some((at, is_known, ended)) = job {
+                        let result = ring.ask(&at, is_known).await;
+                        ring.lock().flights.remove(&at);
+                        ended.send_replace(Some(result));
+                    }
+                    if let Some((url, source)) = errand {
+                        ring.open(&url, &source).await;
+                    }
+                });
             }
         }
     }
 
+    /// Has the keys at a place, and waits for them. Who stops waiting does not stop the fetch.
+    pub async fn fetch(&self, at: &KeyLocation, is_known: bool) -> Result<(), Unfetched> {
+        let mut flight = self.start(at, is_known)?;
+        let ended = flight.wait_for(Option::is_some).await.ok().and_then(|ended| *ended);
+        ended.unwrap_or(Err(Unfetched::Unreached))
+    }
+
+    /// Begins a fetch, or joins the one that is under way.
+    fn start(&self, at: &KeyLocation, is_known: bool) -> Result<watch::Receiver<Ended>, Unfetched> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        if let Some(flight) = state.flights.get(at) {
+            return Ok(flight.clone());
+        }
+        if let Some(place) = state.places.get(at) {
+            if now < place.refused_until {
+                return Err(Unfetched::Unusable);
+            }
+            if now < place.unreached_until {
+                return Err(Unfetched::Unreached);
+            }
+        }
+        // What the configuration names is not held up by what strangers make up.
+        if state.queue.len() >= QUEUE_MAX || !(is_known || state.spend(at.url(), now)) {
+            return Err(Unfetched::TooMany);
+        }
+        let (sender, receiver) = watch::channel(None);
+        state.flights.insert(at.clone(), receiver.clone());
+        state.queue.push_back((at.clone(), is_known, sender));
+        drop(state);
+        self.has_work.notify_one();
+        Ok(receiver)
+    }
+
     /// Asks again for keys that lack the id which a message names, unless that was done just now. True when it is worth
     /// verifying again.
-    pub async fn refresh(&self, places: &[KeyLocation]) -> bool {
-        let mut is_new = false;
+    pub async fn refresh(&self, places: &[KeyLocation]) -> Result<bool, Unfetched> {
+        let (mut is_new, mut unreached) = (false, None);
         for at in places {
             let now = self.clock.now();
-            let is_stale = self.lock().places.get(at).is_none_or(|place| match &place.keys {
-                Some((_, since)) => now.since(*since) >= STALE_AFTER && now >= place.refused_until,
-                None => now >= place.refused_until,
-            });
-            is_new |= is_stale && self.renew(at, STALE_AFTER, true).await.is_ok();
+            let is_fresh = self
+                .lock()
+                .places
+                .get(at)
+                .is_some_and(|place| place.keys.as_ref().is_some_and(|(_, since)| now.since(*since) < STALE_AFTER));
+            match if is_fresh { Err(Unfetched::Unusable) } else { self.fetch(at, true).await } {
+                Ok(()) => is_new = true,
+                Err(Unfetched::Unusable) => {}
+                Err(problem) => unreached = Some(problem),
+            }
         }
-        is_new
+        if is_new { Ok(true) } else { unreached.map_or(Ok(false), Err) }
     }
 
     /// Renews what is used or known, and forgets the rest. To be called now and then.
@@ -222,67 +263,65 @@ impl Keyring {
             let mut state = self.lock();
             state.places.retain(|_, place| {
                 let is_kept = place.keys.as_ref().is_some_and(|(_, since)| now.since(*since) < USED_UNTIL);
-                is_kept || now < place.refused_until
+                is_kept || !place.may_be_asked(now)
             });
             let absent = known.iter().filter(|at| !state.places.contains_key(*at)).cloned().collect::<Vec<_>>();
             let old = state.places.iter().filter(|(_, place)| {
                 let is_old = place.keys.as_ref().is_none_or(|(_, since)| now.since(*since) >= RENEWED_AFTER);
-                is_old && (place.is_used || place.is_known) && now >= place.refused_until
+                is_old && (place.is_used || place.is_known) && place.may_be_asked(now)
             });
             old.map(|(at, _)| at.clone()).chain(absent).collect()
         };
         for at in due {
-            if let Err(problem) = self.renew(&at, RENEWED_AFTER, known.contains(&at)).await {
+            if let Err(problem) = self.fetch(&at, true).await {
                 tracing::warn!(url = at.url(), ?problem, "a provider's keys could not be fetched");
             }
         }
     }
 
-    /// Fetches unless the keys are younger than `fresh` by the time that it is this fetch's turn.
-    async fn renew(&self, at: &KeyLocation, fresh: Duration, is_known: bool) -> Result<(), Unfetched> {
-        let flight = Arc::clone(self.lock().flights.entry(at.clone()).or_default());
-        let turn = flight.lock().await;
-        let now = self.clock.now();
-        let before = self.lock().places.get(at).cloned();
-        let had = before.as_ref().and_then(|place| place.keys.clone());
-        let is_fresh = had.as_ref().is_some_and(|(_, since)| now.since(*since) < fresh.max(UNREACHED_FOR));
-        let result = if is_fresh { Ok(()) } else { self.ask(at, now, had, is_known).await };
-        drop(turn);
+    /// Has a URL opened by which a provider wants a subscription confirmed. Its host was checked.
+    pub fn open_later(&self, url: String, source: Arc<str>) {
         let mut state = self.lock();
-        if Arc::strong_count(&flight) <= 2 {
-            state.flights.remove(at);
+        if state.errands.len() >= ERRANDS_MAX {
+            tracing::error!(%source, "too many subscriptions wait to be confirmed; ask for this one again");
+            return;
         }
-        result
+        state.errands.push((url, source));
+        drop(state);
+        self.has_work.notify_one();
     }
 
-    async fn ask(
-        &self,
-        at: &KeyLocation,
-        now: Timestamp,
-        had: Option<(Arc<KeySet>, Timestamp)>,
-        is_known: bool,
-    ) -> Result<(), Unfetched> {
-        // What the configuration names is not held up by what strangers make up.
-        let fetched = if is_known || self.spend(now) { self.read(at, now).await } else { Err(Unfetched::TooMany) };
-        let (keys, refused_for, result) = match fetched {
-            Ok(keys) => (Some((Arc::new(keys), now)), Duration::ZERO, Ok(())),
-            Err(problem @ Unfetched::Unusable) => (had, REFUSED_FOR, Err(problem)),
-            Err(problem) => (had, UNREACHED_FOR, Err(problem)),
-        };
-        let refused_until = now.after(refused_for);
+    async fn open(&self, url: &str, source: &str) {
+        match self.fetcher.fetch(Ask { url, post: None, authorization: None }).await {
+            Ok(_) => tracing::info!(source, "the subscription is confirmed"),
+            Err(problem) => {
+                tracing::error!(source, ?problem, "the subscription could not be confirmed; ask for it again");
+            }
+        }
+    }
+
+    async fn ask(&self, at: &KeyLocation, is_known: bool) -> Result<(), Unfetched> {
+        let now = self.clock.now();
+        let fetched = self.read(at, now).await;
         let mut state = self.lock();
+        let had = state.places.get(at).and_then(|place| place.keys.clone());
+        let never = Timestamp::from_unix_ms(0);
+        let (keys, refused_until, unreached_until, result) = match fetched {
+            Ok(keys) => (Some((Arc::new(keys), now)), never, never, Ok(())),
+            Err(problem @ Unfetched::Unusable) => (had, now.after(REFUSED_FOR), never, Err(problem)),
+            Err(problem) => (had, never, now.after(UNREACHED_FOR), Err(problem)),
+        };
         if state.places.len() >= PLACES_MAX && !state.places.contains_key(at) {
             let oldest = state.places.iter().min_by_key(|(_, place)| place.keys.as_ref().map(|(_, since)| *since));
             if let Some(oldest) = oldest.map(|(at, _)| at.clone()) {
                 state.places.remove(&oldest);
             }
         }
-        state.places.insert(at.clone(), Place { keys, refused_until, is_used: false, is_known });
+        state.places.insert(at.clone(), Place { keys, refused_until, unreached_until, is_used: false, is_known });
         result
     }
 
     async fn read(&self, at: &KeyLocation, now: Timestamp) -> Result<KeySet, Unfetched> {
-        let _slot = self.slots.acquire().await.map_err(|_closed| Unfetched::Unreached)?;
         let token = match at.token() {
             Some(step) => {
                 let form = step.form();
@@ -305,18 +344,27 @@ impl Keyring {
         })
     }
 
-    /// Whether this minute has a fetch left.
-    fn spend(&self, now: Timestamp) -> bool {
-        let minute = now.unix_secs() / 60;
-        let mut state = self.lock();
-        let (counted, fetches) = state.spent;
-        let fetches = if counted == minute { fetches.saturating_add(1) } else { 1 };
-        state.spent = (minute, fetches);
-        fetches <= FETCHES_A_MINUTE
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether this minute has a fetch left for the host of this URL.
+    fn spend(&mut self, url: &str, now: Timestamp) -> bool {
+        let minute = now.unix_secs() / 60;
+        if self.spent.0 != minute {
+            self.spent = (minute, HashMap::new());
+        }
+        let host = url.split('/').nth(2).unwrap_or_default();
+        let (at_one, in_all) = FETCHES_A_MINUTE;
+        let all: u32 = self.spent.1.values().sum();
+        let of_host = self.spent.1.get(host).copied().unwrap_or(0);
+        if all >= in_all || of_host >= at_one {
+            return false;
+        }
+        self.spent.1.insert(host.to_owned(), of_host + 1);
+        true
     }
 }
 

@@ -34,7 +34,9 @@ impl Clock for Turned {
 }
 
 struct Scene {
-    ring: Keyring,
+    ring: Arc<Keyring>,
+    _worker: JoinSet<()>,
+    _stop: watch::Sender<bool>,
     web: Arc<Web>,
     clock: Arc<Turned>,
 }
@@ -44,7 +46,10 @@ impl Scene {
         let web = Arc::new(Web { answer: Mutex::new(answer.map(str::to_owned)), asked: AtomicU64::new(0) });
         let clock = Arc::new(Turned(AtomicU64::new(1_760_000_000_000)));
         let (fetcher, time): (Arc<dyn Fetch>, Arc<dyn Clock>) = (Arc::clone(&web) as _, Arc::clone(&clock) as _);
-        Self { ring: Keyring::new(fetcher, time), web, clock }
+        let ring = Arc::new(Keyring::new(fetcher, time));
+        let (mut worker, stop) = (JoinSet::new(), watch::Sender::new(false));
+        worker.spawn(Arc::clone(&ring).run(stop.subscribe()));
+        Self { ring, _worker: worker, _stop: stop, web, clock }
     }
 
     fn answers(&self, answer: Result<&str, Unfetched>) {
@@ -62,8 +67,12 @@ impl Scene {
 
 /// A place as a scheme knows it.
 fn place(path: &str) -> KeyLocation {
+    place_at("keys.example.com", path)
+}
+
+fn place_at(host: &str, path: &str) -> KeyLocation {
     let row = format!(
-        "verify: {{type: jwt, from: \"header:X-T\", algorithm: ES256, claims: {{b: \"{{body|sha256hex}}\"}}, keys: {{url: \"https://keys.example.com/{path}\", hosts: keys.example.com, form: jwks}}}}\nsource: x\n"
+        "verify: {{type: jwt, from: \"header:X-T\", algorithm: ES256, claims: {{b: \"{{body|sha256hex}}\"}}, keys: {{url: \"https://{host}/{path}\", hosts: {host}, form: jwks}}}}\nsource: x\n"
     );
     let row = Row::parse(&row).unwrap();
     let verifier = Verifier::new(row.scheme().clone(), Vec::new(), BTreeMap::new()).unwrap();
@@ -109,7 +118,7 @@ async fn an_answer_that_is_no_key_does_not_take_the_place_of_one() {
 #[tokio::test]
 async fn what_is_not_there_is_not_asked_for_again_at_once() {
     let (scene, at) = (Scene::new(Err(Unfetched::Unusable)), place("made-up"));
-    assert_eq!(scene.ring.fetch(&at).await, Err(Unfetched::Unusable));
+    assert_eq!(scene.ring.fetch(&at, false).await, Err(Unfetched::Unusable));
     assert!(matches!(scene.ring.get(&at), Found::Refused));
     scene.turn(Duration::from_secs(59));
     assert!(matches!(scene.ring.get(&at), Found::Refused));
@@ -120,11 +129,15 @@ async fn what_is_not_there_is_not_asked_for_again_at_once() {
 #[tokio::test]
 async fn a_minute_has_a_bounded_number_of_fetches_whatever_strangers_send() {
     let scene = Scene::new(Err(Unfetched::Unusable));
-    for number in 0..FETCHES_A_MINUTE * 3 {
+    for number in 0..FETCHES_A_MINUTE.0 * 3 {
         let at = place(&format!("made-up-{number}"));
-        assert!(scene.ring.fetch(&at).await.is_err());
+        assert!(scene.ring.fetch(&at, false).await.is_err());
     }
-    assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE));
+    assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE.0));
+    // Those at another host, and those that the configuration names, are not held up.
+    assert!(scene.ring.fetch(&place_at("other.example.com", "jwks"), false).await.is_err());
+    assert!(scene.ring.fetch(&place("known"), true).await.is_err());
+    assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE.0) + 2);
     assert!(scene.ring.lock().places.len() <= PLACES_MAX);
     assert!(scene.ring.lock().flights.is_empty());
 }
@@ -132,11 +145,11 @@ async fn a_minute_has_a_bounded_number_of_fetches_whatever_strangers_send() {
 #[tokio::test]
 async fn many_who_need_the_same_key_fetch_it_once() {
     let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
-    let mut all = tokio::task::JoinSet::new();
-    let ring = Arc::new(scene.ring);
+    let mut all = JoinSet::new();
+    let ring = Arc::clone(&scene.ring);
     for _ in 0..20 {
         let (ring, at) = (Arc::clone(&ring), at.clone());
-        all.spawn(async move { ring.fetch(&at).await });
+        all.spawn(async move { ring.fetch(&at, false).await });
     }
     while let Some(result) = all.join_next().await {
         assert_eq!(result.unwrap(), Ok(()));
@@ -149,9 +162,41 @@ async fn an_unknown_id_has_the_keys_asked_for_again_and_not_at_once_again() {
     let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
     let places = std::slice::from_ref(&at);
     scene.ring.tend(places).await;
-    assert!(!scene.ring.refresh(places).await, "they are fresh");
+    assert_eq!(scene.ring.refresh(places).await, Ok(false), "they are fresh");
     scene.turn(STALE_AFTER);
-    assert!(scene.ring.refresh(places).await);
-    assert!(!scene.ring.refresh(places).await);
+    assert_eq!(scene.ring.refresh(places).await, Ok(true));
+    assert_eq!(scene.ring.refresh(places).await, Ok(false));
     assert_eq!(scene.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_was_down_a_moment_ago_is_not_taken_for_a_wrong_key() {
+    let (scene, at) = (Scene::new(Err(Unfetched::Unreached)), place("jwks"));
+    assert_eq!(scene.ring.fetch(&at, false).await, Err(Unfetched::Unreached));
+    assert!(matches!(scene.ring.get(&at), Found::NotYet), "a 401 would be final for some senders");
+    assert_eq!(scene.ring.fetch(&at, false).await, Err(Unfetched::Unreached));
+    assert_eq!(scene.asked(), 1, "and it is not asked again at once");
+    scene.answers(Ok(KEY));
+    scene.turn(UNREACHED_FOR);
+    assert_eq!(scene.ring.fetch(&at, false).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_fetch_that_outlives_the_patience_of_a_request_is_not_lost() {
+    let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
+    assert_eq!(futures_now(scene.ring.fetch(&at, false)), None, "it takes its time");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while !matches!(scene.ring.get(&at), Found::Here(_)) {
+        assert!(tokio::time::Instant::now() < deadline, "the fetch was lost with who waited for it");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Polls once and gives up.
+fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
 }

@@ -40,6 +40,9 @@ pub(super) struct Block {
     pub(super) require: Vec<(HeaderName, Expected)>,
     pub(super) patterns: Vec<(Source, Regex)>,
     pub(super) check: Option<(Template, Template)>,
+    /// What must be among the configured values of a label, where they are configured.
+    pub(super) bind: Vec<(String, Template)>,
+    pub(super) json_body: bool,
     pub(super) proof: Proof,
     /// Where its public keys are fetched; with paired signatures, one place for each.
     pub(super) keys: Vec<KeySource>,
@@ -201,7 +204,7 @@ impl Block {
         };
         let in_keys = self.keys.iter().flat_map(KeySource::templates);
         let in_keys = in_keys.flat_map(Template::values).any(|(source, _)| matches!(source, Source::Json(_)));
-        in_keys || by_itself || self.uses(|source| matches!(source, Source::Json(_)))
+        self.json_body || in_keys || by_itself || self.uses(|source| matches!(source, Source::Json(_)))
     }
 
     /// Whether it does without configured secrets.
@@ -243,6 +246,7 @@ impl Block {
         let templates = self.check.iter().flat_map(|(one, other)| [one, other]);
         let mut sources: Vec<&Source> = templates.flat_map(Template::values).map(|(source, _)| source).collect();
         sources.extend(self.patterns.iter().map(|(source, _)| source));
+        sources.extend(self.bind.iter().flat_map(|(_, template)| template.values()).map(|(source, _)| source));
         match &self.proof {
             Proof::Token(token) => sources.push(&token.at),
             Proof::Jwt(jwt) => {

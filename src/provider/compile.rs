@@ -84,7 +84,15 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
     }
     let when = spec.when.as_ref().map(compile_when).transpose()?.unwrap_or_default();
     let keys = compile_keys(spec, &proof)?;
-    Ok(Block { when, require, patterns, check, proof, keys })
+    let mut bind = Vec::new();
+    for (label, text) in &spec.bind {
+        let template = parse_template("bind", text)?;
+        for (source, _) in template.values() {
+            before_signature("bind", source)?;
+        }
+        bind.push((context_label(label), template));
+    }
+    Ok(Block { when, require, patterns, check, bind, json_body: spec.json_body, proof, keys })
 }
 
 /// Every key that is written must have an effect.
@@ -101,6 +109,8 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("require_match", !spec.require_match.is_empty(), any),
         ("pattern", !spec.pattern.is_empty(), any),
         ("check", spec.check.is_some(), any),
+        ("bind", !spec.bind.is_empty(), any),
+        ("json_body", spec.json_body, any),
         ("algorithm", spec.algorithm.is_some(), signed || jwt),
         ("key", spec.key.is_some(), keyed || jwt),
         ("signature", spec.signature.is_some(), signed),

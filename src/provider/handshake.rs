@@ -25,7 +25,7 @@ use super::block::Primitive;
 use super::handshake_spec::{HandshakeProblem, HandshakeSpec, SignForm, When};
 use super::key::hmac_key;
 use super::mac::same;
-use super::message::{Message, View};
+use super::message::{Message, View, media_type};
 use super::reply::ReplyForm;
 use super::template::Source;
 use crate::clock::Timestamp;
@@ -33,6 +33,9 @@ use crate::secret::Secret;
 
 /// The longest secret that is taken over.
 const CAPTURED_BYTES: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// A longer body was not signed as the answer to a question.
+const ASKED_BYTES_MAX: usize = 4096;
 
 /// When a message is a handshake, and what it is answered.
 #[derive(Clone, Debug)]
@@ -127,6 +130,21 @@ impl Desk {
     /// Whether the body has to be parsed as JSON to tell a handshake, before the signature or after it.
     pub fn needs_json(&self, is_verified: bool, method: &str, now: Timestamp) -> bool {
         self.tried(is_verified, now).any(|one| one.needs_json() && one.when.method.as_deref() == Some(method))
+    }
+
+    /// Whether a stranger could have had the signature of this message made by asking: its text fits what an unverified
+    /// handshake of this source signs. No event of a provider looks like that.
+    pub fn may_have_signed(&self, message: &Message<'_>) -> bool {
+        let asking = self.handshakes.iter().filter(|one| !one.verified && one.sign.is_some());
+        let mut patterns = asking.flat_map(|one| &one.patterns).map(|(_, pattern)| pattern).peekable();
+        if patterns.peek().is_none() || message.body.len() > ASKED_BYTES_MAX {
+            return false;
+        }
+        let whole = std::str::from_utf8(message.body).unwrap_or_default().trim();
+        let is_form = media_type(message.headers).ok().flatten().is_some_and(|kind| kind.ends_with("urlencoded"));
+        let fields: Vec<_> = form_urlencoded::parse(if is_form { message.body } else { b"" }).collect();
+        patterns
+            .any(|pattern| pattern.is_match(whole) || fields.iter().any(|(_, value)| pattern.is_match(value.trim())))
     }
 
     /// Whether the body has to be parsed as JSON for a handshake that comes after the signature.

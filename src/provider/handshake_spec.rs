@@ -122,6 +122,8 @@ pub enum HandshakeProblem {
     Sign,
     /// Signs unverified text that no pattern bounds.
     Oracle,
+    /// Comes by a method that carries no signature, and wants one.
+    NeverVerified,
     /// Takes over a secret without being armed.
     CaptureUnarmed,
     /// The condition is empty, or names no method.
@@ -139,6 +141,7 @@ impl fmt::Display for HandshakeProblem {
             Self::Oracle => f.write_str(
                 "what an unverified handshake signs needs a `pattern` for each of its values, or strangers could have events signed",
             ),
+            Self::NeverVerified => f.write_str("GET, HEAD and OPTIONS carry no signature: write `verified: false`"),
             Self::CaptureUnarmed => f.write_str("what takes over a secret needs `armed: true`"),
             Self::When => f.write_str("`when` needs a `method`, and anything that tells the handshake from an event"),
             Self::Reply(problem) => f.write_str(problem),
@@ -169,6 +172,12 @@ impl HandshakeSpec {
             open: self.fetch.as_deref().map(place).transpose()?,
             reply: self.reply.compile()?,
         };
+        if handshake.verified && matches!(handshake.method(), "GET" | "HEAD" | "OPTIONS") {
+            return Err(HandshakeProblem::NeverVerified);
+        }
+        if !(400..600).contains(&handshake.refused) {
+            return Err(HandshakeProblem::Reply("`refused` is a status from 400 to 599"));
+        }
         if handshake.capture.is_some() && !handshake.armed {
             return Err(HandshakeProblem::CaptureUnarmed);
         }
@@ -182,7 +191,7 @@ impl HandshakeSpec {
 impl Handshake {
     /// Whether a stranger can choose the text that `sign` is made over.
     fn signs_freely(&self) -> bool {
-        let Some(SignForm { primitive: Primitive::Hmac(..), over, .. }) = &self.sign else { return false };
+        let Some(SignForm { over, .. }) = &self.sign else { return false };
         let bounded = |source: &Source| {
             matches!(source, Source::Context(_) | Source::Secret)
                 || self.patterns.iter().any(|(at, _)| same_place(at, source))

@@ -43,6 +43,8 @@ pub struct RowSpec {
     /// The row's name; in routes.yaml the entry's key says it.
     name: Option<String>,
     title: Option<String>,
+    /// The provider of which this is another way of signing: `verify --batch` tries it too, a source never does.
+    version_of: Option<String>,
     /// How well the verification is proven.
     proof: Option<SourceKind>,
     verify: VerifySpec,
@@ -144,6 +146,11 @@ impl Row {
     /// The name for people.
     pub fn title(&self) -> &str {
         &self.title
+    }
+
+    /// The provider of which this is another way of signing.
+    pub fn version_of(&self) -> Option<&str> {
+        self.spec.version_of.as_deref()
     }
 
     /// How well the row's verification is proven.

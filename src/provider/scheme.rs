@@ -23,6 +23,7 @@ pub struct VerifySpec {
 /// One way in which a provider proves who it is.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 pub(super) struct BlockSpec {
     /// hmac | digest | signature | token | jwt | code | none
     #[serde(rename = "type")]
@@ -74,6 +75,13 @@ pub(super) struct BlockSpec {
     pub(super) pattern: BTreeMap<String, String>,
     /// Two templates that must come out equal.
     pub(super) check: Option<(String, String)>,
+    /// Templates that must give a value which the source's `context` has under this label: whose message it is, where
+    /// one key signs for all customers of a provider. Several values stand there with spaces or commas; `*` is any.
+    #[serde(default)]
+    pub(super) bind: BTreeMap<String, String>,
+    /// The body must be JSON. For hashes that whoever has seen one can go on with.
+    #[serde(default)]
+    pub(super) json_body: bool,
     /// Try the public URL with and without its default port.
     #[serde(default)]
     pub(super) url_ports: bool,

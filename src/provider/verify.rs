@@ -201,6 +201,7 @@ impl Verifier {
         let json = if block.needs_json() { Some(parse_json(message.body)?) } else { None };
         let view = View::new(*message, json.as_ref(), &self.context);
         block.require(&view)?;
+        block.bind(&view)?;
         let mut found = match &block.proof {
             Proof::Token(token) => verify_token(token, keys, &view)?,
             Proof::Code(special) => special.verify(&view, keys, fetched, now)?,
@@ -272,6 +273,19 @@ impl Block {
             let value = view.value(source)?.ok_or_else(|| Failure::Missing(source.place()))?;
             if !pattern.is_match(text(&value, source)?) {
                 return Err(Failure::malformed(source.place(), Fault::Unexpected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose message it is, where that is configured.
+    fn bind(&self, view: &View<'_>) -> Result<(), Failure> {
+        for (label, template) in &self.bind {
+            let Some(wanted) = view.context.get(label).filter(|wanted| *wanted != "*") else { continue };
+            let found = view.render(template)?.concat();
+            let mut wanted = wanted.split([' ', ',']).filter(|wanted| !wanted.is_empty());
+            if !wanted.any(|wanted| wanted.as_bytes() == found) {
+                return Err(Failure::malformed(template.place(), Fault::Unexpected));
             }
         }
         Ok(())

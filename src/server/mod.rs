@@ -280,6 +280,7 @@ impl Server {
 
     /// Keys at known places are had before anybody needs them, and renewed.
     fn tend_keys(&mut self) {
+        self.pages.spawn(Arc::clone(&self.shared.keyring).run(self.stop_pages.subscribe()));
         let (shared, mut stop) = (Arc::clone(&self.shared), self.stop_pages.subscribe());
         self.pages.spawn(async move {
             let mut tick = tokio::time::interval(TEND_KEYS_EVERY);
@@ -289,10 +290,6 @@ impl Server {
                     stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
                     _ = tick.tick() => {}
                     () = shared.rules_changed.notified() => {}
-                    () = shared.keyring.errands_wait() => {
-                        shared.keyring.run_errands().await;
-                        continue;
-                    }
                 }
                 let known: Vec<_> =
                     shared.rules.load().lanes.iter().flat_map(|lane| lane.verifier.prefetch()).collect();

@@ -28,6 +28,13 @@ impl Checker<'_> {
                 },
             };
             self.check_answer(*outcome, answer.status, &at);
+            let is_stored = !matches!(outcome, RequestOutcome::Refused(_));
+            if is_stored && row.is_some_and(|row| (200..300).contains(&answer.status) && !row.is_success(answer.status))
+            {
+                let message = format!("{} is no success for this provider, which would send it again", answer.status);
+                let help = "`hookgate providers NAME` says what it takes for success".to_owned();
+                self.error(Code::InvalidValue, &at, message, Some(help));
+            }
             own.push((*outcome, answer));
         }
         of_provider.changed_by(&own.into_iter().collect())

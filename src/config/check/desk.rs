@@ -41,9 +41,9 @@ impl Checker<'_> {
             .map(|until| Timestamp::from_unix_ms(u64::try_from(until.0.as_millisecond()).unwrap_or(0)));
         for (label, because) in row.iter().flat_map(|row| row.context()) {
             if !context.contains_key(label) {
-                let help = format!("add `context: {{{label}: …}}`");
+                let help = format!("add `context: {{{label}: …}}`, or `{label}: \"*\"` to take every one");
                 let message = format!("`{label}` is not given: {because}");
-                self.warning(Code::Unproven, &path!["sources", name, "provider"], message, Some(help));
+                self.error(Code::MissingKey, &path!["sources", name, "provider"], message, Some(help));
             }
         }
         if armed_until.is_some() {

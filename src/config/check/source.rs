@@ -255,7 +255,8 @@ impl Checker<'_> {
         }
         let listener_body =
             self.raw.listeners.values().filter_map(|listener| listener.limits.as_ref()?.body).map(|body| body.0).max();
-        let usual_body = row.and_then(Row::body_bytes_max).or(listener_body).unwrap_or(BODY_BYTES);
+        // A provider's own cap only ever raises ours: what it never sends need not be refused.
+        let usual_body = row.and_then(Row::body_bytes_max).unwrap_or(0).max(listener_body.unwrap_or(BODY_BYTES));
         let body_bytes_max = written.body.map_or(usual_body, |body| body.0);
         if written.body.is_some() && body_bytes_max > BODY_BYTES_MOST {
             let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();

@@ -5,7 +5,10 @@
 //! from SNS itself and nowhere else. `MessageAttributes` and `UnsubscribeURL` are not signed, so the body does not count
 //! as covered.
 
+use std::sync::LazyLock;
+
 use data_encoding::BASE64;
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::{Needs, SecretForm, keys_at};
@@ -21,9 +24,6 @@ use crate::provider::verify::Match;
 
 const HOSTS: [&str; 2] = ["sns.*.amazonaws.com", "sns.*.amazonaws.com.cn"];
 
-/// The label of the topics whose messages are taken; without it, of every topic of every account.
-const TOPICS: &str = "topic_arn";
-
 pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Public, json: true, ..Needs::NOTHING };
 
 pub(super) fn keys() -> KeysSpec {
@@ -35,8 +35,17 @@ pub(super) fn keys() -> KeysSpec {
     }
 }
 
+/// Hosts of SNS by the shape of their region: `sns.s3.amazonaws.com` is somebody's bucket.
+static OF_SNS: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("^https://sns\\.[a-z]{2,}(-[a-z]+)+-[0-9]+\\.amazonaws\\.com(\\.cn)?(:443)?/")
+        .expect("a constant pattern")
+});
+
 /// The URL that confirms a subscription, if it is one of SNS: whoever opens it reaches nobody else.
 pub fn subscribe_url(url: &str) -> Option<String> {
+    if !OF_SNS.is_match(url) {
+        return None;
+    }
     let hosts = HOSTS.iter().filter_map(|host| HostPin::parse(host)).collect::<Vec<_>>();
     pinned_with_query(url, &hosts)
 }
@@ -66,7 +75,10 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
         let value = member(&message, name)?;
         pieces.extend([name, "\n", value, "\n"].map(|piece| Bytes::Borrowed(piece.as_bytes())));
     }
-    member(&message, "SigningCertURL")?;
+    let certificate = member(&message, "SigningCertURL")?;
+    if !OF_SNS.is_match(certificate) {
+        return Err(malformed("SigningCertURL", Fault::ForeignUrl));
+    }
     let signature = BASE64.decode(member(&message, "Signature")?.as_bytes()).ok();
     let signature = signature.ok_or_else(|| malformed("Signature", Fault::Encoding))?;
     let signed_at = Unit::Rfc3339.parse(member(&message, "Timestamp")?);
@@ -79,17 +91,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
     };
     let found = chosen.keys.iter().position(right).ok_or(Failure::WrongSecretOrBody);
     let found = chosen.settle(found.map(Match::by_secret))?;
-    from_known_topic(&message, view)?;
     Ok(Match { signed_at, ..found })
-}
-
-/// AWS signs for every account alike: only the topic tells ours from a stranger's.
-fn from_known_topic(message: &Map<String, Value>, view: &View<'_>) -> Result<(), Failure> {
-    let Some(known) = view.context.get(TOPICS) else { return Ok(()) };
-    let topic = member(message, "TopicArn")?;
-    let is_known = known.split([',', ' ']).any(|known| known == topic);
-    let foreign = || Failure::malformed(Place::Json("/TopicArn".to_owned()), Fault::Unexpected);
-    is_known.then_some(()).ok_or_else(foreign)
 }
 
 fn member<'m>(message: &'m Map<String, Value>, name: &str) -> Result<&'m str, Failure> {
