@@ -37,10 +37,11 @@ class Cases:
     def __init__(self, provider, secret, kind="shared_secret", url=None, encoding="utf8"):
         self.provider, self.url, self.cases = provider, url or f"https://hooks.example.com/in/{provider}", []
         self.secret = {"label": "current", "kind": kind, "encoding": encoding, "value": secret}
+        self.held = [self.secret]
 
     def add(self, case, group, headers, body=BODY, *, valid=False, reason, now=NOW, url=None, method="POST", secrets=None):
         values = [secrets] if isinstance(secrets, str) else secrets
-        held = [{**self.secret, "label": f"s{n}", "value": v} for n, v in enumerate(values)] if values else [self.secret]
+        held = [{**self.secret, "label": f"s{n}", "value": v} for n, v in enumerate(values)] if values else self.held
         self.cases.append({
             "provider": self.provider, "case": case, "group": group, "secrets": held, "method": method,
             "url": url or self.url, "headers": [list(header) for header in headers], "body_base64": b64(body),
@@ -303,6 +304,198 @@ def telnyx():
     return cases
 
 
+def recorded(provider, case=None):
+    """A request that the provider's SDK made and that is right."""
+    cases = json.loads((VECTORS / f"{provider}.json").read_text())
+    return next(it for it in cases if it.get("gateway", it["expect"]) == "valid" and case in (None, it["case"]))
+
+
+def laws():
+    """What no recorded vector shows: each finds a fault that script/mutate puts into the engine."""
+    made = []
+
+    def law(provider, secret, **more):
+        made.append(Cases(provider, secret, **more))
+        return made[-1]
+
+    def again(provider, case=None):
+        """The recorded request, to be changed in what its provider does not sign."""
+        right = recorded(provider, case)
+        cases = law(provider, "", url=right["url"])
+        cases.held = right["secrets"]
+        headers, body = dict(tuple(header) for header in right["headers"]), base64.b64decode(right["body_base64"])
+
+        def add(case, reason, body=body, **changed):
+            cases.add(case, "header", list({**headers, **changed}.items()), body, now=right["now_unix"], reason=reason)
+        return add, headers, body
+
+    hexadecimal = mac(GITHUB, BODY).hex()
+    github = law("github", GITHUB)
+    for at in (0, 15, 16, 31):
+        raw = bytearray(mac(GITHUB, BODY))
+        raw[at] ^= 1
+        github.add(f"byte_{at}_changed", "header", [JSON, ("X-Hub-Signature-256", "sha256=" + raw.hex())],
+                   reason="every byte of the MAC counts")
+    github.add("digit_too_much", "encoding", [JSON, ("X-Hub-Signature-256", f"sha256={hexadecimal}0")],
+               reason="an odd number of digits")
+    github.add("capitals", "encoding", [JSON, ("X-Hub-Signature-256", f"sha256={hexadecimal.upper()}")], valid=True,
+               reason="hexadecimal has either case")
+    mark = b"\xef\xbb\xbf" + BODY
+    for case, signed in (("mark_signed", mark), ("mark_not_signed", BODY)):
+        github.add(case, "body", [JSON, ("X-Hub-Signature-256", "sha256=" + mac(GITHUB, signed).hex())], mark,
+                   valid=signed == mark, reason="a byte order mark is a part of the body")
+
+    shopify = law("shopify", GITHUB)
+    right = b64(mac(GITHUB, BODY))
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    loose = right[:42] + letters[letters.index(right[42]) | 3 if letters.index(right[42]) & 3 != 3 else 0] + "="
+    for case, text in {"no_padding": right.rstrip("="), "loose_bits": loose, "blank_behind": right + " "}.items():
+        shopify.add(case, "encoding", [JSON, ("X-Shopify-Hmac-Sha256", text)], reason="base64 is written in one way only")
+    for number in range(20):
+        body = BODY + b" " * number
+        text = b64(mac(GITHUB, body))
+        if "+" in text and "/" in text:
+            shopify.add("url_alphabet", "encoding", [JSON, ("X-Shopify-Hmac-Sha256", text.replace("+", "-").replace("/", "_"))],
+                        body, reason="the alphabet for URLs is another")
+            break
+
+    slack = law("slack", GITHUB)
+    for case, time in {"plus": f"+{NOW}", "zero": f"0{NOW}", "blank": f" {NOW}", "fraction": f"{NOW}.0", "point": f"{NOW}.",
+                       "minus": f"-{NOW}", "exponent": f"{NOW}e0", "letters": f"{NOW}s"}.items():
+        signature = "v0=" + mac(GITHUB, f"v0:{time}:".encode() + BODY).hex()
+        slack.add(f"time_with_{case}", "time", [JSON, ("X-Slack-Request-Timestamp", time), ("X-Slack-Signature", signature)],
+                  reason="signed rightly, but a time is plain digits")
+
+    stripe = law("stripe", GITHUB)
+    signature = mac(GITHUB, f"{NOW}.".encode() + BODY).hex()
+    wrong = [f"v1={'%02x' % number * 32}" for number in range(16)]
+    for case, elements, valid, reason in (
+            ("listed_16", wrong[:15] + [f"v1={signature}"], True, "sixteen signatures are looked at"),
+            ("listed_17", wrong + [f"v1={signature}"], False, "and no more")):
+        stripe.add(case, "rotation", [JSON, ("Stripe-Signature", ",".join([f"t={NOW}", *elements]))], valid=valid, reason=reason)
+    for case, value in {"blank_in_list": f"t={NOW}, v1={signature}", "blank_before_label": f"t={NOW},v1 ={signature}",
+                        "other_separator": f"t={NOW};v1={signature}", "label_in_capitals": f"t={NOW},V1={signature}",
+                        "other_label": f"t={NOW},v0={signature}", "two_times": f"t={NOW},t={NOW + 1},v1={signature}"}.items():
+        stripe.add(case, "header", [JSON, ("Stripe-Signature", value)], reason="a list is written in one way only")
+
+    key = b"standard webhooks key"
+    standard = law("standardwebhooks", "whsec_" + b64(key))
+
+    def standardised(case, reason, *, secret=None, key=key, id="msg_1"):
+        raw = hmac.new(key, f"{id}.{NOW}.".encode() + BODY, hashlib.sha256).digest()
+        headers = [JSON, ("webhook-id", id), ("webhook-timestamp", str(NOW)), ("webhook-signature", f"v1,{b64(raw)}")]
+        standard.add(case, "secret", headers, reason=reason, secrets=secret)
+    standardised("id_empty", "signed rightly, but without an id", id="")
+    standardised("key_empty", "a key of no bytes, which anyone has", secret="whsec_", key=b"")
+    standardised("key_not_base64", "a secret in another form is no key", secret="whsec_not base64!", key=b"whsec_not base64!")
+    adyen = law("adyen_platform", "not hexadecimal", encoding="hex")
+    adyen.add("key_not_hex", "secret", [JSON, ("HmacSignature", b64(mac("not hexadecimal", BODY)))],
+              reason="a secret in another form is no key")
+
+    twilio_laws(law("twilio", "12345", url="https://hooks.example.com/in/twilio"))
+
+    hubspot = law("hubspot", GITHUB, url="https://hooks.example.com/in/x?a=1%262%3D3%3Fb%2520c%24%3A")
+    decoded = "https://hooks.example.com/in/x?a=1%262%3D3?b%2520c$:"
+    text = b"POST" + decoded.encode() + BODY + str(NOW * 1000).encode()
+    headers = [JSON, ("X-HubSpot-Request-Timestamp", str(NOW * 1000)), ("X-HubSpot-Signature-v3", b64(mac(GITHUB, text)))]
+    hubspot.add("escapes", "valid", headers, valid=True, reason="some escapes are undone and others are not")
+
+    mailgun = law("mailgun", GITHUB)
+    for case, mail_token, valid in (("token_of_50", "0a" * 25, True), ("token_of_49", "0a" * 24 + "0", False),
+                                    ("token_with_sign", "0a" * 24 + "0-", False)):
+        signed = {"timestamp": str(NOW), "token": mail_token, "signature": mac(GITHUB, (str(NOW) + mail_token).encode()).hex()}
+        mailgun.add(case, "body", [JSON], json.dumps({"signature": signed, "event-data": {"event": "delivered"}}).encode(),
+                    valid=valid, reason="nothing separates time and token, so that both have a fixed form")
+
+    braintree = law("braintree", "private")
+    braintree.held = [{"label": "public key", "kind": "id", "encoding": "utf8", "value": "public"}, braintree.secret]
+    for case, end, valid in (("signed_as_it_is", "", True), ("signed_with_line_end", "\n", True), ("signed_with_two", "\n\n", False)):
+        tag = hmac.new(hashlib.sha1(b"private").digest(), ("PHhtbC8+" + end).encode(), hashlib.sha1).hexdigest()
+        body = f"bt_signature=public%7C{tag}&bt_payload={quote('PHhtbC8+', safe='')}".encode()
+        braintree.add(case, "body", [("Content-Type", "application/x-www-form-urlencoded")], body, valid=valid,
+                      reason="its gateway signs the payload, with or without the end of its line")
+
+    def jwt(claims, cut=None, head=None):
+        text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+                        for part in (head or {"alg": "HS256", "typ": "JWT"}, claims))
+        return f"{text}.{base64.urlsafe_b64encode(mac(GITHUB, text.encode())[:cut]).decode().rstrip('=')}"
+
+    bird = law("messagebird", GITHUB)
+    claims = {"iss": "MessageBird", "exp": NOW + 60, "jti": "1", "url_hash": hashlib.sha256(bird.url.encode()).hexdigest()}
+    whole = {**claims, "payload_hash": hashlib.sha256(BODY).hexdigest()}
+    for case, content, body, valid in (("whole", whole, BODY, True), ("no_hash_no_body", claims, b"", True),
+                                       ("no_hash", claims, BODY, False), ("hash_of_body_no_body", whole, b"", False)):
+        bird.add(case, "body", [("MessageBird-Signature-JWT", jwt(content))], body, valid=valid,
+                 reason="a token says what the body is, when there is one")
+    for cut in (0, 12, 31):
+        bird.add(f"signature_of_{cut}_bytes", "header", [("MessageBird-Signature-JWT", jwt(whole, cut))],
+                 reason="a part of a signature")
+    for case, head in {"none": {"alg": "none"}, "other": {"alg": "ES256"}, "no": {"typ": "JWT"},
+                       "critical": {"alg": "HS256", "crit": ["exp"]}}.items():
+        bird.add(f"algorithm_{case}", "header", [("MessageBird-Signature-JWT", jwt(whole, head=head))],
+                 reason="signed rightly, but the header asks for what the scheme has not")
+
+    add, headers, _ = again("sendgrid")
+    name = "X-Twilio-Email-Event-Webhook-Signature"
+    der = base64.b64decode(headers[name])
+    r, s = der[4:4 + der[3]], der[6 + der[3]:]
+    raw = b"".join(number.lstrip(b"\0").rjust(32, b"\0") for number in (r, s))
+    add("raw_for_der", "the same numbers in another form", **{name: b64(raw)})
+    add("long_length", "a length in two bytes, which is not DER", **{name: b64(der[:1] + b"\x81" + der[1:])})
+    add("byte_behind", "more than the signature", **{name: b64(der + b"\0")})
+
+    add, headers, _ = again("ebay")
+    name = "x-ebay-signature"
+    said = json.loads(base64.b64decode(headers[name]))
+    for case, change in {"other_alg": {"alg": "RSA"}, "other_digest": {"digest": "MD5"}, "no_alg": {"alg": ""}}.items():
+        add(case, "the header has to agree with the scheme", **{name: b64(json.dumps({**said, **change}).encode())})
+
+    add, _, body = again("aws_sns", "valid_notification_v2")
+    for case, host in {"below": "evil.sns.us-east-1.amazonaws.com", "behind": "sns.us-east-1.amazonaws.com.evil.example",
+                       "beside": "sns-us-east-1.amazonaws.com", "bare": "amazonaws.com"}.items():
+        add(f"certificate_{case}", "a certificate of another host, which is not signed",
+            body.replace(b"https://sns.us-east-1.amazonaws.com/", f"https://{host}/".encode()))
+
+    everything = Cases("laws", "")
+    for cases in made:
+        for case in cases.cases:
+            everything.cases.append({**case, "case": f"law_{case['case']}"})
+    return everything
+
+
+GITHUB = "It's a Secret to Everybody"
+
+
+def twilio_laws(cases):
+    """Which of its ways of signing holds is decided by what a stranger sends, too."""
+    form, other = ("Content-Type", "application/x-www-form-urlencoded"), ("Content-Type", "application/json")
+    settings = ("X-Twilio-Webhooks-Signature-Settings", "key=main_1,algorithm=HMAC_SHA256")
+
+    def add(case, reason, signed, headers, body, *, valid=False, url=cases.url, algorithm="sha1"):
+        tag = b64(hmac.new(b"12345", signed.encode(), algorithm).digest())
+        cases.add(case, "request", [*headers, ("X-Twilio-Signature", tag)], body, valid=valid, url=url, reason=reason)
+
+    url, body = cases.url, b"b=2&a=1"
+    add("form", "the URL and the fields in order", url + "a1b2", [form], body, valid=True)
+    add("form_repeated", "equal fields count once", url + "a1b2", [form], b"b=2&a=1&b=2", valid=True)
+    add("form_repeated_twice_signed", "equal fields count once", url + "a1b2b2", [form], b"b=2&a=1&b=2")
+    add("shared_key", "another hash, named in a header", url + "a1b2", [form, settings], body, valid=True, algorithm="sha256")
+    add("shared_key_old_hash", "the old hash, where the new one is named", url + "a1b2", [form, settings], body)
+    add("old_way_new_hash", "the new hash, where it is not named", url + "a1b2", [form], body, algorithm="sha256")
+    add("json_as_form", "a form is read as one only when it says so", url + "a1b2", [other, settings], body, algorithm="sha256")
+    hashed = f"{url}?bodySHA256={hashlib.sha256(b'{}').hexdigest()}"
+    add("json", "the hash of the body stands in the URL", hashed, [other], b"{}", valid=True, url=hashed)
+    add("json_changed", "another body than was hashed", hashed, [other], b"{ }", url=hashed)
+    add("json_emptied", "no body under the hash of one", hashed, [other], b"", url=hashed)
+    add("json_emptied_form", "the same, and called a form", hashed, [form], b"", url=hashed)
+    add("json_emptied_shared", "the same with a shared key", hashed, [form, settings], b"", url=hashed, algorithm="sha256")
+    add("json_unhashed", "a body that nothing covers", url, [other], b"{}")
+    add("port_default", "signed with the default port", url.replace(".com/", ".com:443/") + "a1b2", [form], body, valid=True)
+    odd = url.replace(".com/", ".com:8443/")
+    add("port_left_out", "another port is never left out", url + "a1b2", [form], body, url=odd)
+    add("port_kept", "signed with its port", odd + "a1b2", [form], body, valid=True, url=odd)
+
+
 def all_cases():
     yield adyen_platform()
     yield timed("buildkite", "sec_0123456789abcdefghij", "X-Buildkite-Signature", 1,
@@ -311,6 +504,7 @@ def all_cases():
     yield contentful()
     yield token("gitlab", "gl_tok_0123456789", "in X-Gitlab-Token", lambda v: ([JSON, ("X-Gitlab-Token", v)], ""), {})
     yield hubspot_v1_v2()
+    yield laws()
     yield plain("jira", "lt_secret_0123456789", "X-Hub-Signature", lambda raw: "sha256=" + raw.hex())
     yield token("mailchimp", "mc_tok_0123456789", "in the query",
                 lambda v: ([("Content-Type", "application/x-www-form-urlencoded")], f"?secret={v}"), {})
@@ -328,7 +522,8 @@ def main():
     stale = []
     for cases in all_cases():
         names = [case["case"] for case in cases.cases]
-        assert len(names) == len(set(names)), f"{cases.provider}: a name is there twice"
+        both = [(case["provider"], case["case"]) for case in cases.cases]
+        assert len(both) == len(set(both)), f"{cases.provider}: a name is there twice"
         text = json.dumps(cases.cases, indent=1, ensure_ascii=False) + "\n"
         path = VECTORS / "own" / f"{cases.provider}.json"
         if "--check" in sys.argv:
