@@ -97,7 +97,8 @@ fn form(size: usize) -> Vec<u8> {
 fn adyen(size: usize) -> Case {
     let key = [7; 32];
     let items = (0..size / 512).map(|number| {
-        let (reference, text) = (format!("8835{number:012}"), format!("8835{number:012}::Shop:order-{number}:1999:EUR:AUTHORISATION:true"));
+        let (reference, text) =
+            (format!("8835{number:012}"), format!("8835{number:012}::Shop:order-{number}:1999:EUR:AUTHORISATION:true"));
         let signature = BASE64.encode(&hmac_sha256(&key, text.as_bytes()));
         json!({"NotificationRequestItem": {
             "pspReference": reference, "merchantAccountCode": "Shop", "merchantReference": format!("order-{number}"),

@@ -1,5 +1,7 @@
 //! `hookgate providers [NAME]`: who is known, how well, and what is known of them.
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -104,8 +106,8 @@ fn explain(row: &Row, format: Format) {
     }
     terminal::say(format!("{} ({})", row.title(), row.id()));
     let say = |label: &str, text: String| {
-        if !text.is_empty() {
-            terminal::say(format!("  {label:12} {text}"));
+        for (number, line) in wrapped(&text).iter().enumerate() {
+            terminal::say(format!("  {:12} {line}", if number == 0 { label } else { "" }));
         }
     };
     let with = |fact: FactName, text: String| if text.is_empty() { text } else { text + &source_of(row, fact) };
@@ -131,6 +133,39 @@ fn explain(row: &Row, format: Format) {
     say("answers", format!("`hookgate answers {}`", row.id()));
     say("notes", row.notes().unwrap_or_default().to_owned());
     say("source", row.source().to_owned());
+    for (source, facts) in other_sources(row) {
+        say("", format!("{facts}: {source}"));
+    }
+}
+
+/// The facts that come from elsewhere, gathered by their source.
+fn other_sources(row: &Row) -> BTreeMap<String, String> {
+    let mut gathered: BTreeMap<String, String> = BTreeMap::new();
+    for (fact, source) in row.sources() {
+        let facts =
+            gathered.entry(format!("{}, read {} ({})", source.from, source.read, proof(source.proof))).or_default();
+        if !facts.is_empty() {
+            facts.push_str(", ");
+        }
+        facts.push_str(&format!("{fact:?}").to_lowercase());
+    }
+    gathered
+}
+
+/// Lines of at most so many characters; a word that is longer stands alone.
+fn wrapped(text: &str) -> Vec<String> {
+    const COLUMNS: usize = 96;
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// What tells a request that was captured and sent again.
@@ -145,11 +180,9 @@ fn replay(row: &Row) -> &'static str {
     }
 }
 
-/// Where a fact was read, when it is not the row's own source.
+/// How well a fact is proven that does not come from the row's own source.
 fn source_of(row: &Row, fact: FactName) -> String {
-    row.sources()
-        .get(&fact)
-        .map_or_else(String::new, |source| format!("  [{}: {}, {}]", proof(source.proof), source.from, source.read))
+    row.sources().get(&fact).map_or_else(String::new, |source| format!(" [{}]", proof(source.proof)))
 }
 
 fn size(bytes: u64) -> String {

@@ -27,7 +27,7 @@ fn a_provider_is_explained_with_the_source_of_each_fact() {
     for part in [
         "Shopify (shopify)",
         "sdk: the provider's own SDK agrees with it",
-        "1s for the connection, 5s for the answer  [docs: ",
+        "1s for the connection, 5s for the answer [docs]",
         "at most 8 times; within 4h",
         "after 8 failures in a row: the subscription is deleted",
         "2026-11",
