@@ -65,7 +65,10 @@ fn with(row: &Row, outcome: RequestOutcome) -> String {
         (_, RequestOutcome::Handshake) => "as asked".to_owned(),
         _ => "empty".to_owned(),
     };
-    [Some(body), retry_after].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let own = row.answers().get(outcome).into_iter().flat_map(|answer| &answer.headers);
+    let own = own.filter(|(name, _)| name.as_str() != "content-type");
+    let own = own.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or_default()));
+    [Some(body), retry_after].into_iter().flatten().chain(own).collect::<Vec<_>>().join(", ")
 }
 
 fn line(row: &Row, outcome: RequestOutcome) -> Value {
