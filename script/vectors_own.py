@@ -60,8 +60,9 @@ class Cases:
         self.add("header_empty", "header", rest + [(name, prefix)], body, reason="nothing to compare")
         self.add("header_twice", "header", headers + [(name, value)], body, reason="a consulted header may be there once")
         self.add("header_cut", "header", rest + [(name, value[:-2])], body, reason="a part of a signature")
-        self.add("second_secret", "rotation", headers, body, valid=True, secrets=[other_secret, self.secret["value"]],
-                 reason="any configured secret may match")
+        for case, secrets in (("first_secret", [self.secret["value"], other_secret]),
+                              ("second_secret", [other_secret, self.secret["value"]])):
+            self.add(case, "rotation", headers, body, valid=True, secrets=secrets, reason="any configured secret may match")
 
 
 def plain(provider, secret, name, write, others=(), key=None, encoding="utf8", other_secret="another_secret_0123456789"):
@@ -385,6 +386,7 @@ def laws():
         raw = hmac.new(key, f"{id}.{NOW}.".encode() + BODY, hashlib.sha256).digest()
         headers = [JSON, ("webhook-id", id), ("webhook-timestamp", str(NOW)), ("webhook-signature", f"v1,{b64(raw)}")]
         standard.add(case, "secret", headers, reason=reason, secrets=secret)
+    standardised("id_too_long", "signed rightly, but no header beyond 8 KiB is looked at", id="x" * 8193)
     standardised("id_empty", "signed rightly, but without an id", id="")
     standardised("key_empty", "a key of no bytes, which anyone has", secret="whsec_", key=b"")
     standardised("key_not_base64", "a secret in another form is no key", secret="whsec_not base64!", key=b"whsec_not base64!")

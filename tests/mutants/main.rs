@@ -82,6 +82,7 @@ fn round(laws: &[Box<dyn Law>], seed: u64, tallies: &mut BTreeMap<&'static str, 
     let mut rng = StdRng::seed_from_u64(seed);
     let law = laws[usize::try_from(seed % laws.len() as u64).unwrap()].as_ref();
     let (pool, signed) = pool(law, &mut rng);
+    let tried: u64 = tallies.values().map(|tally| tally.mutants).sum();
     let tally = tallies.entry(law.name()).or_default();
     let before = tally.mutants;
     for _ in 0..ROUND {
@@ -91,8 +92,10 @@ fn round(laws: &[Box<dyn Law>], seed: u64, tallies: &mut BTreeMap<&'static str, 
         let authentic = may_verify(law, &mutant, &signed);
         if verdict.is_ok() != authentic {
             let told = if authentic { "is authentic" } else { "must not verify" };
-            let said = verdict.map_or_else(|failure| failure.to_string(), |_| "verified".to_owned());
-            panic!("MUTANTS_SEED={seed}, {}: a request that {told}; the engine: {said}\n{mutant}", law.name());
+            let said = verdict.map_or_else(|failure| format!("was refused: {failure}"), |_| "verified".to_owned());
+            let tried = tried + tally.mutants - before;
+            let name = law.name();
+            panic!("MUTANTS_SEED={seed}, {name}, after {tried} mutants: a request that {told}; it {said}\n{mutant}");
         }
         if authentic {
             tally.equivalent += 1;

@@ -110,8 +110,10 @@ pub(crate) fn json(rng: &mut StdRng) -> Vec<u8> {
         "{{\"id\":\"evt_{id}\",\"type\":\"order.paid\",\"data\":{{\"amount\":{amount}, \"name\":\"{text}\"}}}}{end}"
     )
     .into_bytes();
-    if rng.random_bool(0.05) {
-        body.push(0xff);
+    match rng.random_range(0..40_u8) {
+        0 | 1 => body.push(0xff),
+        2 => drop(body.splice(..0, *b"\xef\xbb\xbf")),
+        _ => {}
     }
     body
 }
