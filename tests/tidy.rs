@@ -5,6 +5,10 @@
 //! here with its reason, and must be needed.
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop at the first surprise")]
 
+#[path = "tidy/manifest.rs"]
+mod manifest;
+#[path = "tidy/mutations.rs"]
+mod mutations;
 #[path = "tidy/rows.rs"]
 mod rows;
 
@@ -422,26 +426,5 @@ fn the_architecture_names_every_entry_of_src() {
         }
     }
     findings.sort();
-    nothing(findings);
-}
-
-#[test]
-fn every_dependency_says_what_it_is_for() {
-    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let mut findings = Vec::new();
-    let (mut in_dependencies, mut open) = (false, false);
-    for line in text.lines().map(str::trim) {
-        if line.starts_with('[') && !open {
-            in_dependencies = line.trim_end_matches(']').ends_with("dependencies");
-            continue;
-        }
-        // An entry over several lines gives its reason on the first.
-        let is_entry = in_dependencies && !open && !line.is_empty() && !line.starts_with('#');
-        let ends_open = |bracket, closing| line.matches(bracket).count() > line.matches(closing).count();
-        open = if open { !line.starts_with(['}', ']']) } else { ends_open('{', '}') || ends_open('[', ']') };
-        if is_entry && line.split_once(" # ").is_none_or(|(_, reason)| reason.trim().len() < 4) {
-            findings.push(format!("{}: end the line with `# what it is for`", line.split(' ').next().unwrap()));
-        }
-    }
     nothing(findings);
 }
