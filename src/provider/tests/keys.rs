@@ -110,6 +110,7 @@ fn places_lead_to_pinned_hosts_only() {
         ("https://KEYS.example.com/a", true),
         ("https://a.b.example.org/a", true),
         ("https://a.b.c.example.org/a", false),
+        ("https://below.a.b.example.org/a", false),
         ("https://b.a.example.org/a", false),
         ("https://example.com/a", false),
         ("https://keys.example.com", false),
