@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::condition::View;
 use crate::event::{Copy, DedupKey, Event, EventData, EventId, kept_headers};
 use crate::inbound::Head;
-use crate::lane::{Lane, Reading, Rules};
+use crate::lane::{Lane, NeedsKeys, Reading, Rules};
 use crate::limit::Gatekeeper;
 use crate::payload::{Malformed, Payload};
 use crate::provider::{
@@ -86,15 +86,6 @@ pub struct Notes {
     pub needs_keys: NeedsKeys,
     /// Why the event was kept instead of refused: the provider is about to give the source up.
     pub braked: bool,
-}
-
-/// Keys that a message was signed with, perhaps.
-#[derive(Debug, Default)]
-pub struct NeedsKeys {
-    /// Where they are.
-    pub places: Vec<KeyLocation>,
-    /// Nobody has looked there yet; otherwise, what is here lacks the id that the message names.
-    pub are_missing: bool,
 }
 
 /// The first half: what can be said from the head alone.
@@ -443,8 +434,10 @@ fn dedup_key(lane: &Lane, proof: &Verified, delivery_id: Option<&str>, body: &[u
     let id = delivery_id.map(|id| id.as_bytes().get(..DELIVERY_ID_BYTES_MAX).unwrap_or(id.as_bytes()));
     let claimed = id.filter(|id| signed != Some(digest(&[id])));
     // What failed and was let in by `enforce: false` must not pass for the real event that may come yet.
-    let standing: &[u8] = if proof.failed().is_some() { b"unverified" } else { b"" };
-    let claimed = claimed.map(|id| digest(&[source, id, &proof.fingerprint(body), standing]));
+    let claimed = claimed.map(|id| match proof.failed() {
+        Some(_) => digest(&[source, id, &proof.fingerprint(body), b"unverified"]),
+        None => digest(&[source, id, &proof.fingerprint(body)]),
+    });
     let signed = signed.map(|id| digest(&[source, b"signed", &id]));
     Some(DedupKey { key: claimed.or(signed)?, signed: signed.filter(|_| claimed.is_some()), window })
 }

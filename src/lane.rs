@@ -8,7 +8,7 @@ use crate::budget::Budget;
 use crate::event::JudgedBy;
 use crate::limit::SourceQuota;
 use crate::payload::Pointer;
-use crate::provider::{Desk, EventTemplate, Row, Verifier};
+use crate::provider::{Desk, EventTemplate, KeyLocation, Row, Verifier};
 use crate::route::Route;
 use crate::schema::SchemaSet;
 use crate::source::{OnMalformed, Source, SourceTable};
@@ -60,6 +60,15 @@ pub struct Lane {
     pub reading: Reading,
     /// Whether the provider says that its JSON is plain text.
     pub json_as_text: bool,
+}
+
+/// Keys that a message was signed with, perhaps.
+#[derive(Debug, Default)]
+pub struct NeedsKeys {
+    /// Where they are.
+    pub places: Vec<KeyLocation>,
+    /// Nobody has looked there yet; otherwise, what is here lacks the id that the message names.
+    pub are_missing: bool,
 }
 
 /// How much of a JSON body is read. Every way but `Nothing` checks all of it.

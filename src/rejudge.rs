@@ -153,7 +153,8 @@ fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Verdict {
         Ok(proof) => {
             Reverified::new(&proof, event.clone()).map_or(Verdict::Failed, |it| Verdict::Verified(Box::new(it)))
         }
-        Err(Failure::KeyNotHere(_)) => Verdict::Later,
+        // What the configuration names will be fetched; what only the message names is fetched while it is received.
+        Err(Failure::KeyNotHere(at)) if lane.verifier.prefetch().contains(&at) => Verdict::Later,
         Err(_) => Verdict::Failed,
     }
 }

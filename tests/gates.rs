@@ -130,7 +130,7 @@ fn what_a_handshake_signs_for_strangers_is_no_event() {
     for body in ["12345", "true", "null", "a=b"] {
         let query = format!("crc_token={}", body.replace('=', "%3D"));
         let shaken = send(&x, &NoKeys, ("GET", Some(&query)), &HeaderMap::new(), "");
-        let Ok(Accepted::Handshake(reply)) = shaken else { continue };
+        let Ok(Accepted::Handshake(reply)) = shaken else { panic!("{body}: {shaken:?}") };
         let reply: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         let signature = reply["response_token"].as_str().unwrap().to_owned();
         let outcome = post(&x, &[("x-twitter-webhooks-signature", &signature)], body);
@@ -142,12 +142,13 @@ fn what_a_handshake_signs_for_strangers_is_no_event() {
 fn what_smartcar_asks_is_no_event() {
     let smartcar = rules("provider: smartcar, secrets: [{env: X}]");
     let json = ("content-type", "application/json");
-    let Ok(Accepted::Handshake(reply)) = post(&smartcar, &[json], r#"{"payload":{"challenge":"12345"}}"#) else {
-        return;
-    };
+    let challenge = "3a5c8f72-e6d9-4b1a-9f2e-8c7d6a5b4e3f";
+    let question = format!(r#"{{"eventName":"verify","payload":{{"challenge":"{challenge}"}}}}"#);
+    let shaken = post(&smartcar, &[json], question);
+    let Ok(Accepted::Handshake(reply)) = shaken else { panic!("{shaken:?}") };
     let reply: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     let signature = reply["challenge"].as_str().unwrap().to_owned();
-    let outcome = post(&smartcar, &[json, ("sc-signature", &signature)], "12345");
+    let outcome = post(&smartcar, &[json, ("sc-signature", &signature)], challenge);
     assert!(outcome.is_err(), "{outcome:?}");
 }
 
@@ -157,11 +158,15 @@ fn what_braintree_asks_is_no_event() {
     let challenge = "20f9f8ed05f77439fe955c977e4c8a53";
     let query = format!("bt_challenge={challenge}");
     let shaken = send(&braintree, &NoKeys, ("GET", Some(&query)), &HeaderMap::new(), "");
-    let Ok(Accepted::Handshake(reply)) = shaken else { return };
+    let Ok(Accepted::Handshake(reply)) = shaken else { panic!("{shaken:?}") };
     let signature = String::from_utf8(reply.body).unwrap().replace('|', "%7C");
     let form = [("content-type", "application/x-www-form-urlencoded")];
-    let outcome = post(&braintree, &form, format!("bt_signature={signature}&bt_payload={challenge}"));
-    assert!(outcome.is_err(), "{outcome:?}");
+    for padding in [0, 5000] {
+        let padding = "9".repeat(padding);
+        let body = format!("bt_signature={signature}&bt_payload={challenge}&amount={padding}");
+        let outcome = post(&braintree, &form, body);
+        assert!(outcome.is_err(), "{outcome:?}");
+    }
 }
 
 // A delivery id is believed because *some* id is signed, whichever.

@@ -116,6 +116,9 @@ fn explain(row: &Row, format: Format) {
     say("event type", row.event_text().collect::<Vec<_>>().join(", or "));
     say("delivery id", row.delivery_text().collect::<Vec<_>>().join(", or "));
     say("replay", replay(row).to_owned());
+    for (label, because) in row.context() {
+        say("needs", format!("`context: {{{label}: …}}`, or: {because}"));
+    }
     say("content", row.content().iter().map(|content| content.word()).collect::<Vec<_>>().join(", "));
     say("largest body", with(FactName::BodyMax, row.body_bytes_max().map_or_else(String::new, size)));
     say("addresses", with(FactName::Ips, addresses(row)));
@@ -173,7 +176,7 @@ fn replay(row: &Row) -> &'static str {
     match (row.scheme().is_timed(), row.delivery().is_some()) {
         (true, true) => "the time is signed; within its window the delivery id tells a repetition",
         (true, false) => "the time is signed; within its window nothing tells a repetition",
-        (false, true) => "no time is signed: a repetition is told by delivery id and body, for as long as `dedup` says",
+        (false, true) => "no time limits it: a repetition is told by delivery id and body, for as long as `dedup` says",
         (false, false) => {
             "nothing tells it: `event: {id: \"{body|sha256hex}\"}` with `dedup` does, if equal bodies are never two events"
         }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Shared;
-use crate::accept::{self, Accepted, Admitted, NeedsKeys, Notes};
+use crate::accept::{self, Accepted, Admitted, Notes};
 use crate::clock::Timestamp;
 use crate::keyring::Unfetched;
+use crate::lane::NeedsKeys;
 use crate::provider::{Found, KeyLocation, KeyRing};
 use crate::refusal::{Class, Refusal};
 
@@ -44,20 +45,23 @@ impl KeyRing for NoMoreKeys {
 impl Judge<'_> {
     pub(super) async fn accept(&self, notes: &mut Notes) -> Result<Accepted, Refusal> {
         let mut accepted = self.accept_with(&*self.shared.keyring, notes);
+        let wait = self.admitted.lane().budget.time().map_or(KEY_WAIT, |time| (time / 2).min(KEY_WAIT));
+        let deadline = tokio::time::Instant::now() + wait;
         for _ in 0..ROUNDS_MAX {
             let needs = std::mem::take(&mut notes.needs_keys);
             if needs.places.is_empty() {
                 return accepted;
             }
-            let wait = self.admitted.lane().budget.time().map_or(KEY_WAIT, |time| (time / 2).min(KEY_WAIT));
-            let fetched = tokio::time::timeout(wait, self.fetch(&needs)).await.unwrap_or(Fetched::Later);
+            let fetched = tokio::time::timeout_at(deadline, self.fetch(&needs)).await.unwrap_or(Fetched::Later);
             accepted = match fetched {
+                // The place is remembered as empty, and another key may be right.
+                Fetched::Never if needs.are_missing => self.accept_with(&*self.shared.keyring, notes),
                 Fetched::Here => self.accept_with(&*self.shared.keyring, notes),
                 Fetched::Later if self.admitted.lane().source.enforce => {
                     let why = "the provider's key could not be fetched; it is asked for again";
                     return Err(Refusal::new(Class::Internal, why));
                 }
-                Fetched::Never | Fetched::Later if needs.are_missing => return self.accept_with(&NoMoreKeys, notes),
+                Fetched::Later if needs.are_missing => return self.accept_with(&NoMoreKeys, notes),
                 Fetched::Never | Fetched::Later => return accepted,
             };
         }

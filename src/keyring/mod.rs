@@ -177,7 +177,11 @@ impl Keyring {
             tokio::select! {
                 stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
                 () = self.has_work.notified() => {}
-                Some(_) = under_way.join_next() => {}
+                Some(ended) = under_way.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a fetch of keys broke off");
+                    }
+                }
             }
             while under_way.len() < FETCHES_AT_ONCE {
                 let (job, errand) = {
@@ -213,7 +217,8 @@ impl Keyring {
     fn start(&self, at: &KeyLocation, is_known: bool) -> Result<watch::Receiver<Ended>, Unfetched> {
         let now = self.clock.now();
         let mut state = self.lock();
-        if let Some(flight) = state.flights.get(at) {
+        // A flight whose task broke off has nobody left to end it.
+        if let Some(flight) = state.flights.get(at).filter(|flight| flight.has_changed().is_ok()) {
             return Ok(flight.clone());
         }
         if let Some(place) = state.places.get(at) {
@@ -225,12 +230,17 @@ impl Keyring {
             }
         }
         // What the configuration names is not held up by what strangers make up.
-        if state.queue.len() >= QUEUE_MAX || !(is_known || state.spend(at.url(), now)) {
+        if !is_known && (state.queue.len() >= QUEUE_MAX || !state.spend(at.url(), now)) {
             return Err(Unfetched::TooMany);
         }
         let (sender, receiver) = watch::channel(None);
         state.flights.insert(at.clone(), receiver.clone());
-        state.queue.push_back((at.clone(), is_known, sender));
+        let job = (at.clone(), is_known, sender);
+        if is_known {
+            state.queue.push_front(job);
+        } else {
+            state.queue.push_back(job);
+        }
         drop(state);
         self.has_work.notify_one();
         Ok(receiver)
@@ -242,15 +252,15 @@ impl Keyring {
         let (mut is_new, mut unreached) = (false, None);
         for at in places {
             let now = self.clock.now();
-            let is_fresh = self
-                .lock()
-                .places
-                .get(at)
-                .is_some_and(|place| place.keys.as_ref().is_some_and(|(_, since)| now.since(*since) < STALE_AFTER));
-            match if is_fresh { Err(Unfetched::Unusable) } else { self.fetch(at, true).await } {
+            let since = self.lock().places.get(at).and_then(|place| place.keys.as_ref().map(|(_, since)| *since));
+            if since.is_some_and(|since| now.since(since) < STALE_AFTER) {
+                continue;
+            }
+            match self.fetch(at, true).await {
                 Ok(()) => is_new = true,
-                Err(Unfetched::Unusable) => {}
-                Err(problem) => unreached = Some(problem),
+                // With keys in hand the message names a wrong one; with none it is not the sender's fault.
+                Err(Unfetched::Unusable) if since.is_some() => {}
+                Err(_) => unreached = Some(Unfetched::Unreached),
             }
         }
         if is_new { Ok(true) } else { unreached.map_or(Ok(false), Err) }
@@ -273,7 +283,7 @@ impl Keyring {
             old.map(|(at, _)| at.clone()).chain(absent).collect()
         };
         for at in due {
-            if let Err(problem) = self.fetch(&at, true).await {
+            if let Err(problem) = self.fetch(&at, known.contains(&at)).await {
                 tracing::warn!(url = at.url(), ?problem, "a provider's keys could not be fetched");
             }
         }
@@ -356,7 +366,10 @@ impl State {
         if self.spent.0 != minute {
             self.spent = (minute, HashMap::new());
         }
+        // Hosts below one domain count together, or a wildcard pin would be a budget for each name below it.
         let host = url.split('/').nth(2).unwrap_or_default();
+        let below = host.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
+        let host = host.get(below..).unwrap_or(host);
         let (at_one, in_all) = FETCHES_A_MINUTE;
         let all: u32 = self.spent.1.values().sum();
         let of_host = self.spent.1.get(host).copied().unwrap_or(0);

@@ -135,7 +135,7 @@ async fn a_minute_has_a_bounded_number_of_fetches_whatever_strangers_send() {
     }
     assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE.0));
     // Those at another host, and those that the configuration names, are not held up.
-    assert!(scene.ring.fetch(&place_at("other.example.com", "jwks"), false).await.is_err());
+    assert!(scene.ring.fetch(&place_at("keys.example.net", "jwks"), false).await.is_err());
     assert!(scene.ring.fetch(&place("known"), true).await.is_err());
     assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE.0) + 2);
     assert!(scene.ring.lock().places.len() <= PLACES_MAX);
@@ -199,4 +199,33 @@ fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
         std::task::Poll::Ready(value) => Some(value),
         std::task::Poll::Pending => None,
     }
+}
+
+#[tokio::test]
+async fn a_known_place_without_keys_is_no_fault_of_the_sender() {
+    let (scene, at) = (Scene::new(Err(Unfetched::Unusable)), place("jwks"));
+    let places = std::slice::from_ref(&at);
+    scene.ring.tend(places).await;
+    assert_eq!(scene.ring.refresh(places).await, Err(Unfetched::Unreached));
+}
+
+#[tokio::test]
+async fn what_a_stranger_named_once_is_not_renewed_for_ever() {
+    let (scene, at) = (Scene::new(Ok(KEY)), place("named"));
+    assert_eq!(scene.ring.fetch(&at, false).await, Ok(()));
+    for _ in 0..10 {
+        scene.turn(RENEWED_AFTER);
+        scene.ring.tend(&[]).await;
+    }
+    assert_eq!(scene.asked(), 1, "nobody has used it since");
+}
+
+#[tokio::test]
+async fn names_below_one_domain_share_their_fetches() {
+    let scene = Scene::new(Err(Unfetched::Unusable));
+    for number in 0..FETCHES_A_MINUTE.0 * 2 {
+        let at = place_at(&format!("h{number}.example.com"), "jwks");
+        assert!(scene.ring.fetch(&at, false).await.is_err());
+    }
+    assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE.0));
 }

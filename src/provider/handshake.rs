@@ -34,9 +34,6 @@ use crate::secret::Secret;
 /// The longest secret that is taken over.
 const CAPTURED_BYTES: std::ops::RangeInclusive<usize> = 16..=1024;
 
-/// A longer body was not signed as the answer to a question.
-const ASKED_BYTES_MAX: usize = 4096;
-
 /// When a message is a handshake, and what it is answered.
 #[derive(Clone, Debug)]
 pub struct Handshake {
@@ -137,7 +134,7 @@ impl Desk {
     pub fn may_have_signed(&self, message: &Message<'_>) -> bool {
         let asking = self.handshakes.iter().filter(|one| !one.verified && one.sign.is_some());
         let mut patterns = asking.flat_map(|one| &one.patterns).map(|(_, pattern)| pattern).peekable();
-        if patterns.peek().is_none() || message.body.len() > ASKED_BYTES_MAX {
+        if patterns.peek().is_none() {
             return false;
         }
         let whole = std::str::from_utf8(message.body).unwrap_or_default().trim();

@@ -40,7 +40,8 @@ impl Checker<'_> {
             .and_then(|own| own.armed_until)
             .map(|until| Timestamp::from_unix_ms(u64::try_from(until.0.as_millisecond()).unwrap_or(0)));
         for (label, because) in row.iter().flat_map(|row| row.context()) {
-            if !context.contains_key(label) {
+            let is_given = context.get(label).is_some_and(|value| !value.trim().is_empty());
+            if !is_given && !self.spans.is_broken(&path!["sources", name, "context"]) {
                 let help = format!("add `context: {{{label}: …}}`, or `{label}: \"*\"` to take every one");
                 let message = format!("`{label}` is not given: {because}");
                 self.error(Code::MissingKey, &path!["sources", name, "provider"], message, Some(help));

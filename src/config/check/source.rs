@@ -13,8 +13,8 @@ use crate::config::{Seg, nearest, raw};
 use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
 use crate::provider::{
-    self, Content, EventTemplate, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SchemeProblem, SourceKind,
-    Verifier, VerifySpec,
+    self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SchemeProblem,
+    SourceKind, Verifier, VerifySpec,
 };
 use crate::route::Route;
 use crate::source::{Mode, OnMalformed, PathPattern, Source};
@@ -205,9 +205,14 @@ impl Checker<'_> {
                     return None;
                 }
                 if written.secrets.is_empty() && !is_broken {
-                    let help =
+                    let row = written.provider.as_deref().and_then(|name| provider::builtin().get(name));
+                    let hands_over = row.is_some_and(|row| row.handshakes().iter().any(Handshake::captures));
+                    let help = if hands_over {
+                        "this provider hands it over: add `handshake: {armed_until: MOMENT, capture_to: FILE}`"
+                    } else {
                         "add `secrets: [{env: NAME}]`, or, if nobody signs, `verify: {type: none, reason: \"…\"}`"
-                            .to_owned();
+                    };
+                    let help = help.to_owned();
                     self.error_of(Code::MissingSecret, &path!["sources", name], "the source has no secret", Some(help));
                 } else if !self.problems_at_secrets(name) {
                     let at = path!["sources", name, "secrets"];
