@@ -185,10 +185,6 @@ pub fn accept(
     if let Some(shaken) = greets {
         return handshake(shaken);
     }
-    if lane.desk.may_have_signed(&message) {
-        notes.verdict = "wrong_secret_or_body";
-        return Err(Refusal::new(Class::BadSignature, "what is signed here could have been signed as a handshake"));
-    }
     let find =
         |template: &Option<EventTemplate>| template.as_ref().and_then(|found| found.render(head.headers, json, &body));
     let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
@@ -240,7 +236,8 @@ fn verify(
     now: Timestamp,
     notes: &mut Notes,
 ) -> Result<Verified, Refusal> {
-    match lane.verifier.verify_with(message, keys, now) {
+    let verdict = lane.verifier.verify_with(message, keys, now);
+    match verdict.and_then(|proof| lane.desk.refuse_greetings(message, proof)) {
         Ok(proof) => {
             notes.verdict = if proof.secret().is_some() { "verified" } else { "not_configured" };
             notes.secret = proof.secret().map(|name| name.as_str().to_owned());

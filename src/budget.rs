@@ -4,9 +4,9 @@
 //! are data of the provider's row; here the answers of one source are counted against them. A failure is what the
 //! provider takes for one: an answer that is no success in its eyes, or one that came after its time.
 //!
-//! One step before a limit the brake is on: refusals *of our own making* (schema, hygiene, the source's quota, a
-//! synchronous service that does not answer) become quarantine-and-accept, so that a wrong schema costs a look and not the
-//! subscription. A bad signature is refused whatever the brake says.
+//! One step before a limit the brake is on: refusals *of our own making* (schema, hygiene, the source's quota) become
+//! quarantine-and-accept, so that a wrong schema costs a look and not the subscription; a synchronous source is answered
+//! from the buffer and its event delivered. A bad signature is refused whatever the brake says.
 //!
 //! What ends before the signature is not counted: strangers can send it. Bad signatures, which they can send too, are seen
 //! in the level and told in the log, because a wrong secret on our side looks the same; the brake counts what was verified
@@ -15,11 +15,11 @@
 //! Counts live in memory: a restart begins at zero, a reload keeps them. Time is handed in.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::patience::{Limit, Rule};
 use crate::refusal::{Class, RequestOutcome};
 
 /// Into how many parts the shortest window is cut.
@@ -28,33 +28,6 @@ const PARTS: u32 = 60;
 const PARTS_MAX: usize = 1440;
 /// A share says nothing over fewer requests than this.
 const SHARE_OF_AT_LEAST: u32 = 10;
-
-/// When the provider gives up, and what happens then.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limit {
-    /// The rule.
-    pub rule: Rule,
-    /// What happens when it is reached.
-    pub then: String,
-}
-
-/// When a provider gives an endpoint up.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
-    /// After so many failures in a row.
-    Consecutive(u32),
-    /// When this share (0 to 1) of the requests of a window failed.
-    Share {
-        /// The share.
-        share: f64,
-        /// The window.
-        within: Duration,
-        /// With fewer requests the rule is not applied.
-        at_least: u32,
-    },
-    /// After failures for so long without a success.
-    Lasting(Duration),
-}
 
 /// What a source knows of its provider's patience.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -115,7 +88,7 @@ pub struct Answered {
 pub struct Recorded {
     /// The level of the rule that is nearest to its limit; `None` without rules.
     pub level: Option<Level>,
-    /// The brake has come on, or a limit was reached: what to tell the operator.
+    /// One step before a limit, or out of danger again: what to tell the operator.
     pub alarm: Option<Alarm>,
 }
 
@@ -259,18 +232,6 @@ impl State {
                     && (f64::from(failed) + 1.0) / (f64::from(all) + 1.0) >= share
             }
             Rule::Lasting(_) => self.level(rule, part_ms, now).part() >= 0.9,
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Consecutive(count) => write!(f, "{count} failures in a row"),
-            Self::Share { share, within, .. } => {
-                write!(f, "{}% failures within {} min", share * 100.0, within.as_secs() / 60)
-            }
-            Self::Lasting(lasting) => write!(f, "only failures for {} h", lasting.as_secs() / 3600),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod answer;
 pub mod clock;
 pub mod inbound;
 pub mod outcome;
+pub mod patience;
 pub mod refusal;
 pub mod secret;
 // The gates.

@@ -64,6 +64,17 @@ fn send(
     headers: &HeaderMap,
     body: impl AsRef<[u8]>,
 ) -> Result<Accepted, Refusal> {
+    noted(rules, ring, (method, query), headers, body, &mut Notes::default())
+}
+
+fn noted(
+    rules: &Rules,
+    ring: &dyn KeyRing,
+    (method, query): (&str, Option<&str>),
+    headers: &HeaderMap,
+    body: impl AsRef<[u8]>,
+    notes: &mut Notes,
+) -> Result<Accepted, Refusal> {
     let body = body.as_ref();
     let rate = || Rate::new(NonZeroU32::new(1000).unwrap(), Duration::from_secs(1), None);
     let head = Head {
@@ -78,7 +89,7 @@ fn send(
     let gate = Gatekeeper::new(rate(), rate());
     let admitted = admit(rules, &gate, head).map_err(|(_, refusal)| refusal)?;
     let world = World { now: NOW, random: [7; 10], keys: ring };
-    accept(&admitted, Bytes::copy_from_slice(body), world, &mut Notes::default())
+    accept(&admitted, Bytes::copy_from_slice(body), world, notes)
 }
 
 fn post(rules: &Rules, pairs: &[(&str, &str)], body: impl AsRef<[u8]>) -> Result<Accepted, Refusal> {
@@ -148,8 +159,10 @@ fn what_smartcar_asks_is_no_event() {
     let Ok(Accepted::Handshake(reply)) = shaken else { panic!("{shaken:?}") };
     let reply: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     let signature = reply["challenge"].as_str().unwrap().to_owned();
-    let outcome = post(&smartcar, &[json, ("sc-signature", &signature)], challenge);
+    let (signed, mut notes) = (headers(&[json, ("sc-signature", &signature)]), Notes::default());
+    let outcome = noted(&smartcar, &NoKeys, ("POST", None), &signed, challenge, &mut notes);
     assert!(outcome.is_err(), "{outcome:?}");
+    assert_eq!(notes.secret, None, "it must count neither as a use of the secret nor as a verified request");
 }
 
 #[test]

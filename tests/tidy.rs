@@ -22,17 +22,18 @@ const IMPORTS: &str = "
 clock
 inbound
 outcome
+patience
 refusal
 secret      clock
 answer      refusal
-budget      clock refusal
+budget      clock patience refusal
 condition
 limit
 payload
 schema
 source      answer
 route       condition
-provider    answer clock refusal secret
+provider    answer clock patience refusal secret
 event       clock provider refusal
 lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source

@@ -39,13 +39,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
-    let checked = match load::load(&args.file) {
-        Ok(checked) => checked,
-        Err(error) => {
-            terminal::tell(format!("hookgate: cannot read {}: {error}", args.file.display()));
-            return Exit::Config;
-        }
-    };
+    let Some(checked) = load::load_or_tell(&args.file) else { return Exit::Config };
     print(&checked, args.format);
     let errors = count(&checked.problems, Severity::Error);
     let warnings = count(&checked.problems, Severity::Warning);

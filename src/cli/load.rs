@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::terminal;
 use crate::clock::{Clock, SystemClock};
 use crate::config::check::{Checked, World, check};
 
@@ -42,6 +43,12 @@ pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> st
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
     Ok(check(&text, path, &world))
+}
+
+/// Reads and checks a configuration; tells when it cannot be read at all.
+pub(crate) fn load_or_tell(path: &Path) -> Option<Checked> {
+    let read = load(path);
+    read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()
 }
 
 /// Reads and checks a configuration in the process's own environment.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Exit, terminal};
 use crate::config::nearest;
-use crate::provider::{Budget, FactName, Row, SourceKind, builtin, spelled};
+use crate::patience::spelled;
+use crate::provider::{Budget, FactName, Row, SourceKind, builtin};
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -36,13 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
-    let checked = match load::load(&args.config) {
-        Ok(checked) => checked,
-        Err(error) => {
-            terminal::tell(format!("hookgate: cannot read {}: {error}", args.config.display()));
-            return Exit::Config;
-        }
-    };
+    let Some(checked) = load::load_or_tell(&args.config) else { return Exit::Config };
     let is_plain = args.source.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !is_plain {
         terminal::tell("hookgate: this cannot be the name of a source");

@@ -42,20 +42,13 @@ pub(crate) fn run(args: &Args) -> Exit {
 
 /// Reads the file; prints what is wrong with it.
 fn read(file: &Path) -> Option<(Setup, Checked)> {
-    match load::load(file) {
-        Ok(mut checked) => {
-            check::report(&checked);
-            let setup = checked.setup.take();
-            if setup.is_none() {
-                terminal::tell(format!("hookgate: {} is invalid; nothing was started", file.display()));
-            }
-            setup.map(|setup| (setup, checked))
-        }
-        Err(error) => {
-            terminal::tell(format!("hookgate: cannot read {}: {error}", file.display()));
-            None
-        }
+    let mut checked = load::load_or_tell(file)?;
+    check::report(&checked);
+    let setup = checked.setup.take();
+    if setup.is_none() {
+        terminal::tell(format!("hookgate: {} is invalid; nothing was started", file.display()));
     }
+    setup.map(|setup| (setup, checked))
 }
 
 async fn serve(setup: Setup, telemetry: Telemetry, file: &Path) -> Exit {

@@ -37,13 +37,7 @@ struct Line {
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
-    let checked = match load::load(&args.file) {
-        Ok(checked) => checked,
-        Err(error) => {
-            terminal::tell(format!("hookgate: cannot read {}: {error}", args.file.display()));
-            return Exit::Config;
-        }
-    };
+    let Some(checked) = load::load_or_tell(&args.file) else { return Exit::Config };
     if !is_listable(&checked) {
         check::report(&checked);
         return Exit::Config;

@@ -86,19 +86,12 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 fn setup(args: &Args) -> Option<Setup> {
-    match load::load(&args.config) {
-        Ok(mut checked) => {
-            let setup = checked.setup.take();
-            if setup.is_none() {
-                check::report(&checked);
-            }
-            setup
-        }
-        Err(error) => {
-            terminal::tell(format!("hookgate: cannot read {}: {error}", args.config.display()));
-            None
-        }
+    let mut checked = load::load_or_tell(&args.config)?;
+    let setup = checked.setup.take();
+    if setup.is_none() {
+        check::report(&checked);
     }
+    setup
 }
 
 fn body(args: &Args, lane: &Lane) -> Option<Bytes> {

@@ -54,9 +54,7 @@ impl Judge<'_> {
             }
             let fetched = tokio::time::timeout_at(deadline, self.fetch(&needs)).await.unwrap_or(Fetched::Later);
             accepted = match fetched {
-                // The place is remembered as empty, and another key may be right.
-                Fetched::Never if needs.are_missing => self.accept_with(&*self.shared.keyring, notes),
-                Fetched::Here => self.accept_with(&*self.shared.keyring, notes),
+                Fetched::Again => self.accept_with(&*self.shared.keyring, notes),
                 Fetched::Later if self.admitted.lane().source.enforce => {
                     let why = "the provider's key could not be fetched; it is asked for again";
                     return Err(Refusal::new(Class::Internal, why));
@@ -78,7 +76,7 @@ impl Judge<'_> {
         let keyring = &self.shared.keyring;
         if !needs.are_missing {
             return match keyring.refresh(&needs.places).await {
-                Ok(true) => Fetched::Here,
+                Ok(true) => Fetched::Again,
                 Ok(false) | Err(Unfetched::Unusable) => Fetched::Never,
                 Err(Unfetched::Unreached | Unfetched::TooMany) => Fetched::Later,
             };
@@ -87,20 +85,21 @@ impl Judge<'_> {
         for at in &needs.places {
             let is_known = known.contains(at);
             match keyring.fetch(at, is_known).await {
-                Ok(()) => {}
                 // What the configuration names and is not there is no fault of the sender.
-                Err(Unfetched::Unusable) if !is_known => return Fetched::Never,
-                Err(_) => return Fetched::Later,
+                Err(Unfetched::Unusable) if is_known => return Fetched::Later,
+                // Of a place that is remembered as empty another key may be right.
+                Ok(()) | Err(Unfetched::Unusable) => {}
+                Err(Unfetched::Unreached | Unfetched::TooMany) => return Fetched::Later,
             }
         }
-        Fetched::Here
+        Fetched::Again
     }
 }
 
 /// What came of looking for keys.
 enum Fetched {
-    /// They are here.
-    Here,
+    /// There is news, and the request may be judged again.
+    Again,
     /// They may be later.
     Later,
     /// There are none.

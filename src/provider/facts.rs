@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::row::SourceKind;
 use super::spelling::Span;
+use crate::patience::{Limit, Rule};
 
 /// The time that the provider gives an answer.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -166,7 +167,7 @@ impl JsonSchema for AnswerSet {
 /// When the provider stops sending: exactly one of `consecutive`, `share` with `within`, `lasting`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct DisableSpec {
+struct LimitSpec {
     consecutive: Option<u32>,
     share: Option<String>,
     within: Option<Span>,
@@ -175,86 +176,36 @@ struct DisableSpec {
     then: String,
 }
 
-/// When the provider stops sending, and what becomes of the subscription.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Disable {
-    /// The rule.
-    pub rule: DisableRule,
-    /// What happens then.
-    pub then: String,
-}
-
-/// When a provider stops sending.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum DisableRule {
-    /// After so many failures in a row.
-    Consecutive(u32),
-    /// When so large a share of the requests of a window failed.
-    Share {
-        /// From 0 to 1.
-        share: f64,
-        /// The window.
-        within: Duration,
-        /// With fewer requests in the window the rule is not applied.
-        at_least: u32,
-    },
-    /// After failures for so long without a success.
-    Lasting(Duration),
-}
-
-impl<'de> Deserialize<'de> for Disable {
+impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spec = DisableSpec::deserialize(deserializer)?;
-        let DisableSpec { consecutive, share, within, at_least, lasting, then } = spec;
+        let spec = LimitSpec::deserialize(deserializer)?;
+        let LimitSpec { consecutive, share, within, at_least, lasting, then } = spec;
         let rule = match (consecutive, share, within, lasting) {
-            (Some(count @ 1..), None, None, None) => DisableRule::Consecutive(count),
+            (Some(count @ 1..), None, None, None) => Rule::Consecutive(count),
             (None, Some(share), Some(within), None) => {
                 let share = percent(&share).ok_or_else(|| D::Error::custom("write a share such as `95%`"))?;
-                DisableRule::Share { share, within: within.0, at_least: at_least.unwrap_or(1) }
+                Rule::Share { share, within: within.0, at_least: at_least.unwrap_or(1) }
             }
-            (None, None, None, Some(lasting)) => DisableRule::Lasting(lasting.0),
+            (None, None, None, Some(lasting)) => Rule::Lasting(lasting.0),
             _ => return Err(D::Error::custom("write one of `consecutive`, `share` with `within`, or `lasting`")),
         };
         Ok(Self { rule, then })
     }
 }
 
-impl JsonSchema for Disable {
+impl JsonSchema for Limit {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Disable".into()
+        "Limit".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        DisableSpec::json_schema(generator)
+        LimitSpec::json_schema(generator)
     }
 }
 
 fn percent(text: &str) -> Option<f64> {
     let number: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
     (number > 0.0 && number <= 100.0).then_some(number / 100.0)
-}
-
-impl fmt::Display for DisableRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Consecutive(count) => write!(f, "{count} failures in a row"),
-            Self::Share { share, within, at_least } => {
-                write!(f, "{}% failures within {}", share * 100.0, spelled(*within))?;
-                if *at_least > 1 { write!(f, " of at least {at_least} requests") } else { Ok(()) }
-            }
-            Self::Lasting(lasting) => write!(f, "only failures for {}", spelled(*lasting)),
-        }
-    }
-}
-
-/// A duration as rows write it: `5s`, `1250ms`, `4h`.
-pub fn spelled(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    match units.iter().find(|(size, _)| ms > 0 && ms.is_multiple_of(*size)) {
-        Some((size, unit)) => format!("{}{unit}", ms / size),
-        None => format!("{ms}ms"),
-    }
 }
 
 /// The addresses from which the provider sends.

@@ -176,6 +176,8 @@ pub enum Fault {
     NotATime,
     /// Has another value than the scheme requires.
     Unexpected,
+    /// Is a text that a handshake of this source signs for whoever asks.
+    Greeting,
     /// Does not name the timestamp header among what is signed.
     TimestampUnsigned,
     /// Is not a JSON Web Signature.
@@ -203,6 +205,7 @@ impl fmt::Display for Fault {
             Self::Length => "has the wrong length for the algorithm",
             Self::NotATime => "is not a plain time in the expected unit",
             Self::Unexpected => "has a value that the scheme does not allow",
+            Self::Greeting => "is what a handshake of this source signs for whoever asks, and no event",
             Self::TimestampUnsigned => "does not cover the timestamp",
             Self::NotAJws => "is not a JSON Web Signature",
             Self::NoClaim => "lacks a claim of the scheme",

@@ -22,12 +22,14 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::block::Primitive;
+use super::failure::{Failure, Fault, Place};
 use super::handshake_spec::{HandshakeProblem, HandshakeSpec, SignForm, When};
 use super::key::hmac_key;
 use super::mac::same;
 use super::message::{Message, View, media_type};
 use super::reply::ReplyForm;
 use super::template::Source;
+use super::verified::Verified;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -129,9 +131,16 @@ impl Desk {
         self.tried(is_verified, now).any(|one| one.needs_json() && one.when.method.as_deref() == Some(method))
     }
 
-    /// Whether a stranger could have had the signature of this message made by asking: its text fits what an unverified
+    /// Refuses a message whose signature a stranger could have had made by asking: its text fits what an unverified
     /// handshake of this source signs. No event of a provider looks like that.
-    pub fn may_have_signed(&self, message: &Message<'_>) -> bool {
+    pub fn refuse_greetings(&self, message: &Message<'_>, proof: Verified) -> Result<Verified, Failure> {
+        if proof.secret().is_some() && self.may_have_signed(message) {
+            return Err(Failure::malformed(Place::Body, Fault::Greeting));
+        }
+        Ok(proof)
+    }
+
+    fn may_have_signed(&self, message: &Message<'_>) -> bool {
         let asking = self.handshakes.iter().filter(|one| !one.verified && one.sign.is_some());
         let mut patterns = asking.flat_map(|one| &one.patterns).map(|(_, pattern)| pattern).peekable();
         if patterns.peek().is_none() {

@@ -56,9 +56,7 @@ pub use answer::{AnswerProblem, AnswerSpec};
 pub use batch::{BatchLine, BatchProblem, batch};
 pub use block::Scheme;
 pub use event::EventTemplate;
-pub use facts::{
-    AnswerSet, Budget, Content, Disable, DisableRule, FactName, FactSource, FactSources, Ips, Retry, spelled,
-};
+pub use facts::{AnswerSet, Budget, Content, FactName, FactSource, FactSources, Ips, Retry};
 pub use failure::{Failure, Fault, Malformed, Place};
 pub use handshake::{Captured, Desk, Handshake, HandshakeReply, Shaken};
 pub use handshake_spec::HandshakeProblem;

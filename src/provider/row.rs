@@ -13,13 +13,14 @@ use serde::Deserialize;
 use super::answer::{AnswerProblem, AnswerSpec};
 use super::block::Scheme;
 use super::event::EventTemplate;
-use super::facts::{AnswerSet, Budget, Content, Disable, FactSources, Ips, Retry};
+use super::facts::{AnswerSet, Budget, Content, FactSources, Ips, Retry};
 use super::handshake::{self, Handshake};
 use super::handshake_spec::{HandshakeProblem, HandshakeSpec};
 use super::problem::{SchemeProblem, TemplateProblem};
 use super::scheme::VerifySpec;
 use super::spelling::OneOrMany;
 use crate::answer::Answers;
+use crate::patience::Limit;
 use crate::refusal::RequestOutcome;
 
 /// How well a row's facts are proven.
@@ -73,7 +74,7 @@ pub struct RowSpec {
     r#final: Vec<AnswerSet>,
     /// When it stops sending.
     #[serde(default)]
-    disable: Vec<Disable>,
+    disable: Vec<Limit>,
     /// What is known of order and duplicates.
     order: Option<String>,
     /// How lost events are had again.
@@ -242,7 +243,7 @@ impl Row {
     }
 
     /// When it stops sending.
-    pub fn disable(&self) -> &[Disable] {
+    pub fn disable(&self) -> &[Limit] {
         &self.spec.disable
     }
 

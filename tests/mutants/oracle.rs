@@ -66,8 +66,10 @@ pub(crate) trait Law {
     fn verifier(&self) -> &Verifier;
     /// The headers that the law consults.
     fn headers(&self) -> &'static [&'static str];
-    /// A body as this provider sends them.
-    fn body(&self, rng: &mut StdRng) -> Vec<u8>;
+    /// A body as this provider sends them: JSON, unless it says otherwise.
+    fn body(&self, rng: &mut StdRng) -> Vec<u8> {
+        super::laws::json(rng)
+    }
     /// A request, signed, and what was signed by it.
     fn sign(&self, draft: &Draft, hand: Hand, rng: &mut StdRng) -> (Request, Vec<Signed>);
     /// Every reading of a request.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Checker, path};
-use crate::budget::{Limit, Patience, Rule};
+use crate::budget::Patience;
 use crate::clock::Timestamp;
 use crate::config::problem::Code;
 use crate::config::raw;
-use crate::provider::{self, Desk, Disable, DisableRule, Handshake, Row};
+use crate::provider::{self, Desk, Handshake, Row};
 use crate::secret::{Listed, Secret, SecretName};
 
 /// What a secret is called that a provider handed over.
@@ -148,16 +148,8 @@ impl Checker<'_> {
 
 /// What the provider's row says of its patience.
 pub(super) fn patience(written: &raw::Source, row: Option<&Row>) -> Patience {
-    let limit = |disable: &Disable| {
-        let rule = match disable.rule {
-            DisableRule::Consecutive(count) => Rule::Consecutive(count),
-            DisableRule::Share { share, within, at_least } => Rule::Share { share, within, at_least },
-            DisableRule::Lasting(lasting) => Rule::Lasting(lasting),
-        };
-        Limit { rule, then: disable.then.clone() }
-    };
     Patience {
-        limits: row.map_or(&[][..], Row::disable).iter().map(limit).collect(),
+        limits: row.map_or_else(Vec::new, |row| row.disable().to_vec()),
         time: row.and_then(Row::budget).and_then(provider::Budget::total),
         brake: written.failure_brake.unwrap_or(true),
     }

@@ -54,7 +54,7 @@ fn a_proof_claims_the_body_only_where_all_of_it_is_signed() {
         ("msgraph", "valid"),
         ("payos", "valid"),
         ("paytm", "valid"),
-        ("plivo", "valid_v2"),
+        ("plivo_v2", "valid_v2"),
         ("treezor", "valid"),
     ];
     for (name, case) in part {

@@ -3,7 +3,7 @@
 use hookgate::provider::Verifier;
 use rand::rngs::StdRng;
 
-use super::{Hash, Shared, json, verifier};
+use super::{Hash, Shared, verifier};
 use crate::codec::{base64, from_base64, from_hex, hex};
 use crate::oracle::{Claim, Draft, Hand, Law, Signed, around, seconds};
 use crate::request::Request;
@@ -90,10 +90,6 @@ impl Law for Bare {
 
     fn headers(&self) -> &'static [&'static str] {
         self.headers
-    }
-
-    fn body(&self, rng: &mut StdRng) -> Vec<u8> {
-        json(rng)
     }
 
     fn sign(&self, draft: &Draft, hand: Hand, _: &mut StdRng) -> (Request, Vec<Signed>) {

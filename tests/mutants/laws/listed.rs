@@ -4,7 +4,7 @@ use hookgate::provider::Verifier;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::{Hash, Shared, json, verifier};
+use super::{Hash, Shared, verifier};
 use crate::codec::{base64, from_base64, from_hex, hex};
 use crate::oracle::{Claim, Draft, Hand, Law, Signed, around, seconds};
 use crate::request::Request;
@@ -113,10 +113,6 @@ impl Law for Listed {
 
     fn headers(&self) -> &'static [&'static str] {
         self.headers
-    }
-
-    fn body(&self, rng: &mut StdRng) -> Vec<u8> {
-        json(rng)
     }
 
     fn sign(&self, draft: &Draft, hand: Hand, rng: &mut StdRng) -> (Request, Vec<Signed>) {

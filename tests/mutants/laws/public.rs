@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use sha2::{Digest, Sha256, Sha512};
 
-use super::{json, verifier};
+use super::verifier;
 use crate::codec::{base64, from_base64, from_der, from_hex, hex};
 use crate::oracle::{Claim, Draft, Hand, Law, Signed, around, seconds};
 use crate::request::Request;
@@ -109,10 +109,6 @@ impl Law for Public {
 
     fn headers(&self) -> &'static [&'static str] {
         self.headers
-    }
-
-    fn body(&self, rng: &mut StdRng) -> Vec<u8> {
-        json(rng)
     }
 
     fn sign(&self, draft: &Draft, hand: Hand, _: &mut StdRng) -> (Request, Vec<Signed>) {

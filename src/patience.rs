@@ -1,0 +1,55 @@
+//! When a provider gives an endpoint up: a leaf that the provider's row, which says it, and the failure budget, which
+//! counts against it, share.
+
+use std::fmt;
+use std::time::Duration;
+
+/// When a provider gives an endpoint up, and what happens then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// The rule.
+    pub rule: Rule,
+    /// What becomes of the subscription.
+    pub then: String,
+}
+
+/// When a provider gives an endpoint up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// After so many failures in a row.
+    Consecutive(u32),
+    /// When this share (0 to 1) of the requests of a window failed.
+    Share {
+        /// The share.
+        share: f64,
+        /// The window.
+        within: Duration,
+        /// With fewer requests in the window the rule is not applied.
+        at_least: u32,
+    },
+    /// After failures for so long without a success.
+    Lasting(Duration),
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Consecutive(count) => write!(f, "{count} failures in a row"),
+            Self::Share { share, within, at_least } => {
+                write!(f, "{}% failures within {}", share * 100.0, spelled(*within))?;
+                if *at_least > 1 { write!(f, " of at least {at_least} requests") } else { Ok(()) }
+            }
+            Self::Lasting(lasting) => write!(f, "only failures for {}", spelled(*lasting)),
+        }
+    }
+}
+
+/// A duration as rows write it: `5s`, `1250ms`, `4h`.
+pub fn spelled(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    match units.iter().find(|(size, _)| ms > 0 && ms.is_multiple_of(*size)) {
+        Some((size, unit)) => format!("{}{unit}", ms / size),
+        None => format!("{ms}ms"),
+    }
+}
