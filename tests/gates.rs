@@ -64,14 +64,13 @@ fn send(
     headers: &HeaderMap,
     body: impl AsRef<[u8]>,
 ) -> Result<Accepted, Refusal> {
-    noted(rules, ring, (method, query), headers, body, &mut Notes::default())
+    noted(rules, ring, (method, query, headers), body, &mut Notes::default())
 }
 
 fn noted(
     rules: &Rules,
     ring: &dyn KeyRing,
-    (method, query): (&str, Option<&str>),
-    headers: &HeaderMap,
+    (method, query, headers): (&str, Option<&str>, &HeaderMap),
     body: impl AsRef<[u8]>,
     notes: &mut Notes,
 ) -> Result<Accepted, Refusal> {
@@ -160,7 +159,7 @@ fn what_smartcar_asks_is_no_event() {
     let reply: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     let signature = reply["challenge"].as_str().unwrap().to_owned();
     let (signed, mut notes) = (headers(&[json, ("sc-signature", &signature)]), Notes::default());
-    let outcome = noted(&smartcar, &NoKeys, ("POST", None), &signed, challenge, &mut notes);
+    let outcome = noted(&smartcar, &NoKeys, ("POST", None, &signed), challenge, &mut notes);
     assert!(outcome.is_err(), "{outcome:?}");
     assert_eq!(notes.secret, None, "it must count neither as a use of the secret nor as a verified request");
 }
