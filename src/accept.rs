@@ -84,6 +84,8 @@ pub struct Notes {
     pub lag: Option<Duration>,
     /// Where there may be keys under which the same request verifies.
     pub needs_keys: NeedsKeys,
+    /// In `mode: sync`, who answered the sender.
+    pub answered_by: Option<&'static str>,
     /// Why the event was kept instead of refused: the provider is about to give the source up.
     pub braked: bool,
 }
@@ -406,7 +408,7 @@ fn route(
             Ok(true) => {
                 notes.matched.push(Arc::clone(&route.name));
                 let to =
-                    route.to.iter().map(|name| Copy { route: Arc::clone(&route.name), destination: Arc::clone(name) });
+                    route.to.iter().map(|name| Copy { route: Arc::clone(&route.name), destination: Arc::clone(name), order: None });
                 copies.extend(to);
             }
             Ok(false) => {}
@@ -419,22 +421,22 @@ fn route(
     copies
 }
 
-/// What recognises a repetition: the source and the provider's id with the body, so that a forged id cannot swallow a real
-/// event; and the id that is under the signature, which needs no body. Where the body is not signed, that id is all that
-/// tells a replay under another body.
+/// What recognises a repetition: the source's delivery id with the body, so that a forged id cannot swallow a real event;
+/// and, where an id is under the signature and the body is not, that id alone, because it is all that tells a replay under
+/// another body.
 fn dedup_key(lane: &Lane, proof: &Verified, delivery_id: Option<&str>, body: &[u8]) -> Option<DedupKey> {
     let (source, window) = (lane.source.name.as_bytes(), lane.source.dedup_window);
     if window.is_zero() {
         return None;
     }
-    let signed = proof.signed_id();
     let id = delivery_id.map(|id| id.as_bytes().get(..DELIVERY_ID_BYTES_MAX).unwrap_or(id.as_bytes()));
-    let claimed = id.filter(|id| signed != Some(digest(&[id])));
-    // What failed and was let in by `enforce: false` must not pass for the real event that may come yet.
-    let claimed = claimed.map(|id| match proof.failed() {
-        Some(_) => digest(&[source, id, &proof.fingerprint(body), b"unverified"]),
-        None => digest(&[source, id, &proof.fingerprint(body)]),
+    let claimed = id.map(|id| match proof.failed() {
+        // What failed and was let in by `enforce: false` must not pass for the real event that may come yet.
+        Some(_) => digest(&[source, id, b"unverified"]),
+        None => digest(&[source, id]),
     });
-    let signed = signed.map(|id| digest(&[source, b"signed", &id]));
-    Some(DedupKey { key: claimed.or(signed)?, signed: signed.filter(|_| claimed.is_some()), window })
+    let signed = proof.signed_id().map(|id| digest(&[source, b"signed", &id]));
+    // An id that is signed is worth more than one that is claimed.
+    let body = (signed.is_none() || proof.covers_body()).then(|| proof.fingerprint(body));
+    Some(DedupKey { key: signed.or(claimed)?, body, window })
 }

@@ -21,9 +21,17 @@ use crate::refusal::PayloadProblem;
 pub struct EventId([u8; 16]);
 
 impl EventId {
+    /// The id of no event.
+    pub const NIL: Self = Self([0; 16]);
+
     /// A new id at `now`; `random` fills the bits that are not time.
     pub fn at(now: Timestamp, random: [u8; 10]) -> Self {
         Self(*uuid::Builder::from_unix_timestamp_millis(now.unix_ms(), &random).as_uuid().as_bytes())
+    }
+
+    /// Its sixteen bytes.
+    pub const fn as_bytes(&self) -> [u8; 16] {
+        self.0
     }
 
     /// Reads the textual form.
@@ -51,24 +59,30 @@ pub struct Copy {
     pub route: Arc<str>,
     /// The destination that gets the copy.
     pub destination: Arc<str>,
+    /// Copies with the same key go out one after another. Records of earlier versions end before it.
+    #[serde(default)]
+    pub order: Option<OrderKey>,
+}
+
+/// What `order_by` gave for an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderKey {
+    /// A digest of route and key.
+    pub hash: [u8; 16],
+    /// The beginning of the key, for people.
+    pub label: String,
 }
 
 /// Recognises a repeated event: which, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DedupKey {
-    /// Digest over source and id; over the body too, where the id is not signed.
+    /// Digest over source and delivery id; over the id under the signature, where there is one.
     pub key: [u8; 16],
-    /// The same of the id that is signed, where the delivery id is another one. Either is enough.
-    pub signed: Option<[u8; 16]>,
+    /// Stands for the body: the same id with another body is another event. `None` where the id is signed and the body is
+    /// not: then the id alone is all that tells a replay under another body.
+    pub body: Option<[u8; 16]>,
     /// How long a repetition is recognised.
     pub window: Duration,
-}
-
-impl DedupKey {
-    /// All keys under which a repetition is recognised.
-    pub fn keys(&self) -> impl Iterator<Item = [u8; 16]> {
-        std::iter::once(self.key).chain(self.signed)
-    }
 }
 
 /// The facts of an event: all that is stored.

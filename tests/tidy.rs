@@ -39,7 +39,7 @@ lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
-deliver     buffer clock event outcome refusal telemetry
+deliver     buffer clock event limit outcome telemetry
 keyring     clock deliver provider
 ingress     accept answer budget buffer clock deliver event inbound keyring lane limit provider refusal source telemetry
 admin       buffer clock lane secret telemetry

@@ -22,7 +22,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::buffer::{Buffer, Fsync};
+use crate::buffer::{Buffer, Fsync, QueueDepth};
 use crate::clock::Timestamp;
 use crate::lane::Rules;
 use crate::secret::{Listed, Secret};
@@ -172,10 +172,10 @@ impl Panel {
             self.telemetry.quarantined(&source, events);
         }
         for name in self.buffer.destinations() {
-            let depth = self.buffer.depth(&name);
-            let states =
-                [("ready", depth.ready), ("scheduled", depth.scheduled), ("in_flight", depth.in_flight), ("parked", 0)];
-            self.telemetry.queue(&name, states, self.buffer.oldest_age(&name), self.buffer.dead_letters(&name));
+            self.telemetry.deliveries_accepted(&name, self.buffer.book(&name).accepted);
+            let QueueDepth { ready, scheduled, in_flight, parked } = self.buffer.depth(&name);
+            let states = [("ready", ready), ("scheduled", scheduled), ("in_flight", in_flight), ("parked", parked)];
+            self.telemetry.queue(&name, states, self.buffer.oldest_age(&name), self.buffer.book(&name).dead);
         }
         self.telemetry.render()
     }

@@ -91,7 +91,7 @@ mod tests {
             method: "POST".into(),
             target: "/in/github?x=1".into(),
             headers: vec![("X-Latin".into(), HeaderBytes(Bytes::from_static(b"caf\xe9")))],
-            copies: vec![Copy { route: "r".into(), destination: "d".into() }],
+            copies: vec![Copy { route: "r".into(), destination: "d".into(), order: None }],
             problems: Vec::new(),
             unverified: None,
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::engine::EngineError;
+
 /// When an append is answered as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
@@ -36,6 +38,8 @@ pub struct BufferParams {
     pub bytes_max: u64,
     /// When an append is answered.
     pub fsync: Fsync,
+    /// How long quarantined events, and deliveries that a person skipped, are kept.
+    pub quarantine_keep: Duration,
 }
 
 /// How long ended deliveries stay readable.
@@ -52,6 +56,8 @@ pub struct Keep {
 pub enum Committed {
     /// It is in the store.
     Stored,
+    /// It is in the store, and its delivery id was seen before with another body.
+    SameId,
     /// An event with the same dedup key is already there.
     Duplicate,
 }
@@ -83,7 +89,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The engine refused.
-    Engine(fjall::Error),
+    Engine(EngineError),
 }
 
 impl fmt::Display for OpenError {
@@ -99,8 +105,8 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-impl From<fjall::Error> for OpenError {
-    fn from(source: fjall::Error) -> Self {
+impl From<EngineError> for OpenError {
+    fn from(source: EngineError) -> Self {
         Self::Engine(source)
     }
 }

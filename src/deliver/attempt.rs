@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use pingora::connectors::http::Connector;
@@ -142,6 +143,23 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// Whoever carries a request to a target: the [`Client`], or a target of the simulation's own.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends one request and reads the answer.
+    async fn send(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer>;
+}
+
+#[async_trait]
+impl Transport for Client {
+    async fn send(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
+        let sent = tokio::time::timeout(bounds.total, self.send_untimed(target, out, bounds));
+        sent.await.unwrap_or_else(|_elapsed| {
+            Err(NoAnswer { outcome: AttemptOutcome::Timeout, detail: format!("no answer within {:?}", bounds.total) })
+        })
+    }
+}
+
 impl Default for Client {
     fn default() -> Self {
         Self::new()
@@ -152,14 +170,6 @@ impl Client {
     /// A client with an empty pool.
     pub fn new() -> Self {
         Self { connector: Connector::new(None), resolver: Resolver::default() }
-    }
-
-    /// Sends one request and reads the answer.
-    pub async fn send(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
-        let sent = tokio::time::timeout(bounds.total, self.send_untimed(target, out, bounds));
-        sent.await.unwrap_or_else(|_elapsed| {
-            Err(NoAnswer { outcome: AttemptOutcome::Timeout, detail: format!("no answer within {:?}", bounds.total) })
-        })
     }
 
     async fn send_untimed(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {

@@ -196,7 +196,8 @@ impl Server {
         let buffer = open_buffer(&setup.buffer, &setup.live.destinations, &surroundings, &telemetry)?;
         let destinations = Arc::new(ArcSwap::from_pointee(setup.live.destinations));
         let (clock, chance) = (Arc::clone(&surroundings.clock), surroundings.chance);
-        let deliverer = Deliverer::new(buffer.clone(), Arc::clone(&destinations), telemetry.clone(), clock, chance);
+        let (client, timing) = (Arc::new(Client::new()), (clock, chance));
+        let deliverer = Deliverer::new(buffer.clone(), client, Arc::clone(&destinations), telemetry.clone(), timing);
         let shared = Arc::new(ingress::Shared {
             rules: ArcSwap::from_pointee(setup.live.rules),
             gatekeeper: ArcSwap::from_pointee(Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total)),

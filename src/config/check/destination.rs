@@ -7,8 +7,10 @@ use super::{Checker, path};
 use crate::buffer::Keep;
 use crate::config::problem::{Code, quoted};
 use crate::config::raw;
-use crate::deliver::{Destination, Destinations, Jitter, Policy, RetryOn, Target};
+use crate::deliver::{BreakerParams, Destination, Destinations, Jitter, Policy, RetryOn, Target};
 
+const BREAKER: BreakerParams =
+    BreakerParams { failures: 10, within: Duration::from_secs(30), open_for: Duration::from_secs(20) };
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONCURRENCY: u32 = 64;
@@ -16,7 +18,7 @@ const ATTEMPTS: u32 = 12;
 const INITIAL: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_hours(1);
 const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
-const DEAD_KEEP: Duration = Duration::from_hours(14 * 24);
+pub(super) const DEAD_KEEP: Duration = Duration::from_hours(14 * 24);
 const DELIVERED_KEEP: Duration = Duration::from_hours(72);
 
 impl Checker<'_> {
@@ -58,6 +60,8 @@ impl Checker<'_> {
             },
             concurrency: written.concurrency.or(defaults.concurrency).map_or(CONCURRENCY, |count| count.0.get())
                 as usize,
+            rate: None,
+            breaker: Some(BREAKER),
         }
     }
 }

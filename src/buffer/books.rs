@@ -1,0 +1,157 @@
+//! What is counted, in the same batch as what it counts: the books are right after every crash, and opening a store asks
+//! for them instead of walking over millions of records.
+//!
+//! **The identity**: for every destination, `accepted = delivered + dead_lettered + expired + discarded + queued`, after
+//! every batch. A delivery that is made again by a person is accepted again.
+//!
+//! The committer alone writes; whoever reads takes a copy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::engine::{Batch, Engine, EngineError, Space};
+use super::keys::DestinationId;
+
+/// A destination's deliveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Book {
+    /// Entered the queue, ever.
+    pub accepted: u64,
+    /// The destination took them.
+    pub delivered: u64,
+    /// Ended without success.
+    pub dead_lettered: u64,
+    /// Were given up for their age.
+    pub expired: u64,
+    /// Ended by a person: skipped.
+    pub discarded: u64,
+    /// Wait, in whatever state.
+    pub queued: u64,
+    /// Of `queued`: wait for their time after a try.
+    pub rescheduled: u64,
+    /// Of `queued`: wait behind another one with the same order key.
+    pub waiting: u64,
+    /// Of `queued`: their order key is parked.
+    pub parked: u64,
+    /// Dead letters that are kept now.
+    pub dead: u64,
+}
+
+const NUMBERS: usize = 10;
+
+impl Book {
+    /// Whether every delivery that came in is accounted for.
+    pub const fn is_balanced(&self) -> bool {
+        self.accepted == self.delivered + self.dead_lettered + self.expired + self.discarded + self.queued
+    }
+
+    fn numbers(&mut self) -> [&mut u64; NUMBERS] {
+        let Self { accepted, delivered, dead_lettered, expired, discarded, queued, rescheduled, waiting, parked, dead } =
+            self;
+        [accepted, delivered, dead_lettered, expired, discarded, queued, rescheduled, waiting, parked, dead]
+    }
+
+    fn to_bytes(mut self) -> Vec<u8> {
+        self.numbers().into_iter().flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    fn parse(value: &[u8]) -> Self {
+        let mut book = Self::default();
+        for (number, bytes) in book.numbers().into_iter().zip(value.as_chunks::<8>().0) {
+            *number = u64::from_be_bytes(*bytes);
+        }
+        book
+    }
+}
+
+/// All that is counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Books {
+    pub(crate) by_destination: BTreeMap<DestinationId, Book>,
+    /// Events kept back, by source.
+    pub(crate) quarantined: BTreeMap<Arc<str>, u64>,
+    pub(crate) total: Total,
+}
+
+/// Numbers of the whole store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Total {
+    /// Bytes of stored events.
+    pub(crate) bytes: u64,
+    /// Delivery ids that are remembered.
+    pub(crate) dedup: u64,
+    /// The next sequence: nothing at or after it was ever used.
+    pub(crate) next_seq: u64,
+}
+
+const TOTAL_KEY: &[u8] = b"t";
+const DESTINATION: u8 = b'd';
+const QUARANTINE: u8 = b'q';
+
+impl Books {
+    /// Opens the books.
+    pub(crate) fn read(engine: &dyn Engine) -> Result<Self, EngineError> {
+        let mut books = Self::default();
+        for pair in engine.scan(Space::Books, &[], None) {
+            let (key, value) = pair?;
+            match key.split_first() {
+                Some((&DESTINATION, id)) => {
+                    if let Ok(id) = id.try_into().map(u32::from_be_bytes) {
+                        books.by_destination.insert(DestinationId(id), Book::parse(&value));
+                    }
+                }
+                Some((&QUARANTINE, source)) => {
+                    let count = value.as_ref().try_into().map_or(0, u64::from_be_bytes);
+                    books.quarantined.insert(String::from_utf8_lossy(source).into(), count);
+                }
+                _ => {
+                    let mut numbers = value.as_chunks::<8>().0.iter().map(|bytes| u64::from_be_bytes(*bytes));
+                    let mut next = || numbers.next().unwrap_or_default();
+                    books.total = Total { bytes: next(), dedup: next(), next_seq: next() };
+                }
+            }
+        }
+        Ok(books)
+    }
+
+    /// Takes over what a batch has changed.
+    pub(crate) fn apply(&mut self, changed: Self) {
+        self.by_destination.extend(changed.by_destination);
+        self.quarantined.extend(changed.quarantined);
+        self.total = changed.total;
+    }
+
+    /// Writes these into a batch.
+    pub(crate) fn write(&self, batch: &mut Batch) {
+        for (id, book) in &self.by_destination {
+            batch.insert(Space::Books, [&[DESTINATION], id.0.to_be_bytes().as_slice()].concat(), book.to_bytes());
+        }
+        for (source, count) in &self.quarantined {
+            batch.insert(Space::Books, [&[QUARANTINE], source.as_bytes()].concat(), count.to_be_bytes().as_slice());
+        }
+        let Total { bytes, dedup, next_seq } = self.total;
+        let total: Vec<u8> = [bytes, dedup, next_seq].into_iter().flat_map(u64::to_be_bytes).collect();
+        batch.insert(Space::Books, TOTAL_KEY, total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_reads_back_number_by_number() {
+        let mut book = Book::default();
+        for (at, number) in (1..).zip(book.numbers()) {
+            *number = at;
+        }
+        assert_eq!(Book::parse(&book.to_bytes()), book);
+        assert_eq!((book.accepted, book.dead), (1, 10));
+    }
+
+    #[test]
+    fn a_delivery_that_is_nowhere_unbalances_the_book() {
+        let book = Book { accepted: 3, delivered: 1, queued: 2, ..Book::default() };
+        assert!(book.is_balanced() && !Book { queued: 1, ..book }.is_balanced());
+    }
+}
