@@ -45,6 +45,8 @@ pub mod ingress;
 pub mod cli;
 pub mod config;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 
 /// The allocator is named by `main` only.
 use tikv_jemallocator as _;

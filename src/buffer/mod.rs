@@ -64,9 +64,17 @@ pub use terms::{BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, O
 pub use unverified::Unverified;
 pub use wishes::{Granted, ParkedKey, WISHES_MAX, Wish};
 
+#[cfg(test)]
+pub(crate) use engine::{
+    Space,
+    fake::{FakeDisk, Fault},
+};
+
 use books::Books;
 use committer::{Append, Command, Committer, Settle, Stored};
-use engine::{Disk, Medium, Space};
+#[cfg(not(test))]
+use engine::Space;
+use engine::{Disk, Medium};
 use keys::{QueueKey, QueueValue};
 use passes::Passes;
 use store::Store;
@@ -283,6 +291,20 @@ impl Buffer {
             .spawn(move || committer.run(inbox))
             .map_err(|source| OpenError::Io { path: buffer.shared.params.dir.clone(), source })?;
         Ok(buffer)
+    }
+
+    /// Opens on a disk of the caller's; the committer is a task that the caller runs. For the simulation.
+    #[cfg(test)]
+    pub(crate) fn open_inline(
+        params: BufferParams,
+        destinations: &[Arc<str>],
+        clock: Arc<dyn Clock>,
+        medium: FakeDisk,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), OpenError> {
+        let on_commit: OnCommit = Box::new(|_| {});
+        let opening = Opening { params, destinations, clock, on_commit, unverified_max: UNVERIFIED_MAX };
+        let (buffer, committer, inbox) = Self::prepare(opening, Arc::new(medium), true)?;
+        Ok((buffer, committer.run_inline(inbox)))
     }
 
     /// Opens and recovers; whoever calls runs the committer.
