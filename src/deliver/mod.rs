@@ -4,11 +4,16 @@
 //! under way. A delivery that is taken and not settled (a crash, a stop) stays in the buffer and is made again: at least
 //! once, with the event id as idempotency key.
 //!
-//! Not here yet: breaker, rates, balancing, health, order by key.
+//! Not here yet: breaker, rates, order by key.
 
 mod attempt;
 mod backoff;
+mod balance;
+mod balancers;
+mod breaker;
+mod health;
 mod outgoing;
+mod pace;
 mod resolve;
 
 use std::collections::HashMap;
@@ -22,13 +27,19 @@ use tokio::time::Instant;
 
 use crate::buffer::{Buffer, Delivery, Keep};
 use crate::clock::Clock;
-use crate::event::EventData;
+use crate::event::{Copy, EventData};
 use crate::outcome::{Attempt, AttemptOutcome, Settled};
 use crate::refusal::{Class, Refusal};
 use crate::telemetry::{DeliveryResult, Ended, Telemetry};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target};
 pub use backoff::{Jitter, Policy, RetryOn};
+pub use balance::{BalanceParams, Selection, Targets, WeightedTarget};
+pub use breaker::BreakerParams;
+pub use health::HealthParams;
+pub use pace::PaceParams;
+
+use balancers::Balancers;
 
 /// Of an answer to a buffered delivery nothing but its beginning is kept, for the dead letter.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
@@ -40,8 +51,8 @@ const SYNC_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub struct Destination {
     /// Its name in routes.yaml.
     pub name: Arc<str>,
-    /// Where it listens.
-    pub target: Target,
+    /// Where it listens, and which of its targets gets what.
+    pub balance: BalanceParams,
     /// For one try, from the first byte out to the last byte in.
     pub timeout: Duration,
     /// For a connection.
@@ -52,6 +63,10 @@ pub struct Destination {
     pub keep: Keep,
     /// Tries under way at once.
     pub concurrency: usize,
+    /// When it is left alone; `None` is never.
+    pub breaker: Option<BreakerParams>,
+    /// How many tries it is given in a time; `None` is any number.
+    pub pace: Option<PaceParams>,
 }
 
 /// The destinations in force, by name.
@@ -71,6 +86,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 pub struct Deliverer {
     buffer: Buffer,
     client: Arc<Client>,
+    balancers: Arc<Balancers>,
     destinations: Arc<ArcSwap<Destinations>>,
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
@@ -93,7 +109,9 @@ impl Deliverer {
         clock: Arc<dyn Clock>,
         chance: fn() -> f64,
     ) -> Self {
-        Self { buffer, client: Arc::new(Client::new()), destinations, telemetry, clock, chance }
+        let client = Arc::new(Client::new());
+        let balancers = Arc::new(Balancers::new(Arc::clone(&client), telemetry.clone()));
+        Self { buffer, client, balancers, destinations, telemetry, clock, chance }
     }
 
     /// Runs until `stop` says so, then lets the tries under way finish for `grace`. `changed` rings after a reload.
@@ -102,6 +120,9 @@ impl Deliverer {
         let mut running: HashMap<Arc<str>, tokio::task::AbortHandle> = HashMap::new();
         while !*stop.borrow() {
             let table = self.destinations.load_full();
+            for health in self.balancers.adopt(&table) {
+                workers.spawn(health.watch(stop.clone()));
+            }
             let mut names: Vec<Arc<str>> = table.keys().cloned().collect();
             names.sort_unstable();
             for name in names {
@@ -184,7 +205,7 @@ impl Deliverer {
         let started = Instant::now();
         let tried = delivery.attempts().saturating_add(1);
         let route = delivery.copy().map(|copy| Arc::clone(&copy.route)).unwrap_or_default();
-        let attempt = self.attempt(&destination, &event, &route, tried).await;
+        let attempt = self.attempt(&destination, &event, delivery.copy(), tried).await;
         drop(in_flight);
         self.telemetry.attempt(name, event.id, &attempt, started.elapsed());
         let age = self.clock.now().since(event.received_at());
@@ -208,8 +229,8 @@ impl Deliverer {
         }
     }
 
-    async fn attempt(&self, destination: &Destination, event: &EventData, route: &str, tried: u32) -> Attempt {
-        let headers = outgoing::headers(event, route, tried);
+    async fn attempt(&self, destination: &Destination, event: &EventData, copy: Option<&Copy>, tried: u32) -> Attempt {
+        let headers = outgoing::headers(event, copy.map(|copy| &*copy.route).unwrap_or_default(), tried);
         let query = event.target.split_once('?').map(|(_, query)| query);
         let out = Outgoing { method: &event.method, query, headers: &headers, body: &event.body };
         let bounds = Bounds {
@@ -217,7 +238,9 @@ impl Deliverer {
             total: destination.timeout,
             answer_bytes_max: ANSWER_BYTES_MAX,
         };
-        match self.client.send(&destination.target, &out, bounds).await {
+        let key = copy.and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
+        let target = self.balancers.pick(destination, key);
+        match self.client.send(&target, &out, bounds).await {
             Ok(answer) => outgoing::judge(&answer, self.clock.now()),
             Err(NoAnswer { outcome, detail }) => {
                 Attempt { outcome, status: None, retry_after: None, abort: false, detail }
@@ -243,7 +266,8 @@ impl Deliverer {
         };
         let in_flight = self.telemetry.attempt_in_flight(&destination.name);
         let started = Instant::now();
-        let answered = self.client.send(&destination.target, &out, bounds).await;
+        let target = self.balancers.pick(&destination, copy.balance.unwrap_or(event.id.as_key()));
+        let answered = self.client.send(&target, &out, bounds).await;
         drop(in_flight);
         let attempt = match &answered {
             Ok(answer) => outgoing::judge(answer, self.clock.now()),
