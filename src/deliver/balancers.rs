@@ -52,12 +52,14 @@ impl Balancers {
             .map(|destination| (Arc::clone(&destination.name), self.balancer(destination, &before)))
             .collect();
         for gone in health_in(&before, &running) {
-            gone.show(&[]);
+            gone.show(Vec::new);
         }
-        let changed = running.values().filter(|now| !before.values().any(|old| Arc::ptr_eq(old, now)));
-        changed.for_each(|now| {
+        let is_same = |(name, now): &(&Arc<str>, &Arc<Balancer>)| {
+            before.get(*name).is_some_and(|before| Arc::ptr_eq(before, now))
+        };
+        running.iter().filter(|one| !is_same(one)).for_each(|(_, now)| {
             if let Some(health) = now.health() {
-                health.show(&now.state());
+                health.show(|| now.state());
             }
         });
         let new = health_in(&running, &before);
@@ -83,6 +85,10 @@ impl Balancers {
 
 /// What is known of health in `here` and not in `there`.
 fn health_in(here: &Running, there: &Running) -> Vec<Arc<Health>> {
-    let is_there = |health: &Arc<Health>| there.values().filter_map(|it| it.health()).any(|it| Arc::ptr_eq(it, health));
-    here.values().filter_map(|it| it.health()).filter(|health| !is_there(health)).cloned().collect()
+    let known = |(name, balancer): (&Arc<str>, &Arc<Balancer>)| {
+        let health = balancer.health()?;
+        let there = there.get(name).and_then(|there| there.health());
+        there.is_none_or(|there| !Arc::ptr_eq(there, health)).then(|| Arc::clone(health))
+    };
+    here.iter().filter_map(known).collect()
 }

@@ -78,7 +78,7 @@ impl Health {
     }
 
     /// These targets are in force, and no others.
-    pub(super) fn show(&self, targets: &[(Arc<Target>, bool)]) {
+    pub(super) fn show(&self, targets: impl FnOnce() -> Vec<(Arc<Target>, bool)>) {
         self.board.show(targets);
     }
 
@@ -157,12 +157,13 @@ struct Board {
 }
 
 impl Board {
-    fn show(&self, targets: &[(Arc<Target>, bool)]) {
+    fn show(&self, targets: impl FnOnce() -> Vec<(Arc<Target>, bool)>) {
         let mut shown = self.lock();
         let mut before = std::mem::take(&mut *shown);
-        for (target, is_healthy) in targets {
+        // Read under the lock: a target that turns meanwhile is told of afterwards.
+        for (target, is_healthy) in targets() {
             let label = target.label();
-            self.telemetry.target(&self.destination, &label, *is_healthy);
+            self.telemetry.target(&self.destination, &label, is_healthy);
             let trouble = before.remove(&label).unwrap_or_default();
             shown.insert(label, trouble);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Gateway, Receiver, Reply, SOON, Site, eventually, github};
+use crate::support::{Gateway, Receiver, Reply, SOON, Seen, Site, eventually, github};
 
 /// The source `github` and one route to `app`, which has `targets` and these settings beside them.
 fn rest(targets: &str, settings: &str) -> String {
@@ -52,7 +52,7 @@ fn each_target_gets_what_its_weight_says() {
     send(&gateway, 400);
     delivered(&gateway, 400);
     assert_eq!(got(&[&one, &other]), [300, 100]);
-    let ids = |receiver: &Receiver| receiver.seen().iter().map(|seen| seen.event_id()).collect::<BTreeSet<_>>();
+    let ids = |receiver: &Receiver| receiver.seen().iter().map(Seen::event_id).collect::<BTreeSet<_>>();
     assert_eq!(ids(&one).union(&ids(&other)).count(), 400, "each once");
     assert!(!gateway.metrics().0.contains("hookgate_target_healthy{"), "nobody asks for health");
 }
@@ -135,7 +135,9 @@ fn events_with_the_same_key_go_to_the_same_target() {
     let receivers = [Receiver::start(), Receiver::start(), Receiver::start()];
     let receivers: Vec<&Receiver> = receivers.iter().collect();
     // A try that failed is made again at the same place.
-    receivers.iter().for_each(|receiver| receiver.script("/app", [Reply::status(500), Reply::status(500)]));
+    for receiver in &receivers {
+        receiver.script("/app", [Reply::status(500), Reply::status(500)]);
+    }
     let targets: Vec<String> = receivers.iter().map(|receiver| target(receiver, 1)).collect();
     let settings = ", balance: {by: consistent_hash, key: body.customer}";
     let site = Site::new(&rest(&targets.join(", "), settings));
