@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::condition::View;
-use crate::event::{Copy, DedupKey, Event, EventData, EventId, kept_headers};
+use crate::event::{Copy, DedupKey, Event, EventData, EventId, KeyHash, OrderKey, kept_headers};
 use crate::inbound::Head;
 use crate::lane::{Lane, NeedsKeys, Reading, Rules};
 use crate::limit::Gatekeeper;
@@ -407,9 +407,13 @@ fn route(
         match route.wants(event_type, &view) {
             Ok(true) => {
                 notes.matched.push(Arc::clone(&route.name));
-                let to =
-                    route.to.iter().map(|name| Copy { route: Arc::clone(&route.name), destination: Arc::clone(name), order: None });
-                copies.extend(to);
+                let order = route.order_by.as_ref().and_then(|by| by.key(&view)).map(|key| OrderKey::of(&key));
+                copies.extend(route.to.iter().map(|to| Copy {
+                    route: Arc::clone(&route.name),
+                    destination: Arc::clone(&to.destination),
+                    balance: to.balance_by.as_ref().and_then(|by| by.key(&view)).map(|key| KeyHash::of(&key)),
+                    order: order.clone(),
+                }));
             }
             Ok(false) => {}
             Err(error) => {

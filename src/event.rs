@@ -13,7 +13,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::provider::Verified;
+use crate::provider::{Verified, digest};
 use crate::refusal::PayloadProblem;
 
 /// The identity of an event: a UUIDv7 (RFC 9562), the same over all attempts. Receivers use it as idempotency key.
@@ -59,18 +59,73 @@ pub struct Copy {
     pub route: Arc<str>,
     /// The destination that gets the copy.
     pub destination: Arc<str>,
-    /// Copies with the same key go out one after another. Records of earlier versions end before it.
+    /// Copies with the same one go to the same target of the destination. Records of earlier versions end before it.
+    #[serde(default)]
+    pub balance: Option<KeyHash>,
+    /// Copies with the same one keep their order. Records of earlier versions end before it.
     #[serde(default)]
     pub order: Option<OrderKey>,
 }
 
-/// What `order_by` gave for an event.
+/// Stands for a key, however long it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeyHash(#[serde(with = "sixteen_bytes")] pub [u8; 16]);
+
+impl KeyHash {
+    /// Of this key.
+    pub fn of(key: &str) -> Self {
+        Self(digest(&[key.as_bytes()]))
+    }
+}
+
+impl EventId {
+    /// Takes the place of a key that an event does not have.
+    pub fn as_key(self) -> KeyHash {
+        KeyHash(self.0)
+    }
+}
+
+/// What a person sees of an ordering key.
+const LABEL_CHARS_MAX: usize = 64;
+
+/// By what events are kept in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderKey {
-    /// A digest of route and key.
+    /// Stands for the key.
+    #[serde(with = "sixteen_bytes")]
     pub hash: [u8; 16],
-    /// The beginning of the key, for people.
+    /// How the key begins, for people.
     pub label: String,
+}
+
+impl OrderKey {
+    /// Of this key.
+    pub fn of(key: &str) -> Self {
+        Self { hash: KeyHash::of(key).0, label: key.chars().take(LABEL_CHARS_MAX).collect() }
+    }
+}
+
+/// As bytes: serde's own way of writing an array is a list of numbers, twice as long.
+mod sixteen_bytes {
+    use std::fmt;
+
+    pub(super) fn serialize<S: serde::Serializer>(bytes: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
+        struct Sixteen;
+        impl serde::de::Visitor<'_> for Sixteen {
+            type Value = [u8; 16];
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("sixteen bytes")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<[u8; 16], E> {
+                bytes.try_into().map_err(|_length| E::invalid_length(bytes.len(), &self))
+            }
+        }
+        deserializer.deserialize_bytes(Sixteen)
+    }
 }
 
 /// Recognises a repeated event: which, and for how long.
@@ -274,5 +329,28 @@ mod tests {
         let late = EventId::at(Timestamp::from_unix_ms(2), [0; 10]);
         assert!(early < late);
         assert_eq!(EventId::parse(&late.to_string()), Some(late));
+    }
+
+    #[test]
+    fn keys_are_written_as_bytes_and_read_back() {
+        let copy = Copy {
+            route: "r".into(),
+            destination: "d".into(),
+            balance: Some(KeyHash::of("cus_1")),
+            order: Some(OrderKey::of(&"ö".repeat(100))),
+        };
+        let written = rmp_serde::to_vec(&copy).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Copy>(&written).unwrap(), copy);
+        assert_eq!(copy.order.as_ref().map(|order| order.label.chars().count()), Some(LABEL_CHARS_MAX));
+        let plain = Copy { balance: None, order: None, ..copy.clone() };
+        let key_bytes = rmp_serde::to_vec(&Copy { order: None, ..copy }).unwrap().len();
+        assert_eq!(key_bytes - rmp_serde::to_vec(&plain).unwrap().len(), 17, "two bytes of head in place of one");
+    }
+
+    #[test]
+    fn a_copy_written_before_there_were_keys_is_read() {
+        let written = rmp_serde::to_vec(&("r", "d")).unwrap();
+        let copy: Copy = rmp_serde::from_slice(&written).unwrap();
+        assert_eq!(copy, Copy { route: "r".into(), destination: "d".into(), balance: None, order: None });
     }
 }

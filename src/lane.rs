@@ -78,7 +78,7 @@ pub enum Reading {
     Nothing,
     /// Event type and delivery id only: a scan, a third of the cost of a tree.
     Scalars(Vec<Pointer>),
-    /// A tree, for schemas, conditions and handshakes.
+    /// A tree, for schemas, conditions, keys and handshakes.
     Tree,
 }
 
@@ -93,7 +93,7 @@ impl Lane {
 
     /// How much of the JSON this lane's parts need; to be set when they are all there.
     pub fn reading_needed(&self) -> Reading {
-        if self.desk.reads_json() || self.schemas.is_some() || self.routes.iter().any(|route| route.when.is_some()) {
+        if self.desk.reads_json() || self.schemas.is_some() || self.routes.iter().any(|route| route.reads_body()) {
             return Reading::Tree;
         }
         let templates = [&self.event_type, &self.delivery_id].into_iter().flatten();

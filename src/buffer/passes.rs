@@ -270,7 +270,7 @@ mod tests {
             method: "POST".into(),
             target: "/in/github".into(),
             headers: Vec::new(),
-            copies: vec![Copy { route: "all".into(), destination: "app".into(), order: None }],
+            copies: vec![Copy { route: "all".into(), destination: "app".into(), balance: None, order: None }],
             problems: Vec::new(),
             unverified: None,
             body: bytes::Bytes::from_static(b"{}"),

@@ -91,7 +91,7 @@ mod tests {
             method: "POST".into(),
             target: "/in/github?x=1".into(),
             headers: vec![("X-Latin".into(), HeaderBytes(Bytes::from_static(b"caf\xe9")))],
-            copies: vec![Copy { route: "r".into(), destination: "d".into(), order: None }],
+            copies: vec![Copy { route: "r".into(), destination: "d".into(), balance: None, order: None }],
             problems: Vec::new(),
             unverified: None,
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),
@@ -111,10 +111,25 @@ mod tests {
         let (facts, body) = new[9..].split_at(facts_len);
         // A list of twelve facts, the last of them nothing, was one of eleven.
         assert_eq!((facts[0], facts[facts_len - 1]), (0x9c, 0xc0));
-        let old_len = u32::try_from(facts_len - 1).unwrap().to_le_bytes();
-        let covered = [&old_len[..], &[0x9b], &facts[1..facts_len - 1], body].concat();
-        let old = [&[VERSION], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat();
-        assert_eq!(decode(&old), Ok(event));
+        assert_eq!(decode(&record(&[&[0x9b], &facts[1..facts_len - 1]].concat(), body)), Ok(event));
+    }
+
+    #[test]
+    fn a_record_from_before_copies_had_keys_reads_back() {
+        let (event, new) = (event(), encode(&event()).unwrap());
+        let facts_len = u32::from_le_bytes(new[5..9].try_into().unwrap()) as usize;
+        let (facts, body) = new[9..].split_at(facts_len);
+        // A copy of four, the last two of them nothing, was one of two.
+        let (copy, before) = ([0x91, 0x94, 0xa1, b'r', 0xa1, b'd', 0xc0, 0xc0], [0x91, 0x92, 0xa1, b'r', 0xa1, b'd']);
+        let at = facts.windows(copy.len()).position(|window| window == copy).unwrap();
+        let old = [&facts[..at], &before, &facts[at + copy.len()..]].concat();
+        assert_eq!(decode(&record(&old, body)), Ok(event));
+    }
+
+    /// A whole record of these facts.
+    fn record(facts: &[u8], body: &[u8]) -> Vec<u8> {
+        let covered = [&u32::try_from(facts.len()).unwrap().to_le_bytes()[..], facts, body].concat();
+        [&[VERSION], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat()
     }
 
     #[test]

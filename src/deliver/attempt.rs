@@ -74,6 +74,11 @@ impl Target {
         }
     }
 
+    /// Host and port, for people and metrics: nothing of the path, which may hold a secret.
+    pub fn label(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// The request target: this path, and both queries.
     fn request_target(&self, received_query: Option<&str>) -> String {
         match (&self.query, received_query) {

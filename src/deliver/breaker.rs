@@ -22,6 +22,12 @@ pub struct BreakerParams {
     pub open_for: Duration,
 }
 
+impl Default for BreakerParams {
+    fn default() -> Self {
+        Self { failures: 10, within: Duration::from_secs(30), open_for: Duration::from_secs(20) }
+    }
+}
+
 /// Tries under way right after a probe has succeeded.
 const RAMP_START: usize = 2;
 

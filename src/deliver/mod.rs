@@ -10,7 +10,10 @@
 
 mod attempt;
 mod backoff;
+mod balance;
+mod balancers;
 mod breaker;
+mod health;
 mod outgoing;
 mod post;
 mod resolve;
@@ -36,9 +39,12 @@ use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 pub use backoff::{Jitter, Policy, RetryOn};
+pub use balance::{BalanceParams, Selection, Targets, WeightedTarget};
 pub use breaker::BreakerParams;
+pub use health::HealthParams;
 pub use sync::Forwarded;
 
+use balancers::Balancers;
 use breaker::Health;
 use post::{Permit, Post, PostParams};
 use retries::Retries;
@@ -53,8 +59,8 @@ const HELD_BACK: Duration = Duration::from_secs(1);
 pub struct Destination {
     /// Its name in routes.yaml.
     pub name: Arc<str>,
-    /// Where it listens.
-    pub target: Target,
+    /// Where it listens, and which of its targets gets what.
+    pub balance: BalanceParams,
     /// For one try, from the first byte out to the last byte in.
     pub timeout: Duration,
     /// For a connection.
@@ -94,6 +100,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 pub struct Deliverer {
     buffer: Buffer,
     client: Arc<dyn Transport>,
+    balancers: Arc<Balancers>,
     destinations: Arc<ArcSwap<Destinations>>,
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
@@ -121,7 +128,8 @@ impl Deliverer {
         (clock, chance): (Arc<dyn Clock>, fn() -> f64),
     ) -> Self {
         let (posts, retries, errands) = (Arc::default(), Arc::default(), Arc::default());
-        Self { buffer, client, destinations, telemetry, clock, chance, posts, retries, errands }
+        let balancers = Arc::new(Balancers::new(Arc::clone(&client), telemetry.clone()));
+        Self { buffer, client, balancers, destinations, telemetry, clock, chance, posts, retries, errands }
     }
 
     /// Runs until `stop` says so, then lets the tries under way finish for `grace`. `changed` rings after a reload.
@@ -130,6 +138,9 @@ impl Deliverer {
         let mut running: HashMap<Arc<str>, tokio::task::AbortHandle> = HashMap::new();
         while !*stop.borrow() {
             let table = self.destinations.load_full();
+            for health in self.balancers.adopt(&table) {
+                workers.spawn(health.watch(stop.clone()));
+            }
             let mut names: Vec<Arc<str>> = table.keys().cloned().collect();
             names.sort_unstable();
             for name in names {
@@ -185,8 +196,7 @@ impl Deliverer {
         let in_flight = self.telemetry.attempt_in_flight(name);
         let started = Instant::now();
         let tried = delivery.attempts().saturating_add(1);
-        let route = delivery.copy().map(|copy| Arc::clone(&copy.route)).unwrap_or_default();
-        let (attempt, answer) = self.attempt(&destination, &event, (&route, tried), bounds).await;
+        let (attempt, answer) = self.attempt(&destination, &delivery, (&event, tried), bounds).await;
         drop(in_flight);
         permit.ended(health(&attempt));
         let took = started.elapsed();
@@ -247,14 +257,17 @@ impl Deliverer {
     async fn attempt(
         &self,
         destination: &Destination,
-        event: &EventData,
-        (route, tried): (&str, u32),
+        delivery: &Delivery,
+        (event, tried): (&EventData, u32),
         bounds: Bounds,
     ) -> (Attempt, Option<Answer>) {
-        let headers = outgoing::headers(event, route, tried);
+        let copy = delivery.copy();
+        let headers = outgoing::headers(event, copy.map(|copy| &*copy.route).unwrap_or_default(), tried);
         let query = event.target.split_once('?').map(|(_, query)| query);
         let out = Outgoing { method: &event.method, query, headers: &headers, body: &event.body };
-        match self.client.send(&destination.target, &out, bounds).await {
+        let key = copy.and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
+        let target = self.balancers.pick(destination, key);
+        match self.client.send(&target, &out, bounds).await {
             Ok(answer) => (outgoing::judge(&answer, self.clock.now()), Some(answer)),
             Err(NoAnswer { outcome, detail }) => {
                 (Attempt { outcome, status: None, retry_after: None, abort: false, detail }, None)

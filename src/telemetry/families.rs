@@ -57,6 +57,7 @@ pub(super) struct Families {
     pub(super) accepted: IntCounterVec,
     pub(super) attempt_seconds: HistogramVec,
     pub(super) delivery_in_flight: IntGaugeVec,
+    pub(super) target_healthy: IntGaugeVec,
     pub(super) deliveries: IntCounterVec,
     pub(super) latency: HistogramVec,
     pub(super) dead_letters: IntGaugeVec,
@@ -221,6 +222,11 @@ impl Families {
                 &REQUEST_SECONDS,
             ),
             delivery_in_flight: make.gauge("delivery_in_flight", "HTTP tries under way.", &["destination"]),
+            target_healthy: make.gauge(
+                "target_healthy",
+                "1 while a target counts as healthy, 0 while it does not.",
+                &["destination", "target"],
+            ),
             deliveries: make.counter("deliveries_total", "Deliveries that ended.", &["destination", "result"]),
             latency: make.histogram(
                 "event_latency_seconds",

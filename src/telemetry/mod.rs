@@ -8,6 +8,7 @@
 
 mod families;
 mod secrets;
+mod targets;
 
 use std::net::IpAddr;
 use std::time::Duration;

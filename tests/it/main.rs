@@ -14,6 +14,7 @@
 )]
 
 mod accounts;
+mod balance;
 mod bytes;
 mod crash;
 mod dedup;

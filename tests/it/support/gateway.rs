@@ -41,7 +41,7 @@ impl Site {
 routes:
   all: {{from: github, to: app}}
 destinations:
-  app: {{url: \"{url}\", retry: {{initial: 50ms, max: 200ms, max_attempts: 1000}}{settings}}}
+  app: {{url: \"{url}\", circuit_breaker: off, retry: {{initial: 50ms, max: 200ms, max_attempts: 1000}}{settings}}}
 "
         )
     }
