@@ -53,7 +53,7 @@ pub(super) enum Admission {
 
 /// What an attempt said of the destination's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Health {
+pub(super) enum Verdict {
     Well,
     Ill,
     /// Nothing: it asked for a pause.
@@ -91,21 +91,21 @@ impl Breaker {
     }
 
     /// An attempt has ended. `full` is how many tries may be under way when all is well.
-    pub(super) fn record(&mut self, health: Health, is_probe: bool, now: Instant, full: usize) {
+    pub(super) fn record(&mut self, health: Verdict, is_probe: bool, now: Instant, full: usize) {
         let Some(params) = self.params else { return };
         match (&mut self.state, health) {
-            (State::HalfOpen, Health::Well) if is_probe => {
+            (State::HalfOpen, Verdict::Well) if is_probe => {
                 let ramp = Some(RAMP_START).filter(|start| *start < full);
                 self.state = State::Closed { failures: VecDeque::new(), ramp };
             }
-            (State::HalfOpen, Health::Ill | Health::Unknown) if is_probe => {
+            (State::HalfOpen, Verdict::Ill | Verdict::Unknown) if is_probe => {
                 self.state = State::Open { until: now + params.open_for };
             }
-            (State::Closed { failures, ramp }, Health::Well) => {
+            (State::Closed { failures, ramp }, Verdict::Well) => {
                 failures.clear();
                 *ramp = ramp.map(|ramp| ramp + 1).filter(|ramp| *ramp < full);
             }
-            (State::Closed { failures, ramp }, Health::Ill) => {
+            (State::Closed { failures, ramp }, Verdict::Ill) => {
                 *ramp = ramp.map(|ramp| (ramp / 2).max(1));
                 failures.push_back(now);
                 while failures.front().is_some_and(|first| now.duration_since(*first) > params.within) {
@@ -116,7 +116,7 @@ impl Breaker {
                 }
             }
             // What ends late says nothing new.
-            (State::Closed { .. }, Health::Unknown) | (State::Open { .. } | State::HalfOpen, _) => {}
+            (State::Closed { .. }, Verdict::Unknown) | (State::Open { .. } | State::HalfOpen, _) => {}
         }
     }
 }
@@ -133,14 +133,14 @@ mod tests {
     }
 
     fn fail(breaker: &mut Breaker, times: usize, now: Instant) {
-        (0..times).for_each(|_| breaker.record(Health::Ill, false, now, 8));
+        (0..times).for_each(|_| breaker.record(Verdict::Ill, false, now, 8));
     }
 
     #[test]
     fn it_opens_after_so_many_failures_in_a_row_and_a_success_between_starts_anew() {
         let (mut breaker, now) = breaker();
         fail(&mut breaker, 2, now);
-        breaker.record(Health::Well, false, now, 8);
+        breaker.record(Verdict::Well, false, now, 8);
         fail(&mut breaker, 2, now);
         assert_eq!(breaker.admission(now), Admission::UpTo(usize::MAX));
         fail(&mut breaker, 1, now);
@@ -164,9 +164,9 @@ mod tests {
         breaker.probing();
         assert_eq!(breaker.admission(later), Admission::Wait(None));
         // Stragglers from before count for nothing.
-        breaker.record(Health::Well, false, later, 8);
+        breaker.record(Verdict::Well, false, later, 8);
         assert_eq!(breaker.admission(later), Admission::Wait(None));
-        breaker.record(Health::Ill, true, later, 8);
+        breaker.record(Verdict::Ill, true, later, 8);
         assert_eq!(breaker.admission(later), Admission::Wait(Some(later + SECOND * 5)));
     }
 
@@ -175,14 +175,14 @@ mod tests {
         let (mut breaker, now) = breaker();
         fail(&mut breaker, 3, now);
         breaker.probing();
-        breaker.record(Health::Well, true, now, 8);
+        breaker.record(Verdict::Well, true, now, 8);
         assert_eq!(breaker.admission(now), Admission::UpTo(2));
-        breaker.record(Health::Well, false, now, 8);
-        breaker.record(Health::Well, false, now, 8);
+        breaker.record(Verdict::Well, false, now, 8);
+        breaker.record(Verdict::Well, false, now, 8);
         assert_eq!(breaker.admission(now), Admission::UpTo(4));
         fail(&mut breaker, 1, now);
         assert_eq!(breaker.admission(now), Admission::UpTo(2));
-        (0..6).for_each(|_| breaker.record(Health::Well, false, now, 8));
+        (0..6).for_each(|_| breaker.record(Verdict::Well, false, now, 8));
         assert_eq!(breaker.admission(now), Admission::UpTo(usize::MAX));
     }
 

@@ -45,7 +45,7 @@ pub use health::HealthParams;
 pub use sync::Forwarded;
 
 use balancers::Balancers;
-use breaker::Health;
+use breaker::Verdict;
 use post::{Permit, Post, PostParams};
 use retries::Retries;
 
@@ -189,7 +189,7 @@ impl Deliverer {
     ) -> Option<(Answer, Settled)> {
         let name = &*destination.name;
         let Some(event) = delivery.event().cloned() else {
-            permit.ended(Health::Unknown);
+            permit.ended(Verdict::Unknown);
             self.bury(&destination, delivery, DeathCause::Corrupt).await;
             return None;
         };
@@ -285,15 +285,15 @@ fn in_order(settled: Settled, is_ordered: bool) -> Settled {
 }
 
 /// What an attempt says of the destination. A refusal of this event shows a service that works.
-fn health(attempt: &Attempt) -> Health {
+fn health(attempt: &Attempt) -> Verdict {
     match attempt.outcome {
-        AttemptOutcome::Success | AttemptOutcome::Http3xx | AttemptOutcome::Http4xx => Health::Well,
-        AttemptOutcome::Http429 => Health::Unknown,
-        AttemptOutcome::Http5xx if attempt.retry_after.is_some() => Health::Unknown,
+        AttemptOutcome::Success | AttemptOutcome::Http3xx | AttemptOutcome::Http4xx => Verdict::Well,
+        AttemptOutcome::Http429 => Verdict::Unknown,
+        AttemptOutcome::Http5xx if attempt.retry_after.is_some() => Verdict::Unknown,
         AttemptOutcome::Http5xx
         | AttemptOutcome::Timeout
         | AttemptOutcome::Connect
         | AttemptOutcome::Tls
-        | AttemptOutcome::Dns => Health::Ill,
+        | AttemptOutcome::Dns => Verdict::Ill,
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::breaker::{Admission, Breaker, BreakerParams, Health};
+use super::breaker::{Admission, Breaker, BreakerParams, Verdict};
 use crate::limit::{Pace, Rate};
 use crate::telemetry::{Deferral, Telemetry};
 
@@ -108,7 +108,7 @@ impl Post {
                 }
                 state.under_way += 1;
                 state.has_cell = false;
-                Ok(Permit { post: Arc::clone(self), is_probe, health: Health::Ill })
+                Ok(Permit { post: Arc::clone(self), is_probe, health: Verdict::Ill })
             }
         }
     }
@@ -126,12 +126,12 @@ impl Post {
 pub(super) struct Permit {
     post: Arc<Post>,
     is_probe: bool,
-    health: Health,
+    health: Verdict,
 }
 
 impl Permit {
     /// The try has ended and says this of the destination.
-    pub(super) fn ended(mut self, health: Health) {
+    pub(super) fn ended(mut self, health: Verdict) {
         self.health = health;
     }
 }

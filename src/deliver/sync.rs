@@ -40,7 +40,7 @@ impl Deliverer {
         };
         let (committed, delivery) = self.buffer.append_and_hold(event).await?;
         let Some(delivery) = delivery else {
-            permit.ended(super::Health::Unknown);
+            permit.ended(super::Verdict::Unknown);
             return Ok(Forwarded { committed, answer: None });
         };
         let bounds = Bounds {
