@@ -290,9 +290,14 @@ impl Committer {
                 answer(append.reply, Ok((committed, handed)));
             }
             Effect::Repeated(append) => answer(append.reply, Ok((Committed::Duplicate, None))),
-            Effect::Ended(settle) | Effect::Stale(settle) => {
+            Effect::Ended(settle) => {
                 if let Some(claim) = settle.claim {
                     claim.ended();
+                }
+            }
+            Effect::Stale(settle) => {
+                if let Some(claim) = settle.claim {
+                    claim.stale();
                 }
             }
             Effect::Rescheduled { settle, due_ms } => {

@@ -101,6 +101,17 @@ impl Claim {
         self.disarm();
     }
 
+    /// The store does not know the delivery under this key. It has ended, or was rescheduled, in a batch that was thought
+    /// to have failed: in the latter case it is on disk, due at a time that only the disk knows.
+    pub(crate) fn stale(self) {
+        self.window.release(&self, |state| {
+            state.caught_up = false;
+            state.on_disk_only(0);
+        });
+        self.window.bell.notify_one();
+        self.disarm();
+    }
+
     fn disarm(mut self) {
         // The drop below finds a window that never knew the claim.
         self.window = Arc::default();
