@@ -183,6 +183,19 @@ impl EventData {
     pub fn received_at(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.received_at_ms)
     }
+
+    /// The headers, as a map. One that a map cannot hold, which none that was received is, is left out.
+    pub fn header_map(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes());
+            let value = http::HeaderValue::from_maybe_shared(value.0.clone());
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.append(name, value);
+            }
+        }
+        headers
+    }
 }
 
 /// A header's value: bytes, because HTTP does not promise text.

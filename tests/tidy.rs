@@ -37,17 +37,20 @@ provider    answer clock patience refusal secret
 event       clock provider refusal
 lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
+again       accept event inbound lane refusal
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
 deliver     buffer clock event limit outcome telemetry
 keyring     clock deliver provider
+archive     again buffer clock condition event lane payload refusal route
 ingress     accept answer budget buffer clock deliver event inbound keyring lane limit provider refusal source telemetry
-admin       buffer clock lane secret telemetry
+admin       archive buffer clock condition deliver event lane limit outcome refusal route secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *
 cli         *
 main        cli
+simulation  *
 ";
 
 /// Where a dependency may be named: a folder of `src/`, or a file.

@@ -62,9 +62,7 @@ impl Draft<'_> {
             Some(known) => match dedup.body {
                 // No bodies were told apart under this id.
                 _ if known.bodies.is_empty() => Seen { is_repeated: true, same_id_as: None },
-                Some(body) if !known.bodies.contains(&body) => {
-                    Seen { is_repeated: false, same_id_as: Some(known.seq) }
-                }
+                Some(body) if !known.bodies.contains(&body) => Seen { is_repeated: false, same_id_as: Some(known.seq) },
                 Some(_) | None => Seen { is_repeated: true, same_id_as: None },
             },
         })

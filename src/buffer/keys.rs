@@ -24,7 +24,8 @@ const SEQUENCE_BITS: u32 = 20;
 
 /// The first sequence that a millisecond can give.
 pub(crate) const fn first_sequence(now_ms: u64) -> u64 {
-    now_ms << SEQUENCE_BITS
+    // The end of time stays where it is.
+    if now_ms > u64::MAX >> SEQUENCE_BITS { u64::MAX } else { now_ms << SEQUENCE_BITS }
 }
 
 /// The wall time in a sequence.

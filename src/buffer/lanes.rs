@@ -141,7 +141,8 @@ impl Draft<'_> {
                 break;
             }
         }
-        let added = self.lanes.added.get(&key).and_then(|added| added.first_key_value()).map(|(id, value)| (*id, *value));
+        let added =
+            self.lanes.added.get(&key).and_then(|added| added.first_key_value()).map(|(id, value)| (*id, *value));
         Ok(match (stored, added) {
             (Some(stored), Some(added)) => Some(if stored.0 <= added.0 { stored } else { added }),
             (stored, added) => stored.or(added),

@@ -123,9 +123,7 @@ impl Buffer {
         most: usize,
         wanted: &dyn Fn(&Found) -> bool,
     ) -> Result<Page<Found>, NotStored> {
-        // The time of receipt is wall time; sequences lie on the buffer's own line.
-        let ahead = self.now().since(self.shared.clock.now());
-        let from = keys::first_sequence(since.after(ahead).unix_ms()).to_be_bytes();
+        let from = self.first_since(since);
         self.look(|store| {
             let mut page = Page { entries: Vec::new(), next: None };
             let mut bytes = 0;
@@ -144,6 +142,45 @@ impl Buffer {
             }
             Ok(page)
         })
+    }
+
+    /// Events from the oldest to the newest, from `since` to the moment `until` on the buffer's time line, that pass
+    /// `wanted`; at most `most` of them.
+    pub fn events_forward(
+        &self,
+        cursor: Option<&[u8]>,
+        (since, until): (Timestamp, Timestamp),
+        most: usize,
+        wanted: &dyn Fn(&Found) -> bool,
+    ) -> Result<Page<Found>, NotStored> {
+        let from = cursor.map_or_else(|| self.first_since(since).to_vec(), <[u8]>::to_vec);
+        let to = keys::first_sequence(until.unix_ms().saturating_add(1)).to_be_bytes();
+        self.look(|store| {
+            let mut page = Page { entries: Vec::new(), next: None };
+            let mut bytes = 0;
+            for (looked_at, pair) in store.scan(Space::Events, &from, Some(&to)).enumerate() {
+                let (key, _) = pair?;
+                if page.entries.len() >= most || looked_at >= LOOK_ENTRIES || bytes >= LOOK_BYTES {
+                    page.next = Some(key.to_vec());
+                    break;
+                }
+                let Ok(seq) = key.as_ref().try_into().map(u64::from_be_bytes) else { continue };
+                let found = self.found(store, seq, fate_of(store, seq)?)?;
+                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
+                if wanted(&found) {
+                    page.entries.push(found);
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    /// The first sequence of what was received at that time of the wall. Sequences lie on the buffer's own line.
+    fn first_since(&self, since: Timestamp) -> [u8; 8] {
+        let ahead = self.now().since(self.shared.clock.now());
+        let behind = self.shared.clock.now().since(self.now());
+        let on_line = since.after(ahead).unix_ms().saturating_sub(u64::try_from(behind.as_millis()).unwrap_or(0));
+        keys::first_sequence(on_line).to_be_bytes()
     }
 
     /// Dead letters, oldest first for each destination, of one destination or of all.

@@ -72,7 +72,9 @@ fn deliveries(writer: &mut Writer<'_>, books: &mut Books) -> Result<Known, Engin
         known.queued.entry(queued.seq).or_default().insert(queued.copy);
         let old = QueueValue::parse(&value);
         let bytes = match (old.bytes, engine.get(Space::Pending, &queued.seq.to_be_bytes())?) {
-            (0, Some(pending)) => pending.get(12..16).map_or(0, |bytes| u32::try_from(keys::parse_bytes(bytes)).unwrap_or(0)),
+            (0, Some(pending)) => {
+                pending.get(12..16).map_or(0, |bytes| u32::try_from(keys::parse_bytes(bytes)).unwrap_or(0))
+            }
             (bytes, _) => bytes,
         };
         // Untried, it has been due since it came.

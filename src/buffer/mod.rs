@@ -239,7 +239,8 @@ impl Shared {
     /// Whether appends are worth trying: the store is open, and no batch has hung for [`STALL`].
     fn is_open(&self) -> bool {
         let since_ms = self.busy_since_ms.load(Ordering::Relaxed);
-        let is_stalled = since_ms != 0 && self.monotonic_ms().saturating_sub(since_ms) > u64::try_from(STALL.as_millis()).unwrap_or(0);
+        let is_stalled = since_ms != 0
+            && self.monotonic_ms().saturating_sub(since_ms) > u64::try_from(STALL.as_millis()).unwrap_or(0);
         self.store.load().is_some() && !is_stalled
     }
 
@@ -453,7 +454,8 @@ impl Buffer {
     /// Records how an attempt ended. `tried` is `None` where nothing was tried.
     pub async fn settle(&self, delivery: Delivery, settled: Settled, keep: Keep, tried: Option<Tried>) {
         let Delivery { key, value, event, claim } = delivery;
-        let (id, copies) = event.map_or((EventId::NIL, usize::from(key.copy) + 1), |event| (event.id, event.copies.len()));
+        let (id, copies) =
+            event.map_or((EventId::NIL, usize::from(key.copy) + 1), |event| (event.id, event.copies.len()));
         let settle = Settle { key, value, event: id, copies, settled, tried, keep, claim };
         if self.commands.send(Command::Settle(settle)).await.is_err() {
             // Only while the process stops: the delivery stays in the queue and is made again after the restart.
@@ -496,7 +498,8 @@ impl Buffer {
         let (in_flight, come_back) = window.counts();
         let parked = book.parked.min(book.queued);
         let in_flight = in_flight.min(book.queued - parked);
-        let scheduled = (book.rescheduled.saturating_sub(come_back) + book.waiting).min(book.queued - parked - in_flight);
+        let scheduled =
+            (book.rescheduled.saturating_sub(come_back) + book.waiting).min(book.queued - parked - in_flight);
         QueueDepth { ready: book.queued - parked - in_flight - scheduled, scheduled, in_flight, parked }
     }
 

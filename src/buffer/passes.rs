@@ -231,7 +231,12 @@ mod tests {
     #[tokio::test]
     async fn what_is_let_through_is_what_is_recognised_from_then_on() {
         let folder = tempfile::tempdir().unwrap();
-        let params = BufferParams { dir: folder.path().to_owned(), bytes_max: 1 << 30, fsync: Fsync::Os, quarantine_keep: MINUTE };
+        let params = BufferParams {
+            dir: folder.path().to_owned(),
+            bytes_max: 1 << 30,
+            fsync: Fsync::Os,
+            quarantine_keep: MINUTE,
+        };
         let buffer = Buffer::open(params, &["app".into()], Arc::new(SystemClock), Box::new(|_| {})).unwrap();
         let dedup = DedupKey { key: [1; 16], body: Some([9; 16]), window: MINUTE };
         let known = || {

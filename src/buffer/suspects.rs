@@ -135,7 +135,8 @@ mod tests {
         let quarantine_keep = std::time::Duration::from_hours(1);
         let params = BufferParams { dir: dir.to_owned(), bytes_max: 1 << 30, fsync: Fsync::Os, quarantine_keep };
         let (clock, on_commit) = (Arc::new(SystemClock), Box::new(|_| {}));
-        Buffer::start(Opening { params, destinations: &["app".into()], clock, on_commit, unverified_max: most }).unwrap()
+        Buffer::start(Opening { params, destinations: &["app".into()], clock, on_commit, unverified_max: most })
+            .unwrap()
     }
 
     fn failed(number: u8) -> Event {

@@ -201,7 +201,12 @@ impl Window {
         state.claimed.insert(delivery.id());
         state.in_flight += 1;
         drop(state);
-        delivery.claimed_by(Claim { window: Arc::clone(self), id: delivery.id(), due_ms: delivery.due_ms(), is_rescheduled: false });
+        delivery.claimed_by(Claim {
+            window: Arc::clone(self),
+            id: delivery.id(),
+            due_ms: delivery.due_ms(),
+            is_rescheduled: false,
+        });
         delivery
     }
 

@@ -5,15 +5,17 @@
 //! event may have left or moved on, and then it is not counted as granted. Wishes ride in the committer's batches like
 //! everything else, and are answered after the commit.
 
+use std::fmt;
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use tokio::sync::oneshot;
 
+use super::NotStored;
 use super::draft::{Draft, Effect};
 use super::engine::{EngineError, Space};
 use super::fate::{Ending, Fate};
 use super::keys::{self, DestinationId, LaneKey, QueueKey, QueueValue};
-use super::NotStored;
 use crate::event::{Copy, EventData};
 
 /// So many wishes ride in one batch.
@@ -74,6 +76,19 @@ pub enum Wish {
 /// Names a parked key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParkedKey(pub(crate) LaneKey);
+
+impl ParkedKey {
+    /// From the text that [`Display`](fmt::Display) gives.
+    pub fn parse(text: &str) -> Option<Self> {
+        LaneKey::parse(&HEXLOWER.decode(text.as_bytes()).ok()?).map(Self)
+    }
+}
+
+impl fmt::Display for ParkedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0.to_bytes()))
+    }
+}
 
 pub(crate) struct Wishes {
     pub(super) wishes: Vec<Wish>,

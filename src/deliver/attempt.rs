@@ -79,6 +79,12 @@ impl Target {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// Put together again.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(), self.request_target(None))
+    }
+
     /// The request target: this path, and both queries.
     fn request_target(&self, received_query: Option<&str>) -> String {
         match (&self.query, received_query) {

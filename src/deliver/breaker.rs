@@ -34,8 +34,13 @@ const RAMP_START: usize = 2;
 #[derive(Debug)]
 enum State {
     /// The last failures in a row; how many tries may be under way, `None` without a limit of its own.
-    Closed { failures: VecDeque<Instant>, ramp: Option<usize> },
-    Open { until: Instant },
+    Closed {
+        failures: VecDeque<Instant>,
+        ramp: Option<usize>,
+    },
+    Open {
+        until: Instant,
+    },
     /// One probe is under way.
     HalfOpen,
 }

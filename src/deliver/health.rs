@@ -55,7 +55,12 @@ pub(super) struct Health {
 
 impl Health {
     /// Nothing is known yet: every target is healthy.
-    pub(super) fn new(params: HealthParams, destination: &Arc<str>, client: Arc<dyn Transport>, telemetry: Telemetry) -> Self {
+    pub(super) fn new(
+        params: HealthParams,
+        destination: &Arc<str>,
+        client: Arc<dyn Transport>,
+        telemetry: Telemetry,
+    ) -> Self {
         let board = Board { destination: Arc::clone(destination), telemetry, shown: Mutex::default() };
         let board = Arc::new(board);
         // A weight is no part of what a target is.

@@ -78,6 +78,11 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// Its targets, as they are configured.
+    pub fn urls(&self) -> Vec<String> {
+        self.balance.targets.iter().map(|weighted| weighted.target.url()).collect()
+    }
+
     fn post_params(&self) -> PostParams {
         PostParams { concurrency: self.concurrency, breaker: self.breaker, rate: self.rate }
     }
@@ -163,7 +168,9 @@ impl Deliverer {
         let mut errands = std::mem::take(&mut *self.errands.lock().unwrap_or_else(PoisonError::into_inner));
         let finishing = async { while errands.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, finishing).await.is_err() {
-            tracing::warn!("synchronous deliveries were cut off at the end of the grace period; they will be made again");
+            tracing::warn!(
+                "synchronous deliveries were cut off at the end of the grace period; they will be made again"
+            );
         }
     }
 
@@ -199,6 +206,9 @@ impl Deliverer {
         let (attempt, answer) = self.attempt(&destination, &delivery, (&event, tried), bounds).await;
         drop(in_flight);
         permit.ended(health(&attempt));
+        if attempt.outcome == AttemptOutcome::Success {
+            self.retries.succeeded(Instant::now());
+        }
         let took = started.elapsed();
         self.telemetry.attempt(name, event.id, &attempt, took);
         let waited = self.buffer.now().since(delivery.since());
@@ -211,7 +221,12 @@ impl Deliverer {
     }
 
     /// Counts and logs what became of a delivery.
-    fn say(&self, destination: &Destination, delivery: &Delivery, (attempt, settled, tried): (&Attempt, &Settled, u32)) {
+    fn say(
+        &self,
+        destination: &Destination,
+        delivery: &Delivery,
+        (attempt, settled, tried): (&Attempt, &Settled, u32),
+    ) {
         let (Some(event), name) = (delivery.event(), &*destination.name) else { return };
         let copy = delivery.copy();
         let route = copy.map(|copy| &*copy.route).unwrap_or_default();

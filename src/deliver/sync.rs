@@ -10,8 +10,8 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::attempt::{Answer, Bounds};
 use super::Deliverer;
+use super::attempt::{Answer, Bounds};
 use crate::buffer::{Committed, NotStored};
 use crate::event::Event;
 use crate::outcome::Settled;

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::{self, Page, Panel};
+use crate::archive::Archive;
 use crate::buffer::{Buffer, BufferParams, CommitReport, OpenError};
 use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
@@ -213,7 +214,9 @@ impl Server {
             rules_are_stale: Notify::new(),
             bodies: BodyBudget::new(BODIES_IN_FLIGHT_BYTES),
         });
-        let panel = Arc::new(Panel::new(buffer, telemetry, setup.buffer.fsync, shared.clock.now()));
+        let in_force = Arc::clone(&shared);
+        let archive = Archive::new(buffer, Arc::new(move || in_force.rules.load_full()), Arc::clone(&shared.clock));
+        let panel = Arc::new(Panel::new(archive, telemetry, setup.buffer.fsync, Arc::clone(&destinations)));
         let mut server = Self {
             shared,
             panel,

@@ -38,7 +38,10 @@ fn books(world: &World, broken: &mut Vec<String>) {
         }
     }
     if queued > 0 {
-        broken.push(format!("{queued} deliveries are left in the queue for days: {:?}", NAMES.map(|name| buffer.book(name))));
+        broken.push(format!(
+            "{queued} deliveries are left in the queue for days: {:?}",
+            NAMES.map(|name| buffer.book(name))
+        ));
     }
     let fates: Vec<Fate> = disk.all(Space::Fate).iter().map(|(_, value)| Fate::parse(value).unwrap()).collect();
     let bytes: u64 = disk.all(Space::Events).iter().map(|(_, record)| record.len() as u64).sum();
@@ -109,7 +112,9 @@ fn nothing_is_made_up(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &
         for one in came {
             match sent.get(one.event.as_str()) {
                 None => broken.push(format!("{name} got {}, which nobody sent", one.event)),
-                Some(sent) if sent.body != one.body => broken.push(format!("{name} got a changed body of {}", one.event)),
+                Some(sent) if sent.body != one.body => {
+                    broken.push(format!("{name} got a changed body of {}", one.event))
+                }
                 Some(sent) if !sent.copies.iter().any(|copy| &*copy.destination == *name) => {
                     broken.push(format!("{name} got {}, which is not for it", one.event));
                 }

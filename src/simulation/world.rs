@@ -21,8 +21,8 @@ use super::target::{Mood, Services};
 use crate::buffer::{Book, Buffer, BufferParams, Committed, FakeDisk, Fault, Fsync, Keep, NotStored, Wish};
 use crate::clock::{Clock, Timestamp};
 use crate::deliver::{
-    BalanceParams, BreakerParams, Deliverer, Destination, Destinations, Jitter, Policy, RetryOn, Selection, Target, Targets,
-    WeightedTarget,
+    BalanceParams, BreakerParams, Deliverer, Destination, Destinations, Jitter, Policy, RetryOn, Selection, Target,
+    Targets, WeightedTarget,
 };
 use crate::event::{Copy, DedupKey, Event, EventData, EventId, OrderKey};
 use crate::limit::Rate;

@@ -114,7 +114,12 @@ impl FakeDisk {
     /// All keys and values of a keyspace.
     pub(crate) fn all(&self, space: Space) -> Vec<(Vec<u8>, Slice)> {
         let platter = self.platter();
-        platter.live.iter().filter(|((of, _), _)| *of == space).map(|((_, key), value)| (key.clone(), value.clone())).collect()
+        platter
+            .live
+            .iter()
+            .filter(|((of, _), _)| *of == space)
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect()
     }
 }
 
@@ -144,9 +149,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn pick(&self, from_end: bool) -> Option<(Vec<u8>, Slice)> {
         let platter = self.store.disk.platter();
-        let in_range = platter.live.range((self.space, self.from.clone())..).take_while(|((space, key), _)| {
-            *space == self.space && self.to.as_ref().is_none_or(|to| key < to)
-        });
+        let in_range = platter
+            .live
+            .range((self.space, self.from.clone())..)
+            .take_while(|((space, key), _)| *space == self.space && self.to.as_ref().is_none_or(|to| key < to));
         let mut in_range = in_range.filter(|((_, key), _)| !self.is_after || *key != self.from);
         let found = if from_end { in_range.last() } else { in_range.next() };
         found.map(|((_, key), value)| (key.clone(), value.clone()))

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::destination::DEAD_KEEP;
 use super::source::BODY_BYTES_MOST;
 use super::{Checker, path};
 use crate::admin::Page;
-use super::destination::DEAD_KEEP;
 use crate::buffer::{BufferParams, Fsync};
 use crate::config::problem::Code;
 use crate::config::raw;
