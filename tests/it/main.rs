@@ -14,6 +14,7 @@
 )]
 
 mod accounts;
+mod archive;
 mod balance;
 mod bytes;
 mod crash;
@@ -27,6 +28,7 @@ mod logs;
 mod memory;
 mod metrics_page;
 mod observe;
+mod order;
 mod patience;
 mod redeliver;
 mod refused;

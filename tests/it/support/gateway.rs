@@ -216,6 +216,14 @@ impl Gateway {
         send(self.admin_address(), &Request::new("GET", target, "")).unwrap()
     }
 
+    /// A change that is asked for at the admin listener.
+    pub(crate) fn change(&self, method: &str, target: &str, body: &str) -> Answer {
+        let request = Request::new(method, target, body)
+            .with("Host", self.admin_address().to_string())
+            .with("Content-Type", "application/json");
+        send(self.admin_address(), &request).unwrap()
+    }
+
     pub(crate) fn metrics(&self) -> Metrics {
         Metrics(self.admin("/metrics").text())
     }
