@@ -115,7 +115,12 @@ async fn append(buffer: &Buffer, body: &Bytes, together: u64) {
 fn commit(criterion: &mut Criterion) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder on the disk of the build");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let params = BufferParams { dir: folder.path().join("buffer"), bytes_max: 1 << 40, fsync: Fsync::Group };
+    let params = BufferParams {
+        dir: folder.path().join("buffer"),
+        bytes_max: 1 << 40,
+        fsync: Fsync::Group,
+        quarantine_keep: Duration::from_hours(1),
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let buffer = Buffer::open(params, &["d".into()], clock, Box::new(|_| {})).expect("the buffer opens");
     let body = payload("push.json");

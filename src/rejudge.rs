@@ -187,7 +187,7 @@ mod tests {
     fn signed(rules: &Rules, at: Timestamp) -> EventData {
         let lane = &rules.lanes[0];
         let (url, body) = (lane.source.signed_url("/in/s?a=1"), Bytes::from_static(b"{\"a\":1}"));
-        let headers = HeaderMap::new();
+        let headers = http::HeaderMap::new();
         let message = Message { method: "POST", url: &url, headers: &headers, body: &body };
         let made = lane.verifier.sign(&SignRequest { message, id: "msg_1", now: at }).unwrap();
         let made = made.into_iter().map(|(name, value)| (name.to_string(), value));

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::engine::{Batch, Engine, EngineError, Space};
+use super::generations::Generation;
 use super::keys::DestinationId;
 
 /// A destination's deliveries.
@@ -70,6 +71,8 @@ pub(crate) struct Books {
     pub(crate) by_destination: BTreeMap<DestinationId, Book>,
     /// Events kept back, by source.
     pub(crate) quarantined: BTreeMap<Arc<str>, u64>,
+    /// Delivery ids lie in these.
+    pub(crate) generations: BTreeMap<u32, Generation>,
     pub(crate) total: Total,
 }
 
@@ -87,6 +90,7 @@ pub(crate) struct Total {
 const TOTAL_KEY: &[u8] = b"t";
 const DESTINATION: u8 = b'd';
 const QUARANTINE: u8 = b'q';
+const GENERATION: u8 = b'g';
 
 impl Books {
     /// Opens the books.
@@ -104,6 +108,13 @@ impl Books {
                     let count = value.as_ref().try_into().map_or(0, u64::from_be_bytes);
                     books.quarantined.insert(String::from_utf8_lossy(source).into(), count);
                 }
+                Some((&GENERATION, id)) => {
+                    if let (Ok(id), Some(generation)) =
+                        (id.try_into().map(u32::from_be_bytes), Generation::parse(&value))
+                    {
+                        books.generations.insert(id, generation);
+                    }
+                }
                 _ => {
                     let mut numbers = value.as_chunks::<8>().0.iter().map(|bytes| u64::from_be_bytes(*bytes));
                     let mut next = || numbers.next().unwrap_or_default();
@@ -118,6 +129,8 @@ impl Books {
     pub(crate) fn apply(&mut self, changed: Self) {
         self.by_destination.extend(changed.by_destination);
         self.quarantined.extend(changed.quarantined);
+        self.generations.extend(changed.generations);
+        self.generations.retain(|_, generation| generation.until_ms > 0);
         self.total = changed.total;
     }
 
@@ -128,6 +141,14 @@ impl Books {
         }
         for (source, count) in &self.quarantined {
             batch.insert(Space::Books, [&[QUARANTINE], source.as_bytes()].concat(), count.to_be_bytes().as_slice());
+        }
+        for (id, generation) in &self.generations {
+            let key = [&[GENERATION], id.to_be_bytes().as_slice()].concat();
+            if generation.until_ms == 0 {
+                batch.remove(Space::Books, key);
+            } else {
+                batch.insert(Space::Books, key, generation.to_bytes());
+            }
         }
         let Total { bytes, dedup, next_seq } = self.total;
         let total: Vec<u8> = [bytes, dedup, next_seq].into_iter().flat_map(u64::to_be_bytes).collect();

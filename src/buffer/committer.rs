@@ -22,7 +22,7 @@ use super::store::Store;
 use super::suspects::Rejudge;
 use super::window::Claim;
 use super::wishes::Wishes;
-use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared};
+use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared, generations};
 use crate::event::{DedupKey, EventData, EventId, JudgedBy};
 use crate::outcome::Settled;
 
@@ -357,6 +357,9 @@ impl Committer {
             return;
         }
         self.shared.store.store(Some(Arc::new(store)));
+        if let Err(error) = generations::recover(&self.shared) {
+            tracing::warn!(%error, "filters over delivery ids cannot be built; the disk is asked instead");
+        }
         for name in self.shared.names() {
             if let Some((_, window)) = self.shared.window(&name) {
                 window.bell.notify_one();

@@ -5,14 +5,14 @@
 //! (fates, books) is held until then and written once. How deliveries end stands in `settle`, what people ask for in
 //! `wishes`, order per key in `lanes`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::books::{Book, Books};
 use super::committer::{Append, Settle};
-use super::dedup::Known;
+use super::dedup::DedupDraft;
 use super::engine::{Batch, Durability, EngineError, Space};
 use super::fate::Fate;
 use super::keys::{self, DestinationId, LaneKey, QueueKey, QueueValue};
@@ -62,7 +62,7 @@ pub(super) struct Draft<'a> {
     pub(super) effects: Vec<Effect>,
     pub(super) index: IndexDraft,
     pub(super) lanes: LaneDraft,
-    pub(super) dedup: HashMap<[u8; 16], Known>,
+    pub(super) dedup: DedupDraft,
     /// As they will be; `None` when the event leaves.
     pub(super) fates: BTreeMap<u64, Option<Fate>>,
     /// What this batch has changed, as it will be.
@@ -84,7 +84,7 @@ impl<'a> Draft<'a> {
             effects: Vec::new(),
             index: IndexDraft::default(),
             lanes: LaneDraft::default(),
-            dedup: HashMap::new(),
+            dedup: DedupDraft::new(),
             fates: BTreeMap::new(),
             books: Books { total, ..Books::default() },
             events: 0,
@@ -110,11 +110,10 @@ impl<'a> Draft<'a> {
     /// An event and its deliveries, unless it is a repetition.
     pub(super) fn append(&mut self, append: Append) -> Result<(), EngineError> {
         let mut pass = None;
-        let mut same_id_as = None;
+        let mut seen = None;
         if let Some(dedup) = append.dedup {
-            let seen = self.look_up(&dedup)?;
-            same_id_as = seen.same_id_as;
-            if seen.is_repeated {
+            let found = self.look_up(&dedup)?;
+            if found.is_repeated {
                 let (source, id) = (&append.data.source, append.data.delivery_id.as_deref());
                 pass = self.shared.passes.take(source, id, dedup.key, self.now);
                 if pass.is_none() {
@@ -122,11 +121,13 @@ impl<'a> Draft<'a> {
                     return Ok(());
                 }
             }
+            seen = Some((dedup, found));
         }
+        let same_id_as = seen.as_ref().and_then(|(_, found)| found.same_id_as);
         let seq = keys::first_sequence(self.now.unix_ms()).max(self.books.total.next_seq);
         self.books.total.next_seq = seq.saturating_add(1);
-        if let Some(dedup) = append.dedup {
-            self.recognise(&dedup, seq)?;
+        if let Some((dedup, found)) = seen {
+            self.recognise(&dedup, found, seq);
         }
         let bytes = append.bytes();
         self.batch.insert(Space::Events, seq.to_be_bytes(), append.record.as_slice());

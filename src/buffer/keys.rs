@@ -12,8 +12,7 @@
 //! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | – |
 //! | `quarantine` | sequence | stored bytes u32 ∥ name of the source |
 //! | `unverified` | sequence | the rules that judged it (8) ∥ name of the source |
-//! | `dedup` | digest (16) | expires ms ∥ sequence ∥ fingerprints of bodies (16 each) |
-//! | `dedup_expiry` | expires ms ∥ digest | – |
+//! | `dedup` | generation u32 ∥ digest (16) | expires ms ∥ sequence ∥ fingerprints of bodies (16 each) |
 //! | `books` | what is counted | numbers (`books`) |
 //! | `meta` | text | text |
 
@@ -108,14 +107,6 @@ pub(crate) fn pair(first: u64, second: u64) -> [u8; 16] {
 pub(crate) fn parse_pair(key: &[u8]) -> Option<(u64, u64)> {
     let (first, rest) = key.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*first), u64::from_be_bytes(rest.try_into().ok()?)))
-}
-
-/// Expiry first, digest after: swept from the front.
-pub(crate) fn dedup_expiry(expires_ms: u64, digest: [u8; 16]) -> [u8; 24] {
-    let mut key = [0; 24];
-    key[..8].copy_from_slice(&expires_ms.to_be_bytes());
-    key[8..].copy_from_slice(&digest);
-    key
 }
 
 /// The value of a queue record.

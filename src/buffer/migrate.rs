@@ -1,7 +1,8 @@
 //! Older formats, brought up to today's.
 //!
 //! **Format 1** had no books, no index of event ids and no fates: events with several deliveries had a record in
-//! `pending`, and a queue record of eight bytes. One walk over the store writes what is missing, in batches; the format's
+//! `pending`, and a queue record of eight bytes. Its delivery ids are forgotten: a repetition that comes from before the
+//! change is delivered once more. One walk over the store writes what is missing, in batches; the format's
 //! own record is written last, so that a migration that was cut off is done again from the start.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,13 +50,12 @@ pub(super) fn from_1(engine: &dyn Engine) -> Result<(), EngineError> {
     let mut books = Books::default();
     let known = deliveries(&mut writer, &mut books)?;
     events(&mut writer, &mut books, &known)?;
-    for pair in engine.scan(Space::Dedup, &[], None) {
-        pair?;
-        books.total.dedup += 1;
-    }
-    for pair in engine.scan(Space::Pending, &[], None) {
-        writer.batch.remove(Space::Pending, pair?.0);
-        writer.flush_when_full()?;
+    // Ids were digests of something else, and mean nothing any more.
+    for space in [Space::Pending, Space::Dedup, Space::DedupExpiry] {
+        for pair in engine.scan(space, &[], None) {
+            writer.batch.remove(space, pair?.0);
+            writer.flush_when_full()?;
+        }
     }
     books.write(&mut writer.batch);
     writer.batch.insert(Space::Meta, FORMAT_KEY, FORMAT.as_bytes());

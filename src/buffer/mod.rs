@@ -21,6 +21,7 @@ mod dedup;
 mod draft;
 mod engine;
 mod fate;
+mod generations;
 mod keys;
 mod lanes;
 mod look;
@@ -75,6 +76,7 @@ use committer::{Append, Command, Committer, Settle, Stored};
 #[cfg(not(test))]
 use engine::Space;
 use engine::{Disk, Medium};
+use generations::Filters;
 use keys::{QueueKey, QueueValue};
 use passes::Passes;
 use store::Store;
@@ -213,6 +215,7 @@ pub(crate) struct Shared {
     store: ArcSwapOption<Store>,
     destinations: RwLock<Destinations>,
     books: Mutex<Books>,
+    filters: Filters,
     ledger: Mutex<Ledger>,
     unverified_max: u64,
     passes: Passes,
@@ -324,6 +327,7 @@ impl Buffer {
             store: ArcSwapOption::empty(),
             destinations: RwLock::default(),
             books: Mutex::default(),
+            filters: Filters::default(),
             ledger: Mutex::default(),
             unverified_max,
             passes: Passes::default(),

@@ -241,7 +241,7 @@ mod tests {
         let dedup = DedupKey { key: [1; 16], body: Some([9; 16]), window: MINUTE };
         let known = || {
             let store = buffer.shared.store.load_full().unwrap();
-            let value = store.get(Space::Dedup, &[1; 16]).unwrap().unwrap();
+            let value = store.get(Space::Dedup, &crate::buffer::generations::key(1, [1; 16])).unwrap().unwrap();
             keys::parse_pair(&value[..16]).unwrap().1
         };
         assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Stored));

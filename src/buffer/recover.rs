@@ -9,7 +9,7 @@ use super::committer::Committer;
 use super::engine::{Batch, Durability, EngineError, Space};
 use super::keys::{DestinationId, sequence_time};
 use super::store::Store;
-use super::{OpenError, Shared};
+use super::{OpenError, Shared, generations};
 
 /// Under this prefix `meta` keeps the numbers of destinations.
 const DESTINATION_PREFIX: &[u8] = b"destination/";
@@ -26,6 +26,7 @@ impl Committer {
         committer.recover_books(&store)?;
         committer.shared.disk_low.store(committer.shared.medium.is_low(), Ordering::Relaxed);
         committer.shared.store.store(Some(Arc::new(store)));
+        generations::recover(&committer.shared)?;
         Ok(committer)
     }
 

@@ -54,7 +54,6 @@ fn books(world: &World, broken: &mut Vec<String>) {
         ("dead letters in the index", counted_dead, disk.all(Space::Dead).len() as u64),
         ("bytes", stats.used_bytes, bytes),
         ("delivery ids", stats.dedup_entries, disk.all(Space::Dedup).len() as u64),
-        ("expiries of ids", stats.dedup_entries, disk.all(Space::DedupExpiry).len() as u64),
         ("ids of events", disk.all(Space::Events).len() as u64, disk.all(Space::Ids).len() as u64),
         ("expiries of events", disk.all(Space::Events).len() as u64, disk.all(Space::Expiry).len() as u64),
         ("queue records", queued, in_queue as u64),

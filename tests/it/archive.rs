@@ -44,7 +44,9 @@ fn events_are_listed_with_filters_page_by_page() {
     assert_eq!(ids(&list(&gateway, "/api/v1/events?outcome=dead_lettered", "events")), [dead.as_str()]);
     let where_n = list(&gateway, "/api/v1/events?where=body.n%20%3E%3D%205&source=github", "events");
     assert_eq!(ids(&where_n), &accepted[..2]);
-    for nothing in ["source=other", "type=pull_request", "since=2999-01-01T00:00:00Z", "until=1d", "route=x", "destination=x"] {
+    for nothing in
+        ["source=other", "type=pull_request", "since=2999-01-01T00:00:00Z", "until=1d", "route=x", "destination=x"]
+    {
         assert!(list(&gateway, &format!("/api/v1/events?{nothing}"), "events").is_empty(), "{nothing}");
     }
     let mut pages = Vec::new();
@@ -123,7 +125,10 @@ fn dead_letters_are_replayed_after_a_plan_and_dropped() {
     let gateway = site.start();
     gateway.wait_for_metric("hookgate_dead_letter_events", &[], 15);
     let book = &gateway.admin("/api/v1/destinations").json()["destinations"][0];
-    assert_eq!((&book["accepted"], &book["dead_lettered"], &book["delivered"], &book["dead"]), (&40.into(), &30.into(), &10.into(), &15.into()));
+    assert_eq!(
+        (&book["accepted"], &book["dead_lettered"], &book["delivered"], &book["dead"]),
+        (&40.into(), &30.into(), &10.into(), &15.into())
+    );
 }
 
 #[test]
@@ -170,8 +175,10 @@ fn an_event_goes_where_today_s_routes_send_it() {
 #[test]
 fn quarantined_events_go_out_in_order_when_the_schema_is_corrected() {
     let receiver = Receiver::start();
-    let rest = Site::plain_rest(&receiver.url("/app"), "")
-        .replace("provider: github,", "provider: github, schemas: {events: {push: schemas/push.json}, on_invalid: quarantine},");
+    let rest = Site::plain_rest(&receiver.url("/app"), "").replace(
+        "provider: github,",
+        "provider: github, schemas: {events: {push: schemas/push.json}, on_invalid: quarantine},",
+    );
     let site = Site::new(&rest);
     site.file("schemas/push.json", br#"{"type":"object","required":["total"]}"#);
     let gateway = site.start();

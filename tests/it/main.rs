@@ -21,6 +21,7 @@ mod crash;
 mod dedup;
 mod delivery;
 mod every_payload;
+mod formats;
 mod framing;
 mod full;
 mod handshake;

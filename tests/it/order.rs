@@ -98,7 +98,10 @@ fn a_parked_head_can_be_skipped_and_is_on_record() {
     let event = gateway.admin(&format!("/api/v1/events/{head}")).json();
     assert_eq!(event["event"]["outcome"], "discarded", "{event}");
     let book = &gateway.admin("/api/v1/destinations").json()["destinations"][0];
-    assert_eq!((book["accepted"].as_u64(), book["delivered"].as_u64(), book["discarded"].as_u64()), (Some(2), Some(1), Some(1)));
+    assert_eq!(
+        (book["accepted"].as_u64(), book["delivered"].as_u64(), book["discarded"].as_u64()),
+        (Some(2), Some(1), Some(1))
+    );
 }
 
 #[test]

@@ -8,9 +8,14 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use fjall::config::CompressionPolicy;
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::compaction::Leveled;
+use fjall::config::{CompressionPolicy, FilterPolicy, PinningPolicy};
+use fjall::{
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
+};
 
 use super::{Batch, Durability, Engine, EngineError, Medium, Pairs, Slice, Space};
 use crate::buffer::{Fsync, OpenError, space};
@@ -21,6 +26,15 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A memtable this full is written out; several keyspaces have one each.
 const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// So many flushed tables of scattered keys are merged at once, into tables of this size.
+const SCATTERED_TABLES: u8 = 8;
+const SCATTERED_TABLE_BYTES: u64 = 8 * 1024 * 1024;
+const SCATTERED_LEVEL_RATIO: f32 = 8.0;
+/// So many times a full memtable may be reported to the engine's worker, which has room for 1,000 such messages.
+const REPORTS_MAX: u64 = 250;
+/// Then a commit waits for the worker, at most so long: it may never come.
+const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
+const WORKER_POLL: Duration = Duration::from_millis(1);
 
 /// A folder on a disk.
 #[derive(Clone, Debug)]
@@ -43,6 +57,8 @@ struct Fjall {
     db: Database,
     /// In the order of [`Space::ALL`].
     keyspaces: Vec<Keyspace>,
+    /// How often full memtables were reported since none was full.
+    reports: AtomicU64,
 }
 
 impl Fjall {
@@ -63,7 +79,7 @@ impl Fjall {
         for space in Space::ALL {
             keyspaces.push(db.keyspace(space.name(), || options(space)).map_err(|error| opening(error, dir))?);
         }
-        let store = Self { db, keyspaces };
+        let store = Self { db, keyspaces, reports: AtomicU64::new(0) };
         store.db.persist(PersistMode::SyncAll).map_err(|error| opening(error, dir))?;
         sync_tree(dir).map_err(io)?;
         Ok(store)
@@ -74,13 +90,80 @@ impl Fjall {
     }
 }
 
+// The engine keeps these options with the keyspace: what is changed here holds for keyspaces that are made from then on.
+
 fn options(space: Space) -> KeyspaceCreateOptions {
     let plain = KeyspaceCreateOptions::default()
         .max_memtable_size(MEMTABLE_BYTES_MAX)
         .data_block_compression_policy(CompressionPolicy::disabled());
-    // Bodies lie in files of their own, which compaction does not rewrite.
-    let bodies = KvSeparationOptions::default().compression(CompressionType::None);
-    if space == Space::Events { plain.with_kv_separation(Some(bodies)) } else { plain }
+    match space {
+        Space::Dedup | Space::Lanes => scattered(plain),
+        // Bodies lie in files of their own, which compaction does not rewrite.
+        Space::Events => {
+            in_order(plain).with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None)))
+        }
+        Space::Ids
+        | Space::Queue
+        | Space::Fate
+        | Space::Expiry
+        | Space::Dead
+        | Space::Quarantine
+        | Space::Unverified
+        | Space::Ordered
+        | Space::DedupExpiry
+        | Space::Books
+        | Space::Meta
+        | Space::Pending => in_order(plain),
+    }
+}
+
+/// Keys that grow: written in order, read in order, and looked up only where they are. A filter would be built, and kept
+/// in memory for as long as the backlog lasts, to say yes.
+fn in_order(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
+    plain.filter_policy(FilterPolicy::disabled())
+}
+
+/// Keys that scatter, looked up before each write, and nearly always in vain.
+///
+/// Filters are held, 10 bits a key. By default a table has one filter, in the cache; one that is larger than a part of the
+/// cache is never kept, and read and checked whole at each lookup, which stops everything at two million keys. Smaller
+/// tables and levels than the engine's own let a compaction rewrite less of what is there.
+fn scattered(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
+    let levels = Leveled::default()
+        .with_l0_threshold(SCATTERED_TABLES)
+        .with_table_target_size(SCATTERED_TABLE_BYTES)
+        .with_level_ratio_policy(vec![SCATTERED_LEVEL_RATIO]);
+    plain
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+        .index_block_pinning_policy(PinningPolicy::all(true))
+        .compaction_strategy(Arc::new(levels))
+}
+
+impl Fjall {
+    fn full_memtables(&self) -> u64 {
+        let is_full = |keyspace: &&Keyspace| keyspace.tree.active_memtable().size() > MEMTABLE_BYTES_MAX;
+        self.keyspaces.iter().filter(is_full).count() as u64
+    }
+
+    /// Lets the engine's worker catch up, after a commit.
+    ///
+    /// Each commit reports each memtable that is full, again and again while the worker is at a compaction, and the worker
+    /// sends to the same channel: once that is full, fjall 3.1.13 with one worker stands still for ever, and memtables and
+    /// journals grow without bound.
+    fn wait_for_worker(&self) {
+        let found = self.full_memtables();
+        if found == 0 {
+            self.reports.store(0, Ordering::Relaxed);
+            return;
+        }
+        if self.reports.fetch_add(found, Ordering::Relaxed) < REPORTS_MAX {
+            return;
+        }
+        let begun = tokio::time::Instant::now();
+        while self.full_memtables() > 0 && begun.elapsed() < WORKER_WAIT_MAX {
+            std::thread::sleep(WORKER_POLL);
+        }
+    }
 }
 
 impl Engine for Fjall {
@@ -122,7 +205,9 @@ impl Engine for Fjall {
             Durability::Written => Some(PersistMode::Buffer),
             Durability::Synced => Some(PersistMode::SyncData),
         };
-        Ok(written.durability(mode).commit()?)
+        let committed = written.durability(mode).commit();
+        self.wait_for_worker();
+        Ok(committed?)
     }
 
     fn sync(&self) -> Result<(), EngineError> {

@@ -38,9 +38,10 @@ pub(crate) enum Space {
     Lanes,
     Ordered,
     Dedup,
-    DedupExpiry,
     Books,
     Meta,
+    /// Format 1 only.
+    DedupExpiry,
     /// Format 1 only.
     Pending,
 }
@@ -58,9 +59,9 @@ impl Space {
         Self::Lanes,
         Self::Ordered,
         Self::Dedup,
-        Self::DedupExpiry,
         Self::Books,
         Self::Meta,
+        Self::DedupExpiry,
         Self::Pending,
     ];
 
