@@ -63,7 +63,8 @@ async fn begin_asked(desk: &Desk, body: &[u8]) -> Result<Response, Response> {
     if asked.dry_run {
         let choice = Arc::new(choice);
         let plan = archive.off_thread(move |archive| archive.plan(&choice)).await;
-        let plan = plan.map_err(|_| problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read now"))?;
+        let plan =
+            plan.map_err(|_unavailable| problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read now"))?;
         return Ok(answer(&json!({ "plan": sheet::plan(&plan) })));
     }
     let job = desk.panel.jobs.begin(archive, choice, (wanted, asked.max));

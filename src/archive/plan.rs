@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Archive, DeliveryState, Filter, lane_of, state_of};
 use crate::again;
-use crate::buffer::{Found, NotStored, Seq, Wish};
+use crate::buffer::{Found, NotStored, Wish};
 use crate::clock::Timestamp;
 use crate::event::{Copy, EventData, EventId};
 use crate::lane::Rules;
@@ -105,7 +105,8 @@ impl Choice {
                 },
             }
         }
-        self.wish(found.seq, event, again, new, &mut chosen);
+        chosen.deliveries.extend(new.iter().map(|copy| (copy.clone(), true)));
+        chosen.wishes = wishes(found, event, again, new);
         chosen
     }
 
@@ -116,19 +117,20 @@ impl Choice {
         };
         is_in_scope && self.filter.wants_copy(found, event, at)
     }
+}
 
-    fn wish(&self, seq: Seq, event: &Arc<EventData>, again: Vec<u16>, new: Vec<Copy>, chosen: &mut Chosen) {
-        if !again.is_empty() {
-            chosen.wishes.push(Wish::Replay { seq, copies: again, event: Arc::clone(event) });
-        }
-        let Ok(from) = u16::try_from(event.copies.len()) else { return };
-        if !new.is_empty() {
-            chosen.deliveries.extend(new.iter().map(|copy| (copy.clone(), true)));
-            let mut extended = EventData::clone(event);
-            extended.copies.extend(new);
-            chosen.wishes.push(Wish::Extend { seq, from, event: Arc::new(extended) });
-        }
+/// What the deliveries take: the same copies again, and new ones behind them.
+fn wishes(found: &Found, event: &Arc<EventData>, again: Vec<u16>, new: Vec<Copy>) -> Vec<Wish> {
+    let (seq, mut wishes) = (found.seq, Vec::new());
+    if !again.is_empty() {
+        wishes.push(Wish::Replay { seq, copies: again, event: Arc::clone(event) });
     }
+    if let Some(from) = u16::try_from(event.copies.len()).ok().filter(|_| !new.is_empty()) {
+        let mut extended = EventData::clone(event);
+        extended.copies.extend(new);
+        wishes.push(Wish::Extend { seq, from, event: Arc::new(extended) });
+    }
+    wishes
 }
 
 /// A page of what a choice goes through, oldest first.

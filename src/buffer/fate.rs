@@ -58,8 +58,8 @@ pub enum Ending {
 /// One delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyFate {
-    /// Where it goes.
-    pub(crate) destination: u32,
+    /// The number of the destination that it ended at; 0 before.
+    pub destination: u32,
     /// The last tries.
     pub tries: Vec<Tried>,
     /// All tries, remembered or not.
@@ -99,11 +99,11 @@ pub struct Fate {
     /// The event.
     pub id: EventId,
     /// Stored bytes.
-    pub(crate) bytes: u32,
+    pub bytes: u32,
     /// Until when it is kept, once nothing is under way; zero while something is.
     pub keep_until_ms: u64,
     /// An earlier event with the same delivery id and another body.
-    pub(crate) same_id_as: Option<u64>,
+    pub same_id_as: Option<u64>,
     /// Its deliveries, in the order of the event's copies.
     pub copies: Vec<CopyFate>,
 }

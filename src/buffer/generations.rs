@@ -187,7 +187,7 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
                 Ok(Some(filter)) => drop(shared.filters.filters().insert(id, filter)),
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "a filter over delivery ids cannot be built; the disk is asked instead")
+                    tracing::warn!(%error, "a filter over delivery ids cannot be built; the disk is asked instead");
                 }
             }
         }
@@ -215,7 +215,7 @@ mod tests {
         let mut filter = Filter::new();
         let held = 0..u64::from(GENERATION_KEYS) / 4;
         held.clone().for_each(|number| filter.insert(digest(number)));
-        assert!(held.clone().all(|number| filter.may_hold(digest(number))));
+        assert!(held.into_iter().all(|number| filter.may_hold(digest(number))));
         let wrong = (1_000_000..1_020_000).filter(|number| filter.may_hold(digest(*number))).count();
         assert!(wrong < 40, "{wrong} of 20,000");
     }

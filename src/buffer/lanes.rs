@@ -121,7 +121,7 @@ impl Draft<'_> {
             self.lane(key)?.floor = next_id.0;
             let book = self.book(key.destination);
             book.waiting = book.waiting.saturating_sub(1);
-            self.into_queue(key, next_id, value);
+            self.queue_next(key, next_id, value);
         }
         self.keep_lane(key);
         Ok(())
@@ -150,7 +150,7 @@ impl Draft<'_> {
     }
 
     /// Due now, and its patience begins now: that it waited behind another one is not its destination's fault.
-    fn into_queue(&mut self, key: LaneKey, (seq, copy): CopyId, value: QueueValue) {
+    fn queue_next(&mut self, key: LaneKey, (seq, copy): CopyId, value: QueueValue) {
         let due_ms = self.now.unix_ms();
         let value = QueueValue { attempts: 0, since_ms: due_ms, ..value };
         let queued = QueueKey { destination: key.destination, due_ms, seq, copy };
@@ -191,7 +191,7 @@ impl Draft<'_> {
             None => self.store.get(Space::Ordered, &key.place(id))?.map(|value| QueueValue::parse(&value)),
         };
         let Some(value) = stored else { return Ok(false) };
-        self.into_queue(key, id, value);
+        self.queue_next(key, id, value);
         Ok(true)
     }
 }

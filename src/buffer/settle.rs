@@ -30,7 +30,14 @@ impl Draft<'_> {
         }
         let (now, tried) = (self.now, settle.tried.take());
         let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
-        if let Some(copy) = fate.and_then(|fate| fate.copies.get_mut(usize::from(key.copy))) {
+        let copy = fate.and_then(|fate| {
+            // How many copies an unreadable event has shows as they end.
+            if fate.copies.len() < settle.copies {
+                fate.copies.resize_with(settle.copies, Default::default);
+            }
+            fate.copies.get_mut(usize::from(key.copy))
+        });
+        if let Some(copy) = copy {
             copy.destination = key.destination.0;
             copy.next_ms = None;
             if let Some(tried) = tried {

@@ -250,7 +250,7 @@ impl Window {
         }
         let count = max.min(state.ready.len());
         let mut taken: Vec<Delivery> = state.ready.drain(..count).collect();
-        let bytes: usize = taken.iter().map(|delivery| delivery.body_bytes()).sum();
+        let bytes: usize = taken.iter().map(Delivery::body_bytes).sum();
         state.ready_bytes = state.ready_bytes.saturating_sub(bytes);
         state.in_flight += taken.len() as u64;
         drop(state);

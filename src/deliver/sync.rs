@@ -63,6 +63,12 @@ impl Deliverer {
         Ok(Forwarded { committed, answer })
     }
 
+    /// What a crash does to tries under way. For the simulation.
+    #[cfg(test)]
+    pub(crate) fn cut_off(&self) {
+        self.errands.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+
     fn spawn(&self, errand: impl Future<Output = ()> + Send + 'static) {
         let mut errands = self.errands.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(ended) = errands.try_join_next() {

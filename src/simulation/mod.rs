@@ -28,6 +28,7 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
+#[expect(clippy::print_stdout, reason = "a run that a person asked for is told")]
 #[test]
 fn no_seed_breaks_what_is_promised() {
     if let Some(seed) = variable("SEED") {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::check;
 use super::plan::Plan;
 use super::target::{Mood, Services};
-use crate::buffer::{Book, Buffer, BufferParams, Committed, FakeDisk, Fault, Fsync, Keep, NotStored, Wish};
+use crate::buffer::{Book, Buffer, BufferParams, Committed, FakeDisk, Fault, Fsync, Keep, NotStored, Space, Wish};
 use crate::clock::{Clock, Timestamp};
 use crate::deliver::{
     BalanceParams, BreakerParams, Deliverer, Destination, Destinations, Jitter, Policy, RetryOn, Selection, Target,
@@ -59,6 +59,7 @@ pub(super) struct Sum {
     pub(super) opened: u64,
     pub(super) repeated: u64,
     pub(super) wishes: u64,
+    pub(super) damaged: u64,
 }
 
 impl Sum {
@@ -71,6 +72,7 @@ impl Sum {
         self.opened += other.opened;
         self.repeated += other.repeated;
         self.wishes += other.wishes;
+        self.damaged += other.damaged;
     }
 }
 
@@ -123,6 +125,7 @@ impl Clock for WorldClock {
 /// The machine while it runs: gone at a crash.
 struct Machine {
     buffer: Buffer,
+    deliverer: Deliverer,
     telemetry: Telemetry,
     _tasks: JoinSet<()>,
     _stop: watch::Sender<bool>,
@@ -151,7 +154,7 @@ fn destination(name: &str) -> Destination {
         policy: Policy {
             attempts_max: 6,
             initial: Duration::from_secs(1),
-            max: Duration::from_secs(60),
+            max: Duration::from_mins(1),
             jitter: Jitter::Full,
             give_up_after: Duration::from_hours(2),
             retry_on: RetryOn { connect: true, timeout: true, any_5xx: true, any_4xx: false, statuses: vec![429] },
@@ -205,7 +208,7 @@ impl World {
         let stop = watch::Sender::new(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(committer);
-        tasks.spawn(deliverer.run(stop.subscribe(), Arc::new(Notify::new()), Duration::from_secs(1)));
+        tasks.spawn(deliverer.clone().run(stop.subscribe(), Arc::new(Notify::new()), Duration::from_secs(1)));
         let tidying = buffer.clone();
         tasks.spawn(async move {
             loop {
@@ -213,7 +216,7 @@ impl World {
                 tidying.tidy_up().await;
             }
         });
-        self.machine = Some(Machine { buffer, telemetry, _tasks: tasks, _stop: stop });
+        self.machine = Some(Machine { buffer, deliverer, telemetry, _tasks: tasks, _stop: stop });
     }
 
     pub(super) fn buffer(&self) -> Buffer {
@@ -224,13 +227,17 @@ impl World {
         &self.disk
     }
 
-    fn crash(&mut self, is_power_cut: bool) {
+    async fn crash(&mut self, is_power_cut: bool) {
         let unsynced = self.disk.unsynced();
         let keep = if is_power_cut { self.rng.random_range(0..=unsynced) } else { unsynced };
         self.tell(format!("the machine stops; {keep} of {unsynced} unsynced batches survive"));
         self.note_opened();
-        self.machine = None;
+        if let Some(machine) = self.machine.take() {
+            machine.deliverer.cut_off();
+        }
         self.disk.crash(keep);
+        // What ran on it is gone before it starts again.
+        tokio::task::yield_now().await;
         self.story.sum.crashes += 1;
         self.start();
     }
@@ -299,14 +306,24 @@ impl World {
             let mut sent = self.compose(plan);
             let (event, buffer, at) = (self.event(&mut sent), self.buffer(), self.sent.len());
             self.sent.push(sent);
-            waiting.spawn(async move { (at, buffer.append(event).await) });
+            // Some of them have a sender that waits for the service's own answer.
+            if self.rng.random_range(0..100) < 15 {
+                let deliverer = self.machine.as_ref().unwrap().deliverer.clone();
+                let deadline = Instant::now() + Duration::from_secs(3);
+                waiting.spawn(async move {
+                    let forwarded = deliverer.forward(event, deadline).await;
+                    (at, forwarded.map(|forwarded| forwarded.committed))
+                });
+            } else {
+                waiting.spawn(async move { (at, buffer.append(event).await) });
+            }
         }
         let stops = self.rng.random_range(0..100) < 2;
         if stops {
             for _ in 0..self.rng.random_range(0..4) {
                 tokio::task::yield_now().await;
             }
-            self.crash(plan.power_cuts);
+            self.crash(plan.power_cuts).await;
         }
         while let Some(Ok((at, said))) = waiting.join_next().await {
             self.sent[at].said = match said {
@@ -342,7 +359,7 @@ impl World {
                 self.tell(format!("the next commit fails: {fault:?}"));
                 self.disk.fail_next(fault);
             }
-            55..65 => self.crash(plan.power_cuts),
+            55..65 => self.crash(plan.power_cuts).await,
             65..75 => {
                 let by_ms = self.rng.random_range(-90_000_000..90_000_000);
                 self.tell(format!("the wall clock jumps by {by_ms} ms"));
@@ -352,6 +369,13 @@ impl World {
                 let is_low = self.rng.random_bool(0.5);
                 self.tell(format!("the disk runs low: {is_low}"));
                 self.disk.run_low(is_low);
+            }
+            82..86 => {
+                let (nth, at) = (self.rng.random_range(0..1000), self.rng.random_range(0..3000));
+                if self.disk.damage(Space::Events, nth, at) {
+                    self.tell("a byte of a stored event flips".into());
+                    self.story.sum.damaged += 1;
+                }
             }
             _ => self.wish().await,
         }
@@ -381,10 +405,16 @@ impl World {
                 wishes.push(Wish::Skip(parked.key));
             }
         }
+        let newest = buffer.events(None, Timestamp::from_unix_ms(0), 3, &|_| true);
+        for found in newest.map(|page| page.entries).unwrap_or_default() {
+            if let Some(event) = found.event.filter(|_| self.rng.random_bool(0.3)) {
+                wishes.push(Wish::Replay { seq: found.seq, copies: vec![0], event });
+            }
+        }
         if !wishes.is_empty() {
             self.story.sum.wishes += wishes.len() as u64;
             self.tell(format!("a person wants {} things", wishes.len()));
-            let granted = tokio::time::timeout(Duration::from_secs(60), buffer.grant(wishes)).await;
+            let granted = tokio::time::timeout(Duration::from_mins(1), buffer.grant(wishes)).await;
             self.tell(format!("granted: {granted:?}"));
         }
     }
