@@ -15,9 +15,12 @@
 
 mod accounts;
 mod bytes;
+mod clock;
 mod crash;
 mod dedup;
 mod delivery;
+mod disk_full;
+mod eio;
 mod every_payload;
 mod framing;
 mod full;
@@ -25,8 +28,11 @@ mod handshake;
 mod logs;
 mod memory;
 mod metrics_page;
+mod neighbour;
 mod observe;
+mod outage;
 mod patience;
+mod poison;
 mod redeliver;
 mod refused;
 mod reload;
