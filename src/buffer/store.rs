@@ -16,6 +16,10 @@ use super::{Fsync, OpenError};
 /// The version of what this file lays out on disk.
 const FORMAT: &str = "1";
 const FORMAT_KEY: &str = "format";
+/// Written before each compaction, so that there is something newer than what it may let go.
+const COMPACTED_KEY: &str = "compacted";
+/// fjall 3.1.13 looks for its oldest snapshot whenever so many were closed.
+const SNAPSHOTS_UNTIL_GC: usize = 10_000;
 /// What the engine may keep in memory of what it has read.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// What the engine's journals may grow to before it flushes.
@@ -90,6 +94,13 @@ impl Store {
         let small = [&self.queue, &self.pending, &self.expiry, &self.dead, &self.quarantine, &self.unverified];
         for keyspace in small.into_iter().chain([&self.dedup, &self.dedup_expiry, &self.events]) {
             keyspace.rotate_memtable_and_wait()?;
+        }
+        // Files go with the last version that names them, and the engine lets go of versions older than its oldest
+        // snapshot, which it looks for once in so many that were closed. When nothing is written and little is read, as on
+        // a full disk, that moment never comes by itself.
+        self.meta.insert(COMPACTED_KEY, [])?;
+        for _ in 0..SNAPSHOTS_UNTIL_GC {
+            drop(self.db.snapshot());
         }
         self.events.major_compact()
     }
