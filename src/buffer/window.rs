@@ -114,10 +114,10 @@ impl Claim {
         self.disarm();
     }
 
-    /// The store did not know the delivery any more: it has ended before.
-    pub(crate) fn stale(self) {
-        self.window.release(self.id, |_| {});
-        self.disarm();
+    /// The store does not know the delivery under its time: it ended before or got another time, in a batch that was
+    /// thought to have failed. While it was claimed every scan passed over it, so it is looked for from the beginning.
+    pub(crate) fn stale(mut self) {
+        self.due_ms = 0;
     }
 
     fn disarm(mut self) {
@@ -420,6 +420,20 @@ mod tests {
         assert!(matches!(window.take(1, 20), Taken::Refill));
         assert_eq!(window.scan_start(), Some(10));
         assert_eq!(window.depth().in_flight, 0);
+    }
+
+    #[test]
+    fn a_delivery_that_got_another_time_in_a_batch_that_was_thought_to_have_failed_is_looked_for() {
+        let window = caught_up();
+        window.push(delivery(1, 10));
+        let mut taken = take(&window, 20);
+        window.reset();
+        // It is on disk with another time, and passed over because it is claimed.
+        window.scan_start();
+        window.scanned(Vec::new(), ScanEnd::Complete { next_due_ms: None }, 20);
+        taken.pop().unwrap().into_claim().unwrap().stale();
+        assert!(matches!(window.take(1, 20), Taken::Refill));
+        assert_eq!(window.scan_start(), Some(0));
     }
 
     #[test]
