@@ -296,7 +296,7 @@ impl Committer {
     /// Opens the store anew; on failure the next tidy-up tries again.
     fn reopen(&mut self) {
         for _ in 0..20 {
-            match Store::open(&self.shared.params.dir, self.shared.params.fsync) {
+            match Store::reopen(&self.shared.params.dir, self.shared.params.fsync) {
                 Ok(store) => return self.reopened(store),
                 // Readers may still hold the old store for a moment.
                 Err(OpenError::Engine(fjall::Error::Locked)) => std::thread::sleep(Duration::from_millis(50)),

@@ -17,6 +17,7 @@
 
 mod committer;
 mod draft;
+mod journal;
 mod keys;
 mod passes;
 mod record;

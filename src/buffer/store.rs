@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
-use super::{Fsync, OpenError};
+use super::{Fsync, OpenError, journal};
 
 /// The version of what this file lays out on disk.
 const FORMAT: &str = "1";
@@ -79,6 +79,12 @@ impl Store {
         store.db.persist(PersistMode::SyncAll)?;
         sync_tree(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         Ok(store)
+    }
+
+    /// After a failed write or sync: what is written from now on does not lie behind what may be missing.
+    pub(crate) fn reopen(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
+        journal::write_again(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        Self::open(dir, fsync)
     }
 
     fn check_format(&self) -> Result<(), OpenError> {
