@@ -31,10 +31,15 @@ impl Fault {
     /// `inject` is strace's, such as `fdatasync,fsync:error=EIO:when=3+3`; it meets these files only. `None` when strace
     /// does not work here.
     pub(crate) fn attach(gateway: &Gateway, inject: &str, files: &[PathBuf]) -> Option<Self> {
+        Self::attach_and_trace(gateway, inject, "fsync", files)
+    }
+
+    /// The same, and these calls are written down too.
+    pub(crate) fn attach_and_trace(gateway: &Gateway, inject: &str, more: &str, files: &[PathBuf]) -> Option<Self> {
         let log = gateway.folder().join("strace.log");
         let mut command = Command::new("strace");
         command.arg("-f").arg("-o").arg(&log).arg("-e").arg(format!("inject={inject}"));
-        command.arg("-e").arg(format!("trace={}", inject.split(':').next().unwrap()));
+        command.arg("-e").arg(format!("trace={},{more}", inject.split(':').next().unwrap()));
         for file in files {
             command.arg("-P").arg(file);
         }
@@ -63,6 +68,21 @@ impl Fault {
     /// How many calls were made to fail so far.
     pub(crate) fn injected(&self) -> usize {
         std::fs::read_to_string(&self.log).unwrap_or_default().matches("(INJECTED)").count()
+    }
+
+    /// Whether, after the first call that was made to fail, this range was written again and then synced.
+    pub(crate) fn is_written_again(&self, range: std::ops::Range<usize>) -> bool {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let mut after = log.lines().skip_while(|line| !line.contains("(INJECTED)")).skip(1);
+        let covers = |line: &str| {
+            // pwrite64(9, "…"..., 65536, 0) = 65536
+            let (call, written) = line.split_once(") = ")?;
+            let (_, offset) = call.split_once("pwrite64(")?.1.rsplit_once(", ")?;
+            let (offset, written) = (offset.parse::<usize>().ok()?, written.trim().parse::<usize>().ok()?);
+            Some(offset <= range.start && range.end <= offset + written)
+        };
+        let is_synced = |line: &str| line.contains("sync(") && line.trim_end().ends_with("= 0");
+        after.any(|line| covers(line) == Some(true)) && after.any(is_synced)
     }
 
     /// Takes the fault away; the gateway goes on.
