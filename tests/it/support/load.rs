@@ -1,6 +1,6 @@
 //! Load: events at an even pace over several connections, and what each was answered.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use super::{Connection, Seen, github, hmac_hex, text_of, unique};
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// Answered as accepted: id, and a print of the body.
-    pub(crate) answered: HashMap<String, String>,
+    pub(crate) answered: BTreeMap<String, String>,
     /// Refused: the status, and `Retry-After`.
     pub(crate) refused: Vec<(u16, Option<String>)>,
     /// No answer at all.
@@ -65,7 +65,7 @@ impl Sent {
     /// Every answered event was taken by the receiver, with the very bytes that were sent; gives how many came again.
     #[track_caller]
     pub(crate) fn all_arrived(&self, seen: &[Seen]) -> usize {
-        let mut count: HashMap<String, usize> = HashMap::new();
+        let mut count: BTreeMap<String, usize> = BTreeMap::new();
         for delivery in seen {
             let id = delivery.event_id();
             if let Some(print) = self.answered.get(&id) {
