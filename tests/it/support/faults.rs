@@ -31,7 +31,7 @@ impl Fault {
     /// `inject` is strace's, such as `fdatasync,fsync:error=EIO:when=3+3`; it meets these files only. `None` when strace
     /// does not work here.
     pub(crate) fn attach(gateway: &Gateway, inject: &str, files: &[PathBuf]) -> Option<Self> {
-        Self::attach_and_trace(gateway, inject, "fsync", files)
+        Self::attach_and_trace(gateway, inject, "fdatasync", files)
     }
 
     /// The same, and these calls are written down too.
@@ -68,6 +68,13 @@ impl Fault {
     /// How many calls were made to fail so far.
     pub(crate) fn injected(&self) -> usize {
         std::fs::read_to_string(&self.log).unwrap_or_default().matches("(INJECTED)").count()
+    }
+
+    /// How many times `fdatasync`, by which events are committed, has succeeded so far.
+    pub(crate) fn synced(&self) -> usize {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let is_done = |line: &&str| line.contains("fdatasync") && line.trim_end().ends_with("= 0");
+        log.lines().filter(is_done).count()
     }
 
     /// Whether, after the first call that was made to fail, this range was written again and then synced.
