@@ -31,7 +31,16 @@ impl Deref for Store {
 impl Store {
     /// Opens the medium's store, makes it, or brings it up to today's format.
     pub(crate) fn open(medium: &dyn Medium) -> Result<Self, OpenError> {
-        let store = Self(medium.open()?);
+        Self::check(medium.open()?)
+    }
+
+    /// The same after a failed write or sync.
+    pub(crate) fn reopen(medium: &dyn Medium) -> Result<Self, OpenError> {
+        Self::check(medium.reopen()?)
+    }
+
+    fn check(engine: Arc<dyn Engine>) -> Result<Self, OpenError> {
+        let store = Self(engine);
         match store.get(Space::Meta, FORMAT_KEY)?.as_deref() {
             Some(found) if found == FORMAT.as_bytes() => {}
             Some(b"1") => migrate::from_1(&*store)?,

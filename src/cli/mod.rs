@@ -17,6 +17,7 @@ mod sample;
 mod schema;
 mod secret_use;
 mod secrets;
+mod selftest;
 mod send;
 mod story;
 mod terminal;
@@ -81,6 +82,8 @@ enum Command {
     Secrets(secrets::Args),
     /// Let a redelivery that is asked for at the provider through, instead of taking it for a repetition.
     Redeliver(redeliver::Args),
+    /// Show on this disk that what was answered is kept: kills a gateway under load, again and again.
+    Selftest(selftest::Args),
     /// Print the JSON Schema of routes.yaml.
     Schema,
     /// Print the version.
@@ -100,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Answers(args) => answers::run(&args),
         Command::Secrets(args) => secrets::run(&args),
         Command::Redeliver(args) => redeliver::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
         Command::Schema => schema::run(),
         Command::Version => {
             terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));

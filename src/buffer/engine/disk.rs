@@ -17,7 +17,7 @@ use fjall::{
     AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
 };
 
-use super::{Batch, Durability, Engine, EngineError, Medium, Pairs, Slice, Space};
+use super::{Batch, Durability, Engine, EngineError, Medium, Pairs, Slice, Space, journal};
 use crate::buffer::{Fsync, OpenError, space};
 
 /// What the engine may keep in memory of what it has read.
@@ -36,6 +36,11 @@ const REPORTS_MAX: u64 = 250;
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 const WORKER_POLL: Duration = Duration::from_millis(1);
 
+/// Written before each compaction, so that there is something newer than what it may let go.
+const COMPACTED_KEY: &str = "compacted";
+/// fjall 3.1.13 looks for its oldest snapshot whenever so many were closed.
+const SNAPSHOTS_UNTIL_GC: usize = 10_000;
+
 /// A folder on a disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
@@ -46,6 +51,11 @@ pub(crate) struct Disk {
 impl Medium for Disk {
     fn open(&self) -> Result<Arc<dyn Engine>, OpenError> {
         Ok(Arc::new(Fjall::open(&self.dir, self.fsync)?))
+    }
+
+    fn reopen(&self) -> Result<Arc<dyn Engine>, OpenError> {
+        journal::write_again(&self.dir).map_err(|source| OpenError::Io { path: self.dir.clone(), source })?;
+        self.open()
     }
 
     fn is_low(&self) -> bool {
@@ -218,6 +228,13 @@ impl Engine for Fjall {
     fn give_space_back(&self) -> Result<(), EngineError> {
         for space in Space::ALL {
             self.keyspace(space)?.rotate_memtable_and_wait()?;
+        }
+        // Files go with the last version that names them, and the engine lets go of versions older than its oldest
+        // snapshot, which it looks for once in so many that were closed. When nothing is written and little is read, as on
+        // a full disk, that moment never comes by itself.
+        self.keyspace(Space::Meta)?.insert(COMPACTED_KEY, [])?;
+        for _ in 0..SNAPSHOTS_UNTIL_GC {
+            drop(self.db.snapshot());
         }
         Ok(self.keyspace(Space::Events)?.major_compact()?)
     }

@@ -11,6 +11,7 @@
 mod disk;
 #[cfg(test)]
 pub(crate) mod fake;
+mod journal;
 
 use std::fmt;
 use std::sync::Arc;
@@ -170,6 +171,11 @@ pub(crate) trait Engine: Send + Sync {
 pub(crate) trait Medium: fmt::Debug + Send + Sync {
     /// Opens the store, or makes it.
     fn open(&self) -> Result<Arc<dyn Engine>, OpenError>;
+
+    /// Opens it after a failed write or sync: what is written from now on does not lie behind what may be missing.
+    fn reopen(&self) -> Result<Arc<dyn Engine>, OpenError> {
+        self.open()
+    }
 
     /// Whether less room is left than deliveries need to be settled.
     fn is_low(&self) -> bool;
