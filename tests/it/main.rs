@@ -15,6 +15,7 @@
 
 mod accounts;
 mod archive;
+mod archive_cli;
 mod balance;
 mod bytes;
 mod clock;

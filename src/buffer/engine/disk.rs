@@ -107,7 +107,7 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         .max_memtable_size(MEMTABLE_BYTES_MAX)
         .data_block_compression_policy(CompressionPolicy::disabled());
     match space {
-        Space::Dedup | Space::Lanes => scattered(plain),
+        Space::Lanes => scattered(plain),
         // Bodies lie in files of their own, which compaction does not rewrite.
         Space::Events => {
             in_order(plain).with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None)))
@@ -120,6 +120,8 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         | Space::Quarantine
         | Space::Unverified
         | Space::Ordered
+        // Ids scatter, but only within their generation; and what asks for one has asked a filter before.
+        | Space::Dedup
         | Space::DedupExpiry
         | Space::Books
         | Space::Meta

@@ -81,15 +81,22 @@ impl Fault {
     pub(crate) fn is_written_again(&self, range: std::ops::Range<usize>) -> bool {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let mut after = log.lines().skip_while(|line| !line.contains("(INJECTED)")).skip(1);
-        let covers = |line: &str| {
-            // pwrite64(9, "…"..., 65536, 0) = 65536
+        // pwrite64(9, "…"..., 65536, 0) = 65536
+        let part = |line: &str| {
             let (call, written) = line.split_once(") = ")?;
             let (_, offset) = call.split_once("pwrite64(")?.1.rsplit_once(", ")?;
             let (offset, written) = (offset.parse::<usize>().ok()?, written.trim().parse::<usize>().ok()?);
-            Some(offset <= range.start && range.end <= offset + written)
+            Some(offset..offset + written)
+        };
+        let mut covered = range.start;
+        let mut covers = |line: &str| {
+            if let Some(part) = part(line).filter(|part| part.contains(&covered)) {
+                covered = part.end;
+            }
+            covered >= range.end
         };
         let is_synced = |line: &str| line.contains("sync(") && line.trim_end().ends_with("= 0");
-        after.any(|line| covers(line) == Some(true)) && after.any(is_synced)
+        after.any(&mut covers) && after.any(is_synced)
     }
 
     /// Takes the fault away; the gateway goes on.
