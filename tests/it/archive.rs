@@ -83,7 +83,7 @@ fn one_event_is_shown_with_all_that_happened_to_it_and_delivered_again() {
     assert_eq!(post(&gateway, &replay, json!({}))["queued"], 1);
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 2);
     let again = &receiver.wait_for(3)[2];
-    assert_eq!((again.event_id(), again.body.as_slice()), (id.clone(), "{\"text\":\"hä\"}".as_bytes()));
+    assert_eq!((again.event_id(), again.body.as_slice()), (id, "{\"text\":\"hä\"}".as_bytes()));
     assert_eq!(gateway.change("POST", &replay, "{\"to\":3}").status, 400);
     assert_eq!(gateway.admin("/api/v1/events/01a1fd3c-da02-7523-bd05-34f2a2598254").status, 404);
     // A web page can neither send the type nor the name.
