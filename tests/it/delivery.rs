@@ -222,3 +222,20 @@ fn nothing_is_delivered_twice_without_a_reason() {
     gateway.wait_for_metric("hookgate_queue_events", &[], 0);
     assert_eq!((receiver.seen_at("/app").len(), receiver.seen_at("/also").len()), (600 + failures, 600));
 }
+
+#[test]
+fn a_rate_is_kept_and_what_it_holds_back_counts_no_try() {
+    let receiver = Receiver::start();
+    let (_site, gateway) = start(&receiver, "initial: 10ms, max_attempts: 1", ", rate_limit: {rate: 20/s, burst: 1}");
+    let mut connection = gateway.connect();
+    for _ in 0..40 {
+        assert_eq!(connection.send(&github("{}")).unwrap().status, 200);
+    }
+    ended(&gateway, "delivered", 40);
+    let seen = receiver.seen();
+    // Forty at twenty a second take almost two seconds, however fast the machine.
+    let took = seen.last().unwrap().at.duration_since(seen.first().unwrap().at);
+    assert!(took >= Duration::from_millis(1900), "{took:?}");
+    assert!(seen.iter().all(|seen| seen.header("hookgate-attempt").as_deref() == Some("1")));
+    assert!(gateway.metrics().sum("hookgate_delivery_deferrals_total", &[("cause", "rate")]) > 0);
+}

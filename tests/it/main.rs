@@ -42,6 +42,7 @@ mod redeliver;
 mod refused;
 mod reload;
 mod restart;
+mod retention;
 mod rotation;
 mod schema;
 mod secrets;
