@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use crate::archive::{DeliveryState, Job, Judged, Plan, Verdict, state_of, states_of};
-use crate::buffer::{Book, DeadLetter, Ending, Found, Parked, Tried};
+use crate::buffer::{Book, DeadLetter, Ending, Fate, Found, Parked, Tried};
 use crate::clock::Timestamp;
 use crate::event::{Copy, EventData};
 
@@ -61,7 +61,8 @@ fn event_sheet(found: &Found, is_whole: bool) -> Value {
         let id = found.fate.as_ref().map(|fate| fate.id.to_string());
         return json!({ "id": id, "outcome": outcome(found), "deliveries": [] });
     };
-    let kept_until = found.fate.as_ref().map_or(0, |fate| fate.keep_until_ms);
+    let is_at_rest = |fate: &&Fate| fate.is_over() || found.is_quarantined;
+    let kept_until = found.fate.as_ref().filter(is_at_rest).map_or(0, |fate| fate.keep_until_ms);
     let deliveries: Vec<Value> = (0..event.copies.len()).map(|at| delivery(found, event, at, is_whole)).collect();
     json!({
         "id": event.id.to_string(),
