@@ -12,7 +12,7 @@ mod replays;
 mod sheet;
 mod stored;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::archive::{Archive, Jobs};
-use crate::buffer::{Buffer, Fsync, QueueDepth};
+use crate::buffer::{Book, Buffer, Fsync, QueueDepth};
 use crate::clock::Timestamp;
 use crate::deliver::Destinations;
 use crate::lane::Rules;
@@ -63,13 +63,18 @@ pub struct Panel {
     archive: Archive,
     jobs: Jobs,
     destinations: Arc<ArcSwap<Destinations>>,
+    /// What the books said when counting began.
+    before: BTreeMap<Arc<str>, Book>,
 }
 
 impl Panel {
     /// A panel that shows no source yet; counting begins now.
     pub fn new(archive: Archive, telemetry: Telemetry, fsync: Fsync, destinations: Arc<ArcSwap<Destinations>>) -> Self {
+        let buffer = archive.buffer();
+        let before = buffer.destinations().into_iter().map(|name| (Arc::clone(&name), buffer.book(&name))).collect();
         Self {
-            buffer: archive.buffer().clone(),
+            buffer: buffer.clone(),
+            before,
             telemetry,
             fsync,
             draining: false.into(),
@@ -191,7 +196,12 @@ impl Panel {
             self.telemetry.quarantined(&source, events);
         }
         for name in self.buffer.destinations() {
-            self.telemetry.deliveries_accepted(&name, self.buffer.book(&name).accepted);
+            let (book, before) = (self.buffer.book(&name), self.before.get(&name).copied().unwrap_or_default());
+            // Counters begin with the process, and what it found in the queue is owed by it.
+            let ended_before = before.accepted.saturating_sub(before.queued);
+            let accepted = book.accepted.saturating_sub(ended_before);
+            let discarded = book.discarded.saturating_sub(before.discarded);
+            self.telemetry.deliveries_accounted(&name, accepted, discarded);
             let QueueDepth { ready, scheduled, in_flight, parked } = self.buffer.depth(&name);
             let states = [("ready", ready), ("scheduled", scheduled), ("in_flight", in_flight), ("parked", parked)];
             self.telemetry.queue(&name, states, self.buffer.oldest_age(&name), self.buffer.book(&name).dead);

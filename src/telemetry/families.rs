@@ -212,7 +212,7 @@ impl Families {
             ),
             accepted: make.counter(
                 "deliveries_accepted_total",
-                "Deliveries that entered the queue, those a person asked for again included.",
+                "Deliveries that entered the queue, those a person asked for again included, and those found in it at the start.",
                 &["destination"],
             ),
             attempt_seconds: make.histogram(

@@ -275,10 +275,13 @@ impl Telemetry {
         self.0.dedup_entries.set(i64::try_from(dedup_entries).unwrap_or(i64::MAX));
     }
 
-    /// Deliveries that have entered a destination's queue, ever.
-    pub fn deliveries_accepted(&self, destination: &str, accepted: u64) {
-        let counter = self.0.accepted.with_label_values(&[destination]);
-        counter.inc_by(accepted.saturating_sub(counter.get()));
+    /// Deliveries that entered a destination's queue or were found in it, and those that a person gave up, since the start.
+    pub fn deliveries_accounted(&self, destination: &str, accepted: u64, discarded: u64) {
+        let raise = |counter: prometheus::IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+        raise(self.0.accepted.with_label_values(&[destination]), accepted);
+        if discarded > 0 {
+            raise(self.0.deliveries.with_label_values(&[destination, "discarded"]), discarded);
+        }
     }
 
     /// A destination's queue now: events by state, age of the oldest, dead letters.

@@ -95,6 +95,8 @@ fn a_parked_head_can_be_skipped_and_is_on_record() {
     assert_eq!((skipped.status, skipped.json()["ended"].as_u64()), (200, Some(1)));
     gateway.wait_for_metric("hookgate_queue_events", &[], 0);
     assert_eq!(taken(&receiver, "k"), [0, 1]);
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "discarded")], 1);
+    gateway.wait_for_metric("hookgate_deliveries_accepted_total", &[], 2);
     let event = gateway.admin(&format!("/api/v1/events/{head}")).json();
     assert_eq!(event["event"]["outcome"], "discarded", "{event}");
     let book = &gateway.admin("/api/v1/destinations").json()["destinations"][0];
