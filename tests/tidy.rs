@@ -42,9 +42,9 @@ buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
 deliver     buffer clock event limit outcome telemetry
 keyring     clock deliver provider
-archive     again buffer clock condition event lane payload refusal route
+archive     again buffer clock condition deliver event lane payload refusal route
 ingress     accept answer budget buffer clock deliver event inbound keyring lane limit provider refusal source telemetry
-admin       archive buffer clock condition deliver event lane limit outcome refusal route secret telemetry
+admin       archive buffer clock condition event lane limit outcome refusal route secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
@@ -46,7 +47,16 @@ pub(super) fn sheets(rules: &Rules, secrets: &[Listed]) -> Vec<SourceSheet> {
     rules.lanes.iter().map(sheet).collect()
 }
 
-pub(super) fn router() -> Router<Desk> {
+/// Where no token is asked for, nothing is told to who asks under a name: a web page whose name was bent to this machine
+/// could read what is stored.
+async fn by_address(has_token: bool, request: Request, next: Next) -> Response {
+    if !has_token && !names_an_address(request.headers()) {
+        return problem(StatusCode::FORBIDDEN, "ask by address or as localhost");
+    }
+    next.run(request).await
+}
+
+pub(super) fn router(has_token: bool) -> Router<Desk> {
     Router::new()
         .route("/api/v1/sources", get(sources))
         .route("/api/v1/sources/{source}/redeliveries", post(redeliveries))
@@ -63,6 +73,7 @@ pub(super) fn router() -> Router<Desk> {
         .route("/api/v1/parked/{key}/release", post(stored::release))
         .route("/api/v1/parked/{key}/skip", post(stored::skip))
         .route("/api/v1/destinations", get(stored::destinations))
+        .layer(middleware::from_fn(move |request: Request, next: Next| by_address(has_token, request, next)))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
@@ -85,15 +96,11 @@ pub(super) fn problem(status: StatusCode, title: &str) -> Response {
 }
 
 /// Whether a request may change something: a web page must not be able to send it from an operator's browser. It takes
-/// `application/json` only, which a page of another origin may not send unasked, and where no token is asked for, a `Host`
-/// that is an address or `localhost`, which a name that was bent to this machine is not.
+/// `application/json` only, which a page of another origin may not send unasked.
 #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
 pub(super) fn may_change(desk: &Desk, headers: &HeaderMap) -> Result<(), Response> {
     if !desk.knows(headers) {
         return Err(token_wanted());
-    }
-    if desk.token.is_none() && !names_an_address(headers) {
-        return Err(problem(StatusCode::FORBIDDEN, "ask by address or as localhost"));
     }
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
     if media_type.is_none_or(|media_type| !media_type.trim().eq_ignore_ascii_case("application/json")) {

@@ -72,6 +72,22 @@ impl Which {
         })
     }
 
+    /// Whether nothing is said.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { since, until, source, route, destination, r#type, outcome, r#where, limit: _, cursor: _ } = self;
+        let texts = [since, until, source, route, destination, r#type, outcome, r#where];
+        texts.into_iter().all(Option::is_none)
+    }
+
+    /// For what is done to all that is meant: pages have no meaning there.
+    #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+    pub(super) fn without_pages(&self) -> Result<&Self, Response> {
+        if self.limit.is_some() || self.cursor.is_some() {
+            return Err(wrong("`limit` and `cursor` have no meaning here: say which by the other words"));
+        }
+        Ok(self)
+    }
+
     pub(super) fn limit(&self) -> usize {
         self.limit.map_or(USUAL_LIMIT, NonZeroUsize::get).min(LIMIT_MAX)
     }

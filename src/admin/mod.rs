@@ -29,7 +29,6 @@ use tokio::sync::watch;
 use crate::archive::{Archive, Jobs};
 use crate::buffer::{Book, Buffer, Fsync, QueueDepth};
 use crate::clock::Timestamp;
-use crate::deliver::Destinations;
 use crate::lane::Rules;
 use crate::secret::{Listed, Secret};
 use crate::telemetry::Telemetry;
@@ -62,14 +61,13 @@ pub struct Panel {
     secrets: ArcSwap<Vec<Listed>>,
     archive: Archive,
     jobs: Jobs,
-    destinations: Arc<ArcSwap<Destinations>>,
     /// What the books said when counting began.
     before: BTreeMap<Arc<str>, Book>,
 }
 
 impl Panel {
     /// A panel that shows no source yet; counting begins now.
-    pub fn new(archive: Archive, telemetry: Telemetry, fsync: Fsync, destinations: Arc<ArcSwap<Destinations>>) -> Self {
+    pub fn new(archive: Archive, telemetry: Telemetry, fsync: Fsync) -> Self {
         let buffer = archive.buffer();
         let before = buffer.destinations().into_iter().map(|name| (Arc::clone(&name), buffer.book(&name))).collect();
         Self {
@@ -83,7 +81,6 @@ impl Panel {
             secrets: ArcSwap::default(),
             archive,
             jobs: Jobs::default(),
-            destinations,
         }
     }
 
@@ -122,7 +119,7 @@ pub async fn serve(
             Page::Livez => router.route("/livez", get(|| async { "ok\n" })),
             Page::Readyz => router.route("/readyz", get(readyz)),
             Page::Metrics => router.route("/metrics", get(metrics)),
-            Page::Api => router.merge(api::router()),
+            Page::Api => router.merge(api::router(token.is_some())),
         };
     }
     let app = router.with_state(Desk { panel, token });

@@ -47,7 +47,7 @@ async fn begin_asked(desk: &Desk, body: &[u8]) -> Result<Response, Response> {
     let example = "{\"from\": \"events\", \"filter\": {\"since\": \"24h\"}, \"rules\": \"original\", \"rate\": \"50/s\", \"dry_run\": true}";
     let asked: Ask = parse(body, example)?;
     let archive = &desk.panel.archive;
-    let filter = asked.filter.filter(archive.clock().now())?;
+    let filter = asked.filter.without_pages()?.filter(archive.clock().now())?;
     let wanted = match &asked.rate {
         None => None,
         Some(text) => Some(

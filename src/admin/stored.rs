@@ -73,6 +73,7 @@ pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>, head
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ReplayOne {
+    outcome: Option<String>,
     rules: Rules,
     to: Vec<String>,
     dry_run: bool,
@@ -96,9 +97,13 @@ async fn replay_one(desk: &Desk, id: &str, body: &[u8]) -> Answered {
     if found.is_quarantined {
         return Err(problem(StatusCode::CONFLICT, "the event is in quarantine: judge it, then it goes out"));
     }
-    let (archive, filter) = (&desk.panel.archive, Filter::default());
+    let archive = &desk.panel.archive;
+    let outcome = asked.outcome.as_deref().map(|label| {
+        DeliveryState::parse(label).ok_or_else(|| problem(StatusCode::BAD_REQUEST, "`outcome` is that of a delivery"))
+    });
+    let filter = Filter { outcome: outcome.transpose()?, ..Filter::default() };
     let choice = Choice { scope: Scope::Events, filter, rules: asked.rules.into(), to: asked.to };
-    let chosen = choice.of(&archive.rules(), &found, None);
+    let chosen = choice.of((&archive.rules(), &archive.destinations()), &found, None);
     let copies = || chosen.deliveries.iter().map(|(copy, _)| copy).chain(chosen.skipped.iter().map(|(copy, _)| copy));
     if let Some(to) = choice.to.iter().find(|to| !copies().any(|copy| ***to == *copy.destination)) {
         return Err(problem(StatusCode::NOT_FOUND, &format!("no route sends this event to `{to}`")));
@@ -152,6 +157,7 @@ async fn list_dead(desk: &Desk, which: &Which) -> Answered {
 #[serde(deny_unknown_fields, default)]
 struct Drop {
     id: Option<String>,
+    all: bool,
     filter: Which,
     dry_run: bool,
 }
@@ -166,12 +172,14 @@ pub(super) async fn drop_dead(State(desk): State<Desk>, headers: HeaderMap, body
 async fn drop_chosen(desk: &Desk, body: &[u8]) -> Answered {
     let asked: Drop = parse(body, "{\"id\": \"…\"} or {\"filter\": {…}, \"dry_run\": true}")?;
     let (archive, now) = (&desk.panel.archive, desk.panel.archive.clock().now());
-    let mut filter = asked.filter.filter(now)?;
+    if let Some(id) = &asked.id {
+        return drop_of_one(desk, id, asked.dry_run).await;
+    }
+    if asked.filter.is_empty() && !asked.all {
+        return Err(problem(StatusCode::BAD_REQUEST, "say which: `id`, a `filter`, or `all`"));
+    }
+    let mut filter = asked.filter.without_pages()?.filter(now)?;
     filter.outcome = Some(DeliveryState::DeadLettered);
-    let only = match &asked.id {
-        Some(id) => Some(find(desk, id).await?.seq),
-        None => None,
-    };
     let destination = asked.filter.destination.clone();
     let (filter, mut cursor) = (std::sync::Arc::new(filter), None);
     let (mut found, mut dropped, mut samples) = (0_u64, 0, Vec::new());
@@ -179,7 +187,7 @@ async fn drop_chosen(desk: &Desk, body: &[u8]) -> Answered {
         let (filter, destination, from) = (std::sync::Arc::clone(&filter), destination.clone(), cursor.clone());
         let page = archive.off_thread(move |archive| {
             let mut page = archive.buffer().dead_letters(destination.as_deref(), from.as_deref(), WISHES_MAX)?;
-            page.entries.retain(|dead| only.is_none_or(|seq| seq == dead.found.seq) && filter.wants_dead(dead));
+            page.entries.retain(|dead| filter.wants_dead(dead));
             Ok(page)
         });
         let page = page.await.map_err(unavailable)?;
@@ -222,6 +230,23 @@ async fn list_quarantine(desk: &Desk, which: &Which) -> Answered {
         .await
         .map_err(unavailable)?;
     Ok(page("quarantine", found.entries.iter().map(sheet::quarantined).collect(), found.next.as_ref()))
+}
+
+/// The dead letters of one event.
+async fn drop_of_one(desk: &Desk, id: &str, dry_run: bool) -> Answered {
+    let found = find(desk, id).await?;
+    let copies = found.fate.iter().flat_map(|fate| &fate.copies);
+    let wishes: Vec<Wish> = (0_u16..)
+        .zip(copies)
+        .filter(|(_, copy)| copy.is_dead())
+        .map(|(copy, _)| Wish::Drop { seq: found.seq, copy })
+        .collect();
+    let (count, mut dropped) = (wishes.len(), 0);
+    if !dry_run && count > 0 {
+        dropped = desk.panel.archive.buffer().grant(wishes).await.map_err(unavailable)?.ended;
+    }
+    let samples: &[&str] = if count > 0 { &[id] } else { &[] };
+    Ok(answer(&json!({ "dry_run": dry_run, "found": count, "dropped": dropped, "samples": samples })))
 }
 
 /// Which quarantined events are judged again.
@@ -301,7 +326,7 @@ pub(super) async fn destinations(State(desk): State<Desk>, headers: HeaderMap) -
     if !desk.knows(&headers) {
         return token_wanted();
     }
-    let (buffer, table) = (desk.panel.archive.buffer(), desk.panel.destinations.load());
+    let (buffer, table) = (desk.panel.archive.buffer(), desk.panel.archive.destinations());
     let destinations: Vec<Value> = buffer
         .destinations()
         .iter()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Archive, Choice};
+use super::{Archive, Choice, Chosen};
 use crate::buffer::{NotStored, WISHES_MAX, Wish};
 use crate::clock::Timestamp;
 
@@ -193,15 +193,9 @@ impl Runner {
         let began = self.archive.buffer().now();
         let mut cursor = None;
         loop {
-            let (this, from) = (Arc::clone(&choice), cursor.clone());
-            let walk = self.archive.off_thread(move |archive| {
-                let rules = archive.rules();
-                let walk = archive.walk(&this, from.as_deref(), began)?;
-                let chosen: Vec<_> = walk.found.iter().map(|(found, only)| this.of(&rules, found, *only)).collect();
-                Ok((chosen, walk.next))
-            });
-            let (chosen, next) = walk.await?;
-            for one in chosen {
+            let (chosen, next) = self.page(&choice, cursor.as_ref(), began).await?;
+            for mut one in chosen {
+                one.at_most(self.left);
                 let skipped = one.skipped.len() as u64;
                 if !self.jobs.with_running(&self.id, |job| job.skipped += skipped) || self.left == 0 {
                     return Ok(());
@@ -212,6 +206,31 @@ impl Runner {
             }
             let Some(next) = next else { return Ok(()) };
             cursor = Some(next);
+        }
+    }
+
+    /// One page of what is to be done. A buffer that is being reopened is waited for.
+    async fn page(
+        &self,
+        choice: &Arc<Choice>,
+        cursor: Option<&Vec<u8>>,
+        began: Timestamp,
+    ) -> Result<(Vec<Chosen>, Option<Vec<u8>>), NotStored> {
+        let mut tries = 0;
+        loop {
+            let (this, from) = (Arc::clone(choice), cursor.cloned());
+            let read = self.archive.off_thread(move |archive| {
+                let (rules, destinations) = (archive.rules(), archive.destinations());
+                let walk = archive.walk(&this, from.as_deref(), began)?;
+                let chosen =
+                    walk.found.iter().map(|(found, only)| this.of((&rules, &destinations), found, *only)).collect();
+                Ok((chosen, walk.next))
+            });
+            match read.await {
+                Err(_) if tries < PATIENCE => tokio::time::sleep(AGAIN_AFTER).await,
+                read => return read,
+            }
+            tries += 1;
         }
     }
 

@@ -15,8 +15,11 @@ mod quarantine;
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::buffer::{Buffer, NotStored};
 use crate::clock::Clock;
+use crate::deliver::Destinations;
 use crate::lane::{Lane, Rules};
 
 pub use filter::{DeliveryState, Filter, state_of, states_of};
@@ -32,6 +35,7 @@ pub type RulesNow = Arc<dyn Fn() -> Arc<Rules> + Send + Sync>;
 pub struct Archive {
     buffer: Buffer,
     rules: RulesNow,
+    destinations: Arc<ArcSwap<Destinations>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -43,8 +47,18 @@ impl fmt::Debug for Archive {
 
 impl Archive {
     /// The archive of a buffer, under the rules in force.
-    pub fn new(buffer: Buffer, rules: RulesNow, clock: Arc<dyn Clock>) -> Self {
-        Self { buffer, rules, clock }
+    pub fn new(
+        buffer: Buffer,
+        rules: RulesNow,
+        destinations: Arc<ArcSwap<Destinations>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { buffer, rules, destinations, clock }
+    }
+
+    /// The destinations in force.
+    pub fn destinations(&self) -> Arc<Destinations> {
+        self.destinations.load_full()
     }
 
     /// The buffer itself.

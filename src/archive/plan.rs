@@ -7,6 +7,7 @@ use super::{Archive, DeliveryState, Filter, lane_of, state_of};
 use crate::again;
 use crate::buffer::{DeadLetter, Found, NotStored, Wish};
 use crate::clock::Timestamp;
+use crate::deliver::Destinations;
 use crate::event::{Copy, EventData, EventId};
 use crate::lane::Rules;
 
@@ -75,9 +76,34 @@ pub struct Plan {
     pub samples: Vec<EventId>,
 }
 
+impl Chosen {
+    /// No more deliveries than these.
+    pub(super) fn at_most(&mut self, mut left: u64) {
+        self.wishes.retain_mut(|wish| {
+            let room = usize::try_from(left).unwrap_or(usize::MAX);
+            let wanted = match wish {
+                Wish::Replay { copies, .. } => {
+                    copies.truncate(room);
+                    copies.len()
+                }
+                Wish::Extend { from, event, .. } => {
+                    let most = usize::from(*from).saturating_add(room);
+                    if event.copies.len() > most {
+                        Arc::make_mut(event).copies.truncate(most);
+                    }
+                    event.copies.len().saturating_sub(usize::from(*from))
+                }
+                Wish::Drop { .. } | Wish::Release(_) | Wish::Skip(_) | Wish::Admit { .. } => 0,
+            };
+            left = left.saturating_sub(wanted as u64);
+            wanted > 0
+        });
+    }
+}
+
 impl Choice {
     /// What is done about one event, or about one dead letter of it.
-    pub fn of(&self, rules: &Rules, found: &Found, only: Option<u16>) -> Chosen {
+    pub fn of(&self, (rules, destinations): (&Rules, &Destinations), found: &Found, only: Option<u16>) -> Chosen {
         let mut chosen = Chosen::default();
         let Some(event) = found.event.as_ref().filter(|_| !found.is_quarantined) else { return chosen };
         let today = match self.rules {
@@ -86,6 +112,7 @@ impl Choice {
                 lane_of(rules, &event.source).map_or_else(Vec::new, |lane| again::route_again(lane, event))
             }
         };
+        let is_gone = |copy: &Copy| !destinations.contains_key(&copy.destination);
         let is_asked_for = |copy: &Copy| self.to.is_empty() || self.to.iter().any(|to| **to == *copy.destination);
         let (mut again, mut new) = (Vec::new(), Vec::new());
         for copy in today.into_iter().filter(is_asked_for) {
@@ -95,6 +122,7 @@ impl Choice {
                 None => {}
                 Some(at) if only.is_some_and(|only| usize::from(only) != at) => {}
                 Some(at) if !self.filter.wants_copy(found, event, at) => {}
+                Some(_) if is_gone(&copy) => chosen.skipped.push((copy, "there is no such destination any more")),
                 Some(at) => match state_of(found, at) {
                     DeliveryState::Delivered | DeliveryState::DeadLettered | DeliveryState::Discarded => {
                         again.extend(u16::try_from(at));
@@ -154,7 +182,7 @@ impl Archive {
 
     /// What `choice` would do. Reads the disk: not for async threads.
     pub fn plan(&self, choice: &Choice) -> Result<Plan, NotStored> {
-        let (rules, began) = (self.rules(), self.buffer.now());
+        let (rules, destinations, began) = (self.rules(), self.destinations(), self.buffer.now());
         let mut plan = Plan { is_complete: true, ..Plan::default() };
         let (mut cursor, mut events) = (None, BTreeSet::new());
         for page in 0.. {
@@ -164,7 +192,7 @@ impl Archive {
             }
             let walk = self.walk(choice, cursor.as_deref(), began)?;
             for (found, only) in &walk.found {
-                let chosen = choice.of(&rules, found, *only);
+                let chosen = choice.of((&rules, &destinations), found, *only);
                 if let Some(event) = found.event.as_ref().filter(|_| !chosen.deliveries.is_empty()) {
                     plan.add(event, &chosen, events.insert(found.seq));
                 }

@@ -20,7 +20,7 @@ const PAGE: usize = WISHES_MAX;
 pub enum Verdict {
     /// Nothing is wrong with it any more, and routes want it.
     Admitted,
-    /// Nothing is wrong with it any more, and no route wants it: it leaves the quarantine and is gone.
+    /// Nothing is wrong with it any more, and no route wants it: it stays, because a route may be what is wrong.
     Unwanted,
     /// Something is still wrong, or its source is gone: it stays.
     Kept,
@@ -72,9 +72,11 @@ fn judge(rules: &Rules, found: &Found) -> Option<(JudgedOne, Option<Wish>)> {
     if !today.problems.is_empty() {
         return Some((one(Verdict::Kept, today.problems), None));
     }
-    let verdict = if today.copies.is_empty() { Verdict::Unwanted } else { Verdict::Admitted };
+    if today.copies.is_empty() {
+        return Some((one(Verdict::Unwanted, Vec::new()), None));
+    }
     let released = EventData { problems: Vec::new(), copies: today.copies, ..EventData::clone(event) };
-    Some((one(verdict, Vec::new()), Some(Wish::Admit { seq: found.seq, event: Arc::new(released) })))
+    Some((one(Verdict::Admitted, Vec::new()), Some(Wish::Admit { seq: found.seq, event: Arc::new(released) })))
 }
 
 impl Archive {

@@ -281,7 +281,7 @@ impl Committer {
                     let delivery = Delivery::new(key, value, Arc::clone(&append.data));
                     let Some(window) = self.shared.window_by_id(key.destination) else { continue };
                     if append.hands_over && key.copy == 0 && !append.reply.is_closed() {
-                        handed = Some(window.hand_out(delivery));
+                        handed = window.hand_out(delivery);
                     } else {
                         window.push(delivery);
                     }

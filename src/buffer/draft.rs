@@ -5,7 +5,7 @@
 //! (fates, books) is held until then and written once. How deliveries end stands in `settle`, what people ask for in
 //! `wishes`, order per key in `lanes`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -69,6 +69,8 @@ pub(super) struct Draft<'a> {
     pub(super) books: Books,
     pub(super) events: usize,
     pub(super) is_tidied: bool,
+    /// Events whose record this batch writes anew.
+    pub(super) rewritten: BTreeSet<u64>,
     /// Events, or old forms of events, were removed: they take space until the engine compacts.
     pub(super) has_removed: bool,
 }
@@ -89,6 +91,7 @@ impl<'a> Draft<'a> {
             books: Books { total, ..Books::default() },
             events: 0,
             is_tidied: false,
+            rewritten: BTreeSet::new(),
             has_removed: false,
         }
     }

@@ -215,6 +215,8 @@ pub(crate) struct Shared {
     store: ArcSwapOption<Store>,
     destinations: RwLock<Destinations>,
     books: Mutex<Books>,
+    /// Where a look for what can be let go stopped.
+    room_cursor: Mutex<[u8; 16]>,
     filters: Filters,
     ledger: Mutex<Ledger>,
     unverified_max: u64,
@@ -327,6 +329,7 @@ impl Buffer {
             store: ArcSwapOption::empty(),
             destinations: RwLock::default(),
             books: Mutex::default(),
+            room_cursor: Mutex::default(),
             filters: Filters::default(),
             ledger: Mutex::default(),
             unverified_max,

@@ -1,10 +1,11 @@
 //! How deliveries end, and how events leave: one attempt's outcome, the end of the last delivery, retention.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::committer::Settle;
 use super::draft::{Draft, Effect};
-use super::engine::{EngineError, Space};
+use super::engine::{EngineError, Slice, Space};
 use super::fate::{Ending, Fate};
 use super::keys::{self, QueueKey, QueueValue};
 use crate::clock::Timestamp;
@@ -172,31 +173,62 @@ impl Draft<'_> {
         if self.shared.disk_low.load(Ordering::Relaxed) {
             to_free = to_free.max(ASKED_BYTES);
         }
-        let store = self.store;
-        for pair in store.scan(Space::Expiry, &[], None).take(TIDY_RECORDS) {
+        let (store, now) = (self.store, keys::pair(now_ms.saturating_add(1), 0));
+        for pair in store.scan(Space::Expiry, &[], Some(&now)).take(TIDY_RECORDS) {
             let (key, value) = pair?;
-            let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { continue };
-            if keep_until_ms > now_ms && to_free == 0 {
-                break;
-            }
-            // Space may run short; what waits for a person stays all the same.
-            if keep_until_ms > now_ms && keys::is_wanted(&value) {
-                continue;
-            }
-            // A command of this batch may have asked for the event: its end lies elsewhere then.
-            if self.fate_for_removal(seq, keep_until_ms)? {
-                self.batch.remove(Space::Expiry, key.clone());
-                self.leave_quarantine(seq, &value)?;
-                self.remove(seq)?;
-                to_free = to_free.saturating_sub(keys::parse_bytes(&value));
-            }
+            to_free = to_free.saturating_sub(self.expire(key, &value)?);
+        }
+        if to_free > 0 {
+            self.make_room(to_free, now)?;
         }
         self.sweep_dedup(TIDY_RECORDS)
     }
 
+    /// Space runs short: what was delivered goes, the first to expire first; what waits for a person stays all the same.
+    /// Goes on where it stopped the last time, so that many of the latter do not stand in the way for ever.
+    fn make_room(&mut self, mut to_free: u64, now: [u8; 16]) -> Result<(), EngineError> {
+        let (store, shared) = (self.store, self.shared);
+        let mut cursor = shared.room_cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = (*cursor).max(now);
+        *cursor = now;
+        for (looked_at, pair) in store.scan(Space::Expiry, &from, None).enumerate() {
+            let (key, value) = pair?;
+            if to_free == 0 {
+                break;
+            }
+            if looked_at >= TIDY_RECORDS {
+                *cursor = key.as_ref().try_into().unwrap_or(now);
+                break;
+            }
+            if !keys::is_wanted(&value) {
+                to_free = to_free.saturating_sub(self.expire(key, &value)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the event of an `expiry` record; gives the bytes that it took.
+    fn expire(&mut self, key: Slice, value: &[u8]) -> Result<u64, EngineError> {
+        let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { return Ok(0) };
+        // A command of this batch may have asked for the event: its end lies elsewhere then.
+        if !self.fate_for_removal(seq, keep_until_ms)? {
+            return Ok(0);
+        }
+        self.batch.remove(Space::Expiry, key);
+        self.leave_quarantine(seq, value)?;
+        self.remove(seq)?;
+        Ok(keys::parse_bytes(value))
+    }
+
     fn fate_for_removal(&mut self, seq: u64, keep_until_ms: u64) -> Result<bool, EngineError> {
         if let Some(known) = self.fates.get(&seq) {
-            return Ok(known.as_ref().is_some_and(|fate| fate.keep_until_ms == keep_until_ms));
+            let is_due = |fate: &Fate| fate.keep_until_ms == keep_until_ms && fate.is_over();
+            let is_kept_back = || self.store.contains(Space::Quarantine, &seq.to_be_bytes());
+            return match known {
+                Some(fate) if is_due(fate) => Ok(true),
+                Some(fate) => Ok(fate.keep_until_ms == keep_until_ms && is_kept_back()?),
+                None => Ok(false),
+            };
         }
         if let Some(stored) = self.store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| Fate::parse(&value)) {
             self.fates.insert(seq, Some(stored));

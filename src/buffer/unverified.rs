@@ -15,6 +15,7 @@ use super::Shared;
 use super::committer::Append;
 use super::draft::{Draft, Effect};
 use super::engine::{EngineError, Space};
+use super::record;
 use super::store::Store;
 use super::suspects::{Judgement, Rejudge};
 use crate::event::JudgedBy;
@@ -205,7 +206,16 @@ impl Draft<'_> {
     fn rejudge_one(&mut self, judgement: Judgement) -> Result<(), EngineError> {
         let Judgement { seq, judged_by, record } = judgement;
         let Some(entry) = self.entry(seq)? else { return Ok(()) };
+        // It may have got more copies since it was read; then it is judged once more.
+        let is_outdated = |record: &Vec<u8>| -> Result<bool, EngineError> {
+            let copies = |record: &[u8]| record::decode(record).ok().map(|event| event.copies.len());
+            let stored = self.store.get(Space::Events, &seq.to_be_bytes())?;
+            Ok(self.rewritten.contains(&seq) || stored.is_none_or(|stored| copies(&stored) != copies(record)))
+        };
         if let Some(record) = record {
+            if is_outdated(&record)? {
+                return Ok(());
+            }
             // Its stored size stays what queue and expiry say of it: a few bytes, and the sums must match.
             self.batch.insert(Space::Events, seq.to_be_bytes(), record);
             self.batch.remove(Space::Unverified, seq.to_be_bytes());

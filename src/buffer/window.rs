@@ -195,10 +195,12 @@ impl Window {
         self.bell.notify_one();
     }
 
-    /// A delivery was committed and goes straight into somebody's hands.
-    pub(crate) fn hand_out(self: &Arc<Self>, mut delivery: Delivery) -> Delivery {
+    /// A delivery was committed and goes straight into somebody's hands; `None` when a scan was faster, and the worker has it.
+    pub(crate) fn hand_out(self: &Arc<Self>, mut delivery: Delivery) -> Option<Delivery> {
         let mut state = self.state();
-        state.claimed.insert(delivery.id());
+        if !state.claimed.insert(delivery.id()) {
+            return None;
+        }
         state.in_flight += 1;
         drop(state);
         delivery.claimed_by(Claim {
@@ -207,7 +209,7 @@ impl Window {
             due_ms: delivery.due_ms(),
             is_rescheduled: false,
         });
-        delivery
+        Some(delivery)
     }
 
     /// A delivery was committed.

@@ -209,22 +209,24 @@ impl Draft<'_> {
             granted.missed += 1;
             return Ok(());
         }
-        let Some(bytes) = self.rewrite(seq, event) else { return Ok(()) };
-        let new = event.copies.len().saturating_sub(usize::from(from));
-        let Some(fate) = self.fate(seq, || Fate::new(event.id, bytes, usize::from(from)))? else {
+        // What is stored now, and not what whoever asks has read a while ago: it may have been judged again since.
+        let Some(record) = self.store.get(Space::Events, &seq.to_be_bytes())? else { return Ok(()) };
+        let stored = super::record::decode(&record).ok().filter(|stored| stored.copies.len() == usize::from(from));
+        let bytes = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        let fate = self.fate(seq, || Fate::new(event.id, bytes, usize::from(from)))?;
+        let fate = fate.filter(|fate| fate.copies.len() == usize::from(from));
+        let (Some(mut stored), Some(fate)) = (stored, fate) else {
             granted.missed += 1;
             return Ok(());
         };
-        if fate.copies.len() != usize::from(from) {
-            granted.missed += 1;
-            return Ok(());
-        }
+        stored.copies.extend(event.copies.iter().skip(usize::from(from)).cloned());
         let was = fate.clone();
-        fate.copies.resize_with(was.copies.len() + new, Default::default);
+        fate.copies.resize_with(stored.copies.len(), Default::default);
         if was.is_over() {
             self.batch.remove(Space::Expiry, keys::pair(was.keep_until_ms, seq));
         }
-        for (copy, target) in (0_u16..).zip(&event.copies).skip(usize::from(from)) {
+        self.rewrite(seq, &stored);
+        for (copy, target) in (0_u16..).zip(&stored.copies).skip(usize::from(from)) {
             if let Some((destination, _)) = self.shared.window(&target.destination) {
                 self.enter(destination, (seq, copy), target, was.bytes)?;
                 granted.queued += 1;
@@ -234,12 +236,12 @@ impl Draft<'_> {
     }
 
     /// The record as it is from now on. Its counted size stays, so that what is added and taken away match.
-    fn rewrite(&mut self, seq: u64, event: &EventData) -> Option<u32> {
-        let record = super::record::encode(event)?;
-        let bytes = u32::try_from(record.len()).ok()?;
-        self.batch.insert(Space::Events, seq.to_be_bytes(), record);
-        self.has_removed = true;
-        Some(bytes)
+    fn rewrite(&mut self, seq: u64, event: &EventData) {
+        if let Some(record) = super::record::encode(event) {
+            self.batch.insert(Space::Events, seq.to_be_bytes(), record);
+            self.rewritten.insert(seq);
+            self.has_removed = true;
+        }
     }
 
     fn drop_dead(&mut self, seq: u64, copy: u16, granted: &mut Granted) -> Result<(), EngineError> {
@@ -296,10 +298,13 @@ impl Draft<'_> {
             return Ok(());
         };
         let keep_until_ms = std::mem::take(&mut fate.keep_until_ms);
-        fate.copies = vec![super::fate::CopyFate::default(); event.copies.len()];
-        if self.rewrite(seq, event).is_none() {
+        // Somebody else has let it go in this batch.
+        if keep_until_ms == 0 {
+            granted.missed += 1;
             return Ok(());
         }
+        fate.copies = vec![super::fate::CopyFate::default(); event.copies.len()];
+        self.rewrite(seq, event);
         self.batch.remove(Space::Quarantine, seq.to_be_bytes());
         self.batch.remove(Space::Expiry, keys::pair(keep_until_ms, seq));
         let count = self.quarantined(&event.source);
@@ -309,10 +314,6 @@ impl Draft<'_> {
                 self.enter(destination, (seq, copy), target, bytes)?;
                 granted.queued += 1;
             }
-        }
-        if event.copies.is_empty() {
-            granted.ended += 1;
-            return self.remove(seq);
         }
         Ok(())
     }

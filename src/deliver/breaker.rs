@@ -77,6 +77,15 @@ impl Breaker {
         Self { params, state: State::Closed { failures: VecDeque::new(), ramp: None } }
     }
 
+    /// Goes on where another one was; a probe under way there counts as one that failed.
+    pub(super) fn take_over(&mut self, before: &Self) {
+        self.state = match (&before.state, self.params) {
+            (_, None) | (State::Closed { .. }, _) => return,
+            (State::Open { until }, Some(_)) => State::Open { until: *until },
+            (State::HalfOpen, Some(params)) => State::Open { until: Instant::now() + params.open_for },
+        };
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
     }

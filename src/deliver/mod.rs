@@ -51,8 +51,10 @@ use retries::Retries;
 
 /// Of an answer to a buffered delivery nothing but its beginning is kept, for the dead letter.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
-/// A retry that the ratio of retries holds back is looked at again after this, and up to as long again.
+/// A retry that the ratio of retries holds back is looked at again after this, and up to so much later: each look is a
+/// record written anew.
 const HELD_BACK: Duration = Duration::from_secs(1);
+const HELD_BACK_SPREAD: Duration = Duration::from_secs(14);
 
 /// An internal service that gets events.
 #[derive(Clone, Debug)]
@@ -181,7 +183,9 @@ impl Deliverer {
         if let Some(post) = posts.get(&destination.name).filter(|post| post.params == params) {
             return Arc::clone(post);
         }
-        let post = Arc::new(Post::new(Arc::clone(&destination.name), params, self.telemetry.clone()));
+        let post =
+            Post::new(Arc::clone(&destination.name), params, self.telemetry.clone(), posts.get(&destination.name));
+        let post = Arc::new(post);
         posts.insert(Arc::clone(&destination.name), Arc::clone(&post));
         post
     }
@@ -205,7 +209,7 @@ impl Deliverer {
         let tried = delivery.attempts().saturating_add(1);
         let (attempt, answer) = self.attempt(&destination, &delivery, (&event, tried), bounds).await;
         drop(in_flight);
-        permit.ended(health(&attempt));
+        let post = permit.ended(health(&attempt));
         if attempt.outcome == AttemptOutcome::Success {
             self.retries.succeeded(Instant::now());
         }
@@ -214,6 +218,9 @@ impl Deliverer {
         let waited = self.buffer.now().since(delivery.since());
         let settled = destination.policy.decide(&attempt, delivery.attempts(), waited, (self.chance)());
         let settled = in_order(settled, delivery.is_ordered());
+        if let Settled::Again { wait, counts: false } = settled {
+            post.pause(wait, Instant::now());
+        }
         let record = Tried::new(&attempt, self.clock.now(), took);
         self.say(&destination, &delivery, (&attempt, &settled, tried));
         self.buffer.settle(delivery, settled.clone(), destination.keep, Some(record)).await;
@@ -241,7 +248,6 @@ impl Deliverer {
             Settled::Again { wait, counts } => {
                 if !counts {
                     self.telemetry.deferred(name, Deferral::RetryAfter);
-                    self.post(destination).pause(*wait, Instant::now());
                 }
                 self.telemetry.retrying(name, event.id, attempt, *wait);
                 return;

@@ -57,9 +57,19 @@ pub(super) enum Turn {
 }
 
 impl Post {
-    pub(super) fn new(name: Arc<str>, params: PostParams, telemetry: Telemetry) -> Self {
-        let breaker = Breaker::new(params.breaker);
-        let state = State { breaker, under_way: 0, has_cell: false, paused_until: None };
+    /// A post with new bounds; what is known of the destination's health is taken over from the one before.
+    pub(super) fn new(name: Arc<str>, params: PostParams, telemetry: Telemetry, before: Option<&Arc<Self>>) -> Self {
+        let mut breaker = Breaker::new(params.breaker);
+        let mut paused_until = None;
+        if let Some(before) = before {
+            let before = before.state();
+            paused_until = before.paused_until;
+            breaker.take_over(&before.breaker);
+            if before.breaker.is_open() && !breaker.is_open() {
+                telemetry.circuit(&name, false);
+            }
+        }
+        let state = State { breaker, under_way: 0, has_cell: false, paused_until };
         let pace = params.rate.map(Pace::new);
         Self { name, params, pace, state: Mutex::new(state), bell: Notify::new(), telemetry }
     }
@@ -113,6 +123,17 @@ impl Post {
         }
     }
 
+    /// Nothing goes out, however much room there is: the circuit is open, a pause was asked for, or the rate is used up.
+    pub(super) fn is_closed(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        let is_open = state.breaker.is_open();
+        match self.turn_in(&mut state, now) {
+            Turn::Wait(_, Deferral::Rate | Deferral::RetryAfter) => true,
+            Turn::Wait(_, Deferral::Breaker) => is_open,
+            Turn::Wait(_, Deferral::Concurrency) | Turn::UpTo(_) => false,
+        }
+    }
+
     /// The destination asked for a pause.
     pub(super) fn pause(&self, wait: Duration, now: Instant) {
         let until = now + wait.min(PAUSE_MAX);
@@ -131,8 +152,9 @@ pub(super) struct Permit {
 
 impl Permit {
     /// The try has ended and says this of the destination.
-    pub(super) fn ended(mut self, health: Verdict) {
+    pub(super) fn ended(mut self, health: Verdict) -> Arc<Post> {
         self.health = health;
+        Arc::clone(&self.post)
     }
 }
 

@@ -33,14 +33,13 @@ impl Deliverer {
     pub async fn forward(&self, event: Event, deadline: Instant) -> Result<Forwarded, NotStored> {
         let destination = event.data().copies.first().map(|copy| Arc::clone(&copy.destination));
         let destination = destination.and_then(|name| self.destinations.load().get(&name).cloned());
-        let permit = destination.as_ref().and_then(|destination| self.post(destination).begin(Instant::now()).ok());
-        let (Some(destination), Some(permit)) = (destination, permit) else {
-            let committed = self.buffer.append(event).await?;
+        let (committed, delivery) = self.buffer.append_and_hold(event).await?;
+        let (Some(destination), Some(delivery)) = (destination, delivery) else {
             return Ok(Forwarded { committed, answer: None });
         };
-        let (committed, delivery) = self.buffer.append_and_hold(event).await?;
-        let Some(delivery) = delivery else {
-            permit.ended(super::Verdict::Unknown);
+        // Asked for only now: what we could not store says nothing of the service.
+        let Ok(permit) = self.post(&destination).begin(Instant::now()) else {
+            // The delivery is dropped here, and its claim offers it to the worker.
             return Ok(Forwarded { committed, answer: None });
         };
         let bounds = Bounds {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::Bounds;
 use super::post::{Post, Turn};
-use super::{ANSWER_BYTES_MAX, Deliverer, Destination, HELD_BACK, report};
+use super::{ANSWER_BYTES_MAX, Deliverer, Destination, HELD_BACK, HELD_BACK_SPREAD, report};
 use crate::buffer::Delivery;
 use crate::outcome::{DeathCause, Settled};
 use crate::telemetry::Deferral;
@@ -77,7 +77,7 @@ impl Deliverer {
             }
             if looked_up.elapsed() >= LOOK_UP {
                 looked_up = Instant::now();
-                if matches!(post.turn(looked_up), Turn::Wait(..)) {
+                if post.is_closed(looked_up) {
                     self.give_up_overdue(destination).await;
                 }
             }
@@ -98,8 +98,11 @@ impl Deliverer {
     ) {
         let now = Instant::now();
         if !self.retries.admit(delivery.is_retry(), now) {
+            if self.buffer.now().since(delivery.since()) > destination.policy.give_up_after {
+                return self.bury(destination, delivery, DeathCause::Expired).await;
+            }
             self.telemetry.deferred(&destination.name, Deferral::Rate);
-            let wait = HELD_BACK + HELD_BACK.mul_f64((self.chance)());
+            let wait = HELD_BACK + HELD_BACK_SPREAD.mul_f64((self.chance)());
             let settled = Settled::Again { wait, counts: false };
             return self.buffer.settle(delivery, settled, destination.keep, None).await;
         }
@@ -120,7 +123,7 @@ impl Deliverer {
         }
     }
 
-    /// What cannot be tried and is older than `give_up_after` is not put off any longer.
+    /// What cannot be tried, whatever room there is, and is older than `give_up_after` is not put off any longer.
     async fn give_up_overdue(&self, destination: &Destination) {
         let patience = destination.policy.give_up_after;
         if self.buffer.oldest_age(&destination.name) <= patience {

@@ -215,8 +215,13 @@ impl Server {
             bodies: BodyBudget::new(BODIES_IN_FLIGHT_BYTES),
         });
         let in_force = Arc::clone(&shared);
-        let archive = Archive::new(buffer, Arc::new(move || in_force.rules.load_full()), Arc::clone(&shared.clock));
-        let panel = Arc::new(Panel::new(archive, telemetry, setup.buffer.fsync, Arc::clone(&destinations)));
+        let archive = Archive::new(
+            buffer,
+            Arc::new(move || in_force.rules.load_full()),
+            Arc::clone(&destinations),
+            Arc::clone(&shared.clock),
+        );
+        let panel = Arc::new(Panel::new(archive, telemetry, setup.buffer.fsync));
         let mut server = Self {
             shared,
             panel,
@@ -360,6 +365,13 @@ impl Server {
         self.warn_of_orphans();
         self.shared.telemetry.reload(true, self.shared.clock.now());
         self.panel.show(&self.shared.rules.load(), secrets);
+        let quarantined: u64 = self.shared.buffer.quarantined().values().sum();
+        if quarantined > 0 {
+            tracing::info!(
+                quarantined,
+                "events are in quarantine; `hookgate quarantine judge --dry-run` says what these rules make of them"
+            );
+        }
         self.judge_again.notify_one();
     }
 

@@ -160,9 +160,8 @@ fn scattered(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
 
 impl Fjall {
     fn full_memtables(&self) -> u64 {
-        let is_full = |(space, keyspace): &(Space, &Keyspace)| {
-            keyspace.tree.active_memtable().size() > memtable_bytes(*space)
-        };
+        let is_full =
+            |(space, keyspace): &(Space, &Keyspace)| keyspace.tree.active_memtable().size() > memtable_bytes(*space);
         Space::ALL.into_iter().zip(&self.keyspaces).filter(is_full).count() as u64
     }
 

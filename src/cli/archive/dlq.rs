@@ -136,7 +136,7 @@ fn replay_dead(args: &ReplayArgs) -> Result<Exit, Exit> {
         terminal::tell("hookgate: no delivery of this event is a dead letter");
         return Err(Exit::Failed);
     }
-    replay::one(&args.asked, id, args.rules, &to, args.dry_run)
+    replay::one(&args.asked, (id, Some("dead_lettered")), args.rules, &to, args.dry_run)
 }
 
 fn drop_dead(args: &DropArgs) -> Result<Exit, Exit> {
@@ -148,7 +148,7 @@ fn drop_dead(args: &DropArgs) -> Result<Exit, Exit> {
     }
     let admin = args.asked.gateway()?;
     let ask = |dry_run: bool| {
-        let mut body = json!({ "filter": wanted.json(), "dry_run": dry_run });
+        let mut body = json!({ "filter": wanted.json(), "all": args.all, "dry_run": dry_run });
         if let (Some(id), Some(members)) = (args.id, body.as_object_mut()) {
             members.insert("id".to_owned(), id.to_string().into());
         }

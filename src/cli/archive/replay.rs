@@ -73,13 +73,19 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
         terminal::tell("hookgate: an id is one event; filters, --rate and --max are for many");
         return Err(Exit::Usage);
     }
-    one(&args.asked, id, args.rules, &args.to, args.dry_run)
+    one(&args.asked, (id, None), args.rules, &args.to, args.dry_run)
 }
 
 /// Replays one event, to these destinations or to all of its own.
-pub(super) fn one(asked: &Asked, id: Uuid, rules: Rules, to: &[String], dry_run: bool) -> Result<Exit, Exit> {
+pub(super) fn one(
+    asked: &Asked,
+    (id, outcome): (Uuid, Option<&str>),
+    rules: Rules,
+    to: &[String],
+    dry_run: bool,
+) -> Result<Exit, Exit> {
     let admin = asked.gateway()?;
-    let mut body = json!({ "rules": rules.word(), "dry_run": dry_run });
+    let mut body = json!({ "rules": rules.word(), "dry_run": dry_run, "outcome": outcome });
     if let Some(members) = body.as_object_mut().filter(|_| !to.is_empty()) {
         members.insert("to".to_owned(), to.into());
     }

@@ -225,7 +225,8 @@ impl Gateway {
 
     /// A page of the admin listener.
     pub(crate) fn admin(&self, target: &str) -> Answer {
-        send(self.admin_address(), &Request::new("GET", target, "")).unwrap()
+        let request = Request::new("GET", target, "").with("Host", self.admin_address().to_string());
+        send(self.admin_address(), &request).unwrap()
     }
 
     /// A change that is asked for at the admin listener.
