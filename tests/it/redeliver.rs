@@ -114,8 +114,8 @@ fn what_is_asked_wrongly_or_by_a_web_page_is_refused() {
     assert_eq!(to("Host", "hooks.example.com"), 403);
     assert_eq!(to("Content-Type", "text/plain"), 415);
     let long = format!("{{\"id\":\"{}\"}}", "x".repeat(20_000));
-    let request =
-        Request::new("POST", "/api/v1/sources/github/redeliveries", long).with("Content-Type", "application/json");
+    let request = Request::new("POST", "/api/v1/sources/github/redeliveries", long);
+    let request = request.with("Content-Type", "application/json").with("Host", "localhost:8900");
     assert_eq!(send(gateway.admin_address(), &request).unwrap().status, 413);
 }
 

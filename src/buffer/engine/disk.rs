@@ -26,9 +26,6 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A memtable this full is written out; each keyspace has one.
 const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// The same for events, whose bodies fill it: each time it is written out a table and a file of bodies come to be, and the
-/// engine goes over the list of all of them. Four times as many events a time are four times as few tables.
-const EVENTS_MEMTABLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// So many flushed tables of scattered keys are merged at once, into tables of this size.
 const SCATTERED_TABLES: u8 = 8;
 const SCATTERED_TABLE_BYTES: u64 = 8 * 1024 * 1024;
@@ -105,13 +102,9 @@ impl Fjall {
 
 // The engine keeps these options with the keyspace: what is changed here holds for keyspaces that are made from then on.
 
-const fn memtable_bytes(space: Space) -> u64 {
-    if matches!(space, Space::Events) { EVENTS_MEMTABLE_BYTES_MAX } else { MEMTABLE_BYTES_MAX }
-}
-
 fn options(space: Space) -> KeyspaceCreateOptions {
     let plain = KeyspaceCreateOptions::default()
-        .max_memtable_size(memtable_bytes(space))
+        .max_memtable_size(MEMTABLE_BYTES_MAX)
         .data_block_compression_policy(CompressionPolicy::disabled());
     match space {
         Space::Lanes => scattered(plain),
@@ -160,9 +153,8 @@ fn scattered(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
 
 impl Fjall {
     fn full_memtables(&self) -> u64 {
-        let is_full =
-            |(space, keyspace): &(Space, &Keyspace)| keyspace.tree.active_memtable().size() > memtable_bytes(*space);
-        Space::ALL.into_iter().zip(&self.keyspaces).filter(is_full).count() as u64
+        let is_full = |keyspace: &&Keyspace| keyspace.tree.active_memtable().size() > MEMTABLE_BYTES_MAX;
+        self.keyspaces.iter().filter(is_full).count() as u64
     }
 
     /// Lets the engine's worker catch up, after a commit.
