@@ -113,6 +113,8 @@ pub enum DeathCause {
     AttemptsExhausted,
     /// Older than `give_up_after`.
     Expired,
+    /// Its event was damaged on disk.
+    Corrupt,
 }
 
 impl DeathCause {
@@ -123,6 +125,7 @@ impl DeathCause {
             Self::Aborted => "aborted",
             Self::AttemptsExhausted => "attempts_exhausted",
             Self::Expired => "expired",
+            Self::Corrupt => "corrupt",
         }
     }
 }

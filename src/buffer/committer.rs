@@ -20,7 +20,7 @@ use super::keys::QueueKey;
 use super::store::Store;
 use super::suspects::Rejudge;
 use super::window::Claim;
-use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared, space};
+use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared, salvage, space};
 use crate::event::{DedupKey, EventData, JudgedBy};
 use crate::outcome::Settled;
 
@@ -112,6 +112,10 @@ impl Committer {
 
     /// One batch. True when the buffer was closed.
     fn handle(&mut self, commands: Vec<Command>) -> bool {
+        if self.shared.suspected.load(Ordering::Relaxed) && self.shared.store.load().is_some() {
+            self.shared.store.store(None);
+            self.reopen();
+        }
         let Some(store) = self.shared.store.load_full() else { return self.handle_closed(commands) };
         let shared = Arc::clone(&self.shared);
         let mut draft = Draft::new(&shared, &store);
@@ -219,11 +223,23 @@ impl Committer {
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed; the buffer is closed until it can be reopened");
+                self.shared.met(&error);
+                if matches!(error, fjall::Error::Poisoned) {
+                    self.look_closer();
+                }
                 for effect in effects {
                     self.refuse(effect);
                 }
                 false
             }
+        }
+    }
+
+    /// The engine stopped writing and does not say why. On a full disk that is known; else its files are looked at.
+    fn look_closer(&self) {
+        let shared = &self.shared;
+        if !shared.disk_low.load(Ordering::Relaxed) && !salvage::is_whole(&shared.params.dir) {
+            shared.met(&fjall::Error::Unrecoverable);
         }
     }
 
@@ -297,7 +313,11 @@ impl Committer {
     fn reopen(&mut self) {
         for _ in 0..20 {
             match Store::open(&self.shared.params.dir, self.shared.params.fsync) {
-                Ok(store) => return self.reopened(store),
+                Ok((store, salvage)) => {
+                    self.shared.suspected.store(false, Ordering::Relaxed);
+                    self.shared.corrupt.fetch_add(salvage.lost, Ordering::Relaxed);
+                    return self.reopened(store);
+                }
                 // Readers may still hold the old store for a moment.
                 Err(OpenError::Engine(fjall::Error::Locked)) => std::thread::sleep(Duration::from_millis(50)),
                 Err(error) => {
@@ -313,6 +333,7 @@ impl Committer {
     fn reopened(&mut self, store: Store) {
         if let Err(error) = self.recover_counts(&store) {
             tracing::error!(%error, "the buffer was reopened and cannot be read");
+            self.shared.met(&error);
             return;
         }
         self.next_seq = self.next_seq.max(store.last_sequence().map_or(0, |last| last.saturating_add(1)));

@@ -21,6 +21,7 @@ mod keys;
 mod passes;
 mod record;
 mod recover;
+mod salvage;
 mod scan;
 mod space;
 mod store;
@@ -147,12 +148,22 @@ pub(crate) struct Shared {
     dead: RwLock<HashMap<DestinationId, u64>>,
     corrupt: AtomicU64,
     disk_low: AtomicBool,
+    /// The store's files are damaged: it is to be opened anew, which mends them.
+    suspected: AtomicBool,
     /// When the batch under way began, 0 between batches: an engine that hangs is noticed by this.
     busy_since_ms: AtomicU64,
     on_commit: OnCommit,
 }
 
 impl Shared {
+    /// An error of the engine was met. Where it says that the files are damaged, the store is opened anew.
+    fn met(&self, error: &fjall::Error) {
+        if salvage::is_damage(error) && !self.suspected.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the buffer's files are damaged; it is closed and built anew from what can be read");
+            salvage::suspect(&self.params.dir);
+        }
+    }
+
     fn window(&self, name: &str) -> Option<(DestinationId, Arc<Window>)> {
         let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
         table.get(name).map(|(id, window)| (*id, Arc::clone(window)))
@@ -201,7 +212,7 @@ impl Buffer {
         on_commit: OnCommit,
         unverified_max: u64,
     ) -> Result<Self, OpenError> {
-        let store = Store::open(&params.dir, params.fsync).map_err(|error| match error {
+        let (store, salvage) = Store::open(&params.dir, params.fsync).map_err(|error| match error {
             OpenError::Engine(fjall::Error::Locked) => OpenError::Locked(params.dir.clone()),
             other => other,
         })?;
@@ -217,8 +228,9 @@ impl Buffer {
             dedup_entries: AtomicU64::new(0),
             passes: Passes::default(),
             dead: RwLock::default(),
-            corrupt: AtomicU64::new(0),
+            corrupt: AtomicU64::new(salvage.lost),
             disk_low: AtomicBool::new(false),
+            suspected: AtomicBool::new(false),
             busy_since_ms: AtomicU64::new(0),
             on_commit,
         });
@@ -297,11 +309,25 @@ impl Buffer {
         let shared = Arc::clone(&self.shared);
         // Once begun it ends by itself, also when nobody waits for it any more.
         let scan = tokio::task::spawn_blocking(move || {
-            scan::scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok()
+            scan::scan(&shared, id, &window, low_ms).inspect_err(|error| {
+                window.scan_failed();
+                shared.met(error);
+            })
         });
-        if !scan.await.unwrap_or(false) {
-            tracing::error!("the buffer could not be read; trying again");
-            tokio::time::sleep(Duration::from_millis(500)).await;
+        match scan.await {
+            Ok(Ok(corrupt)) => {
+                for settle in corrupt {
+                    if self.commands.send(Command::Settle(settle)).await.is_err() {
+                        tracing::debug!("an end of a delivery came after the buffer was closed");
+                    }
+                }
+            }
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!("the buffer could not be read; trying again");
+                // Where the store is damaged, the committer is to see it.
+                self.tidy_up().await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
         }
         true
     }

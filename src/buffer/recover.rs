@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use super::committer::{Command, Committer};
 use super::keys::{self, DestinationId, Pending, QueueKey, QueueValue};
 use super::store::Store;
-use super::{OpenError, Shared, space};
+use super::{OpenError, Shared, salvage, space};
 
 /// Under this prefix `meta` keeps the numbers of destinations.
-const DESTINATION_PREFIX: &str = "destination/";
+pub(super) const DESTINATION_PREFIX: &str = "destination/";
 
 impl Committer {
     /// Learns what the store holds: destinations, depths, sizes.
@@ -22,22 +22,39 @@ impl Committer {
         inbox: mpsc::Receiver<Command>,
         destinations: &[Arc<str>],
     ) -> Result<Self, OpenError> {
-        let next_seq = store.last_sequence()?.saturating_add(1);
         let mut committer = Self {
             shared,
             inbox,
             deferred: Vec::new(),
-            next_seq,
+            next_seq: 0,
             next_destination: 1,
             compactions_owed: 0,
             compacted_at: None,
         };
-        committer.recover_destinations(&store)?;
-        committer.register(&store, destinations)?;
-        committer.recover_counts(&store)?;
+        let store = match committer.recover_all(&store, destinations) {
+            Ok(()) => store,
+            Err(error) if salvage::is_damage(&error) => {
+                tracing::error!(%error, "the buffer's files are damaged; it is built anew from what can be read");
+                let Shared { params, corrupt, .. } = &*committer.shared;
+                drop(store);
+                salvage::suspect(&params.dir);
+                let (store, salvage) = Store::open(&params.dir, params.fsync)?;
+                corrupt.fetch_add(salvage.lost, Ordering::Relaxed);
+                committer.recover_all(&store, destinations)?;
+                store
+            }
+            Err(error) => return Err(error.into()),
+        };
         committer.shared.disk_low.store(space::is_low(&committer.shared.params.dir), Ordering::Relaxed);
         committer.shared.store.store(Some(Arc::new(store)));
         Ok(committer)
+    }
+
+    fn recover_all(&mut self, store: &Store, destinations: &[Arc<str>]) -> Result<(), fjall::Error> {
+        self.next_seq = store.last_sequence()?.saturating_add(1);
+        self.recover_destinations(store)?;
+        self.register(store, destinations)?;
+        self.recover_counts(store)
     }
 
     fn recover_destinations(&mut self, store: &Store) -> Result<(), fjall::Error> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use super::salvage::{self, Salvage};
 use super::{Fsync, OpenError};
 
 /// The version of what this file lays out on disk.
@@ -38,7 +39,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn open(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
+    /// Opens the store, mending what is damaged.
+    pub(crate) fn open(dir: &Path, fsync: Fsync) -> Result<(Self, Salvage), OpenError> {
+        salvage::open(dir, fsync)
+    }
+
+    /// Opens the engine and nothing else.
+    pub(super) fn open_engine(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
         // Events are confidential: nobody else reads them.
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
         made.map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
@@ -83,6 +90,22 @@ impl Store {
             Some(found) => Err(OpenError::Format(String::from_utf8_lossy(&found).into_owned())),
             None => Ok(self.meta.insert(FORMAT_KEY, FORMAT)?),
         }
+    }
+
+    /// All keyspaces by name.
+    pub(super) fn keyspaces(&self) -> [(&'static str, &Keyspace); 10] {
+        [
+            ("meta", &self.meta),
+            ("events", &self.events),
+            ("queue", &self.queue),
+            ("pending", &self.pending),
+            ("expiry", &self.expiry),
+            ("dead", &self.dead),
+            ("quarantine", &self.quarantine),
+            ("unverified", &self.unverified),
+            ("dedup", &self.dedup),
+            ("dedup_expiry", &self.dedup_expiry),
+        ]
     }
 
     /// Makes the engine let go of what was removed: memtables out, so that journals end, and the bodies' files rewritten.

@@ -315,9 +315,16 @@ impl Window {
         self.bell.notify_one();
     }
 
-    /// A record that cannot be read is left where it is and not offered again.
-    pub(crate) fn skip_forever(&self, id: CopyId) {
-        self.state().claimed.insert(id);
+    /// A delivery that a scan found and whose event cannot be read: it is claimed, and is to be settled.
+    pub(crate) fn claim_unread(self: &Arc<Self>, id: CopyId, due_ms: u64, is_rescheduled: bool) -> Claim {
+        let mut state = self.state();
+        state.claimed.insert(id);
+        state.in_flight += 1;
+        if is_rescheduled {
+            state.scheduled = state.scheduled.saturating_sub(1);
+        }
+        drop(state);
+        Claim { window: Arc::clone(self), id, due_ms }
     }
 
     pub(crate) fn depth(&self) -> QueueDepth {

@@ -1,0 +1,320 @@
+//! The store built anew from what can be read of a damaged one.
+//!
+//! The damaged store is moved to `salvage/before`, a new one is opened in its place, and every record that can be read is
+//! copied over. Events that something speaks of and that could not be read are looked for in the raw files; events that
+//! nothing speaks of any more are queued again. Whoever asks for a body that is gone finds it missing, and says so.
+//!
+//! It can be interrupted at any point: `salvage/rebuilding` says how far it came, and the next open goes on from there.
+//! It takes as much space again as the store has, and as long as copying it takes.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::replace::{Places, PutBack, is_plausible};
+use super::{FOLDER, SUSPECTED, Salvage, Saved, frames, is_damage, past, roots, sync_folder, write_synced};
+use crate::buffer::record;
+use crate::buffer::store::Store;
+use crate::buffer::{Fsync, OpenError};
+use crate::event::EventId;
+
+const PROGRESS: &str = "rebuilding";
+const MOVING: &[u8] = b"moving";
+const COPYING: &[u8] = b"copying";
+/// The damaged store.
+const BEFORE: &str = "before";
+/// Keyspaces that the engine cannot open.
+const ASIDE: &str = "aside";
+/// A batch of copied records ends here.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+pub(super) fn is_under_way(dir: &Path) -> bool {
+    dir.join(FOLDER).join(PROGRESS).exists()
+}
+
+/// Takes a keyspace whose root is damaged out of the engine's sight.
+pub(super) fn set_aside(dir: &Path, folder: &Path) -> io::Result<()> {
+    let aside = dir.join(FOLDER).join(ASIDE);
+    fs::create_dir_all(&aside)?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free = (0_u32..1000).map(|number| aside.join(format!("{name}.{number}"))).find(|path| !path.exists());
+    fs::rename(folder, free.ok_or(io::ErrorKind::AlreadyExists)?)?;
+    sync_folder(&aside)?;
+    folder.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Builds the store anew and opens it.
+pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result<Store, OpenError> {
+    tracing::warn!("the buffer is built anew from what can be read; this copies all of it");
+    let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
+    let before = dir.join(FOLDER).join(BEFORE);
+    move_away(dir, &before).map_err(io_error)?;
+    let store = Store::open_engine(dir, fsync)?;
+    let mut copy = Copy { store: &store, copied: BTreeSet::new(), ids: HashSet::new(), gaps: 0, unread: 0 };
+    let is_copied = match open_damaged(&before) {
+        Some(old) => {
+            let copied = catch_unwind(AssertUnwindSafe(|| copy.everything(&old)));
+            match copied {
+                Ok(copied) => {
+                    copied?;
+                    true
+                }
+                Err(_panic) => false,
+            }
+        }
+        None => false,
+    };
+    if !is_copied {
+        tracing::error!("the damaged store cannot be read as a store; every event found in its files is delivered again");
+    }
+    let mut places = Places::of(&store)?;
+    let mut put = PutBack::new(&store)?;
+    let missing: BTreeSet<u64> = places.wanted().difference(&copy.copied).copied().collect();
+    let mut search = Search { missing, takes_all: !is_copied, ids: copy.ids, put: &mut put, places: &mut places };
+    for folder in [dir.join(FOLDER).join(ASIDE), before.join("keyspaces")] {
+        search.folders(&folder).map_err(io_error)??;
+    }
+    let lost = search.missing.len() as u64;
+    let found = put.finish()?;
+    let requeued = give_places(&store)?;
+    store.db.persist(PersistMode::SyncAll)?;
+    let (gaps, unread) = (copy.gaps, copy.unread);
+    tracing::error!(gaps, unread, found, requeued, lost, "the buffer was built anew");
+    salvage.damages += (gaps + unread).max(1);
+    salvage.saved += found;
+    salvage.lost += lost;
+    salvage.rebuilt = true;
+    finish(dir, &before).map_err(io_error)?;
+    Ok(store)
+}
+
+/// Moves all but our own folder, or goes on with it; what an earlier try has copied is thrown away.
+fn move_away(dir: &Path, before: &Path) -> io::Result<()> {
+    let progress = dir.join(FOLDER).join(PROGRESS);
+    let is_copying = fs::read(&progress).is_ok_and(|content| content == COPYING);
+    if !progress.exists() {
+        roots::remove(before)?;
+        write_synced(&progress, MOVING)?;
+    }
+    fs::create_dir_all(before)?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_name() == FOLDER {
+            continue;
+        }
+        match (is_copying, entry.file_type()?.is_dir()) {
+            (true, true) => fs::remove_dir_all(&path)?,
+            (true, false) => fs::remove_file(&path)?,
+            (false, _) => fs::rename(&path, before.join(entry.file_name()))?,
+        }
+    }
+    sync_folder(before)?;
+    sync_folder(dir)?;
+    write_synced(&progress, COPYING)
+}
+
+fn finish(dir: &Path, before: &Path) -> io::Result<()> {
+    let folder = dir.join(FOLDER);
+    for mark in [SUSPECTED, PROGRESS] {
+        if let Err(error) = fs::remove_file(folder.join(mark))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+    }
+    sync_folder(&folder)?;
+    roots::remove(before)?;
+    roots::remove(&folder.join(ASIDE))
+}
+
+/// Opens the damaged store without its workers: they would compact, and stop at the damage.
+fn open_damaged(before: &Path) -> Option<Database> {
+    let open = || {
+        let builder = Database::builder(before).journal_compression(CompressionType::None);
+        catch_unwind(AssertUnwindSafe(|| builder.worker_threads_unchecked(0).open()))
+    };
+    if !before.join("keyspaces").exists() {
+        return None;
+    }
+    if let Ok(Ok(database)) = open() {
+        return Some(database);
+    }
+    // A table whose own root is damaged keeps its keyspace shut, and that all the others.
+    for folder in roots::folders(&before.join("keyspaces")).ok()? {
+        if !roots::is_whole(&folder).unwrap_or(false) && !folder.ends_with("0") {
+            tracing::error!(folder = %folder.display(), "a keyspace cannot be opened; its files are searched for events");
+            set_aside(before.parent()?.parent()?, &folder).ok()?;
+        }
+    }
+    open().ok()?.inspect_err(|error| tracing::error!(%error, "the damaged store cannot be opened")).ok()
+}
+
+struct Copy<'a> {
+    store: &'a Store,
+    /// Sequences of the events that were copied.
+    copied: BTreeSet<u64>,
+    ids: HashSet<EventId>,
+    gaps: u64,
+    /// Events that could not be read.
+    unread: u64,
+}
+
+impl Copy<'_> {
+    fn everything(&mut self, old: &Database) -> Result<(), fjall::Error> {
+        for (name, to) in self.store.keyspaces() {
+            if !old.keyspace_exists(name) {
+                continue;
+            }
+            let from = old.keyspace(name, KeyspaceCreateOptions::default)?;
+            if name == "events" { self.events(&from)? } else { self.records(&from, to)? }
+        }
+        Ok(())
+    }
+
+    fn records(&mut self, from: &Keyspace, to: &Keyspace) -> Result<(), fjall::Error> {
+        let (mut batch, mut bytes) = (self.store.db.batch(), 0);
+        self.gaps += past::read(from, true, |key, value| {
+            let value = value.unwrap_or_default();
+            bytes += key.len() + value.len() + 64;
+            batch.insert(to, key, value);
+            if bytes >= BATCH_BYTES {
+                bytes = 0;
+                return std::mem::replace(&mut batch, self.store.db.batch()).commit();
+            }
+            Ok(())
+        })?;
+        batch.commit()
+    }
+
+    fn events(&mut self, from: &Keyspace) -> Result<(), fjall::Error> {
+        let (mut batch, mut bytes) = (self.store.db.batch(), 0);
+        let (mut copied, mut ids, mut unread) = (BTreeSet::new(), HashSet::new(), 0);
+        self.gaps += past::read(from, false, |key, _| {
+            let record = match from.get(&key) {
+                Ok(record) => record,
+                Err(error) if is_damage(&error) => None,
+                Err(error) => return Err(error),
+            };
+            let event = record.as_ref().and_then(|record| record::decode(record).ok());
+            let (Some(record), Some(event), Ok(seq)) = (record, event, <[u8; 8]>::try_from(&*key)) else {
+                unread += 1;
+                return Ok(());
+            };
+            copied.insert(u64::from_be_bytes(seq));
+            ids.insert(event.id);
+            bytes += record.len();
+            batch.insert(&self.store.events, key, record);
+            if bytes >= BATCH_BYTES {
+                bytes = 0;
+                return std::mem::replace(&mut batch, self.store.db.batch()).commit();
+            }
+            Ok(())
+        })?;
+        batch.commit()?;
+        (self.copied, self.ids) = (copied, ids);
+        self.unread += unread;
+        Ok(())
+    }
+}
+
+/// Looks for missing events in raw files.
+struct Search<'a, 'b> {
+    missing: BTreeSet<u64>,
+    /// There is nothing that says which are missing.
+    takes_all: bool,
+    ids: HashSet<EventId>,
+    put: &'a mut PutBack<'b>,
+    places: &'a mut Places,
+}
+
+impl Search<'_, '_> {
+    fn folders(&mut self, folder: &Path) -> io::Result<Result<(), fjall::Error>> {
+        if (self.missing.is_empty() && !self.takes_all) || !folder.exists() {
+            return Ok(Ok(()));
+        }
+        for keyspace in roots::folders(folder)? {
+            for files in ["blobs", "tables"] {
+                let files = keyspace.join(files);
+                if files.exists() {
+                    for file in sorted_files(&files)? {
+                        let found = self.file(&fs::read(file)?);
+                        if found.is_err() {
+                            return Ok(found);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn file(&mut self, bytes: &[u8]) -> Result<(), fjall::Error> {
+        for frame in frames::find(bytes) {
+            let Some(record) = bytes.get(frame.clone()) else { continue };
+            let Ok(event) = record::decode(record) else { continue };
+            let before = bytes.get(..frame.start).unwrap_or_default();
+            let own = key_before(before).filter(|seq| is_plausible(*seq, &event));
+            let seq = own.or_else(|| self.missing.iter().copied().find(|seq| is_key_of_table(before, record.len(), *seq)));
+            let is_wanted = seq.is_some_and(|seq| self.missing.remove(&seq)) || self.takes_all;
+            if is_wanted && self.ids.insert(event.id) {
+                self.put.event(self.places, &Saved { seq, record: record.to_vec(), dedup: Vec::new() })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sorted_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+/// In a blob file, and in a journal, the key stands right before the value.
+fn key_before(before: &[u8]) -> Option<u64> {
+    before.last_chunk().map(|key| u64::from_be_bytes(*key))
+}
+
+/// In a table the key's own part stands before the length of the value, and before that the lengths of both parts.
+fn is_key_of_table(before: &[u8], length: usize, seq: u64) -> bool {
+    let mut varint = Vec::new();
+    let mut rest = length;
+    while rest >= 0x80 {
+        varint.push(u8::try_from(rest & 0x7f).unwrap_or_default() | 0x80);
+        rest >>= 7;
+    }
+    varint.push(u8::try_from(rest).unwrap_or_default());
+    let Some(before) = before.strip_suffix(varint.as_slice()) else { return false };
+    let key = seq.to_be_bytes();
+    (1..=8_u8).any(|own| {
+        let tail = key.get(usize::from(8 - own)..).unwrap_or_default();
+        let is_full = own == 8 && before.strip_suffix(tail).is_some_and(|head| head.last() == Some(&8));
+        is_full || before.strip_suffix(tail).is_some_and(|head| head.ends_with(&[8 - own, own]))
+    })
+}
+
+/// Queues every event that is nowhere.
+pub(super) fn give_places(store: &Store) -> Result<u64, fjall::Error> {
+    let mut places = Places::of(store)?;
+    let (mut requeued, mut batch) = (0, store.db.batch());
+    for entry in store.events.iter() {
+        let (key, record) = entry.into_inner()?;
+        let (Ok(seq), Ok(data)) = (<[u8; 8]>::try_from(&*key), record::decode(&record)) else { continue };
+        let before = batch.len();
+        places.place(store, &mut batch, u64::from_be_bytes(seq), &data, u32::try_from(record.len()).unwrap_or(u32::MAX));
+        requeued += u64::from(batch.len() > before);
+        if batch.len() >= 4096 {
+            std::mem::replace(&mut batch, store.db.batch()).commit()?;
+        }
+    }
+    for orphan in places.orphans {
+        batch.remove(&store.queue, orphan.to_bytes());
+    }
+    batch.commit()?;
+    Ok(requeued)
+}

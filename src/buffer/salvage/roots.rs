@@ -1,0 +1,236 @@
+//! The engine's roots: the files that say which other files count. Checked before the engine reads them, because it takes
+//! the checksum of none, and deletes what a damaged one no longer names.
+//!
+//! ```text
+//! DIR/version                  'F' 'J' 'L' 3
+//! DIR/keyspaces/N/current      number of the manifest u64 le │ its XXH3-128 u128 le │ 0
+//! DIR/keyspaces/N/vNUMBER      the manifest: sections `tables`, `blob_files` and others, a table of contents, a trailer
+//! ```
+//! Keyspace 0 holds the names of the others. Without it none of them can be read, it is small, and it changes only when a
+//! keyspace is made: a copy of it is kept.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use twox_hash::XxHash3_128;
+
+use super::{FOLDER, sync_folder, write_synced};
+
+const VERSION: &[u8] = b"FJL\x03";
+const CURRENT_BYTES: usize = 25;
+const TRAILER_BYTES: usize = 38;
+/// The copy of keyspace 0.
+const NAMES: &str = "names";
+
+/// The files that a manifest names, with their checksums.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    pub(super) tables: Vec<(u64, u128)>,
+    pub(super) blobs: Vec<(u64, u128)>,
+}
+
+/// Mends what can be mended, and gives the folders of keyspaces whose root is damaged.
+pub(super) fn damaged(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let keyspaces = dir.join("keyspaces");
+    if !keyspaces.join("0").join("current").exists() && !dir.join(FOLDER).join(NAMES).exists() {
+        // New, or not yet whole for the first time.
+        return Ok(Vec::new());
+    }
+    if fs::read(dir.join("version")).ok().as_deref() != Some(VERSION) {
+        tracing::error!("the mark of the engine's version was damaged and is written anew");
+        write_synced(&dir.join("version"), VERSION)?;
+    }
+    let names = keyspaces.join("0");
+    if !is_whole(&names)? {
+        restore_names(dir, &names)?;
+    }
+    let mut damaged = Vec::new();
+    for folder in folders(&keyspaces)? {
+        if folder != names && manifest(&folder)?.is_none() && !is_unfinished(&folder) {
+            damaged.push(folder);
+        }
+    }
+    Ok(damaged)
+}
+
+/// The folders in a folder, sorted.
+pub(super) fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A keyspace that was being made when the process ended: the engine removes it.
+fn is_unfinished(folder: &Path) -> bool {
+    let is_empty = |name: &str| fs::read_dir(folder.join(name)).map_or(true, |mut entries| entries.next().is_none());
+    !folder.join("current").exists() && is_empty("tables") && is_empty("blobs")
+}
+
+/// Whether the root and all files that it names are as they were written. Reads them all.
+pub(super) fn is_whole(folder: &Path) -> io::Result<bool> {
+    let Some(manifest) = manifest(folder)? else { return Ok(false) };
+    Ok(files(folder, &manifest).all(|(path, checksum)| checksum_of(&path).is_ok_and(|found| found == checksum)))
+}
+
+/// Tables and blob files, with their checksums.
+fn files(folder: &Path, manifest: &Manifest) -> impl Iterator<Item = (PathBuf, u128)> {
+    let in_folder = |name: &str, files: &[(u64, u128)]| {
+        let folder = folder.join(name);
+        files.iter().map(move |(id, checksum)| (folder.join(id.to_string()), *checksum)).collect::<Vec<_>>()
+    };
+    in_folder("tables", &manifest.tables).into_iter().chain(in_folder("blobs", &manifest.blobs))
+}
+
+/// The manifest in force; `None` when it is damaged or missing.
+pub(super) fn manifest(folder: &Path) -> io::Result<Option<Manifest>> {
+    let current = match fs::read(folder.join("current")) {
+        Ok(current) => current,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if current.len() != CURRENT_BYTES {
+        return Ok(None);
+    }
+    let Some(number) = number(&current, 0) else { return Ok(None) };
+    match fs::read(folder.join(format!("v{number}"))) {
+        Ok(bytes) if Some(XxHash3_128::oneshot(&bytes)) == number_128(&current, 8) => Ok(parse(&bytes)),
+        Ok(bytes) => Ok(parse(&bytes).filter(|manifest| names_every_file(folder, manifest))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where the checksum of a manifest does not fit, one of the two is damaged. A manifest that names every file there is,
+/// each with the right checksum, is not.
+fn names_every_file(folder: &Path, manifest: &Manifest) -> bool {
+    let count = |name: &str| fs::read_dir(folder.join(name)).map_or(0, Iterator::count);
+    count("tables") == manifest.tables.len()
+        && count("blobs") == manifest.blobs.len()
+        && files(folder, manifest).all(|(path, checksum)| checksum_of(&path).is_ok_and(|found| found == checksum))
+}
+
+fn parse(bytes: &[u8]) -> Option<Manifest> {
+    let trailer = bytes.get(bytes.len().checked_sub(TRAILER_BYTES)?..)?.strip_prefix(b"SFA!")?;
+    let contents = usize::try_from(number(trailer, 18)?).ok()?;
+    let toc = bytes.get(contents..)?.strip_prefix(b"TOC!")?;
+    let count = u32::from_le_bytes(*toc.first_chunk::<4>()?);
+    let mut toc = toc.get(4..)?;
+    let mut manifest = Manifest::default();
+    for _ in 0..count {
+        let at = usize::try_from(number(toc, 0)?).ok()?;
+        let len = usize::try_from(number(toc, 8)?).ok()?;
+        let name_len = usize::from(u16::from_le_bytes(toc.get(16..18)?.try_into().ok()?));
+        let name = toc.get(18..18 + name_len)?;
+        let section = bytes.get(at..at.checked_add(len)?)?;
+        match name {
+            b"tables" => manifest.tables = tables(section)?,
+            b"blob_files" => manifest.blobs = entries(&mut Some(section), 25)?,
+            _ => {}
+        }
+        toc = toc.get(18 + name_len..)?;
+    }
+    Some(manifest)
+}
+
+/// Levels, runs in them, tables in those.
+fn tables(section: &[u8]) -> Option<Vec<(u64, u128)>> {
+    let (&levels, rest) = section.split_first()?;
+    let (mut rest, mut found) = (Some(rest), Vec::new());
+    for _ in 0..levels {
+        let (&runs, runs_of_level) = rest?.split_first()?;
+        rest = Some(runs_of_level);
+        for _ in 0..runs {
+            found.extend(entries(&mut rest, 33)?);
+        }
+    }
+    Some(found)
+}
+
+/// A count and so many entries: id, kind of checksum, checksum, and what else is in `size` bytes.
+fn entries(rest: &mut Option<&[u8]>, size: usize) -> Option<Vec<(u64, u128)>> {
+    let (count, mut bytes) = rest.take()?.split_first_chunk::<4>()?;
+    let mut found = Vec::new();
+    for _ in 0..u32::from_le_bytes(*count) {
+        let (entry, behind) = bytes.split_at_checked(size)?;
+        found.push((number(entry, 0)?, number_128(entry, 9)?));
+        bytes = behind;
+    }
+    *rest = Some(bytes);
+    Some(found)
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+fn number_128(bytes: &[u8], at: usize) -> Option<u128> {
+    bytes.get(at..at + 16)?.try_into().ok().map(u128::from_le_bytes)
+}
+
+fn checksum_of(path: &Path) -> io::Result<u128> {
+    let (mut file, mut hasher) = (File::open(path)?, XxHash3_128::new());
+    let mut chunk = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(hasher.finish_128()),
+            read => hasher.write(chunk.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// Keeps a copy of keyspace 0, once the engine is open and has all its keyspaces.
+pub(super) fn remember_names(dir: &Path) -> io::Result<()> {
+    let (names, copy) = (dir.join("keyspaces").join("0"), dir.join(FOLDER).join(NAMES));
+    let current = |folder: &Path| fs::read(folder.join("current")).ok();
+    if current(&names).is_some() && current(&names) == current(&copy) {
+        return Ok(());
+    }
+    let fresh = dir.join(FOLDER).join("names.new");
+    remove(&fresh)?;
+    copy_folder(&names, &fresh)?;
+    remove(&copy)?;
+    fs::rename(&fresh, &copy)?;
+    sync_folder(&dir.join(FOLDER))
+}
+
+/// Puts the copy in the place of a damaged keyspace 0. Without a copy, or with a damaged one, it is left to the engine.
+fn restore_names(dir: &Path, names: &Path) -> io::Result<()> {
+    let copy = dir.join(FOLDER).join(NAMES);
+    if !copy.exists() || !is_whole(&copy)? {
+        return Ok(());
+    }
+    tracing::error!("the names of the engine's keyspaces were damaged; the copy takes their place");
+    remove(names)?;
+    copy_folder(&copy, names)?;
+    sync_folder(&dir.join("keyspaces"))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+    }
+    sync_folder(to)
+}
+
+/// Removes a folder, if it is there.
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
