@@ -28,6 +28,8 @@ const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
 const START_BYTES: usize = 13;
+/// What stands before an item's key.
+const ITEM_BYTES: usize = 21;
 const END_BYTES: usize = 13;
 const END_MAGIC: &[u8] = b"FJL\x03";
 /// Sequences of neighbours are no further apart: few are used for anything but batches.
@@ -60,7 +62,8 @@ pub(super) enum Change {
 
 /// Reads a journal; `before` is the last sequence of the one before it.
 pub(super) fn mend(bytes: &[u8], before: Option<u64>) -> Mended {
-    let mut reading = Reading { bytes, pieces: Vec::new(), mended: Mended::default(), is_damaged: false };
+    let events = keyspace_of_events(bytes);
+    let mut reading = Reading { bytes, events, pieces: Vec::new(), mended: Mended::default(), is_damaged: false };
     let mut at = 0;
     while at < bytes.len() {
         at = reading.read(at);
@@ -71,6 +74,8 @@ pub(super) fn mend(bytes: &[u8], before: Option<u64>) -> Mended {
 
 struct Reading<'a> {
     bytes: &'a [u8],
+    /// The engine's number of the keyspace `events`, if the journal shows it.
+    events: Option<u64>,
     pieces: Vec<Piece>,
     mended: Mended,
     is_damaged: bool,
@@ -107,11 +112,10 @@ impl Reading<'_> {
             }
             Batch::Wrong { end, seqno } => {
                 self.is_damaged = true;
-                match without_damaged_events(self.bytes, at, seqno) {
-                    Some((new, lost)) => {
-                        self.mended.lost += lost;
-                        self.pieces.push(Piece { seqno, from: Source::New(new) });
-                    }
+                let (new, lost) = self.without_damaged_events(at, seqno);
+                self.mended.lost += lost;
+                match new {
+                    Some(new) => self.pieces.push(Piece { seqno, from: Source::New(new) }),
                     None => self.save(at..end),
                 }
                 end
@@ -128,6 +132,27 @@ impl Reading<'_> {
                 end
             }
         }
+    }
+
+    /// The batch without its event records that are damaged, and how many there were. No batch, where that explains nothing.
+    fn without_damaged_events(&self, at: usize, seqno: u64) -> (Option<Vec<u8>>, u64) {
+        let (mut items, mut kept, mut lost) = (Vec::new(), 0_u32, 0);
+        let mut next = at + START_BYTES;
+        while let Some(item) = item(self.bytes, next) {
+            if item.is_damaged_event(self.events) {
+                lost += 1;
+            } else {
+                kept += 1;
+                items.extend_from_slice(self.bytes.get(next..item.end).unwrap_or_default());
+            }
+            next = item.end;
+        }
+        if lost == 0 || kept == 0 {
+            return (None, lost);
+        }
+        let checksum = XxHash3_64::oneshot(&items).to_le_bytes();
+        let start = [&[START][..], &kept.to_le_bytes(), &seqno.to_le_bytes()].concat();
+        (Some([&start[..], &items, &[END], &checksum, END_MAGIC].concat()), lost)
     }
 
     /// Where the next whole batch begins.
@@ -239,6 +264,13 @@ fn right_sequence(previous: Option<u64>, seqno: u64, next: Option<u64>) -> u64 {
     }
 }
 
+/// Learnt from the first event that is whole; its key has 8 bytes.
+fn keyspace_of_events(bytes: &[u8]) -> Option<u64> {
+    let first = frames::find(bytes).next()?;
+    let item = item(bytes, first.start.checked_sub(ITEM_BYTES + 8)?)?;
+    (item.value_at == first.start).then_some(item.keyspace)
+}
+
 fn number(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
 }
@@ -268,6 +300,7 @@ fn end_of_batch(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 struct Item<'a> {
+    keyspace: u64,
     key: &'a [u8],
     value: &'a [u8],
     value_at: usize,
@@ -275,18 +308,19 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    fn is_damaged_event(&self) -> bool {
-        self.key.len() == 8 && self.value.starts_with(&MAGIC) && record::decode(self.value).is_err()
+    /// Whether it is an event, by the keyspace or by how it begins, and is not whole.
+    fn is_damaged_event(&self, events: Option<u64>) -> bool {
+        let is_event = self.value.starts_with(&MAGIC) || (events == Some(self.keyspace) && !self.value.is_empty());
+        self.key.len() == 8 && is_event && record::decode(self.value).is_err()
     }
 }
 
 fn item(bytes: &[u8], at: usize) -> Option<Item<'_>> {
     let rest = bytes.get(at..)?;
     if rest.first() == Some(&CLEAR) {
-        number(rest, 1)?;
-        return Some(Item { key: &[], value: &[], value_at: at, end: at + 9 });
+        return Some(Item { keyspace: number(rest, 1)?, key: &[], value: &[], value_at: at, end: at + 9 });
     }
-    let head = rest.get(..21)?.strip_prefix(&[ITEM])?;
+    let head = rest.get(..ITEM_BYTES)?.strip_prefix(&[ITEM])?;
     let (kind, rest) = head.split_first()?;
     let (compression, rest) = rest.split_first()?;
     let key_len = usize::from(u16::from_le_bytes(rest.get(8..10)?.try_into().ok()?));
@@ -296,30 +330,10 @@ fn item(bytes: &[u8], at: usize) -> Option<Item<'_>> {
     if *kind > 2 || *compression != 0 || value_len != on_disk {
         return None;
     }
-    let value_at = at + 21 + key_len;
+    let value_at = at + ITEM_BYTES + key_len;
     let end = value_at + value_len as usize;
-    Some(Item { key: bytes.get(at + 21..value_at)?, value: bytes.get(value_at..end)?, value_at, end })
-}
-
-/// The batch without its event records that are damaged, and how many there were; `None` where that explains nothing.
-fn without_damaged_events(bytes: &[u8], at: usize, seqno: u64) -> Option<(Vec<u8>, u64)> {
-    let (mut items, mut kept, mut lost) = (Vec::new(), 0_u32, 0);
-    let mut next = at + START_BYTES;
-    while let Some(item) = item(bytes, next) {
-        if item.is_damaged_event() {
-            lost += 1;
-        } else {
-            kept += 1;
-            items.extend_from_slice(bytes.get(next..item.end)?);
-        }
-        next = item.end;
-    }
-    if lost == 0 || kept == 0 {
-        return None;
-    }
-    let checksum = XxHash3_64::oneshot(&items).to_le_bytes();
-    let start = [&[START][..], &kept.to_le_bytes(), &seqno.to_le_bytes()].concat();
-    Some(([&start[..], &items, &[END], &checksum, END_MAGIC].concat(), lost))
+    let keyspace = number(rest, 0)?;
+    Some(Item { keyspace, key: bytes.get(at + ITEM_BYTES..value_at)?, value: bytes.get(value_at..end)?, value_at, end })
 }
 
 /// Of a batch that broke off: what stands before each event about recognising its repetition, by where the event stands.

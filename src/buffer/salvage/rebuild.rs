@@ -17,10 +17,11 @@ use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistM
 
 use super::replace::{Places, PutBack, is_plausible};
 use super::{FOLDER, SUSPECTED, Salvage, Saved, frames, is_damage, past, roots, sync_folder, write_synced};
+use crate::buffer::keys::sequence_time;
 use crate::buffer::record;
 use crate::buffer::store::Store;
 use crate::buffer::{Fsync, OpenError};
-use crate::event::EventId;
+use crate::event::{EventData, EventId};
 
 const PROGRESS: &str = "rebuilding";
 const MOVING: &[u8] = b"moving";
@@ -253,15 +254,26 @@ impl Search<'_, '_> {
         Ok(Ok(()))
     }
 
+    /// In a table only the part of a key is written that the one before it has not. Of the missing ones that fit, the event
+    /// has the one that was given closest to its receipt.
+    fn key_in_table(&self, before: &[u8], length: usize, event: &EventData) -> Option<u64> {
+        let fit = self.missing.iter().copied().filter(|seq| is_plausible(*seq, event));
+        let fit = fit.filter(|seq| is_key_of_table(before, length, *seq));
+        fit.min_by_key(|seq| sequence_time(*seq).unix_ms().abs_diff(event.received_at_ms))
+    }
+
     fn file(&mut self, bytes: &[u8]) -> Result<(), fjall::Error> {
         for frame in frames::find(bytes) {
             let Some(record) = bytes.get(frame.clone()) else { continue };
             let Ok(event) = record::decode(record) else { continue };
             let before = bytes.get(..frame.start).unwrap_or_default();
+            if self.ids.contains(&event.id) {
+                continue;
+            }
             let own = key_before(before).filter(|seq| is_plausible(*seq, &event));
-            let seq = own.or_else(|| self.missing.iter().copied().find(|seq| is_key_of_table(before, record.len(), *seq)));
-            let is_wanted = seq.is_some_and(|seq| self.missing.remove(&seq)) || self.takes_all;
-            if is_wanted && self.ids.insert(event.id) {
+            let seq = own.or_else(|| self.key_in_table(before, record.len(), &event));
+            if seq.is_some_and(|seq| self.missing.remove(&seq)) || self.takes_all {
+                self.ids.insert(event.id);
                 self.put.event(self.places, &Saved { seq, record: record.to_vec(), dedup: Vec::new() })?;
             }
         }

@@ -1,24 +1,324 @@
 //! Damage of every kind, on real files.
-use bytes::Bytes;
+//!
+//! `FLIPS` says how many random flips are tried, `SEED` with which seed they begin; `EVERY=1` opens the engine over a journal
+//! damaged at every byte instead of at every 61st.
+#![expect(clippy::print_stdout, reason = "a seed is worth nothing unless it is shown")]
 
-use crate::clock::Timestamp;
-use crate::event::{Copy, EventData, EventId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::journal::{self, Change};
+use super::*;
+use crate::buffer::{Buffer, BufferParams, Fsync, Keep, record};
+use crate::clock::{Clock, SystemClock};
+use crate::event::{Copy, Event, EventData, EventId};
+use crate::outcome::Settled;
+use crate::provider::Verified;
 
 pub(super) fn event(number: u32, bytes: usize) -> EventData {
+    let now = SystemClock.now();
     let [a, b, c, d] = number.to_be_bytes();
+    // Bodies tell what they are, and bodies of senders can hold anything.
+    let start = [&number.to_le_bytes()[..], &record::MAGIC, b"BLOB\x01\x02\x03"].concat();
     EventData {
-        id: EventId::at(Timestamp::from_unix_ms(7), [a, b, c, d, 0, 0, 0, 0, 0, 0]),
+        id: EventId::at(now, [a, b, c, d, 0, 0, 0, 0, 0, 0]),
         source: "github".into(),
-        received_at_ms: 7,
+        received_at_ms: now.unix_ms(),
         event_type: None,
         delivery_id: Some(number.to_string()),
         verified_by: None,
         method: "POST".into(),
         target: "/in/github".into(),
         headers: Vec::new(),
-        copies: vec![Copy { route: "r".into(), destination: "app".into() }],
+        copies: copies(number),
         problems: Vec::new(),
         unverified: None,
-        body: Bytes::from(vec![number.to_le_bytes()[0]; bytes]),
+        body: start.into_iter().cycle().take(bytes).collect::<Vec<_>>().into(),
     }
 }
+
+/// Every fifth event has two copies.
+fn copies(number: u32) -> Vec<Copy> {
+    let copy = |destination: &str| Copy { route: "r".into(), destination: destination.into() };
+    if number % 5 == 0 { vec![copy("app"), copy("other")] } else { vec![copy("app")] }
+}
+
+const DESTINATIONS: [&str; 2] = ["app", "other"];
+
+fn open(dir: &Path) -> Result<Buffer, OpenError> {
+    let params = BufferParams { dir: dir.to_owned(), bytes_max: 1 << 30, fsync: Fsync::Os };
+    let destinations = DESTINATIONS.map(Arc::from);
+    Buffer::open(params, &destinations, Arc::new(SystemClock), Box::new(|_| {}))
+}
+
+/// What a delivery is known by: the event's number and its destination.
+type Key = (u32, &'static str);
+
+/// A store on disk and what is to come out of it.
+struct Template {
+    folder: tempfile::TempDir,
+    bodies: BTreeMap<u32, Bytes>,
+    due: BTreeSet<Key>,
+}
+
+impl Template {
+    async fn new(sizes: &[usize], settled: usize, with_tables: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let buffer = open(folder.path()).unwrap();
+        let (mut bodies, mut due) = (BTreeMap::new(), BTreeSet::new());
+        for (number, bytes) in (0..).zip(sizes) {
+            let data = event(number, *bytes);
+            bodies.insert(number, data.body.clone());
+            due.extend(data.copies.iter().map(|copy| (number, name(&copy.destination))));
+            buffer.append(Event::new(Verified::by_choice("a test"), data, None)).await.unwrap();
+            if with_tables && number as usize == sizes.len() * 2 / 3 {
+                for delivery in buffer.take("app", settled).await {
+                    due.remove(&(number_of(&delivery), "app"));
+                    buffer.settle(delivery, Settled::Delivered, KEEP, String::new()).await;
+                }
+                buffer.shared.store.load_full().unwrap().give_space_back().unwrap();
+            }
+        }
+        buffer.close().await;
+        drop(buffer);
+        for journal in journals(folder.path()).unwrap() {
+            let bytes = fs::read(&journal).unwrap();
+            let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            File::options().write(true).open(&journal).unwrap().set_len(length as u64).unwrap();
+        }
+        Self { folder, bodies, due }
+    }
+
+    fn copy(&self) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(self.folder.path(), copy.path());
+        copy
+    }
+
+    /// Opens a damaged copy, takes all deliveries, and gives what did not come.
+    async fn missing(&self, dir: &Path, what: &str) -> BTreeSet<Key> {
+        let buffer = open(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let mut missing = self.due.clone();
+        let mut idle = 0;
+        while idle < 100 {
+            let mut is_idle = true;
+            for destination in DESTINATIONS {
+                let taken = tokio::time::timeout(Duration::from_millis(10), buffer.take(destination, 256)).await;
+                for delivery in taken.unwrap_or_default() {
+                    is_idle = false;
+                    let number = number_of(&delivery);
+                    assert_eq!(Some(&delivery.event().body), self.bodies.get(&number), "{what}: a wrong body");
+                    missing.remove(&(number, destination));
+                    buffer.settle(delivery, Settled::Delivered, KEEP, String::new()).await;
+                }
+            }
+            let waiting = DESTINATIONS.map(|name| buffer.depth(name)).iter().any(|depth| *depth != Default::default());
+            idle = if is_idle { idle + 1 } else { 0 };
+            if !waiting && is_idle && buffer.stats().open {
+                break;
+            }
+        }
+        if !missing.is_empty() {
+            let dead: u64 = DESTINATIONS.iter().map(|name| buffer.dead_letters(name)).sum();
+            assert!(buffer.stats().corrupt > 0 || dead > 0, "{what}: {missing:?} are lost and not counted");
+        }
+        buffer.append(Event::new(Verified::by_choice("a test"), event(1 << 20, 10), None)).await.unwrap();
+        buffer.close().await;
+        missing
+    }
+}
+
+const KEEP: Keep = Keep { delivered: Duration::from_secs(3600), dead: Duration::from_secs(3600) };
+
+fn name(destination: &str) -> &'static str {
+    DESTINATIONS.into_iter().find(|name| *name == destination).unwrap()
+}
+
+fn number_of(delivery: &crate::buffer::Delivery) -> u32 {
+    delivery.event().delivery_id.as_ref().unwrap().parse().unwrap()
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+fn flip(path: &Path, at: usize, bit: u8) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1 << bit;
+    fs::write(path, bytes).unwrap();
+}
+
+fn number_from(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// A journal of about 4 kB: eight events, one batch each.
+async fn journal_of_4_kb() -> (Template, Vec<u8>) {
+    let template = Template::new(&[200; 8], 0, false).await;
+    let [path] = journals(template.folder.path()).unwrap().try_into().unwrap();
+    let bytes = fs::read(path).unwrap();
+    (template, bytes)
+}
+
+/// The events that are in a journal after it was mended, or were saved from it.
+fn events_after(bytes: &[u8], what: &str) -> BTreeSet<u32> {
+    let mended = journal::mend(bytes, None);
+    let content = match mended.change {
+        Change::Nothing => bytes.to_vec(),
+        Change::Cut(length) => bytes[..length].to_vec(),
+        Change::Write(content) => content,
+    };
+    let again = journal::mend(&content, None);
+    assert!(matches!(again.change, Change::Nothing), "{what}: what was mended is to be mended again");
+    let kept = frames::find(&content).map(|frame| content[frame].to_vec());
+    let all = kept.chain(mended.saved.into_iter().map(|event| event.record));
+    all.map(|record| record::decode(&record).unwrap().delivery_id.unwrap().parse().unwrap()).collect()
+}
+
+/// The events whose own record has the byte.
+fn hit(bytes: &[u8], at: usize) -> BTreeSet<u32> {
+    let hit = frames::find(bytes).filter(|frame| frame.contains(&at));
+    hit.map(|frame| record::decode(&bytes[frame]).unwrap().delivery_id.unwrap().parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_flipped_byte_of_a_journal_costs_no_record_but_its_own() {
+    let (_template, bytes) = journal_of_4_kb().await;
+    let all = events_after(&bytes, "whole");
+    assert_eq!(all.len(), 8);
+    for at in 0..bytes.len() {
+        for mask in [1, 0x80, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= mask;
+            let what = format!("byte {at} ^ {mask}");
+            let expected: BTreeSet<u32> = all.difference(&hit(&bytes, at)).copied().collect();
+            assert!(events_after(&damaged, &what).is_superset(&expected), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_journal_keeps_every_record_before_the_cut() {
+    let (_template, bytes) = journal_of_4_kb().await;
+    let frames: Vec<_> = frames::find(&bytes).collect();
+    for at in 0..bytes.len() {
+        let before = frames.iter().filter(|frame| frame.end <= at).count();
+        assert_eq!(events_after(&bytes[..at], &format!("cut at {at}")).len(), before, "cut at {at}");
+        let out_of_it = [&bytes[..at], &bytes[(at + 40).min(bytes.len())..]].concat();
+        let whole = frames.iter().filter(|frame| frame.end <= at || frame.start >= at + 40).count();
+        assert!(events_after(&out_of_it, "").len() >= whole, "40 bytes from {at} on are gone");
+    }
+}
+
+#[tokio::test]
+async fn a_sequence_that_the_engine_does_not_check_is_mended() {
+    let (_template, bytes) = journal_of_4_kb().await;
+    let starts: Vec<_> = (0..bytes.len() - 13).filter(|at| {
+        bytes[*at] == 1 && bytes[at + 7..at + 13] == [0; 6] && bytes[at + 2..at + 5] == [0; 3] && bytes[at + 13] == 2
+    }).collect();
+    assert!(starts.len() >= 8);
+    for start in starts {
+        for bit in 0..64 {
+            let mut damaged = bytes.clone();
+            damaged[start + 5 + bit / 8] ^= 1 << (bit % 8);
+            let mended = journal::mend(&damaged, None);
+            let content = if let Change::Write(content) = mended.change { content } else { damaged };
+            let mut last = 0;
+            for at in (0..content.len() - 13).filter(|at| content[*at] == 1 && content[at + 13] == 2) {
+                let seqno = u64::from_le_bytes(content[at + 5..at + 13].try_into().unwrap());
+                if content[at + 2..at + 5] == [0; 3] && seqno < 1 << 40 {
+                    assert!(seqno > last || at == 0, "bit {bit} of the sequence at {start}");
+                    last = seqno;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_journal_opens_and_all_but_the_hit_event_are_delivered() {
+    let (template, bytes) = journal_of_4_kb().await;
+    let stride = if number_from("EVERY", 0) == 1 { 1 } else { 61 };
+    for at in (0..bytes.len()).step_by(stride) {
+        let copy = template.copy();
+        let [path] = journals(copy.path()).unwrap().try_into().unwrap();
+        flip(&path, at, 4);
+        let missing = template.missing(copy.path(), &format!("byte {at}")).await;
+        assert!(missing.iter().all(|(number, _)| hit(&bytes, at).contains(number)), "byte {at}: {missing:?}");
+    }
+}
+
+#[tokio::test]
+async fn random_flips_in_a_store_cost_one_event_at_most() {
+    let sizes: Vec<_> = (0..2000).map(|number| if number % 3 == 0 { 12_000 } else { 300 + number % 700 }).collect();
+    let template = Template::new(&sizes, 200, true).await;
+    let seed = number_from("SEED", 1);
+    let flips = number_from("FLIPS", 20);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut files_of = Vec::new();
+    files(template.folder.path(), &mut files_of);
+    files_of.sort();
+    let sizes: Vec<u64> = files_of.iter().map(|path| path.metadata().unwrap().len()).collect();
+    println!("seed {seed}, {flips} flips in {} bytes, {} due", sizes.iter().sum::<u64>(), template.due.len());
+    let mut lost = 0;
+    for number in 0..flips {
+        // Half of them anywhere by size, half of them in any file, or small files would hardly ever be hit.
+        let index = if number % 2 == 0 {
+            let mut at = random.random_range(0..sizes.iter().sum::<u64>());
+            sizes.iter().position(|size| at.checked_sub(*size).map(|rest| at = rest).is_none()).unwrap()
+        } else {
+            random.random_range(0..sizes.len())
+        };
+        if sizes[index] == 0 {
+            continue;
+        }
+        let inside = files_of[index].strip_prefix(template.folder.path()).unwrap();
+        let at = usize::try_from(random.random_range(0..sizes[index])).unwrap();
+        let bit = random.random_range(0..8);
+        let what = format!("flip {number} of seed {seed}: bit {bit} of byte {at} of {}", inside.display());
+        let copy = template.copy();
+        flip(&copy.path().join(inside), at, bit);
+        let started = tokio::time::Instant::now();
+        let missing = template.missing(copy.path(), &what).await;
+        let events: BTreeSet<u32> = missing.iter().map(|(number, _)| *number).collect();
+        println!("{what}: {} lost, {} ms", events.len(), started.elapsed().as_millis());
+        assert!(events.len() <= 1, "{what}: {missing:?}");
+        lost += events.len();
+    }
+    println!("{lost} events lost");
+}
+
+#[test]
+fn damage_is_told_from_a_disk_that_cannot_be_read() {
+    let storage = |error| fjall::Error::Storage(error);
+    assert!(is_damage(&storage(fjall::LsmError::InvalidHeader("Block"))));
+    assert!(is_damage(&fjall::Error::JournalRecovery(fjall::JournalRecoveryError::ChecksumMismatch)));
+    assert!(is_damage(&storage(fjall::LsmError::Io(io::ErrorKind::UnexpectedEof.into()))));
+    assert!(!is_damage(&storage(fjall::LsmError::Io(io::Error::from_raw_os_error(5)))));
+    assert!(!is_damage(&fjall::Error::Io(io::ErrorKind::StorageFull.into())));
+    assert!(!is_damage(&fjall::Error::Locked));
+    assert!(!is_damage(&fjall::Error::Poisoned));
+}
+
