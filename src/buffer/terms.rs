@@ -92,7 +92,10 @@ impl fmt::Display for OpenError {
             Self::Locked(path) => write!(f, "another process uses the buffer in {}", path.display()),
             Self::Format(found) => write!(f, "the buffer has format {found:?}, which this version cannot read"),
             Self::Io { path, source } => write!(f, "cannot use the buffer's directory {}: {source}", path.display()),
-            Self::Engine(source) => write!(f, "the buffer's engine cannot open: {source}"),
+            Self::Engine(source) => write!(
+                f,
+                "the buffer's engine cannot open: {source}; its files are left as they are: once the cause is mended it opens again, and with its directory moved aside hookgate starts with an empty buffer"
+            ),
         }
     }
 }

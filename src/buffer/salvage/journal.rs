@@ -42,8 +42,8 @@ pub(super) struct Mended {
     pub(super) change: Change,
     /// Whole events of batches that left it.
     pub(super) saved: Vec<Saved>,
-    /// Event records that are lost for certain.
-    pub(super) lost: u64,
+    /// Sequences of event records that were damaged; the store may have them in other files.
+    pub(super) lost: Vec<u64>,
     /// The last sequence in it.
     pub(super) last: Option<u64>,
 }
@@ -113,7 +113,7 @@ impl Reading<'_> {
             Batch::Wrong { end, seqno } => {
                 self.is_damaged = true;
                 let (new, lost) = self.without_damaged_events(at, seqno);
-                self.mended.lost += lost;
+                self.mended.lost.extend(lost);
                 match new {
                     Some(new) => self.pieces.push(Piece { seqno, from: Source::New(new) }),
                     None => self.save(at..end),
@@ -134,20 +134,20 @@ impl Reading<'_> {
         }
     }
 
-    /// The batch without its event records that are damaged, and how many there were. No batch, where that explains nothing.
-    fn without_damaged_events(&self, at: usize, seqno: u64) -> (Option<Vec<u8>>, u64) {
-        let (mut items, mut kept, mut lost) = (Vec::new(), 0_u32, 0);
+    /// The batch without its event records that are damaged, and which those were. No batch, where that explains nothing.
+    fn without_damaged_events(&self, at: usize, seqno: u64) -> (Option<Vec<u8>>, Vec<u64>) {
+        let (mut items, mut kept, mut lost) = (Vec::new(), 0_u32, Vec::new());
         let mut next = at + START_BYTES;
         while let Some(item) = item(self.bytes, next) {
             if item.is_damaged_event(self.events) {
-                lost += 1;
+                lost.extend(item.key.try_into().map(u64::from_be_bytes));
             } else {
                 kept += 1;
                 items.extend_from_slice(self.bytes.get(next..item.end).unwrap_or_default());
             }
             next = item.end;
         }
-        if lost == 0 || kept == 0 {
+        if lost.is_empty() || kept == 0 {
             return (None, lost);
         }
         let checksum = XxHash3_64::oneshot(&items).to_le_bytes();

@@ -81,11 +81,11 @@ pub(crate) struct Salvage {
 /// Opens the store, mending what is damaged.
 pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Store, Salvage), OpenError> {
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
-    let (mut salvage, mut saved) = (Salvage::default(), Vec::new());
+    let (mut salvage, mut found) = (Salvage::default(), Found::default());
     if dir.join("keyspaces").exists() || dir.join(FOLDER).exists() {
         // Nobody else may have it open while its files are mended; the engine takes the lock after us.
         let lock = lock(dir)?;
-        saved = prepare(dir, &mut salvage).map_err(io_error)?;
+        found = prepare(dir, &mut salvage).map_err(io_error)?;
         drop(lock);
     }
     let mut opened = if is_suspected(dir) { None } else { Some(guarded(dir, fsync)) };
@@ -100,7 +100,10 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Store, Salvage), OpenErr
         Some(opened) => opened?,
         None => rebuild::rebuild(dir, fsync, &mut salvage)?,
     };
-    salvage.saved += replace::put_back(&store, &saved)?;
+    salvage.saved += replace::put_back(&store, &found.saved)?;
+    for seq in found.lost {
+        salvage.lost += u64::from(!store.events.contains_key(seq.to_be_bytes())?);
+    }
     forget_saved(dir).map_err(io_error)?;
     if salvage.damages > 0 && !salvage.rebuilt && !replace::Places::of(&store)?.orphans.is_empty() {
         rebuild::give_places(&store)?;
@@ -125,11 +128,19 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// What the journals' damaged stretches gave.
+#[derive(Debug, Default)]
+struct Found {
+    saved: Vec<Saved>,
+    /// Sequences of damaged event records; the store may have them in other files.
+    lost: Vec<u64>,
+}
+
 /// Mends journals and roots.
-fn prepare(dir: &Path, salvage: &mut Salvage) -> io::Result<Vec<Saved>> {
+fn prepare(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
     fs::create_dir_all(dir.join(FOLDER))?;
     if rebuild::is_under_way(dir) {
-        return Ok(Vec::new());
+        return Ok(Found { saved: saved_earlier(dir)?, lost: Vec::new() });
     }
     let damaged = roots::damaged(dir)?;
     if !damaged.is_empty() {
@@ -144,18 +155,19 @@ fn prepare(dir: &Path, salvage: &mut Salvage) -> io::Result<Vec<Saved>> {
     mend_journals(dir, salvage)
 }
 
-fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Vec<Saved>> {
-    let (mut saved, mut before) = (saved_earlier(dir)?, None);
+fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
+    let mut found = Found { saved: saved_earlier(dir)?, lost: Vec::new() };
+    let mut before = None;
     for path in journals(dir)? {
         let bytes = fs::read(&path)?;
         let mended = journal::mend(&bytes, before);
         before = mended.last.or(before);
         let has_saved = !mended.saved.is_empty();
-        salvage.lost += mended.lost;
+        found.lost.extend(mended.lost);
         if has_saved {
-            saved.extend(mended.saved);
+            found.saved.extend(mended.saved);
             // Before the journal loses them: the process may end here too.
-            let flat: Vec<_> = saved.iter().map(|event| event.to_bytes()).collect();
+            let flat: Vec<_> = found.saved.iter().map(Saved::to_bytes).collect();
             write_synced(&dir.join(FOLDER).join(SAVED), &flat.concat())?;
         }
         match mended.change {
@@ -177,7 +189,7 @@ fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Vec<Saved>> {
             }
         }
     }
-    Ok(saved)
+    Ok(found)
 }
 
 /// What an open that was interrupted had saved.

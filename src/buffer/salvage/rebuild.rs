@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::replace::{Places, PutBack, is_plausible};
-use super::{FOLDER, SUSPECTED, Salvage, Saved, frames, is_damage, past, roots, sync_folder, write_synced};
+use super::{FOLDER, SUSPECTED, Salvage, Saved, frames, is_damage, journals, past, roots, sync_folder, write_synced};
 use crate::buffer::keys::sequence_time;
 use crate::buffer::record;
 use crate::buffer::store::Store;
@@ -76,8 +76,14 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
     let mut put = PutBack::new(&store)?;
     let missing: BTreeSet<u64> = places.wanted().difference(&copy.copied).copied().collect();
     let mut search = Search { missing, takes_all: !is_copied, ids: copy.ids, put: &mut put, places: &mut places };
+    let mut files = journals(&before).map_err(io_error)?;
     for folder in [dir.join(FOLDER).join(ASIDE), before.join("keyspaces")] {
-        search.folders(&folder).map_err(io_error)??;
+        files.extend(values_in(&folder).map_err(io_error)?);
+    }
+    for path in files {
+        if search.takes_all || !search.missing.is_empty() {
+            search.file(&fs::read(path).map_err(io_error)?)?;
+        }
     }
     let lost = search.missing.len() as u64;
     let found = put.finish()?;
@@ -234,26 +240,6 @@ struct Search<'a, 'b> {
 }
 
 impl Search<'_, '_> {
-    fn folders(&mut self, folder: &Path) -> io::Result<Result<(), fjall::Error>> {
-        if (self.missing.is_empty() && !self.takes_all) || !folder.exists() {
-            return Ok(Ok(()));
-        }
-        for keyspace in roots::folders(folder)? {
-            for files in ["blobs", "tables"] {
-                let files = keyspace.join(files);
-                if files.exists() {
-                    for file in sorted_files(&files)? {
-                        let found = self.file(&fs::read(file)?);
-                        if found.is_err() {
-                            return Ok(found);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(Ok(()))
-    }
-
     /// In a table only the part of a key is written that the one before it has not. Of the missing ones that fit, the event
     /// has the one that was given closest to its receipt.
     fn key_in_table(&self, before: &[u8], length: usize, event: &EventData) -> Option<u64> {
@@ -281,9 +267,18 @@ impl Search<'_, '_> {
     }
 }
 
-fn sorted_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    files.sort();
+/// Blob files and tables of all keyspaces in a folder.
+fn values_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if folder.exists() {
+        for keyspace in roots::folders(folder)? {
+            for kind in ["blobs", "tables"].map(|kind| keyspace.join(kind)).iter().filter(|kind| kind.exists()) {
+                let mut of_kind = fs::read_dir(kind)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+                of_kind.sort();
+                files.extend(of_kind);
+            }
+        }
+    }
     Ok(files)
 }
 
