@@ -178,7 +178,10 @@ impl Committer {
         self.compacted_at = Some(tokio::time::Instant::now());
         match store.give_space_back() {
             Ok(()) => self.compactions_owed -= 1,
-            Err(error) => tracing::warn!(%error, "the disk runs short, and the engine could not give space back"),
+            Err(error) => {
+                tracing::warn!(%error, "the disk runs short, and the engine could not give space back");
+                self.shared.met(&error);
+            }
         }
     }
 

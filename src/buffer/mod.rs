@@ -314,20 +314,17 @@ impl Buffer {
                 shared.met(error);
             })
         });
-        match scan.await {
-            Ok(Ok(corrupt)) => {
-                for settle in corrupt {
-                    if self.commands.send(Command::Settle(settle)).await.is_err() {
-                        tracing::debug!("an end of a delivery came after the buffer was closed");
-                    }
+        if let Ok(Ok(corrupt)) = scan.await {
+            for settle in corrupt {
+                if self.commands.send(Command::Settle(settle)).await.is_err() {
+                    tracing::debug!("an end of a delivery came after the buffer was closed");
                 }
             }
-            Ok(Err(_)) | Err(_) => {
-                tracing::error!("the buffer could not be read; trying again");
-                // Where the store is damaged, the committer is to see it.
-                self.tidy_up().await;
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
+        } else {
+            tracing::error!("the buffer could not be read; trying again");
+            // Where the store is damaged, the committer is to see it.
+            self.tidy_up().await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
         true
     }

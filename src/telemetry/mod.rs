@@ -255,7 +255,9 @@ impl DeliveryResult {
         match self {
             Self::Delivered => "delivered",
             Self::Dead(DeathCause::Expired) => "expired",
-            Self::Dead(DeathCause::Final | DeathCause::Aborted | DeathCause::AttemptsExhausted | DeathCause::Corrupt) => "dead_lettered",
+            Self::Dead(
+                DeathCause::Final | DeathCause::Aborted | DeathCause::AttemptsExhausted | DeathCause::Corrupt,
+            ) => "dead_lettered",
         }
     }
 }

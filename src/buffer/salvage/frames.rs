@@ -105,7 +105,7 @@ mod tests {
         let mut outer = event(1, 0);
         outer.body = record::encode(&event(2, 10)).unwrap().into();
         let outer = record::encode(&outer).unwrap();
-        assert_eq!(find(&outer).collect::<Vec<_>>(), [0..outer.len()]);
+        assert_eq!(find(&outer).map(|frame| frame.len()).collect::<Vec<_>>(), [outer.len()]);
     }
 
     #[test]

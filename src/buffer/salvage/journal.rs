@@ -19,8 +19,7 @@ use std::ops::Range;
 
 use twox_hash::XxHash3_64;
 
-use super::Saved;
-use super::frames;
+use super::{KeyValue, Saved, frames};
 use crate::buffer::record::{self, MAGIC};
 
 const START: u8 = 1;
@@ -96,9 +95,15 @@ enum Source {
 
 /// How a batch reads.
 enum Batch {
-    Whole { end: usize, seqno: u64 },
+    Whole {
+        end: usize,
+        seqno: u64,
+    },
     /// Its items and its end are there, its checksum is wrong.
-    Wrong { end: usize, seqno: u64 },
+    Wrong {
+        end: usize,
+        seqno: u64,
+    },
     Broken,
 }
 
@@ -337,7 +342,7 @@ fn item(bytes: &[u8], at: usize) -> Option<Item<'_>> {
 }
 
 /// Of a batch that broke off: what stands before each event about recognising its repetition, by where the event stands.
-fn dedup_of_events(bytes: &[u8]) -> HashMap<usize, Vec<(Vec<u8>, Vec<u8>)>> {
+fn dedup_of_events(bytes: &[u8]) -> HashMap<usize, Vec<KeyValue>> {
     let mut found = HashMap::new();
     let mut dedup = Vec::new();
     let mut at = START_BYTES;

@@ -20,7 +20,7 @@ mod rebuild;
 mod replace;
 mod roots;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -40,6 +40,8 @@ const JOURNALS: &str = "journals";
 /// In it: events on their way out of a damaged journal and back into the store.
 const SAVED: &str = "saved";
 
+type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// A whole event record from a damaged stretch.
 #[derive(Debug)]
 pub(super) struct Saved {
@@ -47,7 +49,7 @@ pub(super) struct Saved {
     seq: Option<u64>,
     record: Vec<u8>,
     /// By what its repetition is recognised, where that is known: records of `dedup` and `dedup_expiry`.
-    dedup: Vec<(Vec<u8>, Vec<u8>)>,
+    dedup: Vec<KeyValue>,
 }
 
 impl Saved {
@@ -58,7 +60,8 @@ impl Saved {
     /// The whole records in a stretch of bytes, each with the number before it.
     fn all_in(bytes: &[u8]) -> Vec<Self> {
         let all = frames::find(bytes).map(|frame| {
-            let seq = bytes.get(..frame.start).and_then(|before| before.last_chunk().map(|seq| u64::from_be_bytes(*seq)));
+            let seq =
+                bytes.get(..frame.start).and_then(|before| before.last_chunk().map(|seq| u64::from_be_bytes(*seq)));
             Self { seq, record: bytes.get(frame).unwrap_or_default().to_vec(), dedup: Vec::new() }
         });
         all.collect()
@@ -171,7 +174,7 @@ fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
             write_synced(&dir.join(FOLDER).join(SAVED), &flat.concat())?;
         }
         match mended.change {
-            Change::Nothing => continue,
+            Change::Nothing => {}
             // Also what a write leaves behind that a crash cut off.
             Change::Cut(length) => {
                 if has_saved {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::replace::{Places, PutBack, is_plausible};
+use super::replace::{Places, PutBack, Stored, is_plausible};
 use super::{FOLDER, SUSPECTED, Salvage, Saved, frames, is_damage, journals, past, roots, sync_folder, write_synced};
 use crate::buffer::keys::sequence_time;
 use crate::buffer::record;
@@ -70,7 +70,9 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
         None => false,
     };
     if !is_copied {
-        tracing::error!("the damaged store cannot be read as a store; every event found in its files is delivered again");
+        tracing::error!(
+            "the damaged store cannot be read as a store; every event found in its files is delivered again"
+        );
     }
     let mut places = Places::of(&store)?;
     let mut put = PutBack::new(&store)?;
@@ -313,7 +315,8 @@ pub(super) fn give_places(store: &Store) -> Result<u64, fjall::Error> {
         let (key, record) = entry.into_inner()?;
         let (Ok(seq), Ok(data)) = (<[u8; 8]>::try_from(&*key), record::decode(&record)) else { continue };
         let before = batch.len();
-        places.place(store, &mut batch, u64::from_be_bytes(seq), &data, u32::try_from(record.len()).unwrap_or(u32::MAX));
+        let bytes = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        places.place(store, &mut batch, &Stored { seq: u64::from_be_bytes(seq), data: &data, bytes });
         requeued += u64::from(batch.len() > before);
         if batch.len() >= 4096 {
             std::mem::replace(&mut batch, store.db.batch()).commit()?;

@@ -18,6 +18,14 @@ const BATCH_RECORDS: usize = 512;
 /// An event is stored within this time of its receipt, or its sequence is another one's.
 const RECEIPT_TO_STORE_MS: u64 = 10 * 60 * 1000;
 
+/// An event in the store.
+pub(super) struct Stored<'a> {
+    pub(super) seq: u64,
+    pub(super) data: &'a EventData,
+    /// What its record takes.
+    pub(super) bytes: u32,
+}
+
 /// Where events are, by sequence.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -57,7 +65,8 @@ impl Places {
             Ok(())
         })?;
         past::read(&store.pending, true, |key, value| {
-            if let (Ok(seq), Some(pending)) = (<[u8; 8]>::try_from(&*key), value.and_then(|value| Pending::parse(&value)))
+            if let (Ok(seq), Some(pending)) =
+                (<[u8; 8]>::try_from(&*key), value.and_then(|value| Pending::parse(&value)))
             {
                 places.pending.insert(u64::from_be_bytes(seq), pending);
             }
@@ -97,7 +106,8 @@ impl Places {
     }
 
     /// Gives an event that is nowhere its place again. Where it is not known which copies have ended, all are made again.
-    pub(super) fn place(&mut self, store: &Store, batch: &mut OwnedWriteBatch, seq: u64, data: &EventData, bytes: u32) {
+    pub(super) fn place(&mut self, store: &Store, batch: &mut OwnedWriteBatch, event: &Stored<'_>) {
+        let Stored { seq, data, bytes } = *event;
         if self.kept.contains(&seq) {
             return;
         }
@@ -181,7 +191,7 @@ impl<'a> PutBack<'a> {
             let keyspace = if key.len() == 16 { &self.store.dedup } else { &self.store.dedup_expiry };
             self.batch.insert(keyspace, key.as_slice(), value.as_slice());
         }
-        places.place(self.store, &mut self.batch, seq, &data, bytes);
+        places.place(self.store, &mut self.batch, &Stored { seq, data: &data, bytes });
         self.count += 1;
         self.in_batch += 1;
         if self.in_batch >= BATCH_RECORDS { self.write() } else { Ok(()) }

@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::journal::{self, Change};
 use super::*;
-use crate::buffer::{Buffer, BufferParams, Fsync, Keep, record};
+use crate::buffer::{Buffer, BufferParams, Fsync, Keep, QueueDepth, record};
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Copy, Event, EventData, EventId};
 use crate::outcome::Settled;
@@ -46,7 +46,7 @@ pub(super) fn event(number: u32, bytes: usize) -> EventData {
 /// Every fifth event has two copies.
 fn copies(number: u32) -> Vec<Copy> {
     let copy = |destination: &str| Copy { route: "r".into(), destination: destination.into() };
-    if number % 5 == 0 { vec![copy("app"), copy("other")] } else { vec![copy("app")] }
+    if number.is_multiple_of(5) { vec![copy("app"), copy("other")] } else { vec![copy("app")] }
 }
 
 const DESTINATIONS: [&str; 2] = ["app", "other"];
@@ -104,6 +104,13 @@ impl Template {
     /// Opens a damaged copy, takes all deliveries, and gives what did not come.
     async fn missing(&self, dir: &Path, what: &str) -> BTreeSet<Key> {
         let buffer = open(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let missing = self.drain(&buffer, what).await;
+        buffer.append(Event::new(Verified::by_choice("a test"), event(1 << 20, 10), None)).await.unwrap();
+        buffer.close().await;
+        missing
+    }
+
+    async fn drain(&self, buffer: &Buffer, what: &str) -> BTreeSet<Key> {
         let mut missing = self.due.clone();
         let mut idle = 0;
         while idle < 100 {
@@ -113,12 +120,15 @@ impl Template {
                 for delivery in taken.unwrap_or_default() {
                     is_idle = false;
                     let number = number_of(&delivery);
-                    assert_eq!(Some(&delivery.event().body), self.bodies.get(&number), "{what}: a wrong body");
+                    if let Some(body) = self.bodies.get(&number) {
+                        assert_eq!(&delivery.event().body, body, "{what}: a wrong body");
+                    }
                     missing.remove(&(number, destination));
                     buffer.settle(delivery, Settled::Delivered, KEEP, String::new()).await;
                 }
             }
-            let waiting = DESTINATIONS.map(|name| buffer.depth(name)).iter().any(|depth| *depth != Default::default());
+            let waiting =
+                DESTINATIONS.map(|name| buffer.depth(name)).iter().any(|depth| *depth != QueueDepth::default());
             idle = if is_idle { idle + 1 } else { 0 };
             if !waiting && is_idle && buffer.stats().open {
                 break;
@@ -128,13 +138,11 @@ impl Template {
             let dead: u64 = DESTINATIONS.iter().map(|name| buffer.dead_letters(name)).sum();
             assert!(buffer.stats().corrupt > 0 || dead > 0, "{what}: {} are lost and not counted", missing.len());
         }
-        buffer.append(Event::new(Verified::by_choice("a test"), event(1 << 20, 10), None)).await.unwrap();
-        buffer.close().await;
         missing
     }
 }
 
-const KEEP: Keep = Keep { delivered: Duration::from_secs(3600), dead: Duration::from_secs(3600) };
+const KEEP: Keep = Keep { delivered: Duration::from_hours(1), dead: Duration::from_hours(1) };
 
 fn name(destination: &str) -> &'static str {
     DESTINATIONS.into_iter().find(|name| *name == destination).unwrap()
@@ -170,6 +178,7 @@ fn flip(path: &Path, at: usize, bit: u8) {
     fs::write(path, bytes).unwrap();
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long a test runs is said by hand")]
 fn number_from(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
@@ -235,9 +244,14 @@ async fn a_cut_journal_keeps_every_record_before_the_cut() {
 #[tokio::test]
 async fn a_sequence_that_the_engine_does_not_check_is_mended() {
     let (_template, bytes) = journal_of_4_kb().await;
-    let starts: Vec<_> = (0..bytes.len() - 13).filter(|at| {
-        bytes[*at] == 1 && bytes[at + 7..at + 13] == [0; 6] && bytes[at + 2..at + 5] == [0; 3] && bytes[at + 13] == 2
-    }).collect();
+    let starts: Vec<_> = (0..bytes.len() - 13)
+        .filter(|at| {
+            bytes[*at] == 1
+                && bytes[at + 7..at + 13] == [0; 6]
+                && bytes[at + 2..at + 5] == [0; 3]
+                && bytes[at + 13] == 2
+        })
+        .collect();
     assert!(starts.len() >= 8);
     for start in starts {
         for bit in 0..64 {
@@ -328,6 +342,67 @@ async fn random_flips_in_a_store_cost_one_event_at_most() {
     println!("{lost} events lost");
 }
 
+#[tokio::test]
+async fn a_compaction_that_meets_damage_stops_the_buffer_for_a_moment_only() {
+    let template = Template::new(&[300; 300], 20, true).await;
+    let copy = template.copy();
+    let buffer = open(copy.path()).unwrap();
+    let table = fs::read_dir(copy.path().join("keyspaces/2/tables")).unwrap().next().unwrap().unwrap().path();
+    flip(&table, 100, 1);
+    let append = |number| buffer.append(Event::new(Verified::by_choice("a test"), event(number, 10), None));
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    let mut number = 1000;
+    loop {
+        number += 1;
+        if append(number).await.is_err() {
+            break;
+        }
+        if let Some(store) = buffer.shared.store.load_full() {
+            store.queue.rotate_memtable().unwrap();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the engine compacted over the damage");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while append(number).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "the buffer did not come back");
+        buffer.tidy_up().await;
+    }
+    assert_eq!(template.drain(&buffer, "compaction").await, BTreeSet::new());
+    buffer.close().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_that_was_interrupted_goes_on() {
+    let template = Template::new(&[300; 60], 10, true).await;
+    for (progress, moved) in [("moving", 0), ("moving", 3), ("copying", usize::MAX)] {
+        let copy = template.copy();
+        let before = copy.path().join("salvage/before");
+        fs::create_dir_all(&before).unwrap();
+        for entry in fs::read_dir(copy.path()).unwrap().map(Result::unwrap).take(moved) {
+            if entry.file_name() != FOLDER {
+                fs::rename(entry.path(), before.join(entry.file_name())).unwrap();
+            }
+        }
+        if progress == "copying" {
+            // What an earlier try had begun.
+            open_and_close_empty(copy.path()).await;
+        }
+        fs::write(copy.path().join("salvage/rebuilding"), progress).unwrap();
+        let missing = template.missing(copy.path(), progress).await;
+        assert_eq!(missing, BTreeSet::new(), "{progress} {moved}");
+        assert!(!copy.path().join("salvage/rebuilding").exists());
+    }
+}
+
+async fn open_and_close_empty(dir: &Path) {
+    let other = tempfile::tempdir().unwrap();
+    open(other.path()).unwrap().close().await;
+    for entry in fs::read_dir(other.path()).unwrap().map(Result::unwrap).filter(|entry| entry.file_name() != FOLDER) {
+        let target = dir.join(entry.file_name());
+        if entry.path().is_dir() { copy_all(&entry.path(), &target) } else { drop(fs::copy(entry.path(), target)) }
+    }
+}
+
 #[test]
 fn damage_is_told_from_a_disk_that_cannot_be_read() {
     let storage = |error| fjall::Error::Storage(error);
@@ -340,3 +415,60 @@ fn damage_is_told_from_a_disk_that_cannot_be_read() {
     assert!(!is_damage(&fjall::Error::Poisoned));
 }
 
+#[tokio::test]
+async fn zz_engine_alone() {
+    let sizes: Vec<_> = (0..600).map(|number| if number % 3 == 0 { 3_000 } else { 300 }).collect();
+    let template = Template::new(&sizes, 60, true).await;
+    let root = template.folder.path();
+    let k = |n: &str, sub: &str| -> Vec<PathBuf> {
+        let folder = root.join("keyspaces").join(n).join(sub);
+        fs::read_dir(folder).map(|d| d.map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect()).unwrap_or_default()
+    };
+    let pick = |n: &str, start: &str| -> Vec<PathBuf> { k(n, "").into_iter().filter(|p| p.file_name().unwrap().to_string_lossy().starts_with(start)).collect() };
+    let mut classes: Vec<(&str, Vec<PathBuf>)> = vec![
+        ("journal", journals(root).unwrap()),
+        ("version", vec![root.join("version")]),
+        ("events current", pick("1", "current")),
+        ("events manifest", pick("1", "v")),
+        ("queue manifest", pick("2", "v")),
+        ("names: tables", k("0", "tables")),
+        ("names: manifest", pick("0", "v")),
+        ("events tables", k("1", "tables")),
+        ("events blobs", k("1", "blobs")),
+        ("queue tables", k("2", "tables")),
+    ];
+    classes.retain(|c| !c.1.is_empty());
+    let whole = { let copy = template.copy(); let s = Store::open_engine(copy.path(), Fsync::Os).unwrap(); (s.events.iter().count(), s.queue.iter().count()) };
+    println!("whole {whole:?}");
+    let mut random = StdRng::seed_from_u64(3);
+    std::panic::set_hook(Box::new(|_| {}));
+    for (class, files) in classes {
+        let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
+        for _ in 0..120 {
+            let file = &files[random.random_range(0..files.len())];
+            let len = file.metadata().unwrap().len();
+            if len == 0 { continue }
+            let copy = template.copy();
+            let inside = file.strip_prefix(root).unwrap();
+            flip(&copy.path().join(inside), usize::try_from(random.random_range(0..len)).unwrap(), random.random_range(0..8));
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                let store = match Store::open_engine(copy.path(), Fsync::Os) { Ok(s) => s, Err(OpenError::Engine(e)) => { let e = format!("{e:?}"); return format!("open: {}", e.split(['{', ':']).next().unwrap().trim()) } Err(e) => return format!("open: {e}") };
+                let (mut err, mut wrong, mut ok) = (0, 0, 0);
+                let mut keys = Vec::new();
+                let mut scan_err = String::new();
+                for g in store.events.iter() { match g.key() { Ok(k) => keys.push(k), Err(e) => { scan_err = "events scan error".into(); let _ = e; break } } }
+                for key in keys { match store.events.get(&key) { Ok(Some(v)) => match record::decode(&v) { Ok(d) => { let n: u32 = d.delivery_id.clone().unwrap().parse().unwrap(); if template.bodies[&n] == d.body { ok += 1 } else { wrong += 1 } } Err(_) => err += 1000 }, Ok(None) => err += 1, Err(_) => err += 1 } }
+                let mut q = 0;
+                for g in store.queue.iter() { match g.into_inner() { Ok(_) => q += 1, Err(_) => { scan_err += " queue scan error"; break } } }
+                if !scan_err.is_empty() { return format!("read: {scan_err}") }
+                if wrong > 0 { return "WRONG BODY".into() }
+                if err >= 1000 { return "our CRC on read".into() }
+                if err > 0 { return "engine error on a point read".into() }
+                if (ok, q) != whole { return "SILENT LOSS (opened, fewer events or deliveries)".into() }
+                "no effect".into()
+            }));
+            *outcomes.entry(result.unwrap_or_else(|p| format!("PANIC {}", p.downcast_ref::<String>().map(|s| s.chars().take(60).collect::<String>()).or(p.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()))).or_default() += 1;
+        }
+        println!("CLASS {class}: {outcomes:?}");
+    }
+}
