@@ -74,6 +74,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sha1", &["provider/"]),
     ("sha2", &["provider/"]),
     ("tracing_subscriber", &["cli/"]),
+    ("twox_hash", &["buffer/salvage/"]),
 ];
 
 const LINES_MAX: usize = 450;

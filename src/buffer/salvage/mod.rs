@@ -162,7 +162,7 @@ fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
     let mut found = Found { saved: saved_earlier(dir)?, lost: Vec::new() };
     let mut before = None;
     for path in journals(dir)? {
-        let bytes = fs::read(&path)?;
+        let bytes = read_filled(&path)?;
         let mended = journal::mend(&bytes, before);
         before = mended.last.or(before);
         let has_saved = !mended.saved.is_empty();
@@ -193,6 +193,15 @@ fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
         }
     }
     Ok(found)
+}
+
+/// Reads a journal without the zeros at its end: journals are made long and filled later.
+fn read_filled(path: &Path) -> io::Result<Vec<u8>> {
+    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    let mut bytes = fs::read(path)?;
+    let filled = bytes.chunks(ZEROS.len()).rposition(|chunk| !ZEROS.starts_with(chunk)).map_or(0, |last| last + 1);
+    bytes.truncate(filled * ZEROS.len());
+    Ok(bytes)
 }
 
 /// What an open that was interrupted had saved.

@@ -1,16 +1,21 @@
-//! The engine's roots: the files that say which other files count. Checked before the engine reads them, because it takes
-//! the checksum of none, and deletes what a damaged one no longer names.
+//! The engine's roots: the files that say which other files count, and the ends of those, which say where in them is what.
+//! Checked before the engine reads them, because it takes the checksum of no manifest, deletes what a damaged one no longer
+//! names, and aborts the process over some damaged numbers: a panic while it opens becomes a second one when it is dropped,
+//! and a count that it believes can ask for more memory than there is.
 //!
 //! ```text
 //! DIR/version                  'F' 'J' 'L' 3
 //! DIR/keyspaces/N/current      number of the manifest u64 le │ its XXH3-128 u128 le │ 0
-//! DIR/keyspaces/N/vNUMBER      the manifest: sections `tables`, `blob_files` and others, a table of contents, a trailer
+//! DIR/keyspaces/N/vNUMBER      the manifest: sections `tables`, `blob_files` and others
+//! end of manifest, table, blob file: 'T' 'O' 'C' '!' │ count u32 le │ (place u64 le │ length u64 le │ name) …
+//!                              │ 'S' 'F' 'A' '!' │ 1 │ 0 │ XXH3-128 of the contents u128 le │ their place u64 le │ length u64 le
 //! ```
 //! Keyspace 0 holds the names of the others. Without it none of them can be read, it is small, and it changes only when a
 //! keyspace is made: a copy of it is kept.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use twox_hash::XxHash3_128;
@@ -21,6 +26,8 @@ const VERSION: &[u8] = b"FJL\x03";
 /// So many bits of a checksum may be wrong: then it was hit itself. One of other bytes differs in about half of them.
 const CHECKSUM_BITS_WRONG: u32 = 16;
 const TRAILER_BYTES: usize = 38;
+/// No table of contents is longer.
+const CONTENTS_BYTES_MAX: u64 = 64 * 1024;
 /// The copy of keyspace 0.
 const NAMES: &str = "names";
 
@@ -48,7 +55,14 @@ pub(super) fn damaged(dir: &Path) -> io::Result<Vec<PathBuf>> {
     }
     let mut damaged = Vec::new();
     for folder in folders(&keyspaces)? {
-        if folder != names && manifest(&folder)?.is_none() && !is_unfinished(&folder) {
+        if folder == names || is_unfinished(&folder) {
+            continue;
+        }
+        let is_sound = match manifest(&folder)? {
+            Some(manifest) => files(&folder, &manifest).all(|(path, _)| has_sound_end(&path)),
+            None => false,
+        };
+        if !is_sound {
             damaged.push(folder);
         }
     }
@@ -117,25 +131,67 @@ pub(super) fn manifest(folder: &Path) -> io::Result<Option<Manifest>> {
     Ok(None)
 }
 
+/// Whether the end of a table or a blob file is as it was written.
+fn has_sound_end(path: &Path) -> bool {
+    let looked = || {
+        let file = File::open(path).ok()?;
+        let end = file.metadata().ok()?.len();
+        let read = |at: u64, len: u64| {
+            let mut bytes = vec![0; usize::try_from(len).ok()?];
+            file.read_exact_at(&mut bytes, at).ok()?;
+            Some(bytes)
+        };
+        let trailer_at = end.checked_sub(TRAILER_BYTES as u64)?;
+        let trailer = read(trailer_at, TRAILER_BYTES as u64)?;
+        let contents_at = contents_at(&trailer)?;
+        let length = trailer_at.checked_sub(contents_at).filter(|length| *length <= CONTENTS_BYTES_MAX)?;
+        let contents = read(contents_at, length)?;
+        if Some(XxHash3_128::oneshot(&contents)) != number_128(&trailer, 6) {
+            return None;
+        }
+        // The one section that has a count and no checksum.
+        sections(&contents)?.into_iter().filter(|section| section.name == b"linked_blob_files").try_for_each(|linked| {
+            let count = u32::from_le_bytes(read(linked.at, 4)?.try_into().ok()?);
+            (linked.len == 4 + 32 * u64::from(count)).then_some(())
+        })
+    };
+    looked().is_some()
+}
+
+fn contents_at(trailer: &[u8]) -> Option<u64> {
+    number(trailer.strip_prefix(b"SFA!\x01\x00")?, 16)
+}
+
+struct Section<'a> {
+    name: &'a [u8],
+    at: u64,
+    len: u64,
+}
+
+/// What a table of contents lists.
+fn sections(contents: &[u8]) -> Option<Vec<Section<'_>>> {
+    let (count, mut rest) = contents.strip_prefix(b"TOC!")?.split_first_chunk::<4>()?;
+    let mut found = Vec::new();
+    for _ in 0..u32::from_le_bytes(*count) {
+        let name_len = usize::from(u16::from_le_bytes(rest.get(16..18)?.try_into().ok()?));
+        found.push(Section { name: rest.get(18..18 + name_len)?, at: number(rest, 0)?, len: number(rest, 8)? });
+        rest = rest.get(18 + name_len..)?;
+    }
+    Some(found)
+}
+
 fn parse(bytes: &[u8]) -> Option<Manifest> {
-    let trailer = bytes.get(bytes.len().checked_sub(TRAILER_BYTES)?..)?.strip_prefix(b"SFA!")?;
-    let contents = usize::try_from(number(trailer, 18)?).ok()?;
-    let toc = bytes.get(contents..)?.strip_prefix(b"TOC!")?;
-    let count = u32::from_le_bytes(*toc.first_chunk::<4>()?);
-    let mut toc = toc.get(4..)?;
+    let (before, trailer) = bytes.split_at_checked(bytes.len().checked_sub(TRAILER_BYTES)?)?;
+    let contents = before.get(usize::try_from(contents_at(trailer)?).ok()?..)?;
     let mut manifest = Manifest::default();
-    for _ in 0..count {
-        let at = usize::try_from(number(toc, 0)?).ok()?;
-        let len = usize::try_from(number(toc, 8)?).ok()?;
-        let name_len = usize::from(u16::from_le_bytes(toc.get(16..18)?.try_into().ok()?));
-        let name = toc.get(18..18 + name_len)?;
-        let section = bytes.get(at..at.checked_add(len)?)?;
+    for Section { name, at, len } in sections(contents)? {
+        let at = usize::try_from(at).ok()?;
+        let section = bytes.get(at..at.checked_add(usize::try_from(len).ok()?)?)?;
         match name {
             b"tables" => manifest.tables = tables(section)?,
             b"blob_files" => manifest.blobs = entries(&mut Some(section), 25)?,
             _ => {}
         }
-        toc = toc.get(18 + name_len..)?;
     }
     Some(manifest)
 }

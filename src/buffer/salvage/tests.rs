@@ -303,6 +303,27 @@ async fn a_damaged_root_of_any_keyspace_costs_no_event() {
 }
 
 #[tokio::test]
+async fn a_damaged_end_of_any_file_costs_no_event() {
+    let sizes: Vec<_> = (0..60).map(|number| if number % 3 == 0 { 3_000 } else { 300 }).collect();
+    let template = Template::new(&sizes, 10, true).await;
+    for folder in ["1/tables", "1/blobs", "2/tables", "4/tables"] {
+        let folder = template.folder.path().join("keyspaces").join(folder);
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let length = fs::read(&path).unwrap().len();
+            // Of the trailer, of the contents' count and before them.
+            let contents = fs::read(&path).unwrap().windows(4).rposition(|window| window == b"TOC!").unwrap();
+            for (at, bit) in [(length - 1, 0), (length - 20, 7), (contents + 7, 7), (contents - 20, 3)] {
+                let copy = template.copy();
+                let inside = path.strip_prefix(template.folder.path()).unwrap();
+                flip(&copy.path().join(inside), at, bit);
+                let what = format!("byte {at} of {length} of {}", inside.display());
+                assert_eq!(template.missing(copy.path(), &what).await, BTreeSet::new(), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn random_flips_in_a_store_cost_one_event_at_most() {
     let sizes: Vec<_> = (0..2000).map(|number| if number % 3 == 0 { 12_000 } else { 300 + number % 700 }).collect();
     let template = Template::new(&sizes, 200, true).await;
@@ -413,62 +434,4 @@ fn damage_is_told_from_a_disk_that_cannot_be_read() {
     assert!(!is_damage(&fjall::Error::Io(io::ErrorKind::StorageFull.into())));
     assert!(!is_damage(&fjall::Error::Locked));
     assert!(!is_damage(&fjall::Error::Poisoned));
-}
-
-#[tokio::test]
-async fn zz_engine_alone() {
-    let sizes: Vec<_> = (0..600).map(|number| if number % 3 == 0 { 3_000 } else { 300 }).collect();
-    let template = Template::new(&sizes, 60, true).await;
-    let root = template.folder.path();
-    let k = |n: &str, sub: &str| -> Vec<PathBuf> {
-        let folder = root.join("keyspaces").join(n).join(sub);
-        fs::read_dir(folder).map(|d| d.map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect()).unwrap_or_default()
-    };
-    let pick = |n: &str, start: &str| -> Vec<PathBuf> { k(n, "").into_iter().filter(|p| p.file_name().unwrap().to_string_lossy().starts_with(start)).collect() };
-    let mut classes: Vec<(&str, Vec<PathBuf>)> = vec![
-        ("journal", journals(root).unwrap()),
-        ("version", vec![root.join("version")]),
-        ("events current", pick("1", "current")),
-        ("events manifest", pick("1", "v")),
-        ("queue manifest", pick("2", "v")),
-        ("names: tables", k("0", "tables")),
-        ("names: manifest", pick("0", "v")),
-        ("events tables", k("1", "tables")),
-        ("events blobs", k("1", "blobs")),
-        ("queue tables", k("2", "tables")),
-    ];
-    classes.retain(|c| !c.1.is_empty());
-    let whole = { let copy = template.copy(); let s = Store::open_engine(copy.path(), Fsync::Os).unwrap(); (s.events.iter().count(), s.queue.iter().count()) };
-    println!("whole {whole:?}");
-    let mut random = StdRng::seed_from_u64(3);
-    std::panic::set_hook(Box::new(|_| {}));
-    for (class, files) in classes {
-        let mut outcomes: BTreeMap<String, u32> = BTreeMap::new();
-        for _ in 0..120 {
-            let file = &files[random.random_range(0..files.len())];
-            let len = file.metadata().unwrap().len();
-            if len == 0 { continue }
-            let copy = template.copy();
-            let inside = file.strip_prefix(root).unwrap();
-            flip(&copy.path().join(inside), usize::try_from(random.random_range(0..len)).unwrap(), random.random_range(0..8));
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                let store = match Store::open_engine(copy.path(), Fsync::Os) { Ok(s) => s, Err(OpenError::Engine(e)) => { let e = format!("{e:?}"); return format!("open: {}", e.split(['{', ':']).next().unwrap().trim()) } Err(e) => return format!("open: {e}") };
-                let (mut err, mut wrong, mut ok) = (0, 0, 0);
-                let mut keys = Vec::new();
-                let mut scan_err = String::new();
-                for g in store.events.iter() { match g.key() { Ok(k) => keys.push(k), Err(e) => { scan_err = "events scan error".into(); let _ = e; break } } }
-                for key in keys { match store.events.get(&key) { Ok(Some(v)) => match record::decode(&v) { Ok(d) => { let n: u32 = d.delivery_id.clone().unwrap().parse().unwrap(); if template.bodies[&n] == d.body { ok += 1 } else { wrong += 1 } } Err(_) => err += 1000 }, Ok(None) => err += 1, Err(_) => err += 1 } }
-                let mut q = 0;
-                for g in store.queue.iter() { match g.into_inner() { Ok(_) => q += 1, Err(_) => { scan_err += " queue scan error"; break } } }
-                if !scan_err.is_empty() { return format!("read: {scan_err}") }
-                if wrong > 0 { return "WRONG BODY".into() }
-                if err >= 1000 { return "our CRC on read".into() }
-                if err > 0 { return "engine error on a point read".into() }
-                if (ok, q) != whole { return "SILENT LOSS (opened, fewer events or deliveries)".into() }
-                "no effect".into()
-            }));
-            *outcomes.entry(result.unwrap_or_else(|p| format!("PANIC {}", p.downcast_ref::<String>().map(|s| s.chars().take(60).collect::<String>()).or(p.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()))).or_default() += 1;
-        }
-        println!("CLASS {class}: {outcomes:?}");
-    }
 }
