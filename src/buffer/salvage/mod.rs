@@ -197,7 +197,7 @@ fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
 
 /// Reads a journal without the zeros at its end: journals are made long and filled later.
 fn read_filled(path: &Path) -> io::Result<Vec<u8>> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut bytes = fs::read(path)?;
     let filled = bytes.chunks(ZEROS.len()).rposition(|chunk| !ZEROS.starts_with(chunk)).map_or(0, |last| last + 1);
     bytes.truncate(filled * ZEROS.len());
