@@ -99,24 +99,40 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Store, Salvage), OpenErr
         suspect(dir);
         opened = None;
     }
-    let store = match opened {
+    let mut store = match opened {
         Some(opened) => opened?,
         None => rebuild::rebuild(dir, fsync, &mut salvage)?,
     };
-    salvage.saved += replace::put_back(&store, &found.saved)?;
-    for seq in found.lost {
-        salvage.lost += u64::from(!store.events.contains_key(seq.to_be_bytes())?);
+    let mut brought = bring_back(&store, &found, salvage);
+    if let Err(error) = &brought
+        && is_damage(error)
+        && !salvage.rebuilt
+    {
+        drop(store);
+        suspect(dir);
+        store = rebuild::rebuild(dir, fsync, &mut salvage)?;
+        brought = bring_back(&store, &found, salvage);
     }
+    salvage = brought?;
     forget_saved(dir).map_err(io_error)?;
-    if salvage.damages > 0 && !salvage.rebuilt && !replace::Places::of(&store)?.orphans.is_empty() {
-        rebuild::give_places(&store)?;
-    }
     roots::remember_names(dir).map_err(io_error)?;
     if salvage.damages > 0 {
         let Salvage { damages, saved, lost, rebuilt } = salvage;
         tracing::error!(damages, saved, lost, rebuilt, "the buffer's files were damaged and are mended");
     }
     Ok((store, salvage))
+}
+
+/// Puts into the store what the journals' damaged stretches gave.
+fn bring_back(store: &Store, found: &Found, mut salvage: Salvage) -> Result<Salvage, fjall::Error> {
+    salvage.saved += replace::put_back(store, &found.saved)?;
+    for seq in &found.lost {
+        salvage.lost += u64::from(!store.events.contains_key(seq.to_be_bytes())?);
+    }
+    if salvage.damages > 0 && !salvage.rebuilt && !replace::Places::of(store)?.orphans.is_empty() {
+        rebuild::give_places(store)?;
+    }
+    Ok(salvage)
 }
 
 /// Takes the engine's lock for as long as the file lives.

@@ -7,7 +7,7 @@
 //! It can be interrupted at any point: `salvage/rebuilding` says how far it came, and the next open goes on from there.
 //! It takes as much space again as the store has, and as long as copying it takes.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,7 +55,8 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
     let before = dir.join(FOLDER).join(BEFORE);
     move_away(dir, &before).map_err(io_error)?;
     let store = Store::open_engine(dir, fsync)?;
-    let mut copy = Copy { store: &store, copied: BTreeSet::new(), ids: HashSet::new(), gaps: 0, unread: 0 };
+    let mut copy =
+        Copy { store: &store, copied: BTreeSet::new(), ids: HashSet::new(), gaps: BTreeMap::new(), unread: 0 };
     let is_copied = match open_damaged(&before) {
         Some(old) => {
             let copied = catch_unwind(AssertUnwindSafe(|| copy.everything(&old)));
@@ -77,7 +78,10 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
     let mut places = Places::of(&store)?;
     let mut put = PutBack::new(&store)?;
     let missing: BTreeSet<u64> = places.wanted().difference(&copy.copied).copied().collect();
-    let mut search = Search { missing, takes_all: !is_copied, ids: copy.ids, put: &mut put, places: &mut places };
+    // Where the queue and the events both have gaps, an event may have fallen into both.
+    let takes_all =
+        !is_copied || ["events", "queue"].iter().all(|name| copy.gaps.get(name).is_some_and(|gaps| *gaps > 0));
+    let mut search = Search { missing, takes_all, ids: copy.ids, put: &mut put, places: &mut places };
     let mut files = journals(&before).map_err(io_error)?;
     for folder in [dir.join(FOLDER).join(ASIDE), before.join("keyspaces")] {
         files.extend(values_in(&folder).map_err(io_error)?);
@@ -91,7 +95,7 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
     let found = put.finish()?;
     let requeued = give_places(&store)?;
     store.db.persist(PersistMode::SyncAll)?;
-    let (gaps, unread) = (copy.gaps, copy.unread);
+    let (gaps, unread) = (copy.gaps.values().sum::<u64>(), copy.unread);
     tracing::error!(gaps, unread, found, requeued, lost, "the buffer was built anew");
     salvage.damages += (gaps + unread).max(1);
     salvage.saved += found;
@@ -168,7 +172,8 @@ struct Copy<'a> {
     /// Sequences of the events that were copied.
     copied: BTreeSet<u64>,
     ids: HashSet<EventId>,
-    gaps: u64,
+    /// By keyspace; one that is not there is a gap.
+    gaps: BTreeMap<&'static str, u64>,
     /// Events that could not be read.
     unread: u64,
 }
@@ -177,17 +182,19 @@ impl Copy<'_> {
     fn everything(&mut self, old: &Database) -> Result<(), fjall::Error> {
         for (name, to) in self.store.keyspaces() {
             if !old.keyspace_exists(name) {
+                self.gaps.insert(name, 1);
                 continue;
             }
             let from = old.keyspace(name, KeyspaceCreateOptions::default)?;
-            if name == "events" { self.events(&from)? } else { self.records(&from, to)? }
+            let gaps = if name == "events" { self.events(&from)? } else { self.records(&from, to)? };
+            self.gaps.insert(name, gaps);
         }
         Ok(())
     }
 
-    fn records(&mut self, from: &Keyspace, to: &Keyspace) -> Result<(), fjall::Error> {
+    fn records(&mut self, from: &Keyspace, to: &Keyspace) -> Result<u64, fjall::Error> {
         let (mut batch, mut bytes) = (self.store.db.batch(), 0);
-        self.gaps += past::read(from, true, |key, value| {
+        let gaps = past::read(from, true, |key, value| {
             let value = value.unwrap_or_default();
             bytes += key.len() + value.len() + 64;
             batch.insert(to, key, value);
@@ -197,13 +204,14 @@ impl Copy<'_> {
             }
             Ok(())
         })?;
-        batch.commit()
+        batch.commit()?;
+        Ok(gaps)
     }
 
-    fn events(&mut self, from: &Keyspace) -> Result<(), fjall::Error> {
+    fn events(&mut self, from: &Keyspace) -> Result<u64, fjall::Error> {
         let (mut batch, mut bytes) = (self.store.db.batch(), 0);
         let (mut copied, mut ids, mut unread) = (BTreeSet::new(), HashSet::new(), 0);
-        self.gaps += past::read(from, false, |key, _| {
+        let gaps = past::read(from, false, |key, _| {
             let record = match from.get(&key) {
                 Ok(record) => record,
                 Err(error) if is_damage(&error) => None,
@@ -227,7 +235,7 @@ impl Copy<'_> {
         batch.commit()?;
         (self.copied, self.ids) = (copied, ids);
         self.unread += unread;
-        Ok(())
+        Ok(gaps)
     }
 }
 

@@ -424,6 +424,40 @@ async fn open_and_close_empty(dir: &Path) {
     }
 }
 
+#[tokio::test]
+async fn many_flips_at_once_cost_only_the_events_that_they_hit() {
+    let sizes: Vec<_> = (0..2000).map(|number| if number % 3 == 0 { 12_000 } else { 300 + number % 700 }).collect();
+    let template = Template::new(&sizes, 200, true).await;
+    let mut all = Vec::new();
+    files(template.folder.path(), &mut all);
+    // Not the names of keyspaces: they and their copy together are too small to be hit at once by chance.
+    all.retain(|path| path.metadata().unwrap().len() > 1000 && !path.to_string_lossy().contains("names"));
+    all.sort();
+    let mut random = StdRng::seed_from_u64(number_from("SEED", 1));
+    let copy = template.copy();
+    let mut hit = BTreeSet::new();
+    let total: u64 = all.iter().map(|path| path.metadata().unwrap().len()).sum();
+    for path in all {
+        let whole = fs::read(&path).unwrap();
+        let frames: Vec<_> = frames::find(&whole).collect();
+        let mut bytes = whole.clone();
+        for _ in 0..number_from("TOGETHER", 100) * whole.len() as u64 / total {
+            let at = random.random_range(0..whole.len());
+            bytes[at] ^= 1 << random.random_range(0..8);
+            let frame = frames.iter().find(|frame| frame.contains(&at));
+            hit.extend(frame.map(|frame| {
+                let event = record::decode(&whole[frame.clone()]).unwrap();
+                event.delivery_id.unwrap().parse::<u32>().unwrap()
+            }));
+        }
+        fs::write(copy.path().join(path.strip_prefix(template.folder.path()).unwrap()), bytes).unwrap();
+    }
+    let missing = template.missing(copy.path(), "many flips").await;
+    let events: BTreeSet<u32> = missing.iter().map(|(number, _)| *number).collect();
+    println!("{} events hit, {} lost", hit.len(), events.len());
+    assert_eq!(events.difference(&hit).collect::<Vec<_>>(), Vec::<&u32>::new());
+}
+
 #[test]
 fn damage_is_told_from_a_disk_that_cannot_be_read() {
     let storage = |error| fjall::Error::Storage(error);
