@@ -104,7 +104,7 @@ fn parts(covered: &[u8], facts_len: usize, body_len: Option<usize>) -> Result<Ev
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::event::{Copy, EventId, HeaderBytes};
@@ -134,7 +134,7 @@ mod tests {
     }
 
     /// The same event as version 1 wrote it; `fields` of its facts.
-    fn version_1(event: &EventData, fields: u8) -> Vec<u8> {
+    pub(in crate::buffer) fn version_1(event: &EventData, fields: u8) -> Vec<u8> {
         let facts = rmp_serde::to_vec(event).unwrap();
         // Facts are a list, and the last of them is nothing.
         assert_eq!((facts[0], facts.last()), (0x9c, Some(&0xc0)));

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use super::{FOLDER, SUSPECTED, Salvage, Saved, frames, is_damage, journals, past
 use crate::buffer::keys::sequence_time;
 use crate::buffer::record;
 use crate::buffer::store::Store;
-use crate::buffer::{Fsync, OpenError};
+use crate::buffer::{Fsync, OpenError, space};
 use crate::event::{EventData, EventId};
 
 const PROGRESS: &str = "rebuilding";
@@ -53,6 +54,13 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
     tracing::warn!("the buffer is built anew from what can be read; this copies all of it");
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
     let before = dir.join(FOLDER).join(BEFORE);
+    let bytes = bytes_in(if before.exists() { &before } else { dir }).map_err(io_error)?;
+    if !space::has_room(dir, bytes) {
+        // Nothing is moved: it is tried again when there is room.
+        let needed =
+            format!("it is damaged and has to be built anew, which takes {bytes} bytes more than the disk has free");
+        return Err(io_error(io::Error::new(io::ErrorKind::StorageFull, needed)));
+    }
     move_away(dir, &before).map_err(io_error)?;
     let store = Store::open_engine(dir, fsync)?;
     let mut copy =
@@ -103,6 +111,17 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
     salvage.rebuilt = true;
     finish(dir, &before).map_err(io_error)?;
     Ok(store)
+}
+
+/// What a folder takes on disk; a journal that was made long and is not yet full takes less than its length.
+fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(bytes)
 }
 
 /// Moves all but our own folder, or goes on with it; what an earlier try has copied is thrown away.

@@ -241,6 +241,51 @@ async fn a_cut_journal_keeps_every_record_before_the_cut() {
     }
 }
 
+/// A batch as the engine writes it; each item with its keyspace.
+fn batch(seqno: u64, items: &[(u8, &[u8], &[u8])]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for (keyspace, key, value) in items {
+        let length = u32::try_from(value.len()).unwrap().to_le_bytes();
+        let head = [&[2, 0, 0, *keyspace, 0, 0, 0, 0, 0, 0, 0][..], &[u8::try_from(key.len()).unwrap(), 0]].concat();
+        all.extend([&head[..], &length, &length, key, value].concat());
+    }
+    let start = [&[1, u8::try_from(items.len()).unwrap(), 0, 0, 0][..], &seqno.to_le_bytes()].concat();
+    let checksum = twox_hash::XxHash3_64::oneshot(&all).to_le_bytes();
+    [&start[..], &all, &[3], &checksum, b"FJL\x03"].concat()
+}
+
+#[test]
+fn records_of_version_1_are_saved_from_a_damaged_batch() {
+    let old: Vec<_> = (0..3).map(|number| record::tests::version_1(&event(number, 50), 12)).collect();
+    let keys = [1, 2, 3_u64].map(u64::to_be_bytes);
+    let items: Vec<(u8, &[u8], &[u8])> = keys.iter().zip(&old).map(|(key, old)| (1, &key[..], &old[..])).collect();
+    let mut bytes = [batch(7, &items[..2]), batch(8, &items[2..])].concat();
+    assert!(matches!(journal::mend(&bytes, None).change, Change::Nothing));
+    // In the body of the first one.
+    bytes[13 + 21 + 8 + old[0].len() - 5] ^= 1;
+    let mended = journal::mend(&bytes, None);
+    assert_eq!(mended.saved.iter().map(|event| &event.record).collect::<Vec<_>>(), [&old[1]]);
+    assert!(matches!(mended.change, Change::Write(content) if content == batch(8, &items[2..])));
+}
+
+#[test]
+fn what_a_sender_writes_into_a_body_is_not_taken_for_a_batch() {
+    let mut outer = event(1, 0);
+    // A batch of its own making, with a sequence that would fit.
+    outer.body = batch(9, &[(9, b"destination/evil", b"\0\0\0\x09")]).into();
+    let record = record::encode(&outer).unwrap();
+    let key = 1_u64.to_be_bytes();
+    let mut bytes =
+        [batch(7, &[(4, b"k", b"v")]), batch(8, &[(1, &key, &record)]), batch(9, &[(4, b"k", b"w")])].concat();
+    let second = batch(7, &[(4, b"k", b"v")]).len();
+    // The length of the item's value: where the batch ends is not known any more.
+    bytes[second + 13 + 13] ^= 1;
+    let mended = journal::mend(&bytes, None);
+    assert_eq!(mended.saved.len(), 1);
+    let Change::Write(content) = mended.change else { panic!("nothing was mended") };
+    assert_eq!(content, [batch(7, &[(4, b"k", b"v")]), batch(9, &[(4, b"k", b"w")])].concat());
+}
+
 #[tokio::test]
 async fn a_sequence_that_the_engine_does_not_check_is_mended() {
     let (_template, bytes) = journal_of_4_kb().await;
