@@ -54,8 +54,12 @@ fn claimed(bytes: &[u8], start: usize) -> Option<(usize, u32)> {
     (facts > 0 && length <= FRAME_BYTES_MAX && end <= bytes.len()).then_some((end, number(4)?))
 }
 
-/// Checksums of all that stands before each step.
-struct Sums(Vec<u32>);
+/// Checksums of all that stands before each step, and what so many more bytes make of a checksum: for each power of two
+/// the pictures of its 32 bits.
+struct Sums {
+    steps: Vec<u32>,
+    shifts: Vec<[u32; 32]>,
+}
 
 impl Sums {
     fn of(bytes: &[u8]) -> Self {
@@ -65,19 +69,30 @@ impl Sums {
             sum = crc32c::crc32c_append(sum, chunk);
             sum
         }));
-        Self(sums)
+        let mut shift: [u32; 32] = std::array::from_fn(|bit| crc32c::crc32c_combine(1 << bit, 0, 1));
+        let mut shifts = Vec::new();
+        while FRAME_BYTES_MAX >> shifts.len() > 0 {
+            shifts.push(shift);
+            shift = shift.map(|picture| applied(&shift, picture));
+        }
+        Self { steps: sums, shifts }
     }
 
     fn before(&self, bytes: &[u8], at: usize) -> u32 {
         let step = at / STEP;
         let rest = bytes.get(step * STEP..at).unwrap_or_default();
-        crc32c::crc32c_append(self.0.get(step).copied().unwrap_or_default(), rest)
+        crc32c::crc32c_append(self.steps.get(step).copied().unwrap_or_default(), rest)
     }
 
     fn of_range(&self, bytes: &[u8], range: Range<usize>) -> u32 {
         let (before, through) = (self.before(bytes, range.start), self.before(bytes, range.end));
-        through ^ crc32c::crc32c_combine(before, 0, range.len())
+        let powers = self.shifts.iter().enumerate().filter(|(power, _)| range.len() >> power & 1 == 1);
+        through ^ powers.fold(before, |sum, (_, shift)| applied(shift, sum))
     }
+}
+
+fn applied(shift: &[u32; 32], sum: u32) -> u32 {
+    shift.iter().enumerate().fold(0, |all, (bit, picture)| if sum >> bit & 1 == 1 { all ^ picture } else { all })
 }
 
 #[cfg(test)]
