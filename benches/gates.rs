@@ -95,7 +95,7 @@ fn event(body: &Bytes) -> Event {
         method: "POST".into(),
         target: "/in/github".into(),
         headers: Vec::new(),
-        copies: vec![Copy { route: "r".into(), destination: "d".into() }],
+        copies: vec![Copy { route: "r".into(), destination: "d".into(), balance: None, order: None }],
         problems: Vec::new(),
         unverified: None,
         body: body.clone(),
@@ -115,7 +115,12 @@ async fn append(buffer: &Buffer, body: &Bytes, together: u64) {
 fn commit(criterion: &mut Criterion) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder on the disk of the build");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let params = BufferParams { dir: folder.path().join("buffer"), bytes_max: 1 << 40, fsync: Fsync::Group };
+    let params = BufferParams {
+        dir: folder.path().join("buffer"),
+        bytes_max: 1 << 40,
+        fsync: Fsync::Group,
+        quarantine_keep: Duration::from_hours(1),
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let buffer = Buffer::open(params, &["d".into()], clock, Box::new(|_| {})).expect("the buffer opens");
     let body = payload("push.json");

@@ -17,20 +17,15 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::condition::View;
-use crate::event::{Copy, DedupKey, Event, EventData, EventId, kept_headers};
+use crate::event::{Copy, Event, EventData, EventId, KeyHash, OrderKey, kept_headers};
 use crate::inbound::Head;
 use crate::lane::{Lane, NeedsKeys, Reading, Rules};
 use crate::limit::Gatekeeper;
 use crate::payload::{Malformed, Payload};
-use crate::provider::{
-    EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified, digest,
-};
+use crate::provider::{EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
 use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
 use crate::schema::{OnInvalid, OnMissing, SchemaVerdict};
 use crate::source::{OnMalformed, Source};
-
-/// The longest delivery id that is remembered; longer ones are cut, which the digest in the dedup key makes harmless.
-const DELIVERY_ID_BYTES_MAX: usize = 256;
 
 /// A request that may send its body.
 #[derive(Debug)]
@@ -84,6 +79,8 @@ pub struct Notes {
     pub lag: Option<Duration>,
     /// Where there may be keys under which the same request verifies.
     pub needs_keys: NeedsKeys,
+    /// In `mode: sync`, who answered the sender.
+    pub answered_by: Option<&'static str>,
     /// Why the event was kept instead of refused: the provider is about to give the source up.
     pub braked: bool,
 }
@@ -198,7 +195,7 @@ pub fn accept(
     if copies.is_empty() && problems.is_empty() {
         return Ok(Accepted::Filtered { event_type });
     }
-    let dedup = dedup_key(lane, &proof, delivery_id.as_deref(), &body);
+    let dedup = lane.dedup_key(&proof, delivery_id.as_deref(), &body);
     let quarantined = !problems.is_empty();
     let data = EventData {
         id: EventId::at(now, random),
@@ -295,7 +292,7 @@ fn spend(lane: &Lane, head: &Head<'_>, now: Timestamp, notes: &mut Notes) -> Res
 }
 
 /// The body as JSON, when it says that it is JSON; any other type is carried as it is.
-fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, PayloadProblem> {
+pub(crate) fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, PayloadProblem> {
     let media_type = head.media_type();
     let is_json = match media_type.as_deref() {
         Some(media_type) if media_type == "application/json" || media_type.ends_with("+json") => true,
@@ -321,7 +318,7 @@ fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, Pay
 }
 
 /// What the source says about JSON that is none.
-fn hygiene(
+pub(crate) fn hygiene(
     lane: &Lane,
     problem: &PayloadProblem,
     now: Timestamp,
@@ -338,7 +335,7 @@ fn hygiene(
     }
 }
 
-fn check_schema(
+pub(crate) fn check_schema(
     lane: &Lane,
     event_type: &str,
     json: &Value,
@@ -383,7 +380,7 @@ fn check_schema(
 }
 
 /// One copy for every destination of every route that wants the event.
-fn route(
+pub(crate) fn route(
     lane: &Lane,
     head: &Head<'_>,
     json: Option<&Value>,
@@ -405,9 +402,13 @@ fn route(
         match route.wants(event_type, &view) {
             Ok(true) => {
                 notes.matched.push(Arc::clone(&route.name));
-                let to =
-                    route.to.iter().map(|name| Copy { route: Arc::clone(&route.name), destination: Arc::clone(name) });
-                copies.extend(to);
+                let order = route.order_by.as_ref().and_then(|by| by.key(&view)).map(|key| OrderKey::of(&key));
+                copies.extend(route.to.iter().map(|to| Copy {
+                    route: Arc::clone(&route.name),
+                    destination: Arc::clone(&to.destination),
+                    balance: to.balance_by.as_ref().and_then(|by| by.key(&view)).map(|key| KeyHash::of(&key)),
+                    order: order.clone(),
+                }));
             }
             Ok(false) => {}
             Err(error) => {
@@ -417,24 +418,4 @@ fn route(
         }
     }
     copies
-}
-
-/// What recognises a repetition: the source and the provider's id with the body, so that a forged id cannot swallow a real
-/// event; and the id that is under the signature, which needs no body. Where the body is not signed, that id is all that
-/// tells a replay under another body.
-fn dedup_key(lane: &Lane, proof: &Verified, delivery_id: Option<&str>, body: &[u8]) -> Option<DedupKey> {
-    let (source, window) = (lane.source.name.as_bytes(), lane.source.dedup_window);
-    if window.is_zero() {
-        return None;
-    }
-    let signed = proof.signed_id();
-    let id = delivery_id.map(|id| id.as_bytes().get(..DELIVERY_ID_BYTES_MAX).unwrap_or(id.as_bytes()));
-    let claimed = id.filter(|id| signed != Some(digest(&[id])));
-    // What failed and was let in by `enforce: false` must not pass for the real event that may come yet.
-    let claimed = claimed.map(|id| match proof.failed() {
-        Some(_) => digest(&[source, id, &proof.fingerprint(body), b"unverified"]),
-        None => digest(&[source, id, &proof.fingerprint(body)]),
-    });
-    let signed = signed.map(|id| digest(&[source, b"signed", &id]));
-    Some(DedupKey { key: claimed.or(signed)?, signed: signed.filter(|_| claimed.is_some()), window })
 }

@@ -4,6 +4,7 @@
 //! can turn it. Waiting is tokio's business (`tokio::time`), which follows the monotonic clock.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A moment of wall time: milliseconds since the Unix epoch, UTC.
@@ -58,6 +59,9 @@ impl fmt::Display for Timestamp {
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The wall time now.
     fn now(&self) -> Timestamp;
+
+    /// Time that has passed since some moment before the start; never goes back and never jumps.
+    fn monotonic(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -69,6 +73,50 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        static BEGAN: LazyLock<tokio::time::Instant> = LazyLock::new(tokio::time::Instant::now);
+        BEGAN.elapsed()
+    }
+}
+
+/// A clock for tests: stands until it is turned.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Turned {
+    wall_ms: std::sync::atomic::AtomicU64,
+    passed_ms: std::sync::atomic::AtomicU64,
+}
+
+#[cfg(test)]
+impl Turned {
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self { wall_ms: now.unix_ms().into(), passed_ms: 0.into() }
+    }
+
+    /// Time passes, on both clocks.
+    pub(crate) fn pass(&self, by: Duration) {
+        let by_ms = u64::try_from(by.as_millis()).unwrap();
+        self.wall_ms.fetch_add(by_ms, std::sync::atomic::Ordering::Relaxed);
+        self.passed_ms.fetch_add(by_ms, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Somebody sets the wall clock.
+    pub(crate) fn jump(&self, by_ms: i64) {
+        let now_ms = self.wall_ms.load(std::sync::atomic::Ordering::Relaxed);
+        self.wall_ms.store(now_ms.checked_add_signed(by_ms).unwrap(), std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+impl Clock for Turned {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.wall_ms.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.passed_ms.load(std::sync::atomic::Ordering::Relaxed))
     }
 }
 

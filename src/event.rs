@@ -13,7 +13,7 @@ use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::provider::Verified;
+use crate::provider::{Verified, digest};
 use crate::refusal::PayloadProblem;
 
 /// The identity of an event: a UUIDv7 (RFC 9562), the same over all attempts. Receivers use it as idempotency key.
@@ -21,9 +21,17 @@ use crate::refusal::PayloadProblem;
 pub struct EventId([u8; 16]);
 
 impl EventId {
+    /// The id of no event.
+    pub const NIL: Self = Self([0; 16]);
+
     /// A new id at `now`; `random` fills the bits that are not time.
     pub fn at(now: Timestamp, random: [u8; 10]) -> Self {
         Self(*uuid::Builder::from_unix_timestamp_millis(now.unix_ms(), &random).as_uuid().as_bytes())
+    }
+
+    /// Its sixteen bytes.
+    pub const fn as_bytes(&self) -> [u8; 16] {
+        self.0
     }
 
     /// Reads the textual form.
@@ -51,24 +59,85 @@ pub struct Copy {
     pub route: Arc<str>,
     /// The destination that gets the copy.
     pub destination: Arc<str>,
+    /// Copies with the same one go to the same target of the destination. Records of earlier versions end before it.
+    #[serde(default)]
+    pub balance: Option<KeyHash>,
+    /// Copies with the same one keep their order. Records of earlier versions end before it.
+    #[serde(default)]
+    pub order: Option<OrderKey>,
+}
+
+/// Stands for a key, however long it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct KeyHash(#[serde(with = "sixteen_bytes")] pub [u8; 16]);
+
+impl KeyHash {
+    /// Of this key.
+    pub fn of(key: &str) -> Self {
+        Self(digest(&[key.as_bytes()]))
+    }
+}
+
+impl EventId {
+    /// Takes the place of a key that an event does not have.
+    pub fn as_key(self) -> KeyHash {
+        KeyHash(self.0)
+    }
+}
+
+/// What a person sees of an ordering key.
+const LABEL_CHARS_MAX: usize = 64;
+
+/// By what events are kept in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderKey {
+    /// Stands for the key.
+    #[serde(with = "sixteen_bytes")]
+    pub hash: [u8; 16],
+    /// How the key begins, for people.
+    pub label: String,
+}
+
+impl OrderKey {
+    /// Of this key.
+    pub fn of(key: &str) -> Self {
+        Self { hash: KeyHash::of(key).0, label: key.chars().take(LABEL_CHARS_MAX).collect() }
+    }
+}
+
+/// As bytes: serde's own way of writing an array is a list of numbers, twice as long.
+mod sixteen_bytes {
+    use std::fmt;
+
+    pub(super) fn serialize<S: serde::Serializer>(bytes: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
+        struct Sixteen;
+        impl serde::de::Visitor<'_> for Sixteen {
+            type Value = [u8; 16];
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("sixteen bytes")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<[u8; 16], E> {
+                bytes.try_into().map_err(|_length| E::invalid_length(bytes.len(), &self))
+            }
+        }
+        deserializer.deserialize_bytes(Sixteen)
+    }
 }
 
 /// Recognises a repeated event: which, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DedupKey {
-    /// Digest over source and id; over the body too, where the id is not signed.
+    /// Digest over source and delivery id; over the id under the signature, where there is one.
     pub key: [u8; 16],
-    /// The same of the id that is signed, where the delivery id is another one. Either is enough.
-    pub signed: Option<[u8; 16]>,
+    /// Stands for the body: the same id with another body is another event. `None` where the id is signed and the body is
+    /// not: then the id alone is all that tells a replay under another body.
+    pub body: Option<[u8; 16]>,
     /// How long a repetition is recognised.
     pub window: Duration,
-}
-
-impl DedupKey {
-    /// All keys under which a repetition is recognised.
-    pub fn keys(&self) -> impl Iterator<Item = [u8; 16]> {
-        std::iter::once(self.key).chain(self.signed)
-    }
 }
 
 /// The facts of an event: all that is stored.
@@ -113,6 +182,19 @@ impl EventData {
     /// When its last byte had arrived.
     pub fn received_at(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.received_at_ms)
+    }
+
+    /// The headers, as a map. One that a map cannot hold, which none that was received is, is left out.
+    pub fn header_map(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes());
+            let value = http::HeaderValue::from_maybe_shared(value.0.clone());
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.append(name, value);
+            }
+        }
+        headers
     }
 }
 
@@ -260,5 +342,28 @@ mod tests {
         let late = EventId::at(Timestamp::from_unix_ms(2), [0; 10]);
         assert!(early < late);
         assert_eq!(EventId::parse(&late.to_string()), Some(late));
+    }
+
+    #[test]
+    fn keys_are_written_as_bytes_and_read_back() {
+        let copy = Copy {
+            route: "r".into(),
+            destination: "d".into(),
+            balance: Some(KeyHash::of("cus_1")),
+            order: Some(OrderKey::of(&"ö".repeat(100))),
+        };
+        let written = rmp_serde::to_vec(&copy).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Copy>(&written).unwrap(), copy);
+        assert_eq!(copy.order.as_ref().map(|order| order.label.chars().count()), Some(LABEL_CHARS_MAX));
+        let plain = Copy { balance: None, order: None, ..copy.clone() };
+        let key_bytes = rmp_serde::to_vec(&Copy { order: None, ..copy }).unwrap().len();
+        assert_eq!(key_bytes - rmp_serde::to_vec(&plain).unwrap().len(), 17, "two bytes of head in place of one");
+    }
+
+    #[test]
+    fn a_copy_written_before_there_were_keys_is_read() {
+        let written = rmp_serde::to_vec(&("r", "d")).unwrap();
+        let copy: Copy = rmp_serde::from_slice(&written).unwrap();
+        assert_eq!(copy, Copy { route: "r".into(), destination: "d".into(), balance: None, order: None });
     }
 }

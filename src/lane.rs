@@ -5,13 +5,16 @@
 use std::sync::Arc;
 
 use crate::budget::Budget;
-use crate::event::JudgedBy;
+use crate::event::{DedupKey, JudgedBy};
 use crate::limit::SourceQuota;
 use crate::payload::Pointer;
-use crate::provider::{Desk, EventTemplate, KeyLocation, Row, Verifier};
+use crate::provider::{Desk, EventTemplate, KeyLocation, Row, Verified, Verifier, digest};
 use crate::route::Route;
 use crate::schema::SchemaSet;
 use crate::source::{OnMalformed, Source, SourceTable};
+
+/// The longest delivery id that is remembered; longer ones are cut, which the digest in the dedup key makes harmless.
+const DELIVERY_ID_BYTES_MAX: usize = 256;
 
 /// The rules in force: everything the gates need, compiled. Replaced as a whole on reload.
 #[derive(Debug)]
@@ -78,22 +81,42 @@ pub enum Reading {
     Nothing,
     /// Event type and delivery id only: a scan, a third of the cost of a tree.
     Scalars(Vec<Pointer>),
-    /// A tree, for schemas, conditions and handshakes.
+    /// A tree, for schemas, conditions, keys and handshakes.
     Tree,
 }
 
 impl Lane {
+    /// What recognises a repetition: the source's delivery id with the body, so that a forged id cannot swallow a real event;
+    /// and, where an id is under the signature and the body is not, that id alone, because it is all that tells a replay under
+    /// another body.
+    pub fn dedup_key(&self, proof: &Verified, delivery_id: Option<&str>, body: &[u8]) -> Option<DedupKey> {
+        let (source, window) = (self.source.name.as_bytes(), self.source.dedup_window);
+        if window.is_zero() {
+            return None;
+        }
+        let id = delivery_id.map(|id| id.as_bytes().get(..DELIVERY_ID_BYTES_MAX).unwrap_or(id.as_bytes()));
+        let claimed = id.map(|id| match proof.failed() {
+            // What failed and was let in by `enforce: false` must not pass for the real event that may come yet.
+            Some(_) => digest(&[source, id, b"unverified"]),
+            None => digest(&[source, id]),
+        });
+        let signed = proof.signed_id().map(|id| digest(&[source, b"signed", &id]));
+        // An id that is signed is worth more than one that is claimed.
+        let body = (signed.is_none() || proof.covers_body()).then(|| proof.fingerprint(body));
+        Some(DedupKey { key: signed.or(claimed)?, body, window })
+    }
+
     /// Stands for all that decides about a signature here.
     pub fn judged_by(&self) -> JudgedBy {
         let url = self.source.public_url.as_deref().unwrap_or_default();
-        let digest = crate::provider::digest(&[&self.verifier.print(), url.as_bytes()]);
+        let digest = digest(&[&self.verifier.print(), url.as_bytes()]);
         let (half, _) = digest.split_first_chunk::<8>().expect("sixteen bytes have a first half");
         JudgedBy(*half)
     }
 
     /// How much of the JSON this lane's parts need; to be set when they are all there.
     pub fn reading_needed(&self) -> Reading {
-        if self.desk.reads_json() || self.schemas.is_some() || self.routes.iter().any(|route| route.when.is_some()) {
+        if self.desk.reads_json() || self.schemas.is_some() || self.routes.iter().any(|route| route.reads_body()) {
             return Reading::Tree;
         }
         let templates = [&self.event_type, &self.delivery_id].into_iter().flatten();

@@ -30,6 +30,7 @@ pub mod schema;
 pub mod source;
 // The product.
 pub mod accept;
+pub mod again;
 pub mod event;
 pub mod lane;
 // What keeps and moves events.
@@ -38,6 +39,8 @@ pub mod deliver;
 pub mod keyring;
 pub mod rejudge;
 pub mod telemetry;
+// What people do with what is kept.
+pub mod archive;
 // The doors.
 pub mod admin;
 pub mod ingress;
@@ -45,6 +48,8 @@ pub mod ingress;
 pub mod cli;
 pub mod config;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 
 /// The allocator is named by `main` only.
 use tikv_jemallocator as _;

@@ -3,12 +3,16 @@
 //! Before verification: by sender address and in total ([`Gatekeeper`]). After verification: the source's own quota
 //! ([`SourceQuota`]), spent by verified traffic only, so that strangers cannot starve a provider. Addresses are keys that
 //! strangers can make up: IPv6 counts by /64, and [`Gatekeeper::shrink`] forgets keys that are as good as new.
+//!
+//! Outward: what a destination is given at most ([`Pace`]).
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 /// So many per period, and so many at once.
@@ -132,6 +136,34 @@ fn network(sender: IpAddr) -> IpAddr {
     match sender.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
+    }
+}
+
+/// What a destination is given at most.
+#[derive(Debug)]
+pub struct Pace(RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>);
+
+impl Pace {
+    /// A pace that nothing was spent of yet.
+    pub fn new(rate: Rate) -> Self {
+        Self(RateLimiter::direct_with_clock(rate.quota(), TokioClock))
+    }
+
+    /// One delivery.
+    pub fn check(&self) -> Result<(), Wait> {
+        self.0.check().map_err(|until| Wait(until.wait_time_from(TokioClock.now())))
+    }
+}
+
+/// The clock that waiting goes by.
+#[derive(Clone, Copy, Debug)]
+struct TokioClock;
+
+impl Clock for TokioClock {
+    type Instant = std::time::Instant;
+
+    fn now(&self) -> Self::Instant {
+        tokio::time::Instant::now().into_std()
     }
 }
 

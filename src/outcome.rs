@@ -7,8 +7,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What one HTTP try gave: the `outcome` label of `hookgate_delivery_attempts_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AttemptOutcome {
     /// 2xx.
     Success,
@@ -100,10 +102,12 @@ pub enum Settled {
     },
     /// It ended without success.
     Dead(DeathCause),
+    /// It failed for good and stands first under an order key: the key waits for a person.
+    Parked(DeathCause),
 }
 
 /// Why a delivery ended as a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DeathCause {
     /// The answer is final: not in `retry_on`.
     Final,
@@ -113,7 +117,7 @@ pub enum DeathCause {
     AttemptsExhausted,
     /// Older than `give_up_after`.
     Expired,
-    /// Its event was damaged on disk.
+    /// What was stored cannot be read any more.
     Corrupt,
 }
 

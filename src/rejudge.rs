@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -146,7 +145,7 @@ impl Verdict {
 }
 
 fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Verdict {
-    let Some(headers) = headers(event) else { return Verdict::Failed };
+    let headers = event.header_map();
     let url = lane.source.signed_url(&event.target);
     let message = Message { method: &event.method, url: &url, headers: &headers, body: &event.body };
     match lane.verifier.verify_with(&message, ring, event.received_at()) {
@@ -157,15 +156,6 @@ fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Verdict {
         Err(Failure::KeyNotHere(at)) if lane.verifier.prefetch().contains(&at) => Verdict::Later,
         Err(_) => Verdict::Failed,
     }
-}
-
-fn headers(event: &EventData) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(event.headers.len());
-    for (name, value) in &event.headers {
-        let value = HeaderValue::from_maybe_shared(value.0.clone()).ok()?;
-        headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
-    }
-    Some(headers)
 }
 
 #[cfg(test)]
@@ -197,7 +187,7 @@ mod tests {
     fn signed(rules: &Rules, at: Timestamp) -> EventData {
         let lane = &rules.lanes[0];
         let (url, body) = (lane.source.signed_url("/in/s?a=1"), Bytes::from_static(b"{\"a\":1}"));
-        let headers = HeaderMap::new();
+        let headers = http::HeaderMap::new();
         let message = Message { method: "POST", url: &url, headers: &headers, body: &body };
         let made = lane.verifier.sign(&SignRequest { message, id: "msg_1", now: at }).unwrap();
         let made = made.into_iter().map(|(name, value)| (name.to_string(), value));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use crate::condition::{Condition, ConditionError, View};
+use crate::condition::{Condition, ConditionError, KeyExpression, View};
 
 /// A rule of routes.yaml.
 #[derive(Debug)]
@@ -19,11 +19,27 @@ pub struct Route {
     pub events: Option<EventGlobs>,
     /// What must hold; `None` is always.
     pub when: Option<Condition>,
+    /// By what its events are kept in order; `None` is in no order.
+    pub order_by: Option<KeyExpression>,
     /// The destinations that get a copy each.
-    pub to: Vec<Arc<str>>,
+    pub to: Vec<Recipient>,
+}
+
+/// A destination, as a route sees it.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// Its name.
+    pub destination: Arc<str>,
+    /// Events with the same key go to the same one of its targets; `None` where that is all the same.
+    pub balance_by: Option<Arc<KeyExpression>>,
 }
 
 impl Route {
+    /// Whether it looks into the body.
+    pub fn reads_body(&self) -> bool {
+        self.when.is_some() || self.order_by.is_some() || self.to.iter().any(|to| to.balance_by.is_some())
+    }
+
     /// Whether this route wants the event.
     pub fn wants(&self, event_type: Option<&str>, view: &View<'_>) -> Result<bool, ConditionError> {
         let type_fits = match (&self.events, event_type) {

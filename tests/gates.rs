@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use hookgate::accept::{Accepted, Notes, World, accept, admit};
 use hookgate::clock::Timestamp;
 use hookgate::config::check::{World as Files, check};
-use hookgate::event::Event;
+use hookgate::event::{Event, KeyHash, OrderKey};
 use hookgate::inbound::Head;
 use hookgate::lane::Rules;
 use hookgate::limit::{Gatekeeper, Rate};
@@ -29,9 +29,13 @@ const NOW: Timestamp = Timestamp::from_unix_secs(1_790_000_000);
 const SECRET: &str = "c2VjcmV0LW9mLWF0LWxlYXN0LXRoaXJ0eS10d28tYnl0ZXM=";
 
 fn checked(sources: &str, more: &str) -> hookgate::config::check::Checked {
+    routed(sources, &format!("routes: {{r: {{from: s, to: d}}}}\ndestinations: {{d: {{url: http://d/}}}}\n{more}"))
+}
+
+fn routed(sources: &str, rest: &str) -> hookgate::config::check::Checked {
     let text = format!(
         "version: 1\nlisteners: {{p: {{address: 127.0.0.1:1}}}}\nserver: {{public_url: \"https://h.example.com\"}}\n\
-         sources:\n{sources}\nroutes: {{r: {{from: s, to: d}}}}\ndestinations: {{d: {{url: http://d/}}}}\n{more}"
+         sources:\n{sources}\n{rest}"
     );
     let env = |name: &str| {
         Some(match name {
@@ -304,3 +308,38 @@ fn what_fal_signs_for_another_user_is_refused() {
 const ED: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"1nBFMMtG6e_QtTTqI3tTNrS-YZxyCAP9LHziY-GIb0w"}"#;
 const RSA: &str = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAiKjukNEOK4NSO8l18Gh7\n96jFWYpVJxPjJ094EsZldyi5l+ZFfSq6WXwC7vheZvbVuBltsuiHyw1RHnnk0dn9\nVrlr1hPtFA3BSi0Cosyog+P6LP6W1WKL98FKyTC6zuimhwhwioIRhTTRF98oV62S\n2f61tM50wi0cVrro3yQSe4PYGanpmxltENQTzilmU8qBc52USMAxrHfe8kkPVjwo\nJiNcs4V23kN+ompdMUDQrVhK3DDsXwH99IpOYt9o73L8m7vUNoRUygdTArAuP5BI\nbSNQH4Cv8Pgeu7OThUG0KhmT5cWbT7iWuk3XjuUVkCM0VjVqBij8wZg9QsK8PEdl\ndQIDAQAB\n-----END PUBLIC KEY-----\n";
 const ACCESS_TOKEN: &str = "eyJhbGciOiAiUlMyNTYiLCAidHlwIjogIkpXVCIsICJraWQiOiAiYSJ9.eyJhdWQiOiBbImh0dHBzOi8vYXBpLmV4YW1wbGUuY29tIl0sICJhenAiOiAiY2xpZW50IiwgImV4cCI6IDE3OTAwMDM2MDAsICJpYXQiOiAxNzg5OTk5OTAwLCAiaXNzIjogImh0dHBzOi8veC5raW5kZS5jb20iLCAianRpIjogIjEiLCAic2NwIjogWyJvcGVuaWQiXSwgInN1YiI6ICJrcF9hbnlfdXNlciJ9.XHy3gwYCKkqtV6QpzC4ZLbVqwNQX3cyMAlYz8l77scOgWx1NXgE_2NnS6Ur00sJehCe6yS-NPsny6DZ6isjHRfZ4ur9dEBBAZiw8atPrJEIHmGFasX6xUc-bs3--h04J90M8JqHfsC4ynaCEbzjIa6giIr4-sdVyqB8bq5NOd3Ni5Y7MpjjUZ-98OsI6obqGKZw9YgEKrMkQAcPKyatNWHrxyLXOaGhj2KdjsACE8SQcye8DL3RIzF5xyH7bx9XY8iEwN77I79NTQY4QzDw43ZU8UNkumoso1FodUX1yL9ValusvZbwS_J9I9kr0nk9N-brO6P3a5qfGdfXq5t_Avw";
+
+#[test]
+fn a_copy_carries_the_keys_of_its_route_and_of_its_destination() {
+    let rest = "routes:
+  ordered: {from: s, to: [hashed, plain], order_by: body.repository}
+  free: {from: s, to: hashed}
+destinations:
+  hashed: {targets: [{url: http://a/}, {url: http://b/}], balance: {by: consistent_hash, key: body.customer}}
+  plain: {url: http://c/}
+";
+    let checked = routed("  s: {path: /in/s, verify: {type: none, reason: a test}}", rest);
+    let rules = checked.setup.unwrap_or_else(|| panic!("{:?}", checked.problems)).live.rules;
+    let keys = |body: &str| {
+        let copies = event(post(&rules, &[("content-type", "application/json")], body)).into_data().copies;
+        let mut keys: Vec<_> = copies
+            .iter()
+            .map(|copy| (format!("{} {}", copy.route, copy.destination), copy.balance, copy.order.clone()))
+            .collect();
+        keys.sort_by(|one, other| one.0.cmp(&other.0));
+        keys
+    };
+    let (customer, repository) = (Some(KeyHash::of("7")), Some(OrderKey::of("acme/web")));
+    let name = str::to_owned;
+    assert_eq!(
+        keys(r#"{"repository":"acme/web","customer":7}"#),
+        [
+            (name("free hashed"), customer, None),
+            (name("ordered hashed"), customer, repository.clone()),
+            (name("ordered plain"), None, repository),
+        ]
+    );
+    let keyless = keys(r#"{"repository":["acme/web"]}"#);
+    assert!(keyless.iter().all(|(_, balance, order)| balance.is_none() && order.is_none()) && keyless.len() == 3);
+    assert_eq!(keys("no JSON").len(), 3, "a body that has no keys has its copies all the same");
+}

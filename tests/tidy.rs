@@ -37,17 +37,20 @@ provider    answer clock patience refusal secret
 event       clock provider refusal
 lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
+again       accept event inbound lane refusal
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
-deliver     buffer clock event outcome refusal telemetry
+deliver     buffer clock event limit outcome telemetry
 keyring     clock deliver provider
+archive     again buffer clock condition event lane payload refusal route
 ingress     accept answer budget buffer clock deliver event inbound keyring lane limit provider refusal source telemetry
-admin       buffer clock lane secret telemetry
+admin       archive buffer clock condition deliver event lane limit outcome refusal route secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *
 cli         *
 main        cli
+simulation  *
 ";
 
 /// Where a dependency may be named: a folder of `src/`, or a file.
@@ -57,7 +60,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cel", &["condition/"]),
     ("clap", &["cli/"]),
     ("ed25519_dalek", &["provider/"]),
-    ("fjall", &["buffer/"]),
+    ("fjall", &["buffer/engine/"]),
     ("governor", &["limit.rs"]),
     ("hmac", &["provider/"]),
     ("jsonschema", &["schema/"]),
@@ -74,7 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sha1", &["provider/"]),
     ("sha2", &["provider/"]),
     ("tracing_subscriber", &["cli/"]),
-    ("twox_hash", &["buffer/salvage/"]),
+    ("twox_hash", &["buffer/engine/salvage/"]),
 ];
 
 const LINES_MAX: usize = 450;

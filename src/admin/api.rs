@@ -3,17 +3,19 @@
 //! Only the admin listener serves it, and off loopback every request needs the token. Names of sources and secrets are
 //! shown, as the metrics show them; the bytes of a secret are not even in reach.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::redeliveries::redeliveries;
-use super::{Desk, Panel, token_wanted};
+use super::{Desk, Panel, replays, stored, token_wanted};
 use crate::clock::Timestamp;
 use crate::lane::{Lane, Rules};
 use crate::secret::Listed;
@@ -48,6 +50,19 @@ pub(super) fn router() -> Router<Desk> {
     Router::new()
         .route("/api/v1/sources", get(sources))
         .route("/api/v1/sources/{source}/redeliveries", post(redeliveries))
+        .route("/api/v1/events", get(stored::events))
+        .route("/api/v1/events/{id}", get(stored::event))
+        .route("/api/v1/events/{id}/replay", post(stored::replay))
+        .route("/api/v1/replays", get(replays::list).post(replays::begin))
+        .route("/api/v1/replays/{id}", get(replays::get).delete(replays::cancel))
+        .route("/api/v1/dead-letters", get(stored::dead_letters))
+        .route("/api/v1/dead-letters/drop", post(stored::drop_dead))
+        .route("/api/v1/quarantine", get(stored::quarantine))
+        .route("/api/v1/quarantine/judge", post(stored::judge))
+        .route("/api/v1/parked", get(stored::parked))
+        .route("/api/v1/parked/{key}/release", post(stored::release))
+        .route("/api/v1/parked/{key}/skip", post(stored::skip))
+        .route("/api/v1/destinations", get(stored::destinations))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
@@ -67,6 +82,33 @@ pub(super) fn answer(value: &Value) -> Response {
 pub(super) fn problem(status: StatusCode, title: &str) -> Response {
     let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
+}
+
+/// Whether a request may change something: a web page must not be able to send it from an operator's browser. It takes
+/// `application/json` only, which a page of another origin may not send unasked, and where no token is asked for, a `Host`
+/// that is an address or `localhost`, which a name that was bent to this machine is not.
+#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+pub(super) fn may_change(desk: &Desk, headers: &HeaderMap) -> Result<(), Response> {
+    if !desk.knows(headers) {
+        return Err(token_wanted());
+    }
+    if desk.token.is_none() && !names_an_address(headers) {
+        return Err(problem(StatusCode::FORBIDDEN, "ask by address or as localhost"));
+    }
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    if media_type.is_none_or(|media_type| !media_type.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`"));
+    }
+    Ok(())
+}
+
+/// Whether `Host` is an address or `localhost`.
+fn names_an_address(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    host.is_some_and(|host| {
+        let name = host.host().trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    })
 }
 
 impl Panel {
@@ -97,5 +139,22 @@ impl Panel {
             "used_total": used_total,
             "last_used": last_used.as_ref().map(Timestamp::to_string),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_by_name_is_not_here() {
+        let names = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            names_an_address(&headers)
+        };
+        assert!(names("127.0.0.1:8900") && names("localhost:8900") && names("[::1]:8900") && names("[::1]"));
+        assert!(!names("evil.example:8900") && !names("localhost.evil.example") && !names("127.0.0.1.evil.example"));
+        assert!(!names_an_address(&HeaderMap::new()));
     }
 }

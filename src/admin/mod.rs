@@ -3,10 +3,14 @@
 //! A listener of its own, on loopback by default. Off loopback `/metrics` and `/readyz?verbose` want the token; liveness
 //! and readiness are for orchestrators that have none. Gauges about the buffer are read when somebody scrapes.
 //!
-//! Not here yet: the console, most of the API.
+//! Not here yet: the console.
 
 mod api;
+mod asked;
 mod redeliveries;
+mod replays;
+mod sheet;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,8 +26,10 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::buffer::{Buffer, Fsync};
+use crate::archive::{Archive, Jobs};
+use crate::buffer::{Buffer, Fsync, QueueDepth};
 use crate::clock::Timestamp;
+use crate::deliver::Destinations;
 use crate::lane::Rules;
 use crate::secret::{Listed, Secret};
 use crate::telemetry::Telemetry;
@@ -54,13 +60,26 @@ pub struct Panel {
     since: Timestamp,
     sources: ArcSwap<Vec<SourceSheet>>,
     secrets: ArcSwap<Vec<Listed>>,
+    archive: Archive,
+    jobs: Jobs,
+    destinations: Arc<ArcSwap<Destinations>>,
 }
 
 impl Panel {
-    /// A panel that shows no source yet; counting began at `since`.
-    pub fn new(buffer: Buffer, telemetry: Telemetry, fsync: Fsync, since: Timestamp) -> Self {
-        let (sources, secrets) = (ArcSwap::default(), ArcSwap::default());
-        Self { buffer, telemetry, fsync, draining: false.into(), since, sources, secrets }
+    /// A panel that shows no source yet; counting begins now.
+    pub fn new(archive: Archive, telemetry: Telemetry, fsync: Fsync, destinations: Arc<ArcSwap<Destinations>>) -> Self {
+        Self {
+            buffer: archive.buffer().clone(),
+            telemetry,
+            fsync,
+            draining: false.into(),
+            since: archive.clock().now(),
+            sources: ArcSwap::default(),
+            secrets: ArcSwap::default(),
+            archive,
+            jobs: Jobs::default(),
+            destinations,
+        }
     }
 
     /// The gateway is stopping: it is not ready any more.
@@ -172,10 +191,10 @@ impl Panel {
             self.telemetry.quarantined(&source, events);
         }
         for name in self.buffer.destinations() {
-            let depth = self.buffer.depth(&name);
-            let states =
-                [("ready", depth.ready), ("scheduled", depth.scheduled), ("in_flight", depth.in_flight), ("parked", 0)];
-            self.telemetry.queue(&name, states, self.buffer.oldest_age(&name), self.buffer.dead_letters(&name));
+            self.telemetry.deliveries_accepted(&name, self.buffer.book(&name).accepted);
+            let QueueDepth { ready, scheduled, in_flight, parked } = self.buffer.depth(&name);
+            let states = [("ready", ready), ("scheduled", scheduled), ("in_flight", in_flight), ("parked", parked)];
+            self.telemetry.queue(&name, states, self.buffer.oldest_age(&name), self.buffer.book(&name).dead);
         }
         self.telemetry.render()
     }

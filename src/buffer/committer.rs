@@ -12,16 +12,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fjall::PersistMode;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::draft::{Draft, Effect, Tally, placements};
-use super::keys::QueueKey;
+use super::draft::{Draft, Effect, Tally};
+use super::engine::EngineError;
+use super::fate::Tried;
+use super::keys::{LaneKey, QueueKey, QueueValue};
 use super::store::Store;
 use super::suspects::Rejudge;
 use super::window::Claim;
-use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared, salvage, space};
-use crate::event::{DedupKey, EventData, JudgedBy};
+use super::wishes::Wishes;
+use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared, generations};
+use crate::event::{DedupKey, EventData, EventId, JudgedBy};
 use crate::outcome::Settled;
 
 /// A batch ends here, so that a burst cannot make one commit arbitrarily long.
@@ -31,44 +33,62 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const COMPACT_EVERY: Duration = Duration::from_secs(5);
 /// The first compaction learns what is stale, the next one rewrites it, another one meets what was removed meanwhile.
 const COMPACTIONS: u8 = 3;
+/// A store that others still hold is tried again so often, and so long after each time.
+const REOPEN_TRIES: usize = 20;
+const REOPEN_PAUSE: Duration = Duration::from_millis(50);
+
 pub(crate) struct Append {
     pub(crate) data: Arc<EventData>,
     pub(crate) record: Vec<u8>,
     pub(crate) dedup: Option<DedupKey>,
     /// The rules that it failed, where it is stored all the same.
     pub(crate) failed_by: Option<JudgedBy>,
-    pub(crate) reply: oneshot::Sender<Result<Committed, NotStored>>,
+    /// The first delivery goes to whoever waits for the answer, and not to the worker.
+    pub(crate) hands_over: bool,
+    pub(crate) reply: oneshot::Sender<Result<Stored, NotStored>>,
     pub(crate) _permit: OwnedSemaphorePermit,
 }
+
+/// What became of an append, and the delivery that was asked for.
+pub(crate) type Stored = (Committed, Option<Delivery>);
 
 impl Append {
     /// What it takes on disk.
     pub(crate) fn bytes(&self) -> u32 {
         u32::try_from(self.record.len()).unwrap_or(u32::MAX)
     }
-
-    /// What its queue records say of that: with several copies, `pending` says it.
-    pub(crate) fn queued_bytes(&self) -> u32 {
-        if self.data.copies.len() > 1 { 0 } else { self.bytes() }
-    }
 }
 
 pub(crate) struct Settle {
     pub(crate) key: QueueKey,
-    pub(crate) attempts: u32,
-    pub(crate) bytes: u32,
+    pub(crate) value: QueueValue,
+    pub(crate) event: EventId,
     pub(crate) copies: usize,
     pub(crate) settled: Settled,
+    pub(crate) tried: Option<Tried>,
     pub(crate) keep: Keep,
-    pub(crate) detail: String,
     /// Held until the end is in the store.
     pub(crate) claim: Option<Claim>,
+}
+
+impl Settle {
+    /// The lane it stands at the head of.
+    pub(super) fn lane(&self) -> Option<LaneKey> {
+        let destination = self.key.destination;
+        self.value.lane.map(|hash| LaneKey { destination, hash })
+    }
+
+    /// Whether it was waiting for a later try.
+    pub(super) fn is_rescheduled(&self) -> bool {
+        self.key.due_ms != self.value.since_ms
+    }
 }
 
 pub(crate) enum Command {
     Append(Append),
     Settle(Settle),
     Rejudge(Rejudge),
+    Wishes(Wishes),
     Register { names: Vec<Arc<str>>, reply: oneshot::Sender<Result<(), NotStored>> },
     TidyUp,
     Close(oneshot::Sender<()>),
@@ -76,44 +96,58 @@ pub(crate) enum Command {
 
 pub(crate) struct Committer {
     pub(super) shared: Arc<Shared>,
-    pub(super) inbox: mpsc::Receiver<Command>,
     /// Ends of deliveries that a failed batch held.
     pub(super) deferred: Vec<Settle>,
-    pub(super) next_seq: u64,
     pub(super) next_destination: u32,
     /// Events were removed; so often is space still to be asked back.
     pub(super) compactions_owed: u8,
-    /// When space was last asked back.
-    pub(super) compacted_at: Option<tokio::time::Instant>,
+    /// When space was last asked back, on the monotonic clock.
+    pub(super) compacted_at: Option<Duration>,
 }
 
 impl Committer {
     /// The thread's life.
-    pub(crate) fn run(mut self) {
-        while let Some(first) = self.inbox.blocking_recv() {
-            let mut commands = vec![first];
-            let mut bytes = 0;
-            while commands.len() < BATCH_COMMANDS && bytes < BATCH_BYTES {
-                let Ok(next) = self.inbox.try_recv() else { break };
-                if let Command::Append(append) = &next {
-                    bytes += append.record.len();
-                }
-                commands.push(next);
-            }
-            self.shared.busy_since_ms.store(self.shared.clock.now().unix_ms(), Ordering::Relaxed);
-            let is_closed = self.handle(commands);
-            self.shared.busy_since_ms.store(0, Ordering::Relaxed);
-            if is_closed {
+    pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        while let Some(first) = inbox.blocking_recv() {
+            if self.step(first, &mut inbox) {
                 break;
             }
         }
         self.shared.store.store(None);
     }
 
+    /// The same as a task, for the simulation.
+    #[cfg(test)]
+    pub(crate) async fn run_inline(mut self, mut inbox: mpsc::Receiver<Command>) {
+        while let Some(first) = inbox.recv().await {
+            if self.step(first, &mut inbox) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.shared.store.store(None);
+    }
+
+    /// Takes whatever waits and commits it. True when the buffer was closed.
+    fn step(&mut self, first: Command, inbox: &mut mpsc::Receiver<Command>) -> bool {
+        let mut commands = vec![first];
+        let mut bytes = 0;
+        while commands.len() < BATCH_COMMANDS && bytes < BATCH_BYTES {
+            let Ok(next) = inbox.try_recv() else { break };
+            if let Command::Append(append) = &next {
+                bytes += append.record.len();
+            }
+            commands.push(next);
+        }
+        self.shared.begin_batch();
+        let is_closed = self.handle(commands);
+        self.shared.end_batch();
+        is_closed
+    }
+
     /// One batch. True when the buffer was closed.
     fn handle(&mut self, commands: Vec<Command>) -> bool {
-        if self.shared.suspected.load(Ordering::Relaxed) && self.shared.store.load().is_some() {
-            self.shared.store.store(None);
+        if self.shared.suspected.load(Ordering::Relaxed) && self.shared.store.swap(None).is_some() {
             self.reopen();
         }
         let Some(store) = self.shared.store.load_full() else { return self.handle_closed(commands) };
@@ -125,19 +159,20 @@ impl Committer {
         }
         let (mut closing, mut judged) = (None, Vec::new());
         // Looked at before every batch: a fast sender fills a disk in less than a second.
-        shared.disk_low.store(space::is_low(&shared.params.dir), Ordering::Relaxed);
+        shared.disk_low.store(shared.medium.is_low(), Ordering::Relaxed);
         for command in commands {
             let drafted = match command {
                 Command::Append(append) if shared.is_full_for(u64::from(append.bytes())) => {
                     answer(append.reply, Err(NotStored::Full));
                     Ok(())
                 }
-                Command::Append(append) => draft.append(&mut self.next_seq, append),
+                Command::Append(append) => draft.append(append),
                 Command::Settle(settle) => draft.settle(settle),
                 Command::Rejudge(rejudge) => {
                     judged.push(rejudge);
                     Ok(())
                 }
+                Command::Wishes(wishes) => draft.grant(wishes),
                 Command::TidyUp => draft.tidy_up(),
                 Command::Register { names, reply } => {
                     let registered = self.register(&store, &names);
@@ -154,7 +189,7 @@ impl Committer {
         for rejudge in judged {
             result = result.and(draft.rejudge(rejudge));
         }
-        if draft.has_removed() {
+        if draft.has_removed {
             self.compactions_owed = COMPACTIONS;
         }
         let is_whole = self.commit(draft, result);
@@ -172,10 +207,11 @@ impl Committer {
     /// On a disk that runs short: what was removed is still in the engine's files until it compacts them. Nothing is taken
     /// in meanwhile, so this may hold the batches up, once in a while.
     fn give_space_back(&mut self, store: &Store) {
-        if self.compacted_at.is_some_and(|at| at.elapsed() < COMPACT_EVERY) {
+        let now = self.shared.clock.monotonic();
+        if self.compacted_at.is_some_and(|at| now.saturating_sub(at) < COMPACT_EVERY) {
             return;
         }
-        self.compacted_at = Some(tokio::time::Instant::now());
+        self.compacted_at = Some(now);
         match store.give_space_back() {
             Ok(()) => self.compactions_owed -= 1,
             Err(error) => {
@@ -192,6 +228,7 @@ impl Committer {
                 Command::Append(append) => answer(append.reply, Err(NotStored::Failed)),
                 Command::Settle(settle) => self.deferred.push(settle),
                 Command::Rejudge(rejudge) => answer(rejudge.reply, Err(NotStored::Failed)),
+                Command::Wishes(wishes) => answer(wishes.reply, Err(NotStored::Failed)),
                 Command::Register { reply, .. } => answer(reply, Err(NotStored::Failed)),
                 Command::TidyUp => self.reopen(),
                 Command::Close(reply) => {
@@ -204,21 +241,22 @@ impl Committer {
     }
 
     /// Writes, syncs, answers; false when it failed. Whatever happened, nobody is left waiting.
-    fn commit(&mut self, draft: Draft<'_>, drafted: Result<(), fjall::Error>) -> bool {
+    fn commit(&mut self, draft: Draft<'_>, drafted: Result<(), EngineError>) -> bool {
         let events = draft.events;
-        let started = tokio::time::Instant::now();
+        let started = self.shared.clock.monotonic();
         let (committed, effects) = match drafted {
             Ok(()) => draft.commit(),
             Err(error) => (Err(error), draft.into_effects()),
         };
-        let report = CommitReport { took: started.elapsed(), events, failed: committed.is_err() };
+        let took = self.shared.clock.monotonic().saturating_sub(started);
+        let report = CommitReport { took, events, failed: committed.is_err() };
         if events > 0 || report.failed {
             (self.shared.on_commit)(report);
         }
         match committed {
-            Ok(tally) => {
-                self.count(&tally);
-                self.shared.count_changes(tally.index);
+            Ok(Tally { books, index }) => {
+                self.shared.books(|known| known.apply(books));
+                self.shared.count_changes(index);
                 for effect in effects {
                     self.apply(effect);
                 }
@@ -226,10 +264,7 @@ impl Committer {
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed; the buffer is closed until it can be reopened");
-                self.shared.met(&error);
-                if matches!(error, fjall::Error::Poisoned) {
-                    self.look_closer();
-                }
+                self.look_closer(error);
                 for effect in effects {
                     self.refuse(effect);
                 }
@@ -238,47 +273,49 @@ impl Committer {
         }
     }
 
-    /// The engine stopped writing and does not say why. On a full disk that is known; else its files are looked at.
-    fn look_closer(&self) {
+    /// An engine that stopped does not say why. On a full disk that is known; else its files are looked at.
+    fn look_closer(&self, error: EngineError) {
         let shared = &self.shared;
-        if !shared.disk_low.load(Ordering::Relaxed) && !salvage::is_whole(&shared.params.dir) {
-            shared.met(&fjall::Error::Unrecoverable);
+        let is_silent = matches!(error, EngineError::Stopped) && !shared.disk_low.load(Ordering::Relaxed);
+        if is_silent && !shared.medium.is_whole() {
+            shared.met(&EngineError::Damaged("a file is not what was written".into()));
+        } else {
+            shared.met(&error);
         }
-    }
-
-    /// Only this thread writes these counters.
-    fn count(&self, tally: &Tally) {
-        let shared = &self.shared;
-        let used = shared.used_bytes.load(Ordering::Relaxed).saturating_add(tally.bytes_added);
-        shared.used_bytes.store(used.saturating_sub(tally.bytes_removed), Ordering::Relaxed);
-        let known = shared.dedup_entries.load(Ordering::Relaxed).saturating_add(tally.dedup_added);
-        shared.dedup_entries.store(known.saturating_sub(tally.dedup_removed), Ordering::Relaxed);
     }
 
     fn apply(&self, effect: Effect) {
         match effect {
-            Effect::Stored { append, seq, pass } => {
+            Effect::Stored { append, placed, pass, same_id } => {
+                let EventData { source, id, .. } = &*append.data;
                 if pass.is_some() {
-                    let EventData { source, id, .. } = &*append.data;
                     tracing::info!(%source, event = %id, "a repetition was let through, as asked");
                 }
-                if append.data.is_kept_back() {
-                    self.count_quarantined(&append.data.source);
-                } else {
-                    let bytes = append.queued_bytes();
-                    for (key, window) in placements(&self.shared, &append.data, seq) {
-                        window.push(Delivery::new(key, 0, bytes, Arc::clone(&append.data)));
+                if same_id {
+                    tracing::warn!(%source, event = %id, "its delivery id was seen before with another body; both are kept");
+                }
+                let mut handed = None;
+                for (key, value) in placed {
+                    let delivery = Delivery::new(key, value, Arc::clone(&append.data));
+                    let Some(window) = self.shared.window_by_id(key.destination) else { continue };
+                    if append.hands_over && key.copy == 0 && !append.reply.is_closed() {
+                        handed = Some(window.hand_out(delivery));
+                    } else {
+                        window.push(delivery);
                     }
                 }
-                answer(append.reply, Ok(Committed::Stored));
+                let committed = if same_id { Committed::SameId } else { Committed::Stored };
+                answer(append.reply, Ok((committed, handed)));
             }
-            Effect::Repeated(append) => answer(append.reply, Ok(Committed::Duplicate)),
-            Effect::Ended { settle, is_dead } => {
-                if is_dead {
-                    self.count_dead(settle.key.destination);
-                }
+            Effect::Repeated(append) => answer(append.reply, Ok((Committed::Duplicate, None))),
+            Effect::Ended(settle) => {
                 if let Some(claim) = settle.claim {
                     claim.ended();
+                }
+            }
+            Effect::Stale(settle) => {
+                if let Some(claim) = settle.claim {
+                    claim.stale();
                 }
             }
             Effect::Rescheduled { settle, due_ms } => {
@@ -286,12 +323,13 @@ impl Committer {
                     claim.rescheduled(due_ms);
                 }
             }
-            Effect::Rejudged(reply) => answer(reply, Ok(())),
-            Effect::Stale(settle) => {
-                if let Some(claim) = settle.claim {
-                    claim.stale();
+            Effect::Woken { destination, due_ms } => {
+                if let Some(window) = self.shared.window_by_id(destination) {
+                    window.woken(due_ms);
                 }
             }
+            Effect::Rejudged(reply) => answer(reply, Ok(())),
+            Effect::Granted(reply, granted) => answer(reply, Ok(granted)),
         }
     }
 
@@ -305,24 +343,22 @@ impl Committer {
                 answer(append.reply, Err(NotStored::Failed));
             }
             Effect::Repeated(append) => answer(append.reply, Err(NotStored::Failed)),
-            Effect::Ended { settle, .. } | Effect::Rescheduled { settle, .. } | Effect::Stale(settle) => {
+            Effect::Ended(settle) | Effect::Rescheduled { settle, .. } | Effect::Stale(settle) => {
                 self.deferred.push(settle);
             }
+            Effect::Woken { .. } => {}
             Effect::Rejudged(reply) => answer(reply, Err(NotStored::Failed)),
+            Effect::Granted(reply, _) => answer(reply, Err(NotStored::Failed)),
         }
     }
 
     /// Opens the store anew; on failure the next tidy-up tries again.
     fn reopen(&mut self) {
-        for _ in 0..20 {
-            match Store::open(&self.shared.params.dir, self.shared.params.fsync) {
-                Ok((store, salvage)) => {
-                    self.shared.suspected.store(false, Ordering::Relaxed);
-                    self.shared.corrupt.fetch_add(salvage.lost, Ordering::Relaxed);
-                    return self.reopened(store);
-                }
+        for _ in 0..REOPEN_TRIES {
+            match self.shared.open_store() {
+                Ok(store) => return self.reopened(store),
                 // Readers may still hold the old store for a moment.
-                Err(OpenError::Engine(fjall::Error::Locked)) => std::thread::sleep(Duration::from_millis(50)),
+                Err(OpenError::Locked(_)) => std::thread::sleep(REOPEN_PAUSE),
                 Err(error) => {
                     tracing::error!(%error, "the buffer cannot be reopened yet");
                     return;
@@ -334,13 +370,15 @@ impl Committer {
     /// A batch whose sync failed may be in the journal all the same, and its events with it: what the store holds is learnt
     /// anew, so that they are delivered and not only recognised as duplicates.
     fn reopened(&mut self, store: Store) {
-        if let Err(error) = self.recover_counts(&store) {
+        if let Err(error) = self.recover_books(&store) {
             tracing::error!(%error, "the buffer was reopened and cannot be read");
             self.shared.met(&error);
             return;
         }
-        self.next_seq = self.next_seq.max(store.last_sequence().map_or(0, |last| last.saturating_add(1)));
         self.shared.store.store(Some(Arc::new(store)));
+        if let Err(error) = generations::recover(&self.shared) {
+            tracing::warn!(%error, "filters over delivery ids cannot be built; the disk is asked instead");
+        }
         for name in self.shared.names() {
             if let Some((_, window)) = self.shared.window(&name) {
                 window.bell.notify_one();
@@ -351,7 +389,7 @@ impl Committer {
 
     fn close(&self, reply: oneshot::Sender<()>) {
         if let Some(store) = self.shared.store.swap(None)
-            && let Err(error) = store.db.persist(PersistMode::SyncAll)
+            && let Err(error) = store.sync()
         {
             tracing::error!(%error, "the last sync failed; what was answered is on disk already");
         }

@@ -1,326 +1,234 @@
 //! One batch under construction: what is written, what later commands of the same batch must see of it, and what is done
 //! in memory once it is in the store.
 //!
-//! Nothing here touches the disk but by reading; [`Draft::commit`] writes all or nothing.
+//! Nothing here touches the disk but by reading; [`Draft::commit`] writes all or nothing. What a command changes twice
+//! (fates, books) is held until then and written once. How deliveries end stands in `settle`, what people ask for in
+//! `wishes`, order per key in `lanes`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use fjall::{OwnedWriteBatch, PersistMode};
 use tokio::sync::oneshot;
 
+use super::books::{Book, Books};
 use super::committer::{Append, Settle};
-use super::keys::{self, Pending, QueueKey, QueueValue};
+use super::dedup::DedupDraft;
+use super::engine::{Batch, Durability, EngineError, Space};
+use super::fate::Fate;
+use super::keys::{self, DestinationId, LaneKey, QueueKey, QueueValue};
+use super::lanes::LaneDraft;
 use super::passes::Used;
 use super::store::Store;
 use super::unverified::{Change, IndexDraft};
-use super::window::Window;
-use super::{Fsync, NotStored, Shared, space};
+use super::wishes::Granted;
+use super::{Fsync, NotStored, Shared};
 use crate::clock::Timestamp;
-use crate::event::{DedupKey, EventData};
-use crate::outcome::Settled;
-
-/// What one tidy-up removes at most, so that commits are not held up.
-const TIDY_RECORDS: usize = 20_000;
+use crate::event::EventData;
 
 /// What is done in memory once a batch is in the store.
 pub(super) enum Effect {
     Stored {
         append: Append,
-        seq: u64,
+        /// The deliveries that are in the queue; the others wait in their lanes.
+        placed: Vec<(QueueKey, QueueValue)>,
         /// It is a repetition that was asked for.
         pass: Option<Used>,
+        /// Its delivery id was seen with another body.
+        same_id: bool,
     },
     Repeated(Append),
-    Ended {
-        settle: Settle,
-        is_dead: bool,
-    },
+    /// The delivery has left the queue, for good or into its lane.
+    Ended(Settle),
     Rescheduled {
         settle: Settle,
         due_ms: u64,
     },
     /// The store does not know the delivery: it ended before, in a batch that was thought to have failed.
     Stale(Settle),
+    /// Something entered the queue that no window holds.
+    Woken {
+        destination: DestinationId,
+        due_ms: u64,
+    },
     Rejudged(oneshot::Sender<Result<(), NotStored>>),
+    Granted(oneshot::Sender<Result<Granted, NotStored>>, Granted),
 }
 
 pub(super) struct Draft<'a> {
     pub(super) shared: &'a Shared,
     pub(super) store: &'a Store,
-    pub(super) batch: OwnedWriteBatch,
-    now: Timestamp,
+    pub(super) batch: Batch,
+    pub(super) now: Timestamp,
     pub(super) effects: Vec<Effect>,
     pub(super) index: IndexDraft,
-    dedup: HashSet<[u8; 16]>,
-    pending: HashMap<u64, Pending>,
-    bytes_added: u64,
-    bytes_removed: u64,
-    dedup_added: u64,
-    dedup_removed: u64,
+    pub(super) lanes: LaneDraft,
+    pub(super) dedup: DedupDraft,
+    /// As they will be; `None` when the event leaves.
+    pub(super) fates: BTreeMap<u64, Option<Fate>>,
+    /// What this batch has changed, as it will be.
+    pub(super) books: Books,
     pub(super) events: usize,
-    is_tidied: bool,
-    /// A record was replaced: its old form takes space until the engine compacts.
-    pub(super) rewritten: bool,
+    pub(super) is_tidied: bool,
+    /// Events, or old forms of events, were removed: they take space until the engine compacts.
+    pub(super) has_removed: bool,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(shared: &'a Shared, store: &'a Store) -> Self {
+        let total = shared.books(|books| books.total);
         Self {
             shared,
             store,
-            batch: store.db.batch(),
-            now: shared.clock.now(),
+            batch: Batch::default(),
+            now: shared.timeline.now(),
             effects: Vec::new(),
             index: IndexDraft::default(),
-            dedup: HashSet::new(),
-            pending: HashMap::new(),
-            bytes_added: 0,
-            bytes_removed: 0,
-            dedup_added: 0,
-            dedup_removed: 0,
+            lanes: LaneDraft::default(),
+            dedup: DedupDraft::new(),
+            fates: BTreeMap::new(),
+            books: Books { total, ..Books::default() },
             events: 0,
             is_tidied: false,
-            rewritten: false,
+            has_removed: false,
         }
+    }
+
+    /// The book of a destination, to be changed.
+    pub(super) fn book(&mut self, id: DestinationId) -> &mut Book {
+        let shared = self.shared;
+        let known = || shared.books(|books| books.by_destination.get(&id).copied().unwrap_or_default());
+        self.books.by_destination.entry(id).or_insert_with(known)
+    }
+
+    /// How many events of a source are kept back, to be changed.
+    pub(super) fn quarantined(&mut self, source: &Arc<str>) -> &mut u64 {
+        let shared = self.shared;
+        let known = || shared.books(|books| books.quarantined.get(source).copied().unwrap_or_default());
+        self.books.quarantined.entry(Arc::clone(source)).or_insert_with(known)
     }
 
     /// An event and its deliveries, unless it is a repetition.
-    pub(super) fn append(&mut self, next_seq: &mut u64, append: Append) -> Result<(), fjall::Error> {
-        let now_ms = self.now.unix_ms();
+    pub(super) fn append(&mut self, append: Append) -> Result<(), EngineError> {
         let mut pass = None;
-        if let Some(dedup) = append.dedup
-            && self.is_repeated(&dedup)?
-        {
-            let (source, id) = (&append.data.source, append.data.delivery_id.as_deref());
-            pass = self.shared.passes.take(source, id, dedup.key, self.now);
-            if pass.is_none() {
-                self.effects.push(Effect::Repeated(append));
-                return Ok(());
-            }
-        }
-        let seq = keys::first_sequence(now_ms).max(*next_seq);
-        *next_seq = seq.saturating_add(1);
+        let mut seen = None;
         if let Some(dedup) = append.dedup {
-            self.recognise(&dedup, seq, pass.is_some())?;
+            let found = self.look_up(&dedup)?;
+            if found.is_repeated {
+                let (source, id) = (&append.data.source, append.data.delivery_id.as_deref());
+                pass = self.shared.passes.take(source, id, dedup.key, self.now);
+                if pass.is_none() {
+                    self.effects.push(Effect::Repeated(append));
+                    return Ok(());
+                }
+            }
+            seen = Some((dedup, found));
+        }
+        let same_id_as = seen.as_ref().and_then(|(_, found)| found.same_id_as);
+        let seq = keys::first_sequence(self.now.unix_ms()).max(self.books.total.next_seq);
+        self.books.total.next_seq = seq.saturating_add(1);
+        if let Some((dedup, found)) = seen {
+            self.recognise(&dedup, found, seq);
         }
         let bytes = append.bytes();
-        self.batch.insert(&self.store.events, seq.to_be_bytes(), append.record.as_slice());
-        self.bytes_added += u64::from(bytes);
+        self.batch.insert(Space::Events, seq.to_be_bytes(), append.record.as_slice());
+        self.batch.insert(Space::Ids, append.data.id.as_bytes(), seq.to_be_bytes());
+        self.books.total.bytes += u64::from(bytes);
         self.events += 1;
         self.remember(seq, &append)?;
+        if let Some(earlier) = same_id_as {
+            let fate = Fate::new(append.data.id, bytes, append.data.copies.len());
+            self.fates.insert(seq, Some(Fate { same_id_as: Some(earlier), ..fate }));
+        }
+        let mut placed = Vec::new();
         if append.data.is_kept_back() {
-            let value = [&bytes.to_be_bytes(), append.data.source.as_bytes()].concat();
-            self.batch.insert(&self.store.quarantine, seq.to_be_bytes(), value);
+            self.keep_back(seq, bytes, &append.data);
         } else {
-            self.place(&append, seq);
+            self.place(&append.data, bytes, seq, &mut placed)?;
         }
-        self.effects.push(Effect::Stored { append, seq, pass });
+        self.effects.push(Effect::Stored { append, placed, pass, same_id: same_id_as.is_some() });
         Ok(())
     }
 
-    /// Whether one of its keys is known, to the store or to this batch.
-    fn is_repeated(&self, dedup: &DedupKey) -> Result<bool, fjall::Error> {
-        for key in dedup.keys() {
-            let stored = self.store.dedup.get(key)?.and_then(|value| keys::parse_pair(&value));
-            let is_live = stored.is_some_and(|(expires_ms, _)| expires_ms > self.now.unix_ms());
-            if is_live || self.dedup.contains(&key) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// Into the quarantine, until a person or a rule lets it go, or it is too old.
+    fn keep_back(&mut self, seq: u64, bytes: u32, data: &EventData) {
+        let keep_until_ms = self.now.after(self.shared.params.quarantine_keep).unix_ms();
+        self.batch.insert(Space::Quarantine, seq.to_be_bytes(), keys::quarantine_value(bytes, &data.source));
+        self.batch.insert(Space::Expiry, keys::pair(keep_until_ms, seq), keys::expiry_value(bytes, true));
+        let fate = self.fates.entry(seq).or_default();
+        fate.get_or_insert_with(|| Fate::new(data.id, bytes, data.copies.len())).keep_until_ms = keep_until_ms;
+        *self.quarantined(&data.source) += 1;
     }
 
-    /// From now on its keys are known; those that were known before are from now on this event's.
-    fn recognise(&mut self, dedup: &DedupKey, seq: u64, may_be_known: bool) -> Result<(), fjall::Error> {
-        let expires_ms = self.now.after(dedup.window).unix_ms();
-        for key in dedup.keys() {
-            let is_new = self.dedup.insert(key) && !(may_be_known && self.store.dedup.contains_key(key)?);
-            self.dedup_added += u64::from(is_new);
-            self.batch.insert(&self.store.dedup, key, keys::pair(expires_ms, seq));
-            self.batch.insert(&self.store.dedup_expiry, keys::dedup_expiry(expires_ms, key), []);
-        }
-        Ok(())
-    }
-
-    /// One queue record for each copy.
-    fn place(&mut self, append: &Append, seq: u64) {
-        let copies = append.data.copies.len();
-        if copies > 1 {
-            let remaining = u32::try_from(copies).unwrap_or(u32::MAX);
-            let pending = Pending { remaining, keep_until_ms: 0, bytes: append.bytes(), is_dead: false };
-            self.batch.insert(&self.store.pending, seq.to_be_bytes(), pending.to_bytes());
-            self.pending.insert(seq, pending);
-        }
-        let value = QueueValue { attempts: 0, bytes: append.queued_bytes() };
-        for (key, _) in placements(self.shared, &append.data, seq) {
-            self.batch.insert(&self.store.queue, key.to_bytes(), value.to_bytes());
-        }
-    }
-
-    /// How an attempt ended.
-    pub(super) fn settle(&mut self, settle: Settle) -> Result<(), fjall::Error> {
-        let key = settle.key;
-        if !self.store.queue.contains_key(key.to_bytes())? {
-            self.effects.push(Effect::Stale(settle));
-            return Ok(());
-        }
-        self.batch.remove(&self.store.queue, key.to_bytes());
-        match settle.settled {
-            Settled::Again { wait, counts } => {
-                let due_ms = self.now.after(wait).unix_ms();
-                let attempts = settle.attempts.saturating_add(u32::from(counts));
-                let value = QueueValue { attempts, bytes: settle.bytes };
-                self.batch.insert(&self.store.queue, QueueKey { due_ms, ..key }.to_bytes(), value.to_bytes());
-                self.effects.push(Effect::Rescheduled { settle, due_ms });
-                Ok(())
-            }
-            Settled::Delivered => {
-                let ended = self.end(&settle, self.now.after(settle.keep.delivered), false);
-                self.effects.push(Effect::Ended { settle, is_dead: false });
-                ended
-            }
-            Settled::Dead(cause) => {
-                let facts = rmp_serde::to_vec(&(cause.label(), settle.attempts, &settle.detail)).unwrap_or_default();
-                self.batch.insert(&self.store.dead, key.to_dead_bytes(self.now.unix_ms()), facts);
-                let ended = self.end(&settle, self.now.after(settle.keep.dead), true);
-                self.effects.push(Effect::Ended { settle, is_dead: true });
-                ended
-            }
-        }
-    }
-
-    /// One delivery has ended; with the last one the event's own end is set.
-    fn end(&mut self, settle: &Settle, keep_until: Timestamp, is_dead: bool) -> Result<(), fjall::Error> {
-        let seq = settle.key.seq;
-        if settle.copies <= 1 {
-            return self.expire(seq, keep_until.unix_ms(), settle.bytes, is_dead);
-        }
-        let known = match self.pending.get(&seq) {
-            Some(pending) => Some(*pending),
-            None => self.store.pending.get(seq.to_be_bytes())?.and_then(|value| Pending::parse(&value)),
-        };
-        let Some(mut pending) = known else { return Ok(()) };
-        pending.remaining = pending.remaining.saturating_sub(1);
-        pending.keep_until_ms = pending.keep_until_ms.max(keep_until.unix_ms());
-        pending.is_dead |= is_dead;
-        self.pending.insert(seq, pending);
-        if pending.remaining == 0 {
-            self.batch.remove(&self.store.pending, seq.to_be_bytes());
-            self.expire(seq, pending.keep_until_ms, pending.bytes, pending.is_dead)?;
-        } else {
-            self.batch.insert(&self.store.pending, seq.to_be_bytes(), pending.to_bytes());
-        }
-        Ok(())
-    }
-
-    fn expire(&mut self, seq: u64, keep_until_ms: u64, bytes: u32, is_dead: bool) -> Result<(), fjall::Error> {
-        if keep_until_ms <= self.now.unix_ms() {
-            return self.remove(seq, u64::from(bytes));
-        }
-        let value = keys::expiry_value(bytes, is_dead);
-        self.batch.insert(&self.store.expiry, keys::pair(keep_until_ms, seq), value);
-        Ok(())
-    }
-
-    /// An event leaves the store.
-    fn remove(&mut self, seq: u64, bytes: u64) -> Result<(), fjall::Error> {
-        self.batch.remove(&self.store.events, seq.to_be_bytes());
-        self.bytes_removed += bytes;
-        self.forget(seq)
-    }
-
-    /// Removes what was kept long enough, and, when space runs short, what is kept for replay only.
-    pub(super) fn tidy_up(&mut self) -> Result<(), fjall::Error> {
-        if std::mem::replace(&mut self.is_tidied, true) {
-            return Ok(());
-        }
-        let now_ms = self.now.unix_ms();
-        let used = self.shared.used_bytes.load(Ordering::Relaxed);
-        let mut to_free = used.saturating_sub(self.shared.params.bytes_max / 10 * 9);
-        if self.shared.disk_low.load(Ordering::Relaxed) {
-            to_free = to_free.max(space::RESERVE_BYTES);
-        }
-        for entry in self.store.expiry.iter().take(TIDY_RECORDS) {
-            let (key, value) = entry.into_inner()?;
-            let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { continue };
-            if keep_until_ms > now_ms && to_free == 0 {
-                break;
-            }
-            // Space may run short; a dead letter waits for a person all the same.
-            if keep_until_ms > now_ms && keys::is_dead(&value) {
+    /// One queue record for each copy, or its place in its lane.
+    fn place(
+        &mut self,
+        data: &EventData,
+        bytes: u32,
+        seq: u64,
+        placed: &mut Vec<(QueueKey, QueueValue)>,
+    ) -> Result<(), EngineError> {
+        let due_ms = self.now.unix_ms();
+        for (copy, target) in (0_u16..).zip(&data.copies) {
+            // `Buffer::append` has seen that every destination is known.
+            let Some((destination, _)) = self.shared.window(&target.destination) else { continue };
+            let key = QueueKey { destination, due_ms, seq, copy };
+            let lane = target.order.as_ref().map(|order| order.hash);
+            let value = QueueValue { attempts: 0, bytes, since_ms: due_ms, lane };
+            let book = self.book(destination);
+            book.accepted += 1;
+            book.queued += 1;
+            if let Some(order) = &target.order
+                && !self.enter_lane(LaneKey { destination, hash: order.hash }, &order.label, (seq, copy), value)?
+            {
                 continue;
             }
-            let bytes = keys::parse_bytes(&value);
-            self.batch.remove(&self.store.expiry, key);
-            self.remove(seq, bytes)?;
-            to_free = to_free.saturating_sub(bytes);
-        }
-        for entry in self.store.dedup_expiry.iter().take(TIDY_RECORDS) {
-            let key = entry.key()?;
-            let Some((expires, digest)) = key.split_first_chunk::<8>() else { continue };
-            if u64::from_be_bytes(*expires) > now_ms {
-                break;
-            }
-            // An id that came again after its window has a later expiry, and stays.
-            let known = self.store.dedup.get(digest)?.and_then(|value| keys::parse_pair(&value));
-            if known.is_some_and(|(expires_ms, _)| expires_ms <= now_ms) {
-                self.batch.remove(&self.store.dedup, digest);
-                self.dedup_removed += 1;
-            }
-            self.batch.remove(&self.store.dedup_expiry, key.clone());
+            self.batch.insert(Space::Queue, key.to_bytes(), value.to_bytes());
+            placed.push((key, value));
         }
         Ok(())
     }
 
-    /// Whether events, or old forms of events, were removed.
-    pub(super) fn has_removed(&self) -> bool {
-        self.bytes_removed > 0 || self.rewritten
+    /// The fate of an event, to be changed.
+    pub(super) fn fate(&mut self, seq: u64, make: impl FnOnce() -> Fate) -> Result<Option<&mut Fate>, EngineError> {
+        if !self.fates.contains_key(&seq) {
+            let stored = self.store.get(Space::Fate, &seq.to_be_bytes())?;
+            let fate = stored.and_then(|value| Fate::parse(&value)).unwrap_or_else(make);
+            self.fates.insert(seq, Some(fate));
+        }
+        Ok(self.fates.get_mut(&seq).and_then(Option::as_mut))
     }
 
     /// Writes all of it, and syncs when it holds an event. Gives back what is to be done in memory.
-    pub(super) fn commit(self) -> (Result<Tally, fjall::Error>, Vec<Effect>) {
+    pub(super) fn commit(mut self) -> (Result<Tally, EngineError>, Vec<Effect>) {
+        for (seq, fate) in std::mem::take(&mut self.fates) {
+            match fate {
+                Some(fate) => self.batch.insert(Space::Fate, seq.to_be_bytes(), fate.to_bytes()),
+                None => self.batch.remove(Space::Fate, seq.to_be_bytes()),
+            }
+        }
+        let index = std::mem::take(&mut self.index.changes);
+        if self.batch.0.is_empty() {
+            return (Ok(Tally { books: self.books, index }), self.effects);
+        }
+        self.books.write(&mut self.batch);
         let durability = match (self.shared.params.fsync, self.events) {
-            (Fsync::Memory, _) => None,
+            (Fsync::Memory, _) => Durability::Held,
             // Ends of deliveries ask for no sync of their own: a lost end is a repeated delivery.
-            (Fsync::Os, _) | (Fsync::Group, 0) => Some(PersistMode::Buffer),
-            (Fsync::Group, _) => Some(PersistMode::SyncData),
+            (Fsync::Os, _) | (Fsync::Group, 0) => Durability::Written,
+            (Fsync::Group, _) => Durability::Synced,
         };
-        let tally = Tally {
-            bytes_added: self.bytes_added,
-            bytes_removed: self.bytes_removed,
-            dedup_added: self.dedup_added,
-            dedup_removed: self.dedup_removed,
-            index: self.index.changes,
-        };
-        (self.batch.durability(durability).commit().map(|()| tally), self.effects)
+        let committed = self.store.commit(self.batch, durability);
+        (committed.map(|()| Tally { books: self.books, index }), self.effects)
     }
-}
 
-impl Draft<'_> {
     /// What was drafted before something failed; nothing of it is in the store.
     pub(super) fn into_effects(self) -> Vec<Effect> {
         self.effects
     }
 }
 
-/// What a committed batch changed in size.
+/// What a committed batch changed in the numbers.
 pub(super) struct Tally {
-    pub(super) bytes_added: u64,
-    pub(super) bytes_removed: u64,
-    pub(super) dedup_added: u64,
-    pub(super) dedup_removed: u64,
+    pub(super) books: Books,
     pub(super) index: Vec<Change>,
-}
-
-/// Where the copies of an event queue. `Buffer::append` has seen that every destination is known.
-pub(super) fn placements(shared: &Shared, data: &EventData, seq: u64) -> Vec<(QueueKey, Arc<Window>)> {
-    let mut placed = Vec::with_capacity(data.copies.len());
-    for (copy, target) in (0_u16..).zip(&data.copies) {
-        if let Some((destination, window)) = shared.window(&target.destination) {
-            placed.push((QueueKey { destination, due_ms: data.received_at_ms, seq, copy }, window));
-        }
-    }
-    placed
 }

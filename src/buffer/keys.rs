@@ -3,14 +3,17 @@
 //! | keyspace | key | value |
 //! |---|---|---|
 //! | `events` | sequence | record |
-//! | `queue` | destination ∥ due ms ∥ sequence ∥ copy | attempts u32 ∥ stored bytes u32 (0 when the event has several copies) |
-//! | `pending` | sequence | deliveries not ended u32 ∥ keep until ms ∥ stored bytes u32 ∥ whether a dead letter needs it (only for events with several copies) |
-//! | `expiry` | keep until ms ∥ sequence | stored bytes u32 ∥ whether a dead letter needs it |
-//! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | cause and detail, MessagePack |
+//! | `ids` | event id (16) | sequence |
+//! | `queue` | destination ∥ due ms ∥ sequence ∥ copy | attempts u32 ∥ stored bytes u32 ∥ since ms ∥ order key (16), if it has one |
+//! | `ordered` | destination ∥ order key (16) ∥ sequence ∥ copy | as in `queue` |
+//! | `lanes` | destination ∥ order key (16) | what waits under the key, and whether it is parked (`lanes`) |
+//! | `fate` | sequence | what became of an event's deliveries so far, MessagePack (`fate`) |
+//! | `expiry` | keep until ms ∥ sequence | stored bytes u32 ∥ whether a person may still want it |
+//! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | – |
 //! | `quarantine` | sequence | stored bytes u32 ∥ name of the source |
 //! | `unverified` | sequence | the rules that judged it (8) ∥ name of the source |
-//! | `dedup` | digest (16) | expires ms ∥ sequence |
-//! | `dedup_expiry` | expires ms ∥ digest | – |
+//! | `dedup` | generation u32 ∥ digest (16) | expires ms ∥ sequence ∥ fingerprints of bodies (16 each) |
+//! | `books` | what is counted | numbers (`books`) |
 //! | `meta` | text | text |
 
 use crate::clock::Timestamp;
@@ -20,7 +23,8 @@ const SEQUENCE_BITS: u32 = 20;
 
 /// The first sequence that a millisecond can give.
 pub(crate) const fn first_sequence(now_ms: u64) -> u64 {
-    now_ms << SEQUENCE_BITS
+    // The end of time stays where it is.
+    if now_ms > u64::MAX >> SEQUENCE_BITS { u64::MAX } else { now_ms << SEQUENCE_BITS }
 }
 
 /// The wall time in a sequence.
@@ -74,15 +78,15 @@ impl QueueKey {
     }
 }
 
-/// The value of an `expiry` record: the stored size, and whether a dead letter needs the event.
-pub(crate) fn expiry_value(bytes: u32, is_dead: bool) -> [u8; 5] {
-    let mut value = [u8::from(is_dead); 5];
+/// The value of an `expiry` record: the stored size, and whether a dead letter or the quarantine needs the event.
+pub(crate) fn expiry_value(bytes: u32, is_wanted: bool) -> [u8; 5] {
+    let mut value = [u8::from(is_wanted); 5];
     value[..4].copy_from_slice(&bytes.to_be_bytes());
     value
 }
 
-/// Whether a dead letter needs the event of an `expiry` record.
-pub(crate) fn is_dead(value: &[u8]) -> bool {
+/// Whether a person may still want the event of an `expiry` record.
+pub(crate) fn is_wanted(value: &[u8]) -> bool {
     value.get(4) == Some(&1)
 }
 
@@ -105,64 +109,82 @@ pub(crate) fn parse_pair(key: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from_be_bytes(*first), u64::from_be_bytes(rest.try_into().ok()?)))
 }
 
-/// Expiry first, digest after: swept from the front.
-pub(crate) fn dedup_expiry(expires_ms: u64, digest: [u8; 16]) -> [u8; 24] {
-    let mut key = [0; 24];
-    key[..8].copy_from_slice(&expires_ms.to_be_bytes());
-    key[8..].copy_from_slice(&digest);
-    key
-}
-
-/// The value of a queue record: attempts, and the stored size where this is the event's only copy.
-#[derive(Clone, Copy, Debug, Default)]
+/// The value of a queue record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueValue {
+    /// Tries that counted.
     pub(crate) attempts: u32,
+    /// The stored size of the event.
     pub(crate) bytes: u32,
+    /// When this delivery began to be due; its patience is counted from here.
+    pub(crate) since_ms: u64,
+    /// Its order key.
+    pub(crate) lane: Option<[u8; 16]>,
 }
 
 impl QueueValue {
     pub(crate) fn parse(value: &[u8]) -> Self {
         let number =
             |at: usize| value.get(at..at + 4).and_then(|part| part.try_into().ok()).map_or(0, u32::from_be_bytes);
-        Self { attempts: number(0), bytes: number(4) }
+        let since = value.get(8..16).and_then(|part| part.try_into().ok()).map_or(0, u64::from_be_bytes);
+        let lane = value.get(16..32).and_then(|part| part.try_into().ok());
+        Self { attempts: number(0), bytes: number(4), since_ms: since, lane }
     }
 
-    pub(crate) fn to_bytes(self) -> [u8; 8] {
-        let mut value = [0; 8];
-        value[..4].copy_from_slice(&self.attempts.to_be_bytes());
-        value[4..].copy_from_slice(&self.bytes.to_be_bytes());
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(32);
+        value.extend(self.attempts.to_be_bytes());
+        value.extend(self.bytes.to_be_bytes());
+        value.extend(self.since_ms.to_be_bytes());
+        value.extend(self.lane.iter().flatten());
         value
     }
 }
 
-/// What an event with several copies still waits for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
-    pub(crate) remaining: u32,
-    pub(crate) keep_until_ms: u64,
-    pub(crate) bytes: u32,
-    pub(crate) is_dead: bool,
+/// The stored size in the value of a `quarantine` record, and the source.
+pub(crate) fn quarantine_value(bytes: u32, source: &str) -> Vec<u8> {
+    [&bytes.to_be_bytes(), source.as_bytes()].concat()
 }
 
-impl Pending {
-    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
-        let (remaining, rest) = value.split_first_chunk::<4>()?;
-        let (keep, rest) = rest.split_first_chunk::<8>()?;
-        let (bytes, rest) = rest.split_first_chunk::<4>()?;
-        Some(Self {
-            remaining: u32::from_be_bytes(*remaining),
-            keep_until_ms: u64::from_be_bytes(*keep),
-            bytes: u32::from_be_bytes(*bytes),
-            is_dead: rest == [1],
-        })
+/// The source in the value of a `quarantine` record.
+pub(crate) fn source_of_quarantine(value: &[u8]) -> std::sync::Arc<str> {
+    String::from_utf8_lossy(value.get(4..).unwrap_or_default()).into()
+}
+
+/// The deliveries of a destination under an order key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LaneKey {
+    pub(crate) destination: DestinationId,
+    pub(crate) hash: [u8; 16],
+}
+
+impl LaneKey {
+    pub(crate) fn to_bytes(self) -> [u8; 20] {
+        let mut key = [0; 20];
+        key[..4].copy_from_slice(&self.destination.0.to_be_bytes());
+        key[4..].copy_from_slice(&self.hash);
+        key
     }
 
-    pub(crate) fn to_bytes(self) -> [u8; 17] {
-        let mut value = [u8::from(self.is_dead); 17];
-        value[..4].copy_from_slice(&self.remaining.to_be_bytes());
-        value[4..12].copy_from_slice(&self.keep_until_ms.to_be_bytes());
-        value[12..16].copy_from_slice(&self.bytes.to_be_bytes());
-        value
+    pub(crate) fn parse(key: &[u8]) -> Option<Self> {
+        let (destination, hash) = key.split_first_chunk::<4>()?;
+        Some(Self { destination: DestinationId(u32::from_be_bytes(*destination)), hash: hash.try_into().ok()? })
+    }
+
+    /// The key of one delivery in `ordered`.
+    pub(crate) fn place(self, (seq, copy): (u64, u16)) -> [u8; 30] {
+        let mut key = [0; 30];
+        key[..20].copy_from_slice(&self.to_bytes());
+        key[20..28].copy_from_slice(&seq.to_be_bytes());
+        key[28..].copy_from_slice(&copy.to_be_bytes());
+        key
+    }
+
+    /// The delivery in a key of `ordered`.
+    pub(crate) fn parse_place(key: &[u8]) -> Option<(u64, u16)> {
+        let (_, rest) = key.split_first_chunk::<20>()?;
+        let (seq, copy) = rest.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*seq), u16::from_be_bytes(copy.try_into().ok()?)))
     }
 }
 

@@ -15,20 +15,31 @@
 //!
 //! Deliberately not here: HTTP, retry policy, metrics. The layout on disk is in `keys` and `record`.
 
+mod books;
 mod committer;
+mod dedup;
 mod draft;
+mod engine;
+mod fate;
+mod generations;
 mod keys;
+mod lanes;
+mod look;
+mod migrate;
 mod passes;
 mod record;
 mod recover;
-mod salvage;
+mod restore;
 mod scan;
+mod settle;
 mod space;
 mod store;
 mod suspects;
 mod terms;
+mod timeline;
 mod unverified;
 mod window;
+mod wishes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -40,21 +51,37 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Event, EventData};
+use crate::event::{Event, EventData, EventId};
 use crate::outcome::Settled;
 
+pub use books::Book;
+pub use engine::EngineError;
+pub use fate::{CopyFate, Ending, Fate, TRIES_KEPT, Tried};
 pub use keys::DestinationId;
+pub use look::{DeadLetter, Found, Page, Parked, Seq};
 pub use passes::{PASS_LONGEST, PASSES_MAX, TooManyPasses, Wanted};
 pub use record::Corrupt;
 pub use suspects::{Judgement, Slice, Suspect};
 pub use terms::{BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Stats};
 pub use unverified::Unverified;
-pub use window::QueueDepth;
+pub use wishes::{Granted, ParkedKey, WISHES_MAX, Wish};
 
-use committer::{Append, Command, Committer, Settle};
-use keys::QueueKey;
+#[cfg(test)]
+pub(crate) use engine::{
+    Space,
+    fake::{FakeDisk, Fault},
+};
+
+use books::Books;
+use committer::{Append, Command, Committer, Settle, Stored};
+#[cfg(not(test))]
+use engine::Space;
+use engine::{Disk, Medium};
+use generations::Filters;
+use keys::{QueueKey, QueueValue};
 use passes::Passes;
 use store::Store;
+use timeline::Timeline;
 use unverified::{Ledger, UNVERIFIED_MAX};
 use window::{Claim, CopyId, Taken, Window};
 
@@ -64,19 +91,37 @@ pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
 pub const WAITING_COUNT: usize = 16 * 1024;
 /// A commit that takes longer than this hangs: appends are refused until it ends.
 const STALL: Duration = Duration::from_secs(10);
+
+/// How a destination's backlog divides, for the `queue_events` gauge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// Due and waiting for a free attempt.
+    pub ready: u64,
+    /// Waiting for their time, or behind another one of their order key.
+    pub scheduled: u64,
+    /// In an attempt now.
+    pub in_flight: u64,
+    /// Their order key waits for a person.
+    pub parked: u64,
+}
+
 /// One copy of an event, due now, claimed by whoever holds it.
 #[derive(Debug)]
 pub struct Delivery {
     key: QueueKey,
-    bytes: u32,
-    attempts: u32,
-    event: Arc<EventData>,
+    value: QueueValue,
+    event: Option<Arc<EventData>>,
     claim: Option<Claim>,
 }
 
 impl Delivery {
-    fn new(key: QueueKey, attempts: u32, bytes: u32, event: Arc<EventData>) -> Self {
-        Self { key, bytes, attempts, event, claim: None }
+    fn new(key: QueueKey, value: QueueValue, event: Arc<EventData>) -> Self {
+        Self { key, value, event: Some(event), claim: None }
+    }
+
+    /// Its event cannot be read any more.
+    fn unreadable(key: QueueKey, value: QueueValue) -> Self {
+        Self { key, value, event: None, claim: None }
     }
 
     fn id(&self) -> CopyId {
@@ -87,32 +132,52 @@ impl Delivery {
         self.key.due_ms
     }
 
-    /// A first try is due when the event was received.
+    fn body_bytes(&self) -> usize {
+        self.event.as_ref().map_or(0, |event| event.body.len())
+    }
+
+    /// A first try is due when the delivery began.
     fn is_rescheduled(&self) -> bool {
-        self.key.due_ms != self.event.received_at_ms
+        self.key.due_ms != self.value.since_ms
     }
 
     fn claimed_by(&mut self, claim: Claim) {
         self.claim = Some(claim);
     }
 
+    #[cfg(test)]
     fn into_claim(self) -> Option<Claim> {
         self.claim
     }
 
     /// Attempts that counted so far.
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.value.attempts
     }
 
-    /// The event.
-    pub fn event(&self) -> &Arc<EventData> {
-        &self.event
+    /// Whether it was tried before.
+    pub fn is_retry(&self) -> bool {
+        self.value.attempts > 0
+    }
+
+    /// Whether others wait behind it under its order key.
+    pub fn is_ordered(&self) -> bool {
+        self.value.lane.is_some()
+    }
+
+    /// When it began to be due, on the buffer's time line: its acceptance, or when a person asked for it again.
+    pub fn since(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.value.since_ms)
+    }
+
+    /// The event; `None` when its record cannot be read any more.
+    pub fn event(&self) -> Option<&Arc<EventData>> {
+        self.event.as_ref()
     }
 
     /// Which of the event's copies this is.
     pub fn copy(&self) -> Option<&crate::event::Copy> {
-        self.event.copies.get(usize::from(self.key.copy))
+        self.event.as_ref()?.copies.get(usize::from(self.key.copy))
     }
 }
 
@@ -130,38 +195,57 @@ impl fmt::Debug for Buffer {
     }
 }
 
+/// What an opening needs beside the medium.
+struct Opening<'a> {
+    params: BufferParams,
+    destinations: &'a [Arc<str>],
+    clock: Arc<dyn Clock>,
+    on_commit: OnCommit,
+    unverified_max: u64,
+}
+
 /// Destinations by name: their number on disk, their window in memory.
 type Destinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
 
 /// What the handle and the committer both see.
 pub(crate) struct Shared {
     params: BufferParams,
+    medium: Arc<dyn Medium>,
     clock: Arc<dyn Clock>,
+    timeline: Timeline,
     store: ArcSwapOption<Store>,
     destinations: RwLock<Destinations>,
-    used_bytes: AtomicU64,
-    quarantined: RwLock<BTreeMap<Arc<str>, u64>>,
+    books: Mutex<Books>,
+    filters: Filters,
     ledger: Mutex<Ledger>,
     unverified_max: u64,
-    dedup_entries: AtomicU64,
     passes: Passes,
-    dead: RwLock<HashMap<DestinationId, u64>>,
     corrupt: AtomicU64,
     disk_low: AtomicBool,
     /// The store's files are damaged: it is to be opened anew, which mends them.
     suspected: AtomicBool,
-    /// When the batch under way began, 0 between batches: an engine that hangs is noticed by this.
+    /// When the batch under way began, monotonic and one more; 0 between batches: an engine that hangs is noticed by this.
     busy_since_ms: AtomicU64,
     on_commit: OnCommit,
+    /// Reads happen where they are asked for, and not on a thread of their own: for the simulation.
+    is_inline: bool,
 }
 
 impl Shared {
     /// An error of the engine was met. Where it says that the files are damaged, the store is opened anew.
-    fn met(&self, error: &fjall::Error) {
-        if salvage::is_damage(error) && !self.suspected.swap(true, Ordering::Relaxed) {
+    fn met(&self, error: &EngineError) {
+        if matches!(error, EngineError::Damaged(_)) && !self.suspected.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the buffer's files are damaged; it is closed and built anew from what can be read");
-            salvage::suspect(&self.params.dir);
+            self.medium.suspect();
         }
+    }
+
+    /// Opens the store once more.
+    fn open_store(&self) -> Result<Store, OpenError> {
+        let (store, mended) = Store::open(&*self.medium, self.clock.now())?;
+        self.suspected.store(false, Ordering::Relaxed);
+        self.corrupt.fetch_add(mended.lost, Ordering::Relaxed);
+        Ok(store)
     }
 
     fn window(&self, name: &str) -> Option<(DestinationId, Arc<Window>)> {
@@ -177,8 +261,25 @@ impl Shared {
     /// Whether appends are worth trying: the store is open, and no batch has hung for [`STALL`].
     fn is_open(&self) -> bool {
         let since_ms = self.busy_since_ms.load(Ordering::Relaxed);
-        let is_stalled = since_ms != 0 && self.clock.now().since(Timestamp::from_unix_ms(since_ms)) > STALL;
+        let is_stalled = since_ms != 0
+            && self.monotonic_ms().saturating_sub(since_ms) > u64::try_from(STALL.as_millis()).unwrap_or(0);
         self.store.load().is_some() && !is_stalled
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn begin_batch(&self) {
+        self.busy_since_ms.store(self.monotonic_ms(), Ordering::Relaxed);
+    }
+
+    fn end_batch(&self) {
+        self.busy_since_ms.store(0, Ordering::Relaxed);
+    }
+
+    fn books<T>(&self, look: impl FnOnce(&mut Books) -> T) -> T {
+        look(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn names(&self) -> Vec<Arc<str>> {
@@ -189,7 +290,7 @@ impl Shared {
     }
 
     fn is_full_for(&self, bytes: u64) -> bool {
-        let used = self.used_bytes.load(Ordering::Relaxed);
+        let used = self.books(|books| books.total.bytes);
         self.disk_low.load(Ordering::Relaxed) || used.saturating_add(bytes) > self.params.bytes_max
     }
 }
@@ -202,49 +303,86 @@ impl Buffer {
         clock: Arc<dyn Clock>,
         on_commit: OnCommit,
     ) -> Result<Self, OpenError> {
-        Self::open_remembering(params, destinations, clock, on_commit, UNVERIFIED_MAX)
+        Self::start(Opening { params, destinations, clock, on_commit, unverified_max: UNVERIFIED_MAX })
     }
 
-    fn open_remembering(
+    fn start(opening: Opening<'_>) -> Result<Self, OpenError> {
+        let medium = Arc::new(Disk { dir: opening.params.dir.clone(), fsync: opening.params.fsync });
+        let (buffer, committer, inbox) = Self::prepare(opening, medium, false)?;
+        std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || committer.run(inbox))
+            .map_err(|source| OpenError::Io { path: buffer.shared.params.dir.clone(), source })?;
+        Ok(buffer)
+    }
+
+    /// Opens on a disk of the caller's; the committer is a task that the caller runs. For the simulation.
+    #[cfg(test)]
+    pub(crate) fn open_inline(
         params: BufferParams,
         destinations: &[Arc<str>],
         clock: Arc<dyn Clock>,
-        on_commit: OnCommit,
-        unverified_max: u64,
-    ) -> Result<Self, OpenError> {
-        let (store, salvage) = Store::open(&params.dir, params.fsync).map_err(|error| match error {
-            OpenError::Engine(fjall::Error::Locked) => OpenError::Locked(params.dir.clone()),
-            other => other,
-        })?;
+        medium: FakeDisk,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), OpenError> {
+        let on_commit: OnCommit = Box::new(|_| {});
+        let opening = Opening { params, destinations, clock, on_commit, unverified_max: UNVERIFIED_MAX };
+        let (buffer, committer, inbox) = Self::prepare(opening, Arc::new(medium), true)?;
+        Ok((buffer, committer.run_inline(inbox)))
+    }
+
+    /// Opens and recovers; whoever calls runs the committer.
+    fn prepare(
+        opening: Opening<'_>,
+        medium: Arc<dyn Medium>,
+        is_inline: bool,
+    ) -> Result<(Self, Committer, mpsc::Receiver<Command>), OpenError> {
+        let Opening { params, destinations, clock, on_commit, unverified_max } = opening;
+        let (store, mended) = Store::open(&*medium, clock.now())?;
         let shared = Arc::new(Shared {
             params,
+            medium,
+            timeline: Timeline::new(Arc::clone(&clock)),
             clock,
             store: ArcSwapOption::empty(),
             destinations: RwLock::default(),
-            used_bytes: AtomicU64::new(0),
-            quarantined: RwLock::default(),
+            books: Mutex::default(),
+            filters: Filters::default(),
             ledger: Mutex::default(),
             unverified_max,
-            dedup_entries: AtomicU64::new(0),
             passes: Passes::default(),
-            dead: RwLock::default(),
-            corrupt: AtomicU64::new(salvage.lost),
+            corrupt: AtomicU64::new(mended.lost),
             disk_low: AtomicBool::new(false),
             suspected: AtomicBool::new(false),
             busy_since_ms: AtomicU64::new(0),
             on_commit,
+            is_inline,
         });
         let (commands, inbox) = mpsc::channel(WAITING_COUNT);
-        let committer = Committer::recover(Arc::clone(&shared), store, inbox, destinations)?;
-        std::thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || committer.run())
-            .map_err(|source| OpenError::Io { path: shared.params.dir.clone(), source })?;
-        Ok(Self { shared, commands, waiting: Arc::new(Semaphore::new(WAITING_BYTES)) })
+        let committer = Committer::recover(Arc::clone(&shared), store, destinations)?;
+        Ok((Self { shared, commands, waiting: Arc::new(Semaphore::new(WAITING_BYTES)) }, committer, inbox))
+    }
+
+    /// The buffer's time: what due times and ages are measured on.
+    pub fn now(&self) -> Timestamp {
+        self.shared.timeline.now()
+    }
+
+    async fn send(&self, command: Command) -> Result<(), NotStored> {
+        self.commands.send(command).await.map_err(|_closed| NotStored::Failed)
     }
 
     /// Stores an event and its deliveries, one per copy. Answers after the commit that covers it.
     pub async fn append(&self, event: Event) -> Result<Committed, NotStored> {
+        self.append_as(event, false).await.map(|(committed, _)| committed)
+    }
+
+    /// The same, and hands the first delivery to the caller, if it is its turn: the worker does not see it. Dropped
+    /// unsettled it is offered again.
+    pub async fn append_and_hold(&self, event: Event) -> Result<(Committed, Option<Delivery>), NotStored> {
+        self.append_as(event, true).await
+    }
+
+    async fn append_as(&self, event: Event, hands_over: bool) -> Result<Stored, NotStored> {
         let (dedup, failed_by) = (event.dedup(), event.failed_by());
         let data = Arc::new(event.into_data());
         let record = record::encode(&data).ok_or(NotStored::Failed)?;
@@ -260,7 +398,7 @@ impl Buffer {
         }
         let permit = self.reserve(record.len())?;
         let (reply, committed) = oneshot::channel();
-        let append = Append { data, record, dedup, failed_by, reply, _permit: permit };
+        let append = Append { data, record, dedup, failed_by, hands_over, reply, _permit: permit };
         self.commands.try_send(Command::Append(append)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotStored::Busy,
             mpsc::error::TrySendError::Closed(_) => NotStored::Failed,
@@ -283,7 +421,7 @@ impl Buffer {
         let bell = Arc::clone(&window.bell);
         loop {
             let rung = bell.notified();
-            let now_ms = self.shared.clock.now().unix_ms();
+            let now_ms = self.now().unix_ms();
             match window.take(max, now_ms) {
                 Taken::Deliveries(deliveries) => return deliveries,
                 Taken::Refill => {
@@ -293,8 +431,7 @@ impl Buffer {
                 }
                 Taken::Nothing { until_ms: None } => rung.await,
                 Taken::Nothing { until_ms: Some(until_ms) } => {
-                    // At most a minute at once, so that a clock that jumps is noticed.
-                    let wait = Duration::from_millis(until_ms.saturating_sub(now_ms)).min(Duration::from_mins(1));
+                    let wait = Duration::from_millis(until_ms.saturating_sub(now_ms));
                     if tokio::time::timeout(wait, rung).await.is_err() {
                         tracing::trace!(destination, "a delivery falls due");
                     }
@@ -303,24 +440,39 @@ impl Buffer {
         }
     }
 
+    /// Takes up to `max` of what is due now, without waiting for more.
+    pub async fn take_now(&self, destination: &str, max: usize) -> Vec<Delivery> {
+        let Some((id, window)) = self.shared.window(destination) else { return Vec::new() };
+        for _ in 0..2 {
+            match window.take(max, self.now().unix_ms()) {
+                Taken::Deliveries(deliveries) => return deliveries,
+                Taken::Nothing { .. } => break,
+                Taken::Refill => {
+                    if !self.refill(id, Arc::clone(&window)).await {
+                        break;
+                    }
+                }
+            }
+        }
+        Vec::new()
+    }
+
     /// Reads the next due deliveries from disk, off the async threads. False while another scan reads; its end rings.
     async fn refill(&self, id: DestinationId, window: Arc<Window>) -> bool {
         let Some(low_ms) = window.scan_start() else { return false };
         let shared = Arc::clone(&self.shared);
+        if shared.is_inline {
+            return scan::scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok();
+        }
         // Once begun it ends by itself, also when nobody waits for it any more.
         let scan = tokio::task::spawn_blocking(move || {
-            scan::scan(&shared, id, &window, low_ms).inspect_err(|error| {
+            let failed = |error: &EngineError| {
                 window.scan_failed();
                 shared.met(error);
-            })
+            };
+            scan::scan(&shared, id, &window, low_ms).inspect_err(failed).is_ok()
         });
-        if let Ok(Ok(corrupt)) = scan.await {
-            for settle in corrupt {
-                if self.commands.send(Command::Settle(settle)).await.is_err() {
-                    tracing::debug!("an end of a delivery came after the buffer was closed");
-                }
-            }
-        } else {
+        if !scan.await.unwrap_or(false) {
             tracing::error!("the buffer could not be read; trying again");
             // Where the store is damaged, the committer is to see it.
             self.tidy_up().await;
@@ -329,18 +481,12 @@ impl Buffer {
         true
     }
 
-    /// Records how an attempt ended. `detail` is kept with a dead letter.
-    pub async fn settle(&self, delivery: Delivery, settled: Settled, keep: Keep, detail: String) {
-        let settle = Settle {
-            key: delivery.key,
-            attempts: delivery.attempts,
-            bytes: delivery.bytes,
-            copies: delivery.event.copies.len(),
-            settled,
-            keep,
-            detail,
-            claim: delivery.into_claim(),
-        };
+    /// Records how an attempt ended. `tried` is `None` where nothing was tried.
+    pub async fn settle(&self, delivery: Delivery, settled: Settled, keep: Keep, tried: Option<Tried>) {
+        let Delivery { key, value, event, claim } = delivery;
+        let (id, copies) =
+            event.map_or((EventId::NIL, usize::from(key.copy) + 1), |event| (event.id, event.copies.len()));
+        let settle = Settle { key, value, event: id, copies, settled, tried, keep, claim };
         if self.commands.send(Command::Settle(settle)).await.is_err() {
             // Only while the process stops: the delivery stays in the queue and is made again after the restart.
             tracing::debug!("an end of a delivery came after the buffer was closed");
@@ -377,18 +523,25 @@ impl Buffer {
 
     /// How a destination's backlog divides.
     pub fn depth(&self, destination: &str) -> QueueDepth {
-        self.shared.window(destination).map(|(_, window)| window.depth()).unwrap_or_default()
+        let Some((id, window)) = self.shared.window(destination) else { return QueueDepth::default() };
+        let book = self.shared.books(|books| books.by_destination.get(&id).copied().unwrap_or_default());
+        let (in_flight, come_back) = window.counts();
+        let parked = book.parked.min(book.queued);
+        let in_flight = in_flight.min(book.queued - parked);
+        let scheduled =
+            (book.rescheduled.saturating_sub(come_back) + book.waiting).min(book.queued - parked - in_flight);
+        QueueDepth { ready: book.queued - parked - in_flight - scheduled, scheduled, in_flight, parked }
+    }
+
+    /// What was counted of a destination's deliveries since the store was made.
+    pub fn book(&self, destination: &str) -> Book {
+        let Some((id, _)) = self.shared.window(destination) else { return Book::default() };
+        self.shared.books(|books| books.by_destination.get(&id).copied().unwrap_or_default())
     }
 
     /// Destinations that have something queued or had it, in the order of their names.
     pub fn destinations(&self) -> Vec<Arc<str>> {
         self.shared.names()
-    }
-
-    /// Dead letters of a destination.
-    pub fn dead_letters(&self, destination: &str) -> u64 {
-        let Some((id, _)) = self.shared.window(destination) else { return 0 };
-        self.shared.dead.read().unwrap_or_else(PoisonError::into_inner).get(&id).copied().unwrap_or(0)
     }
 
     /// Age of the oldest event that is queued for a destination.
@@ -398,27 +551,23 @@ impl Buffer {
         let from = QueueKey::first_of(id, 0).to_bytes();
         let to = QueueKey::first_of(DestinationId(id.0.saturating_add(1)), 0).to_bytes();
         // Retries lie behind younger events; among the first records is the oldest, or one nearly as old.
-        let oldest = store
-            .queue
-            .range(from..to)
-            .take(64)
-            .filter_map(|entry| QueueKey::parse(&entry.key().ok()?))
-            .map(|key| key.seq)
-            .min();
-        oldest.map_or(Duration::ZERO, |seq| self.shared.clock.now().since(keys::sequence_time(seq)))
+        let first = store.scan(Space::Queue, &from, Some(&to)).take(64);
+        let oldest = first.filter_map(|pair| QueueKey::parse(&pair.ok()?.0)).map(|key| key.seq).min();
+        oldest.map_or(Duration::ZERO, |seq| self.now().since(keys::sequence_time(seq)))
     }
 
     /// Events kept back, by source.
     pub fn quarantined(&self) -> BTreeMap<Arc<str>, u64> {
-        self.shared.quarantined.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.books(|books| books.quarantined.clone())
     }
 
     /// Numbers about the whole buffer.
     pub fn stats(&self) -> Stats {
+        let total = self.shared.books(|books| books.total);
         Stats {
-            used_bytes: self.shared.used_bytes.load(Ordering::Relaxed),
+            used_bytes: total.bytes,
             limit_bytes: self.shared.params.bytes_max,
-            dedup_entries: self.shared.dedup_entries.load(Ordering::Relaxed),
+            dedup_entries: total.dedup,
             corrupt: self.shared.corrupt.load(Ordering::Relaxed),
             open: self.shared.is_open(),
             full: self.shared.is_full_for(1),

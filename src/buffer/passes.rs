@@ -155,6 +155,7 @@ impl Passes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::engine::Space;
     use crate::buffer::{Buffer, BufferParams, Committed, Fsync, keys};
     use crate::clock::SystemClock;
     use crate::event::{Copy, DedupKey, Event, EventData, EventId};
@@ -230,24 +231,35 @@ mod tests {
     #[tokio::test]
     async fn what_is_let_through_is_what_is_recognised_from_then_on() {
         let folder = tempfile::tempdir().unwrap();
-        let params = BufferParams { dir: folder.path().to_owned(), bytes_max: 1 << 30, fsync: Fsync::Os };
+        let params = BufferParams {
+            dir: folder.path().to_owned(),
+            bytes_max: 1 << 30,
+            fsync: Fsync::Os,
+            quarantine_keep: MINUTE,
+        };
         let buffer = Buffer::open(params, &["app".into()], Arc::new(SystemClock), Box::new(|_| {})).unwrap();
-        let dedup = DedupKey { key: [1; 16], signed: Some([2; 16]), window: MINUTE };
+        let dedup = DedupKey { key: [1; 16], body: Some([9; 16]), window: MINUTE };
         let known = || {
             let store = buffer.shared.store.load_full().unwrap();
-            dedup.keys().map(|key| keys::parse_pair(&store.dedup.get(key).unwrap().unwrap()).unwrap().1).collect()
+            let value = store.get(Space::Dedup, &crate::buffer::generations::key(1, [1; 16])).unwrap().unwrap();
+            keys::parse_pair(&value[..16]).unwrap().1
         };
         assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Stored));
-        let first: Vec<u64> = known();
+        let first: u64 = known();
         assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Duplicate));
-        // One of two keys is enough.
-        let half = DedupKey { key: [3; 16], ..dedup };
-        assert_eq!(buffer.append(delivery(half)).await, Ok(Committed::Duplicate));
+        // The same id with another body is another event, and is recognised as well.
+        let other = DedupKey { body: Some([8; 16]), ..dedup };
+        assert_eq!(buffer.append(delivery(other)).await, Ok(Committed::SameId));
+        assert_eq!(buffer.append(delivery(other)).await, Ok(Committed::Duplicate));
+        assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Duplicate));
+        // Where the body is not signed, the id alone decides.
+        let alone = DedupKey { body: None, ..dedup };
+        assert_eq!(buffer.append(delivery(alone)).await, Ok(Committed::Duplicate));
         buffer.let_through(&source(), id("a"), MINUTE).unwrap();
         assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Stored));
-        let second: Vec<u64> = known();
-        assert!(first[0] == first[1] && second[0] == second[1] && first[0] < second[0], "{first:?} {second:?}");
-        assert_eq!((buffer.stats().dedup_entries, buffer.depth("app").ready), (2, 2));
+        let second: u64 = known();
+        assert!(first < second, "{first} {second}");
+        assert_eq!((buffer.stats().dedup_entries, buffer.depth("app").ready), (1, 3));
         assert_eq!(buffer.append(delivery(dedup)).await, Ok(Committed::Duplicate));
         buffer.close().await;
     }
@@ -263,7 +275,7 @@ mod tests {
             method: "POST".into(),
             target: "/in/github".into(),
             headers: Vec::new(),
-            copies: vec![Copy { route: "all".into(), destination: "app".into() }],
+            copies: vec![Copy { route: "all".into(), destination: "app".into(), balance: None, order: None }],
             problems: Vec::new(),
             unverified: None,
             body: bytes::Bytes::from_static(b"{}"),

@@ -6,7 +6,7 @@
 //! ```
 //! The body is stored as received; the checksum covers facts and body, so that a flipped bit is found when the record is
 //! read, and costs that record only. The magic and both lengths let a record be found in raw bytes, when the files around
-//! it are damaged (`salvage/frames.rs`). Readers accept every version that was ever released; unknown ones are an error.
+//! it are damaged (`engine/salvage/frames.rs`). Readers accept every version that was ever released; unknown ones are an error.
 
 use std::fmt;
 
@@ -120,7 +120,7 @@ pub(super) mod tests {
             method: "POST".into(),
             target: "/in/github?x=1".into(),
             headers: vec![("X-Latin".into(), HeaderBytes(Bytes::from_static(b"caf\xe9")))],
-            copies: vec![Copy { route: "r".into(), destination: "d".into() }],
+            copies: vec![Copy { route: "r".into(), destination: "d".into(), balance: None, order: None }],
             problems: Vec::new(),
             unverified: None,
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),
@@ -139,9 +139,7 @@ pub(super) mod tests {
         // Facts are a list, and the last of them is nothing.
         assert_eq!((facts[0], facts.last()), (0x9c, Some(&0xc0)));
         let kept = facts.len() - usize::from(12 - fields);
-        let covered =
-            [&u32::try_from(kept).unwrap().to_le_bytes()[..], &[0x90 | fields], &facts[1..kept], &event.body].concat();
-        [&[VERSION_1], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat()
+        record(&[&[0x90 | fields], &facts[1..kept]].concat(), &event.body)
     }
 
     #[test]
@@ -152,6 +150,24 @@ pub(super) mod tests {
     #[test]
     fn a_record_from_before_unverified_events_reads_back() {
         assert_eq!(decode(&version_1(&event(), 11)), Ok(event()));
+    }
+
+    #[test]
+    fn a_record_from_before_copies_had_keys_reads_back() {
+        let (event, new) = (event(), encode(&event()).unwrap());
+        let facts_len = u32::from_le_bytes(new[8..12].try_into().unwrap()) as usize;
+        let (facts, body) = new[HEAD_BYTES..].split_at(facts_len);
+        // A copy of four, the last two of them nothing, was one of two.
+        let (copy, before) = ([0x91, 0x94, 0xa1, b'r', 0xa1, b'd', 0xc0, 0xc0], [0x91, 0x92, 0xa1, b'r', 0xa1, b'd']);
+        let at = facts.windows(copy.len()).position(|window| window == copy).unwrap();
+        let old = [&facts[..at], &before, &facts[at + copy.len()..]].concat();
+        assert_eq!(decode(&record(&old, body)), Ok(event));
+    }
+
+    /// A whole record of version 1 with these facts.
+    fn record(facts: &[u8], body: &[u8]) -> Vec<u8> {
+        let covered = [&u32::try_from(facts.len()).unwrap().to_le_bytes()[..], facts, body].concat();
+        [&[VERSION_1], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat()
     }
 
     #[test]

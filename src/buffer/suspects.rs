@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::committer::Command;
+use super::engine::{EngineError, Space};
 use super::store::Store;
 use super::unverified::{Entry, Unverified, sequence};
 use super::{Buffer, NotStored, record, scan};
@@ -89,11 +90,11 @@ impl Buffer {
         store: &Store,
         from: u64,
         wanted: &dyn Fn(&str, JudgedBy) -> bool,
-    ) -> Result<Slice, fjall::Error> {
+    ) -> Result<Slice, EngineError> {
         let mut slice = Slice { suspects: Vec::new(), next: None };
         let mut bytes = 0;
-        for (looked_at, found) in store.unverified.range(from.to_be_bytes()..).enumerate() {
-            let (key, value) = found.into_inner()?;
+        for (looked_at, found) in store.scan(Space::Unverified, &from.to_be_bytes(), None).enumerate() {
+            let (key, value) = found?;
             let Some(seq) = sequence(&key) else { continue };
             if looked_at >= SLICE_ENTRIES || slice.suspects.len() >= SLICE_EVENTS || bytes >= SLICE_BYTES {
                 slice.next = Some(seq);
@@ -121,7 +122,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{BufferParams, Fsync};
+    use crate::buffer::{BufferParams, Fsync, Opening};
     use crate::clock::{SystemClock, Timestamp};
     use crate::event::{Copy, Event, EventId};
     use crate::provider::{Failure, Verified};
@@ -131,8 +132,11 @@ mod tests {
     const NEW: JudgedBy = JudgedBy(*b"the new.");
 
     fn open(dir: &std::path::Path, most: u64) -> Buffer {
-        let params = BufferParams { dir: dir.to_owned(), bytes_max: 1 << 30, fsync: Fsync::Os };
-        Buffer::open_remembering(params, &["app".into()], Arc::new(SystemClock), Box::new(|_| {}), most).unwrap()
+        let quarantine_keep = std::time::Duration::from_hours(1);
+        let params = BufferParams { dir: dir.to_owned(), bytes_max: 1 << 30, fsync: Fsync::Os, quarantine_keep };
+        let (clock, on_commit) = (Arc::new(SystemClock), Box::new(|_| {}));
+        Buffer::start(Opening { params, destinations: &["app".into()], clock, on_commit, unverified_max: most })
+            .unwrap()
     }
 
     fn failed(number: u8) -> Event {
@@ -146,7 +150,7 @@ mod tests {
             method: "POST".into(),
             target: "/in/github".into(),
             headers: Vec::new(),
-            copies: vec![Copy { route: "all".into(), destination: "app".into() }],
+            copies: vec![Copy { route: "all".into(), destination: "app".into(), balance: None, order: None }],
             problems: Vec::new(),
             unverified: None,
             body: Bytes::from(vec![number]),

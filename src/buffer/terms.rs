@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::engine::EngineError;
+
 /// When an append is answered as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
@@ -36,6 +38,8 @@ pub struct BufferParams {
     pub bytes_max: u64,
     /// When an append is answered.
     pub fsync: Fsync,
+    /// How long quarantined events, and deliveries that a person skipped, are kept.
+    pub quarantine_keep: Duration,
 }
 
 /// How long ended deliveries stay readable.
@@ -52,6 +56,8 @@ pub struct Keep {
 pub enum Committed {
     /// It is in the store.
     Stored,
+    /// It is in the store, and its delivery id was seen before with another body.
+    SameId,
     /// An event with the same dedup key is already there.
     Duplicate,
 }
@@ -83,7 +89,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The engine refused.
-    Engine(fjall::Error),
+    Engine(EngineError),
 }
 
 impl fmt::Display for OpenError {
@@ -92,18 +98,15 @@ impl fmt::Display for OpenError {
             Self::Locked(path) => write!(f, "another process uses the buffer in {}", path.display()),
             Self::Format(found) => write!(f, "the buffer has format {found:?}, which this version cannot read"),
             Self::Io { path, source } => write!(f, "cannot use the buffer's directory {}: {source}", path.display()),
-            Self::Engine(source) => write!(
-                f,
-                "the buffer's engine cannot open: {source}; its files are left as they are: once the cause is mended it opens again, and with its directory moved aside hookgate starts with an empty buffer"
-            ),
+            Self::Engine(source) => write!(f, "the buffer's engine cannot open: {source}"),
         }
     }
 }
 
 impl std::error::Error for OpenError {}
 
-impl From<fjall::Error> for OpenError {
-    fn from(source: fjall::Error) -> Self {
+impl From<EngineError> for OpenError {
+    fn from(source: EngineError) -> Self {
         Self::Engine(source)
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::committer::Append;
 use super::draft::{Draft, Effect};
+use super::engine::{EngineError, Space};
 use super::store::Store;
 use super::suspects::{Judgement, Rejudge};
 use crate::event::JudgedBy;
@@ -68,12 +69,12 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Counts the index from nothing; what was counted since the start stays.
-    pub(crate) fn recover(&mut self, store: &Store) -> Result<(), fjall::Error> {
+    pub(crate) fn recover(&mut self, store: &Store) -> Result<(), EngineError> {
         self.total = 0;
         self.floor = 0;
         self.by_source.values_mut().for_each(|of_source| of_source.by_rules.clear());
-        for entry in store.unverified.iter() {
-            if let Some(entry) = Entry::parse(&entry.value()?) {
+        for pair in store.scan(Space::Unverified, &[], None) {
+            if let Some(entry) = Entry::parse(&pair?.1) {
                 self.add(&entry);
             }
         }
@@ -142,10 +143,10 @@ pub(super) struct IndexDraft {
 
 impl Draft<'_> {
     /// A failed event is remembered; the oldest make room.
-    pub(super) fn remember(&mut self, seq: u64, append: &Append) -> Result<(), fjall::Error> {
+    pub(super) fn remember(&mut self, seq: u64, append: &Append) -> Result<(), EngineError> {
         let Some(judged_by) = append.failed_by else { return Ok(()) };
         let entry = Entry { judged_by, source: Arc::clone(&append.data.source) };
-        self.batch.insert(&self.store.unverified, seq.to_be_bytes(), entry.to_bytes());
+        self.batch.insert(Space::Unverified, seq.to_be_bytes(), entry.to_bytes());
         self.index.changes.push(Change::Failed(entry));
         self.index.added += 1;
         let (total, floor) = self.shared.ledger(|ledger| (ledger.total, ledger.floor));
@@ -156,12 +157,13 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn forget_oldest(&mut self, floor: u64) -> Result<(), fjall::Error> {
-        for oldest in self.store.unverified.range(floor.to_be_bytes()..) {
-            let (key, value) = oldest.into_inner()?;
+    fn forget_oldest(&mut self, floor: u64) -> Result<(), EngineError> {
+        let store = self.store;
+        for oldest in store.scan(Space::Unverified, &floor.to_be_bytes(), None) {
+            let (key, value) = oldest?;
             let (Some(seq), Some(entry)) = (sequence(&key), Entry::parse(&value)) else { continue };
             if self.index.gone.insert(seq) {
-                self.batch.remove(&self.store.unverified, key);
+                self.batch.remove(Space::Unverified, key);
                 self.index.changes.push(Change::Forgotten { seq, entry });
                 self.index.floor = seq.saturating_add(1);
                 break;
@@ -171,27 +173,27 @@ impl Draft<'_> {
     }
 
     /// An event leaves the store, and so does its entry, if it has one.
-    pub(super) fn forget(&mut self, seq: u64) -> Result<(), fjall::Error> {
+    pub(super) fn forget(&mut self, seq: u64) -> Result<(), EngineError> {
         if self.shared.ledger(|ledger| ledger.total) == 0 {
             return Ok(());
         }
         if let Some(entry) = self.entry(seq)? {
             self.index.gone.insert(seq);
-            self.batch.remove(&self.store.unverified, seq.to_be_bytes());
+            self.batch.remove(Space::Unverified, seq.to_be_bytes());
             self.index.changes.push(Change::Removed(entry));
         }
         Ok(())
     }
 
-    fn entry(&self, seq: u64) -> Result<Option<Entry>, fjall::Error> {
+    fn entry(&self, seq: u64) -> Result<Option<Entry>, EngineError> {
         if self.index.gone.contains(&seq) {
             return Ok(None);
         }
-        Ok(self.store.unverified.get(seq.to_be_bytes())?.and_then(|value| Entry::parse(&value)))
+        Ok(self.store.get(Space::Unverified, &seq.to_be_bytes())?.and_then(|value| Entry::parse(&value)))
     }
 
     /// Records what came of judging again. The last thing in a batch, so that what the batch removes stays removed.
-    pub(super) fn rejudge(&mut self, rejudge: Rejudge) -> Result<(), fjall::Error> {
+    pub(super) fn rejudge(&mut self, rejudge: Rejudge) -> Result<(), EngineError> {
         let mut result = Ok(());
         for judgement in rejudge.judgements {
             result = result.and_then(|()| self.rejudge_one(judgement));
@@ -200,19 +202,19 @@ impl Draft<'_> {
         result
     }
 
-    fn rejudge_one(&mut self, judgement: Judgement) -> Result<(), fjall::Error> {
+    fn rejudge_one(&mut self, judgement: Judgement) -> Result<(), EngineError> {
         let Judgement { seq, judged_by, record } = judgement;
         let Some(entry) = self.entry(seq)? else { return Ok(()) };
         if let Some(record) = record {
             // Its stored size stays what queue and expiry say of it: a few bytes, and the sums must match.
-            self.batch.insert(&self.store.events, seq.to_be_bytes(), record);
-            self.batch.remove(&self.store.unverified, seq.to_be_bytes());
+            self.batch.insert(Space::Events, seq.to_be_bytes(), record);
+            self.batch.remove(Space::Unverified, seq.to_be_bytes());
             self.index.gone.insert(seq);
             self.index.changes.push(Change::Verified(entry));
-            self.rewritten = true;
+            self.has_removed = true;
         } else {
             let judged = Entry { judged_by, ..entry.clone() };
-            self.batch.insert(&self.store.unverified, seq.to_be_bytes(), judged.to_bytes());
+            self.batch.insert(Space::Unverified, seq.to_be_bytes(), judged.to_bytes());
             self.index.changes.push(Change::FailedAgain(entry, judged_by));
         }
         Ok(())

@@ -22,17 +22,6 @@ pub(crate) const WINDOW_BYTES: usize = 8 * 1024 * 1024;
 /// One copy of one event.
 pub(crate) type CopyId = (u64, u16);
 
-/// How a destination's backlog divides, for the `queue_events` gauge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueDepth {
-    /// Due and waiting for a free attempt.
-    pub ready: u64,
-    /// Waiting for their time: retries and deferrals.
-    pub scheduled: u64,
-    /// In an attempt now.
-    pub in_flight: u64,
-}
-
 /// What happened while a scan was reading.
 #[derive(Debug, Default)]
 struct Meanwhile {
@@ -56,9 +45,10 @@ struct State {
     /// When the next record falls due that no scan has taken yet.
     next_due_ms: Option<u64>,
     scan: Option<Meanwhile>,
-    depth: u64,
-    scheduled: u64,
+    /// In somebody's hands.
     in_flight: u64,
+    /// In the window or in somebody's hands, after their time has come.
+    come_back: u64,
 }
 
 /// A destination's window and the bell that rings when there is something to do.
@@ -94,29 +84,31 @@ pub(crate) struct Claim {
     window: Arc<Window>,
     id: CopyId,
     due_ms: u64,
+    is_rescheduled: bool,
 }
 
 impl Claim {
-    /// The end of the delivery is in the store.
+    /// The delivery has left the queue, and that is in the store.
     pub(crate) fn ended(self) {
-        self.window.release(self.id, |state| state.depth = state.depth.saturating_sub(1));
+        self.window.release(&self, |_| {});
         self.disarm();
     }
 
     /// The next time of the delivery is in the store.
     pub(crate) fn rescheduled(self, due_ms: u64) {
-        self.window.release(self.id, |state| {
-            state.scheduled += 1;
-            state.on_disk_only(due_ms);
-            state.next_due_ms = Some(state.next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
-        });
+        self.window.release(&self, |state| state.falls_due(due_ms));
         self.window.bell.notify_one();
         self.disarm();
     }
 
-    /// The store did not know the delivery any more: it has ended before.
+    /// The store does not know the delivery under this key. It has ended, or was rescheduled, in a batch that was thought
+    /// to have failed: in the latter case it is on disk, due at a time that only the disk knows.
     pub(crate) fn stale(self) {
-        self.window.release(self.id, |_| {});
+        self.window.release(&self, |state| {
+            state.caught_up = false;
+            state.on_disk_only(0);
+        });
+        self.window.bell.notify_one();
         self.disarm();
     }
 
@@ -129,7 +121,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if self.window.state().claimed.contains(&self.id) {
-            self.window.release(self.id, |state| {
+            self.window.release(self, |state| {
                 state.caught_up = false;
                 state.on_disk_only(self.due_ms);
             });
@@ -147,6 +139,12 @@ impl State {
         }
     }
 
+    /// A record that is due then is on disk, and nobody has it.
+    fn falls_due(&mut self, due_ms: u64) {
+        self.on_disk_only(due_ms);
+        self.next_due_ms = Some(self.next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
+    }
+
     fn has_room(&self, bytes: usize) -> bool {
         let (count, held) = match &self.scan {
             Some(meanwhile) => (meanwhile.fresh.len(), meanwhile.fresh_bytes),
@@ -157,7 +155,8 @@ impl State {
 
     fn queue(&mut self, delivery: Delivery) {
         self.claimed.insert(delivery.id());
-        self.ready_bytes += delivery.event().body.len();
+        self.ready_bytes += delivery.body_bytes();
+        self.come_back += u64::from(delivery.is_rescheduled());
         self.ready.push_back(delivery);
     }
 }
@@ -169,12 +168,13 @@ impl Window {
     }
 
     /// A claim ends; `what` says what is left of the delivery.
-    fn release(&self, id: CopyId, what: impl FnOnce(&mut State)) {
+    fn release(&self, claim: &Claim, what: impl FnOnce(&mut State)) {
         let mut state = self.state();
-        state.claimed.remove(&id);
+        state.claimed.remove(&claim.id);
         state.in_flight = state.in_flight.saturating_sub(1);
+        state.come_back = state.come_back.saturating_sub(u64::from(claim.is_rescheduled));
         if let Some(meanwhile) = &mut state.scan {
-            meanwhile.gone.insert(id);
+            meanwhile.gone.insert(claim.id);
         }
         what(&mut state);
     }
@@ -185,26 +185,35 @@ impl Window {
         state.caught_up = false;
         state.on_disk_only(0);
         state.next_due_ms = None;
-        state.depth = 0;
-        state.scheduled = 0;
         drop(state);
         self.bell.notify_one();
     }
 
-    /// A delivery found on disk when the store was opened.
-    pub(crate) fn count_found(&self, is_due: bool) {
+    /// Something entered the queue on disk that is due then.
+    pub(crate) fn woken(&self, due_ms: u64) {
+        self.state().falls_due(due_ms);
+        self.bell.notify_one();
+    }
+
+    /// A delivery was committed and goes straight into somebody's hands.
+    pub(crate) fn hand_out(self: &Arc<Self>, mut delivery: Delivery) -> Delivery {
         let mut state = self.state();
-        state.depth += 1;
-        if !is_due {
-            state.scheduled += 1;
-        }
+        state.claimed.insert(delivery.id());
+        state.in_flight += 1;
+        drop(state);
+        delivery.claimed_by(Claim {
+            window: Arc::clone(self),
+            id: delivery.id(),
+            due_ms: delivery.due_ms(),
+            is_rescheduled: false,
+        });
+        delivery
     }
 
     /// A delivery was committed.
     pub(crate) fn push(&self, delivery: Delivery) {
         let mut state = self.state();
-        state.depth += 1;
-        let bytes = delivery.event().body.len();
+        let bytes = delivery.body_bytes();
         let due_ms = delivery.due_ms();
         // A scan may have found the record between its commit and this call.
         if !state.claimed.contains(&delivery.id()) {
@@ -241,12 +250,13 @@ impl Window {
         }
         let count = max.min(state.ready.len());
         let mut taken: Vec<Delivery> = state.ready.drain(..count).collect();
-        let bytes: usize = taken.iter().map(|delivery| delivery.event().body.len()).sum();
+        let bytes: usize = taken.iter().map(Delivery::body_bytes).sum();
         state.ready_bytes = state.ready_bytes.saturating_sub(bytes);
         state.in_flight += taken.len() as u64;
         drop(state);
         for delivery in &mut taken {
-            delivery.claimed_by(Claim { window: Arc::clone(self), id: delivery.id(), due_ms: delivery.due_ms() });
+            let (id, due_ms, is_rescheduled) = (delivery.id(), delivery.due_ms(), delivery.is_rescheduled());
+            delivery.claimed_by(Claim { window: Arc::clone(self), id, due_ms, is_rescheduled });
         }
         Taken::Deliveries(taken)
     }
@@ -272,9 +282,6 @@ impl Window {
         for delivery in found {
             if meanwhile.gone.contains(&delivery.id()) || state.claimed.contains(&delivery.id()) {
                 continue;
-            }
-            if delivery.is_rescheduled() {
-                state.scheduled = state.scheduled.saturating_sub(1);
             }
             state.queue(delivery);
         }
@@ -315,30 +322,17 @@ impl Window {
         self.bell.notify_one();
     }
 
-    /// A delivery that a scan found and whose event cannot be read: it is claimed, and is to be settled.
-    pub(crate) fn claim_unread(self: &Arc<Self>, id: CopyId, due_ms: u64, is_rescheduled: bool) -> Claim {
-        let mut state = self.state();
-        state.claimed.insert(id);
-        state.in_flight += 1;
-        if is_rescheduled {
-            state.scheduled = state.scheduled.saturating_sub(1);
-        }
-        drop(state);
-        Claim { window: Arc::clone(self), id, due_ms }
-    }
-
-    pub(crate) fn depth(&self) -> QueueDepth {
+    /// How many are in somebody's hands, and how many have come back to the window or into hands after waiting.
+    pub(crate) fn counts(&self) -> (u64, u64) {
         let state = self.state();
-        let scheduled = state.scheduled.min(state.depth);
-        let in_flight = state.in_flight.min(state.depth - scheduled);
-        QueueDepth { ready: state.depth - scheduled - in_flight, scheduled, in_flight }
+        (state.in_flight, state.come_back)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::keys::{DestinationId, QueueKey};
+    use crate::buffer::keys::{DestinationId, QueueKey, QueueValue};
     use crate::clock::Timestamp;
     use crate::event::{EventData, EventId};
     use bytes::Bytes;
@@ -359,7 +353,8 @@ mod tests {
             unverified: None,
             body: Bytes::from_static(b"{}"),
         };
-        Delivery::new(QueueKey { destination: DestinationId(1), due_ms, seq, copy: 0 }, 0, 2, Arc::new(event))
+        let value = QueueValue { attempts: 0, bytes: 2, since_ms: due_ms, lane: None };
+        Delivery::new(QueueKey { destination: DestinationId(1), due_ms, seq, copy: 0 }, value, Arc::new(event))
     }
 
     fn caught_up() -> Arc<Window> {
@@ -395,7 +390,7 @@ mod tests {
         taken.pop().unwrap().into_claim().unwrap().ended();
         window.scanned(vec![delivery(1, 10)], ScanEnd::Complete { next_due_ms: None }, 20);
         assert!(take(&window, 20).is_empty());
-        assert_eq!(window.depth(), QueueDepth::default());
+        assert_eq!(window.counts(), (0, 0));
     }
 
     #[test]
@@ -426,7 +421,7 @@ mod tests {
         drop(take(&window, 20));
         assert!(matches!(window.take(1, 20), Taken::Refill));
         assert_eq!(window.scan_start(), Some(10));
-        assert_eq!(window.depth().in_flight, 0);
+        assert_eq!(window.counts().0, 0);
     }
 
     #[test]
@@ -436,6 +431,5 @@ mod tests {
         take(&window, 20).pop().unwrap().into_claim().unwrap().rescheduled(500);
         assert!(matches!(window.take(1, 20), Taken::Nothing { until_ms: Some(500) }));
         assert!(matches!(window.take(1, 500), Taken::Refill));
-        assert_eq!(window.depth().scheduled, 1);
     }
 }

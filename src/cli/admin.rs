@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use crate::config::check::Checked;
-use crate::deliver::{Bounds, Client, Outgoing, Target};
+use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -78,7 +78,8 @@ pub(crate) fn start(log: Option<&Log>, telemetry: &Telemetry) -> Logging {
         Some(LogLevel::Debug) => "debug",
         Some(LogLevel::Trace) => "trace",
     };
-    let usual = format!("warn,hookgate={level},pingora_core=off,pingora_proxy=off,fjall=error,lsm_tree=error");
+    let pingora = "pingora_core=off,pingora_proxy=off,pingora_load_balancing=off";
+    let usual = format!("warn,hookgate={level},{pingora},fjall=error,lsm_tree=error");
     let wanted = super::load::environment("HOOKGATE_LOG").unwrap_or(usual);
     let filter = EnvFilter::builder().parse_lossy(wanted);
     let (thread, guard) = NonBlockingBuilder::default()

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::{Exit, check, load, sample, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target};
+use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 use crate::lane::Lane;
 use crate::provider::{Message, SignProblem, SignRequest};
 use crate::server::Setup;

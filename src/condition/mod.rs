@@ -1,20 +1,21 @@
-//! Conditions of routes (`when:`), written in CEL.
+//! Expressions over a request, written in CEL: conditions of routes (`when:`), and keys (`order_by:`, `balance.key`).
 //!
-//! A condition is compiled and checked when the configuration is loaded: its names are known, its comprehensions
+//! An expression is compiled and checked when the configuration is loaded: its names are known, its comprehensions
 //! are nested at most [`NESTING_MAX`] deep, its patterns are literals of the linear `regex` engine. It is evaluated
-//! over a lazy view of the request: nothing of the body is converted unless the condition touches it.
+//! over a lazy view of the request: nothing of the body is converted unless the expression touches it.
 //!
 //! What an event can make us spend is bounded by [`STEPS_MAX`], counted over all comprehensions, comparisons and
 //! long strings of one evaluation.
 //!
 //! A condition that fails (a missing key, a wrong type) does not match; the error says why, without the values of
-//! the payload. There are no timestamps and durations, no clock and no randomness: the same event always gives the
+//! the payload. A key that fails is no key. There are no timestamps and durations, no clock and no randomness: the same event always gives the
 //! same answer.
 
 mod budget;
 mod check;
 mod headers;
 mod json;
+mod key;
 mod prepare;
 mod problem;
 mod view;
@@ -22,15 +23,16 @@ mod view;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::types::{CelBool, CelString, DYN_TYPE, STRING_TYPE};
-use cel::common::value::CowVal;
+use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
+pub use key::{KEY_BYTES_MAX, KeyExpression};
 pub use problem::{ConditionError, ConditionProblem, Place};
 pub use view::View;
 
 use view::{Pattern, Scope};
 
-/// Longest text of a condition.
+/// Longest text of an expression.
 pub const TEXT_BYTES_MAX: usize = 4096;
 /// Deepest nesting of `all`, `exists`, `exists_one`, `map` and `filter`.
 pub const NESTING_MAX: usize = 2;
@@ -43,9 +45,13 @@ pub const LIST_LENGTH_MAX: usize = 10_000;
 
 /// A compiled condition.
 #[derive(Debug)]
-pub struct Condition {
+pub struct Condition(Expression);
+
+/// A compiled expression; what its value must be is the business of whoever asks.
+#[derive(Debug)]
+struct Expression {
     text: String,
-    expression: IdedExpr,
+    tree: IdedExpr,
     patterns: Vec<Pattern>,
 }
 
@@ -60,33 +66,45 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 impl Condition {
     /// Compiles and checks `text`.
     pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
+        Expression::compile(text).map(Self)
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Whether the request matches; an error counts as no match.
+    pub fn matches(&self, view: &View<'_>) -> Result<bool, ConditionError> {
+        let flag = self.0.evaluate(view, |value| value.downcast_ref::<CelBool>().map(|flag| *flag.inner()))?;
+        flag.ok_or(ConditionError::NotBool)
+    }
+}
+
+impl Expression {
+    fn compile(text: &str) -> Result<Self, ConditionProblem> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(ConditionProblem::TooLong { bytes: text.len() });
         }
         check::brackets(text)?;
         let parsed = ENVIRONMENT.parser().parse_with_source_info(text);
-        let (mut expression, places) = parsed.map_err(|errors| ConditionProblem::syntax(text, &errors))?;
-        check::expression(&expression, &places)?;
-        let patterns = prepare::prepared(&mut expression, &places)?;
-        Ok(Self { text: text.to_owned(), expression, patterns })
+        let (mut tree, places) = parsed.map_err(|errors| ConditionProblem::syntax(text, &errors))?;
+        check::expression(&tree, &places)?;
+        let patterns = prepare::prepared(&mut tree, &places)?;
+        Ok(Self { text: text.to_owned(), tree, patterns })
     }
 
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether the request matches; an error counts as no match.
-    pub fn matches(&self, view: &View<'_>) -> Result<bool, ConditionError> {
+    /// What `read` makes of the value.
+    fn evaluate<T>(&self, view: &View<'_>, read: impl FnOnce(&dyn Val) -> T) -> Result<T, ConditionError> {
         let scope = Scope::new(view, &self.patterns);
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&scope);
-        let outcome = Value::resolve_val(&self.expression, &context);
+        let outcome = Value::resolve_val(&self.tree, &context);
         if scope.exceeded() {
             return Err(ConditionError::TooLarge);
         }
         let value = outcome.map_err(|error| ConditionError::of(&error, &self.text))?;
-        value.downcast_ref::<CelBool>().map(|flag| *flag.inner()).ok_or(ConditionError::NotBool)
+        Ok(read(&*value))
     }
 }
 

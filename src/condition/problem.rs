@@ -1,4 +1,4 @@
-//! What can be wrong with a condition when it is loaded, and what can go wrong when it is evaluated.
+//! What can be wrong with an expression when it is loaded, and what can go wrong when it is evaluated.
 
 use std::fmt;
 
@@ -96,7 +96,7 @@ impl ConditionProblem {
 
     pub(super) fn syntax(text: &str, errors: &ParseErrors) -> Self {
         let Some(first) = errors.errors.first() else {
-            return Self::Syntax { at: Place::default(), message: "the condition cannot be read".to_owned() };
+            return Self::Syntax { at: Place::default(), message: "the expression cannot be read".to_owned() };
         };
         let (line, column) = first.pos;
         let line = usize::try_from(line).unwrap_or(0).max(1);
@@ -113,7 +113,7 @@ impl fmt::Display for ConditionProblem {
         };
         match self {
             Self::TooLong { bytes } => {
-                write!(f, "a condition has at most {} bytes, this one has {bytes}", super::TEXT_BYTES_MAX)
+                write!(f, "an expression has at most {} bytes, this one has {bytes}", super::TEXT_BYTES_MAX)
             }
             Self::Syntax { at: _, message } => f.write_str(message),
             Self::UnknownVariable { at: _, name, nearest } => {

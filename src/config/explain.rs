@@ -27,7 +27,8 @@ pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &
                 Some((_, second)) => format!("{} has neither `{key}` nor `{second}`", quoted(&shown(path))),
                 None => format!("{} has no `{key}`", quoted(&shown(path))),
             };
-            error(Code::MissingKey, key_span, message).help(add(example(key)))
+            let inside = last_key(path).and_then(|parent| example(&format!("{parent}.{key}")));
+            error(Code::MissingKey, key_span, message).help(add(inside.or(example(key))))
         }
         Fault::WrongType { expected } => {
             let message = format!("{} must be {}, but is {}", subject(path), plainly(expected), what(found.node));
@@ -52,13 +53,13 @@ pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &
 /// Required keys that are missing together: only the first is reported by serde.
 const TOGETHER: &[(&str, &str)] = &[("from", "to"), ("cert", "key")];
 
-/// Whether `key` is missing only because of something that is reported already: its value was wrong, it was misspelt,
-/// or something unsupported stands in its place.
+/// Whether `key` is missing only because of something that is reported already: its value was wrong, or it was misspelt.
 fn is_accounted_for(node: &Node, key: &str) -> bool {
     let Body::Map(entries) = &node.body else { return false };
-    entries.iter().filter(|entry| entry.value.dropped).any(|entry| {
-        entry.key == key || nearest(&entry.key, [key]).is_some() || (key == "url" && entry.key == "targets")
-    })
+    entries
+        .iter()
+        .filter(|entry| entry.value.dropped)
+        .any(|entry| entry.key == key || nearest(&entry.key, [key]).is_some())
 }
 
 fn has_dropped(node: &Node) -> bool {

@@ -31,21 +31,13 @@ const UNSUPPORTED: &[&[&str]] = &[
     &["capture"],
     &["server", "tracing"],
     &["buffer", "engine"],
-    &["routes", "*", "order_by"],
     &["routes", "*", "transform"],
-    &["destinations", "*", "balance"],
-    &["destinations", "*", "circuit_breaker"],
     &["destinations", "*", "format"],
-    &["destinations", "*", "health"],
-    &["destinations", "*", "rate_limit"],
     &["destinations", "*", "sign"],
-    &["destinations", "*", "targets"],
     &["destinations", "*", "tls"],
     &["defaults", "destination", "balance"],
-    &["defaults", "destination", "circuit_breaker"],
     &["defaults", "destination", "format"],
     &["defaults", "destination", "health"],
-    &["defaults", "destination", "rate_limit"],
     &["defaults", "destination", "sign"],
     &["defaults", "destination", "tls"],
 ];
@@ -58,7 +50,7 @@ pub(super) fn is_unsupported(path: &[Seg<'_>]) -> bool {
     })
 }
 
-/// How the key at the end of a path is written.
+/// How the key at the end of a path is written; `parent.key` where it is another thing there.
 const EXAMPLES: &[(&str, &str)] = &[
     ("version", "version: 1"),
     ("address", "address: 0.0.0.0:8443"),
@@ -101,7 +93,21 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("events", "events: [invoice.*, charge.refunded]"),
     ("when", "when: body.livemode"),
     ("to", "to: billing"),
+    ("order_by", "order_by: body.repository.full_name"),
     ("url", "url: http://billing:8080/hooks"),
+    ("targets", "targets: [{url: http://billing-0:8080/hooks}, {url: http://billing-1:8080/hooks}]"),
+    ("weight", "weight: 2"),
+    ("balance", "balance: {by: consistent_hash, key: body.customer}"),
+    ("by", "by: round_robin"),
+    ("health", "health: {path: /healthz, interval: 5s, timeout: 1s}"),
+    ("health.path", "path: /healthz"),
+    ("interval", "interval: 5s"),
+    ("unhealthy_after", "unhealthy_after: 3"),
+    ("healthy_after", "healthy_after: 2"),
+    ("circuit_breaker", "circuit_breaker: {failures: 10, within: 30s, open_for: 20s}"),
+    ("failures", "failures: 10"),
+    ("within", "within: 30s"),
+    ("open_for", "open_for: 20s"),
     ("timeout", "timeout: 10s"),
     ("connect_timeout", "connect_timeout: 2s"),
     ("retry", "retry: {max_attempts: 12, initial: 2s, max: 1h}"),

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use pingora::connectors::http::Connector;
@@ -71,6 +72,17 @@ impl Target {
             (true, 443) | (false, 80) => self.host.clone(),
             _ => format!("{}:{}", self.host, self.port),
         }
+    }
+
+    /// Host and port, for people and metrics: nothing of the path, which may hold a secret.
+    pub fn label(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Put together again.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(), self.request_target(None))
     }
 
     /// The request target: this path, and both queries.
@@ -142,6 +154,23 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// Whoever carries a request to a target: the [`Client`], or a target of the simulation's own.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Sends one request and reads the answer.
+    async fn send(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer>;
+}
+
+#[async_trait]
+impl Transport for Client {
+    async fn send(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
+        let sent = tokio::time::timeout(bounds.total, self.send_untimed(target, out, bounds));
+        sent.await.unwrap_or_else(|_elapsed| {
+            Err(NoAnswer { outcome: AttemptOutcome::Timeout, detail: format!("no answer within {:?}", bounds.total) })
+        })
+    }
+}
+
 impl Default for Client {
     fn default() -> Self {
         Self::new()
@@ -152,14 +181,6 @@ impl Client {
     /// A client with an empty pool.
     pub fn new() -> Self {
         Self { connector: Connector::new(None), resolver: Resolver::default() }
-    }
-
-    /// Sends one request and reads the answer.
-    pub async fn send(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
-        let sent = tokio::time::timeout(bounds.total, self.send_untimed(target, out, bounds));
-        sent.await.unwrap_or_else(|_elapsed| {
-            Err(NoAnswer { outcome: AttemptOutcome::Timeout, detail: format!("no answer within {:?}", bounds.total) })
-        })
     }
 
     async fn send_untimed(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {

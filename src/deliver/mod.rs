@@ -1,47 +1,66 @@
 //! Delivery: takes what is due from the buffer, and from nowhere else, tries it, and settles it.
 //!
-//! One worker per destination, so that a hanging destination holds nobody else; each has at most `concurrency` attempts
-//! under way. A delivery that is taken and not settled (a crash, a stop) stays in the buffer and is made again: at least
-//! once, with the event id as idempotency key.
+//! One worker per destination (`worker`), so that a hanging destination holds nobody else; each destination has a bound on
+//! what goes out to it at a time (`post`: concurrency, rate, circuit breaker, slow start), and all of them together have one
+//! on retries (`retries`). A delivery that is taken and not settled (a crash, a stop) stays in the buffer and is made again:
+//! at least once, with the event id as idempotency key.
 //!
-//! Not here yet: breaker, rates, balancing, health, order by key.
+//! Throttle, open breaker and a destination's 429 or 503 with `Retry-After` are deferrals, not tries; what can only be put
+//! off is given up at `give_up_after`.
 
 mod attempt;
 mod backoff;
+mod balance;
+mod balancers;
+mod breaker;
+mod health;
 mod outgoing;
+mod post;
 mod resolve;
+mod retries;
+mod sync;
+mod worker;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::buffer::{Buffer, Delivery, Keep};
+use crate::buffer::{Buffer, Delivery, Keep, Tried};
 use crate::clock::Clock;
 use crate::event::EventData;
-use crate::outcome::{Attempt, AttemptOutcome, Settled};
-use crate::refusal::{Class, Refusal};
-use crate::telemetry::{DeliveryResult, Ended, Telemetry};
+use crate::limit::Rate;
+use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
+use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry};
 
-pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target};
+pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 pub use backoff::{Jitter, Policy, RetryOn};
+pub use balance::{BalanceParams, Selection, Targets, WeightedTarget};
+pub use breaker::BreakerParams;
+pub use health::HealthParams;
+pub use sync::Forwarded;
+
+use balancers::Balancers;
+use breaker::Verdict;
+use post::{Permit, Post, PostParams};
+use retries::Retries;
 
 /// Of an answer to a buffered delivery nothing but its beginning is kept, for the dead letter.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
-/// The largest answer that `mode: sync` passes back.
-const SYNC_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// A retry that the ratio of retries holds back is looked at again after this, and up to as long again.
+const HELD_BACK: Duration = Duration::from_secs(1);
 
 /// An internal service that gets events.
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// Its name in routes.yaml.
     pub name: Arc<str>,
-    /// Where it listens.
-    pub target: Target,
+    /// Where it listens, and which of its targets gets what.
+    pub balance: BalanceParams,
     /// For one try, from the first byte out to the last byte in.
     pub timeout: Duration,
     /// For a connection.
@@ -52,6 +71,21 @@ pub struct Destination {
     pub keep: Keep,
     /// Tries under way at once.
     pub concurrency: usize,
+    /// Tries in a time.
+    pub rate: Option<Rate>,
+    /// When it is left alone; `None` for never.
+    pub breaker: Option<BreakerParams>,
+}
+
+impl Destination {
+    /// Its targets, as they are configured.
+    pub fn urls(&self) -> Vec<String> {
+        self.balance.targets.iter().map(|weighted| weighted.target.url()).collect()
+    }
+
+    fn post_params(&self) -> PostParams {
+        PostParams { concurrency: self.concurrency, breaker: self.breaker, rate: self.rate }
+    }
 }
 
 /// The destinations in force, by name.
@@ -70,12 +104,17 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 #[derive(Clone)]
 pub struct Deliverer {
     buffer: Buffer,
-    client: Arc<Client>,
+    client: Arc<dyn Transport>,
+    balancers: Arc<Balancers>,
     destinations: Arc<ArcSwap<Destinations>>,
     telemetry: Telemetry,
     clock: Arc<dyn Clock>,
     /// Draws from [0, 1) for jitter.
     chance: fn() -> f64,
+    posts: Arc<Mutex<HashMap<Arc<str>, Arc<Post>>>>,
+    retries: Arc<Retries>,
+    /// Tries that somebody outside of the workers began.
+    errands: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl std::fmt::Debug for Deliverer {
@@ -88,12 +127,14 @@ impl Deliverer {
     /// Delivers from `buffer` to `destinations`, which may be replaced while it runs.
     pub fn new(
         buffer: Buffer,
+        client: Arc<dyn Transport>,
         destinations: Arc<ArcSwap<Destinations>>,
         telemetry: Telemetry,
-        clock: Arc<dyn Clock>,
-        chance: fn() -> f64,
+        (clock, chance): (Arc<dyn Clock>, fn() -> f64),
     ) -> Self {
-        Self { buffer, client: Arc::new(Client::new()), destinations, telemetry, clock, chance }
+        let (posts, retries, errands) = (Arc::default(), Arc::default(), Arc::default());
+        let balancers = Arc::new(Balancers::new(Arc::clone(&client), telemetry.clone()));
+        Self { buffer, client, balancers, destinations, telemetry, clock, chance, posts, retries, errands }
     }
 
     /// Runs until `stop` says so, then lets the tries under way finish for `grace`. `changed` rings after a reload.
@@ -102,6 +143,9 @@ impl Deliverer {
         let mut running: HashMap<Arc<str>, tokio::task::AbortHandle> = HashMap::new();
         while !*stop.borrow() {
             let table = self.destinations.load_full();
+            for health in self.balancers.adopt(&table) {
+                workers.spawn(health.watch(stop.clone()));
+            }
             let mut names: Vec<Arc<str>> = table.keys().cloned().collect();
             names.sort_unstable();
             for name in names {
@@ -111,157 +155,160 @@ impl Deliverer {
                 }
             }
             tokio::select! {
+                biased;
+                stopped = stop.changed() => if stopped.is_err() { break },
                 () = changed.notified() => {}
                 // A worker that ended: its destination may be back, or it broke off.
                 Some(ended) = workers.join_next() => report(ended),
-                stopped = stop.changed() => if stopped.is_err() { break },
             }
         }
         while let Some(ended) = workers.join_next().await {
             report(ended);
         }
-    }
-
-    /// One destination's worker; ends when the destination is gone from the configuration or at `stop`.
-    async fn work(self, name: Arc<str>, mut stop: watch::Receiver<bool>, grace: Duration) {
-        let mut tries = JoinSet::new();
-        loop {
-            let Some(destination) = self.destinations.load().get(&name).cloned() else { break };
-            let slots = Arc::new(Semaphore::new(destination.concurrency));
-            if self.work_with(&destination, &slots, &mut tries, &mut stop).await {
-                break;
-            }
-        }
-        let finishing = async { while tries.join_next().await.is_some() {} };
+        let mut errands = std::mem::take(&mut *self.errands.lock().unwrap_or_else(PoisonError::into_inner));
+        let finishing = async { while errands.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, finishing).await.is_err() {
-            tracing::warn!(destination = %name, "attempts were cut off at the end of the grace period; they will be made again");
+            tracing::warn!(
+                "synchronous deliveries were cut off at the end of the grace period; they will be made again"
+            );
         }
     }
 
-    /// Works under one configuration; true when it is time to stop.
-    async fn work_with(
-        &self,
-        destination: &Arc<Destination>,
-        slots: &Arc<Semaphore>,
-        tries: &mut JoinSet<()>,
-        stop: &mut watch::Receiver<bool>,
-    ) -> bool {
-        loop {
-            let slot = tokio::select! {
-                biased;
-                _ = stop.wait_for(|stopping| *stopping) => return true,
-                slot = Arc::clone(slots).acquire_owned() => slot,
-            };
-            let Ok(slot) = slot else { return true };
-            while let Some(ended) = tries.try_join_next() {
-                report(ended);
-            }
-            let max = slots.available_permits().saturating_add(1);
-            let taken = tokio::select! {
-                biased;
-                _ = stop.wait_for(|stopping| *stopping) => return true,
-                taken = self.buffer.take(&destination.name, max) => taken,
-                () = tokio::time::sleep(Duration::from_secs(1)) => Vec::new(),
-            };
-            let mut slot = Some(slot);
-            for delivery in taken {
-                // `max` counted free slots, and nobody else takes them.
-                let slot = slot.take().or_else(|| Arc::clone(slots).try_acquire_owned().ok());
-                tries.spawn(self.clone().deliver(Arc::clone(destination), delivery, slot));
-            }
-            let current = self.destinations.load();
-            if !current.get(&destination.name).is_some_and(|now| Arc::ptr_eq(now, destination)) {
-                return false;
-            }
+    /// The running state of a destination; a new one when its bounds have changed.
+    fn post(&self, destination: &Destination) -> Arc<Post> {
+        let params = destination.post_params();
+        let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(post) = posts.get(&destination.name).filter(|post| post.params == params) {
+            return Arc::clone(post);
         }
+        let post = Arc::new(Post::new(Arc::clone(&destination.name), params, self.telemetry.clone()));
+        posts.insert(Arc::clone(&destination.name), Arc::clone(&post));
+        post
     }
 
-    /// One delivery: one try, and what becomes of it.
-    async fn deliver(self, destination: Arc<Destination>, delivery: Delivery, _slot: Option<OwnedSemaphorePermit>) {
+    /// One delivery: one try, and what becomes of it. Gives the answer and what was decided.
+    async fn deliver(
+        self,
+        destination: Arc<Destination>,
+        delivery: Delivery,
+        permit: Permit,
+        bounds: Bounds,
+    ) -> Option<(Answer, Settled)> {
         let name = &*destination.name;
-        let event = Arc::clone(delivery.event());
+        let Some(event) = delivery.event().cloned() else {
+            permit.ended(Verdict::Unknown);
+            self.bury(&destination, delivery, DeathCause::Corrupt).await;
+            return None;
+        };
         let in_flight = self.telemetry.attempt_in_flight(name);
         let started = Instant::now();
         let tried = delivery.attempts().saturating_add(1);
-        let route = delivery.copy().map(|copy| Arc::clone(&copy.route)).unwrap_or_default();
-        let attempt = self.attempt(&destination, &event, &route, tried).await;
+        let (attempt, answer) = self.attempt(&destination, &delivery, (&event, tried), bounds).await;
         drop(in_flight);
-        self.telemetry.attempt(name, event.id, &attempt, started.elapsed());
-        let age = self.clock.now().since(event.received_at());
-        let settled = destination.policy.decide(&attempt, delivery.attempts(), age, (self.chance)());
-        let result = match &settled {
-            Settled::Delivered => Some(DeliveryResult::Delivered),
-            Settled::Dead(cause) => Some(DeliveryResult::Dead(*cause)),
+        permit.ended(health(&attempt));
+        if attempt.outcome == AttemptOutcome::Success {
+            self.retries.succeeded(Instant::now());
+        }
+        let took = started.elapsed();
+        self.telemetry.attempt(name, event.id, &attempt, took);
+        let waited = self.buffer.now().since(delivery.since());
+        let settled = destination.policy.decide(&attempt, delivery.attempts(), waited, (self.chance)());
+        let settled = in_order(settled, delivery.is_ordered());
+        let record = Tried::new(&attempt, self.clock.now(), took);
+        self.say(&destination, &delivery, (&attempt, &settled, tried));
+        self.buffer.settle(delivery, settled.clone(), destination.keep, Some(record)).await;
+        answer.map(|answer| (answer, settled))
+    }
+
+    /// Counts and logs what became of a delivery.
+    fn say(
+        &self,
+        destination: &Destination,
+        delivery: &Delivery,
+        (attempt, settled, tried): (&Attempt, &Settled, u32),
+    ) {
+        let (Some(event), name) = (delivery.event(), &*destination.name) else { return };
+        let copy = delivery.copy();
+        let route = copy.map(|copy| &*copy.route).unwrap_or_default();
+        let result = match settled {
+            Settled::Delivered => DeliveryResult::Delivered,
+            Settled::Dead(cause) => DeliveryResult::Dead(*cause),
+            Settled::Parked(cause) => {
+                let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
+                self.telemetry.parked(name, event.id, key, *cause);
+                return;
+            }
             Settled::Again { wait, counts } => {
                 if !counts {
-                    self.telemetry.deferred_by_destination(name);
+                    self.telemetry.deferred(name, Deferral::RetryAfter);
+                    self.post(destination).pause(*wait, Instant::now());
                 }
-                self.telemetry.retrying(name, event.id, &attempt, *wait);
-                None
+                self.telemetry.retrying(name, event.id, attempt, *wait);
+                return;
             }
         };
-        self.buffer.settle(delivery, settled, destination.keep, attempt.detail).await;
-        if let Some(result) = result {
-            let ended =
-                Ended { destination: name, route: &route, event: event.id, attempts: tried, result, latency: age };
-            self.telemetry.delivery(&ended);
-        }
+        let latency = self.clock.now().since(event.received_at());
+        self.telemetry.delivery(&Ended { destination: name, route, event: event.id, attempts: tried, result, latency });
     }
 
-    async fn attempt(&self, destination: &Destination, event: &EventData, route: &str, tried: u32) -> Attempt {
-        let headers = outgoing::headers(event, route, tried);
+    /// Ends a delivery without a try.
+    async fn bury(&self, destination: &Destination, delivery: Delivery, cause: DeathCause) {
+        let settled = in_order(Settled::Dead(cause), delivery.is_ordered());
+        let (attempts, name) = (delivery.attempts(), &*destination.name);
+        let event = delivery.event().map_or(crate::event::EventId::NIL, |event| event.id);
+        let copy = delivery.copy();
+        if settled == Settled::Parked(cause) {
+            let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
+            self.telemetry.parked(name, event, key, cause);
+        } else {
+            let route = copy.map(|copy| &*copy.route).unwrap_or_default();
+            let latency = self.buffer.now().since(delivery.since());
+            let result = DeliveryResult::Dead(cause);
+            self.telemetry.delivery(&Ended { destination: name, route, event, attempts, result, latency });
+        }
+        self.buffer.settle(delivery, settled, destination.keep, None).await;
+    }
+
+    async fn attempt(
+        &self,
+        destination: &Destination,
+        delivery: &Delivery,
+        (event, tried): (&EventData, u32),
+        bounds: Bounds,
+    ) -> (Attempt, Option<Answer>) {
+        let copy = delivery.copy();
+        let headers = outgoing::headers(event, copy.map(|copy| &*copy.route).unwrap_or_default(), tried);
         let query = event.target.split_once('?').map(|(_, query)| query);
         let out = Outgoing { method: &event.method, query, headers: &headers, body: &event.body };
-        let bounds = Bounds {
-            connect: destination.connect_timeout,
-            total: destination.timeout,
-            answer_bytes_max: ANSWER_BYTES_MAX,
-        };
-        match self.client.send(&destination.target, &out, bounds).await {
-            Ok(answer) => outgoing::judge(&answer, self.clock.now()),
+        let key = copy.and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
+        let target = self.balancers.pick(destination, key);
+        match self.client.send(&target, &out, bounds).await {
+            Ok(answer) => (outgoing::judge(&answer, self.clock.now()), Some(answer)),
             Err(NoAnswer { outcome, detail }) => {
-                Attempt { outcome, status: None, retry_after: None, abort: false, detail }
+                (Attempt { outcome, status: None, retry_after: None, abort: false, detail }, None)
             }
         }
     }
+}
 
-    /// `mode: sync`: forwards a verified event to its first destination and passes the answer back.
-    pub async fn forward(&self, event: &EventData, deadline: Duration) -> Result<Answer, Refusal> {
-        let Some(copy) = event.copies.first() else {
-            return Err(Refusal::new(Class::NotFound, "no route wants this event"));
-        };
-        let Some(destination) = self.destinations.load().get(&copy.destination).cloned() else {
-            return Err(Refusal::new(Class::Internal, "the route's destination is gone"));
-        };
-        let headers = outgoing::headers(event, &copy.route, 1);
-        let query = event.target.split_once('?').map(|(_, query)| query);
-        let out = Outgoing { method: &event.method, query, headers: &headers, body: &event.body };
-        let bounds = Bounds {
-            connect: destination.connect_timeout.min(deadline),
-            total: destination.timeout.min(deadline),
-            answer_bytes_max: SYNC_ANSWER_BYTES_MAX,
-        };
-        let in_flight = self.telemetry.attempt_in_flight(&destination.name);
-        let started = Instant::now();
-        let answered = self.client.send(&destination.target, &out, bounds).await;
-        drop(in_flight);
-        let attempt = match &answered {
-            Ok(answer) => outgoing::judge(answer, self.clock.now()),
-            Err(NoAnswer { outcome, detail }) => {
-                Attempt { outcome: *outcome, status: None, retry_after: None, abort: false, detail: detail.clone() }
-            }
-        };
-        self.telemetry.attempt(&destination.name, event.id, &attempt, started.elapsed());
-        match answered {
-            Ok(answer) if answer.is_whole => Ok(answer),
-            Ok(_) => Err(Refusal::new(
-                Class::UpstreamError,
-                format!("the answer is larger than {SYNC_ANSWER_BYTES_MAX} bytes"),
-            )),
-            Err(NoAnswer { outcome: AttemptOutcome::Timeout, detail }) => {
-                Err(Refusal::new(Class::UpstreamTimeout, detail))
-            }
-            Err(NoAnswer { detail, .. }) => Err(Refusal::new(Class::UpstreamError, detail)),
-        }
+/// Under an order key, what fails for good holds the others up. What the destination itself has given up does not.
+fn in_order(settled: Settled, is_ordered: bool) -> Settled {
+    match settled {
+        Settled::Dead(cause) if is_ordered && cause != DeathCause::Aborted => Settled::Parked(cause),
+        other => other,
+    }
+}
+
+/// What an attempt says of the destination. A refusal of this event shows a service that works.
+fn health(attempt: &Attempt) -> Verdict {
+    match attempt.outcome {
+        AttemptOutcome::Success | AttemptOutcome::Http3xx | AttemptOutcome::Http4xx => Verdict::Well,
+        AttemptOutcome::Http429 => Verdict::Unknown,
+        AttemptOutcome::Http5xx if attempt.retry_after.is_some() => Verdict::Unknown,
+        AttemptOutcome::Http5xx
+        | AttemptOutcome::Timeout
+        | AttemptOutcome::Connect
+        | AttemptOutcome::Tls
+        | AttemptOutcome::Dns => Verdict::Ill,
     }
 }

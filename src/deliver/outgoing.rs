@@ -15,14 +15,7 @@ use crate::outcome::{Attempt, AttemptOutcome};
 
 /// The header block of one try, but `Host` and `Content-Length`.
 pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(event.headers.len() + 8);
-    for (name, value) in &event.headers {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(value.0.clone());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            headers.append(name, value);
-        }
-    }
+    let mut headers = event.header_map();
     let mut ours = |name: &'static str, value: &str| {
         // Names and types may hold what a header cannot; such a value is left out rather than the delivery.
         if let Ok(value) = HeaderValue::from_str(value) {

@@ -39,7 +39,7 @@ use crate::limit::Gatekeeper;
 use crate::provider::{HandshakeReply, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::source::{Mode, Source};
-use crate::telemetry::{Request, Telemetry};
+use crate::telemetry::{AnsweredBy, Request, Telemetry};
 
 pub use body::BodyBudget;
 pub use listen::{BoundListener, ListenerLimits, ListenerParams, bind, serve};
@@ -240,7 +240,7 @@ impl Gateway {
         }
         let (body, _held) = self.read_body(session, &lane.source, head.content_length).await?;
         seen.body_bytes = body.len();
-        let now = self.shared.clock.now();
+        let (now, received) = (self.shared.clock.now(), Instant::now());
         let judge = judge::Judge { shared: &self.shared, admitted: &admitted, body: &body, now };
         match judge.accept(notes).await? {
             Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
@@ -255,7 +255,7 @@ impl Gateway {
                 Mode::Sync { .. } if lane.budget.brakes(now) => {
                     self.store(*event, &lane.source, RequestOutcome::Accepted).await
                 }
-                Mode::Sync { deadline } => self.forward(*event, deadline).await,
+                Mode::Sync { deadline } => self.forward(*event, lane, received + deadline, notes).await,
             },
         }
     }
@@ -306,8 +306,22 @@ impl Gateway {
     /// Commits, then answers: never the other way round.
     async fn store(&self, event: Event, source: &Source, outcome: RequestOutcome) -> Result<Decision, Refusal> {
         let id = event.data().id;
-        let outcome = match self.shared.buffer.append(event).await {
+        let stored = self.shared.buffer.append(event).await;
+        self.stored(stored, source, (outcome, id))
+    }
+
+    fn stored(
+        &self,
+        stored: Result<Committed, NotStored>,
+        source: &Source,
+        (outcome, id): (RequestOutcome, EventId),
+    ) -> Result<Decision, Refusal> {
+        let outcome = match stored {
             Ok(Committed::Stored) => outcome,
+            Ok(Committed::SameId) => {
+                self.shared.telemetry.same_id(&source.name);
+                outcome
+            }
             Ok(Committed::Duplicate) => RequestOutcome::Duplicate,
             Err(NotStored::Full) => return Err(Refusal::new(Class::BufferFull, "the buffer is full")),
             Err(NotStored::Busy) => return Err(Refusal::new(Class::Overloaded, "too much waits for the buffer")),
@@ -320,11 +334,29 @@ impl Gateway {
         Ok(Decision { outcome, reply, why: String::new(), event: id })
     }
 
-    async fn forward(&self, event: Event, deadline: Duration) -> Result<Decision, Refusal> {
+    /// Commits, then forwards: the service's own answer if it comes in time, else the accepted one.
+    async fn forward(
+        &self,
+        event: Event,
+        lane: &Lane,
+        deadline: Instant,
+        notes: &mut Notes,
+    ) -> Result<Decision, Refusal> {
         let id = event.data().id;
-        let answer = self.shared.deliverer.forward(&event.into_data(), deadline).await?;
-        let reply = reply::Reply::passed_back(answer, id);
-        Ok(Decision { outcome: RequestOutcome::Accepted, reply, why: String::new(), event: Some(id) })
+        let (committed, answer) = match self.shared.deliverer.forward(event, deadline).await {
+            Ok(forwarded) => (Ok(forwarded.committed), forwarded.answer),
+            Err(not_stored) => (Err(not_stored), None),
+        };
+        let mut decision = self.stored(committed, &lane.source, (RequestOutcome::Accepted, id))?;
+        if decision.outcome == RequestOutcome::Accepted {
+            let by = if answer.is_some() { AnsweredBy::Service } else { AnsweredBy::Gateway };
+            notes.answered_by = Some(by.label());
+            self.shared.telemetry.sync_answer(&lane.source.name, by);
+        }
+        if let Some(answer) = answer {
+            decision.reply = reply::Reply::passed_back(answer, id);
+        }
+        Ok(decision)
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Timestamp};
-use crate::deliver::{Bounds, Client, Outgoing, Target};
+use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
 use crate::provider::{Found, KeyLocation, KeyRing, KeySet, TokenStep};
 
 /// Keys are renewed when they are this old.

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::{self, Page, Panel};
+use crate::archive::Archive;
 use crate::buffer::{Buffer, BufferParams, CommitReport, OpenError};
 use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
@@ -196,7 +197,8 @@ impl Server {
         let buffer = open_buffer(&setup.buffer, &setup.live.destinations, &surroundings, &telemetry)?;
         let destinations = Arc::new(ArcSwap::from_pointee(setup.live.destinations));
         let (clock, chance) = (Arc::clone(&surroundings.clock), surroundings.chance);
-        let deliverer = Deliverer::new(buffer.clone(), Arc::clone(&destinations), telemetry.clone(), clock, chance);
+        let (client, timing) = (Arc::new(Client::new()), (clock, chance));
+        let deliverer = Deliverer::new(buffer.clone(), client, Arc::clone(&destinations), telemetry.clone(), timing);
         let shared = Arc::new(ingress::Shared {
             rules: ArcSwap::from_pointee(setup.live.rules),
             gatekeeper: ArcSwap::from_pointee(Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total)),
@@ -212,7 +214,9 @@ impl Server {
             rules_are_stale: Notify::new(),
             bodies: BodyBudget::new(BODIES_IN_FLIGHT_BYTES),
         });
-        let panel = Arc::new(Panel::new(buffer, telemetry, setup.buffer.fsync, shared.clock.now()));
+        let in_force = Arc::clone(&shared);
+        let archive = Archive::new(buffer, Arc::new(move || in_force.rules.load_full()), Arc::clone(&shared.clock));
+        let panel = Arc::new(Panel::new(archive, telemetry, setup.buffer.fsync, Arc::clone(&destinations)));
         let mut server = Self {
             shared,
             panel,

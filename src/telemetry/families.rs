@@ -51,8 +51,13 @@ pub(super) struct Families {
     pub(super) buffer_errors: IntCounterVec,
     pub(super) attempts: IntCounterVec,
     pub(super) deferrals: IntCounterVec,
+    pub(super) circuit_open: IntGaugeVec,
+    pub(super) sync_answers: IntCounterVec,
+    pub(super) same_ids: IntCounterVec,
+    pub(super) accepted: IntCounterVec,
     pub(super) attempt_seconds: HistogramVec,
     pub(super) delivery_in_flight: IntGaugeVec,
+    pub(super) target_healthy: IntGaugeVec,
     pub(super) deliveries: IntCounterVec,
     pub(super) latency: HistogramVec,
     pub(super) dead_letters: IntGaugeVec,
@@ -190,6 +195,26 @@ impl Families {
                 "Deliveries put off without counting a try.",
                 &["destination", "cause"],
             ),
+            circuit_open: make.gauge(
+                "circuit_open",
+                "1 while the destination's circuit breaker is open or half open.",
+                &["destination"],
+            ),
+            sync_answers: make.counter(
+                "sync_answers_total",
+                "Answers in `mode: sync`, by who gave them.",
+                &["source", "by"],
+            ),
+            same_ids: make.counter(
+                "delivery_id_conflicts_total",
+                "Events whose delivery id was seen before with another body; both are kept.",
+                &["source"],
+            ),
+            accepted: make.counter(
+                "deliveries_accepted_total",
+                "Deliveries that entered the queue, those a person asked for again included.",
+                &["destination"],
+            ),
             attempt_seconds: make.histogram(
                 "delivery_attempt_duration_seconds",
                 "Time of one HTTP try.",
@@ -197,6 +222,11 @@ impl Families {
                 &REQUEST_SECONDS,
             ),
             delivery_in_flight: make.gauge("delivery_in_flight", "HTTP tries under way.", &["destination"]),
+            target_healthy: make.gauge(
+                "target_healthy",
+                "1 while a target counts as healthy, 0 while it does not.",
+                &["destination", "target"],
+            ),
             deliveries: make.counter("deliveries_total", "Deliveries that ended.", &["destination", "result"]),
             latency: make.histogram(
                 "event_latency_seconds",

@@ -8,6 +8,7 @@
 
 mod families;
 mod secrets;
+mod targets;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -159,6 +160,11 @@ impl Telemetry {
         self.0.certificate_not_after.with_label_values(&[listener]).set(secs);
     }
 
+    /// An event came under the delivery id of another one.
+    pub fn same_id(&self, source: &str) {
+        self.0.same_ids.with_label_values(&[source]).inc();
+    }
+
     /// How many events of a source are kept back.
     pub fn quarantined(&self, source: &str, events: u64) {
         self.0.quarantined.with_label_values(&[source]).set(i64::try_from(events).unwrap_or(i64::MAX));
@@ -179,6 +185,7 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
                 event_type = request.notes.event_type.as_deref(),
                 verdict = request.notes.verdict,
                 secret = request.notes.secret.as_deref(),
+                answered_by = request.notes.answered_by,
                 braked = request.notes.braked.then_some(true),
                 why = (!request.why.is_empty()).then_some(request.why),
                 sender = %request.sender,
@@ -241,6 +248,49 @@ impl Drop for InFlight {
     }
 }
 
+/// Why a delivery was put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deferral {
+    /// The destination's rate, or the ratio of retries, is used up.
+    Rate,
+    /// So many are under way.
+    Concurrency,
+    /// The circuit breaker is open, or closes slowly.
+    Breaker,
+    /// The destination asked for it.
+    RetryAfter,
+}
+
+impl Deferral {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Concurrency => "concurrency",
+            Self::Breaker => "breaker",
+            Self::RetryAfter => "retry_after",
+        }
+    }
+}
+
+/// Who answered the sender of a source in `mode: sync`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnsweredBy {
+    /// The service, in time.
+    Service,
+    /// The gateway: the event is stored, and its delivery goes on.
+    Gateway,
+}
+
+impl AnsweredBy {
+    /// Metric label and log field.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
 /// How a delivery ended, for `deliveries_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryResult {
@@ -280,9 +330,31 @@ impl Telemetry {
         );
     }
 
-    /// A delivery was put off because the destination asked for it.
-    pub fn deferred_by_destination(&self, destination: &str) {
-        self.0.deferrals.with_label_values(&[destination, "retry_after"]).inc();
+    /// A delivery was put off without a try.
+    pub fn deferred(&self, destination: &str, cause: Deferral) {
+        self.0.deferrals.with_label_values(&[destination, cause.label()]).inc();
+    }
+
+    /// A circuit breaker opened or closed.
+    pub fn circuit(&self, destination: &str, is_open: bool) {
+        self.0.circuit_open.with_label_values(&[destination]).set(i64::from(is_open));
+        if is_open {
+            tracing::warn!(target: "hookgate::delivery", destination, "the circuit is open: only single probes go out until one succeeds");
+        } else {
+            tracing::info!(target: "hookgate::delivery", destination, "the circuit is closed again");
+        }
+    }
+
+    /// A delivery failed for good and its order key waits for a person.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
+    pub fn parked(&self, destination: &str, event: EventId, key: &str, cause: DeathCause) {
+        let cause = cause.label();
+        tracing::error!(target: "hookgate::delivery", destination, %event, key, cause, "parked: what follows under this order key waits for a person");
+    }
+
+    /// A source in `mode: sync` was answered, by its service or by the gateway.
+    pub fn sync_answer(&self, source: &str, by: AnsweredBy) {
+        self.0.sync_answers.with_label_values(&[source, by.label()]).inc();
     }
 
     /// A delivery waits for its next try.
@@ -351,6 +423,12 @@ impl Telemetry {
         self.0.buffer_used.set(i64::try_from(used_bytes).unwrap_or(i64::MAX));
         self.0.buffer_limit.set(i64::try_from(limit_bytes).unwrap_or(i64::MAX));
         self.0.dedup_entries.set(i64::try_from(dedup_entries).unwrap_or(i64::MAX));
+    }
+
+    /// Deliveries that have entered a destination's queue, ever.
+    pub fn deliveries_accepted(&self, destination: &str, accepted: u64) {
+        let counter = self.0.accepted.with_label_values(&[destination]);
+        counter.inc_by(accepted.saturating_sub(counter.get()));
     }
 
     /// A destination's queue now: events by state, age of the oldest, dead letters.

@@ -73,7 +73,7 @@ fn a_good_file_has_no_problems_and_is_typed() {
     let loaded = load(GOOD);
     assert_eq!(loaded.problems, []);
     let raw = loaded.raw.unwrap();
-    assert_eq!(raw.destinations["chatops"].url.as_str(), "http://billing:3000/slack");
+    assert_eq!(raw.destinations["chatops"].url.as_ref().unwrap().as_str(), "http://billing:3000/slack");
     assert_eq!(raw.destinations["chatops"].concurrency.unwrap().0.get(), 8);
     let retry = raw.destinations["orders"].retry.as_ref().unwrap();
     assert_eq!(retry.give_up_after.unwrap().0.as_secs(), 72 * 3600, "what is written wins over what is merged");

@@ -142,7 +142,10 @@ fn a_destination_that_is_down_does_not_hold_the_others() {
     let receiver = Receiver::start();
     let rest = Site::plain_rest(&receiver.url("/app"), "")
         .replace("to: app}", "to: [app, down]}\n  more: {from: github, to: [also, app]}")
-        + &format!("  down: {{url: \"http://127.0.0.1:{}/down\", retry: {{initial: 1h, max: 1h}}}}\n", free_port())
+        + &format!(
+            "  down: {{url: \"http://127.0.0.1:{}/down\", circuit_breaker: off, retry: {{initial: 1h, max: 1h}}}}\n",
+            free_port()
+        )
         + &format!("  also: {{url: \"{}\"}}\n", receiver.url("/also"));
     let gateway = Site::new(&rest).start();
     let ids: Vec<String> = (0..20).map(|_| gateway.accept(&github("{}"))).collect();

@@ -14,11 +14,14 @@
 )]
 
 mod accounts;
+mod archive;
+mod balance;
 mod bytes;
 mod crash;
 mod dedup;
 mod delivery;
 mod every_payload;
+mod formats;
 mod framing;
 mod full;
 mod handshake;
@@ -26,6 +29,7 @@ mod logs;
 mod memory;
 mod metrics_page;
 mod observe;
+mod order;
 mod patience;
 mod redeliver;
 mod refused;

@@ -1,6 +1,6 @@
 //! The provider's patience: what it must be answered, and the brake one step before it gives the source up.
 
-use crate::support::{Gateway, Receiver, Request, SECRET, Site, unique};
+use crate::support::{Gateway, Receiver, Request, SECRET, SOON, Site, eventually, unique};
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 
@@ -50,7 +50,8 @@ fn one_refusal_before_the_last_a_wrong_schema_no_longer_costs_the_subscription()
     assert_eq!(gateway.send(&order("{}")).status, 200);
     gateway.wait_for_outcomes("shop", "quarantined", 200, 1);
     used(&gateway, 0);
-    assert!(gateway.log().contains("about to give this source up"));
+    let is_said = || gateway.log().contains("about to give this source up").then_some(());
+    eventually("it is said", SOON, is_said);
     assert_eq!(gateway.send(&order("{}")).status, 422, "with the count at zero the schema decides again");
 }
 

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use super::{Checker, path};
 use crate::buffer::Keep;
-use crate::config::problem::{Code, quoted};
-use crate::config::raw;
-use crate::deliver::{Destination, Destinations, Jitter, Policy, RetryOn, Target};
+use crate::config::problem::Code;
+use crate::config::spans::Seg;
+use crate::config::{raw, units};
+use crate::deliver::{BalanceParams, BreakerParams, Destination, Destinations, Jitter, Policy, RetryOn};
+use crate::limit::Rate;
 
+const SHORTEST: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONCURRENCY: u32 = 64;
@@ -16,7 +19,7 @@ const ATTEMPTS: u32 = 12;
 const INITIAL: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_hours(1);
 const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
-const DEAD_KEEP: Duration = Duration::from_hours(14 * 24);
+pub(super) const DEAD_KEEP: Duration = Duration::from_hours(14 * 24);
 const DELIVERED_KEEP: Duration = Duration::from_hours(72);
 
 impl Checker<'_> {
@@ -24,27 +27,21 @@ impl Checker<'_> {
         let raw = self.raw;
         let mut destinations = Destinations::new();
         for (name, written) in &raw.destinations {
-            let Some(target) = Target::parse(written.url.as_str()) else {
-                let message = format!("{} is not a URL to send to", quoted(written.url.as_str()));
-                let help =
-                    "write `http://service:8080/path`: scheme, host, a port from 1 to 65535, no user, no fragment"
-                        .to_owned();
-                self.error(Code::InvalidValue, &path!["destinations", name, "url"], message, Some(help));
-                continue;
-            };
-            let destination = self.destination(name.as_str(), target, written);
+            let Some(balance) = self.balance(name.as_str(), written) else { continue };
+            let destination = self.destination(name.as_str(), balance, written);
             destinations.insert(Arc::clone(&destination.name), Arc::new(destination));
         }
         destinations
     }
 
-    fn destination(&self, name: &str, target: Target, written: &raw::Destination) -> Destination {
-        let defaults = &self.raw.defaults.destination;
+    fn destination(&mut self, name: &str, balance: BalanceParams, written: &raw::Destination) -> Destination {
+        let raw = self.raw;
+        let defaults = &raw.defaults.destination;
         let keep = |dead_letter: &Option<raw::DeadLetter>| dead_letter.as_ref().and_then(|dead| dead.keep);
         let timeout = written.timeout.or(defaults.timeout).map_or(TIMEOUT, |timeout| timeout.0);
         Destination {
             name: Arc::from(name),
-            target,
+            balance,
             timeout,
             connect_timeout: written
                 .connect_timeout
@@ -53,13 +50,56 @@ impl Checker<'_> {
                 .min(timeout),
             policy: policy(written.retry.as_ref(), defaults.retry.as_ref()),
             keep: Keep {
-                delivered: self.raw.buffer.keep_delivered.map_or(DELIVERED_KEEP, |keep| keep.0),
+                delivered: raw.buffer.keep_delivered.map_or(DELIVERED_KEEP, |keep| keep.0),
                 dead: keep(&written.dead_letter).or(keep(&defaults.dead_letter)).map_or(DEAD_KEEP, |keep| keep.0),
             },
             concurrency: written.concurrency.or(defaults.concurrency).map_or(CONCURRENCY, |count| count.0.get())
                 as usize,
+            breaker: self.breaker(name, written.circuit_breaker.as_ref(), defaults.circuit_breaker.as_ref()),
+            rate: written.rate_limit.as_ref().or(defaults.rate_limit.as_ref()).map(pace),
         }
     }
+
+    fn breaker(
+        &mut self,
+        name: &str,
+        own: Option<&raw::CircuitBreaker>,
+        defaults: Option<&raw::CircuitBreaker>,
+    ) -> Option<BreakerParams> {
+        let none = raw::Breaker::default();
+        let (own, defaults) = match (own, defaults) {
+            (Some(raw::CircuitBreaker::Off), _) | (None, Some(raw::CircuitBreaker::Off)) => return None,
+            (Some(raw::CircuitBreaker::On(own)), Some(raw::CircuitBreaker::On(defaults))) => (own, defaults),
+            (Some(raw::CircuitBreaker::On(own)), _) => (own, &none),
+            (None, Some(raw::CircuitBreaker::On(defaults))) => (&none, defaults),
+            (None, None) => (&none, &none),
+        };
+        for (key, written) in [("within", own.within), ("open_for", own.open_for)] {
+            self.not_zero(&path!["destinations", name, "circuit_breaker", key], written);
+        }
+        for (key, written) in [("within", defaults.within), ("open_for", defaults.open_for)] {
+            self.not_zero(&path!["defaults", "destination", "circuit_breaker", key], written);
+        }
+        let usual = BreakerParams::default();
+        Some(BreakerParams {
+            failures: own.failures.or(defaults.failures).map_or(usual.failures, |count| count.0.get()),
+            within: own.within.or(defaults.within).map_or(usual.within, |time| time.0),
+            open_for: own.open_for.or(defaults.open_for).map_or(usual.open_for, |time| time.0),
+        })
+    }
+
+    /// A time in which nothing can happen is a mistake.
+    pub(super) fn not_zero(&mut self, at: &[Seg<'_>], written: Option<units::Duration>) {
+        if written.is_some_and(|time| time.0 < SHORTEST) {
+            let help = "the least is `10ms`".to_owned();
+            self.error(Code::InvalidValue, at, "this is too short", Some(help));
+        }
+    }
+}
+
+fn pace(written: &raw::Throughput) -> Rate {
+    let raw::Throughput { rate, burst } = *written;
+    Rate::new(rate.count, rate.per, burst.map(|burst| burst.0))
 }
 
 fn policy(own: Option<&raw::Retry>, defaults: Option<&raw::Retry>) -> Policy {

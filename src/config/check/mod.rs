@@ -5,8 +5,10 @@
 //! there is no `Setup`.
 
 mod answers;
+mod balance;
 mod desk;
 mod destination;
+mod expression;
 mod place;
 mod process;
 mod request;
@@ -111,7 +113,8 @@ impl<'a> Checker<'a> {
     fn setup(&mut self) -> Option<Setup> {
         let providers = self.providers();
         let destinations = self.destinations();
-        let routes = self.routes();
+        let keys = self.balance_keys();
+        let routes = self.routes(&keys);
         let lanes = self.lanes(&providers, &routes);
         self.warn_of_unused(&routes);
         let process = self.process();
@@ -194,7 +197,7 @@ impl<'a> Checker<'a> {
             }
         }
         for name in self.raw.destinations.keys() {
-            let is_used = routes.values().any(|route| route.to.iter().any(|to| **to == *name.as_str()));
+            let is_used = routes.values().any(|route| route.to.iter().any(|to| *to.destination == *name.as_str()));
             if !is_used && !self.spans.is_broken(&path!["routes"]) {
                 self.warning(Code::Unused, &path!["destinations", name], "no route sends to this destination", None);
             }

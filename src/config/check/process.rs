@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::destination::DEAD_KEEP;
 use super::source::BODY_BYTES_MOST;
 use super::{Checker, path};
 use crate::admin::Page;
@@ -228,6 +229,8 @@ impl Checker<'_> {
             self.error(Code::InvalidValue, &at, "a buffer this small holds nothing", Some("at least `1MiB`".into()));
         }
         let dir: PathBuf = self.process().data_dir.join("buffer");
-        BufferParams { dir, bytes_max, fsync }
+        let dead_letter = self.raw.defaults.destination.dead_letter.as_ref();
+        let quarantine_keep = dead_letter.and_then(|dead| dead.keep).map_or(DEAD_KEEP, |keep| keep.0);
+        BufferParams { dir, bytes_max, fsync, quarantine_keep }
     }
 }

@@ -1,29 +1,36 @@
-//! Routes: names that must exist, globs and conditions that must compile.
+//! Routes: names that must exist, globs, conditions and keys that must compile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Checker, path};
-use crate::condition::{Condition, Place};
+use crate::condition::{Condition, KeyExpression};
 use crate::config::problem::{Code, quoted};
 use crate::config::raw;
-use crate::config::spans::{Position, Span};
-use crate::route::{EventGlobs, Route};
+use crate::route::{EventGlobs, Recipient, Route};
 
 /// A fan-out beyond this is a mistake; every copy is a record in the queue.
 const DESTINATIONS_MAX: usize = 256;
 
 impl<'a> Checker<'a> {
-    pub(super) fn routes(&mut self) -> BTreeMap<&'a str, Arc<Route>> {
+    pub(super) fn routes(&mut self, keys: &BTreeMap<&'a str, Arc<KeyExpression>>) -> BTreeMap<&'a str, Arc<Route>> {
         let raw = self.raw;
         let mut routes = BTreeMap::new();
         for (name, written) in &raw.routes {
             let name = name.as_str();
             self.check_names(name, written);
             let events = self.globs(name, written);
-            let when = self.condition(name, written);
-            let to = written.to.0.iter().map(|to| Arc::from(to.as_str())).collect();
-            routes.insert(name, Arc::new(Route { name: Arc::from(name), events, when, to }));
+            let (at_when, at_order) = (path!["routes", name, "when"], path!["routes", name, "order_by"]);
+            let when = written.when.as_ref();
+            let when = when.and_then(|text| self.expression(&at_when, "condition", text, Condition::compile));
+            let order_by = written.order_by.as_ref();
+            let order_by = order_by.and_then(|text| self.expression(&at_order, "key", text, KeyExpression::compile));
+            let to = written.to.0.iter().map(|to| Recipient {
+                destination: Arc::from(to.as_str()),
+                balance_by: keys.get(to.as_str()).cloned(),
+            });
+            let to = to.collect();
+            routes.insert(name, Arc::new(Route { name: Arc::from(name), events, when, order_by, to }));
         }
         routes
     }
@@ -86,43 +93,4 @@ impl<'a> Checker<'a> {
         }
         is_whole.then(|| EventGlobs::compile(globs.iter().map(String::as_str)).ok()).flatten()
     }
-
-    fn condition(&mut self, name: &str, written: &raw::Route) -> Option<Condition> {
-        let text = written.when.as_ref()?;
-        match Condition::compile(text) {
-            Ok(condition) => Some(condition),
-            Err(problem) => {
-                let whole = self.spans.of(&path!["routes", name, "when"]).unwrap_or(Span::TOP);
-                let (span, place) = match problem.place() {
-                    None => (whole, String::new()),
-                    Some(place) => match within(whole, text, place) {
-                        Some(span) => (span, String::new()),
-                        None => (whole, format!(" (line {}, column {} of the condition)", place.line, place.column)),
-                    },
-                };
-                let message = format!("the condition does not compile: {problem}{place}");
-                self.error_in(Code::InvalidCondition, Some(span), message, None);
-                None
-            }
-        }
-    }
-}
-
-/// Where `place` of a condition stands in the file, when the condition stands there as it is: on one line, without
-/// escapes. A word is taken whole.
-fn within(whole: Span, text: &str, place: Place) -> Option<Span> {
-    let written = whole.end.column.checked_sub(whole.start.column).filter(|_| whole.start.line == whole.end.line)?;
-    let quote = match written.checked_sub(text.chars().count())? {
-        0 => 0,
-        2 => 1,
-        _ => return None,
-    };
-    let start = whole.start.column + quote + place.column.checked_sub(1)?;
-    let (before, rest) = text.split_at_checked(place.offset)?;
-    let is_word = |letter: &char| letter.is_alphanumeric() || *letter == '_';
-    let word = rest.chars().take_while(|letter| is_word(letter) || *letter == '.').count();
-    // A call is found at its bracket, and a field at its dot.
-    let back = if rest.starts_with(['(', '.']) { before.chars().rev().take_while(is_word).count() } else { 0 };
-    let at = |column| Position { line: whole.start.line, column };
-    Some(Span { start: at(start.checked_sub(back)?), end: at(start + word.max(usize::from(back == 0))) })
 }

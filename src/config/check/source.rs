@@ -307,12 +307,7 @@ impl Checker<'_> {
     fn mode(&mut self, name: &str, written: &raw::Source) -> Mode {
         let deadline = written.deadline.map(|deadline| deadline.0);
         match written.mode {
-            Some(raw::Mode::Sync) => {
-                let message = "`mode: sync` forwards without storing: when the deadline passes the sender gets 504, and nothing is delivered later";
-                let help = "the durable fallback comes with a later version".to_owned();
-                self.warning(Code::Partial, &path!["sources", name, "mode"], message, Some(help));
-                Mode::Sync { deadline: deadline.unwrap_or(SYNC_DEADLINE) }
-            }
+            Some(raw::Mode::Sync) => Mode::Sync { deadline: deadline.unwrap_or(SYNC_DEADLINE) },
             Some(raw::Mode::Buffered) | None => {
                 if deadline.is_some() {
                     let help = "add `mode: sync`, or leave `deadline` out".to_owned();

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::Url;
+use super::{Balance, CircuitBreaker, Health, Target, Throughput, Url};
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::config::units::{Count, Duration};
@@ -34,14 +34,25 @@ pub struct DestinationDefaults {
     pub dead_letter: Option<DeadLetter>,
     /// Deliveries in flight at a time.
     pub concurrency: Option<Count>,
+    /// When a service that fails is left alone; `off` is never.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// How many attempts a service is given in a time.
+    pub rate_limit: Option<Throughput>,
 }
 
-/// A service that receives events.
+/// A service that receives events, at one `url` or at several `targets`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["targets"] }]))]
 pub struct Destination {
     /// Where events are sent, by POST.
-    pub url: Url,
+    pub url: Option<Url>,
+    /// Where events are sent, when the service has several addresses.
+    pub targets: Option<Vec<Target>>,
+    /// Which of the targets gets an event. Default: each in its turn.
+    pub balance: Option<Balance>,
+    /// How targets are asked for their health; without this, they are not.
+    pub health: Option<Health>,
     /// How long one attempt may take.
     pub timeout: Option<Duration>,
     /// How long connecting may take.
@@ -52,6 +63,10 @@ pub struct Destination {
     pub dead_letter: Option<DeadLetter>,
     /// Deliveries in flight at a time.
     pub concurrency: Option<Count>,
+    /// When the service is left alone because it fails, merged field by field over `defaults.destination`; `off` is never.
+    pub circuit_breaker: Option<CircuitBreaker>,
+    /// How many attempts the service is given in a time.
+    pub rate_limit: Option<Throughput>,
 }
 
 /// What is tried again, when and how often.

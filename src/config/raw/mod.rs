@@ -5,6 +5,7 @@
 //! No `flatten` and no `untagged`: both would lose the path of an error.
 
 mod answer;
+mod balance;
 mod destination;
 mod listener;
 mod net;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use super::units::{Bytes, Count, Duration, Rate};
 
 pub use answer::{AllowIps, Reply};
+pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
 pub use destination::{DeadLetter, Defaults, Destination, DestinationDefaults, Jitter, Retry, RetryOn};
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, Url};
@@ -103,7 +105,7 @@ pub struct ServerLimits {
     pub total: Option<Throughput>,
 }
 
-/// So many requests in a time, and so many at once.
+/// So many in a time, and so many at once.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Throughput {

@@ -18,6 +18,8 @@ pub struct Route {
     pub when: Option<String>,
     /// The destination, or a list of destinations.
     pub to: OneOrMany,
+    /// A key, in CEL: events with the same one are delivered in the order in which they came; without this, in no order.
+    pub order_by: Option<String>,
 }
 
 /// One name, or a list of names.

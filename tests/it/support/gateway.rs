@@ -41,7 +41,7 @@ impl Site {
 routes:
   all: {{from: github, to: app}}
 destinations:
-  app: {{url: \"{url}\", retry: {{initial: 50ms, max: 200ms, max_attempts: 1000}}{settings}}}
+  app: {{url: \"{url}\", circuit_breaker: off, retry: {{initial: 50ms, max: 200ms, max_attempts: 1000}}{settings}}}
 "
         )
     }
@@ -214,6 +214,14 @@ impl Gateway {
     /// A page of the admin listener.
     pub(crate) fn admin(&self, target: &str) -> Answer {
         send(self.admin_address(), &Request::new("GET", target, "")).unwrap()
+    }
+
+    /// A change that is asked for at the admin listener.
+    pub(crate) fn change(&self, method: &str, target: &str, body: &str) -> Answer {
+        let request = Request::new(method, target, body)
+            .with("Host", self.admin_address().to_string())
+            .with("Content-Type", "application/json");
+        send(self.admin_address(), &request).unwrap()
     }
 
     pub(crate) fn metrics(&self) -> Metrics {

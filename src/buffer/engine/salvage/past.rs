@@ -8,9 +8,11 @@
 use fjall::{Keyspace, Slice};
 
 use super::is_damage;
+use crate::buffer::engine::EngineError;
 
-/// Keys are taken as numbers this wide. Ours have 24 bytes at most, and their successors one more.
-const WIDTH: usize = 25;
+/// Keys are taken as numbers this wide. Ours have 30 bytes at most, and their successors one more; only names of sources
+/// and destinations may be longer, and those are few.
+const WIDTH: usize = 31;
 /// So many gaps are read past; a keyspace with more is given up.
 const GAPS_MAX: u64 = 10_000;
 
@@ -20,8 +22,8 @@ type Number = [u8; WIDTH];
 pub(super) fn read(
     keyspace: &Keyspace,
     with_values: bool,
-    mut visit: impl FnMut(Slice, Option<Slice>) -> Result<(), fjall::Error>,
-) -> Result<u64, fjall::Error> {
+    mut visit: impl FnMut(Slice, Option<Slice>) -> Result<(), EngineError>,
+) -> Result<u64, EngineError> {
     let mut from = Vec::new();
     let mut gaps = 0;
     loop {
@@ -43,8 +45,8 @@ fn read_until_gap(
     from: &mut Vec<u8>,
     to: Option<Number>,
     with_values: bool,
-    visit: &mut impl FnMut(Slice, Option<Slice>) -> Result<(), fjall::Error>,
-) -> Result<bool, fjall::Error> {
+    visit: &mut impl FnMut(Slice, Option<Slice>) -> Result<(), EngineError>,
+) -> Result<bool, EngineError> {
     let found = match to {
         Some(to) if to.as_slice() <= from.as_slice() => return Ok(true),
         Some(to) => keyspace.range(from.clone()..to.to_vec()),
@@ -59,7 +61,7 @@ fn read_until_gap(
                 visit(key, value)?;
             }
             Err(error) if is_damage(&error) => return Ok(false),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(true)

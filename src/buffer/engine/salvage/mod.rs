@@ -10,8 +10,8 @@
 //! **Afterwards** whole event records that were found in damaged stretches are put back (`replace.rs`), if the store does
 //! not have them. An event may be delivered twice by that; an answered one is not lost unless its own record was hit.
 //!
-//! Deliberately not here: what a read error of the disk itself means (it is reported as such), and the end of a delivery
-//! whose event is gone (`scan.rs` hands it out as corrupt).
+//! Deliberately not here: what a read error of the disk itself means (it is reported as such), where an event that was put
+//! back belongs (`restore`, once the store is open), and the end of a delivery whose event is gone (`scan`).
 
 mod frames;
 mod journal;
@@ -27,8 +27,9 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::store::Store;
-use super::{Fsync, OpenError};
+use super::disk::Fjall;
+use super::{Engine, EngineError, Mended, Space};
+use crate::buffer::{Fsync, OpenError};
 use journal::Change;
 
 /// What is ours in the directory; the engine does not look at it.
@@ -39,6 +40,8 @@ const SUSPECTED: &str = "suspected";
 const JOURNALS: &str = "journals";
 /// In it: events on their way out of a damaged journal and back into the store.
 const SAVED: &str = "saved";
+/// In it: something was mended, and events may have no place in the store yet.
+const MENDED: &str = "mended";
 
 type KeyValue = (Vec<u8>, Vec<u8>);
 
@@ -48,7 +51,7 @@ pub(super) struct Saved {
     /// The sequence that seems to be its own.
     seq: Option<u64>,
     record: Vec<u8>,
-    /// By what its repetition is recognised, where that is known: records of `dedup` and `dedup_expiry`.
+    /// By what its repetition is recognised, where that is known: records of `dedup`.
     dedup: Vec<KeyValue>,
 }
 
@@ -68,71 +71,61 @@ impl Saved {
     }
 }
 
-/// What opening found damaged and did about it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Salvage {
-    /// Files in which damage was found, or stretches of them.
-    pub(crate) damages: u64,
-    /// Events that were put back from damaged stretches.
-    pub(crate) saved: u64,
-    /// Event records that are lost for certain.
-    pub(crate) lost: u64,
-    /// The store was built anew.
-    pub(crate) rebuilt: bool,
-}
-
-/// Opens the store, mending what is damaged.
-pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Store, Salvage), OpenError> {
+/// Opens the engine, mending what is damaged.
+pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), OpenError> {
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
-    let (mut salvage, mut found) = (Salvage::default(), Found::default());
+    let (mut mended, mut found) = (Mended::default(), Found::default());
     if dir.join("keyspaces").exists() || dir.join(FOLDER).exists() {
         // Nobody else may have it open while its files are mended; the engine takes the lock after us.
         let lock = lock(dir)?;
-        found = prepare(dir, &mut salvage).map_err(io_error)?;
+        found = prepare(dir, &mut mended).map_err(io_error)?;
         drop(lock);
     }
     let mut opened = if is_suspected(dir) { None } else { Some(guarded(dir, fsync)) };
-    if let Some(Err(error)) = &opened
-        && is_damaged(error)
-    {
-        tracing::error!(%error, "the store cannot be opened; it is built anew from what can be read");
+    if let Some(Err(OpenError::Engine(EngineError::Damaged(what)))) = &opened {
+        tracing::error!(what, "the store cannot be opened; it is built anew from what can be read");
         suspect(dir);
         opened = None;
     }
-    let mut store = match opened {
+    let mut engine = match opened {
         Some(opened) => opened?,
-        None => rebuild::rebuild(dir, fsync, &mut salvage)?,
+        None => rebuild::rebuild(dir, fsync, &mut mended)?,
     };
-    let mut brought = bring_back(&store, &found, salvage);
-    if let Err(error) = &brought
-        && is_damage(error)
-        && !salvage.rebuilt
-    {
-        drop(store);
+    let mut brought = bring_back(&engine, &found, mended);
+    if matches!(brought, Err(EngineError::Damaged(_))) && !mended.rebuilt {
+        drop(engine);
         suspect(dir);
-        store = rebuild::rebuild(dir, fsync, &mut salvage)?;
-        brought = bring_back(&store, &found, salvage);
+        engine = rebuild::rebuild(dir, fsync, &mut mended)?;
+        brought = bring_back(&engine, &found, mended);
     }
-    salvage = brought?;
+    mended = brought?;
+    if mended != Mended::default() {
+        let Mended { damages, saved, lost, rebuilt } = mended;
+        tracing::error!(damages, saved, lost, rebuilt, "the buffer's files were damaged and are mended");
+        remember_mended(dir).map_err(io_error)?;
+    }
     forget_saved(dir).map_err(io_error)?;
     roots::remember_names(dir).map_err(io_error)?;
-    if salvage.damages > 0 {
-        let Salvage { damages, saved, lost, rebuilt } = salvage;
-        tracing::error!(damages, saved, lost, rebuilt, "the buffer's files were damaged and are mended");
-    }
-    Ok((store, salvage))
+    Ok((engine, dir.join(FOLDER).join(MENDED).exists().then_some(mended)))
 }
 
 /// Puts into the store what the journals' damaged stretches gave.
-fn bring_back(store: &Store, found: &Found, mut salvage: Salvage) -> Result<Salvage, fjall::Error> {
-    salvage.saved += replace::put_back(store, &found.saved)?;
+fn bring_back(engine: &Fjall, found: &Found, mut mended: Mended) -> Result<Mended, EngineError> {
+    mended.saved += replace::put_back(engine, &found.saved)?;
     for seq in &found.lost {
-        salvage.lost += u64::from(!store.events.contains_key(seq.to_be_bytes())?);
+        mended.lost += u64::from(!engine.contains(Space::Events, &seq.to_be_bytes())?);
     }
-    if salvage.damages > 0 && !salvage.rebuilt && !replace::Places::of(store)?.orphans.is_empty() {
-        rebuild::give_places(store)?;
-    }
-    Ok(salvage)
+    Ok(mended)
+}
+
+/// Until somebody has given every event its place, each opening says that it is to be done.
+fn remember_mended(dir: &Path) -> io::Result<()> {
+    write_synced(&dir.join(FOLDER).join(MENDED), b"")
+}
+
+/// Every event has its place.
+pub(super) fn forget_mended(dir: &Path) -> Result<(), OpenError> {
+    remove_file(&dir.join(FOLDER).join(MENDED)).map_err(|source| OpenError::Io { path: dir.to_owned(), source })
 }
 
 /// Takes the engine's lock for as long as the file lives.
@@ -142,7 +135,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     let file = opened.map_err(|source| OpenError::Io { path: path.clone(), source })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Engine(fjall::Error::Locked)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
     }
 }
@@ -156,7 +149,7 @@ struct Found {
 }
 
 /// Mends journals and roots.
-fn prepare(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
+fn prepare(dir: &Path, mended: &mut Mended) -> io::Result<Found> {
     fs::create_dir_all(dir.join(FOLDER))?;
     if rebuild::is_under_way(dir) {
         return Ok(Found { saved: saved_earlier(dir)?, lost: Vec::new() });
@@ -167,14 +160,14 @@ fn prepare(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
         write_synced(&dir.join(FOLDER).join(SUSPECTED), b"")?;
         for folder in damaged {
             tracing::error!(folder = %folder.display(), "the root of a keyspace is damaged; its files are searched for events");
-            salvage.damages += 1;
+            mended.damages += 1;
             rebuild::set_aside(dir, &folder)?;
         }
     }
-    mend_journals(dir, salvage)
+    mend_journals(dir, mended)
 }
 
-fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
+fn mend_journals(dir: &Path, so_far: &mut Mended) -> io::Result<Found> {
     let mut found = Found { saved: saved_earlier(dir)?, lost: Vec::new() };
     let mut before = None;
     for path in journals(dir)? {
@@ -195,7 +188,7 @@ fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
             Change::Cut(length) => {
                 if has_saved {
                     keep_copy(dir, &path)?;
-                    salvage.damages += 1;
+                    so_far.damages += 1;
                 }
                 let file = File::options().write(true).open(&path)?;
                 file.set_len(length as u64)?;
@@ -203,7 +196,7 @@ fn mend_journals(dir: &Path, salvage: &mut Salvage) -> io::Result<Found> {
             }
             Change::Write(content) => {
                 keep_copy(dir, &path)?;
-                salvage.damages += 1;
+                so_far.damages += 1;
                 write_synced(&path, &content)?;
             }
         }
@@ -230,7 +223,12 @@ fn saved_earlier(dir: &Path) -> io::Result<Vec<Saved>> {
 }
 
 fn forget_saved(dir: &Path) -> io::Result<()> {
-    match fs::remove_file(dir.join(FOLDER).join(SAVED)) {
+    remove_file(&dir.join(FOLDER).join(SAVED))
+}
+
+/// Removes a file, if it is there.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -261,9 +259,9 @@ fn keep_copy(dir: &Path, journal: &Path) -> io::Result<()> {
 }
 
 /// Opens the engine; a panic in it, at something that it takes for impossible, is damage.
-fn guarded(dir: &Path, fsync: Fsync) -> Result<Store, OpenError> {
-    catch_unwind(AssertUnwindSafe(|| Store::open_engine(dir, fsync)))
-        .unwrap_or(Err(OpenError::Engine(fjall::Error::Unrecoverable)))
+fn guarded(dir: &Path, fsync: Fsync) -> Result<Fjall, OpenError> {
+    catch_unwind(AssertUnwindSafe(|| Fjall::open(dir, fsync)))
+        .unwrap_or_else(|_panic| Err(OpenError::Engine(EngineError::Damaged("the engine panicked".into()))))
 }
 
 fn is_suspected(dir: &Path) -> bool {
@@ -283,10 +281,6 @@ pub(super) fn suspect(dir: &Path) {
     if let Err(error) = marked {
         tracing::error!(%error, "the damaged store could not be marked");
     }
-}
-
-fn is_damaged(error: &OpenError) -> bool {
-    matches!(error, OpenError::Engine(error) if is_damage(error))
 }
 
 /// Whether an error says that bytes are not what was written, and not that they could not be read.

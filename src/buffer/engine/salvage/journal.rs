@@ -362,9 +362,13 @@ fn dedup_of_events(bytes: &[u8]) -> HashMap<usize, Vec<KeyValue>> {
     let mut at = START_BYTES;
     while let Some(item) = item(bytes, at) {
         match (item.key.len(), item.value.len()) {
-            (16, 16) | (24, 0) => dedup.push((item.key.to_vec(), item.value.to_vec())),
+            // A generation and a digest; when it is over, whose it is, and fingerprints.
+            (20, length) if length >= 16 && length % 16 == 0 => dedup.push((item.key.to_vec(), item.value.to_vec())),
+            // The one that it takes the place of.
+            (20, 0) => {}
             _ if item.value.starts_with(&MAGIC) => {
-                found.insert(item.value_at, std::mem::take(&mut dedup));
+                let of_event = |(_, value): &KeyValue| value.get(8..16) == Some(item.key);
+                found.insert(item.value_at, std::mem::take(&mut dedup).into_iter().filter(of_event).collect());
             }
             _ => dedup.clear(),
         }

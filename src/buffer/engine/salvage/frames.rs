@@ -98,8 +98,8 @@ fn applied(shift: &[u32; 32], sum: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::engine::salvage::tests::event;
     use crate::buffer::record;
-    use crate::buffer::salvage::tests::event;
 
     #[test]
     fn records_are_found_between_anything_else() {

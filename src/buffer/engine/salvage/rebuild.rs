@@ -1,8 +1,8 @@
 //! The store built anew from what can be read of a damaged one.
 //!
 //! The damaged store is moved to `salvage/before`, a new one is opened in its place, and every record that can be read is
-//! copied over. Events that something speaks of and that could not be read are looked for in the raw files; events that
-//! nothing speaks of any more are queued again. Whoever asks for a body that is gone finds it missing, and says so.
+//! copied over. Events that something speaks of and that could not be read are looked for in the raw files. What nothing
+//! speaks of any more `restore` queues again. Whoever asks for a body that is gone finds it missing, and says so.
 //!
 //! It can be interrupted at any point: `salvage/rebuilding` says how far it came, and the next open goes on from there.
 //! It takes as much space again as the store has, and as long as copying it takes.
@@ -14,13 +14,17 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 
-use super::replace::{Places, PutBack, Stored, is_plausible};
-use super::{FOLDER, SUSPECTED, Salvage, Saved, frames, is_damage, journals, past, roots, sync_folder, write_synced};
+use super::replace::{PutBack, is_plausible, wanted};
+use super::{
+    FOLDER, SUSPECTED, Saved, frames, is_damage, journals, past, remember_mended, remove_file, roots, sync_folder,
+    write_synced,
+};
+use crate::buffer::engine::disk::Fjall;
+use crate::buffer::engine::{Batch, Durability, Engine, EngineError, Mended, Space};
 use crate::buffer::keys::sequence_time;
 use crate::buffer::record;
-use crate::buffer::store::Store;
 use crate::buffer::{Fsync, OpenError, space};
 use crate::event::{EventData, EventId};
 
@@ -50,7 +54,7 @@ pub(super) fn set_aside(dir: &Path, folder: &Path) -> io::Result<()> {
 }
 
 /// Builds the store anew and opens it.
-pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result<Store, OpenError> {
+pub(super) fn rebuild(dir: &Path, fsync: Fsync, mended: &mut Mended) -> Result<Fjall, OpenError> {
     tracing::warn!("the buffer is built anew from what can be read; this copies all of it");
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
     let before = dir.join(FOLDER).join(BEFORE);
@@ -62,7 +66,7 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
         return Err(io_error(io::Error::new(io::ErrorKind::StorageFull, needed)));
     }
     move_away(dir, &before).map_err(io_error)?;
-    let store = Store::open_engine(dir, fsync)?;
+    let store = Fjall::open(dir, fsync)?;
     let mut copy =
         Copy { store: &store, copied: BTreeSet::new(), ids: HashSet::new(), gaps: BTreeMap::new(), unread: 0 };
     let is_copied = match open_damaged(&before) {
@@ -83,13 +87,12 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
             "the damaged store cannot be read as a store; every event found in its files is delivered again"
         );
     }
-    let mut places = Places::of(&store)?;
     let mut put = PutBack::new(&store)?;
-    let missing: BTreeSet<u64> = places.wanted().difference(&copy.copied).copied().collect();
+    let missing: BTreeSet<u64> = wanted(&store)?.difference(&copy.copied).copied().collect();
     // Where the queue and the events both have gaps, an event may have fallen into both.
-    let takes_all =
-        !is_copied || ["events", "queue"].iter().all(|name| copy.gaps.get(name).is_some_and(|gaps| *gaps > 0));
-    let mut search = Search { missing, takes_all, ids: copy.ids, put: &mut put, places: &mut places };
+    let takes_all = !is_copied
+        || [Space::Events, Space::Queue].iter().all(|space| copy.gaps.get(space).is_some_and(|gaps| *gaps > 0));
+    let mut search = Search { missing, takes_all, ids: copy.ids, put: &mut put };
     let mut files = journals(&before).map_err(io_error)?;
     for folder in [dir.join(FOLDER).join(ASIDE), before.join("keyspaces")] {
         files.extend(values_in(&folder).map_err(io_error)?);
@@ -101,14 +104,14 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, salvage: &mut Salvage) -> Result
     }
     let lost = search.missing.len() as u64;
     let found = put.finish()?;
-    let requeued = give_places(&store)?;
-    store.db.persist(PersistMode::SyncAll)?;
+    store.sync()?;
     let (gaps, unread) = (copy.gaps.values().sum::<u64>(), copy.unread);
-    tracing::error!(gaps, unread, found, requeued, lost, "the buffer was built anew");
-    salvage.damages += (gaps + unread).max(1);
-    salvage.saved += found;
-    salvage.lost += lost;
-    salvage.rebuilt = true;
+    tracing::error!(gaps, unread, found, lost, "the buffer was built anew");
+    mended.damages += (gaps + unread).max(1);
+    mended.saved += found;
+    mended.lost += lost;
+    mended.rebuilt = true;
+    remember_mended(dir).map_err(io_error)?;
     finish(dir, &before).map_err(io_error)?;
     Ok(store)
 }
@@ -153,11 +156,7 @@ fn move_away(dir: &Path, before: &Path) -> io::Result<()> {
 fn finish(dir: &Path, before: &Path) -> io::Result<()> {
     let folder = dir.join(FOLDER);
     for mark in [SUSPECTED, PROGRESS] {
-        if let Err(error) = fs::remove_file(folder.join(mark))
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
+        remove_file(&folder.join(mark))?;
     }
     sync_folder(&folder)?;
     roots::remove(before)?;
@@ -187,54 +186,54 @@ fn open_damaged(before: &Path) -> Option<Database> {
 }
 
 struct Copy<'a> {
-    store: &'a Store,
+    store: &'a Fjall,
     /// Sequences of the events that were copied.
     copied: BTreeSet<u64>,
     ids: HashSet<EventId>,
     /// By keyspace; one that is not there is a gap.
-    gaps: BTreeMap<&'static str, u64>,
+    gaps: BTreeMap<Space, u64>,
     /// Events that could not be read.
     unread: u64,
 }
 
 impl Copy<'_> {
-    fn everything(&mut self, old: &Database) -> Result<(), fjall::Error> {
-        for (name, to) in self.store.keyspaces() {
-            if !old.keyspace_exists(name) {
-                self.gaps.insert(name, 1);
+    fn everything(&mut self, old: &Database) -> Result<(), EngineError> {
+        for space in Space::ALL {
+            if !old.keyspace_exists(space.name()) {
+                self.gaps.insert(space, 1);
                 continue;
             }
-            let from = old.keyspace(name, KeyspaceCreateOptions::default)?;
-            let gaps = if name == "events" { self.events(&from)? } else { self.records(&from, to)? };
-            self.gaps.insert(name, gaps);
+            let from = old.keyspace(space.name(), KeyspaceCreateOptions::default)?;
+            let gaps = if space == Space::Events { self.events(&from)? } else { self.records(&from, space)? };
+            self.gaps.insert(space, gaps);
         }
         Ok(())
     }
 
-    fn records(&mut self, from: &Keyspace, to: &Keyspace) -> Result<u64, fjall::Error> {
-        let (mut batch, mut bytes) = (self.store.db.batch(), 0);
+    fn records(&mut self, from: &Keyspace, to: Space) -> Result<u64, EngineError> {
+        let (mut batch, mut bytes) = (Batch::default(), 0);
         let gaps = past::read(from, true, |key, value| {
             let value = value.unwrap_or_default();
             bytes += key.len() + value.len() + 64;
             batch.insert(to, key, value);
             if bytes >= BATCH_BYTES {
                 bytes = 0;
-                return std::mem::replace(&mut batch, self.store.db.batch()).commit();
+                return self.store.commit(std::mem::take(&mut batch), Durability::Written);
             }
             Ok(())
         })?;
-        batch.commit()?;
+        self.store.commit(batch, Durability::Written)?;
         Ok(gaps)
     }
 
-    fn events(&mut self, from: &Keyspace) -> Result<u64, fjall::Error> {
-        let (mut batch, mut bytes) = (self.store.db.batch(), 0);
+    fn events(&mut self, from: &Keyspace) -> Result<u64, EngineError> {
+        let (mut batch, mut bytes) = (Batch::default(), 0);
         let (mut copied, mut ids, mut unread) = (BTreeSet::new(), HashSet::new(), 0);
         let gaps = past::read(from, false, |key, _| {
             let record = match from.get(&key) {
                 Ok(record) => record,
                 Err(error) if is_damage(&error) => None,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             };
             let event = record.as_ref().and_then(|record| record::decode(record).ok());
             let (Some(record), Some(event), Ok(seq)) = (record, event, <[u8; 8]>::try_from(&*key)) else {
@@ -244,14 +243,14 @@ impl Copy<'_> {
             copied.insert(u64::from_be_bytes(seq));
             ids.insert(event.id);
             bytes += record.len();
-            batch.insert(&self.store.events, key, record);
+            batch.insert(Space::Events, key, record);
             if bytes >= BATCH_BYTES {
                 bytes = 0;
-                return std::mem::replace(&mut batch, self.store.db.batch()).commit();
+                return self.store.commit(std::mem::take(&mut batch), Durability::Written);
             }
             Ok(())
         })?;
-        batch.commit()?;
+        self.store.commit(batch, Durability::Written)?;
         (self.copied, self.ids) = (copied, ids);
         self.unread += unread;
         Ok(gaps)
@@ -265,7 +264,6 @@ struct Search<'a, 'b> {
     takes_all: bool,
     ids: HashSet<EventId>,
     put: &'a mut PutBack<'b>,
-    places: &'a mut Places,
 }
 
 impl Search<'_, '_> {
@@ -277,7 +275,7 @@ impl Search<'_, '_> {
         fit.min_by_key(|seq| sequence_time(*seq).unix_ms().abs_diff(event.received_at_ms))
     }
 
-    fn file(&mut self, bytes: &[u8]) -> Result<(), fjall::Error> {
+    fn file(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
         for frame in frames::find(bytes) {
             let Some(record) = bytes.get(frame.clone()) else { continue };
             let Ok(event) = record::decode(record) else { continue };
@@ -289,7 +287,7 @@ impl Search<'_, '_> {
             let seq = own.or_else(|| self.key_in_table(before, record.len(), &event));
             if seq.is_some_and(|seq| self.missing.remove(&seq)) || self.takes_all {
                 self.ids.insert(event.id);
-                self.put.event(self.places, &Saved { seq, record: record.to_vec(), dedup: Vec::new() })?;
+                self.put.event(&Saved { seq, record: record.to_vec(), dedup: Vec::new() })?;
             }
         }
         Ok(())
@@ -332,26 +330,4 @@ fn is_key_of_table(before: &[u8], length: usize, seq: u64) -> bool {
         let is_full = own == 8 && before.strip_suffix(tail).is_some_and(|head| head.last() == Some(&8));
         is_full || before.strip_suffix(tail).is_some_and(|head| head.ends_with(&[8 - own, own]))
     })
-}
-
-/// Queues every event that is nowhere.
-pub(super) fn give_places(store: &Store) -> Result<u64, fjall::Error> {
-    let mut places = Places::of(store)?;
-    let (mut requeued, mut batch) = (0, store.db.batch());
-    for entry in store.events.iter() {
-        let (key, record) = entry.into_inner()?;
-        let (Ok(seq), Ok(data)) = (<[u8; 8]>::try_from(&*key), record::decode(&record)) else { continue };
-        let before = batch.len();
-        let bytes = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        places.place(store, &mut batch, &Stored { seq: u64::from_be_bytes(seq), data: &data, bytes });
-        requeued += u64::from(batch.len() > before);
-        if batch.len() >= 4096 {
-            std::mem::replace(&mut batch, store.db.batch()).commit()?;
-        }
-    }
-    for orphan in places.orphans {
-        batch.remove(&store.queue, orphan.to_bytes());
-    }
-    batch.commit()?;
-    Ok(requeued)
 }

@@ -1,0 +1,160 @@
+//! What is asked of stored events, read from a query or a body: closed words, bounded numbers, and a sentence for what is
+//! wrong.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use data_encoding::HEXLOWER;
+use serde::Deserialize;
+
+use super::api::problem;
+use crate::archive::{DeliveryState, Filter, RulesOf};
+use crate::clock::Timestamp;
+use crate::condition::Condition;
+use crate::route::EventGlobs;
+
+const USUAL_LIMIT: usize = 50;
+const LIMIT_MAX: usize = 500;
+const CURSOR_BYTES_MAX: usize = 64;
+
+/// Which events, in the words of the API.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    since: Option<String>,
+    until: Option<String>,
+    source: Option<String>,
+    route: Option<String>,
+    pub(super) destination: Option<String>,
+    r#type: Option<String>,
+    outcome: Option<String>,
+    r#where: Option<String>,
+    limit: Option<NonZeroUsize>,
+    cursor: Option<String>,
+}
+
+fn wrong(title: &str) -> Response {
+    problem(StatusCode::BAD_REQUEST, title)
+}
+
+impl Which {
+    /// As a filter.
+    #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+    pub(super) fn filter(&self, now: Timestamp) -> Result<Filter, Response> {
+        let time = |text: &Option<String>, what: &str| match text {
+            None => Ok(None),
+            Some(text) => moment(text, now).map(Some).ok_or_else(|| {
+                wrong(&format!(
+                    "`{what}` is a time such as 2026-11-21T08:00:00Z, or a span back from now such as 15m, 24h, 7d"
+                ))
+            }),
+        };
+        let outcome = match &self.outcome {
+            None => None,
+            Some(label) => Some(DeliveryState::parse(label).ok_or_else(|| {
+                let known: Vec<&str> = DeliveryState::ALL.into_iter().map(DeliveryState::label).collect();
+                wrong(&format!("`outcome` is one of {}", known.join(", ")))
+            })?),
+        };
+        let event_type = self.r#type.as_ref().map(|glob| EventGlobs::compile([glob.as_str()])).transpose();
+        let condition = self.r#where.as_ref().map(|text| Condition::compile(text)).transpose();
+        Ok(Filter {
+            since: time(&self.since, "since")?,
+            until: time(&self.until, "until")?,
+            source: self.source.clone(),
+            route: self.route.clone(),
+            destination: self.destination.clone(),
+            event_type: event_type.map_err(|error| wrong(&format!("`type` is not a glob: {error}")))?,
+            outcome,
+            condition: condition.map_err(|error| wrong(&format!("`where` does not compile: {error}")))?,
+        })
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit.map_or(USUAL_LIMIT, NonZeroUsize::get).min(LIMIT_MAX)
+    }
+
+    #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+    pub(super) fn cursor(&self) -> Result<Option<Vec<u8>>, Response> {
+        let Some(text) = &self.cursor else { return Ok(None) };
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok().filter(|bytes| bytes.len() <= CURSOR_BYTES_MAX);
+        bytes.map(Some).ok_or_else(|| wrong("`cursor` is not one that a list gave"))
+    }
+}
+
+/// A cursor, as text.
+pub(super) fn cursor_text(cursor: Option<&Vec<u8>>) -> Option<String> {
+    cursor.map(|bytes| HEXLOWER.encode(bytes))
+}
+
+/// A moment, or a span back from now.
+fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Some(back) = span(text) {
+        return Some(Timestamp::from_unix_ms(now.unix_ms().saturating_sub(u64::try_from(back.as_millis()).ok()?)));
+    }
+    let at: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(at.as_millisecond()).ok().map(Timestamp::from_unix_ms)
+}
+
+fn span(text: &str) -> Option<Duration> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let (number, secs) = units.iter().find_map(|(unit, secs)| Some((text.strip_suffix(unit)?, *secs)))?;
+    let is_plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| is_plain)?.checked_mul(secs).map(Duration::from_secs)
+}
+
+/// Whose rules say where a replay goes.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Rules {
+    #[default]
+    Original,
+    Today,
+}
+
+impl From<Rules> for RulesOf {
+    fn from(rules: Rules) -> Self {
+        match rules {
+            Rules::Original => Self::Original,
+            Rules::Today => Self::Today,
+        }
+    }
+}
+
+/// Deliveries a second, from `50/s`, `1000/m` or `1/h`.
+pub(super) fn rate(text: &str) -> Option<f64> {
+    let (number, per) = text.split_once('/')?;
+    let secs = match per {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    number.trim().parse::<u32>().ok().filter(|number| *number > 0).map(|number| f64::from(number) / secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_moment_or_a_span_back_from_now() {
+        let now = Timestamp::from_unix_secs(1_000_000);
+        assert_eq!(moment("1m", now), Some(Timestamp::from_unix_secs(999_940)));
+        assert_eq!(moment("1970-01-02T00:00:00Z", now), Some(Timestamp::from_unix_secs(86_400)));
+        for none in ["", "5", "m", "-1m", "1y", "yesterday", "1970-01-02"] {
+            assert_eq!(moment(none, now), None, "{none}");
+        }
+        assert_eq!(moment("99999999d", now), Some(Timestamp::from_unix_ms(0)));
+    }
+
+    #[test]
+    fn a_rate_has_its_unit() {
+        assert_eq!(
+            (rate("50/s"), rate("60/m"), rate("0/s"), rate("50"), rate("-1/s")),
+            (Some(50.0), Some(1.0), None, None, None)
+        );
+    }
+}

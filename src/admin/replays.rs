@@ -1,0 +1,101 @@
+//! `/api/v1/replays`: many events again, with a plan first, a rate and a cancel.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::api::{answer, may_change, problem};
+use super::asked::{Rules, Which, rate};
+use super::stored::parse;
+use super::{Desk, sheet, token_wanted};
+use crate::archive::{Choice, Scope};
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum From {
+    #[default]
+    Events,
+    DeadLetters,
+}
+
+/// What is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Ask {
+    from: From,
+    filter: Which,
+    rules: Rules,
+    to: Vec<String>,
+    rate: Option<String>,
+    max: Option<u64>,
+    dry_run: bool,
+}
+
+pub(super) async fn begin(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Err(no) = may_change(&desk, &headers) {
+        return no;
+    }
+    begin_asked(&desk, &body).await.unwrap_or_else(|wrong| wrong)
+}
+
+async fn begin_asked(desk: &Desk, body: &[u8]) -> Result<Response, Response> {
+    let example = "{\"from\": \"events\", \"filter\": {\"since\": \"24h\"}, \"rules\": \"original\", \"rate\": \"50/s\", \"dry_run\": true}";
+    let asked: Ask = parse(body, example)?;
+    let archive = &desk.panel.archive;
+    let filter = asked.filter.filter(archive.clock().now())?;
+    let wanted = match &asked.rate {
+        None => None,
+        Some(text) => Some(
+            rate(text)
+                .ok_or_else(|| problem(StatusCode::BAD_REQUEST, "`rate` is a number and its time, such as 50/s"))?,
+        ),
+    };
+    let scope = match asked.from {
+        From::Events => Scope::Events,
+        From::DeadLetters => Scope::DeadLetters,
+    };
+    let choice = Choice { scope, filter, rules: asked.rules.into(), to: asked.to };
+    if asked.dry_run {
+        let choice = Arc::new(choice);
+        let plan = archive.off_thread(move |archive| archive.plan(&choice)).await;
+        let plan =
+            plan.map_err(|_unavailable| problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read now"))?;
+        return Ok(answer(&json!({ "plan": sheet::plan(&plan) })));
+    }
+    let job = desk.panel.jobs.begin(archive, choice, (wanted, asked.max));
+    let job = job.map_err(|error| problem(StatusCode::TOO_MANY_REQUESTS, &error.to_string()))?;
+    tracing::info!(replay = job.id, "a replay has begun, as asked");
+    Ok(answer(&json!({ "replay": sheet::job(&job) })))
+}
+
+pub(super) async fn list(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    let jobs: Vec<_> = desk.panel.jobs.list().iter().map(sheet::job).collect();
+    answer(&json!({ "replays": jobs }))
+}
+
+fn none() -> Response {
+    problem(StatusCode::NOT_FOUND, "there is no such replay; a restart forgets them")
+}
+
+pub(super) async fn get(State(desk): State<Desk>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    desk.panel.jobs.get(&id).map_or_else(none, |job| answer(&json!({ "replay": sheet::job(&job) })))
+}
+
+pub(super) async fn cancel(State(desk): State<Desk>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if let Err(no) = may_change(&desk, &headers) {
+        return no;
+    }
+    let now = desk.panel.archive.clock().now();
+    desk.panel.jobs.cancel(&id, now).map_or_else(none, |job| answer(&json!({ "replay": sheet::job(&job) })))
+}

@@ -1,0 +1,235 @@
+//! Stored events as JSON.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+use crate::archive::{DeliveryState, Job, Judged, Plan, Verdict, state_of, states_of};
+use crate::buffer::{Book, DeadLetter, Ending, Found, Parked, Tried};
+use crate::clock::Timestamp;
+use crate::event::{Copy, EventData};
+
+fn moment(ms: u64) -> String {
+    Timestamp::from_unix_ms(ms).to_string()
+}
+
+fn tried(tried: &Tried) -> Value {
+    json!({
+        "at": moment(tried.at_ms),
+        "outcome": tried.outcome.label(),
+        "status": tried.status,
+        "took_ms": tried.took_ms,
+        "detail": tried.detail,
+    })
+}
+
+fn delivery(found: &Found, event: &EventData, at: usize, is_whole: bool) -> Value {
+    let fate = found.fate.as_ref().and_then(|fate| fate.copies.get(at));
+    let (copy, end) = (event.copies.get(at), fate.and_then(|fate| fate.end));
+    let cause = end.and_then(|(ending, _)| match ending {
+        Ending::Delivered => None,
+        Ending::Dead(cause) | Ending::Discarded(cause) => Some(cause.label()),
+    });
+    let mut sheet = json!({
+        "copy": at,
+        "route": copy.map(|copy| &copy.route),
+        "destination": copy.map(|copy| &copy.destination),
+        "outcome": state_of(found, at).label(),
+        "attempts": fate.map_or(0, |fate| fate.tries_total),
+        "next_at": fate.and_then(|fate| fate.next_ms).map(moment),
+        "ended_at": end.map(|(_, ms)| moment(ms)),
+        "cause": cause,
+        "replays": fate.map_or(0, |fate| fate.replays),
+        "order_key": copy.and_then(|copy| copy.order.as_ref()).map(|key| &key.label),
+        "last": fate.and_then(|fate| fate.tries.last()).map(tried),
+    });
+    if is_whole && let Some(sheet) = sheet.as_object_mut() {
+        let tries: Vec<Value> = fate.map_or_else(Vec::new, |fate| fate.tries.iter().map(tried).collect());
+        sheet.insert("tries".into(), tries.into());
+    }
+    sheet
+}
+
+/// The worst of its deliveries is the event's own outcome.
+fn outcome(found: &Found) -> &'static str {
+    states_of(found).into_iter().max().unwrap_or(DeliveryState::Queued).label()
+}
+
+fn event_sheet(found: &Found, is_whole: bool) -> Value {
+    let Some(event) = &found.event else {
+        let id = found.fate.as_ref().map(|fate| fate.id.to_string());
+        return json!({ "id": id, "outcome": outcome(found), "deliveries": [] });
+    };
+    let kept_until = found.fate.as_ref().map_or(0, |fate| fate.keep_until_ms);
+    let deliveries: Vec<Value> = (0..event.copies.len()).map(|at| delivery(found, event, at, is_whole)).collect();
+    json!({
+        "id": event.id.to_string(),
+        "source": event.source,
+        "type": event.event_type,
+        "delivery_id": event.delivery_id,
+        "received_at": event.received_at().to_string(),
+        "bytes": event.body.len(),
+        "verified": event.verified_by,
+        "unverified": event.unverified,
+        "outcome": outcome(found),
+        "same_id_as": found.same_id_as.map(|id| id.to_string()),
+        "kept_until": (kept_until > 0).then(|| moment(kept_until)),
+        "deliveries": if found.is_quarantined { Vec::new() } else { deliveries },
+    })
+}
+
+/// One line of a list.
+pub(super) fn event(found: &Found) -> Value {
+    event_sheet(found, false)
+}
+
+fn with(mut sheet: Value, more: Value) -> Value {
+    if let (Some(sheet), Value::Object(more)) = (sheet.as_object_mut(), more) {
+        sheet.extend(more);
+    }
+    sheet
+}
+
+fn problems(event: Option<&Arc<EventData>>) -> Value {
+    json!(event.map(|event| &event.problems))
+}
+
+/// One line of the quarantine.
+pub(super) fn quarantined(found: &Found) -> Value {
+    with(event(found), json!({ "problems": problems(found.event.as_ref()) }))
+}
+
+/// All that is known of an event.
+pub(super) fn whole(found: &Found) -> Value {
+    let sheet = event_sheet(found, true);
+    let Some(event) = &found.event else { return sheet };
+    let headers: Vec<Value> =
+        event.headers.iter().map(|(name, value)| json!([name, String::from_utf8_lossy(&value.0)])).collect();
+    let body = match std::str::from_utf8(&event.body) {
+        Ok(text) => json!({ "text": text }),
+        Err(_) => json!({ "base64": BASE64.encode(&event.body) }),
+    };
+    let more = json!({
+        "method": event.method,
+        "target": event.target,
+        "headers": headers,
+        "body": body,
+        "problems": problems(Some(event)),
+    });
+    with(sheet, more)
+}
+
+/// One dead letter.
+pub(super) fn dead_letter(dead: &DeadLetter) -> Value {
+    let at = usize::from(dead.copy);
+    let copy = dead.found.event.as_ref().and_then(|event| event.copies.get(at));
+    let fate = dead.found.fate.as_ref().and_then(|fate| fate.copies.get(at));
+    json!({
+        "event": event(&dead.found),
+        "copy": dead.copy,
+        "route": copy.map(|copy| &copy.route),
+        "destination": dead.destination,
+        "died_at": dead.died_at.to_string(),
+        "cause": dead.cause.label(),
+        "attempts": fate.map_or(0, |fate| fate.tries_total),
+        "last": fate.and_then(|fate| fate.tries.last()).map(tried),
+    })
+}
+
+/// One parked key.
+pub(super) fn parked(parked: &Parked) -> Value {
+    json!({
+        "key": parked.key.to_string(),
+        "destination": parked.destination,
+        "label": parked.label,
+        "waiting": parked.len,
+        "since": parked.since.to_string(),
+        "cause": parked.cause.label(),
+        "head": parked.head.map(|id| id.to_string()),
+    })
+}
+
+/// One replay.
+pub(super) fn job(job: &Job) -> Value {
+    json!({
+        "id": job.id,
+        "state": job.state.label(),
+        "started_at": job.started_at.to_string(),
+        "ended_at": job.ended_at.as_ref().map(Timestamp::to_string),
+        "rate": job.rate.map(|rate| format!("{rate}/s")),
+        "events": job.events,
+        "deliveries": job.deliveries,
+        "skipped": job.skipped,
+    })
+}
+
+/// What a replay would do.
+pub(super) fn plan(plan: &Plan) -> Value {
+    json!({
+        "events": plan.events,
+        "deliveries": plan.deliveries,
+        "by_destination": plan.by_destination,
+        "bytes": plan.bytes,
+        "complete": plan.is_complete,
+        "samples": plan.samples.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// Where a copy goes, and more about it.
+pub(super) fn copy(copy: &Copy, more: Value) -> Value {
+    with(json!({ "route": copy.route, "destination": copy.destination }), more)
+}
+
+/// What came of judging the quarantine again.
+pub(super) fn judged(judged: &Judged, dry_run: bool) -> Value {
+    let count = |verdict| judged.counts.values().filter_map(|of| of.get(&verdict)).sum::<u64>();
+    let by_source: serde_json::Map<String, Value> = judged
+        .counts
+        .iter()
+        .map(|(source, counts)| {
+            let of = |verdict| counts.get(&verdict).copied().unwrap_or_default();
+            let (admitted, unwanted, kept) = (of(Verdict::Admitted), of(Verdict::Unwanted), of(Verdict::Kept));
+            let judged = admitted + unwanted + kept;
+            let sheet = json!({ "judged": judged, "admitted": admitted, "unwanted": unwanted, "kept": kept });
+            (source.to_string(), sheet)
+        })
+        .collect();
+    let samples: Vec<Value> = judged
+        .samples
+        .iter()
+        .map(|one| {
+            let (id, verdict) = (one.id.to_string(), one.verdict.label());
+            json!({ "id": id, "source": one.source, "verdict": verdict, "problems": one.problems })
+        })
+        .collect();
+    let (admitted, unwanted, kept) = (count(Verdict::Admitted), count(Verdict::Unwanted), count(Verdict::Kept));
+    json!({
+        "dry_run": dry_run,
+        "judged": admitted + unwanted + kept,
+        "admitted": admitted,
+        "unwanted": unwanted,
+        "kept": kept,
+        "deliveries": judged.granted.queued,
+        "by_source": by_source,
+        "samples": samples,
+    })
+}
+
+/// What was counted of a destination.
+pub(super) fn book(name: &str, urls: &[String], book: &Book) -> Value {
+    json!({
+        "name": name,
+        "urls": urls,
+        "queued": book.queued,
+        "rescheduled": book.rescheduled,
+        "waiting": book.waiting,
+        "parked": book.parked,
+        "dead": book.dead,
+        "accepted": book.accepted,
+        "delivered": book.delivered,
+        "dead_lettered": book.dead_lettered,
+        "expired": book.expired,
+        "discarded": book.discarded,
+    })
+}

@@ -1,0 +1,294 @@
+//! `/api/v1/events`, `dead-letters`, `quarantine`, `parked`, `destinations`: what is stored, and what can be done about one.
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{answer, may_change, problem};
+use super::asked::{Rules, Which, cursor_text};
+use super::{Desk, sheet, token_wanted};
+use crate::archive::{Choice, DeliveryState, Filter, Scope};
+use crate::buffer::{Found, NotStored, ParkedKey, WISHES_MAX, Wish};
+use crate::clock::Timestamp;
+use crate::event::EventId;
+
+fn unavailable(_: NotStored) -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read or written now")
+}
+
+fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> Response {
+    answer(&json!({ name: entries, "next": cursor_text(next) }))
+}
+
+/// An answer, or the answer that says what is wrong.
+type Answered = Result<Response, Response>;
+
+fn either(answered: Answered) -> Response {
+    answered.unwrap_or_else(|wrong| wrong)
+}
+
+pub(super) async fn events(State(desk): State<Desk>, headers: HeaderMap, which: Query<Which>) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    either(list_events(&desk, &which).await)
+}
+
+async fn list_events(desk: &Desk, which: &Which) -> Answered {
+    let archive = &desk.panel.archive;
+    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let since = filter.since.unwrap_or(Timestamp::from_unix_ms(0));
+    let found = archive.off_thread(move |archive| {
+        archive.buffer().events(cursor.as_deref(), since, limit, &|found: &Found| filter.wants(found))
+    });
+    let found = found.await.map_err(unavailable)?;
+    Ok(page("events", found.entries.iter().map(sheet::event).collect(), found.next.as_ref()))
+}
+
+async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
+    let none = || problem(StatusCode::NOT_FOUND, "there is no such event; it may have been kept long enough");
+    let id = EventId::parse(id).ok_or_else(none)?;
+    let found = desk.panel.archive.off_thread(move |archive| archive.buffer().find(id)).await.map_err(unavailable)?;
+    found.ok_or_else(none)
+}
+
+pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    either(find(&desk, &id).await.map(|found| answer(&json!({ "event": sheet::whole(&found) }))))
+}
+
+/// What is asked of one event.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReplayOne {
+    rules: Rules,
+    to: Vec<String>,
+    dry_run: bool,
+}
+
+pub(super) async fn replay(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Err(no) = may_change(&desk, &headers) {
+        return no;
+    }
+    either(replay_one(&desk, &id, &body).await)
+}
+
+async fn replay_one(desk: &Desk, id: &str, body: &[u8]) -> Answered {
+    let asked: ReplayOne = parse(body, "{\"rules\": \"original\", \"to\": [\"destination\"], \"dry_run\": false}")?;
+    let found = find(desk, id).await?;
+    if found.is_quarantined {
+        return Err(problem(StatusCode::CONFLICT, "the event is in quarantine: judge it, then it goes out"));
+    }
+    let (archive, filter) = (&desk.panel.archive, Filter::default());
+    let choice = Choice { scope: Scope::Events, filter, rules: asked.rules.into(), to: asked.to };
+    let chosen = choice.of(&archive.rules(), &found);
+    let deliveries: Vec<Value> =
+        chosen.deliveries.iter().map(|(copy, is_new)| sheet::copy(copy, json!({ "new": is_new }))).collect();
+    let skipped: Vec<Value> =
+        chosen.skipped.iter().map(|(copy, why)| sheet::copy(copy, json!({ "why": why }))).collect();
+    let mut queued = 0;
+    if !asked.dry_run && !chosen.wishes.is_empty() {
+        queued = archive.buffer().grant(chosen.wishes).await.map_err(unavailable)?.queued;
+        tracing::info!(event = id, queued, "an event is delivered again, as asked");
+    }
+    Ok(answer(&json!({ "dry_run": asked.dry_run, "deliveries": deliveries, "skipped": skipped, "queued": queued })))
+}
+
+/// Reads what was asked.
+#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+pub(super) fn parse<T: for<'a> Deserialize<'a>>(body: &[u8], example: &str) -> Result<T, Response> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| problem(StatusCode::BAD_REQUEST, &format!("send {example}: {error}")))
+}
+
+pub(super) async fn dead_letters(State(desk): State<Desk>, headers: HeaderMap, which: Query<Which>) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    either(list_dead(&desk, &which).await)
+}
+
+async fn list_dead(desk: &Desk, which: &Which) -> Answered {
+    let archive = &desk.panel.archive;
+    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let destination = which.destination.clone();
+    let found = archive
+        .off_thread(move |archive| {
+            let mut page = archive.buffer().dead_letters(destination.as_deref(), cursor.as_deref(), limit)?;
+            page.entries.retain(|dead| filter.wants(&dead.found));
+            Ok(page)
+        })
+        .await
+        .map_err(unavailable)?;
+    Ok(page("dead_letters", found.entries.iter().map(sheet::dead_letter).collect(), found.next.as_ref()))
+}
+
+/// Which dead letters are dropped: one event's, or those that a filter names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Drop {
+    id: Option<String>,
+    filter: Which,
+    dry_run: bool,
+}
+
+pub(super) async fn drop_dead(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Err(no) = may_change(&desk, &headers) {
+        return no;
+    }
+    either(drop_chosen(&desk, &body).await)
+}
+
+async fn drop_chosen(desk: &Desk, body: &[u8]) -> Answered {
+    let asked: Drop = parse(body, "{\"id\": \"…\"} or {\"filter\": {…}, \"dry_run\": true}")?;
+    let (archive, now) = (&desk.panel.archive, desk.panel.archive.clock().now());
+    let mut filter = asked.filter.filter(now)?;
+    filter.outcome = Some(DeliveryState::DeadLettered);
+    let only = match &asked.id {
+        Some(id) => Some(find(desk, id).await?.seq),
+        None => None,
+    };
+    let destination = asked.filter.destination.clone();
+    let (filter, mut cursor) = (std::sync::Arc::new(filter), None);
+    let (mut found, mut dropped, mut samples) = (0_u64, 0, Vec::new());
+    loop {
+        let (filter, destination, from) = (std::sync::Arc::clone(&filter), destination.clone(), cursor.clone());
+        let page = archive.off_thread(move |archive| {
+            let mut page = archive.buffer().dead_letters(destination.as_deref(), from.as_deref(), WISHES_MAX)?;
+            page.entries.retain(|dead| only.is_none_or(|seq| seq == dead.found.seq) && filter.wants(&dead.found));
+            Ok(page)
+        });
+        let page = page.await.map_err(unavailable)?;
+        found += page.entries.len() as u64;
+        let ids = page.entries.iter().filter_map(|dead| dead.found.event.as_ref()).map(|event| event.id.to_string());
+        samples.extend(ids.take(5_usize.saturating_sub(samples.len())));
+        let wishes: Vec<Wish> =
+            page.entries.iter().map(|dead| Wish::Drop { seq: dead.found.seq, copy: dead.copy }).collect();
+        if !asked.dry_run && !wishes.is_empty() {
+            dropped += archive.buffer().grant(wishes).await.map_err(unavailable)?.ended;
+        }
+        let Some(next) = page.next else { break };
+        cursor = Some(next);
+    }
+    if dropped > 0 {
+        tracing::info!(dropped, "dead letters are dropped, as asked");
+    }
+    Ok(answer(&json!({ "dry_run": asked.dry_run, "found": found, "dropped": dropped, "samples": samples })))
+}
+
+pub(super) async fn quarantine(State(desk): State<Desk>, headers: HeaderMap, which: Query<Which>) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    either(list_quarantine(&desk, &which).await)
+}
+
+async fn list_quarantine(desk: &Desk, which: &Which) -> Answered {
+    let archive = &desk.panel.archive;
+    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let found = archive
+        .off_thread(move |archive| {
+            let mut page = archive.buffer().quarantine(cursor.as_deref(), limit)?;
+            page.entries.retain(|found| filter.wants(found));
+            Ok(page)
+        })
+        .await
+        .map_err(unavailable)?;
+    Ok(page("quarantine", found.entries.iter().map(sheet::quarantined).collect(), found.next.as_ref()))
+}
+
+/// Which quarantined events are judged again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Judge {
+    source: Option<String>,
+    id: Option<String>,
+    dry_run: bool,
+}
+
+pub(super) async fn judge(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Err(no) = may_change(&desk, &headers) {
+        return no;
+    }
+    either(judge_chosen(&desk, &body).await)
+}
+
+async fn judge_chosen(desk: &Desk, body: &[u8]) -> Answered {
+    let asked: Judge = parse(body, "{\"source\": \"…\", \"dry_run\": true}")?;
+    let id = match &asked.id {
+        Some(id) => Some(EventId::parse(id).ok_or_else(|| problem(StatusCode::BAD_REQUEST, "`id` is an event's id"))?),
+        None => None,
+    };
+    let judged = desk.panel.archive.judge(asked.source, id, asked.dry_run).await.map_err(unavailable)?;
+    if !asked.dry_run {
+        tracing::info!(queued = judged.granted.queued, "quarantined events are judged again, as asked");
+    }
+    Ok(answer(&sheet::judged(&judged, asked.dry_run)))
+}
+
+pub(super) async fn parked(State(desk): State<Desk>, headers: HeaderMap, which: Query<Which>) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    either(list_parked(&desk, &which).await)
+}
+
+async fn list_parked(desk: &Desk, which: &Which) -> Answered {
+    let (limit, cursor, destination) = (which.limit(), which.cursor()?, which.destination.clone());
+    let found = desk
+        .panel
+        .archive
+        .off_thread(move |archive| archive.buffer().parked(destination.as_deref(), cursor.as_deref(), limit));
+    let found = found.await.map_err(unavailable)?;
+    Ok(page("parked", found.entries.iter().map(sheet::parked).collect(), found.next.as_ref()))
+}
+
+pub(super) async fn release(State(desk): State<Desk>, Path(key): Path<String>, headers: HeaderMap) -> Response {
+    unpark(&desk, &key, &headers, Wish::Release).await
+}
+
+pub(super) async fn skip(State(desk): State<Desk>, Path(key): Path<String>, headers: HeaderMap) -> Response {
+    unpark(&desk, &key, &headers, Wish::Skip).await
+}
+
+async fn unpark(desk: &Desk, key: &str, headers: &HeaderMap, wish: fn(ParkedKey) -> Wish) -> Response {
+    if let Err(no) = may_change(desk, headers) {
+        return no;
+    }
+    let none = || problem(StatusCode::NOT_FOUND, "no order key is parked under this name");
+    let Some(parsed) = ParkedKey::parse(key) else { return none() };
+    match desk.panel.archive.buffer().grant(vec![wish(parsed)]).await {
+        Ok(granted) if granted.missed > 0 => none(),
+        Ok(granted) => {
+            tracing::info!(key, queued = granted.queued, ended = granted.ended, "a parked key goes on, as asked");
+            answer(&json!({ "queued": granted.queued, "ended": granted.ended }))
+        }
+        Err(error) => unavailable(error),
+    }
+}
+
+pub(super) async fn destinations(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+    if !desk.knows(&headers) {
+        return token_wanted();
+    }
+    let (buffer, table) = (desk.panel.archive.buffer(), desk.panel.destinations.load());
+    let destinations: Vec<Value> = buffer
+        .destinations()
+        .iter()
+        .map(|name| {
+            let urls = table.get(name).map(|destination| destination.urls()).unwrap_or_default();
+            sheet::book(name, &urls, &buffer.book(name))
+        })
+        .collect();
+    answer(&json!({ "destinations": destinations }))
+}

@@ -1,0 +1,57 @@
+//! Stored events under today's rules: the gates of `accept` that come after the signature, once more.
+//!
+//! A signature was judged at receipt and is not judged here (`rejudge` does, where it failed). Nothing is stored from here.
+
+use http::HeaderMap;
+
+use crate::accept::{Notes, check_schema, hygiene, parse, route};
+use crate::event::{Copy, EventData};
+use crate::inbound::Head;
+use crate::lane::Lane;
+use crate::refusal::PayloadProblem;
+
+/// What today's rules make of a stored event; its signature was judged at its receipt.
+#[derive(Debug)]
+pub struct Again {
+    /// What is wrong with it; empty when nothing is.
+    pub problems: Vec<PayloadProblem>,
+    /// Where it goes.
+    pub copies: Vec<Copy>,
+}
+
+/// Judges a stored event by today's hygiene, schemas and routes. What would be refused today counts as wrong.
+pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
+    let (headers, mut notes) = (event.header_map(), Notes::default());
+    let head = stored_head(event, &headers);
+    let document = parse(lane, &head, &event.body);
+    let json = document.as_ref().ok().and_then(Option::as_ref);
+    let judged = match (&document, json) {
+        (Err(problem), _) => hygiene(lane, problem, event.received_at(), &mut notes),
+        (Ok(_), Some(json)) => {
+            let event_type = event.event_type.as_deref().unwrap_or_default();
+            check_schema(lane, event_type, json, event.received_at(), &mut notes)
+        }
+        (Ok(_), None) => Ok(Vec::new()),
+    };
+    let of_type = (event.event_type.as_deref(), event.delivery_id.as_deref());
+    Again {
+        problems: judged.unwrap_or_else(|refusal| refusal.problems),
+        copies: route(lane, &head, json, of_type, &mut notes),
+    }
+}
+
+/// Where today's routes send a stored event.
+pub fn route_again(lane: &Lane, event: &EventData) -> Vec<Copy> {
+    let (headers, mut notes) = (event.header_map(), Notes::default());
+    let head = stored_head(event, &headers);
+    let document = parse(lane, &head, &event.body).ok().flatten();
+    let of_type = (event.event_type.as_deref(), event.delivery_id.as_deref());
+    route(lane, &head, document.as_ref(), of_type, &mut notes)
+}
+
+fn stored_head<'a>(event: &'a EventData, headers: &'a HeaderMap) -> Head<'a> {
+    let (path, query) =
+        event.target.split_once('?').map_or((&*event.target, None), |(path, query)| (path, Some(query)));
+    let sender = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+    Head { method: &event.method, path, query, host: "", headers, content_length: None, sender }
+}

@@ -1,0 +1,159 @@
+//! Which events: by time, source, route, destination, type, outcome, and a condition over the stored request.
+
+use std::sync::Arc;
+
+use crate::buffer::{Ending, Found};
+use crate::clock::Timestamp;
+use crate::condition::{Condition, View};
+use crate::event::EventData;
+use crate::payload::Payload;
+use crate::route::EventGlobs;
+
+/// How it stands with one delivery: closed, for filters and for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeliveryState {
+    /// The destination has it.
+    Delivered,
+    /// A person gave it up.
+    Discarded,
+    /// It waits, or is under way.
+    Queued,
+    /// Its order key waits for a person.
+    Parked,
+    /// It ended without success.
+    DeadLettered,
+    /// The event is kept back.
+    Quarantined,
+    /// The event cannot be read any more.
+    Unreadable,
+}
+
+impl DeliveryState {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Delivered,
+        Self::Discarded,
+        Self::Queued,
+        Self::Parked,
+        Self::DeadLettered,
+        Self::Quarantined,
+        Self::Unreadable,
+    ];
+
+    /// As the API writes it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Discarded => "discarded",
+            Self::Queued => "queued",
+            Self::Parked => "parked",
+            Self::DeadLettered => "dead_lettered",
+            Self::Quarantined => "quarantined",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// From what the API writes.
+    pub fn parse(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.label() == label)
+    }
+}
+
+/// How it stands with the event's copy at `at`.
+pub fn state_of(found: &Found, at: usize) -> DeliveryState {
+    if found.is_quarantined {
+        return DeliveryState::Quarantined;
+    }
+    if found.event.is_none() {
+        return DeliveryState::Unreadable;
+    }
+    let Some(copy) = found.fate.as_ref().and_then(|fate| fate.copies.get(at)) else { return DeliveryState::Queued };
+    match copy.end {
+        Some((Ending::Delivered, _)) => DeliveryState::Delivered,
+        Some((Ending::Dead(_), _)) => DeliveryState::DeadLettered,
+        Some((Ending::Discarded(_), _)) => DeliveryState::Discarded,
+        None if copy.parked => DeliveryState::Parked,
+        None => DeliveryState::Queued,
+    }
+}
+
+/// How it stands with all of an event's deliveries; at least one state.
+pub fn states_of(found: &Found) -> Vec<DeliveryState> {
+    let copies = found.event.as_ref().map_or(0, |event| event.copies.len());
+    (0..copies.max(1)).map(|at| state_of(found, at)).collect()
+}
+
+/// Which events are meant; nothing means all.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Received at or after.
+    pub since: Option<Timestamp>,
+    /// Received before.
+    pub until: Option<Timestamp>,
+    /// Of this source.
+    pub source: Option<String>,
+    /// That this route took.
+    pub route: Option<String>,
+    /// That went here.
+    pub destination: Option<String>,
+    /// Of these types.
+    pub event_type: Option<EventGlobs>,
+    /// With a delivery that stands so.
+    pub outcome: Option<DeliveryState>,
+    /// For which this holds, over the stored request.
+    pub condition: Option<Condition>,
+}
+
+impl Filter {
+    /// Whether this event is meant.
+    pub fn wants(&self, found: &Found) -> bool {
+        let Some(event) = &found.event else {
+            return self.outcome == Some(DeliveryState::Unreadable);
+        };
+        let at = event.received_at();
+        self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at < until)
+            && self.source.as_ref().is_none_or(|source| *source == *event.source)
+            && self
+                .event_type
+                .as_ref()
+                .is_none_or(|globs| event.event_type.as_ref().is_some_and(|of| globs.matches(of)))
+            && self.wants_a_copy(found, event)
+            && self.condition.as_ref().is_none_or(|condition| holds(condition, event))
+    }
+
+    fn wants_a_copy(&self, found: &Found, event: &EventData) -> bool {
+        if event.copies.is_empty() {
+            let is_open = self.route.is_none() && self.destination.is_none();
+            return is_open && self.outcome.is_none_or(|outcome| states_of(found).contains(&outcome));
+        }
+        (0..event.copies.len()).any(|at| self.wants_copy(found, event, at))
+    }
+
+    /// Whether the copy at `at` is meant.
+    pub fn wants_copy(&self, found: &Found, event: &EventData, at: usize) -> bool {
+        event.copies.get(at).is_some_and(|copy| {
+            self.route.as_ref().is_none_or(|route| *route == *copy.route)
+                && self.destination.as_ref().is_none_or(|destination| *destination == *copy.destination)
+                && self.outcome.is_none_or(|outcome| outcome == state_of(found, at))
+        })
+    }
+}
+
+/// A condition that fails with an error does not hold, as in a route.
+fn holds(condition: &Condition, event: &Arc<EventData>) -> bool {
+    let body = Payload::parse(&event.body).ok().map(Payload::into_value);
+    let headers = event.header_map();
+    let (path, query) = event.target.split_once('?').unwrap_or((&event.target, ""));
+    let view = View {
+        body: body.as_ref(),
+        headers: &headers,
+        event_type: event.event_type.as_deref().unwrap_or_default(),
+        event_id: event.delivery_id.as_deref().unwrap_or_default(),
+        source: &event.source,
+        method: &event.method,
+        path,
+        query,
+    };
+    condition.matches(&view).unwrap_or(false)
+}

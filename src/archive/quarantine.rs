@@ -1,0 +1,119 @@
+//! Quarantined events, judged again by today's schemas, hygiene and routes. Their signatures were judged at receipt.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Archive, lane_of};
+use crate::again;
+use crate::buffer::{Found, Granted, NotStored, WISHES_MAX, Wish};
+use crate::event::{EventData, EventId};
+use crate::lane::Rules;
+use crate::refusal::PayloadProblem;
+
+/// So many verdicts are shown.
+const SAMPLES: usize = 20;
+/// So many events are judged at once.
+const PAGE: usize = WISHES_MAX;
+
+/// What today's rules say of a quarantined event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Nothing is wrong with it any more, and routes want it.
+    Admitted,
+    /// Nothing is wrong with it any more, and no route wants it: it leaves the quarantine and is gone.
+    Unwanted,
+    /// Something is still wrong, or its source is gone: it stays.
+    Kept,
+}
+
+impl Verdict {
+    /// As the API writes it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Unwanted => "unwanted",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+/// One event and its verdict.
+#[derive(Clone, Debug)]
+pub struct JudgedOne {
+    /// The event.
+    pub id: EventId,
+    /// Its source.
+    pub source: Arc<str>,
+    /// What was said.
+    pub verdict: Verdict,
+    /// Why it is kept.
+    pub problems: Vec<PayloadProblem>,
+}
+
+/// What came of judging again.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    /// By source and verdict.
+    pub counts: BTreeMap<Arc<str>, BTreeMap<Verdict, u64>>,
+    /// Deliveries that entered the queue; none in a dry run.
+    pub granted: Granted,
+    /// Some of the verdicts.
+    pub samples: Vec<JudgedOne>,
+}
+
+fn judge(rules: &Rules, found: &Found) -> Option<(JudgedOne, Option<Wish>)> {
+    let event = found.event.as_ref()?;
+    let one = |verdict, problems| JudgedOne { id: event.id, source: Arc::clone(&event.source), verdict, problems };
+    let Some(lane) = lane_of(rules, &event.source) else {
+        let message = "its source is not configured any more".to_owned();
+        return Some((one(Verdict::Kept, vec![PayloadProblem { pointer: String::new(), message }]), None));
+    };
+    let today = again::judge_again(lane, event);
+    if !today.problems.is_empty() {
+        return Some((one(Verdict::Kept, today.problems), None));
+    }
+    let verdict = if today.copies.is_empty() { Verdict::Unwanted } else { Verdict::Admitted };
+    let released = EventData { problems: Vec::new(), copies: today.copies, ..EventData::clone(event) };
+    Some((one(verdict, Vec::new()), Some(Wish::Admit { seq: found.seq, event: Arc::new(released) })))
+}
+
+impl Archive {
+    /// Judges quarantined events again, oldest first, of one source or all, or just one; a dry run changes nothing.
+    pub async fn judge(&self, source: Option<String>, id: Option<EventId>, dry_run: bool) -> Result<Judged, NotStored> {
+        let mut judged = Judged::default();
+        let mut cursor = None;
+        loop {
+            let (source, from) = (source.clone(), cursor.clone());
+            let page = self.off_thread(move |archive| {
+                let rules = archive.rules();
+                let page = archive.buffer.quarantine(from.as_deref(), PAGE)?;
+                let is_meant = |found: &&Found| {
+                    found.event.as_ref().is_some_and(|event| {
+                        source.as_ref().is_none_or(|source| **source == *event.source)
+                            && id.is_none_or(|id| id == event.id)
+                    })
+                };
+                let verdicts: Vec<_> =
+                    page.entries.iter().filter(is_meant).filter_map(|found| judge(&rules, found)).collect();
+                Ok((verdicts, page.next))
+            });
+            let (verdicts, next) = page.await?;
+            let mut wishes = Vec::new();
+            for (one, wish) in verdicts {
+                *judged.counts.entry(Arc::clone(&one.source)).or_default().entry(one.verdict).or_default() += 1;
+                wishes.extend(wish);
+                if judged.samples.len() < SAMPLES {
+                    judged.samples.push(one);
+                }
+            }
+            if !dry_run && !wishes.is_empty() {
+                let granted = self.buffer.grant(wishes).await?;
+                judged.granted.queued += granted.queued;
+                judged.granted.missed += granted.missed;
+                judged.granted.ended += granted.ended;
+            }
+            let Some(next) = next else { return Ok(judged) };
+            cursor = Some(next);
+        }
+    }
+}

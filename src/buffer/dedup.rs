@@ -1,0 +1,171 @@
+//! Repetitions: decided in the batch that stores the event, so no second look can race with it, and an event that was not
+//! stored leaves no key behind.
+//!
+//! A key is a digest over source and delivery id; its value knows the bodies that came under it. The same id with the same
+//! body is a repetition; with another body it is another event, kept and flagged, because an id that is not signed could
+//! be forged to swallow the real one. Where the id is signed and the body is not, the id alone decides.
+//!
+//! Bounds: [`BODIES_KEPT`] bodies a key, fixed-size keys and values, swept when their window is over. Where the keys lie says
+//! `generations`.
+
+use std::collections::HashMap;
+
+use super::draft::Draft;
+use super::engine::{EngineError, Space};
+use super::generations::{self, Generation, class_of};
+use super::keys;
+use crate::event::DedupKey;
+
+/// So many bodies are told apart under one delivery id; the oldest makes room.
+const BODIES_KEPT: usize = 8;
+
+/// What is known of a delivery id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    expires_ms: u64,
+    seq: u64,
+    bodies: Vec<[u8; 16]>,
+}
+
+impl Known {
+    fn parse(value: &[u8]) -> Option<Self> {
+        let (expires, rest) = value.split_first_chunk::<8>()?;
+        let (seq, rest) = rest.split_first_chunk::<8>()?;
+        let bodies = rest.as_chunks::<16>().0.to_vec();
+        Some(Self { expires_ms: u64::from_be_bytes(*expires), seq: u64::from_be_bytes(*seq), bodies })
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut value = keys::pair(self.expires_ms, self.seq).to_vec();
+        value.extend(self.bodies.iter().flatten());
+        value
+    }
+}
+
+/// Delivery ids in a batch under construction: which generation an id is in, and what is known of it.
+pub(super) type DedupDraft = HashMap<[u8; 16], (u32, Known)>;
+
+/// What a look at the known ids gave.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) is_repeated: bool,
+    /// The event that came under the same id with another body.
+    pub(super) same_id_as: Option<u64>,
+    /// Where the id is, over or not.
+    at: Option<(u32, Known)>,
+}
+
+impl Draft<'_> {
+    fn find(&self, digest: [u8; 16]) -> Result<Option<(u32, Known)>, EngineError> {
+        if let Some(found) = self.dedup.get(&digest) {
+            return Ok(Some(found.clone()));
+        }
+        let shared = self.shared;
+        let candidates =
+            shared.books(|books| shared.filters.candidates(books.generations.keys().rev().copied(), digest));
+        // What this batch has begun has nothing in the store.
+        for id in candidates {
+            if let Some(value) = self.store.get(Space::Dedup, &generations::key(id, digest))? {
+                return Ok(Known::parse(&value).map(|known| (id, known)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether this delivery was seen, by the store or by this batch.
+    pub(super) fn look_up(&self, dedup: &DedupKey) -> Result<Seen, EngineError> {
+        let at = self.find(dedup.key)?;
+        let live = at.as_ref().map(|(_, known)| known).filter(|known| known.expires_ms > self.now.unix_ms());
+        let (is_repeated, same_id_as) = match (live, dedup.body) {
+            (None, _) => (false, None),
+            // No bodies are told apart under this id.
+            (Some(known), _) if known.bodies.is_empty() => (true, None),
+            (Some(known), Some(body)) if !known.bodies.contains(&body) => (false, Some(known.seq)),
+            (Some(_), _) => (true, None),
+        };
+        Ok(Seen { is_repeated, same_id_as, at })
+    }
+
+    /// From now on this delivery is known; a repetition that was let through takes the place of the first.
+    pub(super) fn recognise(&mut self, dedup: &DedupKey, seen: Seen, seq: u64) {
+        let (expires_ms, digest) = (self.now.after(dedup.window).unix_ms(), dedup.key);
+        let mut bodies = Vec::new();
+        if let Some((id, known)) = seen.at {
+            if known.expires_ms > self.now.unix_ms() {
+                bodies = known.bodies;
+            }
+            self.batch.remove(Space::Dedup, generations::key(id, digest));
+            self.books.total.dedup = self.books.total.dedup.saturating_sub(1);
+        }
+        bodies.retain(|body| Some(*body) != dedup.body);
+        if bodies.len() >= BODIES_KEPT {
+            bodies.remove(0);
+        }
+        bodies.extend(dedup.body);
+        let known = Known { expires_ms, seq, bodies };
+        let id = self.generation_for(class_of(dedup.window), expires_ms, digest);
+        self.batch.insert(Space::Dedup, generations::key(id, digest), known.to_bytes());
+        self.books.total.dedup += 1;
+        self.dedup.insert(digest, (id, known));
+    }
+
+    /// The newest generation of a class, with one more id in it; a new one when that is full.
+    fn generation_for(&mut self, class: u8, expires_ms: u64, digest: [u8; 16]) -> u32 {
+        let shared = self.shared;
+        let of_class =
+            |(id, generation): (&u32, &Generation)| (generation.class == class).then_some((*id, *generation));
+        let (stored, last) = shared.books(|books| {
+            let newest = books.generations.iter().rev().find_map(of_class);
+            (newest, books.generations.last_key_value().map_or(0, |(id, _)| *id))
+        });
+        let drafted = self.books.generations.iter().rev().find_map(of_class);
+        let last = last.max(self.books.generations.last_key_value().map_or(0, |(id, _)| *id));
+        let current = drafted.or(stored).filter(|(id, generation)| generations::goes_on(shared, *id, generation));
+        let is_new = current.is_none();
+        let (id, generation) =
+            current.unwrap_or((last.saturating_add(1), Generation { class, ..Generation::default() }));
+        let (count, until_ms) = (generation.count.saturating_add(1), generation.until_ms.max(expires_ms));
+        self.books.generations.insert(id, Generation { class, count, until_ms });
+        shared.filters.insert(id, is_new, digest);
+        id
+    }
+
+    /// Forgets ids whose generation is over, up to so many.
+    pub(super) fn sweep_dedup(&mut self, most: usize) -> Result<(), EngineError> {
+        let now_ms = self.now.unix_ms();
+        let over = self.shared.books(|books| {
+            books.generations.iter().find(|(_, generation)| generation.until_ms <= now_ms).map(|(id, of)| (*id, *of))
+        });
+        // What this batch has put ids into is not over.
+        let Some((id, of)) = over.filter(|(id, _)| !self.books.generations.contains_key(id)) else { return Ok(()) };
+        let (from, to) = (generations::key(id, [0; 16]), generations::key(id.saturating_add(1), [0; 16]));
+        let store = self.store;
+        let mut removed = 0;
+        for pair in store.scan(Space::Dedup, &from, Some(&to)).take(most) {
+            let (key, _) = pair?;
+            removed += 1;
+            let digest: [u8; 16] = key.get(4..).and_then(|digest| digest.try_into().ok()).unwrap_or_default();
+            // It has moved on in this batch, which counted it.
+            if self.dedup.get(&digest).is_none_or(|(at, _)| *at == id) {
+                self.books.total.dedup = self.books.total.dedup.saturating_sub(1);
+            }
+            self.batch.remove(Space::Dedup, key);
+        }
+        if removed < most {
+            self.books.generations.insert(id, Generation { until_ms: 0, ..of });
+            self.shared.filters.forget(id);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_an_id_reads_back() {
+        let known = Known { expires_ms: 7, seq: 8, bodies: vec![[1; 16], [2; 16]] };
+        assert_eq!(Known::parse(&known.to_bytes()), Some(known));
+    }
+}

@@ -1,0 +1,280 @@
+//! fjall on a disk.
+//!
+//! The data directory and its parents are synced after every open, because a file whose name was not synced can be gone
+//! after a power cut although its content was.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fjall::compaction::Leveled;
+use fjall::config::{CompressionPolicy, FilterPolicy, PinningPolicy};
+use fjall::{
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
+};
+
+use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, salvage};
+use crate::buffer::{Fsync, OpenError, space};
+
+/// What the engine may keep in memory of what it has read.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// What the engine's journals may grow to before it flushes.
+const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// A memtable this full is written out; several keyspaces have one each.
+const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// So many flushed tables of scattered keys are merged at once, into tables of this size.
+const SCATTERED_TABLES: u8 = 8;
+const SCATTERED_TABLE_BYTES: u64 = 8 * 1024 * 1024;
+const SCATTERED_LEVEL_RATIO: f32 = 8.0;
+/// So many times a full memtable may be reported to the engine's worker, which has room for 1,000 such messages.
+const REPORTS_MAX: u64 = 250;
+/// Then a commit waits for the worker, at most so long: it may never come.
+const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
+const WORKER_POLL: Duration = Duration::from_millis(1);
+
+/// A folder on a disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    pub(crate) dir: PathBuf,
+    pub(crate) fsync: Fsync,
+}
+
+impl Medium for Disk {
+    fn open(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
+        let (engine, mended) = salvage::open(&self.dir, self.fsync)?;
+        Ok((Arc::new(engine), mended))
+    }
+
+    fn restored(&self) -> Result<(), OpenError> {
+        salvage::forget_mended(&self.dir)
+    }
+
+    fn suspect(&self) {
+        salvage::suspect(&self.dir);
+    }
+
+    fn is_whole(&self) -> bool {
+        salvage::is_whole(&self.dir)
+    }
+
+    fn is_low(&self) -> bool {
+        space::is_low(&self.dir)
+    }
+}
+
+pub(super) struct Fjall {
+    pub(super) db: Database,
+    /// In the order of [`Space::ALL`].
+    keyspaces: Vec<Keyspace>,
+    /// How often full memtables were reported since none was full.
+    reports: AtomicU64,
+}
+
+impl Fjall {
+    /// Opens the engine over whatever the files hold.
+    pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io { path: dir.to_owned(), source };
+        // Events are confidential: nobody else reads them.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        let db = Database::builder(dir)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .manual_journal_persist(matches!(fsync, Fsync::Memory))
+            .journal_compression(CompressionType::None)
+            // With two workers fjall 3.1.13 spins: one hands every compaction on to the other, which is busy with one.
+            .worker_threads(1)
+            .open()
+            .map_err(|error| opening(error, dir))?;
+        let mut keyspaces = Vec::with_capacity(Space::ALL.len());
+        for space in Space::ALL {
+            keyspaces.push(db.keyspace(space.name(), || options(space)).map_err(|error| opening(error, dir))?);
+        }
+        let store = Self { db, keyspaces, reports: AtomicU64::new(0) };
+        store.db.persist(PersistMode::SyncAll).map_err(|error| opening(error, dir))?;
+        sync_tree(dir).map_err(io)?;
+        Ok(store)
+    }
+
+    pub(super) fn keyspace(&self, space: Space) -> Result<&Keyspace, EngineError> {
+        self.keyspaces.get(space as usize).ok_or_else(|| EngineError::Failed(format!("no keyspace {}", space.name())))
+    }
+}
+
+// The engine keeps these options with the keyspace: what is changed here holds for keyspaces that are made from then on.
+
+fn options(space: Space) -> KeyspaceCreateOptions {
+    let plain = KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES_MAX)
+        .data_block_compression_policy(CompressionPolicy::disabled());
+    match space {
+        Space::Dedup | Space::Lanes => scattered(plain),
+        // Bodies lie in files of their own, which compaction does not rewrite.
+        Space::Events => {
+            in_order(plain).with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None)))
+        }
+        Space::Ids
+        | Space::Queue
+        | Space::Fate
+        | Space::Expiry
+        | Space::Dead
+        | Space::Quarantine
+        | Space::Unverified
+        | Space::Ordered
+        | Space::DedupExpiry
+        | Space::Books
+        | Space::Meta
+        | Space::Pending => in_order(plain),
+    }
+}
+
+/// Keys that grow: written in order, read in order, and looked up only where they are. A filter would be built, and kept
+/// in memory for as long as the backlog lasts, to say yes.
+fn in_order(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
+    plain.filter_policy(FilterPolicy::disabled())
+}
+
+/// Keys that scatter, looked up before each write, and nearly always in vain.
+///
+/// Filters are held, 10 bits a key. By default a table has one filter, in the cache; one that is larger than a part of the
+/// cache is never kept, and read and checked whole at each lookup, which stops everything at two million keys. Smaller
+/// tables and levels than the engine's own let a compaction rewrite less of what is there.
+fn scattered(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
+    let levels = Leveled::default()
+        .with_l0_threshold(SCATTERED_TABLES)
+        .with_table_target_size(SCATTERED_TABLE_BYTES)
+        .with_level_ratio_policy(vec![SCATTERED_LEVEL_RATIO]);
+    plain
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+        .index_block_pinning_policy(PinningPolicy::all(true))
+        .compaction_strategy(Arc::new(levels))
+}
+
+impl Fjall {
+    fn full_memtables(&self) -> u64 {
+        let is_full = |keyspace: &&Keyspace| keyspace.tree.active_memtable().size() > MEMTABLE_BYTES_MAX;
+        self.keyspaces.iter().filter(is_full).count() as u64
+    }
+
+    /// Lets the engine's worker catch up, after a commit.
+    ///
+    /// Each commit reports each memtable that is full, again and again while the worker is at a compaction, and the worker
+    /// sends to the same channel: once that is full, fjall 3.1.13 with one worker stands still for ever, and memtables and
+    /// journals grow without bound.
+    fn wait_for_worker(&self) {
+        let found = self.full_memtables();
+        if found == 0 {
+            self.reports.store(0, Ordering::Relaxed);
+            return;
+        }
+        if self.reports.fetch_add(found, Ordering::Relaxed) < REPORTS_MAX {
+            return;
+        }
+        let begun = tokio::time::Instant::now();
+        while self.full_memtables() > 0 && begun.elapsed() < WORKER_WAIT_MAX {
+            std::thread::sleep(WORKER_POLL);
+        }
+    }
+}
+
+impl Engine for Fjall {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>, EngineError> {
+        Ok(self.keyspace(space)?.get(key)?)
+    }
+
+    fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>) -> Pairs<'_> {
+        let keyspace = match self.keyspace(space) {
+            Ok(keyspace) => keyspace,
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        let found = match to {
+            Some(to) => keyspace.range(from..to),
+            None => keyspace.range(from..),
+        };
+        Box::new(found.map(|pair| Ok(pair.into_inner()?)))
+    }
+
+    fn last_key(&self, space: Space) -> Result<Option<Slice>, EngineError> {
+        Ok(self.keyspace(space)?.last_key_value().map(fjall::Guard::key).transpose()?)
+    }
+
+    fn contains(&self, space: Space, key: &[u8]) -> Result<bool, EngineError> {
+        Ok(self.keyspace(space)?.contains_key(key)?)
+    }
+
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        let mut written = self.db.batch();
+        for change in batch.0 {
+            let keyspace = self.keyspace(change.space)?;
+            match change.value {
+                Some(value) => written.insert(keyspace, change.key, value),
+                None => written.remove(keyspace, change.key),
+            }
+        }
+        let mode = match durability {
+            Durability::Held => None,
+            Durability::Written => Some(PersistMode::Buffer),
+            Durability::Synced => Some(PersistMode::SyncData),
+        };
+        let committed = written.durability(mode).commit();
+        self.wait_for_worker();
+        Ok(committed?)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        Ok(self.db.persist(PersistMode::SyncAll)?)
+    }
+
+    /// Memtables out, so that journals end, and the bodies' files rewritten.
+    fn give_space_back(&self) -> Result<(), EngineError> {
+        for space in Space::ALL {
+            self.keyspace(space)?.rotate_memtable_and_wait()?;
+        }
+        Ok(self.keyspace(Space::Events)?.major_compact()?)
+    }
+
+    #[cfg(test)]
+    fn flush(&self, space: Space) -> Result<(), EngineError> {
+        self.keyspace(space)?.rotate_memtable()?;
+        Ok(())
+    }
+}
+
+impl From<fjall::Error> for EngineError {
+    fn from(error: fjall::Error) -> Self {
+        match error {
+            fjall::Error::Locked => Self::Locked,
+            fjall::Error::Poisoned => Self::Stopped,
+            error if salvage::is_damage(&error) => Self::Damaged(format!("{error:?}")),
+            other => Self::Failed(format!("{other:?}")),
+        }
+    }
+}
+
+fn opening(error: fjall::Error, dir: &Path) -> OpenError {
+    match error {
+        fjall::Error::Locked => OpenError::Locked(dir.to_owned()),
+        other => OpenError::Engine(other.into()),
+    }
+}
+
+/// Syncs the directory, its folders and its parent, so that the names in them survive a power cut.
+fn sync_tree(dir: &Path) -> io::Result<()> {
+    let mut folders: Vec<PathBuf> = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+        File::open(&folder)?.sync_all()?;
+    }
+    match dir.canonicalize()?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}

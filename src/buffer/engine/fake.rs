@@ -1,0 +1,237 @@
+//! A disk for the simulation: it fails when told to, fills up, and forgets what was not synced when the power goes.
+//!
+//! What was committed and not synced lies in a list of batches behind what is durable. A crash keeps all of it (the
+//! process died, the system lives) or a prefix of it (the power went); a commit whose sync failed may be there afterwards
+//! or not. After a failed commit nothing more is taken until the store is opened anew, as fjall does it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space};
+use crate::buffer::OpenError;
+
+type Map = BTreeMap<(Space, Vec<u8>), Slice>;
+
+/// What goes wrong at the next commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing of the batch is written.
+    Write,
+    /// It is written, and its sync fails; whether it survives is told here.
+    Sync { survives: bool },
+}
+
+#[derive(Debug, Default)]
+struct Platter {
+    durable: Map,
+    /// As readers see it.
+    live: Map,
+    unsynced: Vec<Batch>,
+    fault: Option<Fault>,
+    is_low: bool,
+    is_poisoned: bool,
+    /// Every opening has a number; older ones may not write any more.
+    generation: u64,
+    commits: u64,
+    syncs: u64,
+}
+
+/// The disk. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FakeDisk(Arc<Mutex<Platter>>);
+
+#[derive(Debug)]
+struct FakeStore {
+    disk: FakeDisk,
+    generation: u64,
+}
+
+fn apply(map: &mut Map, batch: &Batch) {
+    for change in &batch.0 {
+        let key = (change.space, change.key.to_vec());
+        match &change.value {
+            Some(value) => drop(map.insert(key, value.clone())),
+            None => drop(map.remove(&key)),
+        }
+    }
+}
+
+impl Platter {
+    /// What was not synced is durable now, up to so many batches; the rest is gone.
+    fn settle_unsynced(&mut self, keep: usize) {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        for batch in unsynced.iter().take(keep) {
+            apply(&mut self.durable, batch);
+        }
+        if keep < unsynced.len() {
+            self.live = self.durable.clone();
+        }
+    }
+}
+
+impl FakeDisk {
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().unwrap()
+    }
+
+    /// The next commit fails like this.
+    pub(crate) fn fail_next(&self, fault: Fault) {
+        self.platter().fault = Some(fault);
+    }
+
+    pub(crate) fn run_low(&self, is_low: bool) {
+        self.platter().is_low = is_low;
+    }
+
+    /// Batches that a power cut may take.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.platter().unsynced.len()
+    }
+
+    /// The machine stops, and of what was not synced this many batches survive.
+    pub(crate) fn crash(&self, keep: usize) {
+        let mut platter = self.platter();
+        platter.settle_unsynced(keep);
+        platter.generation += 1;
+        platter.fault = None;
+    }
+
+    /// Flips a byte of a stored value.
+    pub(crate) fn damage(&self, space: Space, nth: usize, at: usize) -> bool {
+        let mut platter = self.platter();
+        let keys: Vec<_> = platter.live.keys().filter(|(of, _)| *of == space).cloned().collect();
+        let Some(key) = keys.get(nth % keys.len().max(1)) else { return false };
+        let mut value = platter.live[key].to_vec();
+        let at = at % value.len().max(1);
+        if let Some(byte) = value.get_mut(at) {
+            *byte ^= 0x40;
+        }
+        platter.live.insert(key.clone(), value.clone().into());
+        platter.durable.insert(key.clone(), value.into());
+        true
+    }
+
+    /// All keys and values of a keyspace.
+    pub(crate) fn all(&self, space: Space) -> Vec<(Vec<u8>, Slice)> {
+        let platter = self.platter();
+        platter
+            .live
+            .iter()
+            .filter(|((of, _), _)| *of == space)
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect()
+    }
+}
+
+impl Medium for FakeDisk {
+    fn open(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
+        let mut platter = self.platter();
+        platter.generation += 1;
+        platter.is_poisoned = false;
+        Ok((Arc::new(FakeStore { disk: self.clone(), generation: platter.generation }), None))
+    }
+
+    fn is_low(&self) -> bool {
+        self.platter().is_low
+    }
+}
+
+/// A scan that looks anew for every pair, from both ends.
+struct Walk<'a> {
+    store: &'a FakeStore,
+    space: Space,
+    from: Vec<u8>,
+    /// Whether `from` was given already.
+    is_after: bool,
+    to: Option<Vec<u8>>,
+}
+
+impl Walk<'_> {
+    fn pick(&self, from_end: bool) -> Option<(Vec<u8>, Slice)> {
+        let platter = self.store.disk.platter();
+        let in_range = platter
+            .live
+            .range((self.space, self.from.clone())..)
+            .take_while(|((space, key), _)| *space == self.space && self.to.as_ref().is_none_or(|to| key < to));
+        let mut in_range = in_range.filter(|((_, key), _)| !self.is_after || *key != self.from);
+        let found = if from_end { in_range.last() } else { in_range.next() };
+        found.map(|((_, key), value)| (key.clone(), value.clone()))
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<(Slice, Slice), EngineError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, value) = self.pick(false)?;
+        self.from.clone_from(&key);
+        self.is_after = true;
+        Some(Ok((key.into(), value)))
+    }
+}
+
+impl DoubleEndedIterator for Walk<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let (key, value) = self.pick(true)?;
+        self.to = Some(key.clone());
+        Some(Ok((key.into(), value)))
+    }
+}
+
+impl Engine for FakeStore {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>, EngineError> {
+        Ok(self.disk.platter().live.get(&(space, key.to_vec())).cloned())
+    }
+
+    fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>) -> Pairs<'_> {
+        Box::new(Walk { store: self, space, from: from.to_vec(), is_after: false, to: to.map(<[u8]>::to_vec) })
+    }
+
+    fn last_key(&self, space: Space) -> Result<Option<Slice>, EngineError> {
+        let platter = self.disk.platter();
+        let last = platter.live.range((space, Vec::new())..).take_while(|((of, _), _)| *of == space).last();
+        Ok(last.map(|((_, key), _)| key.clone().into()))
+    }
+
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        let mut platter = self.disk.platter();
+        if platter.is_poisoned || platter.generation != self.generation {
+            return Err(EngineError::Failed("poisoned".into()));
+        }
+        platter.commits += 1;
+        match platter.fault.take() {
+            Some(Fault::Write) => {
+                platter.is_poisoned = true;
+                return Err(EngineError::Failed("the write failed".into()));
+            }
+            Some(Fault::Sync { survives }) => {
+                platter.is_poisoned = true;
+                if survives {
+                    apply(&mut platter.live, &batch);
+                    platter.unsynced.push(batch);
+                }
+                return Err(EngineError::Failed("the sync failed".into()));
+            }
+            None => {}
+        }
+        apply(&mut platter.live, &batch);
+        platter.unsynced.push(batch);
+        if durability == Durability::Synced {
+            platter.syncs += 1;
+            let all = platter.unsynced.len();
+            platter.settle_unsynced(all);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        let mut platter = self.disk.platter();
+        let all = platter.unsynced.len();
+        platter.settle_unsynced(all);
+        Ok(())
+    }
+
+    fn give_space_back(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,298 @@
+//! What people look at: stored events, dead letters, the quarantine, parked keys.
+//!
+//! Reads a snapshot and never waits for the committer. Every look is a page: bounded in entries looked at and in bytes,
+//! with a cursor to go on from. Reads the disk: not for async threads.
+
+use std::sync::{Arc, PoisonError};
+
+use super::engine::{EngineError, Space};
+use super::fate::{Ending, Fate};
+use super::keys::{self, DestinationId, LaneKey, QueueKey};
+use super::lanes::Lane;
+use super::store::Store;
+use super::wishes::ParkedKey;
+use super::{Buffer, NotStored, scan};
+use crate::clock::Timestamp;
+use crate::event::{EventData, EventId};
+use crate::outcome::DeathCause;
+
+/// A page looks at so many entries at most.
+const LOOK_ENTRIES: usize = 4096;
+const LOOK_BYTES: usize = 8 * 1024 * 1024;
+
+/// An event's place in the store: the order of acceptance.
+pub type Seq = u64;
+
+/// A stored event and what became of it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its place.
+    pub seq: Seq,
+    /// What was stored; `None` when it cannot be read any more.
+    pub event: Option<Arc<EventData>>,
+    /// What became of its deliveries; `None` while all of them wait for their first try.
+    pub fate: Option<Fate>,
+    /// It is kept back.
+    pub is_quarantined: bool,
+    /// An earlier event with the same delivery id and another body.
+    pub same_id_as: Option<EventId>,
+}
+
+/// A delivery that ended without success.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Where it should have gone.
+    pub destination: Arc<str>,
+    /// Which of the event's copies.
+    pub copy: u16,
+    /// When it ended.
+    pub died_at: Timestamp,
+    /// Why.
+    pub cause: DeathCause,
+    /// The event.
+    pub found: Found,
+}
+
+/// An order key that waits for a person.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// Names it.
+    pub key: ParkedKey,
+    /// Where its deliveries go.
+    pub destination: Arc<str>,
+    /// The beginning of the key.
+    pub label: String,
+    /// Deliveries under it, the failed head included.
+    pub len: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why the head failed.
+    pub cause: DeathCause,
+    /// The head.
+    pub head: Option<EventId>,
+}
+
+/// Some entries, and where to go on; `None` after the last one.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// A cursor.
+    pub next: Option<Vec<u8>>,
+}
+
+impl Buffer {
+    fn look<T>(&self, look: impl FnOnce(&Store) -> Result<T, EngineError>) -> Result<T, NotStored> {
+        let Some(store) = self.shared.store.load_full() else { return Err(NotStored::Failed) };
+        look(&store).map_err(|error| {
+            tracing::error!(%error, "the buffer cannot be read");
+            NotStored::Failed
+        })
+    }
+
+    fn found(&self, store: &Store, seq: Seq, fate: Option<Fate>) -> Result<Found, EngineError> {
+        let event = scan::read_event(&self.shared, store, seq)?.map(Arc::new);
+        let is_quarantined = store.contains(Space::Quarantine, &seq.to_be_bytes())?;
+        let same_id_as = match fate.as_ref().and_then(|fate| fate.same_id_as) {
+            Some(earlier) => scan::read_event(&self.shared, store, earlier)?.map(|event| event.id),
+            None => None,
+        };
+        Ok(Found { seq, event, fate, is_quarantined, same_id_as })
+    }
+
+    /// One event.
+    pub fn find(&self, id: EventId) -> Result<Option<Found>, NotStored> {
+        self.look(|store| {
+            let seq = store.get(Space::Ids, &id.as_bytes())?;
+            let Some(seq) = seq.and_then(|seq| seq.as_ref().try_into().ok().map(u64::from_be_bytes)) else {
+                return Ok(None);
+            };
+            if !store.contains(Space::Events, &seq.to_be_bytes())? {
+                return Ok(None);
+            }
+            let fate = fate_of(store, seq)?;
+            self.found(store, seq, fate).map(Some)
+        })
+    }
+
+    /// Events from the newest to the oldest, back to `since`, that pass `wanted`; at most `most` of them.
+    pub fn events(
+        &self,
+        cursor: Option<&[u8]>,
+        since: Timestamp,
+        most: usize,
+        wanted: &dyn Fn(&Found) -> bool,
+    ) -> Result<Page<Found>, NotStored> {
+        let from = self.first_since(since);
+        self.look(|store| {
+            let mut page = Page { entries: Vec::new(), next: None };
+            let mut bytes = 0;
+            for (looked_at, pair) in store.scan(Space::Events, &from, cursor).rev().enumerate() {
+                let (key, _) = pair?;
+                let Ok(seq) = key.as_ref().try_into().map(u64::from_be_bytes) else { continue };
+                let found = self.found(store, seq, fate_of(store, seq)?)?;
+                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
+                if wanted(&found) {
+                    page.entries.push(found);
+                }
+                if page.entries.len() >= most || looked_at + 1 >= LOOK_ENTRIES || bytes >= LOOK_BYTES {
+                    page.next = Some(key.to_vec());
+                    break;
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    /// Events from the oldest to the newest, from `since` to the moment `until` on the buffer's time line, that pass
+    /// `wanted`; at most `most` of them.
+    pub fn events_forward(
+        &self,
+        cursor: Option<&[u8]>,
+        (since, until): (Timestamp, Timestamp),
+        most: usize,
+        wanted: &dyn Fn(&Found) -> bool,
+    ) -> Result<Page<Found>, NotStored> {
+        let from = cursor.map_or_else(|| self.first_since(since).to_vec(), <[u8]>::to_vec);
+        let to = keys::first_sequence(until.unix_ms().saturating_add(1)).to_be_bytes();
+        self.look(|store| {
+            let mut page = Page { entries: Vec::new(), next: None };
+            let mut bytes = 0;
+            for (looked_at, pair) in store.scan(Space::Events, &from, Some(&to)).enumerate() {
+                let (key, _) = pair?;
+                if page.entries.len() >= most || looked_at >= LOOK_ENTRIES || bytes >= LOOK_BYTES {
+                    page.next = Some(key.to_vec());
+                    break;
+                }
+                let Ok(seq) = key.as_ref().try_into().map(u64::from_be_bytes) else { continue };
+                let found = self.found(store, seq, fate_of(store, seq)?)?;
+                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
+                if wanted(&found) {
+                    page.entries.push(found);
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    /// The first sequence of what was received at that time of the wall. Sequences lie on the buffer's own line.
+    fn first_since(&self, since: Timestamp) -> [u8; 8] {
+        let ahead = self.now().since(self.shared.clock.now());
+        let behind = self.shared.clock.now().since(self.now());
+        let on_line = since.after(ahead).unix_ms().saturating_sub(u64::try_from(behind.as_millis()).unwrap_or(0));
+        keys::first_sequence(on_line).to_be_bytes()
+    }
+
+    /// Dead letters, oldest first for each destination, of one destination or of all.
+    pub fn dead_letters(
+        &self,
+        destination: Option<&str>,
+        cursor: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Page<DeadLetter>, NotStored> {
+        let Some((first, end)) = self.span(destination) else {
+            return Ok(Page { entries: Vec::new(), next: None });
+        };
+        let names = self.names_by_id();
+        let from = cursor.map_or_else(|| QueueKey::first_of(first, 0).to_bytes().to_vec(), <[u8]>::to_vec);
+        let to = QueueKey::first_of(end, 0).to_bytes();
+        self.look(|store| {
+            let mut page = Page { entries: Vec::new(), next: None };
+            let mut bytes = 0;
+            for pair in store.scan(Space::Dead, &from, Some(&to)) {
+                let (key, _) = pair?;
+                if page.entries.len() >= most || bytes >= LOOK_BYTES {
+                    page.next = Some(key.to_vec());
+                    break;
+                }
+                let Some(dead) = QueueKey::parse(&key) else { continue };
+                let Some(name) = names.get(&dead.destination) else { continue };
+                let fate = fate_of(store, dead.seq)?;
+                let end = fate.as_ref().and_then(|fate| fate.copies.get(usize::from(dead.copy))?.end);
+                let Some((Ending::Dead(cause), _)) = end else { continue };
+                let found = self.found(store, dead.seq, fate)?;
+                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
+                let died_at = Timestamp::from_unix_ms(dead.due_ms);
+                page.entries.push(DeadLetter { destination: Arc::clone(name), copy: dead.copy, died_at, cause, found });
+            }
+            Ok(page)
+        })
+    }
+
+    /// Events that are kept back, oldest first.
+    pub fn quarantine(&self, cursor: Option<&[u8]>, most: usize) -> Result<Page<Found>, NotStored> {
+        self.look(|store| {
+            let mut page = Page { entries: Vec::new(), next: None };
+            let mut bytes = 0;
+            for pair in store.scan(Space::Quarantine, cursor.unwrap_or_default(), None) {
+                let (key, _) = pair?;
+                if page.entries.len() >= most || bytes >= LOOK_BYTES {
+                    page.next = Some(key.to_vec());
+                    break;
+                }
+                let Ok(seq) = key.as_ref().try_into().map(u64::from_be_bytes) else { continue };
+                let found = self.found(store, seq, fate_of(store, seq)?)?;
+                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
+                page.entries.push(found);
+            }
+            Ok(page)
+        })
+    }
+
+    /// Order keys that wait for a person, of one destination or of all.
+    pub fn parked(
+        &self,
+        destination: Option<&str>,
+        cursor: Option<&[u8]>,
+        most: usize,
+    ) -> Result<Page<Parked>, NotStored> {
+        let Some((first, end)) = self.span(destination) else {
+            return Ok(Page { entries: Vec::new(), next: None });
+        };
+        let names = self.names_by_id();
+        let from = cursor.map_or_else(|| first.0.to_be_bytes().to_vec(), <[u8]>::to_vec);
+        self.look(|store| {
+            let mut page = Page { entries: Vec::new(), next: None };
+            for (looked_at, pair) in store.scan(Space::Lanes, &from, Some(&end.0.to_be_bytes())).enumerate() {
+                let (key, value) = pair?;
+                if page.entries.len() >= most || looked_at >= LOOK_ENTRIES {
+                    page.next = Some(key.to_vec());
+                    break;
+                }
+                let (Some(lane_key), Some(lane)) = (LaneKey::parse(&key), Lane::parse(&value)) else { continue };
+                let (Some(parking), Some(name)) = (lane.parked, names.get(&lane_key.destination)) else { continue };
+                let head = scan::read_event(&self.shared, store, parking.seq)?.map(|event| event.id);
+                page.entries.push(Parked {
+                    key: ParkedKey(lane_key),
+                    destination: Arc::clone(name),
+                    label: lane.label,
+                    len: lane.len,
+                    since: Timestamp::from_unix_ms(parking.since_ms),
+                    cause: parking.cause,
+                    head,
+                });
+            }
+            Ok(page)
+        })
+    }
+
+    /// The numbers of one destination, or of all.
+    fn span(&self, destination: Option<&str>) -> Option<(DestinationId, DestinationId)> {
+        let first = match destination {
+            Some(name) => self.shared.window(name)?.0,
+            None => return Some((DestinationId(0), DestinationId(u32::MAX))),
+        };
+        Some((first, DestinationId(first.0.saturating_add(1))))
+    }
+
+    fn names_by_id(&self) -> std::collections::BTreeMap<DestinationId, Arc<str>> {
+        let table = self.shared.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = table.iter().map(|(name, (id, _))| (*id, Arc::clone(name))).collect();
+        names.sort_unstable();
+        names.into_iter().collect()
+    }
+}
+
+fn fate_of(store: &Store, seq: Seq) -> Result<Option<Fate>, EngineError> {
+    Ok(store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| Fate::parse(&value)))
+}

@@ -1,0 +1,220 @@
+//! How deliveries end, and how events leave: one attempt's outcome, the end of the last delivery, retention.
+
+use std::sync::atomic::Ordering;
+
+use super::committer::Settle;
+use super::draft::{Draft, Effect};
+use super::engine::{EngineError, Space};
+use super::fate::{Ending, Fate};
+use super::keys::{self, QueueKey, QueueValue};
+use crate::clock::Timestamp;
+use crate::outcome::{DeathCause, Settled};
+
+/// What one tidy-up removes at most, so that commits are not held up.
+const TIDY_RECORDS: usize = 20_000;
+/// Free space that is asked for when the disk runs short.
+const ASKED_BYTES: u64 = super::space::RESERVE_BYTES;
+
+impl Draft<'_> {
+    /// How an attempt ended.
+    pub(super) fn settle(&mut self, mut settle: Settle) -> Result<(), EngineError> {
+        let key = settle.key;
+        if !self.store.contains(Space::Queue, &key.to_bytes())? {
+            self.effects.push(Effect::Stale(settle));
+            return Ok(());
+        }
+        self.batch.remove(Space::Queue, key.to_bytes());
+        if settle.is_rescheduled() {
+            let book = self.book(key.destination);
+            book.rescheduled = book.rescheduled.saturating_sub(1);
+        }
+        let (now, tried) = (self.now, settle.tried.take());
+        let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
+        let copy = fate.and_then(|fate| {
+            // How many copies an unreadable event has shows as they end.
+            if fate.copies.len() < settle.copies {
+                fate.copies.resize_with(settle.copies, Default::default);
+            }
+            fate.copies.get_mut(usize::from(key.copy))
+        });
+        if let Some(copy) = copy {
+            copy.destination = key.destination.0;
+            copy.next_ms = None;
+            if let Some(tried) = tried {
+                copy.remember(tried);
+            }
+        }
+        match settle.settled {
+            Settled::Again { wait, counts } => {
+                let due_ms = now.after(wait).unix_ms();
+                self.reschedule(&settle, due_ms, counts)?;
+                self.effects.push(Effect::Rescheduled { settle, due_ms });
+            }
+            Settled::Delivered => {
+                let keep_until = now.after(settle.keep.delivered);
+                self.end(&settle, Ending::Delivered, keep_until)?;
+                self.effects.push(Effect::Ended(settle));
+            }
+            Settled::Parked(cause) if settle.lane().is_some() => {
+                self.park_head(&settle, cause)?;
+                self.effects.push(Effect::Ended(settle));
+            }
+            Settled::Dead(cause) | Settled::Parked(cause) => {
+                let keep_until = now.after(settle.keep.dead);
+                self.end(&settle, Ending::Dead(cause), keep_until)?;
+                self.effects.push(Effect::Ended(settle));
+            }
+        }
+        Ok(())
+    }
+
+    fn reschedule(&mut self, settle: &Settle, due_ms: u64, counts: bool) -> Result<(), EngineError> {
+        let key = settle.key;
+        let attempts = settle.value.attempts.saturating_add(u32::from(counts));
+        let value = QueueValue { attempts, ..settle.value };
+        self.batch.insert(Space::Queue, QueueKey { due_ms, ..key }.to_bytes(), value.to_bytes());
+        if due_ms != value.since_ms {
+            self.book(key.destination).rescheduled += 1;
+        }
+        let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
+        if let Some(copy) = fate.and_then(|fate| fate.copies.get_mut(usize::from(key.copy))) {
+            copy.next_ms = Some(due_ms);
+        }
+        Ok(())
+    }
+
+    fn park_head(&mut self, settle: &Settle, cause: DeathCause) -> Result<(), EngineError> {
+        let (key, Some(lane)) = (settle.key, settle.lane()) else { return Ok(()) };
+        let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
+        if let Some(copy) = fate.and_then(|fate| fate.copies.get_mut(usize::from(key.copy))) {
+            copy.parked = true;
+        }
+        self.park(lane, (key.seq, key.copy), cause)
+    }
+
+    /// One delivery has ended; with the last one the event's own end is set.
+    fn end(&mut self, settle: &Settle, ending: Ending, keep_until: Timestamp) -> Result<(), EngineError> {
+        let key = settle.key;
+        self.book_end(key, ending);
+        self.end_copy(key, ending, keep_until)?;
+        match settle.lane() {
+            Some(lane) => self.leave_lane(lane, (key.seq, key.copy)),
+            None => Ok(()),
+        }
+    }
+
+    /// What left the queue is counted where it went.
+    pub(super) fn book_end(&mut self, key: QueueKey, ending: Ending) {
+        let died_ms = self.now.unix_ms();
+        let book = self.book(key.destination);
+        book.queued = book.queued.saturating_sub(1);
+        match ending {
+            Ending::Delivered => book.delivered += 1,
+            Ending::Dead(DeathCause::Expired) => book.expired += 1,
+            Ending::Dead(_) => book.dead_lettered += 1,
+            Ending::Discarded(_) => book.discarded += 1,
+        }
+        if matches!(ending, Ending::Dead(_)) {
+            book.dead += 1;
+            self.batch.insert(Space::Dead, key.to_dead_bytes(died_ms), []);
+        }
+    }
+
+    /// Notes the end in the event's fate; with the last one the event's own end is set.
+    pub(super) fn end_copy(&mut self, key: QueueKey, ending: Ending, keep_until: Timestamp) -> Result<(), EngineError> {
+        let now_ms = self.now.unix_ms();
+        let Some(Some(fate)) = self.fates.get_mut(&key.seq) else { return Ok(()) };
+        if let Some(copy) = fate.copies.get_mut(usize::from(key.copy)) {
+            copy.end = Some((ending, now_ms));
+            copy.next_ms = None;
+            copy.parked = false;
+        }
+        fate.keep_until_ms = fate.keep_until_ms.max(keep_until.unix_ms());
+        if !fate.is_over() {
+            return Ok(());
+        }
+        if fate.keep_until_ms <= now_ms {
+            return self.remove(key.seq);
+        }
+        let value = keys::expiry_value(fate.bytes, fate.has_dead());
+        self.batch.insert(Space::Expiry, keys::pair(fate.keep_until_ms, key.seq), value);
+        Ok(())
+    }
+
+    /// An event leaves the store with all that is known of it. Its fate has been looked up.
+    pub(super) fn remove(&mut self, seq: u64) -> Result<(), EngineError> {
+        let fate = self.fates.insert(seq, None).flatten();
+        self.batch.remove(Space::Events, seq.to_be_bytes());
+        self.has_removed = true;
+        if let Some(fate) = fate {
+            self.books.total.bytes = self.books.total.bytes.saturating_sub(u64::from(fate.bytes));
+            self.batch.remove(Space::Ids, fate.id.as_bytes());
+            for (copy, of_copy) in (0_u16..).zip(&fate.copies) {
+                if let Some((Ending::Dead(_), died_ms)) = of_copy.end {
+                    let destination = of_copy.destination();
+                    let key = QueueKey { destination, due_ms: died_ms, seq, copy };
+                    self.batch.remove(Space::Dead, key.to_bytes());
+                    let book = self.book(destination);
+                    book.dead = book.dead.saturating_sub(1);
+                }
+            }
+        }
+        self.forget(seq)
+    }
+
+    /// Removes what was kept long enough, and, when space runs short, what is kept for replay only.
+    pub(super) fn tidy_up(&mut self) -> Result<(), EngineError> {
+        if std::mem::replace(&mut self.is_tidied, true) {
+            return Ok(());
+        }
+        let now_ms = self.now.unix_ms();
+        let mut to_free = self.books.total.bytes.saturating_sub(self.shared.params.bytes_max / 10 * 9);
+        if self.shared.disk_low.load(Ordering::Relaxed) {
+            to_free = to_free.max(ASKED_BYTES);
+        }
+        let store = self.store;
+        for pair in store.scan(Space::Expiry, &[], None).take(TIDY_RECORDS) {
+            let (key, value) = pair?;
+            let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { continue };
+            if keep_until_ms > now_ms && to_free == 0 {
+                break;
+            }
+            // Space may run short; what waits for a person stays all the same.
+            if keep_until_ms > now_ms && keys::is_wanted(&value) {
+                continue;
+            }
+            // A command of this batch may have asked for the event: its end lies elsewhere then.
+            if self.fate_for_removal(seq, keep_until_ms)? {
+                self.batch.remove(Space::Expiry, key.clone());
+                self.leave_quarantine(seq, &value)?;
+                self.remove(seq)?;
+                to_free = to_free.saturating_sub(keys::parse_bytes(&value));
+            }
+        }
+        self.sweep_dedup(TIDY_RECORDS)
+    }
+
+    fn fate_for_removal(&mut self, seq: u64, keep_until_ms: u64) -> Result<bool, EngineError> {
+        if let Some(known) = self.fates.get(&seq) {
+            return Ok(known.as_ref().is_some_and(|fate| fate.keep_until_ms == keep_until_ms));
+        }
+        if let Some(stored) = self.store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| Fate::parse(&value)) {
+            self.fates.insert(seq, Some(stored));
+        }
+        Ok(true)
+    }
+
+    /// Counts an event that leaves the quarantine for its age.
+    fn leave_quarantine(&mut self, seq: u64, expiry: &[u8]) -> Result<(), EngineError> {
+        if !keys::is_wanted(expiry) {
+            return Ok(());
+        }
+        if let Some(kept) = self.store.get(Space::Quarantine, &seq.to_be_bytes())? {
+            self.batch.remove(Space::Quarantine, seq.to_be_bytes());
+            let source = keys::source_of_quarantine(&kept);
+            let count = self.quarantined(&source);
+            *count = count.saturating_sub(1);
+        }
+        Ok(())
+    }
+}

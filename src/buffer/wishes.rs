@@ -1,0 +1,329 @@
+//! What people ask of stored events: deliveries made again, dead letters dropped, parked keys released or skipped,
+//! quarantined events let go.
+//!
+//! A [`Wish`] names what it is about by sequence and copy, as they were read from the store; by the time it is granted the
+//! event may have left or moved on, and then it is not counted as granted. Wishes ride in the committer's batches like
+//! everything else, and are answered after the commit.
+
+use std::fmt;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use tokio::sync::oneshot;
+
+use super::NotStored;
+use super::draft::{Draft, Effect};
+use super::engine::{EngineError, Space};
+use super::fate::{Ending, Fate};
+use super::keys::{self, DestinationId, LaneKey, QueueKey, QueueValue};
+use crate::event::{Copy, EventData};
+
+/// So many wishes ride in one batch.
+pub const WISHES_MAX: usize = 256;
+
+/// How many wishes were granted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// Deliveries that entered the queue.
+    pub queued: u64,
+    /// Wishes that found nothing to change.
+    pub missed: u64,
+    /// Other changes: dropped, skipped.
+    pub ended: u64,
+}
+
+/// One wish.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// Makes ended deliveries of an event again: these of its copies.
+    Replay {
+        /// The event.
+        seq: u64,
+        /// Which of its copies.
+        copies: Vec<u16>,
+        /// What was stored.
+        event: Arc<EventData>,
+    },
+    /// Sends an event where it did not go before. `event` has its new copies at the end.
+    Extend {
+        /// The event.
+        seq: u64,
+        /// Copies from here on are new.
+        from: u16,
+        /// What is to be stored.
+        event: Arc<EventData>,
+    },
+    /// Drops a dead letter.
+    Drop {
+        /// The event.
+        seq: u64,
+        /// Which of its copies.
+        copy: u16,
+    },
+    /// Tries the head of a parked key again.
+    Release(ParkedKey),
+    /// Gives the head of a parked key up and goes on behind it.
+    Skip(ParkedKey),
+    /// Lets a quarantined event go: `event` has no problems any more and says where it goes.
+    Admit {
+        /// The event.
+        seq: u64,
+        /// What is to be stored.
+        event: Arc<EventData>,
+    },
+}
+
+/// Names a parked key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParkedKey(pub(crate) LaneKey);
+
+impl ParkedKey {
+    /// From the text that [`Display`](fmt::Display) gives.
+    pub fn parse(text: &str) -> Option<Self> {
+        LaneKey::parse(&HEXLOWER.decode(text.as_bytes()).ok()?).map(Self)
+    }
+}
+
+impl fmt::Display for ParkedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0.to_bytes()))
+    }
+}
+
+pub(crate) struct Wishes {
+    pub(super) wishes: Vec<Wish>,
+    pub(super) reply: oneshot::Sender<Result<Granted, NotStored>>,
+}
+
+impl Draft<'_> {
+    /// Grants what can be granted.
+    pub(super) fn grant(&mut self, wishes: Wishes) -> Result<(), EngineError> {
+        let mut granted = Granted::default();
+        let mut result = Ok(());
+        for wish in wishes.wishes {
+            result = result.and_then(|()| self.grant_one(wish, &mut granted));
+        }
+        self.effects.push(Effect::Granted(wishes.reply, granted));
+        result
+    }
+
+    fn grant_one(&mut self, wish: Wish, granted: &mut Granted) -> Result<(), EngineError> {
+        match wish {
+            Wish::Replay { seq, copies, event } => self.replay(seq, &copies, &event, granted),
+            Wish::Extend { seq, from, event } => self.extend(seq, from, &event, granted),
+            Wish::Drop { seq, copy } => self.drop_dead(seq, copy, granted),
+            Wish::Release(ParkedKey(lane)) => {
+                let Some(parking) = self.unpark(lane)? else {
+                    granted.missed += 1;
+                    return Ok(());
+                };
+                if let Some(fate) = self.known_fate(parking.seq)?
+                    && let Some(copy) = fate.copies.get_mut(usize::from(parking.copy))
+                {
+                    copy.parked = false;
+                }
+                granted.queued += u64::from(self.release_head(lane, &parking)?);
+                Ok(())
+            }
+            Wish::Skip(ParkedKey(lane)) => self.skip(lane, granted),
+            Wish::Admit { seq, event } => self.admit(seq, &event, granted),
+        }
+    }
+
+    /// A fate that is in the store or in this batch; `None` where the event is untouched or gone.
+    fn known_fate(&mut self, seq: u64) -> Result<Option<&mut Fate>, EngineError> {
+        if !self.fates.contains_key(&seq) {
+            let stored = self.store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| Fate::parse(&value));
+            let Some(fate) = stored else { return Ok(None) };
+            self.fates.insert(seq, Some(fate));
+        }
+        Ok(self.fates.get_mut(&seq).and_then(Option::as_mut))
+    }
+
+    fn replay(
+        &mut self,
+        seq: u64,
+        copies: &[u16],
+        event: &EventData,
+        granted: &mut Granted,
+    ) -> Result<(), EngineError> {
+        for &copy in copies {
+            let Some(target) = event.copies.get(usize::from(copy)) else { continue };
+            let Some((destination, _)) = self.shared.window(&target.destination) else { continue };
+            let Some(fate) = self.known_fate(seq)? else {
+                granted.missed += 1;
+                continue;
+            };
+            let was = fate.clone();
+            let Some(of_copy) = fate.copies.get_mut(usize::from(copy)) else { continue };
+            let Some((ending, ended_ms)) = of_copy.end.take() else {
+                granted.missed += 1;
+                continue;
+            };
+            of_copy.replays = of_copy.replays.saturating_add(1);
+            if was.is_over() {
+                self.batch.remove(Space::Expiry, keys::pair(was.keep_until_ms, seq));
+            }
+            if matches!(ending, Ending::Dead(_)) {
+                self.no_longer_dead(QueueKey { destination, due_ms: ended_ms, seq, copy });
+            }
+            self.enter(destination, (seq, copy), target, was.bytes)?;
+            granted.queued += 1;
+        }
+        Ok(())
+    }
+
+    fn no_longer_dead(&mut self, key: QueueKey) {
+        self.batch.remove(Space::Dead, key.to_bytes());
+        let book = self.book(key.destination);
+        book.dead = book.dead.saturating_sub(1);
+    }
+
+    /// A delivery enters the queue anew, due now.
+    fn enter(
+        &mut self,
+        destination: DestinationId,
+        (seq, copy): (u64, u16),
+        target: &Copy,
+        bytes: u32,
+    ) -> Result<(), EngineError> {
+        let due_ms = self.now.unix_ms();
+        let lane = target.order.as_ref().map(|order| order.hash);
+        let value = QueueValue { attempts: 0, bytes, since_ms: due_ms, lane };
+        let book = self.book(destination);
+        book.accepted += 1;
+        book.queued += 1;
+        if let Some(order) = &target.order
+            && !self.enter_lane(LaneKey { destination, hash: order.hash }, &order.label, (seq, copy), value)?
+        {
+            return Ok(());
+        }
+        self.batch.insert(Space::Queue, QueueKey { destination, due_ms, seq, copy }.to_bytes(), value.to_bytes());
+        self.effects.push(Effect::Woken { destination, due_ms });
+        Ok(())
+    }
+
+    fn extend(&mut self, seq: u64, from: u16, event: &EventData, granted: &mut Granted) -> Result<(), EngineError> {
+        // An untouched event has no fate; it is there as long as its id is.
+        if self.store.get(Space::Ids, &event.id.as_bytes())?.as_deref() != Some(&seq.to_be_bytes()[..]) {
+            granted.missed += 1;
+            return Ok(());
+        }
+        let Some(bytes) = self.rewrite(seq, event) else { return Ok(()) };
+        let new = event.copies.len().saturating_sub(usize::from(from));
+        let Some(fate) = self.fate(seq, || Fate::new(event.id, bytes, usize::from(from)))? else {
+            granted.missed += 1;
+            return Ok(());
+        };
+        if fate.copies.len() != usize::from(from) {
+            granted.missed += 1;
+            return Ok(());
+        }
+        let was = fate.clone();
+        fate.copies.resize_with(was.copies.len() + new, Default::default);
+        if was.is_over() {
+            self.batch.remove(Space::Expiry, keys::pair(was.keep_until_ms, seq));
+        }
+        for (copy, target) in (0_u16..).zip(&event.copies).skip(usize::from(from)) {
+            if let Some((destination, _)) = self.shared.window(&target.destination) {
+                self.enter(destination, (seq, copy), target, was.bytes)?;
+                granted.queued += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The record as it is from now on. Its counted size stays, so that what is added and taken away match.
+    fn rewrite(&mut self, seq: u64, event: &EventData) -> Option<u32> {
+        let record = super::record::encode(event)?;
+        let bytes = u32::try_from(record.len()).ok()?;
+        self.batch.insert(Space::Events, seq.to_be_bytes(), record);
+        self.has_removed = true;
+        Some(bytes)
+    }
+
+    fn drop_dead(&mut self, seq: u64, copy: u16, granted: &mut Granted) -> Result<(), EngineError> {
+        let Some(fate) = self.known_fate(seq)? else {
+            granted.missed += 1;
+            return Ok(());
+        };
+        let was_over = fate.is_over().then_some(fate.keep_until_ms);
+        let Some(of_copy) = fate.copies.get_mut(usize::from(copy)) else { return Ok(()) };
+        let Some((Ending::Dead(cause), died_ms)) = of_copy.end else {
+            granted.missed += 1;
+            return Ok(());
+        };
+        of_copy.end = Some((Ending::Discarded(cause), died_ms));
+        let destination = of_copy.destination();
+        let (bytes, has_dead, is_alone) = (fate.bytes, fate.has_dead(), fate.copies.len() == 1);
+        self.no_longer_dead(QueueKey { destination, due_ms: died_ms, seq, copy });
+        granted.ended += 1;
+        if let Some(keep_until_ms) = was_over {
+            let expiry = keys::pair(keep_until_ms, seq);
+            if is_alone {
+                self.batch.remove(Space::Expiry, expiry);
+                return self.remove(seq);
+            }
+            self.batch.insert(Space::Expiry, expiry, keys::expiry_value(bytes, has_dead));
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, lane: LaneKey, granted: &mut Granted) -> Result<(), EngineError> {
+        let Some(parking) = self.unpark(lane)? else {
+            granted.missed += 1;
+            return Ok(());
+        };
+        let key = QueueKey { destination: lane.destination, due_ms: 0, seq: parking.seq, copy: parking.copy };
+        let ending = Ending::Discarded(parking.cause);
+        if self.known_fate(parking.seq)?.is_some() {
+            self.book_end(key, ending);
+            let keep_until = self.now.after(self.shared.params.quarantine_keep);
+            self.end_copy(key, ending, keep_until)?;
+            granted.ended += 1;
+        }
+        self.leave_lane(lane, (parking.seq, parking.copy))
+    }
+
+    fn admit(&mut self, seq: u64, event: &EventData, granted: &mut Granted) -> Result<(), EngineError> {
+        let Some(kept) = self.store.get(Space::Quarantine, &seq.to_be_bytes())? else {
+            granted.missed += 1;
+            return Ok(());
+        };
+        let bytes = u32::try_from(keys::parse_bytes(&kept)).unwrap_or(u32::MAX);
+        let Some(fate) = self.fate(seq, || Fate::new(event.id, bytes, 0))? else {
+            granted.missed += 1;
+            return Ok(());
+        };
+        let keep_until_ms = std::mem::take(&mut fate.keep_until_ms);
+        fate.copies = vec![super::fate::CopyFate::default(); event.copies.len()];
+        if self.rewrite(seq, event).is_none() {
+            return Ok(());
+        }
+        self.batch.remove(Space::Quarantine, seq.to_be_bytes());
+        self.batch.remove(Space::Expiry, keys::pair(keep_until_ms, seq));
+        let count = self.quarantined(&event.source);
+        *count = count.saturating_sub(1);
+        for (copy, target) in (0_u16..).zip(&event.copies) {
+            if let Some((destination, _)) = self.shared.window(&target.destination) {
+                self.enter(destination, (seq, copy), target, bytes)?;
+                granted.queued += 1;
+            }
+        }
+        if event.copies.is_empty() {
+            granted.ended += 1;
+            return self.remove(seq);
+        }
+        Ok(())
+    }
+}
+
+impl super::Buffer {
+    /// Grants wishes, up to [`WISHES_MAX`] at once. Answers after the commit that covers them.
+    pub async fn grant(&self, wishes: Vec<Wish>) -> Result<Granted, NotStored> {
+        let (reply, done) = oneshot::channel();
+        let wishes = Wishes { wishes, reply };
+        self.send(super::committer::Command::Wishes(wishes)).await?;
+        done.await.unwrap_or(Err(NotStored::Failed))
+    }
+}

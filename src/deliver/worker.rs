@@ -1,0 +1,136 @@
+//! A destination's worker: asks its post how much may go out, takes as much from the buffer, and lets it go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::attempt::Bounds;
+use super::post::{Post, Turn};
+use super::{ANSWER_BYTES_MAX, Deliverer, Destination, HELD_BACK, report};
+use crate::buffer::Delivery;
+use crate::outcome::{DeathCause, Settled};
+use crate::telemetry::Deferral;
+
+/// A worker looks up at least this often: at its configuration, and for what is too old to wait.
+const LOOK_UP: Duration = Duration::from_secs(1);
+/// So many that are too old are given up at a time.
+const OVERDUE_MAX: usize = 64;
+
+impl Deliverer {
+    /// One destination's worker; ends when the destination is gone from the configuration or at `stop`.
+    pub(super) async fn work(self, name: Arc<str>, mut stop: watch::Receiver<bool>, grace: Duration) {
+        let mut tries = JoinSet::new();
+        loop {
+            let Some(destination) = self.destinations.load().get(&name).cloned() else { break };
+            if self.work_with(&destination, &mut tries, &mut stop).await {
+                break;
+            }
+        }
+        let finishing = async { while tries.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, finishing).await.is_err() {
+            tracing::warn!(destination = %name, "attempts were cut off at the end of the grace period; they will be made again");
+        }
+    }
+
+    /// Works under one configuration; true when it is time to stop.
+    async fn work_with(
+        &self,
+        destination: &Arc<Destination>,
+        tries: &mut JoinSet<()>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> bool {
+        let post = self.post(destination);
+        let mut looked_up = Instant::now();
+        loop {
+            while let Some(ended) = tries.try_join_next() {
+                report(ended);
+            }
+            let bell = post.bell.notified();
+            let now = Instant::now();
+            match post.turn(now) {
+                Turn::UpTo(max) => {
+                    let taken = tokio::select! {
+                        biased;
+                        _ = stop.wait_for(|stopping| *stopping) => return true,
+                        taken = self.buffer.take(&destination.name, max) => taken,
+                        () = tokio::time::sleep(LOOK_UP) => Vec::new(),
+                    };
+                    for delivery in taken {
+                        self.begin(destination, &post, delivery, tries).await;
+                    }
+                }
+                Turn::Wait(until, deferral) => {
+                    if self.buffer.depth(&destination.name).ready > 0 {
+                        self.telemetry.deferred(&destination.name, deferral);
+                    }
+                    let soon = now + LOOK_UP;
+                    tokio::select! {
+                        biased;
+                        _ = stop.wait_for(|stopping| *stopping) => return true,
+                        () = bell => {}
+                        () = tokio::time::sleep_until(until.map_or(soon, |until| until.min(soon))) => {}
+                    }
+                }
+            }
+            if looked_up.elapsed() >= LOOK_UP {
+                looked_up = Instant::now();
+                if matches!(post.turn(looked_up), Turn::Wait(..)) {
+                    self.give_up_overdue(destination).await;
+                }
+            }
+            let current = self.destinations.load();
+            if !current.get(&destination.name).is_some_and(|now| Arc::ptr_eq(now, destination)) {
+                return false;
+            }
+        }
+    }
+
+    /// Lets one delivery go, or puts it off.
+    async fn begin(
+        &self,
+        destination: &Arc<Destination>,
+        post: &Arc<Post>,
+        delivery: Delivery,
+        tries: &mut JoinSet<()>,
+    ) {
+        let now = Instant::now();
+        if !self.retries.admit(delivery.is_retry(), now) {
+            self.telemetry.deferred(&destination.name, Deferral::Rate);
+            let wait = HELD_BACK + HELD_BACK.mul_f64((self.chance)());
+            let settled = Settled::Again { wait, counts: false };
+            return self.buffer.settle(delivery, settled, destination.keep, None).await;
+        }
+        match post.begin(now) {
+            // It goes back as it is, and is offered again.
+            Err(deferral) => self.telemetry.deferred(&destination.name, deferral),
+            Ok(permit) => {
+                let bounds = Bounds {
+                    connect: destination.connect_timeout,
+                    total: destination.timeout,
+                    answer_bytes_max: ANSWER_BYTES_MAX,
+                };
+                let trying = self.clone().deliver(Arc::clone(destination), delivery, permit, bounds);
+                tries.spawn(async move {
+                    drop(trying.await);
+                });
+            }
+        }
+    }
+
+    /// What cannot be tried and is older than `give_up_after` is not put off any longer.
+    async fn give_up_overdue(&self, destination: &Destination) {
+        let patience = destination.policy.give_up_after;
+        if self.buffer.oldest_age(&destination.name) <= patience {
+            return;
+        }
+        let now = self.buffer.now();
+        for delivery in self.buffer.take_now(&destination.name, OVERDUE_MAX).await {
+            if now.since(delivery.since()) > patience {
+                self.bury(destination, delivery, DeathCause::Expired).await;
+            }
+        }
+    }
+}

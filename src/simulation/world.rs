@@ -1,0 +1,485 @@
+//! One run: a world made of a seed, and what was seen in it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::check;
+use super::plan::Plan;
+use super::target::{Mood, Services};
+use crate::buffer::{Book, Buffer, BufferParams, Committed, FakeDisk, Fault, Fsync, Keep, NotStored, Space, Wish};
+use crate::clock::{Clock, Timestamp};
+use crate::deliver::{
+    BalanceParams, BreakerParams, Deliverer, Destination, Destinations, Jitter, Policy, RetryOn, Selection, Target,
+    Targets, WeightedTarget,
+};
+use crate::event::{Copy, DedupKey, Event, EventData, EventId, OrderKey};
+use crate::limit::Rate;
+use crate::provider::{Verified, digest};
+use crate::telemetry::Telemetry;
+
+/// Services that deliveries go to: a plain one, one with a rate, one in order.
+pub(super) const PLAIN: &str = "plain";
+pub(super) const PACED: &str = "paced";
+pub(super) const ORDERED: &str = "ordered";
+pub(super) const NAMES: [&str; 3] = [PLAIN, PACED, ORDERED];
+pub(super) const CONCURRENCY: usize = 8;
+pub(super) const PACE_PER_SECOND: u32 = 20;
+pub(super) const OPEN_FOR: Duration = Duration::from_secs(20);
+const DEDUP_WINDOW: Duration = Duration::from_hours(1000);
+
+thread_local! {
+    /// What draws jitter: of the run under way on this thread.
+    static CHANCE: RefCell<StdRng> = RefCell::new(StdRng::seed_from_u64(0));
+}
+
+fn chance() -> f64 {
+    CHANCE.with(|rng| rng.borrow_mut().random())
+}
+
+/// What all runs saw together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sum {
+    pub(super) events: u64,
+    pub(super) deliveries: u64,
+    pub(super) crashes: u64,
+    pub(super) failed_commits: u64,
+    pub(super) parked: u64,
+    pub(super) opened: u64,
+    pub(super) repeated: u64,
+    pub(super) wishes: u64,
+    pub(super) damaged: u64,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.deliveries += other.deliveries;
+        self.crashes += other.crashes;
+        self.failed_commits += other.failed_commits;
+        self.parked += other.parked;
+        self.opened += other.opened;
+        self.repeated += other.repeated;
+        self.wishes += other.wishes;
+        self.damaged += other.damaged;
+    }
+}
+
+/// What is told of a run.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    pub(super) lines: Vec<String>,
+    pub(super) broken: Vec<String>,
+    pub(super) sum: Sum,
+}
+
+/// One event as its sender knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) id: String,
+    pub(super) delivery_id: String,
+    pub(super) body: Bytes,
+    pub(super) copies: Vec<Copy>,
+    /// What the buffer said, in the end.
+    pub(super) said: Said,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Stored,
+    Repeated,
+    /// Refused, or nobody lived to answer: it may be stored or not.
+    Unknown,
+}
+
+/// A wall clock that jumps over a time that passes.
+#[derive(Debug)]
+struct WorldClock {
+    began: Instant,
+    jumped_ms: AtomicI64,
+}
+
+impl Clock for WorldClock {
+    fn now(&self) -> Timestamp {
+        let passed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
+        let wall = 1_760_000_000_000 + passed + self.jumped_ms.load(Ordering::Relaxed);
+        Timestamp::from_unix_ms(u64::try_from(wall).unwrap())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+/// The machine while it runs: gone at a crash.
+struct Machine {
+    buffer: Buffer,
+    deliverer: Deliverer,
+    telemetry: Telemetry,
+    _tasks: JoinSet<()>,
+    _stop: watch::Sender<bool>,
+}
+
+pub(super) struct World {
+    rng: StdRng,
+    clock: Arc<WorldClock>,
+    disk: FakeDisk,
+    pub(super) services: Services,
+    machine: Option<Machine>,
+    pub(super) sent: Vec<Sent>,
+    pub(super) story: Story,
+    /// Events that a person dropped or skipped need not arrive.
+    pub(super) given_up: u64,
+}
+
+fn destination(name: &str) -> Destination {
+    let target = Arc::new(Target::parse(&format!("http://{name}/")).unwrap());
+    let one = WeightedTarget { target, weight: 1.try_into().unwrap() };
+    Destination {
+        name: name.into(),
+        balance: BalanceParams { targets: Targets::new(vec![one]).unwrap(), by: Selection::RoundRobin, health: None },
+        timeout: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(1),
+        policy: Policy {
+            attempts_max: 6,
+            initial: Duration::from_secs(1),
+            max: Duration::from_mins(1),
+            jitter: Jitter::Full,
+            give_up_after: Duration::from_hours(2),
+            retry_on: RetryOn { connect: true, timeout: true, any_5xx: true, any_4xx: false, statuses: vec![429] },
+            respect_retry_after: true,
+        },
+        keep: Keep { delivered: Duration::from_hours(500), dead: Duration::from_hours(1000) },
+        concurrency: CONCURRENCY,
+        rate: (name == PACED).then(|| {
+            Rate::new(PACE_PER_SECOND.try_into().unwrap(), Duration::from_secs(1), Some(1.try_into().unwrap()))
+        }),
+        breaker: Some(BreakerParams { failures: 10, within: Duration::from_secs(30), open_for: OPEN_FOR }),
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let names: Vec<Arc<str>> = NAMES.iter().map(|name| Arc::from(*name)).collect();
+        CHANCE.with(|rng| *rng.borrow_mut() = StdRng::seed_from_u64(seed));
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            clock: Arc::new(WorldClock { began: Instant::now(), jumped_ms: AtomicI64::new(0) }),
+            disk: FakeDisk::default(),
+            services: Services::new(&names, seed),
+            machine: None,
+            sent: Vec::new(),
+            story: Story::default(),
+            given_up: 0,
+        }
+    }
+
+    fn tell(&mut self, line: String) {
+        self.story.lines.push(format!("{:>9.3} {line}", self.clock.began.elapsed().as_secs_f64()));
+    }
+
+    fn start(&mut self) {
+        let names: Vec<Arc<str>> = NAMES.iter().map(|name| Arc::from(*name)).collect();
+        let params = BufferParams {
+            dir: "/nowhere".into(),
+            bytes_max: 1 << 30,
+            fsync: Fsync::Group,
+            quarantine_keep: Duration::from_hours(1000),
+        };
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let (buffer, committer) =
+            Buffer::open_inline(params, &names, Arc::clone(&clock), self.disk.clone()).expect("the store opens");
+        let table: Destinations = NAMES.iter().map(|name| (Arc::from(*name), Arc::new(destination(name)))).collect();
+        let (telemetry, destinations) = (Telemetry::new(), Arc::new(ArcSwap::from_pointee(table)));
+        let client = Arc::new(self.services.clone());
+        let deliverer =
+            Deliverer::new(buffer.clone(), client, destinations, telemetry.clone(), (clock, chance as fn() -> f64));
+        let stop = watch::Sender::new(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(committer);
+        tasks.spawn(deliverer.clone().run(stop.subscribe(), Arc::new(Notify::new()), Duration::from_secs(1)));
+        let tidying = buffer.clone();
+        tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                tidying.tidy_up().await;
+            }
+        });
+        self.machine = Some(Machine { buffer, deliverer, telemetry, _tasks: tasks, _stop: stop });
+    }
+
+    pub(super) fn buffer(&self) -> Buffer {
+        self.machine.as_ref().unwrap().buffer.clone()
+    }
+
+    pub(super) fn disk(&self) -> &FakeDisk {
+        &self.disk
+    }
+
+    async fn crash(&mut self, is_power_cut: bool) {
+        let unsynced = self.disk.unsynced();
+        let keep = if is_power_cut { self.rng.random_range(0..=unsynced) } else { unsynced };
+        self.tell(format!("the machine stops; {keep} of {unsynced} unsynced batches survive"));
+        self.note_opened();
+        if let Some(machine) = self.machine.take() {
+            machine.deliverer.cut_off();
+        }
+        self.disk.crash(keep);
+        // What ran on it is gone before it starts again.
+        tokio::task::yield_now().await;
+        self.story.sum.crashes += 1;
+        self.start();
+    }
+
+    fn note_opened(&mut self) {
+        let Some(machine) = &self.machine else { return };
+        let text = String::from_utf8(machine.telemetry.render()).unwrap();
+        let deferred = text.lines().filter(|line| line.contains("deferrals_total") && line.contains("breaker"));
+        self.story.sum.opened += deferred.count() as u64;
+    }
+
+    /// The next event of a sender: sometimes one that was sent before, sometimes another body under an old id.
+    fn compose(&mut self, plan: &Plan) -> Sent {
+        let number = self.sent.len();
+        let again = (self.rng.random_range(0..100) < 12 && number > 0).then(|| self.rng.random_range(0..number));
+        if let Some(earlier) = again {
+            let mut sent = self.sent[earlier].clone();
+            if self.rng.random_bool(0.3) {
+                sent.body = format!("other {number} {}", "x".repeat(self.rng.random_range(0..200))).into();
+            }
+            return Sent { said: Said::Unknown, ..sent };
+        }
+        let word = if self.rng.random_range(0..100) < plan.poison { "poison" } else { "fine" };
+        let body = format!("{word} {number} {}", "y".repeat(self.rng.random_range(0..2000)));
+        let key = format!("key {}", self.rng.random_range(0..4));
+        let copy = |name: &str| Copy {
+            route: "all".into(),
+            destination: name.into(),
+            balance: None,
+            order: (name == ORDERED).then(|| OrderKey::of(&key)),
+        };
+        let mut copies: Vec<Copy> = NAMES.iter().filter(|_| self.rng.random_bool(0.5)).map(|name| copy(name)).collect();
+        if copies.is_empty() {
+            copies.push(copy(PLAIN));
+        }
+        Sent { id: String::new(), delivery_id: format!("d{number}"), body: body.into(), copies, said: Said::Unknown }
+    }
+
+    fn event(&mut self, sent: &mut Sent) -> Event {
+        let id = EventId::at(self.clock.now(), self.rng.random());
+        sent.id = id.to_string();
+        let data = EventData {
+            id,
+            source: "source".into(),
+            received_at_ms: self.clock.now().unix_ms(),
+            event_type: None,
+            delivery_id: Some(sent.delivery_id.clone()),
+            verified_by: None,
+            method: "POST".into(),
+            target: "/in".into(),
+            headers: Vec::new(),
+            copies: sent.copies.clone(),
+            problems: Vec::new(),
+            unverified: None,
+            body: sent.body.clone(),
+        };
+        let key = digest(&[sent.delivery_id.as_bytes()]);
+        let dedup = DedupKey { key, body: Some(digest(&[&sent.body])), window: DEDUP_WINDOW };
+        Event::new(Verified::by_choice("simulation"), data, Some(dedup))
+    }
+
+    /// Sends some events at once and notes what was said; a machine that stops meanwhile says nothing.
+    async fn send(&mut self, plan: &Plan) {
+        let mut waiting = JoinSet::new();
+        for _ in 0..self.rng.random_range(1..=plan.senders) {
+            let mut sent = self.compose(plan);
+            let (event, buffer, at) = (self.event(&mut sent), self.buffer(), self.sent.len());
+            self.sent.push(sent);
+            // Some of them have a sender that waits for the service's own answer.
+            if self.rng.random_range(0..100) < 15 {
+                let deliverer = self.machine.as_ref().unwrap().deliverer.clone();
+                let deadline = Instant::now() + Duration::from_secs(3);
+                waiting.spawn(async move {
+                    let forwarded = deliverer.forward(event, deadline).await;
+                    (at, forwarded.map(|forwarded| forwarded.committed))
+                });
+            } else {
+                waiting.spawn(async move { (at, buffer.append(event).await) });
+            }
+        }
+        let stops = self.rng.random_range(0..100) < 2;
+        if stops {
+            for _ in 0..self.rng.random_range(0..4) {
+                tokio::task::yield_now().await;
+            }
+            self.crash(plan.power_cuts).await;
+        }
+        while let Some(Ok((at, said))) = waiting.join_next().await {
+            self.sent[at].said = match said {
+                Ok(Committed::Stored | Committed::SameId) => Said::Stored,
+                Ok(Committed::Duplicate) => Said::Repeated,
+                Err(NotStored::Failed) => {
+                    self.story.sum.failed_commits += 1;
+                    Said::Unknown
+                }
+                Err(NotStored::Full | NotStored::Busy) => Said::Unknown,
+            };
+            let Sent { id, delivery_id, said, .. } = &self.sent[at];
+            let line = format!("{delivery_id} {id}: {said:?}");
+            self.tell(line);
+        }
+    }
+
+    async fn disturb(&mut self, plan: &Plan) {
+        let name = NAMES[self.rng.random_range(0..NAMES.len())];
+        match self.rng.random_range(0..100) {
+            0..40 => {
+                let moods = [Mood::Well, Mood::Well, Mood::Flaky, Mood::Dead, Mood::Hanging, Mood::Busy];
+                let mood = moods[self.rng.random_range(0..moods.len())];
+                self.tell(format!("{name} is {mood:?}"));
+                self.services.set(name, mood);
+            }
+            40..55 => {
+                let fault = if self.rng.random_bool(0.4) {
+                    Fault::Write
+                } else {
+                    Fault::Sync { survives: self.rng.random_bool(0.5) }
+                };
+                self.tell(format!("the next commit fails: {fault:?}"));
+                self.disk.fail_next(fault);
+            }
+            55..65 => self.crash(plan.power_cuts).await,
+            65..75 => {
+                let by_ms = self.rng.random_range(-90_000_000..90_000_000);
+                self.tell(format!("the wall clock jumps by {by_ms} ms"));
+                self.clock.jumped_ms.fetch_add(by_ms, Ordering::Relaxed);
+            }
+            75..82 => {
+                let is_low = self.rng.random_bool(0.5);
+                self.tell(format!("the disk runs low: {is_low}"));
+                self.disk.run_low(is_low);
+            }
+            82..86 => {
+                let (nth, at) = (self.rng.random_range(0..1000), self.rng.random_range(0..3000));
+                if self.disk.damage(Space::Events, nth, at) {
+                    self.tell("a byte of a stored event flips".into());
+                    self.story.sum.damaged += 1;
+                }
+            }
+            _ => self.wish().await,
+        }
+    }
+
+    /// A person does something.
+    async fn wish(&mut self) {
+        let buffer = self.buffer();
+        let mut wishes = Vec::new();
+        for dead in buffer.dead_letters(None, None, 3).map(|page| page.entries).unwrap_or_default() {
+            let (seq, copy) = (dead.found.seq, dead.copy);
+            match (dead.found.event, self.rng.random_range(0..3)) {
+                (Some(event), 0) => wishes.push(Wish::Replay { seq, copies: vec![copy], event }),
+                (_, 1) => {
+                    self.given_up += 1;
+                    wishes.push(Wish::Drop { seq, copy });
+                }
+                _ => {}
+            }
+        }
+        for parked in buffer.parked(None, None, 3).map(|page| page.entries).unwrap_or_default() {
+            self.story.sum.parked += 1;
+            if self.rng.random_bool(0.7) {
+                wishes.push(Wish::Release(parked.key));
+            } else {
+                self.given_up += 1;
+                wishes.push(Wish::Skip(parked.key));
+            }
+        }
+        let newest = buffer.events(None, Timestamp::from_unix_ms(0), 3, &|_| true);
+        for found in newest.map(|page| page.entries).unwrap_or_default() {
+            if let Some(event) = found.event.filter(|_| self.rng.random_bool(0.3)) {
+                wishes.push(Wish::Replay { seq: found.seq, copies: vec![0], event });
+            }
+        }
+        if !wishes.is_empty() {
+            self.story.sum.wishes += wishes.len() as u64;
+            self.tell(format!("a person wants {} things", wishes.len()));
+            let granted = tokio::time::timeout(Duration::from_mins(1), buffer.grant(wishes)).await;
+            self.tell(format!("granted: {granted:?}"));
+        }
+    }
+
+    /// All is well again: until nothing is left to do, or for a long time.
+    async fn heal(&mut self) {
+        self.tell("all is well again".into());
+        for name in NAMES {
+            self.services.set(name, Mood::Well);
+        }
+        self.disk.run_low(false);
+        self.note_opened();
+        let until = Instant::now() + Duration::from_hours(24 * 4);
+        while Instant::now() < until {
+            let buffer = self.buffer();
+            for parked in buffer.parked(None, None, 100).map(|page| page.entries).unwrap_or_default() {
+                self.story.sum.parked += 1;
+                // Poison will never be taken: the person gives it up.
+                self.given_up += 1;
+                let skipped = buffer.grant(vec![Wish::Skip(parked.key)]).await;
+                self.tell(format!("skipped: {skipped:?}"));
+            }
+            let queued: u64 = NAMES.iter().map(|name| buffer.book(name).queued).sum();
+            if queued == 0 && buffer.stats().open {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+        let books: BTreeMap<&str, Book> = NAMES.iter().map(|name| (*name, self.buffer().book(name))).collect();
+        self.tell(format!("{books:?}"));
+    }
+}
+
+/// One run under the seed.
+pub(super) fn run(seed: u64, plan: &Plan) -> Story {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let mut story = runtime.block_on(live(seed, plan));
+    runtime.shutdown_background();
+    story.sum.events = story.sum.events.max(u64::from(plan.events));
+    story
+}
+
+fn live(seed: u64, plan: &Plan) -> impl Future<Output = Story> {
+    let plan = plan.clone();
+    async move {
+        let mut world = World::new(seed);
+        world.start();
+        let mut disturbances = plan.disturbances;
+        let mut next = Instant::now();
+        while u32::try_from(world.sent.len()).unwrap() < plan.events {
+            world.send(&plan).await;
+            tokio::time::sleep(Duration::from_millis(world.rng.random_range(0..=plan.pause_ms))).await;
+            if disturbances > 0 && Instant::now() >= next {
+                disturbances -= 1;
+                world.disturb(&plan).await;
+                next = Instant::now() + Duration::from_millis(world.rng.random_range(0..=plan.disturb_ms));
+            }
+        }
+        while disturbances > 0 {
+            disturbances -= 1;
+            world.disturb(&plan).await;
+            tokio::time::sleep(Duration::from_millis(world.rng.random_range(0..=plan.disturb_ms * 4))).await;
+        }
+        world.heal().await;
+        check::all(&mut world);
+        world.story
+    }
+}
