@@ -161,6 +161,7 @@ pub(super) fn job(job: &Job) -> Value {
         "events": job.events,
         "deliveries": job.deliveries,
         "skipped": job.skipped,
+        "why": job.why,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `/api/v1/events`, `dead-letters`, `quarantine`, `parked`, `destinations`: what is stored, and what can be done about one.
 
 use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -23,6 +24,9 @@ fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> Response {
     answer(&json!({ name: entries, "next": cursor_text(next) }))
 }
 
+/// What a list is asked for, or why it could not be read.
+type Asked = Result<Query<Which>, QueryRejection>;
+
 /// An answer, or the answer that says what is wrong.
 type Answered = Result<Response, Response>;
 
@@ -30,11 +34,14 @@ fn either(answered: Answered) -> Response {
     answered.unwrap_or_else(|wrong| wrong)
 }
 
-pub(super) async fn events(State(desk): State<Desk>, headers: HeaderMap, which: Query<Which>) -> Response {
+pub(super) async fn events(State(desk): State<Desk>, headers: HeaderMap, which: Asked) -> Response {
     if !desk.knows(&headers) {
         return token_wanted();
     }
-    either(list_events(&desk, &which).await)
+    match which {
+        Ok(Query(which)) => either(list_events(&desk, &which).await),
+        Err(wrong) => problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
 }
 
 async fn list_events(desk: &Desk, which: &Which) -> Answered {
@@ -91,7 +98,11 @@ async fn replay_one(desk: &Desk, id: &str, body: &[u8]) -> Answered {
     }
     let (archive, filter) = (&desk.panel.archive, Filter::default());
     let choice = Choice { scope: Scope::Events, filter, rules: asked.rules.into(), to: asked.to };
-    let chosen = choice.of(&archive.rules(), &found);
+    let chosen = choice.of(&archive.rules(), &found, None);
+    let copies = || chosen.deliveries.iter().map(|(copy, _)| copy).chain(chosen.skipped.iter().map(|(copy, _)| copy));
+    if let Some(to) = choice.to.iter().find(|to| !copies().any(|copy| ***to == *copy.destination)) {
+        return Err(problem(StatusCode::NOT_FOUND, &format!("no route sends this event to `{to}`")));
+    }
     let deliveries: Vec<Value> =
         chosen.deliveries.iter().map(|(copy, is_new)| sheet::copy(copy, json!({ "new": is_new }))).collect();
     let skipped: Vec<Value> =
@@ -111,11 +122,14 @@ pub(super) fn parse<T: for<'a> Deserialize<'a>>(body: &[u8], example: &str) -> R
     serde_json::from_slice(body).map_err(|error| problem(StatusCode::BAD_REQUEST, &format!("send {example}: {error}")))
 }
 
-pub(super) async fn dead_letters(State(desk): State<Desk>, headers: HeaderMap, which: Query<Which>) -> Response {
+pub(super) async fn dead_letters(State(desk): State<Desk>, headers: HeaderMap, which: Asked) -> Response {
     if !desk.knows(&headers) {
         return token_wanted();
     }
-    either(list_dead(&desk, &which).await)
+    match which {
+        Ok(Query(which)) => either(list_dead(&desk, &which).await),
+        Err(wrong) => problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
 }
 
 async fn list_dead(desk: &Desk, which: &Which) -> Answered {
@@ -125,7 +139,7 @@ async fn list_dead(desk: &Desk, which: &Which) -> Answered {
     let found = archive
         .off_thread(move |archive| {
             let mut page = archive.buffer().dead_letters(destination.as_deref(), cursor.as_deref(), limit)?;
-            page.entries.retain(|dead| filter.wants(&dead.found));
+            page.entries.retain(|dead| filter.wants_dead(dead));
             Ok(page)
         })
         .await
@@ -165,7 +179,7 @@ async fn drop_chosen(desk: &Desk, body: &[u8]) -> Answered {
         let (filter, destination, from) = (std::sync::Arc::clone(&filter), destination.clone(), cursor.clone());
         let page = archive.off_thread(move |archive| {
             let mut page = archive.buffer().dead_letters(destination.as_deref(), from.as_deref(), WISHES_MAX)?;
-            page.entries.retain(|dead| only.is_none_or(|seq| seq == dead.found.seq) && filter.wants(&dead.found));
+            page.entries.retain(|dead| only.is_none_or(|seq| seq == dead.found.seq) && filter.wants_dead(dead));
             Ok(page)
         });
         let page = page.await.map_err(unavailable)?;
@@ -186,11 +200,14 @@ async fn drop_chosen(desk: &Desk, body: &[u8]) -> Answered {
     Ok(answer(&json!({ "dry_run": asked.dry_run, "found": found, "dropped": dropped, "samples": samples })))
 }
 
-pub(super) async fn quarantine(State(desk): State<Desk>, headers: HeaderMap, which: Query<Which>) -> Response {
+pub(super) async fn quarantine(State(desk): State<Desk>, headers: HeaderMap, which: Asked) -> Response {
     if !desk.knows(&headers) {
         return token_wanted();
     }
-    either(list_quarantine(&desk, &which).await)
+    match which {
+        Ok(Query(which)) => either(list_quarantine(&desk, &which).await),
+        Err(wrong) => problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
 }
 
 async fn list_quarantine(desk: &Desk, which: &Which) -> Answered {
@@ -236,11 +253,14 @@ async fn judge_chosen(desk: &Desk, body: &[u8]) -> Answered {
     Ok(answer(&sheet::judged(&judged, asked.dry_run)))
 }
 
-pub(super) async fn parked(State(desk): State<Desk>, headers: HeaderMap, which: Query<Which>) -> Response {
+pub(super) async fn parked(State(desk): State<Desk>, headers: HeaderMap, which: Asked) -> Response {
     if !desk.knows(&headers) {
         return token_wanted();
     }
-    either(list_parked(&desk, &which).await)
+    match which {
+        Ok(Query(which)) => either(list_parked(&desk, &which).await),
+        Err(wrong) => problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
+    }
 }
 
 async fn list_parked(desk: &Desk, which: &Which) -> Answered {

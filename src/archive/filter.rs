@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::buffer::{Ending, Found};
+use crate::buffer::{DeadLetter, Ending, Found};
 use crate::clock::Timestamp;
 use crate::condition::{Condition, View};
 use crate::event::EventData;
@@ -108,8 +108,32 @@ impl Filter {
     /// Whether this event is meant.
     pub fn wants(&self, found: &Found) -> bool {
         let Some(event) = &found.event else {
-            return self.outcome == Some(DeliveryState::Unreadable);
+            return self.says_nothing_of_events()
+                && self.outcome.is_none_or(|outcome| outcome == DeliveryState::Unreadable);
         };
+        self.wants_event(event) && self.wants_a_copy(found, event)
+    }
+
+    /// Whether this dead letter is meant: the event, and just this delivery of it.
+    pub fn wants_dead(&self, dead: &DeadLetter) -> bool {
+        match &dead.found.event {
+            None => self.says_nothing_of_events(),
+            Some(event) => self.wants_copy(&dead.found, event, usize::from(dead.copy)) && self.wants_event(event),
+        }
+    }
+
+    /// Nothing is said that an event which cannot be read could fail.
+    fn says_nothing_of_events(&self) -> bool {
+        let Self { since, until, source, route, destination: _, event_type, outcome: _, condition } = self;
+        since.is_none()
+            && until.is_none()
+            && source.is_none()
+            && route.is_none()
+            && event_type.is_none()
+            && condition.is_none()
+    }
+
+    fn wants_event(&self, event: &Arc<EventData>) -> bool {
         let at = event.received_at();
         self.since.is_none_or(|since| at >= since)
             && self.until.is_none_or(|until| at < until)
@@ -118,7 +142,6 @@ impl Filter {
                 .event_type
                 .as_ref()
                 .is_none_or(|globs| event.event_type.as_ref().is_some_and(|of| globs.matches(of)))
-            && self.wants_a_copy(found, event)
             && self.condition.as_ref().is_none_or(|condition| holds(condition, event))
     }
 

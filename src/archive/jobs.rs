@@ -65,6 +65,8 @@ pub struct Job {
     pub deliveries: u64,
     /// Deliveries that were left alone.
     pub skipped: u64,
+    /// Why it failed.
+    pub why: Option<&'static str>,
 }
 
 /// Too many replays run already.
@@ -135,6 +137,7 @@ impl Jobs {
             events: 0,
             deliveries: 0,
             skipped: 0,
+            why: None,
         };
         while state.jobs.len() >= REMEMBERED_MAX {
             let Some(oldest) = state.jobs.iter().position(|job| job.state != JobState::Running) else { break };
@@ -179,6 +182,7 @@ impl Runner {
         self.jobs.with_running(&self.id, |job| {
             job.state = state;
             job.ended_at = Some(now);
+            job.why = (state == JobState::Failed).then_some("the buffer could not be read or written for a minute");
         });
         if let Some(Job { id, state, deliveries, .. }) = self.jobs.get(&self.id) {
             tracing::info!(replay = id, state = state.label(), deliveries, "a replay has ended");
@@ -193,7 +197,7 @@ impl Runner {
             let walk = self.archive.off_thread(move |archive| {
                 let rules = archive.rules();
                 let walk = archive.walk(&this, from.as_deref(), began)?;
-                let chosen: Vec<_> = walk.found.iter().map(|found| this.of(&rules, found)).collect();
+                let chosen: Vec<_> = walk.found.iter().map(|(found, only)| this.of(&rules, found, *only)).collect();
                 Ok((chosen, walk.next))
             });
             let (chosen, next) = walk.await?;

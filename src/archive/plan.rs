@@ -1,11 +1,11 @@
 //! What a replay would do: which deliveries are made again, which are new under today's rules, which are left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Archive, DeliveryState, Filter, lane_of, state_of};
 use crate::again;
-use crate::buffer::{Found, NotStored, Wish};
+use crate::buffer::{DeadLetter, Found, NotStored, Wish};
 use crate::clock::Timestamp;
 use crate::event::{Copy, EventData, EventId};
 use crate::lane::Rules;
@@ -76,8 +76,8 @@ pub struct Plan {
 }
 
 impl Choice {
-    /// What is done about one event.
-    pub fn of(&self, rules: &Rules, found: &Found) -> Chosen {
+    /// What is done about one event, or about one dead letter of it.
+    pub fn of(&self, rules: &Rules, found: &Found, only: Option<u16>) -> Chosen {
         let mut chosen = Chosen::default();
         let Some(event) = found.event.as_ref().filter(|_| !found.is_quarantined) else { return chosen };
         let today = match self.rules {
@@ -93,7 +93,8 @@ impl Choice {
             match known {
                 None if self.scope == Scope::Events && self.filter.outcome.is_none() => new.push(copy),
                 None => {}
-                Some(at) if !self.wants_copy(found, event, at) => {}
+                Some(at) if only.is_some_and(|only| usize::from(only) != at) => {}
+                Some(at) if !self.filter.wants_copy(found, event, at) => {}
                 Some(at) => match state_of(found, at) {
                     DeliveryState::Delivered | DeliveryState::DeadLettered | DeliveryState::Discarded => {
                         again.extend(u16::try_from(at));
@@ -108,14 +109,6 @@ impl Choice {
         chosen.deliveries.extend(new.iter().map(|copy| (copy.clone(), true)));
         chosen.wishes = wishes(found, event, again, new);
         chosen
-    }
-
-    fn wants_copy(&self, found: &Found, event: &EventData, at: usize) -> bool {
-        let is_in_scope = match self.scope {
-            Scope::Events => true,
-            Scope::DeadLetters => state_of(found, at) == DeliveryState::DeadLettered,
-        };
-        is_in_scope && self.filter.wants_copy(found, event, at)
     }
 }
 
@@ -133,9 +126,9 @@ fn wishes(found: &Found, event: &Arc<EventData>, again: Vec<u16>, new: Vec<Copy>
     wishes
 }
 
-/// A page of what a choice goes through, oldest first.
+/// A page of what a choice goes through, oldest first: events, or dead letters of them.
 pub(super) struct Walk {
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<(Found, Option<u16>)>,
     pub(super) next: Option<Vec<u8>>,
 }
 
@@ -147,18 +140,13 @@ impl Archive {
             Scope::Events => {
                 let wanted = |found: &Found| choice.filter.wants(found);
                 let page = self.buffer.events_forward(cursor, (since, began), PAGE, &wanted)?;
-                Ok(Walk { found: page.entries, next: page.next })
+                Ok(Walk { found: page.entries.into_iter().map(|found| (found, None)).collect(), next: page.next })
             }
             Scope::DeadLetters => {
                 let page = self.buffer.dead_letters(choice.filter.destination.as_deref(), cursor, PAGE)?;
-                let mut found: Vec<Found> = Vec::new();
-                for dead in page.entries {
-                    // An event with several dead letters is met once for each of them, and is one event.
-                    let is_new = found.last().is_none_or(|last| last.seq != dead.found.seq);
-                    if dead.died_at <= began && is_new && choice.filter.wants(&dead.found) {
-                        found.push(dead.found);
-                    }
-                }
+                let is_meant = |dead: &DeadLetter| dead.died_at <= began && choice.filter.wants_dead(dead);
+                let meant = page.entries.into_iter().filter(is_meant);
+                let found = meant.map(|dead| (dead.found, Some(dead.copy))).collect();
                 Ok(Walk { found, next: page.next })
             }
         }
@@ -168,17 +156,17 @@ impl Archive {
     pub fn plan(&self, choice: &Choice) -> Result<Plan, NotStored> {
         let (rules, began) = (self.rules(), self.buffer.now());
         let mut plan = Plan { is_complete: true, ..Plan::default() };
-        let mut cursor = None;
+        let (mut cursor, mut events) = (None, BTreeSet::new());
         for page in 0.. {
             if page >= PAGES_MAX {
                 plan.is_complete = false;
                 break;
             }
             let walk = self.walk(choice, cursor.as_deref(), began)?;
-            for found in &walk.found {
-                let chosen = choice.of(&rules, found);
+            for (found, only) in &walk.found {
+                let chosen = choice.of(&rules, found, *only);
                 if let Some(event) = found.event.as_ref().filter(|_| !chosen.deliveries.is_empty()) {
-                    plan.add(event, &chosen);
+                    plan.add(event, &chosen, events.insert(found.seq));
                 }
             }
             let Some(next) = walk.next else { break };
@@ -189,9 +177,9 @@ impl Archive {
 }
 
 impl Plan {
-    fn add(&mut self, event: &EventData, chosen: &Chosen) {
-        self.events += 1;
-        if self.samples.len() < SAMPLES {
+    fn add(&mut self, event: &EventData, chosen: &Chosen, is_new: bool) {
+        self.events += u64::from(is_new);
+        if is_new && self.samples.len() < SAMPLES {
             self.samples.push(event.id);
         }
         for (copy, _) in &chosen.deliveries {

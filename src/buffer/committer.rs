@@ -355,7 +355,7 @@ impl Committer {
     /// Opens the store anew; on failure the next tidy-up tries again.
     fn reopen(&mut self) {
         for _ in 0..REOPEN_TRIES {
-            match self.shared.open_store() {
+            match self.shared.reopen_store() {
                 Ok(store) => return self.reopened(store),
                 // Readers may still hold the old store for a moment.
                 Err(OpenError::Locked(_)) => std::thread::sleep(REOPEN_PAUSE),

@@ -241,8 +241,8 @@ impl Shared {
     }
 
     /// Opens the store once more.
-    fn open_store(&self) -> Result<Store, OpenError> {
-        let (store, mended) = Store::open(&*self.medium, self.clock.now())?;
+    fn reopen_store(&self) -> Result<Store, OpenError> {
+        let (store, mended) = Store::reopen(&*self.medium, self.clock.now())?;
         self.suspected.store(false, Ordering::Relaxed);
         self.corrupt.fetch_add(mended.lost, Ordering::Relaxed);
         Ok(store)

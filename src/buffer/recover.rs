@@ -27,7 +27,7 @@ impl Committer {
                 tracing::error!(what, "the buffer's files are damaged; it is built anew from what can be read");
                 committer.shared.store.store(None);
                 committer.shared.medium.suspect();
-                let store = committer.shared.open_store()?;
+                let store = committer.shared.reopen_store()?;
                 committer.recover_all(store, destinations)?;
             }
             other => other?,

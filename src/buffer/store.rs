@@ -13,6 +13,9 @@ use crate::clock::Timestamp;
 pub(crate) const FORMAT: &str = "2";
 pub(crate) const FORMAT_KEY: &[u8] = b"format";
 
+/// What a medium opened.
+type Opened = Result<(Arc<dyn Engine>, Option<Mended>), OpenError>;
+
 pub(crate) struct Store(Arc<dyn Engine>);
 
 impl fmt::Debug for Store {
@@ -32,18 +35,30 @@ impl Deref for Store {
 impl Store {
     /// Opens the medium's store, makes it, or brings it up to today's format. Says what was damaged and is mended.
     pub(crate) fn open(medium: &dyn Medium, now: Timestamp) -> Result<(Self, Mended), OpenError> {
-        match Self::open_once(medium, now) {
+        Self::check(medium, medium.open(), now)
+    }
+
+    /// The same after a failed write or sync.
+    pub(crate) fn reopen(medium: &dyn Medium, now: Timestamp) -> Result<(Self, Mended), OpenError> {
+        Self::check(medium, medium.reopen(), now)
+    }
+
+    fn check(medium: &dyn Medium, opened: Opened, now: Timestamp) -> Result<(Self, Mended), OpenError> {
+        match opened.and_then(|opened| Self::check_once(medium, opened, now)) {
             Err(OpenError::Engine(EngineError::Damaged(what))) => {
                 tracing::error!(what, "the buffer's files are damaged; it is built anew from what can be read");
                 medium.suspect();
-                Self::open_once(medium, now)
+                Self::check_once(medium, medium.open()?, now)
             }
-            opened => opened,
+            checked => checked,
         }
     }
 
-    fn open_once(medium: &dyn Medium, now: Timestamp) -> Result<(Self, Mended), OpenError> {
-        let (engine, mended) = medium.open()?;
+    fn check_once(
+        medium: &dyn Medium,
+        (engine, mended): (Arc<dyn Engine>, Option<Mended>),
+        now: Timestamp,
+    ) -> Result<(Self, Mended), OpenError> {
         let store = Self(engine);
         match store.get(Space::Meta, FORMAT_KEY)?.as_deref() {
             Some(found) if found == FORMAT.as_bytes() => {}

@@ -12,11 +12,15 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
+use super::{Exit, terminal};
 use crate::config::check::Checked;
 use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+const CONNECT: Duration = Duration::from_secs(10);
+/// A look through many events, or at a large one, takes its time.
+const TIMEOUT: Duration = Duration::from_mins(1);
+/// The largest body that is accepted, in base64, with its headers.
+const ANSWER_BYTES_MAX: usize = 96 * 1024 * 1024;
 
 /// A gateway that may be asked.
 #[derive(Debug)]
@@ -52,6 +56,14 @@ impl fmt::Display for AdminProblem {
     }
 }
 
+impl AdminProblem {
+    /// Tells it; the exit code that belongs to it.
+    pub(crate) fn told(&self) -> Exit {
+        terminal::tell(format!("hookgate: {self}"));
+        if matches!(self, Self::Unreachable { .. }) { Exit::Unreachable } else { Exit::Failed }
+    }
+}
+
 impl Admin {
     /// The admin listener at `url`, or where the file has it.
     pub(crate) fn new(url: Option<&str>, checked: &Checked) -> Self {
@@ -74,19 +86,29 @@ impl Admin {
         self.ask("POST", path, Some(body))
     }
 
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, AdminProblem> {
+        self.ask("DELETE", path, None)
+    }
+
+    /// What answers here is no gateway of this version.
+    pub(crate) fn not_ours(&self) -> AdminProblem {
+        AdminProblem::NotOurs { url: self.url.clone() }
+    }
+
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, AdminProblem> {
         let target = Target::parse(&format!("{}{path}", self.url));
-        let target = target.ok_or_else(|| AdminProblem::Url(super::terminal::harmless(&self.url)))?;
+        let target = target.ok_or_else(|| AdminProblem::Url(terminal::harmless(&self.url)))?;
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
         }
-        if body.is_some() {
+        // Whatever changes something says that no web page sent it.
+        if method != "GET" {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let out = Outgoing { method, query: None, headers: &headers, body: &body };
-        let bounds = Bounds { connect: TIMEOUT, total: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
+        let bounds = Bounds { connect: CONNECT, total: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
         let unreachable = |why: String| AdminProblem::Unreachable { url: self.url.clone(), why };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| unreachable(format!("cannot start: {error}")))?;
@@ -95,11 +117,12 @@ impl Admin {
         let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
         match (answer.status, value) {
             (200..300, Some(value)) => Ok(value),
-            (status @ 400..500, value) if status == 401 || value.is_some() => {
-                let title = value.as_ref().and_then(|value| value.get("title")?.as_str()).unwrap_or_default();
-                Err(AdminProblem::Refused { status, why: super::terminal::harmless(title) })
-            }
-            _ => Err(AdminProblem::NotOurs { url: self.url.clone() }),
+            (401, _) => Err(AdminProblem::Refused { status: 401, why: String::new() }),
+            (status @ 400..600, Some(value)) => match value.get("title").and_then(Value::as_str) {
+                Some(title) => Err(AdminProblem::Refused { status, why: terminal::harmless(title) }),
+                None => Err(self.not_ours()),
+            },
+            _ => Err(self.not_ours()),
         }
     }
 }

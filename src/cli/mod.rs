@@ -5,6 +5,7 @@
 
 mod admin;
 mod answers;
+mod archive;
 mod check;
 mod demo;
 mod load;
@@ -17,6 +18,7 @@ mod sample;
 mod schema;
 mod secret_use;
 mod secrets;
+mod selftest;
 mod send;
 mod story;
 mod terminal;
@@ -33,6 +35,8 @@ pub(crate) enum Exit {
     Ok,
     /// It did not work.
     Failed,
+    /// The command cannot be run as it was written.
+    Usage,
     /// `check --deny-warnings` found something.
     Findings,
     /// No gateway answered.
@@ -46,6 +50,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Ok => 0,
             Exit::Failed => 1,
+            Exit::Usage => 2,
             Exit::Findings => 3,
             Exit::Unreachable => 69,
             Exit::Config => 78,
@@ -81,6 +86,20 @@ enum Command {
     Secrets(secrets::Args),
     /// Let a redelivery that is asked for at the provider through, instead of taking it for a repetition.
     Redeliver(redeliver::Args),
+    /// Show on this disk that what was answered is kept: kills a gateway under load, again and again.
+    Selftest(selftest::Args),
+    /// List stored events, show one, or deliver them again.
+    #[command(subcommand)]
+    Events(archive::Events),
+    /// List dead letters, deliver them again, or drop them.
+    #[command(subcommand)]
+    Dlq(archive::Dlq),
+    /// List the events that are kept back, or judge them by the rules of today.
+    #[command(subcommand)]
+    Quarantine(archive::Quarantine),
+    /// List the order keys that wait for a person, and let them go on.
+    #[command(subcommand)]
+    Parked(archive::Parked),
     /// Print the JSON Schema of routes.yaml.
     Schema,
     /// Print the version.
@@ -100,6 +119,11 @@ pub fn run() -> ExitCode {
         Command::Answers(args) => answers::run(&args),
         Command::Secrets(args) => secrets::run(&args),
         Command::Redeliver(args) => redeliver::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
+        Command::Events(command) => archive::events(&command),
+        Command::Dlq(command) => archive::dlq(&command),
+        Command::Quarantine(command) => archive::quarantine(&command),
+        Command::Parked(command) => archive::parked(&command),
         Command::Schema => schema::run(),
         Command::Version => {
             terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));
@@ -107,4 +131,31 @@ pub fn run() -> ExitCode {
         }
     };
     exit.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn flags_without_a_variable(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let flags = command.get_arguments().filter(|arg| !arg.is_positional());
+        let flags = flags.filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
+        let silent = flags.filter(|arg| {
+            arg.get_env().and_then(|name| name.to_str()).is_none_or(|name| !name.starts_with("HOOKGATE_"))
+        });
+        found.extend(silent.map(|arg| format!("{path} --{}", arg.get_id())));
+        for inner in command.get_subcommands() {
+            flags_without_a_variable(inner, &format!("{path} {}", inner.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_flag_has_a_variable() {
+        let mut found = Vec::new();
+        flags_without_a_variable(&Cli::command(), "hookgate", &mut found);
+        assert!(found.is_empty(), "{found:?}");
+        Cli::command().debug_assert();
+    }
 }

@@ -1,6 +1,5 @@
-//! The demo's internal services: one small HTTP server that remembers what it got.
-//!
-//! `/billing` fails the first two tries of an event and takes the third, as a service does while it restarts.
+//! Internal services of our own. The demo's: one small HTTP server that remembers what it got; its `/billing` fails the
+//! first two tries of an event and takes the third, as a service does while it restarts. The self-test's: [`listen`].
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -83,6 +82,27 @@ impl Receiver {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Listens for deliveries until it is dropped. `take` gets id and body of each and says whether it has them; what it has
+/// not is answered 503, so that it comes again.
+pub(crate) async fn listen(
+    take: impl Fn(&str, &[u8]) -> bool + Clone + Send + Sync + 'static,
+) -> std::io::Result<(SocketAddr, JoinSet<()>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let answer = move |headers: HeaderMap, body: Bytes| {
+        let id = headers.get("hookgate-event-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let taken = take(id, &body);
+        std::future::ready(if taken { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE })
+    };
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        if let Err(error) = axum::serve(listener, Router::new().fallback(answer)).await {
+            tracing::error!(%error, "the receiver ended");
+        }
+    });
+    Ok((address, serving))
 }
 
 async fn receive(State(book): State<Book>, Path(service): Path<String>, headers: HeaderMap, body: Bytes) -> StatusCode {

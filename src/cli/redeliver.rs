@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::admin::{Admin, AdminProblem};
+use super::admin::Admin;
 use super::{Exit, load, terminal};
 
 #[derive(Debug, clap::Args)]
@@ -58,9 +58,6 @@ pub(crate) fn run(args: &Args) -> Exit {
             terminal::tell("Now ask the provider for the redelivery. A restart of the gateway forgets this.");
             Exit::Ok
         }
-        Err(problem) => {
-            terminal::tell(format!("hookgate: {problem}"));
-            if matches!(problem, AdminProblem::Unreachable { .. }) { Exit::Unreachable } else { Exit::Failed }
-        }
+        Err(problem) => problem.told(),
     }
 }

@@ -2,7 +2,12 @@
 //!
 //! A reader that goes away (`| head`) or a full disk behind stdout is no reason for a panic.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
+
+use serde_json::{Map, Value};
+
+/// Nobody types more than this to answer a question.
+const ANSWER_BYTES_MAX: u64 = 1024;
 
 /// Data: one line to stdout.
 pub(crate) fn say(line: impl AsRef<str>) {
@@ -20,12 +25,88 @@ pub(crate) fn tell(line: impl AsRef<str>) {
     }
 }
 
+/// Data as it is: bytes to stdout.
+pub(crate) fn write(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+        tracing::trace!("stdout is closed");
+    }
+}
+
+/// Data for programs: one line of JSON to stdout. What a terminal may obey stands in it as an escape.
+pub(crate) fn say_json(value: &Value) {
+    // Outside of strings JSON has none of them, and inside this is how they are written.
+    let escaped =
+        |letter: char| if is_obeyed(letter) { format!("\\u{:04x}", u32::from(letter)) } else { letter.into() };
+    let line: String = value.to_string().chars().map(escaped).collect();
+    say(line);
+}
+
+/// Talk that whatever comes next replaces, on a terminal only.
+pub(crate) fn progress(line: &str) {
+    let mut err = std::io::stderr().lock();
+    if err.is_terminal() && write!(err, "\r{line:<100}\r").and_then(|()| err.flush()).is_err() {
+        tracing::trace!("stderr is closed");
+    }
+}
+
+/// Asks the person at the terminal; `None` when nobody can be asked.
+pub(crate) fn ask(question: &str) -> Option<String> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return None;
+    }
+    let mut err = std::io::stderr().lock();
+    write!(err, "{question} ").and_then(|()| err.flush()).ok()?;
+    let mut line = String::new();
+    stdin.lock().take(ANSWER_BYTES_MAX).read_line(&mut line).ok()?;
+    Some(line.trim().to_owned())
+}
+
 /// Whether `out` is a terminal that wants colours (<https://no-color.org>).
 pub(crate) fn wants_color(out: &impl IsTerminal) -> bool {
     out.is_terminal() && super::load::environment("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// What a terminal obeys instead of showing it: control characters, and those that turn the direction of writing.
+pub(crate) fn is_obeyed(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text of strangers on a terminal: control characters are shown, not obeyed.
 pub(crate) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Text of several lines: their ends and tabs stay.
+pub(crate) fn harmless_lines(text: &str) -> String {
+    let plain = |c: char| if is_obeyed(c) && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
+    text.chars().map(plain).collect()
+}
+
+/// JSON of strangers, every text in it made harmless. What is `null` is left out.
+pub(crate) fn harmless_json(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(harmless(text)),
+        Value::Array(list) => Value::Array(list.iter().map(harmless_json).collect()),
+        Value::Object(members) => {
+            let members = members.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(members.map(|(name, value)| (harmless(name), harmless_json(value))).collect::<Map<_, _>>())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_text_of_strangers_can_command_a_terminal() {
+        let evil = json!({"a\u{1b}": ["\u{1b}[2J\n", null, {"b": "\u{9b}x", "c": null}]});
+        assert_eq!(harmless_json(&evil), json!({"a\u{fffd}": ["\u{fffd}[2J\u{fffd}", null, {"b": "\u{fffd}x"}]}));
+        assert_eq!(harmless_lines("a\n\tb\r\u{202e}"), "a\n\tb\u{fffd}\u{fffd}");
+    }
 }

@@ -17,6 +17,7 @@
 mod check;
 mod plan;
 mod target;
+mod trouble;
 mod world;
 
 use plan::Plan;

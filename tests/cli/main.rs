@@ -7,6 +7,7 @@ mod check;
 mod gateway;
 mod pipes;
 mod providers;
+mod selftest;
 mod verify;
 
 use std::io::{ErrorKind, Write};

@@ -83,7 +83,7 @@ fn one_event_is_shown_with_all_that_happened_to_it_and_delivered_again() {
     assert_eq!(post(&gateway, &replay, json!({}))["queued"], 1);
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 2);
     let again = &receiver.wait_for(3)[2];
-    assert_eq!((again.event_id(), again.body.as_slice()), (id.clone(), "{\"text\":\"hä\"}".as_bytes()));
+    assert_eq!((again.event_id(), again.body.as_slice()), (id, "{\"text\":\"hä\"}".as_bytes()));
     assert_eq!(gateway.change("POST", &replay, "{\"to\":3}").status, 400);
     assert_eq!(gateway.admin("/api/v1/events/01a1fd3c-da02-7523-bd05-34f2a2598254").status, 404);
     // A web page can neither send the type nor the name.
@@ -215,4 +215,30 @@ fn the_same_delivery_id_with_another_body_is_kept_and_flagged() {
     let event = gateway.admin(&format!("/api/v1/events/{second}")).json();
     assert_eq!(event["event"]["same_id_as"], id);
     gateway.wait_for_metric("hookgate_delivery_id_conflicts_total", &[("source", "github")], 1);
+}
+
+#[test]
+fn each_dead_letter_is_one_however_many_an_event_has() {
+    let receiver = Receiver::start();
+    receiver.always("/app", Reply::status(400));
+    receiver.always("/more", Reply::status(400));
+    let rest = Site::plain_rest(&receiver.url("/app"), "")
+        .replace("to: app}", "to: app}\n  second: {from: github, to: more}")
+        + &format!("  more: {{url: \"{}\"}}\n", receiver.url("/more"));
+    let gateway = Site::new(&rest).start();
+    for n in 0..3 {
+        gateway.accept(&github(format!("{{\"n\":{n}}}")));
+    }
+    gateway.wait_for_metric("hookgate_dead_letter_events", &[], 6);
+    assert_eq!(list(&gateway, "/api/v1/dead-letters?route=second", "dead_letters").len(), 3);
+    let plan = post(&gateway, "/api/v1/replays", json!({ "from": "dead_letters", "dry_run": true }));
+    assert_eq!((&plan["plan"]["events"], &plan["plan"]["deliveries"]), (&3.into(), &6.into()));
+    let drop = json!({ "filter": { "route": "second" }, "dry_run": true });
+    assert_eq!(post(&gateway, "/api/v1/dead-letters/drop", drop)["found"], 3);
+    receiver.always("/app", Reply::status(200));
+    receiver.always("/more", Reply::status(200));
+    let job = post(&gateway, "/api/v1/replays", json!({ "from": "dead_letters" }));
+    assert_eq!(ended(&gateway, &job)["deliveries"], 6);
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 6);
+    assert_eq!(receiver.count(), 12);
 }

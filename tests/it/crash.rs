@@ -1,82 +1,99 @@
-//! What was answered as accepted survives kill -9 at any moment.
+//! What was answered as accepted survives kill -9 at any moment, also when the kill leaves a torn tail behind, and while
+//! the receiver fails.
+//!
+//! By hand: `KILLS=200 cargo test --test it crash`.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{
-    Connection, Gateway, Receiver, SOON, Site, alone, eventually, free_port, github, hmac_hex, unique,
+    Flow, Gateway, Journal, Load, Receiver, Reply, SOON, Site, Tail, accounts, alone, eventually, free_port, github,
+    number, pass, queued, send_many,
 };
 
-const KILLS: usize = 20;
-
-/// Sends events one after another until told to stop; gives the ids of those that were answered, with a hash of the body.
-fn send_all_the_time(address: SocketAddr, stop: &AtomicBool) -> HashMap<String, String> {
-    let mut answered = HashMap::new();
-    let mut connection = None;
-    while !stop.load(Ordering::Relaxed) {
-        let Some(open) = connection.take().or_else(|| Connection::open(address).ok()) else {
-            std::thread::sleep(Duration::from_millis(2));
-            continue;
-        };
-        let mut open = open;
-        let body = format!("{{\"unique\":\"{}\",\"fill\":\"{}\"}}", unique(), "x".repeat(answered.len() % 3000));
-        let Ok(answer) = open.send(&github(body.clone())) else { continue };
-        if let Some(id) = answer.event_id().filter(|_| answer.status == 200) {
-            let is_new = answered.insert(id, hmac_hex("", body.as_bytes())).is_none();
-            assert!(is_new, "an id was given twice");
-        }
-        connection = Some(open);
-    }
-    answered
-}
+/// No torn tail is longer.
+const TAIL_BYTES_MAX: usize = 4096;
 
 fn drained(gateway: &Gateway) {
     let is_empty = || gateway.metrics().sum("hookgate_queue_events", &[]) == 0;
     eventually("the queue is empty", SOON * 2, || is_empty().then_some(()));
 }
 
+/// Two of three kills leave something behind the last whole batch.
+fn maybe_tear(site: &Site) -> usize {
+    let tail = [None, None, Some(Tail::Partial), Some(Tail::Garbage), Some(Tail::Both), Some(Tail::Partial)];
+    let tail = tail[rand::random_range(0..tail.len())];
+    tail.map_or(0, |tail| Journal::newest(&site.path("data")).tear(tail, TAIL_BYTES_MAX))
+}
+
 #[test]
 fn every_answered_event_is_delivered_after_twenty_kills() {
     let _alone = alone();
+    let kills = number("KILLS", 20);
     let receiver = Receiver::start();
+    receiver.every("/app", 10, vec![Reply::status(500), Reply::broken()]);
     let rest = Site::plain_rest(&receiver.url("/app"), "");
     let port = free_port();
     let site = Site::new(&rest).address(&format!("127.0.0.1:{port}"), &rest);
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let stop = AtomicBool::new(false);
-    let (answered, gateway) = std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..2).map(|_| scope.spawn(|| send_all_the_time(address, &stop))).collect();
-        for _ in 0..KILLS {
-            let gateway = site.start();
-            let life = Duration::from_millis(rand::random_range(30..500));
-            let born = Instant::now();
-            // The moment is random on purpose; nothing is waited for.
-            while born.elapsed() < life {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            gateway.kill();
-        }
+    let load = Load::start(SocketAddr::from(([127, 0, 0, 1], port)), Flow::of(300, 4));
+    let mut torn = 0;
+    for _ in 0..kills {
         let gateway = site.start();
-        stop.store(true, Ordering::Relaxed);
-        let answered = senders.into_iter().flat_map(|sender| sender.join().unwrap());
-        (answered.collect::<HashMap<_, _>>(), gateway)
-    });
-    drained(&gateway);
-    let seen = receiver.seen();
-    let mut count: HashMap<String, usize> = HashMap::new();
-    for delivery in &seen {
-        *count.entry(delivery.event_id()).or_default() += 1;
-        if let Some(hash) = answered.get(&delivery.event_id()) {
-            let body = crate::support::text_of(&delivery.body);
-            assert_eq!(&hmac_hex("", &delivery.body), hash, "the body is changed: {body:.100}, {} bytes", body.len());
-        }
+        // The moment is random on purpose; nothing is waited for.
+        pass(Duration::from_millis(rand::random_range(30..500)));
+        gateway.kill();
+        torn += usize::from(maybe_tear(&site) > 0);
     }
-    let lost: Vec<&String> = answered.keys().filter(|id| !count.contains_key(*id)).collect();
-    assert!(lost.is_empty(), "{} of {} answered events are lost: {lost:?}", lost.len(), answered.len());
-    let again: usize = count.values().map(|times| times - 1).sum();
-    let unanswered = count.len() - answered.len();
-    eprintln!("{} answered, {again} delivered again, {unanswered} delivered whose answer was lost", answered.len());
-    assert!(answered.len() >= KILLS, "the load was too small to show anything: {}", answered.len());
+    let gateway = site.start();
+    let sent = load.stop();
+    drained(&gateway);
+    let again = sent.all_arrived(&receiver.seen());
+    eprintln!("{kills} kills, {torn} torn tails, {} answered, {again} delivered again", sent.answered.len());
+    assert!(sent.answered.len() >= kills, "the load was too small to show anything: {}", sent.answered.len());
+    assert!(torn > 0);
+}
+
+#[test]
+fn a_torn_tail_of_every_kind_is_cut_off_and_nothing_before_it() {
+    let _alone = alone();
+    let port = free_port();
+    let rest = Site::plain_rest(&format!("http://127.0.0.1:{port}/app"), "");
+    let site = Site::new(&rest);
+    let mut sent = crate::support::Sent::default();
+    for tail in [Tail::Partial, Tail::Garbage, Tail::Both, Tail::Partial, Tail::Both] {
+        let gateway = site.start();
+        sent.add(send_many(gateway.address(), 20));
+        gateway.kill();
+        let journal = Journal::newest(&site.path("data"));
+        assert!(journal.end() > 0, "the journal was not understood: {}", journal.path.display());
+        journal.tear(tail, TAIL_BYTES_MAX);
+    }
+    assert_eq!(sent.answered.len(), 100);
+    let gateway = site.start();
+    let found = queued(&gateway.metrics(), "app");
+    assert_eq!(found, 100);
+    let receiver = Receiver::start_on(port);
+    gateway.accept(&github("{}"));
+    drained(&gateway);
+    sent.all_arrived(&receiver.seen());
+    accounts(&gateway, &[("all", "app", found)]);
+}
+
+/// The blocks of one batch may reach the disk in any order; the one in its middle did not. It was never synced, so nobody
+/// was answered for it.
+#[test]
+#[ignore = "fjall 3.1.13 refuses to open a journal whose last batch fails its checksum"]
+fn a_hole_in_the_last_batch_does_not_keep_the_gateway_from_starting() {
+    let port = free_port();
+    let site = Site::new(&Site::plain_rest(&format!("http://127.0.0.1:{port}/app"), ""));
+    let gateway = site.start();
+    let sent = send_many(gateway.address(), 20);
+    gateway.accept(&github(format!("\"{}\"", "y".repeat(20_000))));
+    gateway.kill();
+    assert!(Journal::newest(&site.path("data")).leave_a_hole());
+    let gateway = site.start();
+    assert_eq!(queued(&gateway.metrics(), "app"), 21);
+    let receiver = Receiver::start_on(port);
+    drained(&gateway);
+    sent.all_arrived(&receiver.seen());
 }

@@ -15,11 +15,15 @@
 
 mod accounts;
 mod archive;
+mod archive_cli;
 mod balance;
 mod bytes;
+mod clock;
 mod crash;
 mod dedup;
 mod delivery;
+mod disk_full;
+mod eio;
 mod every_payload;
 mod formats;
 mod framing;
@@ -28,9 +32,12 @@ mod handshake;
 mod logs;
 mod memory;
 mod metrics_page;
+mod neighbour;
 mod observe;
 mod order;
+mod outage;
 mod patience;
+mod poison;
 mod redeliver;
 mod refused;
 mod reload;

@@ -17,7 +17,7 @@ use fjall::{
     AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
 };
 
-use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, salvage};
+use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, journal, salvage};
 use crate::buffer::{Fsync, OpenError, space};
 
 /// What the engine may keep in memory of what it has read.
@@ -35,6 +35,11 @@ const REPORTS_MAX: u64 = 250;
 /// Then a commit waits for the worker, at most so long: it may never come.
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 const WORKER_POLL: Duration = Duration::from_millis(1);
+
+/// Written before each compaction, so that there is something newer than what it may let go.
+const COMPACTED_KEY: &str = "compacted";
+/// fjall 3.1.13 looks for its oldest snapshot whenever so many were closed.
+const SNAPSHOTS_UNTIL_GC: usize = 10_000;
 
 /// A folder on a disk.
 #[derive(Clone, Debug)]
@@ -59,6 +64,11 @@ impl Medium for Disk {
 
     fn is_whole(&self) -> bool {
         salvage::is_whole(&self.dir)
+    }
+
+    fn reopen(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
+        journal::write_again(&self.dir).map_err(|source| OpenError::Io { path: self.dir.clone(), source })?;
+        self.open()
     }
 
     fn is_low(&self) -> bool {
@@ -111,7 +121,7 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         .max_memtable_size(MEMTABLE_BYTES_MAX)
         .data_block_compression_policy(CompressionPolicy::disabled());
     match space {
-        Space::Dedup | Space::Lanes => scattered(plain),
+        Space::Lanes => scattered(plain),
         // Bodies lie in files of their own, which compaction does not rewrite.
         Space::Events => {
             in_order(plain).with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None)))
@@ -124,6 +134,8 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         | Space::Quarantine
         | Space::Unverified
         | Space::Ordered
+        // Ids scatter, but only within their generation; and what asks for one has asked a filter before.
+        | Space::Dedup
         | Space::DedupExpiry
         | Space::Books
         | Space::Meta
@@ -232,6 +244,13 @@ impl Engine for Fjall {
     fn give_space_back(&self) -> Result<(), EngineError> {
         for space in Space::ALL {
             self.keyspace(space)?.rotate_memtable_and_wait()?;
+        }
+        // Files go with the last version that names them, and the engine lets go of versions older than its oldest
+        // snapshot, which it looks for once in so many that were closed. When nothing is written and little is read, as on
+        // a full disk, that moment never comes by itself.
+        self.keyspace(Space::Meta)?.insert(COMPACTED_KEY, [])?;
+        for _ in 0..SNAPSHOTS_UNTIL_GC {
+            drop(self.db.snapshot());
         }
         Ok(self.keyspace(Space::Events)?.major_compact()?)
     }

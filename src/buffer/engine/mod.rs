@@ -13,6 +13,7 @@
 mod disk;
 #[cfg(test)]
 pub(crate) mod fake;
+mod journal;
 mod salvage;
 
 use std::fmt;
@@ -208,6 +209,11 @@ pub(crate) trait Medium: fmt::Debug + Send + Sync {
     /// Whether all bytes are what was written. Reads them all.
     fn is_whole(&self) -> bool {
         true
+    }
+
+    /// Opens it after a failed write or sync: what is written from now on does not lie behind what may be missing.
+    fn reopen(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
+        self.open()
     }
 
     /// Whether less room is left than deliveries need to be settled.

@@ -35,13 +35,15 @@ impl Site {
 
     /// The source `github`, one route, and the destination `app` with these settings beside its URL.
     pub(crate) fn plain_rest(url: &str, settings: &str) -> String {
+        // Services here fail on purpose, again and again.
+        let breaker = if settings.contains("circuit_breaker") { "" } else { "circuit_breaker: off, " };
         format!(
             "sources:
   github: {{path: /in/github, provider: github, secrets: [{{name: main, env: GITHUB_SECRET}}]}}
 routes:
   all: {{from: github, to: app}}
 destinations:
-  app: {{url: \"{url}\", circuit_breaker: off, retry: {{initial: 50ms, max: 200ms, max_attempts: 1000}}{settings}}}
+  app: {{url: \"{url}\", {breaker}retry: {{initial: 50ms, max: 200ms, max_attempts: 1000}}{settings}}}
 "
         )
     }
@@ -107,7 +109,12 @@ listeners:
 
     /// Starts a gateway and waits until it listens.
     pub(crate) fn start(&self) -> Gateway {
-        let mut child = self.command().spawn().unwrap();
+        self.start_with(Vec::new())
+    }
+
+    /// Starts a gateway with these variables beside the usual ones.
+    pub(crate) fn start_with(&self, variables: Vec<(String, String)>) -> Gateway {
+        let mut child = self.command().envs(variables).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
         let reader = std::thread::spawn(move || {
@@ -119,7 +126,7 @@ listeners:
             }
         });
         let dir = Arc::clone(&self.dir);
-        let mut gateway = Gateway { child, log, reader: Some(reader), addresses: BTreeMap::new(), _dir: dir };
+        let mut gateway = Gateway { child, log, reader: Some(reader), addresses: BTreeMap::new(), dir };
         gateway.addresses = eventually("the gateway listens", SOON, || {
             let ended = gateway.child.try_wait().unwrap();
             assert!(ended.is_none(), "the gateway ended at its start: {ended:?}");
@@ -155,7 +162,7 @@ pub(crate) struct Gateway {
     reader: Option<std::thread::JoinHandle<()>>,
     addresses: BTreeMap<String, SocketAddr>,
     /// The folder lives as long as whoever works in it.
-    _dir: Arc<tempfile::TempDir>,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl Gateway {
@@ -183,6 +190,11 @@ impl Gateway {
 
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.addresses["admin"]
+    }
+
+    /// The folder that it works in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn pid(&self) -> u32 {

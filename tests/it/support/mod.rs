@@ -1,17 +1,25 @@
 //! What the tests share.
 
+mod accounts;
 mod client;
 mod event;
+mod faults;
 mod gateway;
+mod journal;
+mod load;
 mod metrics;
 mod receiver;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub(crate) use accounts::{accounts, queued};
 pub(crate) use client::{Answer, Connection, Request, send};
 pub(crate) use event::{github, header_of, hmac, hmac_hex, text_of, unique};
+pub(crate) use faults::{Fault, SmallDisk, WallClock, number};
 pub(crate) use gateway::{Gateway, Site};
+pub(crate) use journal::{Journal, Tail};
+pub(crate) use load::{Flow, Load, Sent, pass, send_many};
 pub(crate) use metrics::Metrics;
 pub(crate) use receiver::{Receiver, Reply, Seen, free_port};
 

@@ -21,6 +21,10 @@ pub(crate) struct Seen {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
+    /// Whether it is answered with 2xx.
+    pub(crate) taken: bool,
+    /// Requests to this path that were under way, with this one.
+    pub(crate) under_way: usize,
 }
 
 impl Seen {
@@ -42,11 +46,18 @@ pub(crate) struct Reply {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
     pub(crate) delay: Duration,
+    /// The connection breaks instead of an answer.
+    pub(crate) breaks: bool,
 }
 
 impl Reply {
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO }
+        Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO, breaks: false }
+    }
+
+    /// No answer: the connection breaks.
+    pub(crate) fn broken() -> Self {
+        Self { breaks: true, ..Self::status(500) }
     }
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
@@ -60,11 +71,24 @@ impl Reply {
     }
 }
 
+/// Some of many requests are answered otherwise.
+#[derive(Debug)]
+struct Nth {
+    every: usize,
+    replies: Vec<Reply>,
+    count: usize,
+}
+
+/// An answer that hangs on the request; `None` is the usual one.
+type Rule = fn(&Seen) -> Option<Reply>;
+
 #[derive(Debug, Default)]
 struct Book {
     seen: Vec<Seen>,
     script: HashMap<String, VecDeque<Reply>>,
     always: HashMap<String, Reply>,
+    nth: HashMap<String, Nth>,
+    rule: Option<Rule>,
     connections: usize,
     in_flight: HashMap<String, usize>,
     in_flight_most: HashMap<String, usize>,
@@ -117,6 +141,23 @@ impl Receiver {
         lock(&self.book).always.insert(path.to_owned(), reply);
     }
 
+    /// Every so many requests to `path` one is answered by these, in turn.
+    pub(crate) fn every(&self, path: &str, every: usize, replies: Vec<Reply>) {
+        lock(&self.book).nth.insert(path.to_owned(), Nth { every, replies, count: 0 });
+    }
+
+    /// Answers what `rule` says, where it says something.
+    pub(crate) fn rule(&self, rule: Rule) {
+        lock(&self.book).rule = Some(rule);
+    }
+
+    /// Every request to `path` is answered 200 again; those under way keep their answer.
+    pub(crate) fn well(&self, path: &str) {
+        let mut book = lock(&self.book);
+        book.always.remove(path);
+        book.nth.remove(path);
+    }
+
     /// All requests so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         lock(&self.book).seen.clone()
@@ -167,33 +208,55 @@ async fn answer(State(book): State<Shared>, request: Request) -> Response {
     // A sender that is killed in the middle has sent nothing.
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return Response::new(Body::empty()) };
     let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
-    let seen = Seen {
+    let mut seen = Seen {
         at: Instant::now(),
         method: parts.method.to_string(),
         target: parts.uri.to_string(),
         headers,
         body: body.to_vec(),
+        taken: false,
+        under_way: 0,
     };
     let (reply, _under_way) = {
         let mut book_now = lock(&book);
-        book_now.seen.push(seen);
-        let scripted = book_now.script.get_mut(&path).and_then(VecDeque::pop_front);
-        let reply = scripted.or_else(|| book_now.always.get(&path).cloned()).unwrap_or_else(|| Reply::status(200));
+        let reply = book_now.reply(&path, &seen);
+        seen.taken = !reply.breaks && (200..300).contains(&reply.status);
         let now = book_now.in_flight.entry(path.clone()).or_default();
         *now += 1;
         let now = *now;
         let most = book_now.in_flight_most.entry(path.clone()).or_default();
         *most = now.max(*most);
+        seen.under_way = now;
+        book_now.seen.push(seen);
         (reply, UnderWay { book: Arc::clone(&book), path })
     };
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
+    }
+    if reply.breaks {
+        // The connection's task ends, and the connection with it; nothing is printed.
+        std::panic::resume_unwind(Box::new("broken on purpose"));
     }
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
     response.body(Body::from(reply.body)).unwrap()
+}
+
+impl Book {
+    fn reply(&mut self, path: &str, seen: &Seen) -> Reply {
+        let scripted = self.script.get_mut(path).and_then(VecDeque::pop_front);
+        let in_turn = || {
+            let nth = self.nth.get_mut(path)?;
+            nth.count += 1;
+            let turn = nth.count / nth.every;
+            nth.count.is_multiple_of(nth.every).then(|| nth.replies[turn % nth.replies.len()].clone())
+        };
+        let by_rule = |rule: Rule| rule(seen);
+        let known = scripted.or_else(in_turn).or_else(|| self.rule.and_then(by_rule));
+        known.or_else(|| self.always.get(path).cloned()).unwrap_or_else(|| Reply::status(200))
+    }
 }
 
 /// Counts a request out, even when its connection breaks.

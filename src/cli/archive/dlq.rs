@@ -1,0 +1,217 @@
+//! `hookgate dlq`: deliveries that ended without success.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::filter::Filter;
+use super::job::{self, Many, Order, Rules};
+use super::pages::{List, Reach};
+use super::sheet::{Event, Try, member, moment, or_dash, read};
+use super::table::{Row, table};
+use super::{Asked, consent, counted, ended, replay};
+use crate::cli::{Exit, terminal};
+
+#[derive(Debug, clap::Subcommand)]
+pub(in crate::cli) enum Command {
+    /// List dead letters.
+    List(ListArgs),
+    /// Deliver them again.
+    Replay(ReplayArgs),
+    /// Give them up.
+    Drop(DropArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ListArgs {
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ReplayArgs {
+    /// Those of one event; without it those that the filters name, or all.
+    id: Option<Uuid>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Which deliveries an event gets.
+    #[arg(long, value_enum, default_value_t, env = "HOOKGATE_RULES")]
+    rules: Rules,
+    #[command(flatten)]
+    many: Many,
+    /// Only say what would be done.
+    #[arg(long, env = "HOOKGATE_DRY_RUN")]
+    dry_run: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct DropArgs {
+    /// Those of one event.
+    id: Option<Uuid>,
+    #[command(flatten)]
+    filter: Filter,
+    /// All there are.
+    #[arg(long, conflicts_with = "id", env = "HOOKGATE_ALL")]
+    all: bool,
+    /// Only say what would be done.
+    #[arg(long, env = "HOOKGATE_DRY_RUN")]
+    dry_run: bool,
+    /// Go on without a question.
+    #[arg(long, env = "HOOKGATE_YES")]
+    yes: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+const DEAD: List = List { path: "/api/v1/dead-letters", member: "dead_letters", one: "dead letter" };
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DeadLetter {
+    event: Event,
+    destination: String,
+    died_at: String,
+    cause: String,
+    attempts: u64,
+    last: Option<Try>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Toll {
+    found: u64,
+    dropped: u64,
+    samples: Vec<String>,
+}
+
+pub(in crate::cli) fn run(command: &Command) -> Exit {
+    ended(match command {
+        Command::List(args) => DEAD.print(&args.asked, &args.filter.wanted(), &args.reach, lines),
+        Command::Replay(args) => replay_dead(args),
+        Command::Drop(args) => drop_dead(args),
+    })
+}
+
+fn lines(dead: &[Value]) -> Vec<String> {
+    let row = |dead: DeadLetter| {
+        let what = format!("{}/{}", or_dash(&dead.event.source), or_dash(&dead.event.r#type));
+        let (died, id, tries) = (moment(&dead.died_at), or_dash(&dead.event.id), dead.attempts.to_string());
+        let cells = vec![died, id, what, dead.destination, dead.cause, tries];
+        Row { cells, pieces: dead.last.iter().map(Try::short).collect() }
+    };
+    let rows: Vec<Row> = dead.iter().filter_map(read).map(row).collect();
+    let columns =
+        [("DIED (UTC)", 14), ("ID", 36), ("SOURCE/TYPE", 28), ("DESTINATION", 14), ("CAUSE", 18), ("TRIES", 5)];
+    table(&columns, "LAST", &rows)
+}
+
+/// An id is one event, and what it fits besides is told by nobody.
+fn is_either(id: Option<Uuid>, filter: &Filter) -> Result<(), Exit> {
+    if id.is_some() && !filter.wanted().is_empty() {
+        terminal::tell("hookgate: an id is one event; filters are for many");
+        return Err(Exit::Usage);
+    }
+    Ok(())
+}
+
+fn replay_dead(args: &ReplayArgs) -> Result<Exit, Exit> {
+    is_either(args.id, &args.filter)?;
+    let Some(id) = args.id else {
+        let wanted = args.filter.wanted();
+        let order = Order { from: "dead_letters", wanted, rules: args.rules, to: Vec::new(), dry_run: args.dry_run };
+        return job::run(&args.asked, &order, &args.many);
+    };
+    let admin = args.asked.gateway()?;
+    let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
+    let event: Event = member(&admin, &answer, "event").map_err(|problem| problem.told())?;
+    let dead = event.deliveries.into_iter().filter(|delivery| delivery.outcome == "dead_lettered");
+    let to: Vec<String> = dead.map(|delivery| delivery.destination).collect();
+    if to.is_empty() {
+        terminal::tell("hookgate: no delivery of this event is a dead letter");
+        return Err(Exit::Failed);
+    }
+    replay::one(&args.asked, id, args.rules, &to, args.dry_run)
+}
+
+fn drop_dead(args: &DropArgs) -> Result<Exit, Exit> {
+    is_either(args.id, &args.filter)?;
+    let wanted = args.filter.wanted();
+    if args.id.is_none() && wanted.is_empty() && !args.all {
+        terminal::tell("hookgate: say which: an id, filters such as --destination billing, or --all");
+        return Err(Exit::Usage);
+    }
+    let admin = args.asked.gateway()?;
+    let ask = |dry_run: bool| {
+        let mut body = json!({ "filter": wanted.json(), "dry_run": dry_run });
+        if let (Some(id), Some(members)) = (args.id, body.as_object_mut()) {
+            members.insert("id".to_owned(), id.to_string().into());
+        }
+        let answer = admin.post("/api/v1/dead-letters/drop", &body).map_err(|problem| problem.told())?;
+        let dropped: Toll = read(&answer).ok_or_else(|| admin.not_ours().told())?;
+        Ok((answer, dropped))
+    };
+    let (answer, plan) = ask(true)?;
+    if args.dry_run {
+        if args.asked.is_json() {
+            terminal::say_json(&answer);
+        } else {
+            plan_lines(&plan).iter().for_each(terminal::say);
+        }
+        return Ok(Exit::Ok);
+    }
+    plan_lines(&plan).iter().for_each(terminal::tell);
+    if plan.found == 0 {
+        return Ok(Exit::Ok);
+    }
+    consent::consent(args.yes, "drop them")?;
+    let (answer, done) = ask(false)?;
+    if args.asked.is_json() {
+        terminal::say_json(&answer);
+    } else {
+        terminal::say(format!("{} dropped", letters(done.dropped)));
+    }
+    Ok(Exit::Ok)
+}
+
+fn letters(count: u64) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), DEAD.one)
+}
+
+fn plan_lines(plan: &Toll) -> Vec<String> {
+    let mut lines = vec![format!("{} would be dropped", letters(plan.found))];
+    lines.extend(plan.samples.iter().map(|id| format!("  such as {id}")));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_dead_letters_says_why_they_died() {
+        let dead = [
+            json!({"event": {"id": "0199f3a1-0000-7000-8000-000000000001", "source": "stripe", "type": "invoice.paid"}, "copy": 0,
+                "route": "all", "destination": "billing", "died_at": "2026-11-21T09:16:30.123Z", "cause": "final", "attempts": 1,
+                "last": {"at": "2026-11-21T09:16:30.123Z", "outcome": "http_4xx", "status": 422, "took_ms": 3, "detail": "status 422"}}),
+            json!({"event": {"id": null, "outcome": "unreadable"}, "destination": "ci", "died_at": "2026-11-21T09:16:31.000Z",
+                "cause": "corrupt", "attempts": 0, "last": null}),
+        ];
+        let wanted = "\
+DIED (UTC)      ID                                    SOURCE/TYPE          DESTINATION  CAUSE    TRIES  LAST
+11-21 09:16:30  0199f3a1-0000-7000-8000-000000000001  stripe/invoice.paid  billing      final    1      status 422
+11-21 09:16:31  -                                     -/-                  ci           corrupt  0";
+        assert_eq!(lines(&dead).join("\n"), wanted);
+    }
+
+    #[test]
+    fn what_would_be_dropped_is_said() {
+        let plan: Toll = read(&json!({"dry_run": true, "found": 2, "dropped": 0, "samples": ["a"]})).unwrap();
+        assert_eq!(plan_lines(&plan), ["2 dead letters would be dropped", "  such as a"]);
+    }
+}

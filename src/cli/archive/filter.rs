@@ -1,0 +1,141 @@
+//! Which stored events are meant: the flags that the commands share, as a query and as the JSON that the gateway reads.
+//!
+//! Values go to the gateway as they were written; it says what it does not understand.
+
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+
+/// What every look can be narrowed by.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Filter {
+    /// From then on: a time such as 2026-11-21T09:00:00Z, or a span back from now such as 15m, 24h, 7d.
+    #[arg(long, value_name = "TIME", env = "HOOKGATE_SINCE")]
+    pub(super) since: Option<String>,
+    /// Before then.
+    #[arg(long, value_name = "TIME", env = "HOOKGATE_UNTIL")]
+    pub(super) until: Option<String>,
+    /// Of this source.
+    #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]
+    pub(super) source: Option<String>,
+    /// By this route.
+    #[arg(long, value_name = "NAME", env = "HOOKGATE_ROUTE")]
+    pub(super) route: Option<String>,
+    /// For this destination.
+    #[arg(long, value_name = "NAME", env = "HOOKGATE_DESTINATION")]
+    pub(super) destination: Option<String>,
+    /// Of the types that this glob fits, such as `invoice.*`.
+    #[arg(long, value_name = "GLOB", env = "HOOKGATE_TYPE")]
+    pub(super) r#type: Option<String>,
+    /// Events for which this is true: CEL, as in `when:` of a route.
+    #[arg(long, value_name = "CEL", env = "HOOKGATE_WHERE")]
+    pub(super) r#where: Option<String>,
+}
+
+/// What became of an event: it fits when any of its deliveries does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Queued,
+    Delivered,
+    DeadLettered,
+    Discarded,
+    Parked,
+    Quarantined,
+    Unreadable,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delivered => "delivered",
+            Self::DeadLettered => "dead_lettered",
+            Self::Discarded => "discarded",
+            Self::Parked => "parked",
+            Self::Quarantined => "quarantined",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// Names and values, as the gateway calls them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted(Vec<(&'static str, String)>);
+
+impl Wanted {
+    /// With one condition more, if it is said.
+    pub(super) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
+        self.0.extend(value.map(|value| (name, value.to_owned())));
+        self
+    }
+
+    pub(super) fn outcome(self, outcome: Option<Outcome>) -> Self {
+        self.with("outcome", outcome.map(Outcome::word))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        Value::Object(
+            self.0.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect::<Map<_, _>>(),
+        )
+    }
+
+    /// `path?…`, encoded.
+    pub(super) fn at(&self, path: &str) -> String {
+        if self.0.is_empty() {
+            return path.to_owned();
+        }
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.0);
+        format!("{path}?{}", query.finish())
+    }
+}
+
+impl Filter {
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted::default()
+            .with("since", self.since.as_deref())
+            .with("until", self.until.as_deref())
+            .with("source", self.source.as_deref())
+            .with("route", self.route.as_deref())
+            .with("destination", self.destination.as_deref())
+            .with("type", self.r#type.as_deref())
+            .with("where", self.r#where.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_query_and_json() {
+        let filter = Filter {
+            since: Some("24h".into()),
+            r#type: Some("invoice.*".into()),
+            r#where: Some("body.a == \"b&c\"".into()),
+            ..Filter::default()
+        };
+        let wanted = filter.wanted().outcome(Some(Outcome::DeadLettered));
+        assert_eq!(
+            wanted.at("/x"),
+            "/x?since=24h&type=invoice.*&where=body.a+%3D%3D+%22b%26c%22&outcome=dead_lettered"
+        );
+        assert_eq!(
+            wanted.json(),
+            serde_json::json!({"since": "24h", "where": "body.a == \"b&c\"", "type": "invoice.*", "outcome": "dead_lettered"})
+        );
+        assert!(Wanted::default().is_empty());
+        assert_eq!(Wanted::default().at("/x"), "/x");
+    }
+
+    #[test]
+    fn every_outcome_is_written_as_the_gateway_writes_it() {
+        for outcome in Outcome::value_variants() {
+            assert_eq!(outcome.to_possible_value().unwrap().get_name(), outcome.word());
+        }
+    }
+}

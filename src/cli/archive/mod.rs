@@ -1,0 +1,73 @@
+//! The commands about what a gateway has stored: events, dead letters, the quarantine, parked keys.
+//!
+//! All of them ask the admin listener and change nothing by themselves. Texts of strangers (types, details, headers) are
+//! made harmless where the answer is read (`sheet`), so that no line printed here can command a terminal. What touches
+//! many events at once is shown as a plan first and wants a person's word (`consent`).
+//!
+//! Not here: live tails, explanations, differences between two files.
+
+mod consent;
+mod curl;
+mod dlq;
+mod events;
+mod filter;
+mod interrupt;
+mod job;
+mod pages;
+mod parked;
+mod plan;
+mod pretty;
+mod quarantine;
+mod replay;
+mod sheet;
+mod show;
+mod table;
+
+use std::path::PathBuf;
+
+use super::admin::Admin;
+use super::providers::Format;
+use super::{Exit, load};
+
+pub(super) use dlq::{Command as Dlq, run as dlq};
+pub(super) use events::{Command as Events, run as events};
+pub(super) use parked::{Command as Parked, run as parked};
+pub(super) use quarantine::{Command as Quarantine, run as quarantine};
+
+/// Which gateway is asked, and how its answer is printed.
+#[derive(Debug, clap::Args)]
+struct Asked {
+    /// The admin listener of the gateway, instead of the file's.
+    #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]
+    admin: Option<String>,
+    /// The configuration, for the admin listener and its token.
+    #[arg(long, value_name = "FILE", default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
+    config: PathBuf,
+    /// How the result is printed; JSON is one object a line.
+    #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
+    format: Format,
+}
+
+impl Asked {
+    /// The gateway; tells when its file cannot be read.
+    fn gateway(&self) -> Result<Admin, Exit> {
+        let checked = load::load_or_tell(&self.config).ok_or(Exit::Config)?;
+        Ok(Admin::new(self.admin.as_deref(), &checked))
+    }
+
+    fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+}
+
+/// One exit code, however a command came to it.
+fn ended(result: Result<Exit, Exit>) -> Exit {
+    match result {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+/// `1 event`, `2 events`.
+fn counted(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}

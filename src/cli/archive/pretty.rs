@@ -1,0 +1,80 @@
+//! JSON laid out for reading, without a change to any of its tokens.
+//!
+//! Numbers keep their digits and keys their order, doubles included: it is the stored text with other white space.
+
+use serde::de::IgnoredAny;
+
+/// Deeper levels are not indented further, so that nobody can make a small body large.
+const INDENTED_MAX: usize = 16;
+
+/// The text laid out; `None` when it is no JSON.
+pub(super) fn pretty(text: &str) -> Option<String> {
+    serde_json::from_str::<IgnoredAny>(text).ok()?;
+    let mut out = String::with_capacity(text.len() * 2);
+    let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if in_string {
+            in_string = is_escaped || letter != '"';
+            is_escaped = letter == '\\' && !is_escaped;
+            out.push(letter);
+            continue;
+        }
+        match letter {
+            '{' | '[' => {
+                out.push(letter);
+                while letters.next_if(char::is_ascii_whitespace).is_some() {}
+                if let Some(end) = letters.next_if(|next| matches!(next, '}' | ']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    turn(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                turn(&mut out, depth);
+                out.push(letter);
+            }
+            ',' => {
+                out.push(letter);
+                turn(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            '"' => {
+                in_string = true;
+                out.push(letter);
+            }
+            _ if letter.is_ascii_whitespace() => {}
+            _ => out.push(letter),
+        }
+    }
+    Some(out)
+}
+
+/// The next line.
+fn turn(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth.min(INDENTED_MAX)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_white_space_changes() {
+        let text = r#" {"b":1.10,"a":[ ],"a":{"x\"{":"y, \\"},"n":[1,-2e5,null]} "#;
+        let wanted = "{\n  \"b\": 1.10,\n  \"a\": [],\n  \"a\": {\n    \"x\\\"{\": \"y, \\\\\"\n  },\n  \"n\": [\n    1,\n    -2e5,\n    null\n  ]\n}";
+        assert_eq!(pretty(text).as_deref(), Some(wanted));
+        assert_eq!(pretty("12345678901234567890123").as_deref(), Some("12345678901234567890123"));
+        assert_eq!(pretty("{} x"), None);
+        assert_eq!(pretty(""), None);
+    }
+
+    #[test]
+    fn deep_json_does_not_grow_without_bound() {
+        let text = format!("{}{}{}", "[".repeat(100), "1,".repeat(999) + "1", "]".repeat(100));
+        assert!(pretty(&text).unwrap().len() < text.len() * 20);
+    }
+}

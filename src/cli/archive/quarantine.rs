@@ -1,0 +1,176 @@
+//! `hookgate quarantine`: events that were answered as accepted and are kept back.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::filter::Filter;
+use super::pages::{List, Reach};
+use super::sheet::{Event, Problem, moment, or_dash, read};
+use super::table::{COLUMNS, Row, cut, table};
+use super::{Asked, ended};
+use crate::cli::{Exit, terminal};
+
+/// So many problems of an event are listed; `events show` has all.
+const PROBLEMS_MAX: usize = 2;
+
+#[derive(Debug, clap::Subcommand)]
+pub(in crate::cli) enum Command {
+    /// List them, the oldest first, with what is wrong with each.
+    List(ListArgs),
+    /// Judge them by the rules of today: what is right now goes out.
+    Judge(JudgeArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ListArgs {
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct JudgeArgs {
+    /// Of this source only.
+    #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]
+    source: Option<String>,
+    /// This event only.
+    #[arg(long, env = "HOOKGATE_ID")]
+    id: Option<Uuid>,
+    /// Only say what would be done.
+    #[arg(long, env = "HOOKGATE_DRY_RUN")]
+    dry_run: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+const QUARANTINE: List = List { path: "/api/v1/quarantine", member: "quarantine", one: "quarantined event" };
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Judgement {
+    judged: u64,
+    deliveries: u64,
+    by_source: BTreeMap<String, Counts>,
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Counts {
+    admitted: u64,
+    unwanted: u64,
+    kept: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Sample {
+    id: String,
+    source: String,
+    verdict: String,
+    problems: Vec<Problem>,
+}
+
+pub(in crate::cli) fn run(command: &Command) -> Exit {
+    ended(match command {
+        Command::List(args) => QUARANTINE.print(&args.asked, &args.filter.wanted(), &args.reach, lines),
+        Command::Judge(args) => judge(args),
+    })
+}
+
+fn lines(events: &[Value]) -> Vec<String> {
+    let row = |event: Event| {
+        let mut pieces: Vec<String> = event.problems.iter().take(PROBLEMS_MAX).map(Problem::short).collect();
+        let more = event.problems.len().saturating_sub(PROBLEMS_MAX);
+        pieces.extend((more > 0).then(|| format!("and {more} more")));
+        let cells = [moment(&event.received_at), or_dash(&event.id), or_dash(&event.source), or_dash(&event.r#type)];
+        Row { cells: cells.into(), pieces: vec![pieces.join("; ")] }
+    };
+    let rows: Vec<Row> = events.iter().filter_map(read).map(row).collect();
+    table(&[("TIME (UTC)", 14), ("ID", 36), ("SOURCE", 16), ("TYPE", 24)], "PROBLEMS", &rows)
+}
+
+fn judge(args: &JudgeArgs) -> Result<Exit, Exit> {
+    let admin = args.asked.gateway()?;
+    let mut body = Map::from_iter([("dry_run".to_owned(), Value::from(args.dry_run))]);
+    body.extend(args.source.iter().map(|source| ("source".to_owned(), source.as_str().into())));
+    body.extend(args.id.iter().map(|id| ("id".to_owned(), id.to_string().into())));
+    let answer = admin.post("/api/v1/quarantine/judge", &Value::Object(body)).map_err(|problem| problem.told())?;
+    let judged: Judgement = read(&answer).ok_or_else(|| admin.not_ours().told())?;
+    if args.asked.is_json() {
+        terminal::say_json(&answer);
+    } else {
+        judged_lines(&judged).iter().for_each(terminal::say);
+    }
+    terminal::tell(match (judged.judged, args.dry_run) {
+        (0, _) => "nothing was in quarantine that could be judged".to_owned(),
+        (_, true) => "nothing was done; without --dry-run this is".to_owned(),
+        (_, false) => format!("deliveries queued: {}", judged.deliveries),
+    });
+    Ok(Exit::Ok)
+}
+
+fn judged_lines(judged: &Judgement) -> Vec<String> {
+    let row = |(source, counts): (&String, &Counts)| {
+        let counts = [counts.admitted, counts.unwanted, counts.kept].map(|count| count.to_string());
+        Row { cells: std::iter::once(source.clone()).chain(counts).collect(), pieces: Vec::new() }
+    };
+    let rows: Vec<Row> = judged.by_source.iter().map(row).collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = table(&[("SOURCE", 40), ("ADMITTED", 10), ("UNWANTED", 10), ("KEPT", 10)], "", &rows);
+    if !judged.samples.is_empty() {
+        lines.push("such as".to_owned());
+    }
+    for sample in &judged.samples {
+        let problem = sample.problems.first().map(|problem| format!(": {}", problem.short())).unwrap_or_default();
+        let line = format!("  {}  {}  {}{problem}", sample.id, sample.source, sample.verdict);
+        lines.push(cut(&line, COLUMNS));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_table_of_the_quarantine_says_what_is_wrong() {
+        let problem = |pointer: &str, message: &str| json!({"pointer": pointer, "message": message});
+        let event = |at: u8, problems: Vec<Value>| {
+            json!({"id": format!("0199f3a1-0000-7000-8000-00000000000{at}"), "source": "github", "type": "push",
+                "received_at": "2026-11-21T09:16:30.123Z", "outcome": "quarantined", "deliveries": [], "problems": problems})
+        };
+        let three = vec![problem("/ref", "is missing"), problem("", "is no object"), problem("/x", "is long")];
+        let events = [event(1, vec![problem("/ref", "is missing")]), event(2, three)];
+        let wanted = "\
+TIME (UTC)      ID                                    SOURCE  TYPE  PROBLEMS
+11-21 09:16:30  0199f3a1-0000-7000-8000-000000000001  github  push  /ref: is missing
+11-21 09:16:30  0199f3a1-0000-7000-8000-000000000002  github  push  /ref: is missing; /: is no object; and 1 more";
+        assert_eq!(lines(&events).join("\n"), wanted);
+    }
+
+    #[test]
+    fn a_judgement_is_told_by_source() {
+        let answer = json!({"dry_run": true, "judged": 5, "admitted": 3, "unwanted": 1, "kept": 1, "deliveries": 0,
+            "by_source": {"github": {"judged": 4, "admitted": 3, "unwanted": 0, "kept": 1}, "stripe": {"judged": 1, "unwanted": 1}},
+            "samples": [{"id": "a", "source": "github", "verdict": "kept", "problems": [{"pointer": "/ref", "message": "is missing"}]}]});
+        let wanted = "\
+SOURCE  ADMITTED  UNWANTED  KEPT
+github  3         0         1
+stripe  0         1         0
+such as
+  a  github  kept: /ref: is missing";
+        assert_eq!(judged_lines(&read(&answer).unwrap()).join("\n"), wanted);
+        assert!(judged_lines(&Judgement::default()).is_empty());
+    }
+}

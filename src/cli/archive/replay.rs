@@ -1,0 +1,130 @@
+//! `hookgate events replay`: one event at once, many as a job of the gateway.
+
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Asked;
+use super::filter::{Filter, Outcome};
+use super::job::{self, Many, Order, Rules};
+use super::sheet::read;
+use crate::cli::{Exit, terminal};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// One event; many are told by filters.
+    id: Option<Uuid>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Of which a delivery ended so, or is so far.
+    #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
+    outcome: Option<Outcome>,
+    /// Which deliveries an event gets.
+    #[arg(long, value_enum, default_value_t, env = "HOOKGATE_RULES")]
+    rules: Rules,
+    /// Only to this destination; may be said again.
+    #[arg(long, value_name = "DESTINATION", value_delimiter = ',', env = "HOOKGATE_TO")]
+    to: Vec<String>,
+    #[command(flatten)]
+    many: Many,
+    /// Only say what would be done.
+    #[arg(long, env = "HOOKGATE_DRY_RUN")]
+    dry_run: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// What a replay of one event did, or would do.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Done {
+    deliveries: Vec<Planned>,
+    skipped: Vec<Skipped>,
+    queued: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Planned {
+    route: String,
+    destination: String,
+    new: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Skipped {
+    route: String,
+    destination: String,
+    why: String,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
+    let wanted = args.filter.wanted().outcome(args.outcome);
+    let Some(id) = args.id else {
+        if wanted.is_empty() {
+            terminal::tell("hookgate: say which: an id, or filters such as --since 1h --source stripe");
+            return Err(Exit::Usage);
+        }
+        let order = Order { from: "events", wanted, rules: args.rules, to: args.to.clone(), dry_run: args.dry_run };
+        return job::run(&args.asked, &order, &args.many);
+    };
+    if !wanted.is_empty() || args.many.rate.is_some() || args.many.max.is_some() {
+        terminal::tell("hookgate: an id is one event; filters, --rate and --max are for many");
+        return Err(Exit::Usage);
+    }
+    one(&args.asked, id, args.rules, &args.to, args.dry_run)
+}
+
+/// Replays one event, to these destinations or to all of its own.
+pub(super) fn one(asked: &Asked, id: Uuid, rules: Rules, to: &[String], dry_run: bool) -> Result<Exit, Exit> {
+    let admin = asked.gateway()?;
+    let mut body = json!({ "rules": rules.word(), "dry_run": dry_run });
+    if let Some(members) = body.as_object_mut().filter(|_| !to.is_empty()) {
+        members.insert("to".to_owned(), to.into());
+    }
+    let answer = admin.post(&format!("/api/v1/events/{id}/replay"), &body).map_err(|problem| problem.told())?;
+    let done: Done = read(&answer).ok_or_else(|| admin.not_ours().told())?;
+    if asked.is_json() {
+        terminal::say_json(&answer);
+    } else {
+        lines(&done, dry_run).iter().for_each(terminal::say);
+    }
+    Ok(Exit::Ok)
+}
+
+fn lines(done: &Done, dry_run: bool) -> Vec<String> {
+    let count = if dry_run { done.deliveries.len() } else { usize::try_from(done.queued).unwrap_or(usize::MAX) };
+    let word = if dry_run { "would be queued" } else { "queued" };
+    let count = if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") };
+    let mut lines = vec![format!("{count} {word}")];
+    lines.extend(done.deliveries.iter().map(|one| {
+        let new = if one.new { ", new" } else { "" };
+        format!("  {} (route {}){new}", one.destination, one.route)
+    }));
+    let skipped = done.skipped.iter();
+    lines.extend(skipped.map(|one| format!("  not {} (route {}): {}", one.destination, one.route, one.why)));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_replay_of_one_says_what_goes_where_and_what_does_not() {
+        let answer: Value = json!({"dry_run": true, "queued": 0,
+            "deliveries": [{"route": "all", "destination": "ci", "new": false}, {"route": "b", "destination": "billing", "new": true}],
+            "skipped": [{"route": "c", "destination": "crm", "why": "there is no such destination any more"}]});
+        let wanted = "\
+2 deliveries would be queued
+  ci (route all)
+  billing (route b), new
+  not crm (route c): there is no such destination any more";
+        assert_eq!(lines(&read(&answer).unwrap(), true).join("\n"), wanted);
+        let answer: Value = json!({"queued": 1, "deliveries": [{"route": "all", "destination": "ci", "new": false}]});
+        assert_eq!(lines(&read(&answer).unwrap(), false), ["1 delivery queued", "  ci (route all)"]);
+    }
+}

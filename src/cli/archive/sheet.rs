@@ -1,0 +1,124 @@
+//! What the gateway says of a stored event, read for people.
+//!
+//! Reading makes every text harmless for a terminal; what is missing or `null` is empty. Bodies and headers as they were
+//! stored are taken from the answer itself (`show`, `curl`).
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::super::admin::{Admin, AdminProblem};
+use crate::cli::terminal;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Event {
+    pub(super) id: String,
+    pub(super) source: String,
+    pub(super) r#type: String,
+    pub(super) delivery_id: String,
+    pub(super) received_at: String,
+    pub(super) bytes: u64,
+    pub(super) verified: String,
+    /// What was wrong with its signature, where the source only looks on.
+    pub(super) unverified: String,
+    pub(super) outcome: String,
+    pub(super) same_id_as: String,
+    pub(super) kept_until: String,
+    pub(super) deliveries: Vec<Delivery>,
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Delivery {
+    pub(super) route: String,
+    pub(super) destination: String,
+    pub(super) outcome: String,
+    pub(super) attempts: u64,
+    pub(super) next_at: String,
+    pub(super) ended_at: String,
+    pub(super) cause: String,
+    pub(super) replays: u64,
+    pub(super) order_key: String,
+    pub(super) last: Option<Try>,
+    pub(super) tries: Vec<Try>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Try {
+    pub(super) at: String,
+    pub(super) outcome: String,
+    pub(super) status: Option<u16>,
+    pub(super) took_ms: Option<u64>,
+    pub(super) detail: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Problem {
+    pub(super) pointer: String,
+    pub(super) message: String,
+}
+
+/// The answer as `T`, harmless.
+pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    T::deserialize(terminal::harmless_json(value)).ok()
+}
+
+/// A member of the answer as `T`; the gateway is of another version when there is none.
+pub(super) fn member<T: DeserializeOwned>(admin: &Admin, answer: &Value, name: &str) -> Result<T, AdminProblem> {
+    answer.get(name).and_then(read).ok_or_else(|| admin.not_ours())
+}
+
+impl Delivery {
+    /// `ci:queued(3, next 14:02:11)`.
+    pub(super) fn short(&self) -> String {
+        let mut inside = vec![self.attempts.to_string()];
+        if !self.cause.is_empty() {
+            inside.push(self.cause.clone());
+        }
+        if !self.next_at.is_empty() && self.ended_at.is_empty() {
+            inside.push(format!("next {}", self.next_at.get(11..19).unwrap_or(&self.next_at)));
+        }
+        if self.replays > 0 {
+            inside.push(format!("replay {}", self.replays));
+        }
+        format!("{}:{}({})", self.destination, self.outcome, inside.join(", "))
+    }
+}
+
+impl Try {
+    /// `connect: refused`, or the status where that is all there is to say.
+    pub(super) fn short(&self) -> String {
+        match (self.status, self.detail.as_str()) {
+            (Some(status), "") => format!("status {status}"),
+            (None, "") => self.outcome.clone(),
+            (_, detail) => detail.to_owned(),
+        }
+    }
+}
+
+impl Problem {
+    pub(super) fn short(&self) -> String {
+        let place = if self.pointer.is_empty() { "/" } else { &self.pointer };
+        format!("{place}: {}", self.message)
+    }
+}
+
+/// The time of a table: month, day and time of day, in UTC.
+pub(super) fn moment(time: &str) -> String {
+    match (time.get(5..10), time.get(11..19)) {
+        (Some(day), Some(clock)) => format!("{day} {clock}"),
+        _ => time.to_owned(),
+    }
+}
+
+/// `-` where there is nothing.
+pub(super) fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}

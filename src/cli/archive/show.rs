@@ -1,0 +1,218 @@
+//! `hookgate events show ID`: one stored event, whole.
+//!
+//! Headers are shown as they were stored, secrets of the sender included: whoever may ask the gateway may read them.
+
+use data_encoding::BASE64;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::super::admin::Admin;
+use super::sheet::{Delivery, Event, Problem, Try, read};
+use super::{Asked, curl, pretty};
+use crate::cli::{Exit, terminal};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// The event's id.
+    id: Uuid,
+    /// Print one shell command that sends the same request again.
+    #[arg(long, env = "HOOKGATE_CURL")]
+    curl: bool,
+    /// Where that command sends it, instead of the first URL of the event's destination.
+    #[arg(long, value_name = "URL", requires = "curl", env = "HOOKGATE_TO")]
+    to: Option<String>,
+    /// Write the body and nothing else, byte for byte.
+    #[arg(long, conflicts_with = "curl", env = "HOOKGATE_BODY")]
+    body: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
+    let admin = args.asked.gateway()?;
+    let answer = admin.get(&format!("/api/v1/events/{}", args.id)).map_err(|problem| problem.told())?;
+    let raw = answer.get("event");
+    let (Some(raw), Some(event)) = (raw, raw.and_then(read::<Event>)) else { return Err(admin.not_ours().told()) };
+    if args.body {
+        let body = body(raw).ok_or_else(unreadable)?;
+        terminal::write(&body);
+    } else if args.curl {
+        let request = curl::Request::of(raw).ok_or_else(unreadable)?;
+        let url = match &args.to {
+            Some(url) => url.clone(),
+            None => destination(&admin, &event)?,
+        };
+        let Some(command) = curl::command(&request, &url) else {
+            terminal::tell("hookgate: say where to with --to http://host:port/path");
+            return Err(Exit::Usage);
+        };
+        for name in request.changed() {
+            let name = terminal::harmless(name);
+            terminal::tell(format!(
+                "hookgate: the header {name} held bytes that are no text; it is not sent as it was"
+            ));
+        }
+        terminal::say(command);
+    } else if args.asked.is_json() {
+        terminal::say_json(raw);
+    } else {
+        terminal::say(page(&event, raw));
+    }
+    Ok(Exit::Ok)
+}
+
+fn unreadable() -> Exit {
+    terminal::tell("hookgate: what was stored of this event cannot be read any more");
+    Exit::Failed
+}
+
+/// The first URL of the first destination that the event went to.
+fn destination(admin: &Admin, event: &Event) -> Result<String, Exit> {
+    let known = admin.get("/api/v1/destinations").map_err(|problem| problem.told())?;
+    let known = known.get("destinations").and_then(Value::as_array).ok_or_else(|| admin.not_ours().told())?;
+    let url_of = |delivery: &Delivery| {
+        let named = known.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(&delivery.destination))?;
+        Some((delivery.destination.clone(), named.get("urls")?.get(0)?.as_str()?.to_owned()))
+    };
+    let Some((name, url)) = event.deliveries.iter().find_map(url_of) else {
+        terminal::tell("hookgate: the event went to no destination of today; say where to with --to URL");
+        return Err(Exit::Failed);
+    };
+    terminal::tell(format!("to the destination {name}; --to sends it elsewhere"));
+    Ok(url)
+}
+
+/// The stored body.
+pub(super) fn body(raw: &Value) -> Option<Vec<u8>> {
+    let body = raw.get("body")?;
+    match (body.get("text"), body.get("base64")) {
+        (Some(text), _) => text.as_str().map(|text| text.as_bytes().to_vec()),
+        (None, Some(encoded)) => BASE64.decode(encoded.as_str()?.as_bytes()).ok(),
+        (None, None) => None,
+    }
+}
+
+/// All of it, for people.
+fn page(event: &Event, raw: &Value) -> String {
+    let mut lines = facts(event);
+    section(&mut lines, "headers", event.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
+    section(&mut lines, "deliveries", event.deliveries.iter().flat_map(delivery));
+    section(&mut lines, "problems", event.problems.iter().map(|problem| format!("  {}", Problem::short(problem))));
+    lines.push(String::new());
+    lines.push(match body(raw).map(String::from_utf8) {
+        Some(Ok(text)) if text.is_empty() => "the body is empty".to_owned(),
+        Some(Ok(text)) => terminal::harmless_lines(&pretty::pretty(&text).unwrap_or(text)),
+        Some(Err(binary)) => {
+            format!("the body is {} bytes that are no text; --body writes them", binary.as_bytes().len())
+        }
+        None => "the body cannot be read any more".to_owned(),
+    });
+    lines.join("\n")
+}
+
+fn facts(event: &Event) -> Vec<String> {
+    let verified = match (event.verified.as_str(), event.unverified.as_str()) {
+        ("", "") => "none asked for".to_owned(),
+        ("", failed) => format!("no: {failed}"),
+        (secret, _) => secret.to_owned(),
+    };
+    let request = format!("{} {}, {} bytes", event.method, event.target, event.bytes);
+    let facts = [
+        ("event", event.id.as_str()),
+        ("source", &event.source),
+        ("type", &event.r#type),
+        ("received", &event.received_at),
+        ("request", &request),
+        ("verified", &verified),
+        ("delivery id", &event.delivery_id),
+        ("same id as", &event.same_id_as),
+        ("outcome", &event.outcome),
+        ("kept until", &event.kept_until),
+    ];
+    facts.iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| format!("{name:12}{text}")).collect()
+}
+
+fn section(lines: &mut Vec<String>, name: &str, inside: impl Iterator<Item = String>) {
+    let inside: Vec<String> = inside.collect();
+    if !inside.is_empty() {
+        lines.extend([String::new(), name.to_owned()]);
+        lines.extend(inside);
+    }
+}
+
+/// A delivery, and each of its tries.
+fn delivery(delivery: &Delivery) -> Vec<String> {
+    let tries = if delivery.attempts == 1 { "1 try".to_owned() } else { format!("{} tries", delivery.attempts) };
+    let mut told = vec![format!("{} (route {}): {}, {tries}", delivery.destination, delivery.route, delivery.outcome)];
+    let more = [("", &delivery.cause), ("ended ", &delivery.ended_at), ("next ", &delivery.next_at)];
+    told.extend(more.iter().filter(|(_, text)| !text.is_empty()).map(|(word, text)| format!("{word}{text}")));
+    told.extend((!delivery.order_key.is_empty()).then(|| format!("in order by {}", delivery.order_key)));
+    told.extend((delivery.replays > 0).then(|| format!("replays {}", delivery.replays)));
+    let tries = if delivery.tries.is_empty() { delivery.last.as_slice() } else { &delivery.tries };
+    let mut lines = vec![format!("  {}", told.join(", "))];
+    lines.extend(tries.iter().map(one_try));
+    lines
+}
+
+fn one_try(one: &Try) -> String {
+    let took = one.took_ms.map(|took| format!("  {took} ms")).unwrap_or_default();
+    format!("    {}  {}  {}{took}", one.at, one.outcome, one.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stored(body: Value) -> Value {
+        json!({"id": "0199f3a1-0000-7000-8000-000000000001", "source": "github", "type": "push", "delivery_id": "d-1",
+            "received_at": "2026-11-21T09:16:30.123Z", "bytes": 14, "verified": "main", "outcome": "queued", "same_id_as": null,
+            "kept_until": null, "method": "POST", "target": "/in/github?a=b", "headers": [["x-evil", "a\u{1b}[31m"]], "body": body,
+            "problems": [{"pointer": "/id", "message": "is no number"}],
+            "deliveries": [{"copy": 0, "route": "all", "destination": "ci", "outcome": "queued", "attempts": 1, "replays": 0,
+                "next_at": "2026-11-21T09:16:31.000Z", "ended_at": null, "cause": null, "order_key": null, "last": null,
+                "tries": [{"at": "2026-11-21T09:16:30.200Z", "outcome": "http_5xx", "status": 500, "took_ms": 12, "detail": "status 500"}]}]})
+    }
+
+    #[test]
+    fn an_event_is_shown_with_all_that_is_known_of_it() {
+        let raw = stored(json!({"text": "{\"a\":[1.0]}"}));
+        let wanted = "\
+event       0199f3a1-0000-7000-8000-000000000001
+source      github
+type        push
+received    2026-11-21T09:16:30.123Z
+request     POST /in/github?a=b, 14 bytes
+verified    main
+delivery id d-1
+outcome     queued
+
+headers
+  x-evil: a\u{fffd}[31m
+
+deliveries
+  ci (route all): queued, 1 try, next 2026-11-21T09:16:31.000Z
+    2026-11-21T09:16:30.200Z  http_5xx  status 500  12 ms
+
+problems
+  /id: is no number
+
+{
+  \"a\": [
+    1.0
+  ]
+}";
+        assert_eq!(page(&read(&raw).unwrap(), &raw), wanted);
+    }
+
+    #[test]
+    fn a_body_that_is_no_text_is_only_named() {
+        let raw = stored(json!({"base64": BASE64.encode(b"\xff\x00\x01")}));
+        let page = page(&read(&raw).unwrap(), &raw);
+        assert!(page.ends_with("\n\nthe body is 3 bytes that are no text; --body writes them"), "{page}");
+        assert_eq!(body(&raw).unwrap(), b"\xff\x00\x01");
+        assert_eq!(body(&stored(json!({"text": "\u{1b}"}))).unwrap(), b"\x1b");
+        assert_eq!(body(&stored(json!(null))), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! What the disk under a folder promises: how long a write and its sync take, and what that can mean.
+//!
+//! From here it cannot be seen whether a disk keeps its word: one with a volatile write cache that ignores flushes looks
+//! like a fast one. So the classes say what is known and no more.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How often a write and its sync are measured, and for how long at most.
+const SAMPLES: usize = 400;
+const MEASURE_FOR: Duration = Duration::from_secs(10);
+const PROBE_BYTES: usize = 4096;
+/// No disk has taken a write and a flush in less; what answers faster did not flush, or flushes into memory of its own.
+const TOO_FAST: Duration = Duration::from_micros(50);
+
+/// File systems by the magic number that `statfs` gives: those that forget, and those behind which something else decides.
+const IN_MEMORY: [(u64, &str); 2] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")];
+const ELSEWHERE: [(u64, &str); 7] = [
+    (0x794c_7630, "overlayfs"),
+    (0x0102_1997, "9p"),
+    (0x6969, "nfs"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb"),
+    (0x6573_5546, "fuse"),
+    (0x0bd0_0bd0, "lustre"),
+];
+
+/// What a folder survives, as far as it can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A file system on a disk that takes its time.
+    Kept,
+    /// It lies in memory.
+    Forgotten(&'static str),
+    /// Another system's disk is behind it.
+    Elsewhere(&'static str),
+    /// Faster than disks are.
+    TooFast,
+}
+
+impl Class {
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Kept => "power_loss",
+            Self::Forgotten(_) => "kill_only",
+            Self::Elsewhere(_) | Self::TooFast => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kept => f.write_str(
+                "survives kill -9, kernel crash and power loss, as far as the disk tells the truth \
+                 (a disk with a volatile write cache that ignores flushes cannot be seen from here)",
+            ),
+            Self::Forgotten(name) => {
+                write!(f, "survives kill -9 only: {name} lies in memory, this folder does not survive a power cut")
+            }
+            Self::Elsewhere(name) => write!(
+                f,
+                "survives kill -9; whether it survives a power cut cannot be told: behind {name} another system decides"
+            ),
+            Self::TooFast => f.write_str(
+                "survives kill -9; whether it survives a power cut cannot be told: a sync came back faster than a disk \
+                 can write (memory, a cache with a battery, or a disk that ignores flushes)",
+            ),
+        }
+    }
+}
+
+/// Measured times of a write of 4 KiB with its sync.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Disk {
+    pub(super) samples: usize,
+    pub(super) p50: Duration,
+    pub(super) p99: Duration,
+    pub(super) class: Class,
+}
+
+/// Measures the disk under `folder`.
+pub(super) fn measure(folder: &Path) -> io::Result<Disk> {
+    let path = folder.join("probe");
+    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+    let block = [0x5a; PROBE_BYTES];
+    let started = Instant::now();
+    let mut times = Vec::with_capacity(SAMPLES);
+    while times.len() < SAMPLES && (times.is_empty() || started.elapsed() < MEASURE_FOR) {
+        let began = Instant::now();
+        file.write_all(&block)?;
+        file.sync_data()?;
+        times.push(began.elapsed());
+    }
+    drop(file);
+    std::fs::remove_file(&path)?;
+    let kind = rustix::fs::statfs(folder)?.f_type;
+    times.sort_unstable();
+    let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
+    #[expect(clippy::cast_sign_loss, reason = "a magic number; some platforms give it a sign")]
+    let class = class(kind as u64 & 0xffff_ffff, p50);
+    Ok(Disk { samples: times.len(), p50, p99, class })
+}
+
+/// The value below which so many of a hundred lie; `sorted` is.
+pub(super) fn percentile(sorted: &[Duration], of_hundred: usize) -> Duration {
+    let at = sorted.len().saturating_mul(of_hundred).div_ceil(100).saturating_sub(1);
+    sorted.get(at).copied().unwrap_or_default()
+}
+
+fn class(magic: u64, p50: Duration) -> Class {
+    let named = |table: &[(u64, &'static str)]| table.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name);
+    match (named(&IN_MEMORY), named(&ELSEWHERE)) {
+        (Some(name), _) => Class::Forgotten(name),
+        (None, Some(name)) => Class::Elsewhere(name),
+        (None, None) if p50 < TOO_FAST => Class::TooFast,
+        (None, None) => Class::Kept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_promises_no_more_than_is_known() {
+        let (slow, fast) = (Duration::from_micros(400), Duration::from_micros(8));
+        assert_eq!(class(0xef53, slow), Class::Kept);
+        assert_eq!(class(0xef53, fast), Class::TooFast);
+        assert_eq!(class(0x0102_1994, slow), Class::Forgotten("tmpfs"));
+        assert_eq!(class(0x794c_7630, slow), Class::Elsewhere("overlayfs"));
+        for class in [Class::TooFast, Class::Elsewhere("nfs"), Class::Forgotten("tmpfs")] {
+            let said = class.to_string();
+            assert!(said.contains("cannot be told") || said.contains("does not survive a power cut"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let times: Vec<Duration> = (1..=200).map(Duration::from_micros).collect();
+        assert_eq!(percentile(&times, 50), Duration::from_micros(100));
+        assert_eq!(percentile(&times, 99), Duration::from_micros(198));
+        assert_eq!(percentile(&times[..1], 99), Duration::from_micros(1));
+        assert_eq!(percentile(&[], 50), Duration::ZERO);
+    }
+}

@@ -1,0 +1,56 @@
+//! One connection of the load: an event after another, signed as GitHub signs, at an even pace.
+//!
+//! While the gateway is dead an event finds nobody; it was not answered, and nothing is promised about it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use super::ledger::Ledger;
+use crate::cli::{sample, send};
+use crate::clock::{Clock, SystemClock};
+use crate::deliver::{Client, Target};
+use crate::event::EventId;
+use crate::lane::Rules;
+
+/// What sends.
+pub(super) struct Sender {
+    pub(super) rules: Arc<Rules>,
+    pub(super) ledger: Arc<Ledger>,
+    /// Where the gateway listens now.
+    pub(super) address: watch::Receiver<SocketAddr>,
+    /// Between two events.
+    pub(super) pause: Duration,
+}
+
+impl Sender {
+    /// Until it is stopped, or enough events were made.
+    pub(super) async fn run(self) {
+        let client = Client::new();
+        let mut pace = tokio::time::interval(self.pause);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            pace.tick().await;
+            let Some((number, body)) = self.ledger.next() else { return };
+            if let Some(id) = self.send(&client, body).await {
+                self.ledger.answered(id, number);
+            }
+        }
+    }
+
+    /// The id under which the gateway took the event.
+    async fn send(&self, client: &Client, body: Bytes) -> Option<EventId> {
+        let lane = self.rules.lanes.first()?;
+        let target = Target::parse(&format!("http://{}{}", *self.address.borrow(), lane.source.path.as_str()))?;
+        let now = SystemClock.now();
+        let headers = sample::headers("github", "push", &send::delivery_id(now));
+        let signed = send::sign(lane, headers, body, now, None).ok()?;
+        let answer = send::post(client, &target, &signed).await.ok()?;
+        let id = answer.headers.get("hookgate-event-id").filter(|_| (200..300).contains(&answer.status))?;
+        EventId::parse(id.to_str().ok()?)
+    }
+}

@@ -1,0 +1,78 @@
+//! A disk that is full: 503 with `Retry-After` before anything is lost, no exit, a restart in the middle, deliveries that
+//! make room, and events are taken again by itself.
+//!
+//! Needs root and the right to mount a small file system; says so where it is not given, and fails then in CI.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::support::{
+    Flow, Gateway, Load, Receiver, SOON, Sent, Site, SmallDisk, accounts, alone, eventually, free_port, github, pass,
+    queued,
+};
+
+const DISK_MIB: u32 = 48;
+
+fn fill_up(address: SocketAddr, gateway: &Gateway) -> Sent {
+    let flow = Flow { body_bytes: 200_000, ..Flow::of(2000, 4) };
+    let load = Load::start(address, flow);
+    let full = || gateway.metrics().sum("hookgate_requests_total", &[("outcome", "buffer_full")]);
+    eventually("it refuses", SOON * 2, || (full() > 50).then_some(()));
+    load.stop()
+}
+
+#[test]
+fn a_full_disk_refuses_loses_nothing_and_takes_again_by_itself() {
+    let _alone = alone();
+    let port = free_port();
+    let rest = Site::plain_rest(&format!("http://127.0.0.1:{port}/app"), "");
+    let site = Site::new(&rest);
+    let Some(_disk) = SmallDisk::mount(&site.path("data"), DISK_MIB) else { return };
+    let gateway = site.start();
+    let mut sent = fill_up(gateway.address(), &gateway);
+    sent.refused_in_order();
+    assert!(sent.answered.len() > 50, "{} events of 100 kB on {DISK_MIB} MiB", sent.answered.len());
+    assert_eq!(gateway.admin("/livez").status, 200);
+    gateway.kill();
+    let gateway = site.start();
+    let found = queued(&gateway.metrics(), "app");
+    assert!(found >= sent.answered.len() as u64, "{found} found, {} answered", sent.answered.len());
+    // A start gives some space back; it is soon full again.
+    let more = fill_up(gateway.address(), &gateway);
+    more.refused_in_order();
+    sent.add(more);
+    let receiver = Receiver::start_on(port);
+    eventually("it takes events again by itself", SOON * 3, || gateway.send(&github("{}")).event_id());
+    sent.add(crate::support::send_many(gateway.address(), 50));
+    eventually("the queue is empty", SOON * 2, || (queued(&gateway.metrics(), "app") == 0).then_some(()));
+    sent.all_arrived(&receiver.seen());
+    accounts(&gateway, &[("all", "app", found)]);
+    assert_eq!(gateway.admin("/readyz").status, 200);
+}
+
+/// Others may fill the disk to the last byte, beyond what the gateway leaves free.
+#[test]
+fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_full() {
+    let _alone = alone();
+    let receiver = Receiver::start();
+    receiver.always("/app", crate::support::Reply::status(500));
+    let site = Site::plain(&receiver);
+    let Some(disk) = SmallDisk::mount(&site.path("data"), DISK_MIB) else { return };
+    let gateway = site.start();
+    let load = Load::start(gateway.address(), Flow::of(100, 2));
+    eventually("events wait", SOON, || (queued(&gateway.metrics(), "app") > 50).then_some(()));
+    let ballast = disk.fill();
+    let refused = || gateway.metrics().sum("hookgate_requests_total", &[("code", "503")]);
+    eventually("it refuses", SOON, || (refused() > 20).then_some(()));
+    // Retries go on meanwhile, and their ends find no room.
+    pass(Duration::from_secs(2));
+    assert_eq!(gateway.admin("/livez").status, 200);
+    std::fs::remove_file(ballast).unwrap();
+    eventually("it takes events again by itself", SOON * 2, || gateway.send(&github("{}")).event_id());
+    receiver.well("/app");
+    let sent = load.stop();
+    sent.refused_in_order();
+    eventually("the queue is empty", SOON * 3, || (queued(&gateway.metrics(), "app") == 0).then_some(()));
+    sent.all_arrived(&receiver.seen());
+    assert!(!gateway.log().contains("panicked"));
+}
