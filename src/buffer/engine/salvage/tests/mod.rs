@@ -1,7 +1,7 @@
 //! Damage of every kind, on real files.
 //!
 //! `FLIPS` says how many random flips are tried, `SEED` with which seed they begin; `EVERY=1` opens the engine over a journal
-//! damaged at every byte instead of at every 61st.
+//! damaged at every byte instead of at every 61st, and flips more bits of each.
 #![expect(clippy::print_stdout, reason = "a seed is worth nothing unless it is shown")]
 
 mod journals;
@@ -220,7 +220,7 @@ async fn a_damaged_root_of_any_keyspace_costs_no_event() {
 async fn a_damaged_end_of_any_file_costs_no_event() {
     let sizes: Vec<_> = (0..60).map(|number| if number % 3 == 0 { 3_000 } else { 300 }).collect();
     let template = Template::new(&sizes, 10, true).await;
-    for folder in ["1/tables", "1/blobs", "3/tables", "4/tables", "12/tables"] {
+    for folder in ["1/tables", "1/blobs", "3/tables", "4/tables"] {
         let folder = template.folder.path().join("keyspaces").join(folder);
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let length = fs::read(&path).unwrap().len();
@@ -242,7 +242,7 @@ async fn random_flips_in_a_store_cost_one_event_at_most() {
     let sizes: Vec<_> = (0..2000).map(|number| if number % 3 == 0 { 12_000 } else { 300 + number % 700 }).collect();
     let template = Template::new(&sizes, 200, true).await;
     let seed = number_from("SEED", 1);
-    let flips = number_from("FLIPS", 20);
+    let flips = number_from("FLIPS", 16);
     let mut random = StdRng::seed_from_u64(seed);
     let mut files_of = Vec::new();
     files(template.folder.path(), &mut files_of);
