@@ -430,6 +430,6 @@ impl Restore<'_> {
         let stored = self.engine.get(Space::Events, &seq.to_be_bytes())?;
         let event = stored.and_then(|stored| record::decode(&stored).ok());
         let order = event.and_then(|event| event.copies.get(usize::from(copy))?.order.clone());
-        Ok(order.map_or_else(String::new, |order| order.label.to_string()))
+        Ok(order.map_or_else(String::new, |order| order.label))
     }
 }
