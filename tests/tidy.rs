@@ -60,7 +60,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cel", &["condition/"]),
     ("clap", &["cli/"]),
     ("ed25519_dalek", &["provider/"]),
-    ("fjall", &["buffer/"]),
+    ("fjall", &["buffer/engine/"]),
     ("governor", &["limit.rs"]),
     ("hmac", &["provider/"]),
     ("jsonschema", &["schema/"]),
@@ -77,6 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sha1", &["provider/"]),
     ("sha2", &["provider/"]),
     ("tracing_subscriber", &["cli/"]),
+    ("twox_hash", &["buffer/engine/salvage/"]),
 ];
 
 const LINES_MAX: usize = 450;

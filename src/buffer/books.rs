@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::engine::{Batch, Engine, EngineError, Space};
 use super::generations::Generation;
-use super::keys::DestinationId;
+use super::keys::{self, DestinationId, LaneKey, QueueKey, QueueValue};
+use super::lanes::Lane;
 
 /// A destination's deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +124,68 @@ impl Books {
             }
         }
         Ok(books)
+    }
+
+    /// Counts what lies in the store, after damage; `bytes` are those of all events. What has ended is not there to be
+    /// counted and stays as it was known; what was accepted follows from the identity.
+    pub(crate) fn recount(engine: &dyn Engine, bytes: u64) -> Result<Self, EngineError> {
+        let mut books = Self::read(engine)?;
+        for book in books.by_destination.values_mut() {
+            *book = Book { queued: 0, rescheduled: 0, waiting: 0, parked: 0, dead: 0, ..*book };
+        }
+        books.quarantined.values_mut().for_each(|count| *count = 0);
+        for pair in engine.scan(Space::Queue, &[], None) {
+            let (key, value) = pair?;
+            let Some(key) = QueueKey::parse(&key) else { continue };
+            let book = books.by_destination.entry(key.destination).or_default();
+            book.queued += 1;
+            book.rescheduled += u64::from(key.due_ms != QueueValue::parse(&value).since_ms);
+            books.total.next_seq = books.total.next_seq.max(key.seq.saturating_add(1));
+        }
+        for pair in engine.scan(Space::Lanes, &[], None) {
+            let (key, value) = pair?;
+            let (Some(key), Some(lane)) = (LaneKey::parse(&key), Lane::parse(&value)) else { continue };
+            let book = books.by_destination.entry(key.destination).or_default();
+            // The head of a lane that is not parked was counted in the queue.
+            let behind = lane.len.saturating_sub(u64::from(lane.parked.is_none()));
+            book.queued += behind;
+            *(if lane.parked.is_some() { &mut book.parked } else { &mut book.waiting }) += behind;
+        }
+        for pair in engine.scan(Space::Dead, &[], None) {
+            if let Some(dead) = QueueKey::parse(&pair?.0) {
+                books.by_destination.entry(dead.destination).or_default().dead += 1;
+            }
+        }
+        for pair in engine.scan(Space::Quarantine, &[], None) {
+            *books.quarantined.entry(keys::source_of_quarantine(&pair?.1)).or_default() += 1;
+        }
+        for book in books.by_destination.values_mut() {
+            book.accepted = book.delivered + book.dead_lettered + book.expired + book.discarded + book.queued;
+        }
+        let last = engine.last_key(Space::Events)?.and_then(|key| key.as_ref().try_into().ok().map(u64::from_be_bytes));
+        books.total.next_seq = books.total.next_seq.max(last.map_or(0, |last| last.saturating_add(1)));
+        books.total.bytes = bytes;
+        books.recount_ids(engine)?;
+        Ok(books)
+    }
+
+    /// Ids whose generation is not known are recognised and swept all the same; it gets no more of them.
+    fn recount_ids(&mut self, engine: &dyn Engine) -> Result<(), EngineError> {
+        let known: Vec<u32> = self.generations.keys().copied().collect();
+        self.total.dedup = 0;
+        for pair in engine.scan(Space::Dedup, &[], None) {
+            let (key, value) = pair?;
+            let Some(id) = key.first_chunk().map(|id| u32::from_be_bytes(*id)) else { continue };
+            self.total.dedup += 1;
+            if known.binary_search(&id).is_err() {
+                let expires_ms = value.first_chunk().map_or(1, |expires| u64::from_be_bytes(*expires));
+                let generation =
+                    self.generations.entry(id).or_insert(Generation { class: u8::MAX, ..Generation::default() });
+                generation.count = generation.count.saturating_add(1);
+                generation.until_ms = generation.until_ms.max(expires_ms);
+            }
+        }
+        Ok(())
     }
 
     /// Takes over what a batch has changed.

@@ -147,6 +147,9 @@ impl Committer {
 
     /// One batch. True when the buffer was closed.
     fn handle(&mut self, commands: Vec<Command>) -> bool {
+        if self.shared.suspected.load(Ordering::Relaxed) && self.shared.store.swap(None).is_some() {
+            self.reopen();
+        }
         let Some(store) = self.shared.store.load_full() else { return self.handle_closed(commands) };
         let shared = Arc::clone(&self.shared);
         let mut draft = Draft::new(&shared, &store);
@@ -211,7 +214,10 @@ impl Committer {
         self.compacted_at = Some(now);
         match store.give_space_back() {
             Ok(()) => self.compactions_owed -= 1,
-            Err(error) => tracing::warn!(%error, "the disk runs short, and the engine could not give space back"),
+            Err(error) => {
+                tracing::warn!(%error, "the disk runs short, and the engine could not give space back");
+                self.shared.met(&error);
+            }
         }
     }
 
@@ -258,11 +264,23 @@ impl Committer {
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed; the buffer is closed until it can be reopened");
+                self.look_closer(error);
                 for effect in effects {
                     self.refuse(effect);
                 }
                 false
             }
+        }
+    }
+
+    /// An engine that stopped does not say why. On a full disk that is known; else its files are looked at.
+    fn look_closer(&self, error: EngineError) {
+        let shared = &self.shared;
+        let is_silent = matches!(error, EngineError::Stopped) && !shared.disk_low.load(Ordering::Relaxed);
+        if is_silent && !shared.medium.is_whole() {
+            shared.met(&EngineError::Damaged("a file is not what was written".into()));
+        } else {
+            shared.met(&error);
         }
     }
 
@@ -337,7 +355,7 @@ impl Committer {
     /// Opens the store anew; on failure the next tidy-up tries again.
     fn reopen(&mut self) {
         for _ in 0..REOPEN_TRIES {
-            match Store::reopen(&*self.shared.medium) {
+            match self.shared.reopen_store() {
                 Ok(store) => return self.reopened(store),
                 // Readers may still hold the old store for a moment.
                 Err(OpenError::Locked(_)) => std::thread::sleep(REOPEN_PAUSE),
@@ -354,6 +372,7 @@ impl Committer {
     fn reopened(&mut self, store: Store) {
         if let Err(error) = self.recover_books(&store) {
             tracing::error!(%error, "the buffer was reopened and cannot be read");
+            self.shared.met(&error);
             return;
         }
         self.shared.store.store(Some(Arc::new(store)));

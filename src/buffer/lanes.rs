@@ -43,7 +43,7 @@ impl Lane {
         rmp_serde::from_slice(value).ok()
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         rmp_serde::to_vec(self).unwrap_or_default()
     }
 }

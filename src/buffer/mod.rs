@@ -29,6 +29,7 @@ mod migrate;
 mod passes;
 mod record;
 mod recover;
+mod restore;
 mod scan;
 mod settle;
 mod space;
@@ -223,6 +224,8 @@ pub(crate) struct Shared {
     passes: Passes,
     corrupt: AtomicU64,
     disk_low: AtomicBool,
+    /// The store's files are damaged: it is to be opened anew, which mends them.
+    suspected: AtomicBool,
     /// When the batch under way began, monotonic and one more; 0 between batches: an engine that hangs is noticed by this.
     busy_since_ms: AtomicU64,
     on_commit: OnCommit,
@@ -231,6 +234,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// An error of the engine was met. Where it says that the files are damaged, the store is opened anew.
+    fn met(&self, error: &EngineError) {
+        if matches!(error, EngineError::Damaged(_)) && !self.suspected.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the buffer's files are damaged; it is closed and built anew from what can be read");
+            self.medium.suspect();
+        }
+    }
+
+    /// Opens the store once more.
+    fn reopen_store(&self) -> Result<Store, OpenError> {
+        let (store, mended) = Store::reopen(&*self.medium, self.clock.now())?;
+        self.suspected.store(false, Ordering::Relaxed);
+        self.corrupt.fetch_add(mended.lost, Ordering::Relaxed);
+        Ok(store)
+    }
+
     fn window(&self, name: &str) -> Option<(DestinationId, Arc<Window>)> {
         let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
         table.get(name).map(|(id, window)| (*id, Arc::clone(window)))
@@ -320,7 +339,7 @@ impl Buffer {
         is_inline: bool,
     ) -> Result<(Self, Committer, mpsc::Receiver<Command>), OpenError> {
         let Opening { params, destinations, clock, on_commit, unverified_max } = opening;
-        let store = Store::open(&*medium)?;
+        let (store, mended) = Store::open(&*medium, clock.now())?;
         let shared = Arc::new(Shared {
             params,
             medium,
@@ -334,8 +353,9 @@ impl Buffer {
             ledger: Mutex::default(),
             unverified_max,
             passes: Passes::default(),
-            corrupt: AtomicU64::new(0),
+            corrupt: AtomicU64::new(mended.lost),
             disk_low: AtomicBool::new(false),
+            suspected: AtomicBool::new(false),
             busy_since_ms: AtomicU64::new(0),
             on_commit,
             is_inline,
@@ -449,10 +469,16 @@ impl Buffer {
         }
         // Once begun it ends by itself, also when nobody waits for it any more.
         let scan = tokio::task::spawn_blocking(move || {
-            scan::scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok()
+            let failed = |error: &EngineError| {
+                window.scan_failed();
+                shared.met(error);
+            };
+            scan::scan(&shared, id, &window, low_ms).inspect_err(failed).is_ok()
         });
         if !scan.await.unwrap_or(false) {
             tracing::error!("the buffer could not be read; trying again");
+            // Where the store is damaged, the committer is to see it.
+            self.tidy_up().await;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         true

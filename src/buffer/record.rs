@@ -1,10 +1,12 @@
 //! How an event lies on disk.
 //!
 //! ```text
-//! version u8 = 1 │ CRC-32C u32 le over all that follows │ length of facts u32 le │ facts (MessagePack) │ body
+//! magic [2,'H','k','G'] │ CRC-32C u32 le over all that follows │ length of facts u32 le │ length of body u32 le │ facts (MessagePack) │ body
+//! version 1: 1 u8       │ CRC-32C u32 le over all that follows │ length of facts u32 le │ facts (MessagePack) │ body
 //! ```
 //! The body is stored as received; the checksum covers facts and body, so that a flipped bit is found when the record is
-//! read, and costs that record only. Readers accept every version that was ever released; unknown ones are an error.
+//! read, and costs that record only. The magic and both lengths let a record be found in raw bytes, when the files around
+//! it are damaged (`engine/salvage/frames.rs`). Readers accept every version that was ever released; unknown ones are an error.
 
 use std::fmt;
 
@@ -12,8 +14,14 @@ use bytes::Bytes;
 
 use crate::event::EventData;
 
-const VERSION: u8 = 1;
-const HEAD_BYTES: usize = 9;
+/// How a record begins; its first byte is the version.
+pub(super) const MAGIC: [u8; 4] = [2, b'H', b'k', b'G'];
+/// Magic, checksum, two lengths.
+pub(super) const HEAD_BYTES: usize = 16;
+/// What the checksum covers begins here.
+pub(super) const COVERED_FROM: usize = 8;
+/// The version without magic and length of the body.
+const VERSION_1: u8 = 1;
 
 /// Why a record could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,37 +53,58 @@ impl fmt::Display for Corrupt {
 pub(crate) fn encode(data: &EventData) -> Option<Vec<u8>> {
     let facts = rmp_serde::to_vec(data).ok()?;
     let facts_len = u32::try_from(facts.len()).ok()?;
+    let body_len = u32::try_from(data.body.len()).ok()?;
     let mut record = Vec::with_capacity(HEAD_BYTES + facts.len() + data.body.len());
-    record.push(VERSION);
+    record.extend_from_slice(&MAGIC);
     record.extend_from_slice(&[0; 4]);
     record.extend_from_slice(&facts_len.to_le_bytes());
+    record.extend_from_slice(&body_len.to_le_bytes());
     record.extend_from_slice(&facts);
     record.extend_from_slice(&data.body);
-    let checksum = crc32c::crc32c(record.get(5..)?);
-    record.get_mut(1..5)?.copy_from_slice(&checksum.to_le_bytes());
+    let checksum = crc32c::crc32c(record.get(COVERED_FROM..)?);
+    record.get_mut(4..COVERED_FROM)?.copy_from_slice(&checksum.to_le_bytes());
     Some(record)
 }
 
 /// Reads an event and proves it whole.
 pub(crate) fn decode(record: &[u8]) -> Result<EventData, Corrupt> {
+    if let Some(rest) = record.strip_prefix(&MAGIC) {
+        let covered = proven(rest)?;
+        let (facts_len, covered) = length(covered)?;
+        let (body_len, covered) = length(covered)?;
+        return parts(covered, facts_len, Some(body_len));
+    }
     let (&version, rest) = record.split_first().ok_or(Corrupt::Short)?;
-    if version != VERSION {
+    if version != VERSION_1 {
         return Err(Corrupt::Version(version));
     }
+    let (facts_len, covered) = length(proven(rest)?)?;
+    parts(covered, facts_len, None)
+}
+
+/// What the checksum covers, if it matches.
+fn proven(rest: &[u8]) -> Result<&[u8], Corrupt> {
     let (checksum, covered) = rest.split_first_chunk::<4>().ok_or(Corrupt::Short)?;
-    if crc32c::crc32c(covered) != u32::from_le_bytes(*checksum) {
-        return Err(Corrupt::Checksum);
+    if crc32c::crc32c(covered) == u32::from_le_bytes(*checksum) { Ok(covered) } else { Err(Corrupt::Checksum) }
+}
+
+fn length(bytes: &[u8]) -> Result<(usize, &[u8]), Corrupt> {
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(Corrupt::Short)?;
+    Ok((u32::from_le_bytes(*length) as usize, rest))
+}
+
+fn parts(covered: &[u8], facts_len: usize, body_len: Option<usize>) -> Result<EventData, Corrupt> {
+    let (facts, body) = covered.split_at_checked(facts_len).ok_or(Corrupt::Short)?;
+    if body_len.is_some_and(|len| len != body.len()) {
+        return Err(Corrupt::Short);
     }
-    let (facts_len, rest) = covered.split_first_chunk::<4>().ok_or(Corrupt::Short)?;
-    let facts_len = u32::from_le_bytes(*facts_len) as usize;
-    let (facts, body) = rest.split_at_checked(facts_len).ok_or(Corrupt::Short)?;
     let mut data: EventData = rmp_serde::from_slice(facts).map_err(|_parse| Corrupt::Facts)?;
     data.body = Bytes::copy_from_slice(body);
     Ok(data)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::event::{Copy, EventId, HeaderBytes};
@@ -104,21 +133,30 @@ mod tests {
         assert_eq!(decode(&encode(&event).unwrap()), Ok(event));
     }
 
+    /// The same event as version 1 wrote it; `fields` of its facts.
+    pub(in crate::buffer) fn version_1(event: &EventData, fields: u8) -> Vec<u8> {
+        let facts = rmp_serde::to_vec(event).unwrap();
+        // Facts are a list, and the last of them is nothing.
+        assert_eq!((facts[0], facts.last()), (0x9c, Some(&0xc0)));
+        let kept = facts.len() - usize::from(12 - fields);
+        record(&[&[0x90 | fields], &facts[1..kept]].concat(), &event.body)
+    }
+
+    #[test]
+    fn records_of_version_1_read_back() {
+        assert_eq!(decode(&version_1(&event(), 12)), Ok(event()));
+    }
+
     #[test]
     fn a_record_from_before_unverified_events_reads_back() {
-        let (event, new) = (event(), encode(&event()).unwrap());
-        let facts_len = u32::from_le_bytes(new[5..9].try_into().unwrap()) as usize;
-        let (facts, body) = new[9..].split_at(facts_len);
-        // A list of twelve facts, the last of them nothing, was one of eleven.
-        assert_eq!((facts[0], facts[facts_len - 1]), (0x9c, 0xc0));
-        assert_eq!(decode(&record(&[&[0x9b], &facts[1..facts_len - 1]].concat(), body)), Ok(event));
+        assert_eq!(decode(&version_1(&event(), 11)), Ok(event()));
     }
 
     #[test]
     fn a_record_from_before_copies_had_keys_reads_back() {
         let (event, new) = (event(), encode(&event()).unwrap());
-        let facts_len = u32::from_le_bytes(new[5..9].try_into().unwrap()) as usize;
-        let (facts, body) = new[9..].split_at(facts_len);
+        let facts_len = u32::from_le_bytes(new[8..12].try_into().unwrap()) as usize;
+        let (facts, body) = new[HEAD_BYTES..].split_at(facts_len);
         // A copy of four, the last two of them nothing, was one of two.
         let (copy, before) = ([0x91, 0x94, 0xa1, b'r', 0xa1, b'd', 0xc0, 0xc0], [0x91, 0x92, 0xa1, b'r', 0xa1, b'd']);
         let at = facts.windows(copy.len()).position(|window| window == copy).unwrap();
@@ -126,10 +164,10 @@ mod tests {
         assert_eq!(decode(&record(&old, body)), Ok(event));
     }
 
-    /// A whole record of these facts.
+    /// A whole record of version 1 with these facts.
     fn record(facts: &[u8], body: &[u8]) -> Vec<u8> {
         let covered = [&u32::try_from(facts.len()).unwrap().to_le_bytes()[..], facts, body].concat();
-        [&[VERSION], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat()
+        [&[VERSION_1], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat()
     }
 
     #[test]

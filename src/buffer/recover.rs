@@ -12,22 +12,35 @@ use super::store::Store;
 use super::{OpenError, Shared, generations};
 
 /// Under this prefix `meta` keeps the numbers of destinations.
-const DESTINATION_PREFIX: &[u8] = b"destination/";
+pub(super) const DESTINATION_PREFIX: &[u8] = b"destination/";
 /// Behind every key of the prefix.
-const DESTINATION_END: &[u8] = b"destination0";
+pub(super) const DESTINATION_END: &[u8] = b"destination0";
 
 impl Committer {
     /// Learns what the store holds.
     pub(crate) fn recover(shared: Arc<Shared>, store: Store, destinations: &[Arc<str>]) -> Result<Self, OpenError> {
         let mut committer =
             Self { shared, deferred: Vec::new(), next_destination: 1, compactions_owed: 0, compacted_at: None };
-        committer.recover_destinations(&store)?;
-        committer.register(&store, destinations)?;
-        committer.recover_books(&store)?;
         committer.shared.disk_low.store(committer.shared.medium.is_low(), Ordering::Relaxed);
-        committer.shared.store.store(Some(Arc::new(store)));
-        generations::recover(&committer.shared)?;
+        match committer.recover_all(store, destinations) {
+            Err(EngineError::Damaged(what)) => {
+                tracing::error!(what, "the buffer's files are damaged; it is built anew from what can be read");
+                committer.shared.store.store(None);
+                committer.shared.medium.suspect();
+                let store = committer.shared.reopen_store()?;
+                committer.recover_all(store, destinations)?;
+            }
+            other => other?,
+        }
         Ok(committer)
+    }
+
+    fn recover_all(&mut self, store: Store, destinations: &[Arc<str>]) -> Result<(), EngineError> {
+        self.recover_destinations(&store)?;
+        self.register(&store, destinations)?;
+        self.recover_books(&store)?;
+        self.shared.store.store(Some(Arc::new(store)));
+        generations::recover(&self.shared)
     }
 
     fn recover_destinations(&mut self, store: &Store) -> Result<(), EngineError> {

@@ -1,7 +1,8 @@
 //! Looking on disk for what is due.
 //!
 //! A scan reads a snapshot of the queue from the window's lower bound and stops at the first record that is not due, or
-//! when it holds enough. It runs on a blocking thread. A record that cannot be read costs that record only.
+//! when it holds enough. It runs on a blocking thread. A record that is missing or damaged costs that record only. Where the
+//! engine itself meets damage nothing is judged yet: the store is built anew first, and what is missing then is gone.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,8 +63,10 @@ pub(super) fn read_event(shared: &Shared, store: &Store, seq: u64) -> Result<Opt
             Ok(event) => return Ok(Some(event)),
             Err(corrupt) => corrupt.to_string(),
         },
-        Err(EngineError::Damaged(what)) => what,
-        Err(error) => return Err(error),
+        Err(error) => {
+            shared.met(&error);
+            return Err(error);
+        }
     };
     shared.corrupt.fetch_add(1, Ordering::Relaxed);
     tracing::error!(seq, why, "a stored event cannot be read");

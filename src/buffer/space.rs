@@ -14,6 +14,14 @@ pub(crate) const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 pub(crate) fn is_low(dir: &Path) -> bool {
     let Ok(stat) = rustix::fs::statvfs(dir) else { return false };
     let total = stat.f_blocks.saturating_mul(stat.f_frsize);
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    free < RESERVE_BYTES.min(total / 4)
+    free(&stat) < RESERVE_BYTES.min(total / 4)
+}
+
+/// Whether the disk under `dir` can take so many bytes more. Unknown counts as yes.
+pub(crate) fn has_room(dir: &Path, bytes: u64) -> bool {
+    rustix::fs::statvfs(dir).map_or(true, |stat| free(&stat) >= bytes)
+}
+
+fn free(stat: &rustix::fs::StatVfs) -> u64 {
+    stat.f_bavail.saturating_mul(stat.f_frsize)
 }

@@ -5,12 +5,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::OpenError;
-use super::engine::{Batch, Durability, Engine, Medium, Space};
-use super::migrate;
+use super::engine::{Batch, Durability, Engine, EngineError, Medium, Mended, Space};
+use super::{migrate, restore};
+use crate::clock::Timestamp;
 
 /// The version of what `keys` lays out on disk.
 pub(crate) const FORMAT: &str = "2";
 pub(crate) const FORMAT_KEY: &[u8] = b"format";
+
+/// What a medium opened.
+type Opened = Result<(Arc<dyn Engine>, Option<Mended>), OpenError>;
 
 pub(crate) struct Store(Arc<dyn Engine>);
 
@@ -29,17 +33,32 @@ impl Deref for Store {
 }
 
 impl Store {
-    /// Opens the medium's store, makes it, or brings it up to today's format.
-    pub(crate) fn open(medium: &dyn Medium) -> Result<Self, OpenError> {
-        Self::check(medium.open()?)
+    /// Opens the medium's store, makes it, or brings it up to today's format. Says what was damaged and is mended.
+    pub(crate) fn open(medium: &dyn Medium, now: Timestamp) -> Result<(Self, Mended), OpenError> {
+        Self::check(medium, medium.open(), now)
     }
 
     /// The same after a failed write or sync.
-    pub(crate) fn reopen(medium: &dyn Medium) -> Result<Self, OpenError> {
-        Self::check(medium.reopen()?)
+    pub(crate) fn reopen(medium: &dyn Medium, now: Timestamp) -> Result<(Self, Mended), OpenError> {
+        Self::check(medium, medium.reopen(), now)
     }
 
-    fn check(engine: Arc<dyn Engine>) -> Result<Self, OpenError> {
+    fn check(medium: &dyn Medium, opened: Opened, now: Timestamp) -> Result<(Self, Mended), OpenError> {
+        match opened.and_then(|opened| Self::check_once(medium, opened, now)) {
+            Err(OpenError::Engine(EngineError::Damaged(what))) => {
+                tracing::error!(what, "the buffer's files are damaged; it is built anew from what can be read");
+                medium.suspect();
+                Self::check_once(medium, medium.open()?, now)
+            }
+            checked => checked,
+        }
+    }
+
+    fn check_once(
+        medium: &dyn Medium,
+        (engine, mended): (Arc<dyn Engine>, Option<Mended>),
+        now: Timestamp,
+    ) -> Result<(Self, Mended), OpenError> {
         let store = Self(engine);
         match store.get(Space::Meta, FORMAT_KEY)?.as_deref() {
             Some(found) if found == FORMAT.as_bytes() => {}
@@ -51,6 +70,10 @@ impl Store {
                 store.commit(batch, Durability::Synced)?;
             }
         }
-        Ok(store)
+        if mended.is_some() {
+            restore::restore(&*store, now)?;
+            medium.restored()?;
+        }
+        Ok((store, mended.unwrap_or_default()))
     }
 }

@@ -17,7 +17,7 @@ use fjall::{
     AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
 };
 
-use super::{Batch, Durability, Engine, EngineError, Medium, Pairs, Slice, Space, journal};
+use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, journal, salvage};
 use crate::buffer::{Fsync, OpenError, space};
 
 /// What the engine may keep in memory of what it has read.
@@ -49,11 +49,24 @@ pub(crate) struct Disk {
 }
 
 impl Medium for Disk {
-    fn open(&self) -> Result<Arc<dyn Engine>, OpenError> {
-        Ok(Arc::new(Fjall::open(&self.dir, self.fsync)?))
+    fn open(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
+        let (engine, mended) = salvage::open(&self.dir, self.fsync)?;
+        Ok((Arc::new(engine), mended))
     }
 
-    fn reopen(&self) -> Result<Arc<dyn Engine>, OpenError> {
+    fn restored(&self) -> Result<(), OpenError> {
+        salvage::forget_mended(&self.dir)
+    }
+
+    fn suspect(&self) {
+        salvage::suspect(&self.dir);
+    }
+
+    fn is_whole(&self) -> bool {
+        salvage::is_whole(&self.dir)
+    }
+
+    fn reopen(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
         journal::write_again(&self.dir).map_err(|source| OpenError::Io { path: self.dir.clone(), source })?;
         self.open()
     }
@@ -63,8 +76,8 @@ impl Medium for Disk {
     }
 }
 
-struct Fjall {
-    db: Database,
+pub(super) struct Fjall {
+    pub(super) db: Database,
     /// In the order of [`Space::ALL`].
     keyspaces: Vec<Keyspace>,
     /// How often full memtables were reported since none was full.
@@ -72,7 +85,8 @@ struct Fjall {
 }
 
 impl Fjall {
-    fn open(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
+    /// Opens the engine over whatever the files hold.
+    pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         // Events are confidential: nobody else reads them.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
@@ -95,7 +109,7 @@ impl Fjall {
         Ok(store)
     }
 
-    fn keyspace(&self, space: Space) -> Result<&Keyspace, EngineError> {
+    pub(super) fn keyspace(&self, space: Space) -> Result<&Keyspace, EngineError> {
         self.keyspaces.get(space as usize).ok_or_else(|| EngineError::Failed(format!("no keyspace {}", space.name())))
     }
 }
@@ -240,12 +254,20 @@ impl Engine for Fjall {
         }
         Ok(self.keyspace(Space::Events)?.major_compact()?)
     }
+
+    #[cfg(test)]
+    fn flush(&self, space: Space) -> Result<(), EngineError> {
+        self.keyspace(space)?.rotate_memtable()?;
+        Ok(())
+    }
 }
 
 impl From<fjall::Error> for EngineError {
     fn from(error: fjall::Error) -> Self {
         match error {
             fjall::Error::Locked => Self::Locked,
+            fjall::Error::Poisoned => Self::Stopped,
+            error if salvage::is_damage(&error) => Self::Damaged(format!("{error:?}")),
             other => Self::Failed(format!("{other:?}")),
         }
     }

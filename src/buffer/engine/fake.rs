@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Batch, Durability, Engine, EngineError, Medium, Pairs, Slice, Space};
+use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space};
 use crate::buffer::OpenError;
 
 type Map = BTreeMap<(Space, Vec<u8>), Slice>;
@@ -124,11 +124,11 @@ impl FakeDisk {
 }
 
 impl Medium for FakeDisk {
-    fn open(&self) -> Result<Arc<dyn Engine>, OpenError> {
+    fn open(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
         let mut platter = self.platter();
         platter.generation += 1;
         platter.is_poisoned = false;
-        Ok(Arc::new(FakeStore { disk: self.clone(), generation: platter.generation }))
+        Ok((Arc::new(FakeStore { disk: self.clone(), generation: platter.generation }), None))
     }
 
     fn is_low(&self) -> bool {

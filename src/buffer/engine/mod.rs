@@ -6,12 +6,15 @@
 //! Invariants: a batch is in the store as a whole or not at all. After [`Durability::Synced`] it survives a power cut.
 //! After a failed commit the engine takes nothing more; whoever owns it drops it and opens the medium anew.
 //!
+//! A medium whose files are damaged mends them when it is opened (`salvage`), and says so ([`Mended`]).
+//!
 //! Deliberately not here: what keys and values mean (`keys`, `record`, `fate`).
 
 mod disk;
 #[cfg(test)]
 pub(crate) mod fake;
 mod journal;
+mod salvage;
 
 use std::fmt;
 use std::sync::Arc;
@@ -128,6 +131,8 @@ pub enum EngineError {
     Damaged(String),
     /// It could not read or write.
     Failed(String),
+    /// It met something earlier and writes no more; what, it does not say.
+    Stopped,
     /// Somebody else has the store open.
     Locked,
 }
@@ -137,6 +142,7 @@ impl fmt::Display for EngineError {
         match self {
             Self::Damaged(what) => write!(f, "bytes on disk are damaged: {what}"),
             Self::Failed(what) => f.write_str(what),
+            Self::Stopped => f.write_str("the engine has stopped writing"),
             Self::Locked => f.write_str("the store is open elsewhere"),
         }
     }
@@ -165,15 +171,48 @@ pub(crate) trait Engine: Send + Sync {
     fn contains(&self, space: Space, key: &[u8]) -> Result<bool, EngineError> {
         Ok(self.get(space, key)?.is_some())
     }
+
+    /// Writes what a keyspace holds in memory to a file, and does not wait for it.
+    #[cfg(test)]
+    fn flush(&self, _space: Space) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+/// What an opening found damaged and did about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mended {
+    /// Files in which damage was found, or stretches of them.
+    pub(crate) damages: u64,
+    /// Events that were put back from damaged stretches.
+    pub(crate) saved: u64,
+    /// Event records that are lost for certain.
+    pub(crate) lost: u64,
+    /// The store was built anew.
+    pub(crate) rebuilt: bool,
 }
 
 /// What a store lies on.
 pub(crate) trait Medium: fmt::Debug + Send + Sync {
-    /// Opens the store, or makes it.
-    fn open(&self) -> Result<Arc<dyn Engine>, OpenError>;
+    /// Opens the store, or makes it. Where files were mended, events may have no place in it and its books may be wrong:
+    /// whoever opens it sets that right (`restore`) and calls [`Medium::restored`], or is told again at the next opening.
+    fn open(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError>;
+
+    /// What was mended has its place.
+    fn restored(&self) -> Result<(), OpenError> {
+        Ok(())
+    }
+
+    /// Damage was met: the next opening builds the store anew.
+    fn suspect(&self) {}
+
+    /// Whether all bytes are what was written. Reads them all.
+    fn is_whole(&self) -> bool {
+        true
+    }
 
     /// Opens it after a failed write or sync: what is written from now on does not lie behind what may be missing.
-    fn reopen(&self) -> Result<Arc<dyn Engine>, OpenError> {
+    fn reopen(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
         self.open()
     }
 

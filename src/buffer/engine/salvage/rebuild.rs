@@ -1,0 +1,333 @@
+//! The store built anew from what can be read of a damaged one.
+//!
+//! The damaged store is moved to `salvage/before`, a new one is opened in its place, and every record that can be read is
+//! copied over. Events that something speaks of and that could not be read are looked for in the raw files. What nothing
+//! speaks of any more `restore` queues again. Whoever asks for a body that is gone finds it missing, and says so.
+//!
+//! It can be interrupted at any point: `salvage/rebuilding` says how far it came, and the next open goes on from there.
+//! It takes as much space again as the store has, and as long as copying it takes.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
+
+use super::replace::{PutBack, is_plausible, wanted};
+use super::{
+    FOLDER, SUSPECTED, Saved, frames, is_damage, journals, past, remember_mended, remove_file, roots, sync_folder,
+    write_synced,
+};
+use crate::buffer::engine::disk::Fjall;
+use crate::buffer::engine::{Batch, Durability, Engine, EngineError, Mended, Space};
+use crate::buffer::keys::sequence_time;
+use crate::buffer::record;
+use crate::buffer::{Fsync, OpenError, space};
+use crate::event::{EventData, EventId};
+
+const PROGRESS: &str = "rebuilding";
+const MOVING: &[u8] = b"moving";
+const COPYING: &[u8] = b"copying";
+/// The damaged store.
+const BEFORE: &str = "before";
+/// Keyspaces that the engine cannot open.
+const ASIDE: &str = "aside";
+/// A batch of copied records ends here.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+pub(super) fn is_under_way(dir: &Path) -> bool {
+    dir.join(FOLDER).join(PROGRESS).exists()
+}
+
+/// Takes a keyspace whose root is damaged out of the engine's sight.
+pub(super) fn set_aside(dir: &Path, folder: &Path) -> io::Result<()> {
+    let aside = dir.join(FOLDER).join(ASIDE);
+    fs::create_dir_all(&aside)?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free = (0_u32..1000).map(|number| aside.join(format!("{name}.{number}"))).find(|path| !path.exists());
+    fs::rename(folder, free.ok_or(io::ErrorKind::AlreadyExists)?)?;
+    sync_folder(&aside)?;
+    folder.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Builds the store anew and opens it.
+pub(super) fn rebuild(dir: &Path, fsync: Fsync, mended: &mut Mended) -> Result<Fjall, OpenError> {
+    tracing::warn!("the buffer is built anew from what can be read; this copies all of it");
+    let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
+    let before = dir.join(FOLDER).join(BEFORE);
+    let bytes = bytes_in(if before.exists() { &before } else { dir }).map_err(io_error)?;
+    if !space::has_room(dir, bytes) {
+        // Nothing is moved: it is tried again when there is room.
+        let needed =
+            format!("it is damaged and has to be built anew, which takes {bytes} bytes more than the disk has free");
+        return Err(io_error(io::Error::new(io::ErrorKind::StorageFull, needed)));
+    }
+    move_away(dir, &before).map_err(io_error)?;
+    let store = Fjall::open(dir, fsync)?;
+    let mut copy =
+        Copy { store: &store, copied: BTreeSet::new(), ids: HashSet::new(), gaps: BTreeMap::new(), unread: 0 };
+    let is_copied = match open_damaged(&before) {
+        Some(old) => {
+            let copied = catch_unwind(AssertUnwindSafe(|| copy.everything(&old)));
+            match copied {
+                Ok(copied) => {
+                    copied?;
+                    true
+                }
+                Err(_panic) => false,
+            }
+        }
+        None => false,
+    };
+    if !is_copied {
+        tracing::error!(
+            "the damaged store cannot be read as a store; every event found in its files is delivered again"
+        );
+    }
+    let mut put = PutBack::new(&store)?;
+    let missing: BTreeSet<u64> = wanted(&store)?.difference(&copy.copied).copied().collect();
+    // Where the queue and the events both have gaps, an event may have fallen into both.
+    let takes_all = !is_copied
+        || [Space::Events, Space::Queue].iter().all(|space| copy.gaps.get(space).is_some_and(|gaps| *gaps > 0));
+    let mut search = Search { missing, takes_all, ids: copy.ids, put: &mut put };
+    let mut files = journals(&before).map_err(io_error)?;
+    for folder in [dir.join(FOLDER).join(ASIDE), before.join("keyspaces")] {
+        files.extend(values_in(&folder).map_err(io_error)?);
+    }
+    for path in files {
+        if search.takes_all || !search.missing.is_empty() {
+            search.file(&fs::read(path).map_err(io_error)?)?;
+        }
+    }
+    let lost = search.missing.len() as u64;
+    let found = put.finish()?;
+    store.sync()?;
+    let (gaps, unread) = (copy.gaps.values().sum::<u64>(), copy.unread);
+    tracing::error!(gaps, unread, found, lost, "the buffer was built anew");
+    mended.damages += (gaps + unread).max(1);
+    mended.saved += found;
+    mended.lost += lost;
+    mended.rebuilt = true;
+    remember_mended(dir).map_err(io_error)?;
+    finish(dir, &before).map_err(io_error)?;
+    Ok(store)
+}
+
+/// What a folder takes on disk; a journal that was made long and is not yet full takes less than its length.
+fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(bytes)
+}
+
+/// Moves all but our own folder, or goes on with it; what an earlier try has copied is thrown away.
+fn move_away(dir: &Path, before: &Path) -> io::Result<()> {
+    let progress = dir.join(FOLDER).join(PROGRESS);
+    let is_copying = fs::read(&progress).is_ok_and(|content| content == COPYING);
+    if !progress.exists() {
+        roots::remove(before)?;
+        write_synced(&progress, MOVING)?;
+    }
+    fs::create_dir_all(before)?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_name() == FOLDER {
+            continue;
+        }
+        match (is_copying, entry.file_type()?.is_dir()) {
+            (true, true) => fs::remove_dir_all(&path)?,
+            (true, false) => fs::remove_file(&path)?,
+            (false, _) => fs::rename(&path, before.join(entry.file_name()))?,
+        }
+    }
+    sync_folder(before)?;
+    sync_folder(dir)?;
+    write_synced(&progress, COPYING)
+}
+
+fn finish(dir: &Path, before: &Path) -> io::Result<()> {
+    let folder = dir.join(FOLDER);
+    for mark in [SUSPECTED, PROGRESS] {
+        remove_file(&folder.join(mark))?;
+    }
+    sync_folder(&folder)?;
+    roots::remove(before)?;
+    roots::remove(&folder.join(ASIDE))
+}
+
+/// Opens the damaged store without its workers: they would compact, and stop at the damage.
+fn open_damaged(before: &Path) -> Option<Database> {
+    let open = || {
+        let builder = Database::builder(before).journal_compression(CompressionType::None);
+        catch_unwind(AssertUnwindSafe(|| builder.worker_threads_unchecked(0).open()))
+    };
+    if !before.join("keyspaces").exists() {
+        return None;
+    }
+    if let Ok(Ok(database)) = open() {
+        return Some(database);
+    }
+    // A table whose own root is damaged keeps its keyspace shut, and that all the others.
+    for folder in roots::folders(&before.join("keyspaces")).ok()? {
+        if !roots::is_whole(&folder).unwrap_or(false) && !folder.ends_with("0") {
+            tracing::error!(folder = %folder.display(), "a keyspace cannot be opened; its files are searched for events");
+            set_aside(before.parent()?.parent()?, &folder).ok()?;
+        }
+    }
+    open().ok()?.inspect_err(|error| tracing::error!(%error, "the damaged store cannot be opened")).ok()
+}
+
+struct Copy<'a> {
+    store: &'a Fjall,
+    /// Sequences of the events that were copied.
+    copied: BTreeSet<u64>,
+    ids: HashSet<EventId>,
+    /// By keyspace; one that is not there is a gap.
+    gaps: BTreeMap<Space, u64>,
+    /// Events that could not be read.
+    unread: u64,
+}
+
+impl Copy<'_> {
+    fn everything(&mut self, old: &Database) -> Result<(), EngineError> {
+        for space in Space::ALL {
+            if !old.keyspace_exists(space.name()) {
+                self.gaps.insert(space, 1);
+                continue;
+            }
+            let from = old.keyspace(space.name(), KeyspaceCreateOptions::default)?;
+            let gaps = if space == Space::Events { self.events(&from)? } else { self.records(&from, space)? };
+            self.gaps.insert(space, gaps);
+        }
+        Ok(())
+    }
+
+    fn records(&mut self, from: &Keyspace, to: Space) -> Result<u64, EngineError> {
+        let (mut batch, mut bytes) = (Batch::default(), 0);
+        let gaps = past::read(from, true, |key, value| {
+            let value = value.unwrap_or_default();
+            bytes += key.len() + value.len() + 64;
+            batch.insert(to, key, value);
+            if bytes >= BATCH_BYTES {
+                bytes = 0;
+                return self.store.commit(std::mem::take(&mut batch), Durability::Written);
+            }
+            Ok(())
+        })?;
+        self.store.commit(batch, Durability::Written)?;
+        Ok(gaps)
+    }
+
+    fn events(&mut self, from: &Keyspace) -> Result<u64, EngineError> {
+        let (mut batch, mut bytes) = (Batch::default(), 0);
+        let (mut copied, mut ids, mut unread) = (BTreeSet::new(), HashSet::new(), 0);
+        let gaps = past::read(from, false, |key, _| {
+            let record = match from.get(&key) {
+                Ok(record) => record,
+                Err(error) if is_damage(&error) => None,
+                Err(error) => return Err(error.into()),
+            };
+            let event = record.as_ref().and_then(|record| record::decode(record).ok());
+            let (Some(record), Some(event), Ok(seq)) = (record, event, <[u8; 8]>::try_from(&*key)) else {
+                unread += 1;
+                return Ok(());
+            };
+            copied.insert(u64::from_be_bytes(seq));
+            ids.insert(event.id);
+            bytes += record.len();
+            batch.insert(Space::Events, key, record);
+            if bytes >= BATCH_BYTES {
+                bytes = 0;
+                return self.store.commit(std::mem::take(&mut batch), Durability::Written);
+            }
+            Ok(())
+        })?;
+        self.store.commit(batch, Durability::Written)?;
+        (self.copied, self.ids) = (copied, ids);
+        self.unread += unread;
+        Ok(gaps)
+    }
+}
+
+/// Looks for missing events in raw files.
+struct Search<'a, 'b> {
+    missing: BTreeSet<u64>,
+    /// There is nothing that says which are missing.
+    takes_all: bool,
+    ids: HashSet<EventId>,
+    put: &'a mut PutBack<'b>,
+}
+
+impl Search<'_, '_> {
+    /// In a table only the part of a key is written that the one before it has not. Of the missing ones that fit, the event
+    /// has the one that was given closest to its receipt.
+    fn key_in_table(&self, before: &[u8], length: usize, event: &EventData) -> Option<u64> {
+        let fit = self.missing.iter().copied().filter(|seq| is_plausible(*seq, event));
+        let fit = fit.filter(|seq| is_key_of_table(before, length, *seq));
+        fit.min_by_key(|seq| sequence_time(*seq).unix_ms().abs_diff(event.received_at_ms))
+    }
+
+    fn file(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        for frame in frames::find(bytes) {
+            let Some(record) = bytes.get(frame.clone()) else { continue };
+            let Ok(event) = record::decode(record) else { continue };
+            let before = bytes.get(..frame.start).unwrap_or_default();
+            if self.ids.contains(&event.id) {
+                continue;
+            }
+            let own = key_before(before).filter(|seq| is_plausible(*seq, &event));
+            let seq = own.or_else(|| self.key_in_table(before, record.len(), &event));
+            if seq.is_some_and(|seq| self.missing.remove(&seq)) || self.takes_all {
+                self.ids.insert(event.id);
+                self.put.event(&Saved { seq, record: record.to_vec(), dedup: Vec::new() })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Blob files and tables of all keyspaces in a folder.
+fn values_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if folder.exists() {
+        for keyspace in roots::folders(folder)? {
+            for kind in ["blobs", "tables"].map(|kind| keyspace.join(kind)).iter().filter(|kind| kind.exists()) {
+                let mut of_kind = fs::read_dir(kind)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+                of_kind.sort();
+                files.extend(of_kind);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// In a blob file, and in a journal, the key stands right before the value.
+fn key_before(before: &[u8]) -> Option<u64> {
+    before.last_chunk().map(|key| u64::from_be_bytes(*key))
+}
+
+/// In a table the key's own part stands before the length of the value, and before that the lengths of both parts.
+fn is_key_of_table(before: &[u8], length: usize, seq: u64) -> bool {
+    let mut varint = Vec::new();
+    let mut rest = length;
+    while rest >= 0x80 {
+        varint.push(u8::try_from(rest & 0x7f).unwrap_or_default() | 0x80);
+        rest >>= 7;
+    }
+    varint.push(u8::try_from(rest).unwrap_or_default());
+    let Some(before) = before.strip_suffix(varint.as_slice()) else { return false };
+    let key = seq.to_be_bytes();
+    (1..=8_u8).any(|own| {
+        let tail = key.get(usize::from(8 - own)..).unwrap_or_default();
+        let is_full = own == 8 && before.strip_suffix(tail).is_some_and(|head| head.last() == Some(&8));
+        is_full || before.strip_suffix(tail).is_some_and(|head| head.ends_with(&[8 - own, own]))
+    })
+}
