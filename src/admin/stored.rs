@@ -98,10 +98,11 @@ async fn replay_one(desk: &Desk, id: &str, body: &[u8]) -> Answered {
         return Err(problem(StatusCode::CONFLICT, "the event is in quarantine: judge it, then it goes out"));
     }
     let archive = &desk.panel.archive;
-    let outcome = asked.outcome.as_deref().map(|label| {
-        DeliveryState::parse(label).ok_or_else(|| problem(StatusCode::BAD_REQUEST, "`outcome` is that of a delivery"))
-    });
-    let filter = Filter { outcome: outcome.transpose()?, ..Filter::default() };
+    let outcome = asked.outcome.as_deref().map(DeliveryState::parse);
+    if outcome == Some(None) {
+        return Err(problem(StatusCode::BAD_REQUEST, "`outcome` is that of a delivery"));
+    }
+    let filter = Filter { outcome: outcome.flatten(), ..Filter::default() };
     let choice = Choice { scope: Scope::Events, filter, rules: asked.rules.into(), to: asked.to };
     let chosen = choice.of((&archive.rules(), &archive.destinations()), &found, None);
     let copies = || chosen.deliveries.iter().map(|(copy, _)| copy).chain(chosen.skipped.iter().map(|(copy, _)| copy));

@@ -14,6 +14,7 @@ use super::fate::{Ending, Fate};
 use super::keys::{self, DestinationId, QueueKey, QueueValue, sequence_time};
 use super::record;
 use super::store::{FORMAT, FORMAT_KEY};
+use crate::clock::Timestamp;
 use crate::outcome::DeathCause;
 
 const BATCH_CHANGES: usize = 10_000;
@@ -44,12 +45,12 @@ impl Writer<'_> {
 }
 
 /// Brings a store of format 1 up to today's.
-pub(super) fn from_1(engine: &dyn Engine) -> Result<(), EngineError> {
+pub(super) fn from_1(engine: &dyn Engine, now: Timestamp) -> Result<(), EngineError> {
     tracing::warn!("the buffer has format 1; it is brought up to format {FORMAT} once");
     let mut writer = Writer { engine, batch: Batch::default() };
     let mut books = Books::default();
     let known = deliveries(&mut writer, &mut books)?;
-    events(&mut writer, &mut books, &known)?;
+    events(&mut writer, &mut books, (&known, now))?;
     // Ids were digests of something else, and mean nothing any more.
     for space in [Space::Pending, Space::Dedup, Space::DedupExpiry] {
         for pair in engine.scan(space, &[], None) {
@@ -111,7 +112,7 @@ fn deliveries(writer: &mut Writer<'_>, books: &mut Books) -> Result<Known, Engin
     Ok(known)
 }
 
-fn events(writer: &mut Writer<'_>, books: &mut Books, known: &Known) -> Result<(), EngineError> {
+fn events(writer: &mut Writer<'_>, books: &mut Books, (known, now): (&Known, Timestamp)) -> Result<(), EngineError> {
     let engine = writer.engine;
     for pair in engine.scan(Space::Events, &[], None) {
         let (key, stored) = pair?;
@@ -124,7 +125,7 @@ fn events(writer: &mut Writer<'_>, books: &mut Books, known: &Known) -> Result<(
         writer.batch.insert(Space::Ids, event.id.as_bytes(), key);
         let mut fate = Fate::new(event.id, bytes, event.copies.len());
         if let Some(kept) = engine.get(Space::Quarantine, &seq.to_be_bytes())? {
-            fate.keep_until_ms = sequence_time(seq).after(QUARANTINE_KEEP).unix_ms();
+            fate.keep_until_ms = now.after(QUARANTINE_KEEP).unix_ms();
             let expiry = keys::pair(fate.keep_until_ms, seq);
             writer.batch.insert(Space::Expiry, expiry, keys::expiry_value(bytes, true));
             *books.quarantined.entry(keys::source_of_quarantine(&kept)).or_default() += 1;
@@ -132,6 +133,10 @@ fn events(writer: &mut Writer<'_>, books: &mut Books, known: &Known) -> Result<(
         } else if known.over.contains_key(&seq) || engine.contains(Space::Pending, &seq.to_be_bytes())? {
             fate.keep_until_ms = known.over.get(&seq).copied().unwrap_or_default();
             end_copies(&mut fate, seq, known);
+            if known.over.contains_key(&seq) && fate.has_dead() {
+                let expiry = keys::pair(fate.keep_until_ms, seq);
+                writer.batch.insert(Space::Expiry, expiry, keys::expiry_value(bytes, true));
+            }
             writer.batch.insert(Space::Fate, seq.to_be_bytes(), fate.to_bytes());
         }
         writer.flush_when_full()?;

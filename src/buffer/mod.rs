@@ -18,6 +18,7 @@
 mod books;
 mod committer;
 mod dedup;
+mod delivery;
 mod draft;
 mod engine;
 mod fate;
@@ -32,6 +33,7 @@ mod recover;
 mod restore;
 mod scan;
 mod settle;
+mod shared;
 mod space;
 mod store;
 mod suspects;
@@ -41,20 +43,21 @@ mod unverified;
 mod window;
 mod wishes;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Event, EventData, EventId};
+use crate::event::{Event, EventId};
 use crate::outcome::Settled;
 
 pub use books::Book;
+pub use delivery::Delivery;
 pub use engine::EngineError;
 pub use fate::{CopyFate, Ending, Fate, TRIES_KEPT, Tried};
 pub use keys::DestinationId;
@@ -72,18 +75,18 @@ pub(crate) use engine::{
     fake::{FakeDisk, Fault},
 };
 
-use books::Books;
 use committer::{Append, Command, Committer, Settle, Stored};
 #[cfg(not(test))]
 use engine::Space;
 use engine::{Disk, Medium};
 use generations::Filters;
-use keys::{QueueKey, QueueValue};
+use keys::QueueKey;
 use passes::Passes;
+use shared::Shared;
 use store::Store;
 use timeline::Timeline;
-use unverified::{Ledger, UNVERIFIED_MAX};
-use window::{Claim, CopyId, Taken, Window};
+use unverified::UNVERIFIED_MAX;
+use window::{Taken, Window};
 
 /// Appends that wait for a commit hold at most this many bytes together.
 pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
@@ -103,82 +106,6 @@ pub struct QueueDepth {
     pub in_flight: u64,
     /// Their order key waits for a person.
     pub parked: u64,
-}
-
-/// One copy of an event, due now, claimed by whoever holds it.
-#[derive(Debug)]
-pub struct Delivery {
-    key: QueueKey,
-    value: QueueValue,
-    event: Option<Arc<EventData>>,
-    claim: Option<Claim>,
-}
-
-impl Delivery {
-    fn new(key: QueueKey, value: QueueValue, event: Arc<EventData>) -> Self {
-        Self { key, value, event: Some(event), claim: None }
-    }
-
-    /// Its event cannot be read any more.
-    fn unreadable(key: QueueKey, value: QueueValue) -> Self {
-        Self { key, value, event: None, claim: None }
-    }
-
-    fn id(&self) -> CopyId {
-        (self.key.seq, self.key.copy)
-    }
-
-    fn due_ms(&self) -> u64 {
-        self.key.due_ms
-    }
-
-    fn body_bytes(&self) -> usize {
-        self.event.as_ref().map_or(0, |event| event.body.len())
-    }
-
-    /// A first try is due when the delivery began.
-    fn is_rescheduled(&self) -> bool {
-        self.key.due_ms != self.value.since_ms
-    }
-
-    fn claimed_by(&mut self, claim: Claim) {
-        self.claim = Some(claim);
-    }
-
-    #[cfg(test)]
-    fn into_claim(self) -> Option<Claim> {
-        self.claim
-    }
-
-    /// Attempts that counted so far.
-    pub fn attempts(&self) -> u32 {
-        self.value.attempts
-    }
-
-    /// Whether it was tried before.
-    pub fn is_retry(&self) -> bool {
-        self.value.attempts > 0
-    }
-
-    /// Whether others wait behind it under its order key.
-    pub fn is_ordered(&self) -> bool {
-        self.value.lane.is_some()
-    }
-
-    /// When it began to be due, on the buffer's time line: its acceptance, or when a person asked for it again.
-    pub fn since(&self) -> Timestamp {
-        Timestamp::from_unix_ms(self.value.since_ms)
-    }
-
-    /// The event; `None` when its record cannot be read any more.
-    pub fn event(&self) -> Option<&Arc<EventData>> {
-        self.event.as_ref()
-    }
-
-    /// Which of the event's copies this is.
-    pub fn copy(&self) -> Option<&crate::event::Copy> {
-        self.event.as_ref()?.copies.get(usize::from(self.key.copy))
-    }
 }
 
 /// A handle to the buffer; clones share it.
@@ -202,99 +129,6 @@ struct Opening<'a> {
     clock: Arc<dyn Clock>,
     on_commit: OnCommit,
     unverified_max: u64,
-}
-
-/// Destinations by name: their number on disk, their window in memory.
-type Destinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
-
-/// What the handle and the committer both see.
-pub(crate) struct Shared {
-    params: BufferParams,
-    medium: Arc<dyn Medium>,
-    clock: Arc<dyn Clock>,
-    timeline: Timeline,
-    store: ArcSwapOption<Store>,
-    destinations: RwLock<Destinations>,
-    books: Mutex<Books>,
-    /// Where a look for what can be let go stopped.
-    room_cursor: Mutex<[u8; 16]>,
-    filters: Filters,
-    ledger: Mutex<Ledger>,
-    unverified_max: u64,
-    passes: Passes,
-    corrupt: AtomicU64,
-    disk_low: AtomicBool,
-    /// The store's files are damaged: it is to be opened anew, which mends them.
-    suspected: AtomicBool,
-    /// When the batch under way began, monotonic and one more; 0 between batches: an engine that hangs is noticed by this.
-    busy_since_ms: AtomicU64,
-    on_commit: OnCommit,
-    /// Reads happen where they are asked for, and not on a thread of their own: for the simulation.
-    is_inline: bool,
-}
-
-impl Shared {
-    /// An error of the engine was met. Where it says that the files are damaged, the store is opened anew.
-    fn met(&self, error: &EngineError) {
-        if matches!(error, EngineError::Damaged(_)) && !self.suspected.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "the buffer's files are damaged; it is closed and built anew from what can be read");
-            self.medium.suspect();
-        }
-    }
-
-    /// Opens the store once more.
-    fn reopen_store(&self) -> Result<Store, OpenError> {
-        let (store, mended) = Store::reopen(&*self.medium, self.clock.now())?;
-        self.suspected.store(false, Ordering::Relaxed);
-        self.corrupt.fetch_add(mended.lost, Ordering::Relaxed);
-        Ok(store)
-    }
-
-    fn window(&self, name: &str) -> Option<(DestinationId, Arc<Window>)> {
-        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
-        table.get(name).map(|(id, window)| (*id, Arc::clone(window)))
-    }
-
-    fn window_by_id(&self, id: DestinationId) -> Option<Arc<Window>> {
-        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
-        table.values().find(|(known, _)| *known == id).map(|(_, window)| Arc::clone(window))
-    }
-
-    /// Whether appends are worth trying: the store is open, and no batch has hung for [`STALL`].
-    fn is_open(&self) -> bool {
-        let since_ms = self.busy_since_ms.load(Ordering::Relaxed);
-        let is_stalled = since_ms != 0
-            && self.monotonic_ms().saturating_sub(since_ms) > u64::try_from(STALL.as_millis()).unwrap_or(0);
-        self.store.load().is_some() && !is_stalled
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
-    }
-
-    fn begin_batch(&self) {
-        self.busy_since_ms.store(self.monotonic_ms(), Ordering::Relaxed);
-    }
-
-    fn end_batch(&self) {
-        self.busy_since_ms.store(0, Ordering::Relaxed);
-    }
-
-    fn books<T>(&self, look: impl FnOnce(&mut Books) -> T) -> T {
-        look(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn names(&self) -> Vec<Arc<str>> {
-        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<_> = table.keys().cloned().collect();
-        names.sort_unstable();
-        names
-    }
-
-    fn is_full_for(&self, bytes: u64) -> bool {
-        let used = self.books(|books| books.total.bytes);
-        self.disk_low.load(Ordering::Relaxed) || used.saturating_add(bytes) > self.params.bytes_max
-    }
 }
 
 impl Buffer {

@@ -62,7 +62,7 @@ impl Store {
         let store = Self(engine);
         match store.get(Space::Meta, FORMAT_KEY)?.as_deref() {
             Some(found) if found == FORMAT.as_bytes() => {}
-            Some(b"1") => migrate::from_1(&*store)?,
+            Some(b"1") => migrate::from_1(&*store, now)?,
             Some(found) => return Err(OpenError::Format(String::from_utf8_lossy(found).into_owned())),
             None => {
                 let mut batch = Batch::default();

@@ -5,18 +5,18 @@
 //! needs a restart (listeners, data directory, buffer) is said and left. **Stop**: readiness 503 and `Connection: close`,
 //! then no new connections, in-flight requests answered, attempts finished, buffer synced and closed.
 
+mod setup;
 mod sockets;
 
+pub use setup::{Live, PageListener, ProcessParams, Setup, StartError};
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -24,13 +24,12 @@ use tokio::time::MissedTickBehavior;
 
 use crate::admin::{self, Page, Panel};
 use crate::archive::Archive;
-use crate::buffer::{Buffer, BufferParams, CommitReport, OpenError};
+use crate::buffer::{Buffer, BufferParams, CommitReport};
 use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
-use crate::ingress::{self, BodyBudget, BoundListener, Certificates, ListenerParams, TlsProblem};
+use crate::ingress::{self, BodyBudget, BoundListener, Certificates, ListenerParams};
 use crate::keyring::Keyring;
-use crate::lane::Rules;
-use crate::limit::{Gatekeeper, Rate};
+use crate::limit::Gatekeeper;
 use crate::rejudge;
 use crate::secret::{Listed, Secret};
 use crate::telemetry::Telemetry;
@@ -40,97 +39,6 @@ const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 const SHRINK_EVERY: Duration = Duration::from_secs(5);
 const TEND_KEYS_EVERY: Duration = Duration::from_mins(1);
-
-/// A listener that serves pages instead of taking events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PageListener {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// What it serves.
-    pub pages: BTreeSet<Page>,
-}
-
-/// The process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessParams {
-    /// Worker threads.
-    pub threads: usize,
-    /// How long a stop may take.
-    pub shutdown_grace: Duration,
-    /// Where the buffer lives.
-    pub data_dir: PathBuf,
-}
-
-/// All that a start needs; made by `config`.
-#[derive(Debug)]
-pub struct Setup {
-    /// The process.
-    pub process: ProcessParams,
-    /// Listeners for events.
-    pub listeners: Vec<ListenerParams>,
-    /// Listeners for pages, the admin listener first.
-    pub pages: BTreeMap<Arc<str>, PageListener>,
-    /// The admin listener's token.
-    pub admin_token: Option<Secret>,
-    /// The buffer.
-    pub buffer: BufferParams,
-    /// What a reload replaces.
-    pub live: Live,
-}
-
-/// What a reload replaces.
-#[derive(Debug)]
-pub struct Live {
-    /// The gates.
-    pub rules: Rules,
-    /// Where deliveries go.
-    pub destinations: Destinations,
-    /// Whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<IpNet>,
-    /// By sender, before verification.
-    pub rate_per_sender: Rate,
-    /// In total, before verification.
-    pub rate_total: Rate,
-    /// Every secret of every source, as it may be listed.
-    pub secrets: Vec<Listed>,
-}
-
-/// Why the gateway did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// A socket could not be bound.
-    Bind {
-        /// The listener.
-        listener: Arc<str>,
-        /// Its address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// Certificates could not be used.
-    Tls {
-        /// The listener.
-        listener: Arc<str>,
-        /// Why.
-        source: TlsProblem,
-    },
-    /// The buffer could not be opened.
-    Buffer(OpenError),
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bind { listener, address, source } => {
-                write!(f, "listener `{listener}` cannot bind {address}: {source}")
-            }
-            Self::Tls { listener, source } => write!(f, "listener `{listener}`: {source}"),
-            Self::Buffer(source) => source.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// Time and randomness, handed in.
 #[derive(Clone, Debug)]

@@ -1,0 +1,84 @@
+//! One copy of an event on its way, as the buffer hands it out.
+
+use std::sync::Arc;
+
+use super::keys::{QueueKey, QueueValue};
+use super::window::{Claim, CopyId};
+use crate::clock::Timestamp;
+use crate::event::{Copy, EventData};
+
+/// One copy of an event, due now, claimed by whoever holds it.
+#[derive(Debug)]
+pub struct Delivery {
+    pub(super) key: QueueKey,
+    pub(super) value: QueueValue,
+    pub(super) event: Option<Arc<EventData>>,
+    pub(super) claim: Option<Claim>,
+}
+
+impl Delivery {
+    pub(super) fn new(key: QueueKey, value: QueueValue, event: Arc<EventData>) -> Self {
+        Self { key, value, event: Some(event), claim: None }
+    }
+
+    /// Its event cannot be read any more.
+    pub(super) fn unreadable(key: QueueKey, value: QueueValue) -> Self {
+        Self { key, value, event: None, claim: None }
+    }
+
+    pub(super) fn id(&self) -> CopyId {
+        (self.key.seq, self.key.copy)
+    }
+
+    pub(super) fn due_ms(&self) -> u64 {
+        self.key.due_ms
+    }
+
+    pub(super) fn body_bytes(&self) -> usize {
+        self.event.as_ref().map_or(0, |event| event.body.len())
+    }
+
+    /// A first try is due when the delivery began.
+    pub(super) fn is_rescheduled(&self) -> bool {
+        self.key.due_ms != self.value.since_ms
+    }
+
+    pub(super) fn claimed_by(&mut self, claim: Claim) {
+        self.claim = Some(claim);
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_claim(self) -> Option<Claim> {
+        self.claim
+    }
+
+    /// Attempts that counted so far.
+    pub fn attempts(&self) -> u32 {
+        self.value.attempts
+    }
+
+    /// Whether it was tried before.
+    pub fn is_retry(&self) -> bool {
+        self.value.attempts > 0
+    }
+
+    /// Whether others wait behind it under its order key.
+    pub fn is_ordered(&self) -> bool {
+        self.value.lane.is_some()
+    }
+
+    /// When it began to be due, on the buffer's time line: its acceptance, or when a person asked for it again.
+    pub fn since(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.value.since_ms)
+    }
+
+    /// The event; `None` when its record cannot be read any more.
+    pub fn event(&self) -> Option<&Arc<EventData>> {
+        self.event.as_ref()
+    }
+
+    /// Which of the event's copies this is.
+    pub fn copy(&self) -> Option<&Copy> {
+        self.event.as_ref()?.copies.get(usize::from(self.key.copy))
+    }
+}

@@ -1,0 +1,112 @@
+//! What the handle and the committer both see.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use arc_swap::ArcSwapOption;
+
+use super::books::Books;
+use super::engine::{EngineError, Medium};
+use super::generations::Filters;
+use super::keys::DestinationId;
+use super::passes::Passes;
+use super::store::Store;
+use super::timeline::Timeline;
+use super::unverified::Ledger;
+use super::window::Window;
+use super::{BufferParams, OnCommit, OpenError, STALL};
+use crate::clock::Clock;
+
+/// Destinations by name: their number on disk, their window in memory.
+pub(super) type Destinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
+
+/// What the handle and the committer both see.
+pub(crate) struct Shared {
+    pub(super) params: BufferParams,
+    pub(super) medium: Arc<dyn Medium>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) timeline: Timeline,
+    pub(super) store: ArcSwapOption<Store>,
+    pub(super) destinations: RwLock<Destinations>,
+    pub(super) books: Mutex<Books>,
+    /// Where a look for what can be let go stopped.
+    pub(super) room_cursor: Mutex<[u8; 16]>,
+    pub(super) filters: Filters,
+    pub(super) ledger: Mutex<Ledger>,
+    pub(super) unverified_max: u64,
+    pub(super) passes: Passes,
+    pub(super) corrupt: AtomicU64,
+    pub(super) disk_low: AtomicBool,
+    /// The store's files are damaged: it is to be opened anew, which mends them.
+    pub(super) suspected: AtomicBool,
+    /// When the batch under way began, monotonic and one more; 0 between batches: an engine that hangs is noticed by this.
+    pub(super) busy_since_ms: AtomicU64,
+    pub(super) on_commit: OnCommit,
+    /// Reads happen where they are asked for, and not on a thread of their own: for the simulation.
+    pub(super) is_inline: bool,
+}
+
+impl Shared {
+    /// An error of the engine was met. Where it says that the files are damaged, the store is opened anew.
+    pub(super) fn met(&self, error: &EngineError) {
+        if matches!(error, EngineError::Damaged(_)) && !self.suspected.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the buffer's files are damaged; it is closed and built anew from what can be read");
+            self.medium.suspect();
+        }
+    }
+
+    /// Opens the store once more.
+    pub(super) fn reopen_store(&self) -> Result<Store, OpenError> {
+        let (store, mended) = Store::reopen(&*self.medium, self.clock.now())?;
+        self.suspected.store(false, Ordering::Relaxed);
+        self.corrupt.fetch_add(mended.lost, Ordering::Relaxed);
+        Ok(store)
+    }
+
+    pub(super) fn window(&self, name: &str) -> Option<(DestinationId, Arc<Window>)> {
+        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(name).map(|(id, window)| (*id, Arc::clone(window)))
+    }
+
+    pub(super) fn window_by_id(&self, id: DestinationId) -> Option<Arc<Window>> {
+        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        table.values().find(|(known, _)| *known == id).map(|(_, window)| Arc::clone(window))
+    }
+
+    /// Whether appends are worth trying: the store is open, and no batch has hung for [`STALL`].
+    pub(super) fn is_open(&self) -> bool {
+        let since_ms = self.busy_since_ms.load(Ordering::Relaxed);
+        let is_stalled = since_ms != 0
+            && self.monotonic_ms().saturating_sub(since_ms) > u64::try_from(STALL.as_millis()).unwrap_or(0);
+        self.store.load().is_some() && !is_stalled
+    }
+
+    pub(super) fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    pub(super) fn begin_batch(&self) {
+        self.busy_since_ms.store(self.monotonic_ms(), Ordering::Relaxed);
+    }
+
+    pub(super) fn end_batch(&self) {
+        self.busy_since_ms.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn books<T>(&self, look: impl FnOnce(&mut Books) -> T) -> T {
+        look(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        let table = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = table.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(super) fn is_full_for(&self, bytes: u64) -> bool {
+        let used = self.books(|books| books.total.bytes);
+        self.disk_low.load(Ordering::Relaxed) || used.saturating_add(bytes) > self.params.bytes_max
+    }
+}
