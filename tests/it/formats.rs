@@ -68,3 +68,14 @@ fn a_store_of_format_1_is_brought_up_to_date_with_all_that_is_in_it() {
     assert!(!gateway.log().contains("the buffer has format 1"), "once");
     gateway.wait_for_metric("hookgate_quarantined_events", &[("source", "github")], 1);
 }
+
+#[test]
+fn a_store_of_today_s_format_is_opened_as_it_is() {
+    let receiver = Receiver::start();
+    let (site, mut gateway) = unpacked("v2", &receiver);
+    holds_what_was_stored(&gateway, &receiver);
+    assert!(gateway.stop().success());
+    let gateway = site.start();
+    gateway.wait_for_metric("hookgate_quarantined_events", &[("source", "github")], 1);
+    assert!(!gateway.log().contains("brought up to format"));
+}
