@@ -2,7 +2,8 @@
 //!
 //! What was committed and not synced lies in a list of batches behind what is durable. A crash keeps all of it (the
 //! process died, the system lives) or a prefix of it (the power went); a commit whose sync failed may be there afterwards
-//! or not. After a failed commit nothing more is taken until the store is opened anew, as fjall does it.
+//! or not. After a failed commit nothing more is taken until the store is opened anew, as fjall does it. Every other opening
+//! claims that files were mended, so that the look through the store runs over stores of which all is known.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,6 +33,9 @@ struct Platter {
     is_poisoned: bool,
     /// Every opening has a number; older ones may not write any more.
     generation: u64,
+    /// The books as an opening found them that said it had mended something.
+    to_restore: Option<Vec<(Vec<u8>, Slice)>>,
+    openings: u64,
     commits: u64,
     syncs: u64,
 }
@@ -124,11 +128,24 @@ impl FakeDisk {
 }
 
 impl Medium for FakeDisk {
+    /// Nothing is ever mended here: whoever looks through the store has to find it right.
+    fn restored(&self) -> Result<(), OpenError> {
+        let before = self.platter().to_restore.take();
+        let now = self.all(Space::Books);
+        assert!(before.is_none_or(|before| before == now), "books that were right are counted differently");
+        Ok(())
+    }
+
     fn open(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
         let mut platter = self.platter();
         platter.generation += 1;
         platter.is_poisoned = false;
-        Ok((Arc::new(FakeStore { disk: self.clone(), generation: platter.generation }), None))
+        platter.openings += 1;
+        let (says_mended, generation) = (platter.openings.is_multiple_of(2), platter.generation);
+        drop(platter);
+        let books = self.all(Space::Books);
+        self.platter().to_restore = Some(books).filter(|books| says_mended && !books.is_empty());
+        Ok((Arc::new(FakeStore { disk: self.clone(), generation }), says_mended.then(Mended::default)))
     }
 
     fn is_low(&self) -> bool {

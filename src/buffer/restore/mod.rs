@@ -9,6 +9,9 @@
 //!
 //! Deliberately not here: which bytes were damaged and how events were found (`engine`'s `salvage`).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
