@@ -30,10 +30,12 @@ impl Draft<'_> {
             book.rescheduled = book.rescheduled.saturating_sub(1);
         }
         let (now, tried) = (self.now, settle.tried.take());
+        let mut over_at = None;
         let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
         let copy = fate.and_then(|fate| {
-            // How many copies an unreadable event has shows as they end.
+            // How many copies an unreadable event has shows as they end: it was thought to be over before.
             if fate.copies.len() < settle.copies {
+                over_at = Some(fate.keep_until_ms).filter(|_| fate.is_over());
                 fate.copies.resize_with(settle.copies, Default::default);
             }
             fate.copies.get_mut(usize::from(key.copy))
@@ -44,6 +46,9 @@ impl Draft<'_> {
             if let Some(tried) = tried {
                 copy.remember(tried);
             }
+        }
+        if let Some(keep_until_ms) = over_at {
+            self.batch.remove(Space::Expiry, keys::pair(keep_until_ms, key.seq));
         }
         match settle.settled {
             Settled::Again { wait, counts } => {
