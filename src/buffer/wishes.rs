@@ -16,7 +16,7 @@ use super::draft::{Draft, Effect};
 use super::engine::{EngineError, Space};
 use super::fate::{Ending, Fate};
 use super::keys::{self, DestinationId, LaneKey, QueueKey, QueueValue};
-use crate::event::{Copy, EventData};
+use crate::event::{Copy, EventData, EventId};
 
 /// So many wishes ride in one batch.
 pub const WISHES_MAX: usize = 256;
@@ -257,7 +257,9 @@ impl Draft<'_> {
         };
         of_copy.end = Some((Ending::Discarded(cause), died_ms));
         let destination = of_copy.destination();
-        let (bytes, has_dead, is_alone) = (fate.bytes, fate.has_dead(), fate.copies.len() == 1);
+        // How many copies an event has that cannot be read is not known for certain.
+        let is_alone = fate.copies.len() == 1 && fate.id != EventId::NIL;
+        let (bytes, has_dead) = (fate.bytes, fate.has_dead());
         self.no_longer_dead(QueueKey { destination, due_ms: died_ms, seq, copy });
         granted.ended += 1;
         if let Some(keep_until_ms) = was_over {

@@ -178,7 +178,8 @@ fn bounds_hold(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec
             let probes = tries.iter().filter(|at| **at > quiet_from && **at < until).count();
             let length = until.duration_since(since).as_secs();
             let probes_due = usize::try_from(length.div_ceil(OPEN_FOR.as_secs())).unwrap();
-            let allowed = probes_due + 12 * (crashes + 1);
+            // Before a breaker opens, ten fail and as many as may be under way are on their way.
+            let allowed = probes_due + (11 + CONCURRENCY) * (crashes + 1);
             if probes > allowed {
                 broken.push(format!("{name} was ill for {length} s and had {probes} probes"));
             }

@@ -117,6 +117,7 @@ impl World {
             tokio::time::sleep(Duration::from_secs(30)).await;
         }
         let books: BTreeMap<&str, Book> = NAMES.iter().map(|name| (*name, self.buffer().book(name))).collect();
-        self.tell(format!("{books:?}"));
+        let stats = self.buffer().stats();
+        self.tell(format!("{books:?} {stats:?}"));
     }
 }
