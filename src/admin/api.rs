@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -47,16 +47,26 @@ pub(super) fn sheets(rules: &Rules, secrets: &[Listed]) -> Vec<SourceSheet> {
     rules.lanes.iter().map(sheet).collect()
 }
 
-/// Where no token is asked for, nothing is told to who asks under a name: a web page whose name was bent to this machine
-/// could read what is stored.
-async fn by_address(has_token: bool, request: Request, next: Next) -> Response {
-    if !has_token && !names_an_address(request.headers()) {
+/// Who may ask what, before any handler sees it. The token first. Where none is asked for, nothing is told to who asks under
+/// a name: a web page whose name was bent to this machine could read what is stored. And what changes something takes
+/// `application/json` only, which a page of another origin may not send unasked.
+async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if !desk.knows(headers) {
+        return token_wanted();
+    }
+    if desk.token.is_none() && !names_an_address(headers) {
         return problem(StatusCode::FORBIDDEN, "ask by address or as localhost");
+    }
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    let is_json = media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"));
+    if request.method() != Method::GET && !is_json {
+        return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`");
     }
     next.run(request).await
 }
 
-pub(super) fn router(has_token: bool) -> Router<Desk> {
+pub(super) fn router(desk: &Desk) -> Router<Desk> {
     Router::new()
         .route("/api/v1/sources", get(sources))
         .route("/api/v1/sources/{source}/redeliveries", post(redeliveries))
@@ -73,16 +83,16 @@ pub(super) fn router(has_token: bool) -> Router<Desk> {
         .route("/api/v1/parked/{key}/release", post(stored::release))
         .route("/api/v1/parked/{key}/skip", post(stored::skip))
         .route("/api/v1/destinations", get(stored::destinations))
-        .layer(middleware::from_fn(move |request: Request, next: Next| by_address(has_token, request, next)))
+        .layer(middleware::from_fn_with_state(desk.clone(), guard))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
-async fn sources(State(desk): State<Desk>, headers: HeaderMap) -> Response {
-    if !desk.knows(&headers) {
-        return token_wanted();
-    }
+async fn sources(State(desk): State<Desk>) -> Response {
     answer(&desk.panel.sources_json())
 }
+
+/// An answer, or the answer that says what is wrong.
+pub(super) type Answered = Result<Response, Response>;
 
 pub(super) fn answer(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], format!("{value}\n"))
@@ -93,20 +103,6 @@ pub(super) fn answer(value: &Value) -> Response {
 pub(super) fn problem(status: StatusCode, title: &str) -> Response {
     let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
-}
-
-/// Whether a request may change something: a web page must not be able to send it from an operator's browser. It takes
-/// `application/json` only, which a page of another origin may not send unasked.
-#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
-pub(super) fn may_change(desk: &Desk, headers: &HeaderMap) -> Result<(), Response> {
-    if !desk.knows(headers) {
-        return Err(token_wanted());
-    }
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
-    if media_type.is_none_or(|media_type| !media_type.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`"));
-    }
-    Ok(())
 }
 
 /// Whether `Host` is an address or `localhost`.

@@ -4,7 +4,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use axum::extract::{FromRequestParts, Query};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
@@ -33,6 +35,25 @@ pub(super) struct Which {
     r#where: Option<String>,
     limit: Option<NonZeroUsize>,
     cursor: Option<String>,
+}
+
+/// What a list is asked for, out of the query.
+pub(super) struct Asked(pub(super) Which);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
+        let read = Query::<Which>::try_from_uri(&parts.uri);
+        read.map(|Query(which)| Self(which)).map_err(|error| wrong(&error.body_text()))
+    }
+}
+
+/// What is asked in a body.
+#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+pub(super) fn parse<T: for<'a> Deserialize<'a>>(body: &[u8], example: &str) -> Result<T, Response> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| wrong(&format!("send {example}: {error}")))
 }
 
 fn wrong(title: &str) -> Response {

@@ -113,16 +113,17 @@ pub async fn serve(
     token: Option<Arc<Secret>>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let desk = Desk { panel, token };
     let mut router: Router<Desk> = Router::new();
     for page in pages {
         router = match page {
             Page::Livez => router.route("/livez", get(|| async { "ok\n" })),
             Page::Readyz => router.route("/readyz", get(readyz)),
             Page::Metrics => router.route("/metrics", get(metrics)),
-            Page::Api => router.merge(api::router(token.is_some())),
+            Page::Api => router.merge(api::router(&desk)),
         };
     }
-    let app = router.with_state(Desk { panel, token });
+    let app = router.with_state(desk);
     let stopped = async move {
         // The sender lives as long as the server; its end is a stop too.
         drop(stop.wait_for(|stopping| *stopping).await);

@@ -1,18 +1,18 @@
 //! `POST /api/v1/sources/{source}/redeliveries`: repetitions that an operator asked the provider for are let through.
 //!
-//! It changes what the gateway does: see `api::may_change`.
+//! It changes what the gateway does: see `api::guard`.
 
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::Desk;
-use super::api::{answer, may_change, problem};
+use super::api::{answer, problem};
 use crate::buffer::{PASS_LONGEST, PASSES_MAX, Wanted};
 
 /// How long repetitions are let through when nothing is said.
@@ -60,15 +60,7 @@ fn duration(text: &str) -> Option<Duration> {
     number.parse::<u64>().ok().filter(|_| is_plain)?.checked_mul(unit).map(Duration::from_secs)
 }
 
-pub(super) async fn redeliveries(
-    State(desk): State<Desk>,
-    Path(source): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    if let Err(no) = may_change(&desk, &headers) {
-        return no;
-    }
+pub(super) async fn redeliveries(State(desk): State<Desk>, Path(source): Path<String>, body: Bytes) -> Response {
     let Ok(ask) = serde_json::from_slice::<Ask>(&body) else {
         let title = "send {\"id\": \"…\", \"for\": \"10m\"} or {\"all\": true, \"max\": 100, \"for\": \"10m\"}";
         return problem(StatusCode::BAD_REQUEST, title);

@@ -1,16 +1,15 @@
 //! `/api/v1/events`, `dead-letters`, `quarantine`, `parked`, `destinations`: what is stored, and what can be done about one.
 
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{answer, may_change, problem};
-use super::asked::{Rules, Which, cursor_text};
-use super::{Desk, sheet, token_wanted};
+use super::api::{Answered, answer, problem};
+use super::asked::{Asked, Rules, Which, cursor_text, parse};
+use super::{Desk, sheet};
 use crate::archive::{Choice, DeliveryState, Filter, Scope};
 use crate::buffer::{Found, NotStored, ParkedKey, WISHES_MAX, Wish};
 use crate::clock::Timestamp;
@@ -24,27 +23,7 @@ fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> Response {
     answer(&json!({ name: entries, "next": cursor_text(next) }))
 }
 
-/// What a list is asked for, or why it could not be read.
-type Asked = Result<Query<Which>, QueryRejection>;
-
-/// An answer, or the answer that says what is wrong.
-type Answered = Result<Response, Response>;
-
-fn either(answered: Answered) -> Response {
-    answered.unwrap_or_else(|wrong| wrong)
-}
-
-pub(super) async fn events(State(desk): State<Desk>, headers: HeaderMap, which: Asked) -> Response {
-    if !desk.knows(&headers) {
-        return token_wanted();
-    }
-    match which {
-        Ok(Query(which)) => either(list_events(&desk, &which).await),
-        Err(wrong) => problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
-    }
-}
-
-async fn list_events(desk: &Desk, which: &Which) -> Answered {
+pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
     let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
     let since = filter.since.unwrap_or(Timestamp::from_unix_ms(0));
@@ -62,11 +41,8 @@ async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
     found.ok_or_else(none)
 }
 
-pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    if !desk.knows(&headers) {
-        return token_wanted();
-    }
-    either(find(&desk, &id).await.map(|found| answer(&json!({ "event": sheet::whole(&found) }))))
+pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
+    Ok(answer(&json!({ "event": sheet::whole(&find(&desk, &id).await?) })))
 }
 
 /// What is asked of one event.
@@ -79,21 +55,9 @@ struct ReplayOne {
     dry_run: bool,
 }
 
-pub(super) async fn replay(
-    State(desk): State<Desk>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    if let Err(no) = may_change(&desk, &headers) {
-        return no;
-    }
-    either(replay_one(&desk, &id, &body).await)
-}
-
-async fn replay_one(desk: &Desk, id: &str, body: &[u8]) -> Answered {
-    let asked: ReplayOne = parse(body, "{\"rules\": \"original\", \"to\": [\"destination\"], \"dry_run\": false}")?;
-    let found = find(desk, id).await?;
+pub(super) async fn replay(State(desk): State<Desk>, Path(id): Path<String>, body: Bytes) -> Answered {
+    let asked: ReplayOne = parse(&body, "{\"rules\": \"original\", \"to\": [\"destination\"], \"dry_run\": false}")?;
+    let found = find(&desk, &id).await?;
     if found.is_quarantined {
         return Err(problem(StatusCode::CONFLICT, "the event is in quarantine: judge it, then it goes out"));
     }
@@ -116,29 +80,12 @@ async fn replay_one(desk: &Desk, id: &str, body: &[u8]) -> Answered {
     let mut queued = 0;
     if !asked.dry_run && !chosen.wishes.is_empty() {
         queued = archive.buffer().grant(chosen.wishes).await.map_err(unavailable)?.queued;
-        tracing::info!(event = id, queued, "an event is delivered again, as asked");
+        tracing::info!(event = %id, queued, "an event is delivered again, as asked");
     }
     Ok(answer(&json!({ "dry_run": asked.dry_run, "deliveries": deliveries, "skipped": skipped, "queued": queued })))
 }
 
-/// Reads what was asked.
-#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
-pub(super) fn parse<T: for<'a> Deserialize<'a>>(body: &[u8], example: &str) -> Result<T, Response> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| problem(StatusCode::BAD_REQUEST, &format!("send {example}: {error}")))
-}
-
-pub(super) async fn dead_letters(State(desk): State<Desk>, headers: HeaderMap, which: Asked) -> Response {
-    if !desk.knows(&headers) {
-        return token_wanted();
-    }
-    match which {
-        Ok(Query(which)) => either(list_dead(&desk, &which).await),
-        Err(wrong) => problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
-    }
-}
-
-async fn list_dead(desk: &Desk, which: &Which) -> Answered {
+pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
     let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
     let destination = which.destination.clone();
@@ -163,18 +110,11 @@ struct Drop {
     dry_run: bool,
 }
 
-pub(super) async fn drop_dead(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(no) = may_change(&desk, &headers) {
-        return no;
-    }
-    either(drop_chosen(&desk, &body).await)
-}
-
-async fn drop_chosen(desk: &Desk, body: &[u8]) -> Answered {
-    let asked: Drop = parse(body, "{\"id\": \"…\"} or {\"filter\": {…}, \"dry_run\": true}")?;
+pub(super) async fn drop_dead(State(desk): State<Desk>, body: Bytes) -> Answered {
+    let asked: Drop = parse(&body, "{\"id\": \"…\"} or {\"filter\": {…}, \"dry_run\": true}")?;
     let (archive, now) = (&desk.panel.archive, desk.panel.archive.clock().now());
     if let Some(id) = &asked.id {
-        return drop_of_one(desk, id, asked.dry_run).await;
+        return drop_of_one(&desk, id, asked.dry_run).await;
     }
     if asked.filter.is_empty() && !asked.all {
         return Err(problem(StatusCode::BAD_REQUEST, "say which: `id`, a `filter`, or `all`"));
@@ -209,17 +149,7 @@ async fn drop_chosen(desk: &Desk, body: &[u8]) -> Answered {
     Ok(answer(&json!({ "dry_run": asked.dry_run, "found": found, "dropped": dropped, "samples": samples })))
 }
 
-pub(super) async fn quarantine(State(desk): State<Desk>, headers: HeaderMap, which: Asked) -> Response {
-    if !desk.knows(&headers) {
-        return token_wanted();
-    }
-    match which {
-        Ok(Query(which)) => either(list_quarantine(&desk, &which).await),
-        Err(wrong) => problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
-    }
-}
-
-async fn list_quarantine(desk: &Desk, which: &Which) -> Answered {
+pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
     let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
     let found = archive
@@ -259,15 +189,8 @@ struct Judge {
     dry_run: bool,
 }
 
-pub(super) async fn judge(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(no) = may_change(&desk, &headers) {
-        return no;
-    }
-    either(judge_chosen(&desk, &body).await)
-}
-
-async fn judge_chosen(desk: &Desk, body: &[u8]) -> Answered {
-    let asked: Judge = parse(body, "{\"source\": \"…\", \"dry_run\": true}")?;
+pub(super) async fn judge(State(desk): State<Desk>, body: Bytes) -> Answered {
+    let asked: Judge = parse(&body, "{\"source\": \"…\", \"dry_run\": true}")?;
     let id = match &asked.id {
         Some(id) => Some(EventId::parse(id).ok_or_else(|| problem(StatusCode::BAD_REQUEST, "`id` is an event's id"))?),
         None => None,
@@ -279,17 +202,7 @@ async fn judge_chosen(desk: &Desk, body: &[u8]) -> Answered {
     Ok(answer(&sheet::judged(&judged, asked.dry_run)))
 }
 
-pub(super) async fn parked(State(desk): State<Desk>, headers: HeaderMap, which: Asked) -> Response {
-    if !desk.knows(&headers) {
-        return token_wanted();
-    }
-    match which {
-        Ok(Query(which)) => either(list_parked(&desk, &which).await),
-        Err(wrong) => problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
-    }
-}
-
-async fn list_parked(desk: &Desk, which: &Which) -> Answered {
+pub(super) async fn parked(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let (limit, cursor, destination) = (which.limit(), which.cursor()?, which.destination.clone());
     let found = desk
         .panel
@@ -299,18 +212,15 @@ async fn list_parked(desk: &Desk, which: &Which) -> Answered {
     Ok(page("parked", found.entries.iter().map(sheet::parked).collect(), found.next.as_ref()))
 }
 
-pub(super) async fn release(State(desk): State<Desk>, Path(key): Path<String>, headers: HeaderMap) -> Response {
-    unpark(&desk, &key, &headers, Wish::Release).await
+pub(super) async fn release(State(desk): State<Desk>, Path(key): Path<String>) -> Response {
+    unpark(&desk, &key, Wish::Release).await
 }
 
-pub(super) async fn skip(State(desk): State<Desk>, Path(key): Path<String>, headers: HeaderMap) -> Response {
-    unpark(&desk, &key, &headers, Wish::Skip).await
+pub(super) async fn skip(State(desk): State<Desk>, Path(key): Path<String>) -> Response {
+    unpark(&desk, &key, Wish::Skip).await
 }
 
-async fn unpark(desk: &Desk, key: &str, headers: &HeaderMap, wish: fn(ParkedKey) -> Wish) -> Response {
-    if let Err(no) = may_change(desk, headers) {
-        return no;
-    }
+async fn unpark(desk: &Desk, key: &str, wish: fn(ParkedKey) -> Wish) -> Response {
     let none = || problem(StatusCode::NOT_FOUND, "no order key is parked under this name");
     let Some(parsed) = ParkedKey::parse(key) else { return none() };
     match desk.panel.archive.buffer().grant(vec![wish(parsed)]).await {
@@ -323,10 +233,7 @@ async fn unpark(desk: &Desk, key: &str, headers: &HeaderMap, wish: fn(ParkedKey)
     }
 }
 
-pub(super) async fn destinations(State(desk): State<Desk>, headers: HeaderMap) -> Response {
-    if !desk.knows(&headers) {
-        return token_wanted();
-    }
+pub(super) async fn destinations(State(desk): State<Desk>) -> Response {
     let (buffer, table) = (desk.panel.archive.buffer(), desk.panel.archive.destinations());
     let destinations: Vec<Value> = buffer
         .destinations()

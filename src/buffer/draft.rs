@@ -20,10 +20,11 @@ use super::lanes::LaneDraft;
 use super::passes::Used;
 use super::store::Store;
 use super::unverified::{Change, IndexDraft};
+use super::window::CopyId;
 use super::wishes::Granted;
 use super::{Fsync, NotStored, Shared};
 use crate::clock::Timestamp;
-use crate::event::EventData;
+use crate::event::{EventData, OrderKey};
 
 /// What is done in memory once a batch is in the store.
 pub(super) enum Effect {
@@ -146,7 +147,12 @@ impl<'a> Draft<'a> {
         if append.data.is_kept_back() {
             self.keep_back(seq, bytes, &append.data);
         } else {
-            self.place(&append.data, bytes, seq, &mut placed)?;
+            for (copy, target) in (0_u16..).zip(&append.data.copies) {
+                // `Buffer::append` has seen that every destination is known.
+                if let Some((destination, _)) = self.shared.window(&target.destination) {
+                    placed.extend(self.enter(destination, (seq, copy), target.order.as_ref(), bytes)?);
+                }
+            }
         }
         self.effects.push(Effect::Stored { append, placed, pass, same_id: same_id_as.is_some() });
         Ok(())
@@ -162,33 +168,28 @@ impl<'a> Draft<'a> {
         *self.quarantined(&data.source) += 1;
     }
 
-    /// One queue record for each copy, or its place in its lane.
-    fn place(
+    /// A delivery comes in, due now: into the queue, or into its place behind others of its order key. Gives what is in
+    /// the queue.
+    pub(super) fn enter(
         &mut self,
-        data: &EventData,
+        destination: DestinationId,
+        (seq, copy): CopyId,
+        order: Option<&OrderKey>,
         bytes: u32,
-        seq: u64,
-        placed: &mut Vec<(QueueKey, QueueValue)>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<(QueueKey, QueueValue)>, EngineError> {
         let due_ms = self.now.unix_ms();
-        for (copy, target) in (0_u16..).zip(&data.copies) {
-            // `Buffer::append` has seen that every destination is known.
-            let Some((destination, _)) = self.shared.window(&target.destination) else { continue };
-            let key = QueueKey { destination, due_ms, seq, copy };
-            let lane = target.order.as_ref().map(|order| order.hash);
-            let value = QueueValue { attempts: 0, bytes, since_ms: due_ms, lane };
-            let book = self.book(destination);
-            book.accepted += 1;
-            book.queued += 1;
-            if let Some(order) = &target.order
-                && !self.enter_lane(LaneKey { destination, hash: order.hash }, &order.label, (seq, copy), value)?
-            {
-                continue;
-            }
-            self.batch.insert(Space::Queue, key.to_bytes(), value.to_bytes());
-            placed.push((key, value));
+        let value = QueueValue { attempts: 0, bytes, since_ms: due_ms, lane: order.map(|order| order.hash) };
+        let book = self.book(destination);
+        book.accepted += 1;
+        book.queued += 1;
+        if let Some(order) = order
+            && !self.enter_lane(LaneKey { destination, hash: order.hash }, &order.label, (seq, copy), value)?
+        {
+            return Ok(None);
         }
-        Ok(())
+        let key = QueueKey { destination, due_ms, seq, copy };
+        self.batch.insert(Space::Queue, key.to_bytes(), value.to_bytes());
+        Ok(Some((key, value)))
     }
 
     /// The fate of an event, to be changed.

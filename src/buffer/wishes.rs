@@ -15,7 +15,8 @@ use super::NotStored;
 use super::draft::{Draft, Effect};
 use super::engine::{EngineError, Space};
 use super::fate::{Ending, Fate};
-use super::keys::{self, DestinationId, LaneKey, QueueKey, QueueValue};
+use super::keys::{self, DestinationId, LaneKey, QueueKey};
+use super::window::CopyId;
 use crate::event::{Copy, EventData, EventId};
 
 /// So many wishes ride in one batch.
@@ -167,7 +168,7 @@ impl Draft<'_> {
             if matches!(ending, Ending::Dead(_)) {
                 self.no_longer_dead(QueueKey { destination, due_ms: ended_ms, seq, copy });
             }
-            self.enter(destination, (seq, copy), target, was.bytes)?;
+            self.enter_woken(destination, (seq, copy), target, was.bytes)?;
             granted.queued += 1;
         }
         Ok(())
@@ -179,27 +180,17 @@ impl Draft<'_> {
         book.dead = book.dead.saturating_sub(1);
     }
 
-    /// A delivery enters the queue anew, due now.
-    fn enter(
+    /// A delivery that a person asked for, due now; no window holds it.
+    fn enter_woken(
         &mut self,
         destination: DestinationId,
-        (seq, copy): (u64, u16),
+        id: CopyId,
         target: &Copy,
         bytes: u32,
     ) -> Result<(), EngineError> {
-        let due_ms = self.now.unix_ms();
-        let lane = target.order.as_ref().map(|order| order.hash);
-        let value = QueueValue { attempts: 0, bytes, since_ms: due_ms, lane };
-        let book = self.book(destination);
-        book.accepted += 1;
-        book.queued += 1;
-        if let Some(order) = &target.order
-            && !self.enter_lane(LaneKey { destination, hash: order.hash }, &order.label, (seq, copy), value)?
-        {
-            return Ok(());
+        if let Some((key, _)) = self.enter(destination, id, target.order.as_ref(), bytes)? {
+            self.effects.push(Effect::Woken { destination, due_ms: key.due_ms });
         }
-        self.batch.insert(Space::Queue, QueueKey { destination, due_ms, seq, copy }.to_bytes(), value.to_bytes());
-        self.effects.push(Effect::Woken { destination, due_ms });
         Ok(())
     }
 
@@ -228,7 +219,7 @@ impl Draft<'_> {
         self.rewrite(seq, &stored);
         for (copy, target) in (0_u16..).zip(&stored.copies).skip(usize::from(from)) {
             if let Some((destination, _)) = self.shared.window(&target.destination) {
-                self.enter(destination, (seq, copy), target, was.bytes)?;
+                self.enter_woken(destination, (seq, copy), target, was.bytes)?;
                 granted.queued += 1;
             }
         }
@@ -313,7 +304,7 @@ impl Draft<'_> {
         *count = count.saturating_sub(1);
         for (copy, target) in (0_u16..).zip(&event.copies) {
             if let Some((destination, _)) = self.shared.window(&target.destination) {
-                self.enter(destination, (seq, copy), target, bytes)?;
+                self.enter_woken(destination, (seq, copy), target, bytes)?;
                 granted.queued += 1;
             }
         }

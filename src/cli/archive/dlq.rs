@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::filter::Filter;
 use super::job::{self, Many, Order, Rules};
-use super::pages::{List, Reach};
+use super::pages::{List, ListArgs};
 use super::sheet::{Event, Try, member, moment, or_dash, read};
 use super::table::{Row, table};
 use super::{Asked, consent, counted, ended, replay};
@@ -20,16 +20,6 @@ pub(in crate::cli) enum Command {
     Replay(ReplayArgs),
     /// Give them up.
     Drop(DropArgs),
-}
-
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct ListArgs {
-    #[command(flatten)]
-    filter: Filter,
-    #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
-    asked: Asked,
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::super::admin::{Admin, AdminProblem};
-use super::filter::Wanted;
+use super::filter::{Filter, Wanted};
 use super::{Asked, counted};
 use crate::cli::terminal;
 
@@ -21,6 +21,17 @@ pub(super) struct Reach {
     /// Go on where an earlier list ended.
     #[arg(long, value_name = "TEXT", env = "HOOKGATE_CURSOR")]
     cursor: Option<String>,
+}
+
+/// A list with filters.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ListArgs {
+    #[command(flatten)]
+    pub(super) filter: Filter,
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    #[command(flatten)]
+    pub(super) asked: Asked,
 }
 
 /// A list of the API.

@@ -6,8 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::filter::Filter;
-use super::pages::{List, Reach};
+use super::pages::{List, ListArgs};
 use super::sheet::{Event, Problem, moment, or_dash, read};
 use super::table::{COLUMNS, Row, cut, table};
 use super::{Asked, ended};
@@ -22,16 +21,6 @@ pub(in crate::cli) enum Command {
     List(ListArgs),
     /// Judge them by the rules of today: what is right now goes out.
     Judge(JudgeArgs),
-}
-
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct ListArgs {
-    #[command(flatten)]
-    filter: Filter,
-    #[command(flatten)]
-    reach: Reach,
-    #[command(flatten)]
-    asked: Asked,
 }
 
 #[derive(Debug, clap::Args)]

@@ -22,7 +22,7 @@ use super::{
     write_synced,
 };
 use crate::buffer::engine::disk::Fjall;
-use crate::buffer::engine::{Batch, Durability, Engine, EngineError, Mended, Space};
+use crate::buffer::engine::{Batch, Durability, Engine, EngineError, Mended, Slice, Space};
 use crate::buffer::keys::sequence_time;
 use crate::buffer::record;
 use crate::buffer::{Fsync, OpenError, space};
@@ -211,23 +211,14 @@ impl Copy<'_> {
     }
 
     fn records(&mut self, from: &Keyspace, to: Space) -> Result<u64, EngineError> {
-        let (mut batch, mut bytes) = (Batch::default(), 0);
-        let gaps = past::read(from, true, |key, value| {
-            let value = value.unwrap_or_default();
-            bytes += key.len() + value.len() + 64;
-            batch.insert(to, key, value);
-            if bytes >= BATCH_BYTES {
-                bytes = 0;
-                return self.store.commit(std::mem::take(&mut batch), Durability::Written);
-            }
-            Ok(())
-        })?;
-        self.store.commit(batch, Durability::Written)?;
+        let mut copying = Copying { store: self.store, batch: Batch::default(), bytes: 0 };
+        let gaps = past::read(from, true, |key, value| copying.add(to, key, value.unwrap_or_default()))?;
+        copying.end()?;
         Ok(gaps)
     }
 
     fn events(&mut self, from: &Keyspace) -> Result<u64, EngineError> {
-        let (mut batch, mut bytes) = (Batch::default(), 0);
+        let mut copying = Copying { store: self.store, batch: Batch::default(), bytes: 0 };
         let (mut copied, mut ids, mut unread) = (BTreeSet::new(), HashSet::new(), 0);
         let gaps = past::read(from, false, |key, _| {
             let record = match from.get(&key) {
@@ -242,18 +233,35 @@ impl Copy<'_> {
             };
             copied.insert(u64::from_be_bytes(seq));
             ids.insert(event.id);
-            bytes += record.len();
-            batch.insert(Space::Events, key, record);
-            if bytes >= BATCH_BYTES {
-                bytes = 0;
-                return self.store.commit(std::mem::take(&mut batch), Durability::Written);
-            }
-            Ok(())
+            copying.add(Space::Events, key, record)
         })?;
-        self.store.commit(batch, Durability::Written)?;
+        copying.end()?;
         (self.copied, self.ids) = (copied, ids);
         self.unread += unread;
         Ok(gaps)
+    }
+}
+
+/// Records on their way into the new store, in batches of a bounded size.
+struct Copying<'a> {
+    store: &'a Fjall,
+    batch: Batch,
+    bytes: usize,
+}
+
+impl Copying<'_> {
+    fn add(&mut self, to: Space, key: Slice, value: Slice) -> Result<(), EngineError> {
+        self.bytes += key.len() + value.len() + 64;
+        self.batch.insert(to, key, value);
+        if self.bytes >= BATCH_BYTES {
+            self.bytes = 0;
+            return self.store.commit(std::mem::take(&mut self.batch), Durability::Written);
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), EngineError> {
+        self.store.commit(self.batch, Durability::Written)
     }
 }
 
