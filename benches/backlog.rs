@@ -282,8 +282,13 @@ fn event(names: &[Arc<str>], filling: &Bytes) -> Event {
     let now = SystemClock.now();
     let key: [u8; 16] = rand::random();
     let header = |name: &str, value: &'static str| (name.to_owned(), HeaderBytes(Bytes::from_static(value.as_bytes())));
-    let copy =
-        |name: &Arc<str>| Copy { route: "all".into(), destination: Arc::clone(name), balance: None, order: None };
+    let copy = |name: &Arc<str>| Copy {
+        route: "all".into(),
+        destination: Arc::clone(name),
+        balance: None,
+        order: None,
+        shaped: false,
+    };
     let data = EventData {
         id: EventId::at(now, rand::random()),
         source: "bench".into(),

@@ -95,7 +95,7 @@ fn event(body: &Bytes) -> Event {
         method: "POST".into(),
         target: "/in/github".into(),
         headers: Vec::new(),
-        copies: vec![Copy { route: "r".into(), destination: "d".into(), balance: None, order: None }],
+        copies: vec![Copy { route: "r".into(), destination: "d".into(), balance: None, order: None, shaped: false }],
         problems: Vec::new(),
         unverified: None,
         body: body.clone(),

@@ -408,6 +408,7 @@ pub(crate) fn route(
                     destination: Arc::clone(&to.destination),
                     balance: to.balance_by.as_ref().and_then(|by| by.key(&view)).map(|key| KeyHash::of(&key)),
                     order: order.clone(),
+                    shaped: route.shapes,
                 }));
             }
             Ok(false) => {}

@@ -65,6 +65,9 @@ pub struct Copy {
     /// Copies with the same one keep their order. Records of earlier versions end before it.
     #[serde(default)]
     pub order: Option<OrderKey>,
+    /// Whether the route had a transform: then it is never sent without one. Records of earlier versions end before it.
+    #[serde(default)]
+    pub shaped: bool,
 }
 
 /// Stands for a key, however long it is.
@@ -351,6 +354,7 @@ mod tests {
             destination: "d".into(),
             balance: Some(KeyHash::of("cus_1")),
             order: Some(OrderKey::of(&"ö".repeat(100))),
+            shaped: true,
         };
         let written = rmp_serde::to_vec(&copy).unwrap();
         assert_eq!(rmp_serde::from_slice::<Copy>(&written).unwrap(), copy);
@@ -364,6 +368,9 @@ mod tests {
     fn a_copy_written_before_there_were_keys_is_read() {
         let written = rmp_serde::to_vec(&("r", "d")).unwrap();
         let copy: Copy = rmp_serde::from_slice(&written).unwrap();
-        assert_eq!(copy, Copy { route: "r".into(), destination: "d".into(), balance: None, order: None });
+        assert_eq!(
+            copy,
+            Copy { route: "r".into(), destination: "d".into(), balance: None, order: None, shaped: false }
+        );
     }
 }

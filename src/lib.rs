@@ -27,17 +27,20 @@ pub mod payload;
 pub mod provider;
 pub mod route;
 pub mod schema;
+pub mod script;
 pub mod source;
 // The product.
 pub mod accept;
 pub mod again;
 pub mod event;
 pub mod lane;
+pub mod reply;
 // What keeps and moves events.
 pub mod buffer;
 pub mod deliver;
 pub mod keyring;
 pub mod rejudge;
+pub mod shape;
 pub mod telemetry;
 // What people do with what is kept.
 pub mod archive;

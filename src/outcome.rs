@@ -119,6 +119,8 @@ pub enum DeathCause {
     Expired,
     /// What was stored cannot be read any more.
     Corrupt,
+    /// The route's transform failed, or is gone: nothing was sent.
+    Unshaped,
 }
 
 impl DeathCause {
@@ -130,6 +132,7 @@ impl DeathCause {
             Self::AttemptsExhausted => "attempts_exhausted",
             Self::Expired => "expired",
             Self::Corrupt => "corrupt",
+            Self::Unshaped => "transform_failed",
         }
     }
 }

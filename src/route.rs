@@ -21,6 +21,8 @@ pub struct Route {
     pub when: Option<Condition>,
     /// By what its events are kept in order; `None` is in no order.
     pub order_by: Option<KeyExpression>,
+    /// Whether its events are changed before they are sent.
+    pub shapes: bool,
     /// The destinations that get a copy each.
     pub to: Vec<Recipient>,
 }

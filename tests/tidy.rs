@@ -33,17 +33,20 @@ payload
 schema
 source      answer
 route       condition
+script
 provider    answer clock patience refusal secret
 event       clock provider refusal
 lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
+reply       answer event provider refusal source
 again       accept event inbound lane refusal
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
-deliver     buffer clock event limit outcome telemetry
+shape       clock condition event payload provider script secret
+deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
 archive     again buffer clock condition deliver event lane payload refusal route
-ingress     accept answer budget buffer clock deliver event inbound keyring lane limit provider refusal source telemetry
+ingress     accept budget buffer clock deliver event inbound keyring lane limit provider refusal reply source telemetry
 admin       archive buffer clock condition event lane limit outcome refusal route secret telemetry
 rejudge     lane buffer event provider
 server      *
@@ -71,6 +74,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // The log's writer counts what it dropped.
     ("prometheus", &["telemetry/"]),
     ("ring", &["provider/"]),
+    ("rquickjs", &["script/", "script.rs"]),
     ("saphyr_parser", &["config/"]),
     ("schemars", &["config/", "provider/", "refusal.rs"]),
     ("serde_yaml", &["config/", "provider/"]),

@@ -84,6 +84,8 @@ pub enum Code {
     InvalidSchema,
     /// A condition does not compile.
     InvalidCondition,
+    /// A script cannot be run.
+    InvalidScript,
     /// Warning: nothing uses this.
     Unused,
     /// Warning: a secret is not accepted much longer.
@@ -129,6 +131,7 @@ impl Code {
             Self::InvalidScheme => "invalid_scheme",
             Self::InvalidSchema => "invalid_schema",
             Self::InvalidCondition => "invalid_condition",
+            Self::InvalidScript => "invalid_script",
             Self::Unused => "unused",
             Self::EndsSoon => "ends_soon",
             Self::WeakDurability => "weak_durability",

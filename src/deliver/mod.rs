@@ -31,10 +31,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::buffer::{Buffer, Delivery, Keep, Tried};
-use crate::clock::Clock;
-use crate::event::EventData;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Copy, EventData};
 use crate::limit::Rate;
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
+use crate::shape::{Shape, ShapeError, Shaped};
 use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
@@ -57,7 +58,7 @@ const HELD_BACK: Duration = Duration::from_secs(1);
 const HELD_BACK_SPREAD: Duration = Duration::from_secs(14);
 
 /// An internal service that gets events.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Destination {
     /// Its name in routes.yaml.
     pub name: Arc<str>,
@@ -77,12 +78,26 @@ pub struct Destination {
     pub rate: Option<Rate>,
     /// When it is left alone; `None` for never.
     pub breaker: Option<BreakerParams>,
+    /// How it wants its events.
+    pub shape: Shape,
 }
 
 impl Destination {
     /// Its targets, as they are configured.
     pub fn urls(&self) -> Vec<String> {
         self.balance.targets.iter().map(|weighted| weighted.target.url()).collect()
+    }
+
+    /// All that one of its targets is sent at a try, but `Host` and `Content-Length`.
+    pub fn outgoing(
+        &self,
+        event: &EventData,
+        copy: Option<&Copy>,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Result<Shaped, ShapeError> {
+        let (route, is_shaped) = copy.map_or(("", false), |copy| (&*copy.route, copy.shaped));
+        self.shape.apply(event, (route, is_shaped), outgoing::headers(event, route, attempt), now)
     }
 
     fn post_params(&self) -> PostParams {
@@ -204,10 +219,20 @@ impl Deliverer {
             self.bury(&destination, delivery, DeathCause::Corrupt).await;
             return None;
         };
+        let tried = delivery.attempts().saturating_add(1);
+        let shaped = match self.shaped(&destination, &event, delivery.copy(), tried).await {
+            Ok(shaped) => shaped,
+            Err(error) => {
+                permit.ended(Verdict::Unknown);
+                let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
+                self.telemetry.unshaped(name, route, event.id, &error);
+                self.bury(&destination, delivery, DeathCause::Unshaped).await;
+                return None;
+            }
+        };
         let in_flight = self.telemetry.attempt_in_flight(name);
         let started = Instant::now();
-        let tried = delivery.attempts().saturating_add(1);
-        let (attempt, answer) = self.attempt(&destination, &delivery, (&event, tried), bounds).await;
+        let (attempt, answer) = self.attempt(&destination, &delivery, (&event, &shaped), bounds).await;
         drop(in_flight);
         let post = permit.ended(health(&attempt));
         if attempt.outcome == AttemptOutcome::Success {
@@ -275,18 +300,33 @@ impl Deliverer {
         self.buffer.settle(delivery, settled, destination.keep, None).await;
     }
 
+    /// What goes out. A script has a thread of its own, so that it holds no other delivery up.
+    async fn shaped(
+        &self,
+        destination: &Arc<Destination>,
+        event: &Arc<EventData>,
+        copy: Option<&Copy>,
+        tried: u32,
+    ) -> Result<Shaped, ShapeError> {
+        let now = self.clock.now();
+        if !copy.is_some_and(|copy| destination.shape.is_heavy(&copy.route)) {
+            return destination.outgoing(event, copy, tried, now);
+        }
+        let (destination, event, copy) = (Arc::clone(destination), Arc::clone(event), copy.cloned());
+        let shaping = move || destination.outgoing(&event, copy.as_ref(), tried, now);
+        tokio::task::spawn_blocking(shaping).await.unwrap_or(Err(ShapeError::BrokeOff))
+    }
+
     async fn attempt(
         &self,
         destination: &Destination,
         delivery: &Delivery,
-        (event, tried): (&EventData, u32),
+        (event, shaped): (&EventData, &Shaped),
         bounds: Bounds,
     ) -> (Attempt, Option<Answer>) {
-        let copy = delivery.copy();
-        let headers = outgoing::headers(event, copy.map(|copy| &*copy.route).unwrap_or_default(), tried);
         let query = event.target.split_once('?').map(|(_, query)| query);
-        let out = Outgoing { method: &event.method, query, headers: &headers, body: &event.body };
-        let key = copy.and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
+        let out = Outgoing { method: &event.method, query, headers: &shaped.headers, body: &shaped.body };
+        let key = delivery.copy().and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
         let target = self.balancers.pick(destination, key);
         match self.client.send(&target, &out, bounds).await {
             Ok(answer) => (outgoing::judge(&answer, self.clock.now()), Some(answer)),

@@ -12,8 +12,8 @@ mod framing;
 mod guard;
 mod judge;
 mod listen;
-mod reply;
 mod tls;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +38,7 @@ use crate::lane::{Lane, Rules};
 use crate::limit::Gatekeeper;
 use crate::provider::{HandshakeReply, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
+use crate::reply::Reply;
 use crate::source::{Mode, Source};
 use crate::telemetry::{AnsweredBy, Request, Telemetry};
 
@@ -92,7 +93,7 @@ pub(crate) struct Gateway {
 /// What a request ended as, before it is written to the wire.
 struct Decision {
     outcome: RequestOutcome,
-    reply: reply::Reply,
+    reply: Reply,
     why: String,
     event: Option<EventId>,
 }
@@ -145,7 +146,7 @@ impl ProxyHttp for Gateway {
         let mut notes = Notes::default();
         let mut seen = Seen { lane: None, body_bytes: 0, sender: Self::peer(session) };
         let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
-        let written = decision.reply.write(session.as_downstream_mut()).await;
+        let written = write::write(&decision.reply, session.as_downstream_mut()).await;
         let request = Request {
             source: seen.lane.map(|lane| &*lane.source.name),
             outcome: decision.outcome,
@@ -208,7 +209,7 @@ impl Gateway {
             Ok(decision) => decision,
             Err(refusal) => Decision {
                 outcome: RequestOutcome::Refused(refusal.class),
-                reply: reply::Reply::refusal(&refusal, seen.lane.map(|lane| &lane.source)),
+                reply: Reply::refusal(&refusal, seen.lane.map(|lane| &lane.source)),
                 why: refusal.why.into_owned(),
                 event: None,
             },
@@ -246,7 +247,7 @@ impl Gateway {
             Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
             Accepted::Filtered { .. } => {
                 let outcome = RequestOutcome::Filtered;
-                Ok(Decision::answered(outcome, reply::Reply::accepted(outcome, &lane.source, None)))
+                Ok(Decision::answered(outcome, Reply::accepted(outcome, &lane.source, None)))
             }
             Accepted::Quarantined(event) => self.store(*event, &lane.source, RequestOutcome::Quarantined).await,
             Accepted::Event(event) => match lane.source.mode {
@@ -286,7 +287,7 @@ impl Gateway {
             // Opened after the answer, which the provider waits for.
             self.shared.keyring.open_later(url, Arc::clone(&lane.source.name));
         }
-        Ok(Decision::answered(RequestOutcome::Handshake, reply::Reply::handshake(handshake)))
+        Ok(Decision::answered(RequestOutcome::Handshake, Reply::handshake(handshake)))
     }
 
     async fn read_body(
@@ -330,7 +331,7 @@ impl Gateway {
             }
         };
         let id = (outcome != RequestOutcome::Duplicate).then_some(id);
-        let reply = reply::Reply::accepted(outcome, source, id);
+        let reply = Reply::accepted(outcome, source, id);
         Ok(Decision { outcome, reply, why: String::new(), event: id })
     }
 
@@ -354,14 +355,14 @@ impl Gateway {
             self.shared.telemetry.sync_answer(&lane.source.name, by);
         }
         if let Some(answer) = answer {
-            decision.reply = reply::Reply::passed_back(answer, id);
+            decision.reply = Reply::passed_back(answer.status, &answer.headers, answer.body, id);
         }
         Ok(decision)
     }
 }
 
 impl Decision {
-    fn answered(outcome: RequestOutcome, reply: reply::Reply) -> Self {
+    fn answered(outcome: RequestOutcome, reply: Reply) -> Self {
         Self { outcome, reply, why: String::new(), event: None }
     }
 }

@@ -164,6 +164,7 @@ fn destination(name: &str) -> Destination {
         rate: (name == PACED).then(|| {
             Rate::new(PACE_PER_SECOND.try_into().unwrap(), Duration::from_secs(1), Some(1.try_into().unwrap()))
         }),
+        shape: crate::shape::Shape::default(),
         breaker: Some(BreakerParams { failures: 10, within: Duration::from_secs(30), open_for: OPEN_FOR }),
     }
 }

@@ -64,7 +64,11 @@ impl DeliveryResult {
             Self::Delivered => "delivered",
             Self::Dead(DeathCause::Expired) => "expired",
             Self::Dead(
-                DeathCause::Final | DeathCause::Aborted | DeathCause::AttemptsExhausted | DeathCause::Corrupt,
+                DeathCause::Final
+                | DeathCause::Aborted
+                | DeathCause::AttemptsExhausted
+                | DeathCause::Corrupt
+                | DeathCause::Unshaped,
             ) => "dead_lettered",
         }
     }
@@ -72,6 +76,12 @@ impl DeliveryResult {
 
 /// Happenings at the deliveries.
 impl Telemetry {
+    /// A route's transform, or the destination's format or signature, could not be made; nothing was sent.
+    pub fn unshaped(&self, destination: &str, route: &str, event: EventId, error: &dyn std::fmt::Display) {
+        self.0.route_errors.with_label_values(&[route, "transform"]).inc();
+        tracing::warn!(destination, route, %event, %error, "the event could not be transformed; nothing was sent");
+    }
+
     /// A try is under way; the guard ends it.
     pub fn attempt_in_flight(&self, destination: &str) -> InFlight {
         InFlight::of(self.0.delivery_in_flight.with_label_values(&[destination]))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::shape::Transforms;
 use super::{Checker, path};
 use crate::buffer::Keep;
 use crate::config::problem::Code;
@@ -10,6 +11,7 @@ use crate::config::spans::Seg;
 use crate::config::{raw, units};
 use crate::deliver::{BalanceParams, BreakerParams, Destination, Destinations, Jitter, Policy, RetryOn};
 use crate::limit::Rate;
+use crate::shape::Shape;
 
 const SHORTEST: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,19 +24,25 @@ const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 pub(super) const DEAD_KEEP: Duration = Duration::from_hours(14 * 24);
 const DELIVERED_KEEP: Duration = Duration::from_hours(72);
 
-impl Checker<'_> {
-    pub(super) fn destinations(&mut self) -> Destinations {
+impl<'a> Checker<'a> {
+    pub(super) fn destinations(&mut self, transforms: &Transforms<'a>) -> Destinations {
         let raw = self.raw;
         let mut destinations = Destinations::new();
         for (name, written) in &raw.destinations {
             let Some(balance) = self.balance(name.as_str(), written) else { continue };
-            let destination = self.destination(name.as_str(), balance, written);
+            let shape = self.shape(name.as_str(), written, transforms);
+            let destination = self.destination(name.as_str(), (balance, shape), written);
             destinations.insert(Arc::clone(&destination.name), Arc::new(destination));
         }
         destinations
     }
 
-    fn destination(&mut self, name: &str, balance: BalanceParams, written: &raw::Destination) -> Destination {
+    fn destination(
+        &mut self,
+        name: &str,
+        (balance, shape): (BalanceParams, Shape),
+        written: &raw::Destination,
+    ) -> Destination {
         let raw = self.raw;
         let defaults = &raw.defaults.destination;
         let keep = |dead_letter: &Option<raw::DeadLetter>| dead_letter.as_ref().and_then(|dead| dead.keep);
@@ -42,6 +50,7 @@ impl Checker<'_> {
         Destination {
             name: Arc::from(name),
             balance,
+            shape,
             timeout,
             connect_timeout: written
                 .connect_timeout

@@ -15,6 +15,7 @@ mod request;
 mod route;
 mod schema;
 mod secret;
+mod shape;
 mod source;
 
 use std::collections::BTreeMap;
@@ -112,7 +113,8 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn setup(&mut self) -> Option<Setup> {
         let providers = self.providers();
-        let destinations = self.destinations();
+        let transforms = self.transforms();
+        let destinations = self.destinations(&transforms);
         let keys = self.balance_keys();
         let routes = self.routes(&keys);
         let lanes = self.lanes(&providers, &routes);

@@ -30,7 +30,17 @@ impl<'a> Checker<'a> {
                 balance_by: keys.get(to.as_str()).cloned(),
             });
             let to = to.collect();
-            routes.insert(name, Arc::new(Route { name: Arc::from(name), events, when, order_by, to }));
+            routes.insert(
+                name,
+                Arc::new(Route {
+                    name: Arc::from(name),
+                    events,
+                    when,
+                    order_by,
+                    shapes: written.transform.is_some(),
+                    to,
+                }),
+            );
         }
         routes
     }

@@ -82,34 +82,37 @@ impl Checker<'_> {
 
     /// The secrets of a source; none when the time of all of them is over.
     pub(super) fn secrets(&mut self, source: &str, written: &[raw::Secret]) -> Vec<Secret> {
+        let listed = written.iter().map(|one| Listed {
+            source: Arc::from(source),
+            name: SecretName::new(&secret_name(one)),
+            validity: validity(one),
+        });
+        self.listed.extend(listed);
+        self.dated(&path!["sources", source, "secrets"], written)
+    }
+
+    /// Secrets with their times; none when the time of all of them is over.
+    pub(super) fn dated(&mut self, at_list: &[Seg<'_>], written: &[raw::Secret]) -> Vec<Secret> {
         let mut secrets = Vec::new();
         for (index, one) in written.iter().enumerate() {
-            let at = path!["sources", source, "secrets", index];
+            let at = [at_list, &path![index]].concat();
             let name = secret_name(one);
             if written.iter().take(index).any(|before| secret_name(before) == name) {
-                let message = format!("two secrets of this source are called {}", quoted(&name));
+                let message = format!("two secrets here are called {}", quoted(&name));
                 let help = "give each a `name`: logs and metrics tell secrets by it".to_owned();
                 self.warning(Code::InvalidName, &at, message, Some(help));
             }
             if let (Some(starts), Some(ends)) = (one.not_before, one.not_after)
                 && starts > ends
             {
-                let at = path!["sources", source, "secrets", index, "not_after"];
+                let at = [at_list, &path![index, "not_after"]].concat();
                 self.error(Code::InvalidValue, &at, "`not_after` is before `not_before`", None);
             }
-            let starts = one.not_before.and_then(|date| midnight(date.0)).unwrap_or(Timestamp::from_unix_ms(0));
-            let ends = one
-                .not_after
-                .and_then(|date| midnight(date.0))
-                .map(|day| Timestamp::from_unix_secs(day.unix_secs() + DAY_SECS));
-            let now = self.world.now;
-            let until = ends.unwrap_or(Validity::ALWAYS.until);
-            let validity = Validity { from: starts, until };
-            self.listed.push(Listed { source: Arc::from(source), name: SecretName::new(&name), validity });
+            let (now, validity) = (self.world.now, validity(one));
             let Some(secret) = self.secret(one, &name, &at) else { continue };
-            if now < starts {
+            if now < validity.from {
                 self.warning(Code::Unused, &at, format!("the secret `{}` is not valid yet", secret.name()), None);
-            } else if ends.is_some_and(|ends| ends <= now) {
+            } else if validity.until <= now {
                 let help = "remove it, or move its `not_after`".to_owned();
                 self.warning(
                     Code::Unused,
@@ -142,6 +145,13 @@ pub(super) fn secret_name(secret: &raw::Secret) -> String {
         SecretPlace::File(file) => file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
     };
     secret.name.clone().unwrap_or_else(place)
+}
+
+fn validity(written: &raw::Secret) -> Validity {
+    let from = written.not_before.and_then(|date| midnight(date.0)).unwrap_or(Validity::ALWAYS.from);
+    let last_day = written.not_after.and_then(|date| midnight(date.0));
+    let until = last_day.map_or(Validity::ALWAYS.until, |day| Timestamp::from_unix_secs(day.unix_secs() + DAY_SECS));
+    Validity { from, until }
 }
 
 fn midnight(date: jiff::civil::Date) -> Option<Timestamp> {

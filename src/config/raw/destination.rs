@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::{Balance, CircuitBreaker, Health, Target, Throughput, Url};
+use super::{Balance, CircuitBreaker, Health, Secret, Target, Throughput, Url};
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::config::units::{Count, Duration};
@@ -38,6 +38,10 @@ pub struct DestinationDefaults {
     pub circuit_breaker: Option<CircuitBreaker>,
     /// How many attempts a service is given in a time.
     pub rate_limit: Option<Throughput>,
+    /// The form of the body. Default: raw.
+    pub format: Option<Format>,
+    /// Signs what is sent, so that the service can tell who sends it.
+    pub sign: Option<Sign>,
 }
 
 /// A service that receives events, at one `url` or at several `targets`.
@@ -67,6 +71,40 @@ pub struct Destination {
     pub circuit_breaker: Option<CircuitBreaker>,
     /// How many attempts the service is given in a time.
     pub rate_limit: Option<Throughput>,
+    /// The form of the body. Default: raw.
+    pub format: Option<Format>,
+    /// Signs what is sent, so that the service can tell who sends it.
+    pub sign: Option<Sign>,
+}
+
+/// The form of the body that a service gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// The bytes as they came, or as the route's transform made them.
+    Raw,
+    /// CloudEvents 1.0, structured JSON.
+    CloudEvents,
+    /// The request with its headers in one JSON object.
+    Envelope,
+}
+
+/// How what is sent is signed.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    /// The scheme.
+    pub r#type: SignType,
+    /// The keys: `whsec_…` in base64. All that are valid sign, so that one can be exchanged for another.
+    pub secrets: Vec<Secret>,
+}
+
+/// A scheme of signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignType {
+    /// `webhook-id`, `webhook-timestamp` and `webhook-signature` by Standard Webhooks.
+    StandardWebhooks,
 }
 
 /// What is tried again, when and how often.

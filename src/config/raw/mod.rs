@@ -24,10 +24,12 @@ use super::units::{Bytes, Count, Duration, Rate};
 
 pub use answer::{AllowIps, Reply};
 pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
-pub use destination::{DeadLetter, Defaults, Destination, DestinationDefaults, Jitter, Retry, RetryOn};
+pub use destination::{
+    DeadLetter, Defaults, Destination, DestinationDefaults, Format, Jitter, Retry, RetryOn, Sign, SignType,
+};
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, Url};
-pub use route::{OneOrMany, Route};
+pub use route::{HeaderEdits, OneOrMany, Route, Transform};
 pub use secret::{ContextValue, Date, Moment, Secret, SecretPlace};
 pub use source::{Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source};
 pub use words::{Name, Threads, Version};

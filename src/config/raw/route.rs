@@ -1,7 +1,9 @@
 //! `routes`: what goes where.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
@@ -20,6 +22,41 @@ pub struct Route {
     pub to: OneOrMany,
     /// A key, in CEL: events with the same one are delivered in the order in which they came; without this, in no order.
     pub order_by: Option<String>,
+    /// What is made of the events before they are sent; without this they go as they came, byte for byte.
+    pub transform: Option<Transform>,
+}
+
+/// What is made of the events before they are sent. The body first: `body` or `js`, or the one that came; then `set`, then
+/// `remove`, then the headers. What is stored stays as it came.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transform {
+    /// The new body, in CEL: a map literal such as `{"text": body.name}`, or any other value.
+    pub body: Option<String>,
+    /// A file with a script whose default export is a function: it gets the event, and the `body` of what it gives back is
+    /// sent. At most 50 ms and 16 MiB.
+    pub js: Option<PathBuf>,
+    /// Places in the body and what is put there, in CEL: `{status: '"new"', /customer/name: body.name}`. A place is a JSON
+    /// pointer, or the name of a member of the top level.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// Places that are taken out of the body: `[/customer/email]`.
+    #[serde(default)]
+    pub remove: Vec<String>,
+    /// Headers that are set and taken out.
+    pub headers: Option<HeaderEdits>,
+}
+
+/// Headers that are set and taken out.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderEdits {
+    /// Names and values; one that is there is replaced.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// Names.
+    #[serde(default)]
+    pub remove: Vec<String>,
 }
 
 /// One name, or a list of names.

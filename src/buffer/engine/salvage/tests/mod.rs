@@ -46,8 +46,13 @@ pub(super) fn event(number: u32, bytes: usize) -> EventData {
 
 /// Every fifth event has two copies.
 fn copies(number: u32) -> Vec<Copy> {
-    let copy =
-        |destination: &str| Copy { route: "r".into(), destination: destination.into(), balance: None, order: None };
+    let copy = |destination: &str| Copy {
+        route: "r".into(),
+        destination: destination.into(),
+        balance: None,
+        order: None,
+        shaped: false,
+    };
     if number.is_multiple_of(5) { vec![copy("app"), copy("other")] } else { vec![copy("app")] }
 }
 

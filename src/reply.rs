@@ -1,17 +1,13 @@
 //! The one place where an answer is made.
 //!
 //! A refusal is `application/problem+json` (RFC 9457) with the class of the closed list; it never says why a signature
-//! failed and never repeats the payload. Which status a class answers is the source's `answers:` or the class's default.
+//! failed and never repeats the payload. It is written to the wire by `ingress/write.rs`. Which status a class answers is the source's `answers:` or the class's default.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use pingora::Result;
-use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 
 use crate::answer::Answer;
-use crate::deliver;
 use crate::event::EventId;
 use crate::provider::HandshakeReply;
 use crate::refusal::{PayloadProblem, Refusal, RequestOutcome};
@@ -30,14 +26,17 @@ struct Problem<'a> {
 
 /// An answer, ready to be written.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    headers: HeaderMap,
-    body: Bytes,
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Its headers, but the length.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
     /// Whether the connection ends with this answer.
-    closes: bool,
+    pub closes: bool,
     /// Whether the request's body may be unread, so that the connection cannot go on.
-    is_early: bool,
+    pub is_early: bool,
 }
 
 impl Reply {
@@ -56,7 +55,7 @@ impl Reply {
     }
 
     /// The provider's accepted answer.
-    pub(super) fn accepted(outcome: RequestOutcome, source: &Source, event: Option<EventId>) -> Self {
+    pub fn accepted(outcome: RequestOutcome, source: &Source, event: Option<EventId>) -> Self {
         let mut reply = Self::written(source.answers.status(outcome), source.answers.get(outcome));
         if let Some(id) = event
             && let Ok(value) = HeaderValue::from_str(&id.to_string())
@@ -67,7 +66,7 @@ impl Reply {
     }
 
     /// The answer to a refusal.
-    pub(super) fn refusal(refusal: &Refusal, source: Option<&Source>) -> Self {
+    pub fn refusal(refusal: &Refusal, source: Option<&Source>) -> Self {
         let class = refusal.class;
         let answer = source.and_then(|source| source.answers.get(RequestOutcome::Refused(class)));
         let status = refusal.status.or(answer.map(|answer| answer.status)).unwrap_or(class.status());
@@ -97,7 +96,7 @@ impl Reply {
     }
 
     /// What the provider asked for before it sends.
-    pub(super) fn handshake(handshake: HandshakeReply) -> Self {
+    pub fn handshake(handshake: HandshakeReply) -> Self {
         let mut reply = Self::new(handshake.status);
         reply.headers.extend(handshake.headers);
         if let Some(content_type) = handshake.content_type {
@@ -109,9 +108,9 @@ impl Reply {
     }
 
     /// `mode: sync`: the internal service's own answer, less what belongs to its connection.
-    pub(super) fn passed_back(answer: deliver::Answer, event: EventId) -> Self {
-        let mut reply = Self::new(answer.status);
-        for (name, value) in &answer.headers {
+    pub fn passed_back(status: u16, headers: &HeaderMap, body: Bytes, event: EventId) -> Self {
+        let mut reply = Self::new(status);
+        for (name, value) in headers {
             let of_the_hop = matches!(
                 name.as_str(),
                 "connection"
@@ -130,29 +129,8 @@ impl Reply {
         if let Ok(value) = HeaderValue::from_str(&event.to_string()) {
             reply.headers.insert("hookgate-event-id", value);
         }
-        reply.body = answer.body;
+        reply.body = body;
         reply
-    }
-
-    /// Writes the answer with its exact length.
-    pub(super) async fn write(&self, session: &mut ServerSession) -> Result<()> {
-        if self.closes || (self.is_early && !session.is_body_done()) {
-            session.set_keepalive(None);
-        }
-        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 2))?;
-        for (name, value) in &self.headers {
-            head.append_header(name.clone(), value.clone())?;
-        }
-        let bodiless = matches!(self.status, 204 | 304);
-        if !bodiless {
-            head.insert_header(header::CONTENT_LENGTH, self.body.len())?;
-        }
-        let empty = bodiless || self.body.is_empty();
-        session.write_response_header(Box::new(head)).await?;
-        if !empty {
-            session.write_response_body(self.body.clone(), true).await?;
-        }
-        Ok(())
     }
 }
 

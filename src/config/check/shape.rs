@@ -1,0 +1,209 @@
+//! What is sent: transforms of routes, and the format and signature of destinations.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use super::{Checker, path};
+use crate::condition::ValueExpression;
+use crate::config::problem::{Code, quoted};
+use crate::config::raw;
+use crate::config::spans::Seg;
+use crate::provider;
+use crate::script::Script;
+use crate::shape::{Format, HeaderEdits, Making, Place, Shape, Signer, Transform, is_free};
+
+/// The row that signs what goes out.
+const SIGNING_ROW: &str = "standardwebhooks";
+/// All of them sign each request.
+const KEYS_MAX: usize = 4;
+const SCRIPT_BYTES_MAX: usize = 256 * 1024;
+const EDITS_MAX: usize = 100;
+
+/// The transforms of the routes that have one, by route.
+pub(super) type Transforms<'a> = BTreeMap<&'a str, Arc<Transform>>;
+
+impl<'a> Checker<'a> {
+    pub(super) fn transforms(&mut self) -> Transforms<'a> {
+        let raw = self.raw;
+        let mut transforms = Transforms::new();
+        for (name, route) in &raw.routes {
+            let Some(written) = &route.transform else { continue };
+            if let Some(transform) = self.transform(name.as_str(), written) {
+                transforms.insert(name.as_str(), Arc::new(transform));
+            }
+        }
+        transforms
+    }
+
+    fn transform(&mut self, route: &str, written: &raw::Transform) -> Option<Transform> {
+        let at = path!["routes", route, "transform"];
+        if written.set.len() + written.remove.len() > EDITS_MAX {
+            let message = format!("a transform changes at most {EDITS_MAX} places");
+            self.error_of(Code::LimitExceeded, &at, message, Some("write a script: `js: FILE`".to_owned()));
+        }
+        let making = self.making(route, written);
+        let set = written.set.iter().map(|(place, text)| {
+            let at = [&at[..], &path!["set", place]].concat();
+            let found = self.place(&at, place);
+            let value = self.expression(&at, "value", text, ValueExpression::compile);
+            found.zip(value)
+        });
+        let set: Vec<_> = set.collect();
+        let remove = written.remove.iter().enumerate();
+        let remove: Vec<_> = remove
+            .map(|(at_index, place)| self.place(&[&at[..], &path!["remove", at_index]].concat(), place))
+            .collect();
+        let headers = written.headers.as_ref().map(|headers| self.header_edits(route, headers)).unwrap_or_default();
+        let is_nothing = written.set.is_empty() && written.remove.is_empty() && written.headers.is_none();
+        if is_nothing && written.body.is_none() && written.js.is_none() && !self.spans.is_broken(&at) {
+            let help = "say what is made of the events: `body`, `js`, `set`, `remove` or `headers`; or leave it out"
+                .to_owned();
+            self.error_of(Code::MissingKey, &at, "the transform changes nothing", Some(help));
+        }
+        let (set, remove) = (set.into_iter().collect::<Option<_>>()?, remove.into_iter().collect::<Option<_>>()?);
+        Some(Transform { making: making?, set, remove, headers })
+    }
+
+    fn making(&mut self, route: &str, written: &raw::Transform) -> Option<Making> {
+        match (&written.body, &written.js) {
+            (None, None) => Some(Making::Received),
+            (Some(text), None) => {
+                let at = path!["routes", route, "transform", "body"];
+                self.expression(&at, "body", text, ValueExpression::compile).map(Making::Expression)
+            }
+            (None, Some(file)) => self.script(&path!["routes", route, "transform", "js"], file).map(Making::Script),
+            (Some(_), Some(_)) => {
+                let help = "leave one of the two".to_owned();
+                let message = "`body` and `js` both make the body";
+                self.error_of(Code::InvalidValue, &path!["routes", route, "transform", "js"], message, Some(help));
+                None
+            }
+        }
+    }
+
+    fn script(&mut self, at: &[Seg<'_>], file: &Path) -> Option<Script> {
+        let path = self.beside(file);
+        let shown = quoted(&path.display().to_string()).to_string();
+        let text = match (self.world.read)(&path) {
+            Ok(bytes) if bytes.len() > SCRIPT_BYTES_MAX => {
+                self.error(
+                    Code::LimitExceeded,
+                    at,
+                    format!("the script {shown} has more than {SCRIPT_BYTES_MAX} bytes"),
+                    None,
+                );
+                return None;
+            }
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_no_text| "is not UTF-8".to_owned()),
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
+        let compiled = text.map_err(|why| (Code::UnusableFile, why)).and_then(|text| {
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            Script::compile(&text, &name).map_err(|problem| (Code::InvalidScript, problem.to_string()))
+        });
+        match compiled {
+            Ok(script) => Some(script),
+            Err((code, why)) => {
+                let help =
+                    (code == Code::InvalidScript).then(|| "begin with `export default (event) => event`".to_owned());
+                self.error(code, at, format!("the script {shown} {why}"), help);
+                None
+            }
+        }
+    }
+
+    fn place(&mut self, at: &[Seg<'_>], text: &str) -> Option<Place> {
+        match Place::parse(text) {
+            Ok(place) => Some(place),
+            Err(problem) => {
+                let help = "write a JSON pointer such as `/customer/email`, or the name of a member".to_owned();
+                self.error_of(
+                    Code::InvalidValue,
+                    at,
+                    format!("{} is no place in a body: {problem}", quoted(text)),
+                    Some(help),
+                );
+                None
+            }
+        }
+    }
+
+    fn header_edits(&mut self, route: &str, written: &raw::HeaderEdits) -> HeaderEdits {
+        let at = path!["routes", route, "transform", "headers"];
+        let mut edits = HeaderEdits::default();
+        for (name, text) in &written.set {
+            let at = [&at[..], &path!["set", name]].concat();
+            let value = HeaderValue::from_str(text);
+            if value.is_err() {
+                self.error(Code::InvalidValue, &at, "a header's value is one line of visible characters", None);
+            }
+            edits.set.extend(self.header_name(&at, name).zip(value.ok()));
+        }
+        for (index, name) in written.remove.iter().enumerate() {
+            edits.remove.extend(self.header_name(&[&at[..], &path!["remove", index]].concat(), name));
+        }
+        edits
+    }
+
+    fn header_name(&mut self, at: &[Seg<'_>], text: &str) -> Option<HeaderName> {
+        let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+            self.error_of(Code::InvalidValue, at, format!("{} is no name of a header", quoted(text)), None);
+            return None;
+        };
+        if !is_free(&name) {
+            let help = "what frames a request, and what begins with `Hookgate-`, is the gateway's own".to_owned();
+            self.error_of(Code::InvalidValue, at, format!("the header {} cannot be changed", quoted(text)), Some(help));
+            return None;
+        }
+        Some(name)
+    }
+
+    /// How a destination wants its events, and from which routes it gets them.
+    pub(super) fn shape(&mut self, name: &str, written: &raw::Destination, transforms: &Transforms<'a>) -> Shape {
+        let raw = self.raw;
+        let defaults = &raw.defaults.destination;
+        let sending = raw.routes.iter().filter(|(_, route)| route.to.0.iter().any(|to| to == name));
+        let routes = sending.map(|(route, _)| (Arc::from(route.as_str()), transforms.get(route.as_str()).cloned()));
+        let signer = match (&written.sign, &defaults.sign) {
+            (Some(sign), _) => self.signer(&path!["destinations", name, "sign"], sign),
+            (None, Some(sign)) => self.signer(&path!["defaults", "destination", "sign"], sign),
+            (None, None) => None,
+        };
+        let format = match written.format.or(defaults.format) {
+            Some(raw::Format::Raw) | None => Format::Raw,
+            Some(raw::Format::CloudEvents) => Format::CloudEvents,
+            Some(raw::Format::Envelope) => Format::Envelope,
+        };
+        Shape { format, signer, routes: routes.collect() }
+    }
+
+    fn signer(&mut self, at: &[Seg<'_>], written: &raw::Sign) -> Option<Signer> {
+        let raw::SignType::StandardWebhooks = written.r#type;
+        let at_list = [at, &path!["secrets"]].concat();
+        let row = provider::builtin().get(SIGNING_ROW)?;
+        if written.secrets.len() > KEYS_MAX {
+            let message = format!("at most {KEYS_MAX} keys sign: the present one and those that are exchanged for it");
+            self.error_of(Code::LimitExceeded, &at_list, message, None);
+        }
+        if written.secrets.is_empty() && !self.spans.is_broken(&at_list) {
+            let help = "add `secrets: [{file: /run/secrets/internal-signing}]`".to_owned();
+            self.error_of(Code::MissingSecret, at, "nothing can be signed without a key", Some(help));
+            return None;
+        }
+        let mut keys = Vec::new();
+        for secret in self.dated(&at_list, &written.secrets) {
+            let validity = secret.validity();
+            match provider::Verifier::new(row.scheme().clone(), vec![secret], BTreeMap::new()) {
+                Ok(key) => keys.push((validity, key)),
+                Err(problem) => {
+                    let help = "a key is `whsec_` and base64 of 24 to 64 random bytes".to_owned();
+                    self.error_of(Code::UnusableSecret, &at_list, problem.to_string(), Some(help));
+                }
+            }
+        }
+        Some(Signer::new(keys))
+    }
+}

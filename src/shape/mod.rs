@@ -1,0 +1,155 @@
+//! What a destination is sent: the event byte for byte as it came, or what a route's [`Transform`], the destination's
+//! [`Format`] and its [`Signer`] make of it, in this order.
+//!
+//! It is worked out anew for each try, from the stored event and the rules in force: an event that failed here is mended by
+//! mending the rule and replaying it. A failure is never a reason to send something else: without its transform an event
+//! may say what its receiver is not to see.
+//!
+//! Nothing here waits or reads a clock; a script takes up to 50 ms, so whoever asks stays off the async threads
+//! ([`Shape::is_heavy`]).
+
+mod format;
+mod patch;
+mod sign;
+mod transform;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::clock::Timestamp;
+use crate::condition::ConditionError;
+use crate::event::EventData;
+use crate::script::ScriptError;
+
+pub use format::Format;
+pub use patch::{BadPath, Place};
+pub use sign::Signer;
+pub use transform::{HeaderEdits, Making, Transform};
+
+/// The largest body that is made here.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How a destination wants its events.
+#[derive(Debug, Default)]
+pub struct Shape {
+    /// The form of the body.
+    pub format: Format,
+    /// Signs what goes out.
+    pub signer: Option<Signer>,
+    /// The routes that send here, with what each makes of its events.
+    pub routes: BTreeMap<Arc<str>, Option<Arc<Transform>>>,
+}
+
+/// What goes out, but `Host` and `Content-Length`.
+#[derive(Clone, Debug)]
+pub struct Shaped {
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why an event cannot be made what its route and destination want.
+#[derive(Debug)]
+pub enum ShapeError {
+    /// The event was accepted for a route with a transform, and no route of this name sends here any more.
+    NoRoute,
+    /// An expression failed; the place is `body` or what is set.
+    Expression(String, ConditionError),
+    /// The script failed.
+    Script(ScriptError),
+    /// There is nothing at this place to be set, because what is above it is neither object nor list.
+    NoPlace(String),
+    /// What was made is larger than anything that is sent.
+    TooLarge,
+    /// The body is no JSON, and is to be changed as JSON.
+    NotJson,
+    /// The work broke off, which only a bug can cause.
+    BrokeOff,
+    /// The signature could not be made.
+    Sign(crate::provider::SignProblem),
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoute => f.write_str("its route had a transform and is gone, or no longer sends here"),
+            Self::Expression(place, error) => write!(f, "transform.{place}: {error}"),
+            Self::Script(error) => write!(f, "transform.js: {error}"),
+            Self::NoPlace(place) => write!(f, "transform.set: there is no place `{place}` in the body"),
+            Self::TooLarge => write!(f, "the body would have more than {BODY_BYTES_MAX} bytes"),
+            Self::NotJson => f.write_str("the body is no JSON, and `set` and `remove` change JSON"),
+            Self::BrokeOff => f.write_str("the transform broke off"),
+            Self::Sign(problem) => write!(f, "sign: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for ShapeError {}
+
+impl Shape {
+    /// Whether working it out may take long.
+    pub fn is_heavy(&self, route: &str) -> bool {
+        self.routes.get(route).and_then(Option::as_ref).is_some_and(|transform| transform.is_heavy())
+    }
+
+    /// What goes out for a route; `headers` are those that would go out with the event as it is. `is_shaped` says that the
+    /// event was accepted for a route with a transform.
+    pub fn apply(
+        &self,
+        event: &EventData,
+        (route, is_shaped): (&str, bool),
+        headers: HeaderMap,
+        now: Timestamp,
+    ) -> Result<Shaped, ShapeError> {
+        let transform = match self.routes.get(route) {
+            Some(transform) => transform.as_deref(),
+            None if is_shaped => return Err(ShapeError::NoRoute),
+            None => None,
+        };
+        let mut shaped = Shaped { headers, body: event.body.clone() };
+        if let Some(transform) = transform {
+            transform.apply(event, route, &mut shaped)?;
+        }
+        self.format.apply(event, route, &mut shaped);
+        if shaped.body.len() > BODY_BYTES_MAX {
+            return Err(ShapeError::TooLarge);
+        }
+        if let Some(signer) = &self.signer {
+            signer.sign(event.id, now, &mut shaped).map_err(ShapeError::Sign)?;
+        }
+        Ok(shaped)
+    }
+}
+
+impl Shaped {
+    /// Another body, of another type; what was said of the old one's bytes is no longer true.
+    fn replace(&mut self, body: Vec<u8>, media_type: &'static str) {
+        self.body = Bytes::from(body);
+        for name in ["content-md5", "digest", "content-digest", "repr-digest", "content-encoding"] {
+            self.headers.remove(name);
+        }
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    }
+}
+
+/// Whether a transform may set or remove this header: not what frames the request, and not what Hookgate says of it.
+pub fn is_free(name: &HeaderName) -> bool {
+    let is_framing = matches!(
+        name.as_str(),
+        "host"
+            | "content-length"
+            | "transfer-encoding"
+            | "connection"
+            | "keep-alive"
+            | "upgrade"
+            | "te"
+            | "trailer"
+            | "expect"
+    );
+    !is_framing && !name.as_str().starts_with("hookgate-")
+}

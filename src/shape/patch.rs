@@ -1,0 +1,163 @@
+//! Places in a JSON body that a transform sets and removes: JSON pointers (RFC 6901), or the bare name of a member of the
+//! top level.
+//!
+//! To set a place that is not there makes the objects on the way to it; `-` is the place after the last element of a list
+//! (RFC 6902). To remove what is not there changes nothing.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// The longest way to a place.
+const STEPS_MAX: usize = 64;
+
+/// A place in a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    written: String,
+    steps: Vec<String>,
+}
+
+/// Why a text names no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadPath {
+    /// The whole body is made by `body`.
+    Whole,
+    /// `~` stands before something else than `0` and `1`.
+    Escape,
+    /// It leads too deep.
+    TooDeep,
+}
+
+impl fmt::Display for BadPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str("it is the whole body; write `transform: {body: …}` for that"),
+            Self::Escape => f.write_str("`~` is written `~0` and `/` inside a name `~1` (RFC 6901)"),
+            Self::TooDeep => write!(f, "it has more than {STEPS_MAX} steps"),
+        }
+    }
+}
+
+impl Place {
+    /// Reads `/customer/email` or `status`.
+    pub fn parse(text: &str) -> Result<Self, BadPath> {
+        let steps = match text.strip_prefix('/') {
+            Some(path) => path.split('/').map(unescaped).collect::<Result<Vec<_>, _>>()?,
+            None if text.is_empty() => return Err(BadPath::Whole),
+            None => vec![text.to_owned()],
+        };
+        if steps.len() > STEPS_MAX {
+            return Err(BadPath::TooDeep);
+        }
+        Ok(Self { written: text.to_owned(), steps })
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.written
+    }
+
+    /// Puts `value` here; false when something on the way is neither object nor list, or the list ends before.
+    pub(super) fn set(&self, root: &mut Value, value: Value) -> bool {
+        let mut at = root;
+        for step in &self.steps {
+            let next = match at {
+                Value::Object(members) => {
+                    Some(members.entry(step.clone()).or_insert_with(|| Value::Object(Map::new())))
+                }
+                Value::Array(items) => {
+                    let index = if step == "-" { Some(items.len()) } else { step.parse::<usize>().ok() };
+                    if index == Some(items.len()) {
+                        items.push(Value::Object(Map::new()));
+                    }
+                    index.and_then(|index| items.get_mut(index))
+                }
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+            };
+            let Some(next) = next else { return false };
+            at = next;
+        }
+        *at = value;
+        true
+    }
+
+    /// Takes out what is here.
+    pub(super) fn remove(&self, root: &mut Value) {
+        let Some((last, way)) = self.steps.split_last() else { return };
+        let mut at = root;
+        for step in way {
+            let next = match at {
+                Value::Object(members) => members.get_mut(step),
+                Value::Array(items) => step.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+            };
+            let Some(next) = next else { return };
+            at = next;
+        }
+        match at {
+            Value::Object(members) => drop(members.remove(last)),
+            Value::Array(items) => {
+                if let Some(index) = last.parse::<usize>().ok().filter(|index| *index < items.len()) {
+                    items.remove(index);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+fn unescaped(step: &str) -> Result<String, BadPath> {
+    let is_escaped = |(at, _): (usize, &str)| step.get(at + 1..at + 2).is_some_and(|next| matches!(next, "0" | "1"));
+    if !step.match_indices('~').all(is_escaped) {
+        return Err(BadPath::Escape);
+    }
+    Ok(step.replace("~1", "/").replace("~0", "~"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_set_and_what_is_missing_on_the_way_is_made() {
+        let cases = [
+            ("status", json!({"a": 1, "status": "new"})),
+            ("/status", json!({"a": 1, "status": "new"})),
+            ("/x/y/z", json!({"a": 1, "x": {"y": {"z": "new"}}})),
+            ("/a", json!({"a": "new"})),
+            ("/m~1n/~0", json!({"a": 1, "m/n": {"~": "new"}})),
+        ];
+        for (place, expected) in cases {
+            let mut body = json!({"a": 1});
+            assert!(Place::parse(place).unwrap().set(&mut body, json!("new")), "{place}");
+            assert_eq!(body, expected, "{place}");
+        }
+        let mut list = json!({"l": [1, 2]});
+        assert!(Place::parse("/l/-").unwrap().set(&mut list, json!(3)));
+        assert!(Place::parse("/l/0").unwrap().set(&mut list, json!(0)));
+        assert_eq!(list, json!({"l": [0, 2, 3]}));
+        for place in ["/l/9", "/l/x", "/l/0/deeper"] {
+            assert!(!Place::parse(place).unwrap().set(&mut list, json!(3)), "{place}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_removed_without_a_word() {
+        let mut body = json!({"customer": {"email": "a@b", "name": "A"}, "l": [1, 2]});
+        for place in ["/customer/email", "/customer/phone", "/l/0", "/l/7", "/x/y"] {
+            Place::parse(place).unwrap().remove(&mut body);
+        }
+        assert_eq!(body, json!({"customer": {"name": "A"}, "l": [2]}));
+    }
+
+    #[test]
+    fn what_names_no_place_says_why() {
+        assert_eq!(Place::parse(""), Err(BadPath::Whole));
+        assert_eq!(Place::parse("/a~"), Err(BadPath::Escape));
+        assert_eq!(Place::parse("/a~2"), Err(BadPath::Escape));
+        assert_eq!(Place::parse(&"/a".repeat(65)), Err(BadPath::TooDeep));
+    }
+}

@@ -1,0 +1,137 @@
+//! What a route makes of its events: a new body, or the old one with places set and removed, and other headers.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use super::{Place, ShapeError, Shaped};
+use crate::condition::{ValueExpression, View};
+use crate::event::EventData;
+use crate::payload::Payload;
+use crate::script::Script;
+
+const JSON: &str = "application/json";
+
+/// What a route makes of its events.
+#[derive(Debug)]
+pub struct Transform {
+    /// Where the body comes from.
+    pub making: Making,
+    /// What is put into it then; the values are worked out from the event as it came.
+    pub set: Vec<(Place, ValueExpression)>,
+    /// What is taken out of it at last.
+    pub remove: Vec<Place>,
+    /// Headers.
+    pub headers: HeaderEdits,
+}
+
+/// Where the body comes from.
+#[derive(Debug)]
+pub enum Making {
+    /// It is the one that was received.
+    Received,
+    /// The value of an expression.
+    Expression(ValueExpression),
+    /// The `body` of what a script gives back.
+    Script(Script),
+}
+
+/// Headers that are set, and headers that are taken out before.
+#[derive(Debug, Default)]
+pub struct HeaderEdits {
+    /// Names and values; one that is there is replaced.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Names.
+    pub remove: Vec<HeaderName>,
+}
+
+impl Transform {
+    pub(super) fn is_heavy(&self) -> bool {
+        matches!(self.making, Making::Script(_))
+    }
+
+    pub(super) fn apply(&self, event: &EventData, route: &str, shaped: &mut Shaped) -> Result<(), ShapeError> {
+        if let Some(made) = self.body(event, route)? {
+            let body = serde_json::to_vec(&made).map_err(|_no_such_value| ShapeError::NotJson)?;
+            shaped.replace(body, JSON);
+        }
+        for name in &self.headers.remove {
+            shaped.headers.remove(name);
+        }
+        for (name, value) in &self.headers.set {
+            shaped.headers.insert(name.clone(), value.clone());
+        }
+        Ok(())
+    }
+
+    /// The new body; `None` where it stays as it was received, byte for byte.
+    fn body(&self, event: &EventData, route: &str) -> Result<Option<Value>, ShapeError> {
+        let is_kept = matches!(self.making, Making::Received) && self.set.is_empty() && self.remove.is_empty();
+        if is_kept {
+            return Ok(None);
+        }
+        let received = parse(&event.body);
+        let headers = event.header_map();
+        let view = view(event, received.as_ref(), &headers);
+        let mut body = match &self.making {
+            Making::Received => received.clone().ok_or(ShapeError::NotJson)?,
+            Making::Expression(expression) => {
+                expression.value(&view).map_err(|error| ShapeError::Expression("body".to_owned(), error))?
+            }
+            Making::Script(script) => {
+                let given = given(event, route, received.as_ref(), &headers);
+                let mut back = script.run(&given).map_err(ShapeError::Script)?;
+                back.get_mut("body").map(Value::take).unwrap_or_default()
+            }
+        };
+        for (place, expression) in &self.set {
+            let value = expression.value(&view);
+            let value = value.map_err(|error| ShapeError::Expression(format!("set.{}", place.as_str()), error))?;
+            if !place.set(&mut body, value) {
+                return Err(ShapeError::NoPlace(place.as_str().to_owned()));
+            }
+        }
+        for place in &self.remove {
+            place.remove(&mut body);
+        }
+        Ok(Some(body))
+    }
+}
+
+fn parse(body: &Bytes) -> Option<Value> {
+    Payload::parse(body).ok().map(Payload::into_value)
+}
+
+fn view<'a>(event: &'a EventData, body: Option<&'a Value>, headers: &'a HeaderMap) -> View<'a> {
+    let (path, query) = event.target.split_once('?').unwrap_or((&event.target, ""));
+    View {
+        body,
+        headers,
+        event_type: event.event_type.as_deref().unwrap_or_default(),
+        event_id: event.delivery_id.as_deref().unwrap_or_default(),
+        source: &event.source,
+        method: &event.method,
+        path,
+        query,
+    }
+}
+
+/// What a script is given.
+fn given(event: &EventData, route: &str, body: Option<&Value>, headers: &HeaderMap) -> Value {
+    let headers: serde_json::Map<String, Value> = headers
+        .keys()
+        .filter_map(|name| Some((name.as_str().to_owned(), Value::from(headers.get(name)?.to_str().ok()?))))
+        .collect();
+    json!({
+        "body": body,
+        "headers": headers,
+        "id": event.id.to_string(),
+        "delivery_id": event.delivery_id,
+        "type": event.event_type,
+        "source": &*event.source,
+        "route": route,
+        "received_at": event.received_at().to_string(),
+        "method": event.method,
+        "target": event.target,
+    })
+}
