@@ -1,4 +1,5 @@
-//! Expressions over a request, written in CEL: conditions of routes (`when:`), and keys (`order_by:`, `balance.key`).
+//! Expressions over a request, written in CEL: conditions of routes (`when:`), keys (`order_by:`, `balance.key`), and
+//! values (`transform:`).
 //!
 //! An expression is compiled and checked when the configuration is loaded: its names are known, its comprehensions
 //! are nested at most [`NESTING_MAX`] deep, its patterns are literals of the linear `regex` engine. It is evaluated
@@ -18,6 +19,7 @@ mod json;
 mod key;
 mod prepare;
 mod problem;
+mod value;
 mod view;
 
 use std::sync::{Arc, LazyLock};
@@ -27,7 +29,8 @@ use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 pub use key::{KEY_BYTES_MAX, KeyExpression};
-pub use problem::{ConditionError, ConditionProblem, Place};
+pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
+pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX, ValueExpression};
 pub use view::View;
 
 use view::{Pattern, Scope};
@@ -104,7 +107,8 @@ impl Expression {
             return Err(ConditionError::TooLarge);
         }
         let value = outcome.map_err(|error| ConditionError::of(&error, &self.text))?;
-        Ok(read(&*value))
+        let read = read(&*value);
+        if scope.exceeded() { Err(ConditionError::TooLarge) } else { Ok(read) }
     }
 }
 

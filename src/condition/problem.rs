@@ -187,6 +187,36 @@ pub enum ConditionError {
     TooLarge,
     /// The condition's value is not a boolean.
     NotBool,
+    /// JSON cannot say the value.
+    NotJson(NotJson),
+    /// The value is larger than `VALUE_BYTES_MAX`, `VALUE_NODES_MAX` or `VALUE_DEPTH_MAX`.
+    ValueTooLarge,
+}
+
+/// What JSON cannot say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotJson {
+    /// An optional, such as the value of `body.?x`.
+    Optional,
+    /// A map with a key that is no text.
+    Key,
+    /// NaN or an infinity.
+    NotFinite,
+    /// A type, or another value that only CEL knows.
+    Type,
+}
+
+impl fmt::Display for NotJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Optional => {
+                "an optional is not JSON; end it with .orValue(…), or write {?\"name\": body.?x} in a map"
+            }
+            Self::Key => "a key of a JSON object is a text; write {\"1\": …} or string(…)",
+            Self::NotFinite => "a number that is infinite or NaN is not JSON",
+            Self::Type => "a value is of a type that JSON does not have",
+        })
+    }
 }
 
 impl ConditionError {
@@ -220,6 +250,14 @@ impl fmt::Display for ConditionError {
             Self::FunctionFailed => f.write_str("a function failed"),
             Self::TooLarge => write!(f, "the payload asks for more than {} steps", super::STEPS_MAX),
             Self::NotBool => f.write_str("the condition is neither true nor false"),
+            Self::NotJson(why) => write!(f, "{why}"),
+            Self::ValueTooLarge => write!(
+                f,
+                "the value is larger than {} MiB, {} values or {} levels",
+                super::VALUE_BYTES_MAX >> 20,
+                super::VALUE_NODES_MAX,
+                super::VALUE_DEPTH_MAX
+            ),
         }
     }
 }
