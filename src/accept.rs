@@ -85,6 +85,11 @@ pub struct Notes {
     pub braked: bool,
 }
 
+/// The first half for what passed it before: an event that is looked at again, whose host and sender are not kept.
+pub fn admit_again<'r, 'h>(lane: &'r Lane, head: Head<'h>) -> Admitted<'r, 'h> {
+    Admitted { lane, head }
+}
+
 /// The first half: what can be said from the head alone.
 pub fn admit<'r, 'h>(
     rules: &'r Rules,
@@ -151,6 +156,8 @@ pub struct World<'a> {
     pub random: [u8; 10],
     /// The keys that were fetched so far.
     pub keys: &'a dyn KeyRing,
+    /// Whether it counts against the source's quota; what is only explained does not.
+    pub spends: bool,
 }
 
 /// The second half: the whole body is here.
@@ -161,7 +168,7 @@ pub fn accept(
     notes: &mut Notes,
 ) -> Result<Accepted, Refusal> {
     let Admitted { lane, head } = admitted;
-    let World { now, random, keys } = world;
+    let World { now, random, keys, spends } = world;
     let url = lane.source.signed_url(&head.target());
     let message = Message { method: head.method, url: &url, headers: head.headers, body: &body };
     // Before the signature nothing is parsed but a short body that may be a handshake of this provider.
@@ -174,7 +181,7 @@ pub fn accept(
         return Err(wrong_method(&lane.source));
     }
     let proof = verify(lane, &message, keys, now, notes)?;
-    let mut problems = spend(lane, head, now, notes)?;
+    let mut problems = if spends { spend(lane, head, now, notes)? } else { Vec::new() };
     let document = parse(lane, head, &body);
     let json = document.as_ref().ok().and_then(Option::as_ref);
     // What `enforce: false` lets in is not verified: to answer it could mean to sign for a stranger.

@@ -8,7 +8,7 @@ use crate::accept::{Notes, check_schema, hygiene, parse, route};
 use crate::event::{Copy, EventData};
 use crate::inbound::Head;
 use crate::lane::Lane;
-use crate::refusal::PayloadProblem;
+use crate::refusal::{PayloadProblem, Refusal};
 
 /// What today's rules make of a stored event; its signature was judged at its receipt.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Again {
     pub problems: Vec<PayloadProblem>,
     /// Where it goes.
     pub copies: Vec<Copy>,
+    /// What would be answered instead of accepting it.
+    pub refusal: Option<Refusal>,
 }
 
 /// Judges a stored event by today's hygiene, schemas and routes. What would be refused today counts as wrong.
@@ -34,9 +36,10 @@ pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
         (Ok(_), None) => Ok(Vec::new()),
     };
     let of_type = (event.event_type.as_deref(), event.delivery_id.as_deref());
-    Again {
-        problems: judged.unwrap_or_else(|refusal| refusal.problems),
-        copies: route(lane, &head, json, of_type, &mut notes),
+    let copies = route(lane, &head, json, of_type, &mut notes);
+    match judged {
+        Ok(problems) => Again { problems, copies, refusal: None },
+        Err(refusal) => Again { problems: refusal.problems.clone(), copies, refusal: Some(refusal) },
     }
 }
 
@@ -49,7 +52,8 @@ pub fn route_again(lane: &Lane, event: &EventData) -> Vec<Copy> {
     route(lane, &head, document.as_ref(), of_type, &mut notes)
 }
 
-fn stored_head<'a>(event: &'a EventData, headers: &'a HeaderMap) -> Head<'a> {
+/// The head of a stored event; host and sender are not kept.
+pub(crate) fn stored_head<'a>(event: &'a EventData, headers: &'a HeaderMap) -> Head<'a> {
     let (path, query) =
         event.target.split_once('?').map_or((&*event.target, None), |(path, query)| (path, Some(query)));
     let sender = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod inbound;
 pub mod outcome;
 pub mod patience;
+pub mod redact;
 pub mod refusal;
 pub mod secret;
 // The gates.
@@ -37,6 +38,7 @@ pub mod lane;
 pub mod reply;
 // What keeps and moves events.
 pub mod buffer;
+pub mod capture;
 pub mod deliver;
 pub mod keyring;
 pub mod rejudge;
@@ -44,6 +46,7 @@ pub mod shape;
 pub mod telemetry;
 // What people do with what is kept.
 pub mod archive;
+pub mod explain;
 // The doors.
 pub mod admin;
 pub mod ingress;

@@ -8,12 +8,13 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::middleware::NoOpMiddleware;
+use governor::clock::{Clock, DefaultClock, QuantaInstant, Reference};
+use governor::middleware::{NoOpMiddleware, StateInformationMiddleware, StateSnapshot};
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
 /// So many per period, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,37 +95,91 @@ impl Gatekeeper {
 
 /// The quota of one source, spent after verification.
 #[derive(Debug)]
-pub enum SourceQuota {
-    /// One quota for the source.
-    Whole(DefaultDirectRateLimiter, DefaultClock),
+pub struct SourceQuota {
+    rate: Rate,
+    limiter: QuotaOf,
+    clock: DefaultClock,
+    begun: QuantaInstant,
+}
+
+#[derive(Debug)]
+enum QuotaOf {
+    /// One quota for the source; what it had left when it was last asked is remembered, for people.
+    Source(RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>, Left),
     /// One quota per sender address.
-    PerSender(DefaultKeyedRateLimiter<IpAddr>, DefaultClock),
+    Sender(DefaultKeyedRateLimiter<IpAddr>),
+}
+
+#[derive(Debug)]
+struct Left {
+    requests: AtomicU32,
+    /// When that was, nanoseconds since the quota was made.
+    at: AtomicU64,
+}
+
+/// How much of a quota is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// What it allows.
+    pub rate: Rate,
+    /// How many may come at once now; `None` where each sender has a quota of its own.
+    pub left: Option<u32>,
 }
 
 impl SourceQuota {
     /// One quota for all of the source's traffic.
     pub fn whole(rate: Rate) -> Self {
-        Self::Whole(RateLimiter::direct(rate.quota()), DefaultClock::default())
+        let left = Left { requests: AtomicU32::new(rate.burst.get()), at: AtomicU64::new(0) };
+        let limiter = RateLimiter::direct(rate.quota()).with_middleware::<StateInformationMiddleware>();
+        Self::new(rate, QuotaOf::Source(limiter, left))
     }
 
     /// One quota per address.
     pub fn per_sender(rate: Rate) -> Self {
-        Self::PerSender(RateLimiter::dashmap(rate.quota()), DefaultClock::default())
+        Self::new(rate, QuotaOf::Sender(RateLimiter::dashmap(rate.quota())))
+    }
+
+    fn new(rate: Rate, limiter: QuotaOf) -> Self {
+        let clock = DefaultClock::default();
+        Self { rate, limiter, begun: clock.now(), clock }
     }
 
     /// One verified request.
     pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
-        match self {
-            Self::Whole(limiter, clock) => limiter.check().map_err(|until| Wait(until.wait_time_from(clock.now()))),
-            Self::PerSender(limiter, clock) => {
-                limiter.check_key(&network(sender)).map_err(|until| Wait(until.wait_time_from(clock.now())))
+        let wait = |until: NotUntil<QuantaInstant>| Wait(until.wait_time_from(self.clock.now()));
+        match &self.limiter {
+            QuotaOf::Source(limiter, left) => {
+                let checked = limiter.check();
+                let requests = checked.as_ref().map_or(0, StateSnapshot::remaining_burst_capacity);
+                left.requests.store(requests, Ordering::Relaxed);
+                left.at.store(self.nanos(), Ordering::Relaxed);
+                checked.map(|_level| ()).map_err(wait)
             }
+            QuotaOf::Sender(limiter) => limiter.check_key(&network(sender)).map_err(wait),
         }
+    }
+
+    /// How much is left, without spending any of it.
+    pub fn level(&self) -> Level {
+        let left = match &self.limiter {
+            QuotaOf::Source(_, left) => {
+                let since = self.nanos().saturating_sub(left.at.load(Ordering::Relaxed));
+                let regained = u128::from(since) / self.rate.interval.as_nanos().max(1);
+                let left = u128::from(left.requests.load(Ordering::Relaxed)) + regained;
+                Some(u32::try_from(left).unwrap_or(u32::MAX).min(self.rate.burst.get()))
+            }
+            QuotaOf::Sender(_) => None,
+        };
+        Level { rate: self.rate, left }
+    }
+
+    fn nanos(&self) -> u64 {
+        self.clock.now().duration_since(self.begun).as_u64()
     }
 
     /// Forgets quiet senders.
     pub fn shrink(&self) {
-        if let Self::PerSender(limiter, _) = self {
+        if let QuotaOf::Sender(limiter) = &self.limiter {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }

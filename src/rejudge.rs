@@ -179,7 +179,7 @@ mod tests {
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let now = RECEIVED.after(Duration::from_hours(24 * 400));
         let checked =
-            check(&text, std::path::Path::new("f.yaml"), &World { env: &env, read: &read, now, processors: 1 });
+            check(&text, std::path::Path::new("f.yaml"), &World { env: &env, read: &read, now, processors: 1, stand_in: None });
         checked.setup.unwrap_or_else(|| panic!("{:?}", checked.problems)).live.rules
     }
 

@@ -57,12 +57,17 @@ impl Reply {
     /// The provider's accepted answer.
     pub fn accepted(outcome: RequestOutcome, source: &Source, event: Option<EventId>) -> Self {
         let mut reply = Self::written(source.answers.status(outcome), source.answers.get(outcome));
-        if let Some(id) = event
-            && let Ok(value) = HeaderValue::from_str(&id.to_string())
-        {
-            reply.headers.insert("hookgate-event-id", value);
+        if let Some(id) = event {
+            reply.name(id);
         }
         reply
+    }
+
+    /// Says the event's id.
+    pub fn name(&mut self, event: EventId) {
+        if let Ok(value) = HeaderValue::from_str(&event.to_string()) {
+            self.headers.insert("hookgate-event-id", value);
+        }
     }
 
     /// The answer to a refusal.
@@ -126,9 +131,7 @@ impl Reply {
                 reply.headers.append(name.clone(), value.clone());
             }
         }
-        if let Ok(value) = HeaderValue::from_str(&event.to_string()) {
-            reply.headers.insert("hookgate-event-id", value);
-        }
+        reply.name(event);
         reply.body = body;
         reply
     }

@@ -44,21 +44,29 @@ impl Route {
 
     /// Whether this route wants the event.
     pub fn wants(&self, event_type: Option<&str>, view: &View<'_>) -> Result<bool, ConditionError> {
-        let type_fits = match (&self.events, event_type) {
-            (None, _) => true,
-            (Some(globs), Some(event_type)) => globs.matches(event_type),
-            (Some(_), None) => false,
-        };
+        let type_fits = self.wants_type(event_type);
         match &self.when {
             Some(condition) if type_fits => condition.matches(view),
             _ => Ok(type_fits),
+        }
+    }
+
+    /// Whether it wants events of this type.
+    pub fn wants_type(&self, event_type: Option<&str>) -> bool {
+        match (&self.events, event_type) {
+            (None, _) => true,
+            (Some(globs), Some(event_type)) => globs.matches(event_type),
+            (Some(_), None) => false,
         }
     }
 }
 
 /// Globs over event types: `*` any run of characters, `?` one, `[…]` a set, `{a,b}` either.
 #[derive(Clone, Debug)]
-pub struct EventGlobs(GlobSet);
+pub struct EventGlobs {
+    written: Vec<String>,
+    set: GlobSet,
+}
 
 /// Why a glob is none.
 #[derive(Debug)]
@@ -73,19 +81,26 @@ impl fmt::Display for GlobProblem {
 impl EventGlobs {
     /// Compiles the globs; any of them may match.
     pub fn compile<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<Self, GlobProblem> {
-        let mut set = GlobSetBuilder::new();
+        let (mut set, mut written) = (GlobSetBuilder::new(), Vec::new());
         for glob in globs {
+            written.push(glob.to_owned());
             // Event types are not paths: a `/` is a character like any other (Shopify's `orders/create`).
             set.add(
                 GlobBuilder::new(glob).literal_separator(false).backslash_escape(true).build().map_err(GlobProblem)?,
             );
         }
-        set.build().map(Self).map_err(GlobProblem)
+        let set = set.build().map_err(GlobProblem)?;
+        Ok(Self { written, set })
+    }
+
+    /// As they were written.
+    pub fn written(&self) -> &[String] {
+        &self.written
     }
 
     /// Whether any glob matches.
     pub fn matches(&self, event_type: &str) -> bool {
-        self.0.is_match(event_type)
+        self.set.is_match(event_type)
     }
 }
 

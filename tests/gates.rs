@@ -91,7 +91,7 @@ fn noted(
     };
     let gate = Gatekeeper::new(rate(), rate());
     let admitted = admit(rules, &gate, head).map_err(|(_, refusal)| refusal)?;
-    let world = World { now: NOW, random: [7; 10], keys: ring };
+    let world = World { now: NOW, random: [7; 10], keys: ring, spends: true };
     accept(&admitted, Bytes::copy_from_slice(body), world, notes)
 }
 

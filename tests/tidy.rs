@@ -32,6 +32,7 @@ limit
 payload
 schema
 source      answer
+redact
 route       condition
 script
 provider    answer clock patience refusal secret
@@ -45,9 +46,11 @@ telemetry   accept budget clock event outcome refusal secret
 shape       clock condition event payload provider script secret
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
+capture     clock event redact refusal
+explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route shape source
 archive     again buffer clock condition deliver event lane payload refusal route
-ingress     accept budget buffer clock deliver event inbound keyring lane limit provider refusal reply source telemetry
-admin       archive buffer clock condition event lane limit outcome refusal route secret telemetry
+ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply source telemetry
+admin       archive buffer capture clock condition deliver event explain lane limit outcome refusal route secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *

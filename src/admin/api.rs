@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::redeliveries::redeliveries;
-use super::{Desk, Panel, replays, stored, token_wanted};
+use super::{Desk, Panel, explained, replays, stored, token_wanted};
 use crate::clock::Timestamp;
 use crate::lane::{Lane, Rules};
 use crate::secret::Listed;
@@ -72,6 +72,7 @@ pub(super) fn router(desk: &Desk) -> Router<Desk> {
         .route("/api/v1/sources/{source}/redeliveries", post(redeliveries))
         .route("/api/v1/events", get(stored::events))
         .route("/api/v1/events/{id}", get(stored::event))
+        .route("/api/v1/events/{id}/explain", get(explained::explain))
         .route("/api/v1/events/{id}/replay", post(stored::replay))
         .route("/api/v1/replays", get(replays::list).post(replays::begin))
         .route("/api/v1/replays/{id}", get(replays::get).delete(replays::cancel))

@@ -31,7 +31,7 @@ pub(super) struct Which {
     route: Option<String>,
     pub(super) destination: Option<String>,
     r#type: Option<String>,
-    outcome: Option<String>,
+    pub(super) outcome: Option<String>,
     r#where: Option<String>,
     limit: Option<NonZeroUsize>,
     cursor: Option<String>,
@@ -76,7 +76,8 @@ impl Which {
             None => None,
             Some(label) => Some(DeliveryState::parse(label).ok_or_else(|| {
                 let known: Vec<&str> = DeliveryState::ALL.into_iter().map(DeliveryState::label).collect();
-                wrong(&format!("`outcome` is one of {}", known.join(", ")))
+                let known = known.join(", ");
+                wrong(&format!("`outcome` is one of {known}; of what was not stored: filtered, refused, or why it was refused"))
             })?),
         };
         let event_type = self.r#type.as_ref().map(|glob| EventGlobs::compile([glob.as_str()])).transpose();
@@ -91,6 +92,11 @@ impl Which {
             outcome,
             condition: condition.map_err(|error| wrong(&format!("`where` does not compile: {error}")))?,
         })
+    }
+
+    /// The same, of any outcome.
+    pub(super) fn without_outcome(&self) -> Self {
+        Self { outcome: None, ..self.clone() }
     }
 
     /// Whether nothing is said.

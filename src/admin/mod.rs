@@ -7,6 +7,7 @@
 
 mod api;
 mod asked;
+mod explained;
 mod redeliveries;
 mod replays;
 mod sheet;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::archive::{Archive, Jobs};
 use crate::buffer::{Book, Buffer, Fsync, QueueDepth};
+use crate::capture::Capture;
 use crate::clock::Timestamp;
 use crate::lane::Rules;
 use crate::secret::{Listed, Secret};
@@ -60,6 +62,7 @@ pub struct Panel {
     sources: ArcSwap<Vec<SourceSheet>>,
     secrets: ArcSwap<Vec<Listed>>,
     archive: Archive,
+    capture: Arc<Capture>,
     jobs: Jobs,
     /// What the books said when counting began.
     before: BTreeMap<Arc<str>, Book>,
@@ -67,7 +70,7 @@ pub struct Panel {
 
 impl Panel {
     /// A panel that shows no source yet; counting begins now.
-    pub fn new(archive: Archive, telemetry: Telemetry, fsync: Fsync) -> Self {
+    pub fn new(archive: Archive, capture: Arc<Capture>, telemetry: Telemetry, fsync: Fsync) -> Self {
         let buffer = archive.buffer();
         let before = buffer.destinations().into_iter().map(|name| (Arc::clone(&name), buffer.book(&name))).collect();
         Self {
@@ -80,6 +83,7 @@ impl Panel {
             sources: ArcSwap::default(),
             secrets: ArcSwap::default(),
             archive,
+            capture,
             jobs: Jobs::default(),
         }
     }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::archive::{DeliveryState, Job, Judged, Plan, Verdict, state_of, states_of};
 use crate::buffer::{Book, DeadLetter, Ending, Fate, Found, Parked, Tried};
 use crate::clock::Timestamp;
-use crate::event::{Copy, EventData};
+use crate::capture::Captured;
+use crate::event::{Copy, EventData, HeaderBytes};
+use crate::redact::{REDACTED, Redaction};
 
 fn moment(ms: u64) -> String {
     Timestamp::from_unix_ms(ms).to_string()
@@ -101,24 +103,66 @@ pub(super) fn quarantined(found: &Found) -> Value {
     with(event(found), json!({ "problems": problems(found.event.as_ref()) }))
 }
 
-/// All that is known of an event.
-pub(super) fn whole(found: &Found) -> Value {
+/// All that is known of an event, but what is not to be seen.
+pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
     let sheet = event_sheet(found, true);
-    let Some(event) = &found.event else { return sheet };
-    let headers: Vec<Value> =
-        event.headers.iter().map(|(name, value)| json!([name, String::from_utf8_lossy(&value.0)])).collect();
-    let body = match std::str::from_utf8(&event.body) {
-        Ok(text) => json!({ "text": text }),
-        Err(_) => json!({ "base64": BASE64.encode(&event.body) }),
+    match &found.event {
+        Some(event) => with(sheet, request(event, redaction)),
+        None => sheet,
+    }
+}
+
+/// The request itself.
+fn request(event: &EventData, redaction: &Redaction) -> Value {
+    let shown = |(name, value): &(String, HeaderBytes)| {
+        let value = String::from_utf8_lossy(&value.0);
+        json!([name, if redaction.hides_header(name) { REDACTED } else { &*value }])
     };
-    let more = json!({
+    let headers: Vec<Value> = event.headers.iter().map(shown).collect();
+    json!({
         "method": event.method,
         "target": event.target,
         "headers": headers,
-        "body": body,
-        "problems": problems(Some(event)),
-    });
-    with(sheet, more)
+        "body": body(&event.body, redaction),
+        "redacted": redaction.touches_bodies() || event.headers.iter().any(|(name, _)| redaction.hides_header(name)),
+        "problems": event.problems,
+    })
+}
+
+fn body(body: &[u8], redaction: &Redaction) -> Value {
+    if redaction.touches_bodies() {
+        // What cannot be looked into is not shown.
+        let mut json = serde_json::from_slice(body).unwrap_or_else(|_no_json| Value::from(REDACTED));
+        redaction.apply(&mut json);
+        return json!({ "text": json.to_string() });
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => json!({ "text": text }),
+        Err(_) => json!({ "base64": BASE64.encode(body) }),
+    }
+}
+
+/// One line about a request that was not stored.
+pub(super) fn captured(captured: &Captured) -> Value {
+    let event = &captured.event;
+    json!({
+        "id": event.id.to_string(),
+        "source": event.source,
+        "type": event.event_type,
+        "received_at": event.received_at().to_string(),
+        "bytes": event.body.len(),
+        "verified": event.verified_by,
+        "outcome": captured.outcome.label(),
+        "why": captured.why,
+        "status": captured.status,
+        "sender": captured.sender.to_string(),
+        "deliveries": [],
+    })
+}
+
+/// All that is known of a request that was not stored.
+pub(super) fn whole_captured(it: &Captured, redaction: &Redaction) -> Value {
+    with(captured(it), request(&it.event, redaction))
 }
 
 /// One dead letter.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::api::{Answered, answer, problem};
 use super::asked::{Asked, Rules, Which, cursor_text, parse};
-use super::{Desk, sheet};
+use super::{Desk, explained, sheet};
 use crate::archive::{Choice, DeliveryState, Filter, Scope};
 use crate::buffer::{Found, NotStored, ParkedKey, WISHES_MAX, Wish};
 use crate::clock::Timestamp;
@@ -19,12 +19,16 @@ fn unavailable(_: NotStored) -> Response {
     problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read or written now")
 }
 
-fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> Response {
+pub(super) fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> Response {
     answer(&json!({ name: entries, "next": cursor_text(next) }))
 }
 
 pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
+    if let Some(outcome) = which.outcome.as_deref().and_then(explained::asks_aside) {
+        let filter = which.without_outcome().filter(archive.clock().now())?;
+        return explained::list(&desk, outcome, &filter, &which);
+    }
     let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
     let since = filter.since.unwrap_or(Timestamp::from_unix_ms(0));
     let found = archive.off_thread(move |archive| {
@@ -34,7 +38,7 @@ pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Ans
     Ok(page("events", found.entries.iter().map(sheet::event).collect(), found.next.as_ref()))
 }
 
-async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
+pub(super) async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
     let none = || problem(StatusCode::NOT_FOUND, "there is no such event; it may have been kept long enough");
     let id = EventId::parse(id).ok_or_else(none)?;
     let found = desk.panel.archive.off_thread(move |archive| archive.buffer().find(id)).await.map_err(unavailable)?;
@@ -42,7 +46,11 @@ async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
 }
 
 pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    Ok(answer(&json!({ "event": sheet::whole(&find(&desk, &id).await?) })))
+    let redaction = desk.panel.capture.redaction();
+    if let Some(captured) = explained::aside(&desk, &id) {
+        return Ok(answer(&json!({ "event": sheet::whole_captured(&captured, &redaction) })));
+    }
+    Ok(answer(&json!({ "event": sheet::whole(&find(&desk, &id).await?, &redaction) })))
 }
 
 /// What is asked of one event.

@@ -8,6 +8,8 @@ mod answers;
 mod archive;
 mod check;
 mod demo;
+mod explain;
+mod given;
 mod load;
 mod log;
 mod providers;
@@ -22,6 +24,7 @@ mod selftest;
 mod send;
 mod story;
 mod terminal;
+mod test;
 mod verify;
 
 use std::process::ExitCode;
@@ -78,6 +81,10 @@ enum Command {
     Send(send::Args),
     /// Verify a recorded request by hand, or a file of cases, and say why it fails.
     Verify(verify::Args),
+    /// Run the unit tests of routes.
+    Test(test::Args),
+    /// Explain what is decided about a request or a stored event, and why.
+    Explain(explain::Args),
     /// List the known providers, or explain one.
     Providers(providers::Args),
     /// Print which answer a provider gets for which outcome, and why.
@@ -115,6 +122,8 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Answers(args) => answers::run(&args),
         Command::Secrets(args) => secrets::run(&args),

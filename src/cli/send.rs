@@ -145,7 +145,7 @@ async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Ex
         }
         let now = SystemClock.now();
         let headers = sample::headers(provider, event, &delivery_id(now));
-        let signed = match sign(lane, headers, body.clone(), now, args.tamper) {
+        let signed = match sign(lane, (lane.source.path.as_str(), headers), body.clone(), now, args.tamper) {
             Ok(signed) => signed,
             Err(problem) => {
                 terminal::tell(format!("hookgate: {problem}"));
@@ -180,7 +180,7 @@ pub(crate) fn delivery_id(now: Timestamp) -> String {
 /// Signs as the provider would, then makes wrong what was asked for.
 pub(crate) fn sign(
     lane: &Lane,
-    mut headers: HeaderMap,
+    (target, mut headers): (&str, HeaderMap),
     body: Bytes,
     now: Timestamp,
     tamper: Option<Tamper>,
@@ -190,8 +190,7 @@ pub(crate) fn sign(
         Some(Tamper::Body | Tamper::Signature) | None => now,
     };
     let id = format!("msg_{}", delivery_id(now));
-    let path = lane.source.path.as_str();
-    let url = lane.source.signed_url(path);
+    let url = lane.source.signed_url(target);
     let message = Message { method: "POST", url: &url, headers: &headers, body: &body };
     let made = lane.verifier.sign(&SignRequest { message, id: &id, now: signed_at })?;
     for (name, value) in made {

@@ -153,7 +153,7 @@ async fn send_one(client: &Client, lane: &Lane, gateway: SocketAddr, scene: Scen
     };
     let headers = sample::headers(sample.provider, sample.event, &delivery_id);
     let target = Target::parse(&format!("http://{gateway}{}", lane.source.path.as_str()));
-    let signed = send::sign(lane, headers, body, SystemClock.now(), tamper);
+    let signed = send::sign(lane, (lane.source.path.as_str(), headers), body, SystemClock.now(), tamper);
     let (Some(target), Ok(signed)) = (target, signed) else { return played };
     match send::post(client, &target, &signed).await {
         Ok(answer) => {

@@ -133,7 +133,7 @@ fn context_value(text: &str) -> Result<(String, String), NoLabel> {
     Ok((provider::context_label(label), value.to_owned()))
 }
 
-fn read_request(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_request(path: &Path) -> std::io::Result<Vec<u8>> {
     if path == Path::new("-") {
         let mut raw = Vec::new();
         std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut raw)?;
@@ -145,7 +145,7 @@ fn read_request(path: &Path) -> std::io::Result<Vec<u8>> {
 type Parsed<'a> = (String, String, HeaderMap, &'a [u8]);
 
 /// Takes a recorded request apart. The body is what follows the empty line, byte for byte.
-fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
+pub(super) fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     let httparse::Status::Complete(head) = request.parse(raw).ok()? else { return None };

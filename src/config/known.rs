@@ -28,7 +28,6 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 /// Keys of the format that this version cannot do; `*` stands for any name.
 const UNSUPPORTED: &[&[&str]] = &[
     &["include"],
-    &["capture"],
     &["server", "tracing"],
     &["buffer", "engine"],
     &["destinations", "*", "tls"],

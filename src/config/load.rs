@@ -61,6 +61,16 @@ pub fn read(text: &str, file: &Path, env: Lookup<'_>) -> Loaded {
     Loaded { raw, spans, problems: problems.into_sorted() }
 }
 
+/// Reads another document of ours by the same rules, with places and problems: the cases of `hookgate test`.
+pub fn document<T: DeserializeOwned>(text: &str, file: &Path) -> (Option<T>, Spans, Vec<Problem>) {
+    let mut problems = Problems::default();
+    let text = usable(text, file, &mut problems).unwrap_or_default();
+    let mut root = parse(&text, file, &mut problems).unwrap_or_else(nothing);
+    let typed = if problems.is_empty() { settle(&mut root, &[], file, &mut problems) } else { None };
+    let spans = Spans { file: file.to_path_buf(), root, shown: text };
+    (typed, spans, problems.into_sorted())
+}
+
 fn type_file(root: &mut Node, text: &str, file: &Path, env: Lookup<'_>, problems: &mut Problems) -> Option<raw::File> {
     prepare_sections(root);
     refuse_inline(root, file, problems);

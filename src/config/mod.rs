@@ -32,6 +32,6 @@ mod syntax;
 mod tree;
 
 pub use known::nearest;
-pub use load::{Loaded, read};
+pub use load::{Loaded, document, read};
 pub use problem::{Code, Problem, Severity};
 pub use spans::{Position, Seg, Span, Spans, path};

@@ -120,6 +120,13 @@ impl Spans {
         self.root.at(path).map(|found| found.key_span.unwrap_or(found.node.span))
     }
 
+    /// The first and the last line of the key at `path` with its value; of an element of a list, of the element.
+    pub fn lines_of(&self, path: &[Seg<'_>]) -> Option<(usize, usize)> {
+        let found = self.root.at(path)?;
+        let first = found.key_span.unwrap_or(found.node.span).start.line;
+        Some((first, last_line(found.node)))
+    }
+
     /// Whether anything at `path` or below it was dropped because of a problem that is already reported: what `raw` says
     /// there is then not all that the file says.
     pub fn is_broken(&self, path: &[Seg<'_>]) -> bool {
@@ -135,6 +142,17 @@ impl Spans {
         let node = self.root.at_mut(path)?;
         load::settle(node, path, &self.file, problems)
     }
+}
+
+/// The line on which the last scalar below a node ends; a block's own end is where the next thing begins.
+fn last_line(node: &Node) -> usize {
+    let is_flow = node.span.end.line == node.span.start.line;
+    match &node.body {
+        Body::Map(entries) if !is_flow => entries.iter().map(|entry| last_line(&entry.value)).max(),
+        Body::Seq(items) if !is_flow => items.iter().map(last_line).max(),
+        Body::Scalar(_) | Body::Map(_) | Body::Seq(_) => None,
+    }
+    .unwrap_or(node.span.end.line)
 }
 
 fn any_dropped(node: &Node) -> bool {

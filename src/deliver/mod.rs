@@ -88,6 +88,11 @@ impl Destination {
         self.balance.targets.iter().map(|weighted| weighted.target.url()).collect()
     }
 
+    /// Host and port of its targets.
+    pub fn labels(&self) -> Vec<String> {
+        self.balance.targets.iter().map(|weighted| weighted.target.label()).collect()
+    }
+
     /// All that one of its targets is sent at a try, but `Host` and `Content-Length`.
     pub fn outgoing(
         &self,

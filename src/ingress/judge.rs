@@ -68,7 +68,7 @@ impl Judge<'_> {
 
     fn accept_with(&self, keys: &dyn KeyRing, notes: &mut Notes) -> Result<Accepted, Refusal> {
         *notes = Notes::default();
-        let world = accept::World { now: self.now, random: (self.shared.random)(), keys };
+        let world = accept::World { now: self.now, random: (self.shared.random)(), keys, spends: true };
         accept::accept(self.admitted, self.body.clone(), world, notes)
     }
 

@@ -6,10 +6,11 @@
 //!
 //! Deliberately not here: what is accepted (`accept`), what is stored (`buffer`), how it goes on (`deliver`).
 
+mod aside;
 mod body;
-mod capture;
 mod framing;
 mod guard;
+mod handover;
 mod judge;
 mod listen;
 mod tls;
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 use crate::accept::{self, Accepted, Notes};
 use crate::budget;
 use crate::buffer::{Buffer, Committed, NotStored};
+use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::deliver::Deliverer;
 use crate::event::{Event, EventId};
@@ -78,6 +80,8 @@ pub struct Shared {
     pub rules_changed: tokio::sync::Notify,
     /// Told when the files that the rules were made of have changed by our own hand.
     pub rules_are_stale: tokio::sync::Notify,
+    /// What was not stored, for a look.
+    pub capture: Arc<Capture>,
     /// Bodies in memory, all requests together.
     pub bodies: Arc<BodyBudget>,
 }
@@ -144,7 +148,7 @@ impl ProxyHttp for Gateway {
         let in_flight = self.shared.telemetry.in_flight(&self.listener);
         let rules = self.shared.rules.load_full();
         let mut notes = Notes::default();
-        let mut seen = Seen { lane: None, body_bytes: 0, sender: Self::peer(session) };
+        let mut seen = Seen { lane: None, body: Bytes::new(), sender: Self::peer(session) };
         let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
         let written = write::write(&decision.reply, session.as_downstream_mut()).await;
         let request = Request {
@@ -155,7 +159,7 @@ impl ProxyHttp for Gateway {
             event: decision.event,
             notes: &notes,
             sender: seen.sender,
-            body_bytes: seen.body_bytes,
+            body_bytes: seen.body.len(),
             took: started.elapsed(),
         };
         let now = self.shared.clock.now();
@@ -188,7 +192,7 @@ impl ProxyHttp for Gateway {
 /// What the access line needs and the gates learn on the way.
 struct Seen<'a> {
     lane: Option<&'a Lane>,
-    body_bytes: usize,
+    body: Bytes,
     sender: std::net::IpAddr,
 }
 
@@ -205,7 +209,7 @@ impl Gateway {
         notes: &mut Notes,
         seen: &mut Seen<'a>,
     ) -> Decision {
-        match self.pass_gates(session, rules, notes, seen).await {
+        let mut decision = match self.pass_gates(session, rules, notes, seen).await {
             Ok(decision) => decision,
             Err(refusal) => Decision {
                 outcome: RequestOutcome::Refused(refusal.class),
@@ -213,7 +217,9 @@ impl Gateway {
                 why: refusal.why.into_owned(),
                 event: None,
             },
-        }
+        };
+        aside::lay(&self.shared, session.as_downstream().req_header(), seen, notes, &mut decision);
+        decision
     }
 
     async fn pass_gates<'a>(
@@ -240,7 +246,7 @@ impl Gateway {
             return Err(Refusal::new(Class::Draining, "the gateway is stopping"));
         }
         let (body, _held) = self.read_body(session, &lane.source, head.content_length).await?;
-        seen.body_bytes = body.len();
+        seen.body = body.clone();
         let (now, received) = (self.shared.clock.now(), Instant::now());
         let judge = judge::Judge { shared: &self.shared, admitted: &admitted, body: &body, now };
         match judge.accept(notes).await? {
@@ -268,7 +274,7 @@ impl Gateway {
                 let why = "a secret is handed over, and the source has no `handshake.capture_to`";
                 return Err(Refusal::new(Class::MissingSignature, why));
             };
-            let kept = tokio::task::spawn_blocking(move || capture::keep(&file, &secret)).await;
+            let kept = tokio::task::spawn_blocking(move || handover::keep(&file, &secret)).await;
             match kept {
                 Ok(Ok(())) => {
                     tracing::warn!(source = %lane.source.name, "the provider handed its secret over; it is in force now");

@@ -25,6 +25,7 @@ use tokio::time::MissedTickBehavior;
 use crate::admin::{self, Page, Panel};
 use crate::archive::Archive;
 use crate::buffer::{Buffer, BufferParams, CommitReport};
+use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates, ListenerParams};
@@ -121,6 +122,7 @@ impl Server {
             rules_changed: Notify::new(),
             rules_are_stale: Notify::new(),
             bodies: BodyBudget::new(BODIES_IN_FLIGHT_BYTES),
+            capture: Arc::new(Capture::new(setup.live.capture)),
         });
         let in_force = Arc::clone(&shared);
         let archive = Archive::new(
@@ -129,7 +131,7 @@ impl Server {
             Arc::clone(&destinations),
             Arc::clone(&shared.clock),
         );
-        let panel = Arc::new(Panel::new(archive, telemetry, setup.buffer.fsync));
+        let panel = Arc::new(Panel::new(archive, Arc::clone(&shared.capture), telemetry, setup.buffer.fsync));
         let mut server = Self {
             shared,
             panel,
@@ -303,6 +305,7 @@ impl Server {
         if !self.shared.gatekeeper.load().has_rates_of(&gatekeeper) {
             self.shared.gatekeeper.store(Arc::new(gatekeeper));
         }
+        self.shared.capture.set(setup.live.capture);
         setup.live.rules.take_over(&self.shared.rules.load());
         self.shared.rules.store(Arc::new(setup.live.rules));
         self.shared.rules_changed.notify_one();

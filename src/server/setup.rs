@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::admin::Page;
 use crate::buffer::{BufferParams, OpenError};
+use crate::capture::CaptureParams;
 use crate::deliver::Destinations;
 use crate::ingress::{ListenerParams, TlsProblem};
 use crate::lane::Rules;
@@ -67,6 +68,8 @@ pub struct Live {
     pub rate_per_sender: Rate,
     /// In total, before verification.
     pub rate_total: Rate,
+    /// What is kept of requests that are not stored.
+    pub capture: CaptureParams,
     /// Every secret of every source, as it may be listed.
     pub secrets: Vec<Listed>,
 }

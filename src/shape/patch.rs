@@ -59,7 +59,7 @@ impl Place {
     }
 
     /// Puts `value` here; false when something on the way is neither object nor list, or the list ends before.
-    pub(super) fn set(&self, root: &mut Value, value: Value) -> bool {
+    pub(crate) fn set(&self, root: &mut Value, value: Value) -> bool {
         let mut at = root;
         for step in &self.steps {
             let next = match at {
@@ -83,7 +83,7 @@ impl Place {
     }
 
     /// Takes out what is here.
-    pub(super) fn remove(&self, root: &mut Value) {
+    pub(crate) fn remove(&self, root: &mut Value) {
         let Some((last, way)) = self.steps.split_last() else { return };
         let mut at = root;
         for step in way {

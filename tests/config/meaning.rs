@@ -72,6 +72,7 @@ impl Around {
             read: &|path: &Path| fs::read(path),
             now: NOW,
             processors: 2,
+            stand_in: None,
         };
         check(yaml, &self.folder.path().join("routes.yaml"), &world)
     }

@@ -48,7 +48,7 @@ impl Sender {
         let target = Target::parse(&format!("http://{}{}", *self.address.borrow(), lane.source.path.as_str()))?;
         let now = SystemClock.now();
         let headers = sample::headers("github", "push", &send::delivery_id(now));
-        let signed = send::sign(lane, headers, body, now, None).ok()?;
+        let signed = send::sign(lane, (lane.source.path.as_str(), headers), body, now, None).ok()?;
         let answer = send::post(client, &target, &signed).await.ok()?;
         let id = answer.headers.get("hookgate-event-id").filter(|_| (200..300).contains(&answer.status))?;
         EventId::parse(id.to_str().ok()?)

@@ -6,6 +6,7 @@
 
 mod answers;
 mod balance;
+mod capture;
 mod desk;
 mod destination;
 mod expression;
@@ -45,6 +46,9 @@ pub struct World<'a> {
     pub now: Timestamp,
     /// How many processors there are.
     pub processors: usize,
+    /// Takes the place of every secret that cannot be read, where the file is only tried out: nothing is answered or sent
+    /// under such rules. Certificates are not read then.
+    pub stand_in: Option<&'a str>,
 }
 
 impl std::fmt::Debug for World<'_> {
@@ -125,6 +129,7 @@ impl<'a> Checker<'a> {
         let admin_token = self.admin_token();
         let buffer = self.buffer();
         let (rate_per_sender, rate_total) = self.rates();
+        let capture = self.capture();
         let lanes = lanes?;
         let table = SourceTable::new(lanes.iter().map(|lane| &lane.source));
         Some(Setup {
@@ -139,6 +144,7 @@ impl<'a> Checker<'a> {
                 trusted_proxies: self.raw.server.trusted_proxies.iter().map(|cidr| cidr.0).collect(),
                 rate_per_sender,
                 rate_total,
+                capture,
                 secrets: self.listed.clone(),
             },
         })

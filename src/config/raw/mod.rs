@@ -36,7 +36,7 @@ pub use words::{Name, Threads, Version};
 
 /// The sections: keys of the top level whose value is a mapping.
 pub(super) const SECTIONS: &[&str] =
-    &["server", "admin", "listeners", "sources", "routes", "defaults", "destinations", "buffer", "providers"];
+    &["server", "admin", "listeners", "sources", "routes", "defaults", "destinations", "buffer", "capture", "providers"];
 
 /// The configuration of Hookgate. Reading order is the life of a request: listeners, sources, routes, destinations.
 /// Keys that begin with `x-` are yours: they are ignored, and are a good place for YAML anchors.
@@ -70,6 +70,9 @@ pub struct File {
     /// The durable buffer between acceptance and delivery.
     #[serde(default)]
     pub buffer: Buffer,
+    /// What is kept of requests that are not stored, and what people see of all requests.
+    #[serde(default)]
+    pub capture: Capture,
     /// Providers of your own, by name, in the form of the built-in ones.
     #[serde(default)]
     #[schemars(with = "BTreeMap<Name, serde_json::Value>")]
@@ -175,4 +178,30 @@ pub enum Fsync {
     Os,
     /// When it is in memory: survives nothing.
     Memory,
+}
+
+/// What is kept of requests that are not stored (filtered and refused ones), and what people see of all requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    /// What people see of bodies, and whether those of requests that are not stored are kept at all.
+    pub bodies: Option<CaptureBodies>,
+    /// How many requests that were not stored are kept, in memory. Default: 1000.
+    pub max_events: Option<Count>,
+    /// What `redacted` hides: places in JSON bodies such as `/data/object/card/number` and `/**/email`, and
+    /// `header:authorization`.
+    #[serde(default)]
+    pub redact: Vec<String>,
+}
+
+/// What people see of bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureBodies {
+    /// Nothing; and those of requests that are not stored are not kept.
+    Off,
+    /// All but what `redact` names. The default.
+    Redacted,
+    /// All of it.
+    Full,
 }

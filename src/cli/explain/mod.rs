@@ -1,0 +1,168 @@
+//! `hookgate explain`: everything that is decided about one request, and why.
+//!
+//! A file is explained here, under the configuration at hand: a recorded request as it came over the wire, or a body, which
+//! is then signed as its provider would. A stored event is explained by the gateway that stored it, under the rules in
+//! force there, unless `--config` asks for others.
+
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::admin::Admin;
+use super::given::{Parts, Request};
+use super::providers::Format;
+use super::send::Tamper;
+use super::{Exit, check, load, terminal, verify};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::explain::{Question, explain};
+use crate::inbound::Head;
+use crate::lane::Lane;
+use crate::provider::NoKeys;
+use crate::server::Setup;
+
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A stored event's id; or a file: a request as it came over the wire, or a body. `-` is stdin.
+    what: PathBuf,
+    /// The source that is called, where a file is a body.
+    #[arg(long, env = "HOOKGATE_SOURCE")]
+    source: Option<String>,
+    /// The event's type, for the header in which some providers say it.
+    #[arg(long, env = "HOOKGATE_EVENT")]
+    event: Option<String>,
+    /// A header of the request, `name: value`; may be given several times.
+    #[arg(long, value_name = "HEADER", env = "HOOKGATE_HEADER")]
+    header: Vec<String>,
+    /// What to make wrong in what is signed here.
+    #[arg(long, value_enum, env = "HOOKGATE_TAMPER")]
+    tamper: Option<Tamper>,
+    /// The moment of receipt, seconds since 1970. Default: now.
+    #[arg(long, value_name = "UNIX_SECONDS", env = "HOOKGATE_NOW")]
+    now: Option<u64>,
+    /// The configuration. Default: routes.yaml; for a stored event, the rules in force.
+    #[arg(long, value_name = "FILE", env = "HOOKGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// The admin listener of the gateway, instead of the file's.
+    #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]
+    admin: Option<String>,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
+    format: Format,
+}
+
+pub(crate) fn run(args: &Args) -> Exit {
+    match explained(args) {
+        Ok(told) if args.format == Format::Json => {
+            terminal::say_json(&told);
+            Exit::Ok
+        }
+        Ok(told) => {
+            terminal::say(page::page(&told, terminal::wants_color(&std::io::stdout())));
+            Exit::Ok
+        }
+        Err(exit) => exit,
+    }
+}
+
+fn explained(args: &Args) -> Result<Value, Exit> {
+    let id = args.what.to_str().and_then(|text| Uuid::parse_str(text).ok()).filter(|_| !args.what.exists());
+    match id {
+        Some(id) => stored(args, id),
+        None => file(args),
+    }
+}
+
+fn config(args: &Args) -> &Path {
+    args.config.as_deref().unwrap_or(Path::new("routes.yaml"))
+}
+
+/// The gateway explains what it has stored; it alone has the limiters, and the secrets of that time.
+fn stored(args: &Args, id: Uuid) -> Result<Value, Exit> {
+    let checked = load::load_or_tell(config(args)).ok_or(Exit::Config)?;
+    let admin = Admin::new(args.admin.as_deref(), &checked);
+    let answer = admin.get(&format!("/api/v1/events/{id}/explain")).map_err(|problem| problem.told())?;
+    answer.get("explanation").cloned().ok_or_else(|| admin.not_ours().told())
+}
+
+fn file(args: &Args) -> Result<Value, Exit> {
+    let mut checked = load::load_or_tell(config(args)).ok_or(Exit::Config)?;
+    let Some(setup) = checked.setup.take() else {
+        check::report(&checked);
+        return Err(Exit::Config);
+    };
+    let raw = verify::read_request(&args.what)
+        .inspect_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", args.what.display())))
+        .map_err(|_told| Exit::Failed)?;
+    if raw.len() > BODY_BYTES_MAX {
+        terminal::tell(format!("hookgate: {} has more than {BODY_BYTES_MAX} bytes", args.what.display()));
+        return Err(Exit::Failed);
+    }
+    let now = args.now.map_or_else(|| SystemClock.now(), Timestamp::from_unix_secs);
+    if let Some((method, target, headers, body)) = verify::parse(&raw) {
+        let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
+        let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let sender = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        let head =
+            Head { method: &method, path, query, host: &host, headers: &headers, content_length: Some(body.len() as u64), sender };
+        return Ok(tell(&setup, head, &Bytes::copy_from_slice(body), args.source.as_deref(), now));
+    }
+    let lane = lane(args, &setup)?;
+    let request = made(args, lane, Bytes::from(raw), now)?;
+    Ok(tell(&setup, request.head(), &request.body, None, now))
+}
+
+fn tell(setup: &Setup, head: Head<'_>, body: &Bytes, source: Option<&str>, now: Timestamp) -> Value {
+    let question = Question { head, body, source, now, random: rand::random(), keys: &NoKeys };
+    let told = explain(&setup.live.rules, &setup.live.destinations, &question);
+    serde_json::to_value(&told).unwrap_or_default()
+}
+
+fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a Lane, Exit> {
+    let lanes = &setup.live.rules.lanes;
+    let found = match &args.source {
+        Some(name) => lanes.iter().find(|lane| *lane.source.name == **name),
+        // One source needs no name.
+        None => lanes.first().filter(|_| lanes.len() == 1),
+    };
+    found.ok_or_else(|| {
+        let known: Vec<&str> = lanes.iter().map(|lane| &*lane.source.name).collect();
+        terminal::tell(format!(
+            "hookgate: this is a body; say which source is called with --source; known: {}",
+            known.join(", ")
+        ));
+        Exit::Usage
+    })
+}
+
+fn made(args: &Args, lane: &Lane, body: Bytes, now: Timestamp) -> Result<Request, Exit> {
+    let split = |line: &String| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    let Some(headers) = args.header.iter().map(split).collect::<Option<Vec<_>>>() else {
+        terminal::tell("hookgate: write a header as --header 'name: value'");
+        return Err(Exit::Usage);
+    };
+    let parts = Parts {
+        event: args.event.as_deref().unwrap_or_default(),
+        target: None,
+        method: "POST",
+        body,
+        headers: &headers,
+        sender: None,
+        now,
+        is_signed: true,
+        tamper: args.tamper,
+    };
+    Request::new(lane, &parts).map_err(|none| {
+        terminal::tell(format!("hookgate: {none}"));
+        Exit::Failed
+    })
+}

@@ -1,0 +1,179 @@
+//! An explanation for people, out of its JSON: what a gateway sends and what was worked out here look the same.
+
+use serde_json::Value;
+
+use crate::cli::terminal;
+
+/// Longest body that is shown whole.
+const BODY_LINES_MAX: usize = 40;
+
+/// All of it.
+pub(super) fn page(told: &Value, color: bool) -> String {
+    let mut page = Page { lines: Vec::new(), color };
+    page.head(told);
+    page.gates(told);
+    page.routes(told);
+    page.section("near misses", texts(told, "near_misses"));
+    page.answer(told);
+    page.outgoing(told);
+    page.lines.join("\n")
+}
+
+struct Page {
+    lines: Vec<String>,
+    color: bool,
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn texts(value: &Value, name: &str) -> Vec<String> {
+    list(value, name).iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+impl Page {
+    fn say(&mut self, line: impl AsRef<str>) {
+        self.lines.push(terminal::harmless(line.as_ref()));
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn section(&mut self, title: &str, lines: Vec<String>) {
+        if !lines.is_empty() {
+            self.lines.push(String::new());
+            self.lines.push(title.to_owned());
+            for line in lines {
+                self.say(format!("  {line}"));
+            }
+        }
+    }
+
+    fn head(&mut self, told: &Value) {
+        let outcome = text(told, "outcome");
+        let is_good = matches!(outcome, "accepted" | "duplicate" | "handshake" | "filtered" | "quarantined");
+        let what = [text(told, "source"), text(told, "event_type"), text(told, "delivery_id")];
+        let what: Vec<&str> = what.into_iter().filter(|part| !part.is_empty()).collect();
+        let head = format!("  {}  received {}", what.join(" "), text(told, "received_at"));
+        let outcome = self.paint(if is_good { "32" } else { "31" }, outcome);
+        self.lines.push(format!("{outcome}{}", terminal::harmless(&head)));
+        if let Some(why) = told.get("why").and_then(Value::as_str) {
+            self.say(format!("  why        {why}"));
+        }
+    }
+
+    fn gates(&mut self, told: &Value) {
+        if let Some(says) = told.get("verification").filter(|says| !says.is_null()) {
+            let by = match text(says, "secret") {
+                "" => String::new(),
+                secret => format!(" by the secret `{secret}`"),
+            };
+            let before = says.get("signed_before_secs").and_then(Value::as_u64);
+            let before = before.map_or(String::new(), |secs| format!(", signed {secs} s before"));
+            self.say(format!("  signature  {}{by}{before}", text(says, "verdict")));
+        }
+        match list(told, "problems") {
+            [] => {}
+            problems => {
+                let schema = text(told, "schema");
+                self.say(format!("  payload    {}", if schema.is_empty() { "not as it should be" } else { schema }));
+                for problem in problems {
+                    self.say(format!("               {}: {}", text(problem, "pointer"), text(problem, "message")));
+                }
+            }
+        }
+        if let Some(limit) = told.get("limit").filter(|limit| !limit.is_null()) {
+            let rate = limit.get("per_second").and_then(Value::as_f64).unwrap_or_default();
+            let burst = limit.get("burst").and_then(Value::as_u64).unwrap_or_default();
+            let left = match limit.get("left").and_then(Value::as_u64) {
+                Some(left) => format!("; {left} may come at once now"),
+                None => " for each address".to_owned(),
+            };
+            self.say(format!("  quota      {rate}/s, burst {burst}{left}"));
+        }
+    }
+
+    fn routes(&mut self, told: &Value) {
+        let routes = list(told, "routes");
+        let mut lines = Vec::new();
+        for says in routes {
+            let to: Vec<&str> = list(says, "to").iter().filter_map(Value::as_str).collect();
+            let (name, to) = (text(says, "route"), to.join(", "));
+            let wanted = texts(says, "events").join(", ");
+            let line = match text(says, "verdict") {
+                "matched" => format!("{name}: wants it, for {to}"),
+                "other_type" => format!("{name}: wants other types ({wanted})"),
+                "condition_false" => format!("{name}: its condition is false"),
+                _ => format!("{name}: its condition failed, which is no match"),
+            };
+            lines.push(line);
+            if text(says, "verdict") != "other_type" {
+                lines.extend(says.get("when").filter(|when| !when.is_null()).map(condition).unwrap_or_default());
+            }
+        }
+        if lines.is_empty() && !text(told, "source").is_empty() {
+            lines.push("no route listens to this source".to_owned());
+        }
+        self.section("routes", lines);
+    }
+
+    fn answer(&mut self, told: &Value) {
+        let Some(answer) = told.get("answer") else { return };
+        let status = answer.get("status").and_then(Value::as_u64).unwrap_or_default();
+        let mut lines = vec![format!("{status}, by {}", text(answer, "because"))];
+        lines.extend(headers(answer));
+        lines.extend(Some(text(answer, "body")).filter(|body| !body.is_empty()).map(str::to_owned));
+        self.section("answer", lines);
+    }
+
+    fn outgoing(&mut self, told: &Value) {
+        for sent in list(told, "outgoing") {
+            let targets = texts(sent, "targets").join(" or ");
+            let what = format!("{} {targets}", text(sent, "method"));
+            let mut lines = vec![format!("route {}{}", text(sent, "route"), key(sent))];
+            if let Some(error) = sent.get("error").and_then(Value::as_str) {
+                lines.push(format!("nothing is sent: {error}"));
+            }
+            lines.extend(headers(sent));
+            lines.push(String::new());
+            lines.extend(body(sent.get("body")));
+            self.section(&terminal::harmless(&format!("to {}: {what}", text(sent, "destination"))), lines);
+        }
+    }
+}
+
+fn key(sent: &Value) -> String {
+    sent.get("order_key").and_then(Value::as_str).map_or(String::new(), |key| format!(", in order by `{key}`"))
+}
+
+fn headers(value: &Value) -> Vec<String> {
+    let pair = |pair: &Value| Some(format!("{}: {}", pair.get(0)?.as_str()?, pair.get(1)?.as_str()?));
+    list(value, "headers").iter().filter_map(pair).collect()
+}
+
+fn body(body: Option<&Value>) -> Vec<String> {
+    let Some(body) = body else { return Vec::new() };
+    let shown = match (body.get("json"), body.get("text"), body.get("base64")) {
+        (Some(json), _, _) => serde_json::to_string_pretty(json).unwrap_or_default(),
+        (_, Some(text), _) => text.as_str().unwrap_or_default().to_owned(),
+        (_, _, Some(encoded)) => format!("base64: {}", encoded.as_str().unwrap_or_default()),
+        _ => String::new(),
+    };
+    let mut lines: Vec<String> = shown.lines().take(BODY_LINES_MAX).map(str::to_owned).collect();
+    let more = shown.lines().count().saturating_sub(BODY_LINES_MAX);
+    if more > 0 {
+        lines.push(format!("… {more} lines more; --format json has all"));
+    }
+    lines
+}
+
+/// A condition: each part with what it gave, and the values that it saw.
+fn condition(when: &Value) -> Vec<String> {
+    vec![format!("    {}", text(when, "text"))]
+}

@@ -1,0 +1,91 @@
+//! What differs between what is expected and what came.
+
+use serde_json::Value;
+
+use super::file::Outgoing;
+use crate::explain::{BodyShown, Sent};
+use crate::refusal::PayloadProblem;
+
+/// Differences of one body that are told.
+const DIFFERENCES_MAX: usize = 5;
+
+/// Each that is expected must be there, and nothing else.
+pub(super) fn problems(wanted: &[String], got: &[PayloadProblem]) -> Vec<String> {
+    let fits = |wanted: &str, problem: &PayloadProblem| {
+        let (pointer, message) = wanted.split_once(": ").unwrap_or((wanted, ""));
+        problem.pointer == pointer.trim() && problem.message.contains(message)
+    };
+    let mut found = Vec::new();
+    for one in wanted.iter().filter(|one| !got.iter().any(|problem| fits(one, problem))) {
+        found.push(format!("quarantine: expected `{one}`"));
+    }
+    for problem in got.iter().filter(|problem| !wanted.iter().any(|one| fits(one, problem))) {
+        found.push(format!("quarantine: got `{}: {}`", problem.pointer, problem.message));
+    }
+    found
+}
+
+pub(super) fn outgoing(destination: &str, wanted: &Outgoing, got: &[Sent]) -> Vec<String> {
+    let at = |what: &str| format!("outgoing.{destination}.{what}");
+    let Some(sent) = got.iter().find(|sent| sent.destination == destination) else {
+        return vec![format!("outgoing.{destination}: nothing is sent there")];
+    };
+    let mut found = Vec::new();
+    match (&wanted.error, &sent.error) {
+        (Some(wanted), Some(got)) if got.contains(wanted) => {}
+        (Some(wanted), got) => {
+            let got = got.as_deref().unwrap_or("nothing");
+            found.push(format!("{}: expected {wanted}, got {got}", at("error")));
+        }
+        (None, Some(got)) => found.push(format!("{}: {got}", at("error"))),
+        (None, None) => {}
+    }
+    if let Some(wanted) = &wanted.body {
+        let got = match &sent.body {
+            Some(BodyShown::Json(json)) => json.clone(),
+            Some(BodyShown::Text(text) | BodyShown::Base64(text)) => Value::from(text.as_str()),
+            None => Value::Null,
+        };
+        let mut differing = Vec::new();
+        values(&at("body"), wanted, &got, &mut differing);
+        differing.truncate(DIFFERENCES_MAX);
+        found.append(&mut differing);
+    }
+    for (name, value) in &wanted.headers {
+        let got = sent.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let got = got.map_or("", |(_, value)| value.as_str());
+        if got != value {
+            found.push(format!("{}: expected `{value}`, got `{got}`", at(&format!("headers.{name}"))));
+        }
+    }
+    found
+}
+
+/// The places at which two values differ.
+fn values(at: &str, wanted: &Value, got: &Value, found: &mut Vec<String>) {
+    match (wanted, got) {
+        (Value::Object(wanted), Value::Object(got)) => {
+            for (name, value) in wanted {
+                values(&format!("{at}.{name}"), value, got.get(name).unwrap_or(&Value::Null), found);
+            }
+            for name in got.keys().filter(|name| !wanted.contains_key(*name)) {
+                found.push(format!("{at}.{name}: is there, and is not expected"));
+            }
+        }
+        (Value::Array(wanted), Value::Array(got)) if wanted.len() == got.len() => {
+            for (index, (wanted, got)) in wanted.iter().zip(got).enumerate() {
+                values(&format!("{at}[{index}]"), wanted, got, found);
+            }
+        }
+        _ if is_same(wanted, got) => {}
+        _ => found.push(format!("{at}: expected {}, got {}", crate::explain::short(wanted), crate::explain::short(got))),
+    }
+}
+
+/// Numbers are the same when their values are: YAML and a transform may write them in two ways.
+fn is_same(wanted: &Value, got: &Value) -> bool {
+    match (wanted, got) {
+        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        _ => wanted == got,
+    }
+}

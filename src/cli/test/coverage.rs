@@ -1,0 +1,70 @@
+//! What the cases have shown of the rules: each route wanted an event and did not want one, each part of each condition
+//! was true and was false.
+
+use std::collections::BTreeMap;
+
+use crate::explain::{Explanation, Verdict};
+use crate::lane::Rules;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    yes: bool,
+    no: bool,
+}
+
+/// What was seen of each route, and of each part of its condition.
+#[derive(Debug, Default)]
+pub(super) struct Coverage {
+    routes: BTreeMap<String, Seen>,
+    parts: BTreeMap<(String, String), Seen>,
+}
+
+impl Coverage {
+    /// Nothing seen yet.
+    pub(super) fn of(rules: &Rules) -> Self {
+        let names = rules.lanes.iter().flat_map(|lane| &lane.routes).map(|route| route.name.to_string());
+        let mut coverage = Self { routes: names.map(|name| (name, Seen::default())).collect(), parts: BTreeMap::new() };
+        for route in rules.lanes.iter().flat_map(|lane| &lane.routes) {
+            for part in route.when.iter().flat_map(crate::condition::Condition::parts) {
+                coverage.parts.entry((route.name.to_string(), part)).or_default();
+            }
+        }
+        coverage
+    }
+
+    /// What one request has shown.
+    pub(super) fn add(&mut self, told: &Explanation) {
+        for says in &told.routes {
+            let seen = self.routes.entry(says.route.clone()).or_default();
+            *(if says.verdict == Verdict::Matched { &mut seen.yes } else { &mut seen.no }) = true;
+            // Of another type, the route never asked its condition.
+            let asked = says.when.iter().filter(|_| says.verdict != Verdict::OtherType);
+            for (part, gave) in asked.flat_map(crate::condition::Explained::verdicts) {
+                let seen = self.parts.entry((says.route.clone(), part)).or_default();
+                *(if gave { &mut seen.yes } else { &mut seen.no }) = true;
+            }
+        }
+    }
+
+    /// How many of how many things were seen.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let all = self.routes.values().chain(self.parts.values());
+        let covered: usize = all.map(|seen| usize::from(seen.yes) + usize::from(seen.no)).sum();
+        (covered, 2 * (self.routes.len() + self.parts.len()))
+    }
+
+    /// What was never seen, a line each.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let routes = self.routes.iter().flat_map(|(name, seen)| {
+            let yes = (!seen.yes).then(|| format!("route `{name}` never wanted an event"));
+            let no = (!seen.no).then(|| format!("route `{name}` never left an event of its sources alone"));
+            yes.into_iter().chain(no)
+        });
+        let parts = self.parts.iter().flat_map(|((name, part), seen)| {
+            let yes = (!seen.yes).then(|| format!("route `{name}`: `{part}` was never true"));
+            let no = (!seen.no).then(|| format!("route `{name}`: `{part}` was never false"));
+            yes.into_iter().chain(no)
+        });
+        routes.chain(parts).collect()
+    }
+}

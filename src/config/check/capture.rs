@@ -1,0 +1,48 @@
+//! What is kept of requests that are not stored, and what is shown.
+
+use super::{Checker, path};
+use crate::capture::CaptureParams;
+use crate::config::problem::{Code, quoted};
+use crate::config::raw;
+use crate::redact::Redaction;
+
+const EVENTS: u32 = 1000;
+/// They live in memory.
+const EVENTS_MOST: u32 = 100_000;
+const PLACES_MAX: usize = 200;
+
+impl Checker<'_> {
+    pub(super) fn capture(&mut self) -> CaptureParams {
+        let raw = self.raw;
+        let written = &raw.capture;
+        let events_max = written.max_events.map_or(EVENTS, |count| count.0.get());
+        if events_max > EVENTS_MOST {
+            let help = format!("at most `{EVENTS_MOST}`; they are held in memory");
+            let message = "so many requests are not kept";
+            self.error(Code::InvalidValue, &path!["capture", "max_events"], message, Some(help));
+        }
+        if written.redact.len() > PLACES_MAX {
+            let message = format!("`redact` names at most {PLACES_MAX} places");
+            self.error_of(Code::LimitExceeded, &path!["capture", "redact"], message, None);
+        }
+        let mut redaction = Redaction::default();
+        for (index, text) in written.redact.iter().enumerate() {
+            if let Err(problem) = redaction.add(text) {
+                let help = "for example `redact: [/data/object/card/number, /**/email, header:authorization]`".to_owned();
+                let message = format!("{} cannot be redacted: {problem}", quoted(text));
+                self.error(Code::InvalidValue, &path!["capture", "redact", index], message, Some(help));
+            }
+        }
+        if written.bodies == Some(raw::CaptureBodies::Full) && !written.redact.is_empty() {
+            let help = "write `bodies: redacted`, or leave `redact` out".to_owned();
+            let message = "`bodies: full` shows all, and `redact` hides nothing";
+            self.warning(Code::Unused, &path!["capture", "redact"], message, Some(help));
+        }
+        let (bodies, redaction) = match written.bodies {
+            Some(raw::CaptureBodies::Off) => (false, redaction.without_bodies()),
+            Some(raw::CaptureBodies::Redacted) | None => (true, redaction),
+            Some(raw::CaptureBodies::Full) => (true, Redaction::default()),
+        };
+        CaptureParams { events_max: events_max as usize, bodies, redaction }
+    }
+}

@@ -1,0 +1,62 @@
+//! What nearly went otherwise: another source, another secret, a changed body.
+
+use bytes::Bytes;
+
+use super::Question;
+use crate::inbound::Head;
+use crate::lane::{Lane, Rules};
+use crate::provider::Message;
+
+/// Misses that are told.
+const MISSES_MAX: usize = 3;
+
+/// For a request that reached no source, or was turned away by its head: which sources are near.
+pub(super) fn to_a_source(rules: &Rules, head: &Head<'_>) -> Vec<String> {
+    let trimmed = head.path.trim_end_matches('/');
+    let mut near: Vec<(usize, String)> = rules
+        .lanes
+        .iter()
+        .filter_map(|lane| {
+            let (source, path) = (&lane.source, lane.source.path.as_str());
+            let distance = strsim::levenshtein(&path.to_lowercase(), &trimmed.to_lowercase());
+            let is_near = distance <= 1 + path.len() / 5;
+            let why = match &source.host {
+                Some(host) if path == head.path && *host != head.host => format!("it answers for the host {host} only"),
+                _ if path == head.path => return None,
+                _ if path == trimmed => "its path has no `/` at the end".to_owned(),
+                _ => format!("its path is {path}"),
+            };
+            is_near.then(|| (distance, format!("source `{}`: {why}", source.name)))
+        })
+        .collect();
+    near.sort();
+    near.into_iter().take(MISSES_MAX).map(|(_, text)| text).collect()
+}
+
+/// For a request whose signature is not right here: under what it would be.
+pub(super) fn to_a_secret(rules: &Rules, lane: &Lane, question: &Question<'_>) -> Vec<String> {
+    let mut misses = Vec::new();
+    for other in rules.lanes.iter().filter(|other| other.source.name != lane.source.name) {
+        if let Some(secret) = verifies(other, question, question.body) {
+            misses.push(format!("it is right under the secret `{secret}` of the source `{}`", other.source.name));
+        }
+    }
+    for (end, what) in [(&b"\r\n"[..], "CR and LF"), (b"\n", "a line feed")] {
+        if let Some(body) = question.body.strip_suffix(end)
+            && verifies(lane, question, &Bytes::copy_from_slice(body)).is_some()
+        {
+            misses.push(format!("it is right without {what} at the end of the body: an editor or a proxy added it"));
+            break;
+        }
+    }
+    misses.truncate(MISSES_MAX);
+    misses
+}
+
+fn verifies(lane: &Lane, question: &Question<'_>, body: &Bytes) -> Option<String> {
+    let head = &question.head;
+    let url = lane.source.signed_url(&head.target());
+    let message = Message { method: head.method, url: &url, headers: head.headers, body };
+    let proof = lane.verifier.verify_with(&message, question.keys, question.now).ok()?;
+    proof.secret().map(|name| name.as_str().to_owned())
+}

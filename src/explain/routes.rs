@@ -1,0 +1,112 @@
+//! What each route of a source says to an event.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::accept::parse;
+use crate::condition::View;
+use crate::inbound::Head;
+use crate::lane::Lane;
+use crate::redact::Redaction;
+use crate::route::Route;
+
+/// What a route says.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteSays {
+    /// The route.
+    pub route: String,
+    /// Whether it wants the event, or what is in the way.
+    pub verdict: Verdict,
+    /// The types that it wants; nothing is all.
+    pub events: Option<Vec<String>>,
+    /// Its condition, in parts.
+    pub when: Option<crate::condition::Explained>,
+    /// Where it sends.
+    pub to: Vec<String>,
+}
+
+impl RouteSays {
+    /// Takes out what people do not get to see.
+    pub(super) fn redact(&mut self, redaction: &Redaction) {
+        let _ = redaction;
+    }
+}
+
+/// Whether a route wants an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It does.
+    Matched,
+    /// It wants other types.
+    OtherType,
+    /// Its condition is false.
+    ConditionFalse,
+    /// Its condition failed, which is no match.
+    ConditionFailed,
+}
+
+pub(super) struct Looked {
+    pub(super) event_type: Option<String>,
+    pub(super) delivery_id: Option<String>,
+    pub(super) says: Vec<RouteSays>,
+}
+
+/// Asks every route, whatever the gates before them said.
+pub(super) fn look(lane: &Lane, head: &Head<'_>, body: &Bytes) -> Looked {
+    let json = parse(lane, head, body).ok().flatten();
+    let find = |template: &Option<crate::provider::EventTemplate>| {
+        template.as_ref().and_then(|found| found.render(head.headers, json.as_ref(), body))
+    };
+    let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
+    let view = View {
+        body: json.as_ref(),
+        headers: head.headers,
+        event_type: event_type.as_deref().unwrap_or_default(),
+        event_id: delivery_id.as_deref().unwrap_or_default(),
+        source: &lane.source.name,
+        method: head.method,
+        path: head.path,
+        query: head.query.unwrap_or_default(),
+    };
+    let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view)).collect();
+    Looked { says, event_type, delivery_id }
+}
+
+fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>) -> RouteSays {
+    let verdict = if !route.wants_type(event_type) {
+        Verdict::OtherType
+    } else {
+        match route.wants(event_type, view) {
+            Ok(true) => Verdict::Matched,
+            Ok(false) => Verdict::ConditionFalse,
+            Err(_) => Verdict::ConditionFailed,
+        }
+    };
+    RouteSays {
+        route: route.name.to_string(),
+        verdict,
+        events: route.events.as_ref().map(|globs| globs.written().to_vec()),
+        when: route.when.as_ref().map(|condition| condition.explain(view)),
+        to: route.to.iter().map(|to| to.destination.to_string()).collect(),
+    }
+}
+
+/// Routes that one thing alone kept from the event.
+pub(super) fn near_misses(says: &[RouteSays]) -> Vec<String> {
+    says.iter().filter_map(near_miss).collect()
+}
+
+fn near_miss(says: &RouteSays) -> Option<String> {
+    let condition = says.when.as_ref();
+    match says.verdict {
+        Verdict::Matched => None,
+        Verdict::OtherType => {
+            let holds = condition.is_none_or(|condition| condition.holds());
+            let is_narrow = condition.is_some() && holds;
+            is_narrow.then(|| format!("route `{}`: its condition holds, and it wants other types", says.route))
+        }
+        Verdict::ConditionFalse => Some(format!("route `{}`: the type fits, and its condition is false", says.route)),
+        Verdict::ConditionFailed => Some(format!("route `{}`: the type fits, and its condition failed", says.route)),
+    }
+}
