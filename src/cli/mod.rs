@@ -8,6 +8,7 @@ mod answers;
 mod archive;
 mod check;
 mod demo;
+mod diff;
 mod explain;
 mod given;
 mod load;
@@ -85,6 +86,8 @@ enum Command {
     Test(test::Args),
     /// Explain what is decided about a request or a stored event, and why.
     Explain(explain::Args),
+    /// Send recorded events through two files, and tell what comes otherwise. Exits with 3 when something does.
+    Diff(diff::Args),
     /// List the known providers, or explain one.
     Providers(providers::Args),
     /// Print which answer a provider gets for which outcome, and why.
@@ -124,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Answers(args) => answers::run(&args),
         Command::Secrets(args) => secrets::run(&args),

@@ -26,7 +26,8 @@ use crate::redact::{REDACTED, Redaction};
 use crate::refusal::{PayloadProblem, Refusal, RequestOutcome};
 use crate::reply::Reply;
 
-pub use outgoing::{BodyShown, Sent, shown_body};
+pub use outgoing::{BodyShown, Sent};
+use outgoing::shown_body;
 pub use routes::{RouteSays, Verdict};
 
 /// What is to be explained: a request, as it came or as it would come.

@@ -18,6 +18,7 @@ use super::providers::Format;
 use super::send::Tamper;
 use super::{Exit, check, load, terminal, verify};
 use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::check::Checked;
 use crate::explain::{Question, explain};
 use crate::inbound::Head;
 use crate::lane::Lane;
@@ -91,11 +92,6 @@ fn stored(args: &Args, id: Uuid) -> Result<Value, Exit> {
 }
 
 fn file(args: &Args) -> Result<Value, Exit> {
-    let mut checked = load::load_or_tell(config(args)).ok_or(Exit::Config)?;
-    let Some(setup) = checked.setup.take() else {
-        check::report(&checked);
-        return Err(Exit::Config);
-    };
     let raw = verify::read_request(&args.what)
         .inspect_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", args.what.display())))
         .map_err(|_told| Exit::Failed)?;
@@ -105,6 +101,7 @@ fn file(args: &Args) -> Result<Value, Exit> {
     }
     let now = args.now.map_or_else(|| SystemClock.now(), Timestamp::from_unix_secs);
     if let Some((method, target, headers, body)) = verify::parse(&raw) {
+        let setup = setup(load::load(config(args)), args)?;
         let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
         let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
@@ -113,9 +110,22 @@ fn file(args: &Args) -> Result<Value, Exit> {
             Head { method: &method, path, query, host: &host, headers: &headers, content_length: Some(body.len() as u64), sender };
         return Ok(tell(&setup, head, &Bytes::copy_from_slice(body), args.source.as_deref(), now));
     }
+    // A body is signed here, with whatever the rules verify with.
+    let setup = setup(load::load_to_try(config(args), &load::environment, now), args)?;
     let lane = lane(args, &setup)?;
     let request = made(args, lane, Bytes::from(raw), now)?;
     Ok(tell(&setup, request.head(), &request.body, None, now))
+}
+
+fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
+    let mut checked = read.map_err(|error| {
+        terminal::tell(format!("hookgate: cannot read {}: {error}", config(args).display()));
+        Exit::Config
+    })?;
+    checked.setup.take().ok_or_else(|| {
+        check::report(&checked);
+        Exit::Config
+    })
 }
 
 fn tell(setup: &Setup, head: Head<'_>, body: &Bytes, source: Option<&str>, now: Timestamp) -> Value {

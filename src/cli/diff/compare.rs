@@ -1,0 +1,189 @@
+//! One event under two files.
+
+use std::collections::BTreeMap;
+
+use crate::event::EventData;
+use crate::explain::{BodyShown, Explanation, Question, Sent, Verdict, explain, explain_verified, short};
+use crate::provider::NoKeys;
+use crate::server::Live;
+
+/// What can come otherwise, in the order in which it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Another outcome or status.
+    Answered,
+    /// Other routes or destinations.
+    Routed,
+    /// Another body, other headers.
+    Transformed,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Answered, Self::Routed, Self::Transformed];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Routed => "routed",
+            Self::Transformed => "transformed",
+        }
+    }
+
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Answered => "answered otherwise",
+            Self::Routed => "routed otherwise",
+            Self::Transformed => "sent otherwise",
+        }
+    }
+}
+
+/// One difference; events that have the same one are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Difference {
+    pub(super) kind: Kind,
+    /// Source and type, and the destination where it is about one.
+    pub(super) what: String,
+    pub(super) change: String,
+}
+
+pub(super) struct Compared {
+    pub(super) differences: Vec<Difference>,
+    /// The signature could not be judged under the old file.
+    pub(super) is_unjudged: bool,
+}
+
+/// Headers that differ from one moment to the next.
+const OF_THE_MOMENT: [&str; 3] = ["webhook-timestamp", "webhook-signature", "traceparent"];
+
+pub(super) fn compare(event: &EventData, old: &Live, new: &Live) -> Compared {
+    let before = decide(event, old, true);
+    // What cannot be judged here was judged when it came.
+    let is_verified = before.as_ref().and_then(|told| told.verification.as_ref()).is_some_and(|says| {
+        says.secret.is_some() || says.verdict == "not_configured"
+    });
+    let before = if is_verified { before } else { decide(event, old, false) };
+    let after = decide(event, new, is_verified);
+    let is_unjudged = before.is_some() && !is_verified;
+    let event_type = before.as_ref().or(after.as_ref()).and_then(|told| told.event_type.clone());
+    let what = format!("{} {}", event.source, event_type.as_deref().unwrap_or("-"));
+    let mut differences = Vec::new();
+    let mut differ = |kind: Kind, what: &str, old: String, new: String| {
+        if old != new {
+            differences.push(Difference { kind, what: what.to_owned(), change: format!("{old} → {new}") });
+        }
+    };
+    differ(Kind::Answered, &what, answered(before.as_ref()), answered(after.as_ref()));
+    differ(Kind::Routed, &what, routed(before.as_ref()), routed(after.as_ref()));
+    let (sent_before, sent_after) = (sent(before.as_ref()), sent(after.as_ref()));
+    for ((route, destination), old) in &sent_before {
+        let Some(new) = sent_after.get(&(*route, *destination)) else { continue };
+        for (old, new) in changes(old, new) {
+            differ(Kind::Transformed, &format!("{what} by {route} to {destination}"), old, new);
+        }
+    }
+    Compared { differences, is_unjudged }
+}
+
+/// `None` when there is no such source.
+fn decide(event: &EventData, live: &Live, is_judged: bool) -> Option<Explanation> {
+    let lane = live.rules.lanes.iter().find(|lane| lane.source.name == event.source)?;
+    let mut told = if is_judged {
+        let headers = event.header_map();
+        let question = Question {
+            head: crate::again::stored_head(event, &headers),
+            body: &event.body,
+            source: Some(&event.source),
+            now: event.received_at(),
+            random: [0; 10],
+            keys: &NoKeys,
+        };
+        explain(&live.rules, &live.destinations, &question)
+    } else {
+        explain_verified(lane, &live.destinations, event)
+    };
+    told.rename(event.id, &live.destinations);
+    Some(told)
+}
+
+fn answered(told: Option<&Explanation>) -> String {
+    told.map_or_else(|| "no source".to_owned(), |told| format!("{} {}", told.outcome, told.answer.status))
+}
+
+fn routed(told: Option<&Explanation>) -> String {
+    let Some(told) = told else { return "no source".to_owned() };
+    let wanting = told.routes.iter().filter(|says| says.verdict == Verdict::Matched);
+    let routes: Vec<String> = wanting.map(|says| format!("{} ({})", says.route, says.to.join(", "))).collect();
+    if routes.is_empty() { "no route".to_owned() } else { routes.join(", ") }
+}
+
+fn sent(told: Option<&Explanation>) -> BTreeMap<(&str, &str), &Sent> {
+    let all = told.into_iter().flat_map(|told| &told.outgoing);
+    all.map(|sent| ((sent.route.as_str(), sent.destination.as_str()), sent)).collect()
+}
+
+/// What is sent otherwise, before and after.
+fn changes(old: &Sent, new: &Sent) -> Vec<(String, String)> {
+    let mut changes = Vec::new();
+    let or_fine = |error: &Option<String>| error.clone().unwrap_or_else(|| "sent".to_owned());
+    changes.push((or_fine(&old.error), or_fine(&new.error)));
+    if old.body != new.body {
+        changes.push(first_difference(old.body.as_ref(), new.body.as_ref()));
+    }
+    let of = |sent: &Sent| -> BTreeMap<String, String> {
+        let lasting = sent.headers.iter().filter(|(name, _)| !OF_THE_MOMENT.contains(&name.as_str()));
+        lasting.cloned().collect()
+    };
+    let (before, after) = (of(old), of(new));
+    for name in before.keys().chain(after.keys().filter(|name| !before.contains_key(*name))) {
+        let shown = |headers: &BTreeMap<String, String>| {
+            headers.get(name).map_or_else(|| format!("no {name}"), |value| format!("{name}: {value}"))
+        };
+        changes.push((shown(&before), shown(&after)));
+    }
+    changes.push((old.order_key.clone().unwrap_or_default(), new.order_key.clone().unwrap_or_default()));
+    changes
+}
+
+/// Where two bodies differ first; values of one event are not the difference that many have, so only places are told.
+fn first_difference(old: Option<&BodyShown>, new: Option<&BodyShown>) -> (String, String) {
+    let (Some(BodyShown::Json(old)), Some(BodyShown::Json(new))) = (old, new) else {
+        return ("the body".to_owned(), "another body".to_owned());
+    };
+    let place = place_of_difference(old, new);
+    let at = |value: &serde_json::Value| match value.pointer(&place) {
+        Some(value) if value.is_object() || value.is_array() => format!("body{place} {}", kind(value)),
+        Some(value) => format!("body{place} {}", short(value)),
+        None => format!("no body{place}"),
+    };
+    (at(old), at(new))
+}
+
+fn kind(value: &serde_json::Value) -> &'static str {
+    if value.is_array() { "a list" } else { "an object" }
+}
+
+fn place_of_difference(old: &serde_json::Value, new: &serde_json::Value) -> String {
+    use serde_json::Value::{Array, Object};
+    let (mut place, mut old, mut new) = (String::new(), old, new);
+    loop {
+        let step = match (old, new) {
+            (Object(before), Object(after)) => {
+                let names = before.keys().chain(after.keys());
+                names.into_iter().find(|name| before.get(*name) != after.get(*name)).cloned()
+            }
+            (Array(before), Array(after)) => {
+                let length = before.len().max(after.len());
+                (0..length).find(|index| before.get(*index) != after.get(*index)).map(|index| index.to_string())
+            }
+            _ => None,
+        };
+        let Some(step) = step else { return place };
+        let child = format!("/{}", step.replace('~', "~0").replace('/', "~1"));
+        place.push_str(&child);
+        match (old.pointer(&child), new.pointer(&child)) {
+            (Some(before), Some(after)) => (old, new) = (before, after),
+            _ => return place,
+        }
+    }
+}
