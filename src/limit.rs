@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -94,37 +95,57 @@ impl Gatekeeper {
 
 /// The quota of one source, spent after verification.
 #[derive(Debug)]
-pub enum SourceQuota {
-    /// One quota for the source.
-    Whole(DefaultDirectRateLimiter, DefaultClock),
-    /// One quota per sender address.
-    PerSender(DefaultKeyedRateLimiter<IpAddr>, DefaultClock),
+pub struct SourceQuota {
+    rate: Rate,
+    spent: Arc<Spent>,
+    clock: DefaultClock,
+}
+
+/// By whom a quota is spent.
+#[derive(Debug)]
+enum Spent {
+    Together(DefaultDirectRateLimiter),
+    BySender(DefaultKeyedRateLimiter<IpAddr>),
 }
 
 impl SourceQuota {
     /// One quota for all of the source's traffic.
     pub fn whole(rate: Rate) -> Self {
-        Self::Whole(RateLimiter::direct(rate.quota()), DefaultClock::default())
+        Self::new(rate, Spent::Together(RateLimiter::direct(rate.quota())))
     }
 
     /// One quota per address.
     pub fn per_sender(rate: Rate) -> Self {
-        Self::PerSender(RateLimiter::dashmap(rate.quota()), DefaultClock::default())
+        Self::new(rate, Spent::BySender(RateLimiter::dashmap(rate.quota())))
+    }
+
+    fn new(rate: Rate, spent: Spent) -> Self {
+        Self { rate, spent: Arc::new(spent), clock: DefaultClock::default() }
+    }
+
+    /// Keeps what was spent under old rules, when they limit alike: a reload gives nobody a second burst.
+    pub fn take_over(&mut self, old: &Self) {
+        let is_alike = matches!(
+            (&*self.spent, &*old.spent),
+            (Spent::Together(_), Spent::Together(_)) | (Spent::BySender(_), Spent::BySender(_))
+        );
+        if is_alike && self.rate == old.rate {
+            self.spent = Arc::clone(&old.spent);
+        }
     }
 
     /// One verified request.
     pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
-        match self {
-            Self::Whole(limiter, clock) => limiter.check().map_err(|until| Wait(until.wait_time_from(clock.now()))),
-            Self::PerSender(limiter, clock) => {
-                limiter.check_key(&network(sender)).map_err(|until| Wait(until.wait_time_from(clock.now())))
-            }
-        }
+        let checked = match &*self.spent {
+            Spent::Together(limiter) => limiter.check(),
+            Spent::BySender(limiter) => limiter.check_key(&network(sender)),
+        };
+        checked.map_err(|until| Wait(until.wait_time_from(self.clock.now())))
     }
 
     /// Forgets quiet senders.
     pub fn shrink(&self) {
-        if let Self::PerSender(limiter, _) = self {
+        if let Spent::BySender(limiter) = &*self.spent {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
@@ -203,5 +224,23 @@ mod tests {
         std::thread::sleep(Duration::from_millis(1));
         gate.shrink();
         assert_eq!(gate.senders(), 0);
+    }
+
+    #[test]
+    fn new_rules_with_the_same_limit_go_on_with_what_is_spent() {
+        let sender = "192.0.2.1".parse().unwrap();
+        for made in [SourceQuota::whole, SourceQuota::per_sender] {
+            let old = made(rate(1, 1));
+            assert!(old.check(sender).is_ok());
+            let (mut same, mut other) = (made(rate(1, 1)), made(rate(1, 2)));
+            same.take_over(&old);
+            other.take_over(&old);
+            assert!(same.check(sender).is_err(), "a second burst");
+            assert!(other.check(sender).is_ok(), "another limit begins anew");
+        }
+        let (mut whole, per_sender) = (SourceQuota::whole(rate(1, 1)), SourceQuota::per_sender(rate(1, 1)));
+        assert!(per_sender.check(sender).is_ok());
+        whole.take_over(&per_sender);
+        assert!(whole.check(sender).is_ok());
     }
 }

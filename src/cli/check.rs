@@ -90,7 +90,7 @@ fn summary(checked: &Checked) -> String {
     }
 }
 
-fn count(problems: &[Problem], severity: Severity) -> usize {
+pub(crate) fn count(problems: &[Problem], severity: Severity) -> usize {
     problems.iter().filter(|problem| problem.severity == severity).count()
 }
 

@@ -1,9 +1,11 @@
 //! Reading a configuration from disk, with the process's own environment.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 
 use super::terminal;
+use super::watch::Prints;
 use crate::clock::{Clock, SystemClock};
 use crate::config::check::{Checked, World, check};
 
@@ -19,10 +21,15 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Whether the configuration comes from stdin.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 /// Reads a file whole, or stdin for `-`.
 pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    if path == Path::new("-") {
+    if is_stdin(path) {
         std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     } else {
         std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
@@ -35,19 +42,45 @@ pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
 
 /// Reads and checks a configuration; `env` looks variables up.
 pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Checked> {
+    load_noting(path, env, &RefCell::default())
+}
+
+/// The same, and takes the print of every file that is asked for.
+fn load_noting(
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    prints: &RefCell<Prints>,
+) -> std::io::Result<Checked> {
+    let notice = |path: &Path| prints.borrow_mut().take(path);
+    notice(path);
     let text = read_text(path)?;
     let world = World {
         env,
-        read: &|path| std::fs::read(path),
+        read: &|path| {
+            notice(path);
+            std::fs::read(path)
+        },
+        notice: &notice,
         now: SystemClock.now(),
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
     Ok(check(&text, path, &world))
 }
 
+/// Reads and checks a configuration, and gives the prints of all files that decide what comes of it.
+pub(crate) fn load_with_prints(path: &Path) -> (std::io::Result<Checked>, Prints) {
+    let prints = RefCell::default();
+    let checked = load_noting(path, &environment, &prints);
+    (checked, prints.into_inner())
+}
+
 /// Reads and checks a configuration; tells when it cannot be read at all.
 pub(crate) fn load_or_tell(path: &Path) -> Option<Checked> {
-    let read = load(path);
+    or_tell(path, load(path))
+}
+
+/// What was read; tells when it could not be.
+pub(crate) fn or_tell(path: &Path, read: std::io::Result<Checked>) -> Option<Checked> {
     read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()
 }
 

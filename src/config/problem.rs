@@ -178,6 +178,11 @@ impl Problem {
         self
     }
 
+    /// Where it is, as editors and terminals take it: file, line, column.
+    pub fn place(&self) -> String {
+        format!("{}:{}:{}", self.file.display(), self.span.start.line, self.span.start.column)
+    }
+
     /// With a second place.
     #[must_use]
     pub fn second(mut self, span: Span, label: impl Into<String>) -> Self {

@@ -138,6 +138,9 @@ impl Checker<'_> {
             }
             return None;
         }
+        for file in certificates.iter().flat_map(|pair| [&pair.chain, &pair.key]) {
+            (self.world.notice)(file);
+        }
         let params = TlsParams { certificates, only_tls13: tls.min_version == Some(raw::TlsVersion::V13) };
         if let Err(problem) = Certificates::load(&params) {
             let span = self.file_of(name, tls, &problem.to_string()).or_else(|| self.spans.of_key(&at));
