@@ -94,6 +94,8 @@ pub enum Code {
     NotEnforced,
     /// Warning: this version does a part of what the key says.
     Partial,
+    /// Warning: events wait in a running gateway for a destination that the file does not have.
+    Backlog,
     /// Warning: nobody has checked the provider's row against the provider's words.
     Unproven,
     /// There are more problems than are shown.
@@ -134,6 +136,7 @@ impl Code {
             Self::WeakDurability => "weak_durability",
             Self::NotEnforced => "not_enforced",
             Self::Partial => "partial",
+            Self::Backlog => "backlog",
             Self::Unproven => "unproven",
             Self::TooManyProblems => "too_many_problems",
         }
