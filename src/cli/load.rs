@@ -88,3 +88,40 @@ pub(crate) fn or_tell(path: &Path, read: std::io::Result<Checked>) -> Option<Che
 pub(crate) fn load(path: &Path) -> std::io::Result<Checked> {
     load_with(path, &environment)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_decides_about_the_rules_is_noted_be_it_there_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("schemas/a")).unwrap();
+        std::fs::write(at("schemas/a/push.json"), "{\"$ref\": \"shared.json\"}").unwrap();
+        std::fs::write(at("schemas/a/shared.json"), "{}").unwrap();
+        let text = "version: 1
+admin: {listen: 127.0.0.1:0, token: {file: token}}
+listeners: {public: {address: 127.0.0.1:0, tls: {cert: {file: tls.crt}, key: {file: tls.key}}}}
+sources:
+  a: {path: /a, provider: github, secrets: [{file: secret}], schemas: {dir: schemas/a, events: {ping: schemas/ping.json}}}
+  b: {path: /b, provider: asana, handshake: {capture_to: handed-over}}
+";
+        std::fs::write(at("routes.yaml"), text).unwrap();
+        let (checked, prints) = load_with_prints(&at("routes.yaml"));
+        assert!(checked.unwrap().setup.is_none(), "half of it is not there");
+        let noted = prints.paths();
+        for name in
+            "routes.yaml token tls.crt tls.key secret schemas schemas/a schemas/ping.json handed-over".split(' ')
+        {
+            assert!(noted.contains(&&*at(name)), "{name} in {noted:?}");
+        }
+        std::fs::write(at("schemas/ping.json"), "{}").unwrap();
+        let (_, prints) = load_with_prints(&at("routes.yaml"));
+        for name in ["schemas/a/push.json", "schemas/a/shared.json"] {
+            assert!(prints.paths().iter().any(|path| path.ends_with(name)), "{name} in {:?}", prints.paths());
+        }
+        let (checked, prints) = load_with_prints(&at("absent.yaml"));
+        assert!(checked.is_err() && prints.paths() == [at("absent.yaml")]);
+    }
+}

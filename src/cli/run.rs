@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::renewal::Renewal;
 use super::watch::{Prints, Watch};
 use super::{Exit, check, load, log, terminal};
+use crate::admin::ReloadAsk;
 use crate::config::check::Checked;
 use crate::server::{Server, Setup, StartError, Surroundings};
 use crate::telemetry::Telemetry;
@@ -68,9 +69,7 @@ fn read(file: &Path) -> Option<(Setup, Checked, Prints)> {
 }
 
 async fn serve(setup: Setup, telemetry: Telemetry, mut renewal: Renewal) -> Exit {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
+    let (Ok(mut stop), Ok(mut hangup)) = (StopSignals::listen(), signal(SignalKind::hangup())) else {
         terminal::tell("hookgate: cannot listen for signals");
         return Exit::Failed;
     };
@@ -89,44 +88,69 @@ async fn serve(setup: Setup, telemetry: Telemetry, mut renewal: Renewal) -> Exit
         tracing::info!(listener = %name, %address, "listening");
     }
     tracing::info!(durability = fsync.durability(), "an accepted event");
-    let mut asks = server.reload_asks();
-    loop {
-        let ask = tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => None,
-            () = server.rules_are_stale() => None,
-            () = renewal.files_changed() => None,
-            Some(ask) = asks.recv() => Some(ask),
-        };
-        let reloaded = tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            reloaded = renewal.reload(&server) => reloaded,
-        };
-        if let Some(ask) = ask {
-            ask.answer(reloaded);
-        }
+    let asks = server.reload_asks();
+    tokio::select! {
+        () = stop.wait() => {}
+        never = renew(&server, &mut renewal, &mut hangup, asks) => never,
     }
-    // Who still asks is told that the gateway is stopping.
-    drop(asks);
     tracing::info!("stopping");
     tokio::select! {
         () = server.stop() => {
             tracing::info!("stopped");
             Exit::Ok
         }
-        () = refuse(&mut hangup) => Exit::Failed,
-        _ = terminate.recv() => Exit::Failed,
-        _ = interrupt.recv() => Exit::Failed,
+        () = stop.wait() => Exit::Failed,
+        never = refuse(&mut hangup) => never,
     }
 }
 
-/// Answers signals for new rules while the gateway stops; ends when no more can come.
-async fn refuse(hangup: &mut Signal) {
+/// The signals that end the gateway.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Reads the file anew whenever there is a reason, one after another. Given up, it tells who still asks that the gateway stops.
+async fn renew(
+    server: &Server,
+    renewal: &mut Renewal,
+    hangup: &mut Signal,
+    mut asks: tokio::sync::mpsc::Receiver<ReloadAsk>,
+) -> ! {
+    loop {
+        let ask = tokio::select! {
+            Some(()) = hangup.recv() => None,
+            () = server.rules_are_stale() => None,
+            () = renewal.files_changed() => None,
+            Some(ask) = asks.recv() => Some(ask),
+        };
+        let reloaded = renewal.reload(server).await;
+        if let Some(ask) = ask {
+            ask.answer(reloaded);
+        }
+    }
+}
+
+/// Answers signals for new rules while the gateway stops.
+async fn refuse(hangup: &mut Signal) -> ! {
     while hangup.recv().await.is_some() {
         tracing::warn!("the file is not read anew: the gateway is stopping");
     }
+    std::future::pending().await
 }
 
 /// Connections are files: the soft limit is a default for small programs.

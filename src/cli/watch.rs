@@ -66,6 +66,12 @@ impl Prints {
         }
     }
 
+    /// Whose prints these are.
+    #[cfg(test)]
+    pub(crate) fn paths(&self) -> Vec<&Path> {
+        self.0.keys().map(PathBuf::as_path).collect()
+    }
+
     /// The same files now.
     fn again(&self) -> Self {
         Self(self.0.keys().map(|path| (path.clone(), Print::of(path))).collect())

@@ -42,6 +42,7 @@ mod poison;
 mod redeliver;
 mod refused;
 mod reload;
+mod reload_load;
 mod restart;
 mod retention;
 mod rotation;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use crate::support::{Gateway, Receiver, Request, SECRET, SOON, Site, eventually, github, hmac_hex};
+use crate::support::{Gateway, Receiver, Request, SECRET, SOON, Site, eventually, github, hmac_hex, text_of};
 
 const OTHER: &str = "another-secret-0123456789";
 
@@ -123,13 +123,8 @@ fn schemas_are_read_anew_when_one_changes_or_is_added() {
 }
 
 #[test]
-fn nobody_watches_unasked_and_stdin_cannot_be_watched() {
-    let receiver = Receiver::start();
-    let site = Site::plain(&receiver);
-    let ended = site.cli(&["run", "-", "--watch"]);
+fn stdin_cannot_be_watched() {
+    let ended = Site::new("").cli(&["run", "-", "--watch"]);
     assert_eq!(ended.status.code(), Some(2));
-    let gateway = site.start();
-    site.rewrite("sources: [");
-    gateway.reload();
-    assert_eq!((reloads(&gateway, "applied"), reloads(&gateway, "refused")), (0, 1), "the signal's, and no other");
+    assert!(text_of(&ended.stderr).contains("stdin cannot be watched"), "{}", text_of(&ended.stderr));
 }
