@@ -27,10 +27,13 @@ pub struct Rules {
 
 impl Rules {
     /// Keeps what was counted under the old rules.
-    pub fn take_over(&self, old: &Self) {
-        for lane in &self.lanes {
+    pub fn take_over(&mut self, old: &Self) {
+        for lane in &mut self.lanes {
             if let Some(before) = old.lanes.iter().find(|before| before.source.name == lane.source.name) {
                 lane.budget.take_over(&before.budget);
+                if let (Some(quota), Some(before)) = (&mut lane.quota, &before.quota) {
+                    quota.take_over(before);
+                }
             }
         }
     }

@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -97,23 +98,23 @@ impl Gatekeeper {
 #[derive(Debug)]
 pub struct SourceQuota {
     rate: Rate,
-    limiter: QuotaOf,
+    spent: Arc<Spent>,
     clock: DefaultClock,
-    begun: QuantaInstant,
 }
 
+/// By whom a quota is spent.
 #[derive(Debug)]
-enum QuotaOf {
-    /// One quota for the source; what it had left when it was last asked is remembered, for people.
-    Source(RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>, Left),
-    /// One quota per sender address.
-    Sender(DefaultKeyedRateLimiter<IpAddr>),
+enum Spent {
+    /// By all; what was left when it was last asked is remembered, for people.
+    Together(RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>, Left),
+    BySender(DefaultKeyedRateLimiter<IpAddr>),
 }
 
 #[derive(Debug)]
 struct Left {
     requests: AtomicU32,
-    /// When that was, nanoseconds since the quota was made.
+    begun: QuantaInstant,
+    /// When it was last asked, nanoseconds since then.
     at: AtomicU64,
 }
 
@@ -129,60 +130,76 @@ pub struct Level {
 impl SourceQuota {
     /// One quota for all of the source's traffic.
     pub fn whole(rate: Rate) -> Self {
-        let left = Left { requests: AtomicU32::new(rate.burst.get()), at: AtomicU64::new(0) };
+        let left = Left {
+            requests: AtomicU32::new(rate.burst.get()),
+            begun: DefaultClock::default().now(),
+            at: AtomicU64::new(0),
+        };
         let limiter = RateLimiter::direct(rate.quota()).with_middleware::<StateInformationMiddleware>();
-        Self::new(rate, QuotaOf::Source(limiter, left))
+        Self::new(rate, Spent::Together(limiter, left))
     }
 
     /// One quota per address.
     pub fn per_sender(rate: Rate) -> Self {
-        Self::new(rate, QuotaOf::Sender(RateLimiter::dashmap(rate.quota())))
+        Self::new(rate, Spent::BySender(RateLimiter::dashmap(rate.quota())))
     }
 
-    fn new(rate: Rate, limiter: QuotaOf) -> Self {
-        let clock = DefaultClock::default();
-        Self { rate, limiter, begun: clock.now(), clock }
+    fn new(rate: Rate, spent: Spent) -> Self {
+        Self { rate, spent: Arc::new(spent), clock: DefaultClock::default() }
+    }
+
+    /// Keeps what was spent under old rules, when they limit alike: a reload gives nobody a second burst.
+    pub fn take_over(&mut self, old: &Self) {
+        let is_alike = matches!(
+            (&*self.spent, &*old.spent),
+            (Spent::Together(..), Spent::Together(..)) | (Spent::BySender(_), Spent::BySender(_))
+        );
+        if is_alike && self.rate == old.rate {
+            self.spent = Arc::clone(&old.spent);
+        }
     }
 
     /// One verified request.
     pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
         let wait = |until: NotUntil<QuantaInstant>| Wait(until.wait_time_from(self.clock.now()));
-        match &self.limiter {
-            QuotaOf::Source(limiter, left) => {
+        match &*self.spent {
+            Spent::Together(limiter, left) => {
                 let checked = limiter.check();
                 let requests = checked.as_ref().map_or(0, StateSnapshot::remaining_burst_capacity);
                 left.requests.store(requests, Ordering::Relaxed);
-                left.at.store(self.nanos(), Ordering::Relaxed);
+                left.at.store(left.nanos(self.clock.now()), Ordering::Relaxed);
                 checked.map(|_level| ()).map_err(wait)
             }
-            QuotaOf::Sender(limiter) => limiter.check_key(&network(sender)).map_err(wait),
+            Spent::BySender(limiter) => limiter.check_key(&network(sender)).map_err(wait),
         }
     }
 
     /// How much is left, without spending any of it.
     pub fn level(&self) -> Level {
-        let left = match &self.limiter {
-            QuotaOf::Source(_, left) => {
-                let since = self.nanos().saturating_sub(left.at.load(Ordering::Relaxed));
+        let left = match &*self.spent {
+            Spent::Together(_, left) => {
+                let since = left.nanos(self.clock.now()).saturating_sub(left.at.load(Ordering::Relaxed));
                 let regained = u128::from(since) / self.rate.interval.as_nanos().max(1);
                 let left = u128::from(left.requests.load(Ordering::Relaxed)) + regained;
                 Some(u32::try_from(left).unwrap_or(u32::MAX).min(self.rate.burst.get()))
             }
-            QuotaOf::Sender(_) => None,
+            Spent::BySender(_) => None,
         };
         Level { rate: self.rate, left }
     }
 
-    fn nanos(&self) -> u64 {
-        self.clock.now().duration_since(self.begun).as_u64()
-    }
-
     /// Forgets quiet senders.
     pub fn shrink(&self) {
-        if let QuotaOf::Sender(limiter) = &self.limiter {
+        if let Spent::BySender(limiter) = &*self.spent {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
+    }
+}
+
+impl Left {
+    fn nanos(&self, now: QuantaInstant) -> u64 {
+        now.duration_since(self.begun).as_u64()
     }
 }
 
@@ -258,5 +275,23 @@ mod tests {
         std::thread::sleep(Duration::from_millis(1));
         gate.shrink();
         assert_eq!(gate.senders(), 0);
+    }
+
+    #[test]
+    fn new_rules_with_the_same_limit_go_on_with_what_is_spent() {
+        let sender = "192.0.2.1".parse().unwrap();
+        for made in [SourceQuota::whole, SourceQuota::per_sender] {
+            let old = made(rate(1, 1));
+            assert!(old.check(sender).is_ok());
+            let (mut same, mut other) = (made(rate(1, 1)), made(rate(1, 2)));
+            same.take_over(&old);
+            other.take_over(&old);
+            assert!(same.check(sender).is_err(), "a second burst");
+            assert!(other.check(sender).is_ok(), "another limit begins anew");
+        }
+        let (mut whole, per_sender) = (SourceQuota::whole(rate(1, 1)), SourceQuota::per_sender(rate(1, 1)));
+        assert!(per_sender.check(sender).is_ok());
+        whole.take_over(&per_sender);
+        assert!(whole.check(sender).is_ok());
     }
 }

@@ -178,8 +178,8 @@ mod tests {
         let env = |name: &str| Some(format!("secret-{name}"));
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let now = RECEIVED.after(Duration::from_hours(24 * 400));
-        let checked =
-            check(&text, std::path::Path::new("f.yaml"), &World { env: &env, read: &read, now, processors: 1, stand_in: None });
+        let world = World { env: &env, read: &read, notice: &|_| {}, now, processors: 1, stand_in: None };
+        let checked = check(&text, std::path::Path::new("f.yaml"), &world);
         checked.setup.unwrap_or_else(|| panic!("{:?}", checked.problems)).live.rules
     }
 

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::redeliveries::redeliveries;
-use super::{Desk, Panel, explained, replays, stored, token_wanted};
+use super::{Desk, Panel, explained, reload, replays, sheet, stored, token_wanted};
 use crate::clock::Timestamp;
 use crate::lane::{Lane, Rules};
 use crate::secret::Listed;
@@ -55,7 +55,7 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     if !desk.knows(headers) {
         return token_wanted();
     }
-    if desk.token.is_none() && !names_an_address(headers) {
+    if !desk.wants_token && !names_an_address(headers) {
         return problem(StatusCode::FORBIDDEN, "ask by address or as localhost");
     }
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
@@ -84,6 +84,7 @@ pub(super) fn router(desk: &Desk) -> Router<Desk> {
         .route("/api/v1/parked/{key}/release", post(stored::release))
         .route("/api/v1/parked/{key}/skip", post(stored::skip))
         .route("/api/v1/destinations", get(stored::destinations))
+        .route("/api/v1/reload", post(reload::reload))
         .layer(middleware::from_fn_with_state(desk.clone(), guard))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
@@ -102,7 +103,12 @@ pub(super) fn answer(value: &Value) -> Response {
 
 /// No, and why.
 pub(super) fn problem(status: StatusCode, title: &str) -> Response {
-    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
+    problem_with(status, title, json!({}))
+}
+
+/// No, why, and more about it.
+pub(super) fn problem_with(status: StatusCode, title: &str, more: Value) -> Response {
+    let body = sheet::with(json!({ "type": "about:blank", "title": title, "status": status.as_u16() }), more);
     (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
 }
 

@@ -9,6 +9,7 @@ mod api;
 mod asked;
 mod explained;
 mod redeliveries;
+mod reload;
 mod replays;
 mod sheet;
 mod stored;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -25,7 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::archive::{Archive, Jobs};
 use crate::buffer::{Book, Buffer, Fsync, QueueDepth};
@@ -36,6 +37,8 @@ use crate::secret::{Listed, Secret};
 use crate::telemetry::Telemetry;
 
 use api::SourceSheet;
+
+pub use reload::{Backlog, ReloadAsk, Reloaded};
 
 /// What a listener of this kind may serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +67,9 @@ pub struct Panel {
     archive: Archive,
     capture: Arc<Capture>,
     jobs: Jobs,
+    /// Asked for where `Desk` says so.
+    token: ArcSwapOption<Secret>,
+    reloads: ArcSwapOption<mpsc::Sender<ReloadAsk>>,
     /// What the books said when counting began.
     before: BTreeMap<Arc<str>, Book>,
 }
@@ -85,6 +91,8 @@ impl Panel {
             archive,
             capture,
             jobs: Jobs::default(),
+            token: ArcSwapOption::empty(),
+            reloads: ArcSwapOption::empty(),
         }
     }
 
@@ -99,14 +107,22 @@ impl Panel {
         self.secrets.store(Arc::new(secrets.to_vec()));
         self.sources.store(Arc::new(api::sheets(rules, secrets)));
     }
+
+    /// Asks for this token from now on. Without one the old stays: what listens off loopback cannot be opened to everybody by
+    /// a file whose listener waits for a restart.
+    pub fn ask_for(&self, token: Option<Secret>) {
+        if let Some(token) = token {
+            self.token.store(Some(Arc::new(token)));
+        }
+    }
 }
 
 /// One listener's pages.
 #[derive(Clone, Debug)]
 struct Desk {
     panel: Arc<Panel>,
-    /// Asked for; `None` on loopback and where the operator named the pages.
-    token: Option<Arc<Secret>>,
+    /// Not on loopback and not where the operator named the pages.
+    wants_token: bool,
 }
 
 /// Serves `pages` until `stop` turns true.
@@ -114,10 +130,10 @@ pub async fn serve(
     listener: TcpListener,
     panel: Arc<Panel>,
     pages: BTreeSet<Page>,
-    token: Option<Arc<Secret>>,
+    wants_token: bool,
     mut stop: watch::Receiver<bool>,
 ) {
-    let desk = Desk { panel, token };
+    let desk = Desk { panel, wants_token };
     let mut router: Router<Desk> = Router::new();
     for page in pages {
         router = match page {
@@ -139,9 +155,12 @@ pub async fn serve(
 
 impl Desk {
     fn knows(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        given.is_some_and(|given| given.ct_eq(token.expose()).into())
+        if !self.wants_token {
+            return true;
+        }
+        let (token, given) = (self.panel.token.load(), headers.get(header::AUTHORIZATION));
+        let given = given.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        token.as_ref().zip(given).is_some_and(|(token, given)| given.ct_eq(token.expose()).into())
     }
 }
 

@@ -87,7 +87,8 @@ pub(super) fn event(found: &Found) -> Value {
     event_sheet(found, false)
 }
 
-fn with(mut sheet: Value, more: Value) -> Value {
+/// A sheet with more members.
+pub(super) fn with(mut sheet: Value, more: Value) -> Value {
     if let (Some(sheet), Value::Object(more)) = (sheet.as_object_mut(), more) {
         sheet.extend(more);
     }
@@ -262,11 +263,12 @@ pub(super) fn judged(judged: &Judged, dry_run: bool) -> Value {
     })
 }
 
-/// What was counted of a destination.
-pub(super) fn book(name: &str, urls: &[String], book: &Book) -> Value {
+/// What was counted of a destination; one without URLs is not configured any more.
+pub(super) fn book(name: &str, urls: Option<&[String]>, book: &Book) -> Value {
     json!({
         "name": name,
-        "urls": urls,
+        "configured": urls.is_some(),
+        "urls": urls.unwrap_or_default(),
         "queued": book.queued,
         "rescheduled": book.rescheduled,
         "waiting": book.waiting,

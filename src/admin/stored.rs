@@ -247,8 +247,8 @@ pub(super) async fn destinations(State(desk): State<Desk>) -> Response {
         .destinations()
         .iter()
         .map(|name| {
-            let urls = table.get(name).map(|destination| destination.urls()).unwrap_or_default();
-            sheet::book(name, &urls, &buffer.book(name))
+            let urls = table.get(name).map(|destination| destination.urls());
+            sheet::book(name, urls.as_deref(), &buffer.book(name))
         })
         .collect();
     answer(&json!({ "destinations": destinations }))

@@ -36,8 +36,8 @@ pub(crate) enum AdminProblem {
     Url(String),
     /// Nobody answered.
     Unreachable { url: String, why: String },
-    /// The gateway said no.
-    Refused { status: u16, why: String },
+    /// The gateway said no, and perhaps more than why.
+    Refused { status: u16, why: String, body: Value },
     /// Something answered, and it is no gateway of this version.
     NotOurs { url: String },
 }
@@ -69,8 +69,7 @@ impl Admin {
     pub(crate) fn new(url: Option<&str>, checked: &Checked) -> Self {
         let url = url.map_or_else(|| format!("http://{}", reachable(checked.admin)), str::to_owned);
         let url = if url.contains("://") { url } else { format!("http://{url}") };
-        let token = checked.setup.as_ref().and_then(|setup| setup.admin_token.as_ref());
-        let token = token.and_then(|token| {
+        let token = checked.admin_token.as_ref().and_then(|token| {
             let mut value = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat()).ok()?;
             value.set_sensitive(true);
             Some(value)
@@ -117,9 +116,9 @@ impl Admin {
         let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
         match (answer.status, value) {
             (200..300, Some(value)) => Ok(value),
-            (401, _) => Err(AdminProblem::Refused { status: 401, why: String::new() }),
+            (401, _) => Err(AdminProblem::Refused { status: 401, why: String::new(), body: Value::Null }),
             (status @ 400..600, Some(value)) => match value.get("title").and_then(Value::as_str) {
-                Some(title) => Err(AdminProblem::Refused { status, why: terminal::harmless(title) }),
+                Some(title) => Err(AdminProblem::Refused { status, why: terminal::harmless(title), body: value }),
                 None => Err(self.not_ours()),
             },
             _ => Err(self.not_ours()),

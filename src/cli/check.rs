@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::io::stdout;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use serde_json::Value;
+
+use super::admin::{Admin, AdminProblem};
 use super::{Exit, load, terminal};
 use crate::config::check::Checked;
-use crate::config::{Problem, Severity, render};
+use crate::config::problem::quoted;
+use crate::config::{Code, Problem, Severity, Span, render};
 
 /// How problems are printed.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -30,16 +34,25 @@ pub(crate) struct Args {
     /// Exit with 3 when there are warnings.
     #[arg(long, env = "HOOKGATE_DENY_WARNINGS")]
     deny_warnings: bool,
-    /// Never use the network. The checks of this version never do.
-    #[arg(long, env = "HOOKGATE_OFFLINE")]
+    /// Never use the network. Without --admin no check does.
+    #[arg(long, env = "HOOKGATE_OFFLINE", conflicts_with = "admin")]
     offline: bool,
+    /// Also ask the running gateway whose admin listener this is: which events wait for destinations that the file lacks.
+    #[arg(long, value_name = "URL", env = "HOOKGATE_CHECK_ADMIN")]
+    admin: Option<String>,
     /// How problems are printed.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
-    let Some(checked) = load::load_or_tell(&args.file) else { return Exit::Config };
+    let Some(mut checked) = load::load_or_tell(&args.file) else { return Exit::Config };
+    if let Some(url) = &args.admin {
+        match backlogs(url, &checked, &args.file) {
+            Ok(found) => checked.problems.extend(found),
+            Err(problem) => return problem.told(),
+        }
+    }
     print(&checked, args.format);
     let errors = count(&checked.problems, Severity::Error);
     let warnings = count(&checked.problems, Severity::Warning);
@@ -50,6 +63,23 @@ pub(crate) fn run(args: &Args) -> Exit {
     } else {
         Exit::Ok
     }
+}
+
+/// What waits in a running gateway for destinations that the file does not have.
+fn backlogs(url: &str, checked: &Checked, file: &Path) -> Result<Vec<Problem>, AdminProblem> {
+    let Some(setup) = &checked.setup else { return Ok(Vec::new()) };
+    let admin = Admin::new(Some(url), checked);
+    let answer = admin.get("/api/v1/destinations")?;
+    let list = answer.get("destinations").and_then(Value::as_array).ok_or_else(|| admin.not_ours())?;
+    let waiting = list.iter().filter_map(|one| Some((one.get("name")?.as_str()?, one.get("queued")?.as_u64()?)));
+    let orphans = waiting.filter(|(name, queued)| *queued > 0 && !setup.live.destinations.contains_key(*name));
+    let problem = |(name, queued): (&str, u64)| {
+        let events = if queued == 1 { "1 event waits".to_owned() } else { format!("{queued} events wait") };
+        let message = format!("{events} for the destination {}, which this file does not have", quoted(name));
+        let help = "they are kept, and delivered when a file with this destination is in force";
+        Problem::warning(Code::Backlog, file, Span::TOP, message).help(help)
+    };
+    Ok(orphans.map(problem).collect())
 }
 
 fn print(checked: &Checked, format: Format) {
@@ -90,7 +120,7 @@ fn summary(checked: &Checked) -> String {
     }
 }
 
-fn count(problems: &[Problem], severity: Severity) -> usize {
+pub(crate) fn count(problems: &[Problem], severity: Severity) -> usize {
     problems.iter().filter(|problem| problem.severity == severity).count()
 }
 

@@ -1,9 +1,11 @@
 //! Reading a configuration from disk, with the process's own environment.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::Path;
 
 use super::terminal;
+use super::watch::Prints;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::check::{Checked, World, check};
 
@@ -19,10 +21,15 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Whether the configuration comes from stdin.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 /// Reads a file whole, or stdin for `-`.
 pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    if path == Path::new("-") {
+    if is_stdin(path) {
         std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     } else {
         std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
@@ -35,7 +42,7 @@ pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
 
 /// Reads and checks a configuration; `env` looks variables up.
 pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Checked> {
-    load_in(path, env, SystemClock.now(), None)
+    load_in(path, env, &RefCell::default(), (SystemClock.now(), None))
 }
 
 /// A secret in the place of those that are not here: as plain text for most schemes, and `whsec_…` for those that want it.
@@ -43,19 +50,26 @@ const STAND_IN: &str = "whsec_SG9va2dhdGUgdHJpZXMgcnVsZXMgb3V0";
 
 /// Reads and checks a configuration that is only tried out, as of `now`; secrets need not be here.
 pub(crate) fn load_to_try(path: &Path, env: &dyn Fn(&str) -> Option<String>, now: Timestamp) -> std::io::Result<Checked> {
-    load_in(path, env, now, Some(STAND_IN))
+    load_in(path, env, &RefCell::default(), (now, Some(STAND_IN)))
 }
 
+/// Reads and checks a configuration, and takes the print of every file that is asked for.
 fn load_in(
     path: &Path,
     env: &dyn Fn(&str) -> Option<String>,
-    now: Timestamp,
-    stand_in: Option<&str>,
+    prints: &RefCell<Prints>,
+    (now, stand_in): (Timestamp, Option<&str>),
 ) -> std::io::Result<Checked> {
+    let notice = |path: &Path| prints.borrow_mut().take(path);
+    notice(path);
     let text = read_text(path)?;
     let world = World {
         env,
-        read: &|path| std::fs::read(path),
+        read: &|path| {
+            notice(path);
+            std::fs::read(path)
+        },
+        notice: &notice,
         now,
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         stand_in,
@@ -63,13 +77,61 @@ fn load_in(
     Ok(check(&text, path, &world))
 }
 
+/// Reads and checks a configuration, and gives the prints of all files that decide what comes of it.
+pub(crate) fn load_with_prints(path: &Path) -> (std::io::Result<Checked>, Prints) {
+    let prints = RefCell::default();
+    let checked = load_in(path, &environment, &prints, (SystemClock.now(), None));
+    (checked, prints.into_inner())
+}
+
 /// Reads and checks a configuration; tells when it cannot be read at all.
 pub(crate) fn load_or_tell(path: &Path) -> Option<Checked> {
-    let read = load(path);
+    or_tell(path, load(path))
+}
+
+/// What was read; tells when it could not be.
+pub(crate) fn or_tell(path: &Path, read: std::io::Result<Checked>) -> Option<Checked> {
     read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()
 }
 
 /// Reads and checks a configuration in the process's own environment.
 pub(crate) fn load(path: &Path) -> std::io::Result<Checked> {
     load_with(path, &environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_decides_about_the_rules_is_noted_be_it_there_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("schemas/a")).unwrap();
+        std::fs::write(at("schemas/a/push.json"), "{\"$ref\": \"shared.json\"}").unwrap();
+        std::fs::write(at("schemas/a/shared.json"), "{}").unwrap();
+        let text = "version: 1
+admin: {listen: 127.0.0.1:0, token: {file: token}}
+listeners: {public: {address: 127.0.0.1:0, tls: {cert: {file: tls.crt}, key: {file: tls.key}}}}
+sources:
+  a: {path: /a, provider: github, secrets: [{file: secret}], schemas: {dir: schemas/a, events: {ping: schemas/ping.json}}}
+  b: {path: /b, provider: asana, handshake: {capture_to: handed-over}}
+";
+        std::fs::write(at("routes.yaml"), text).unwrap();
+        let (checked, prints) = load_with_prints(&at("routes.yaml"));
+        assert!(checked.unwrap().setup.is_none(), "half of it is not there");
+        let noted = prints.paths();
+        for name in
+            "routes.yaml token tls.crt tls.key secret schemas schemas/a schemas/ping.json handed-over".split(' ')
+        {
+            assert!(noted.contains(&&*at(name)), "{name} in {noted:?}");
+        }
+        std::fs::write(at("schemas/ping.json"), "{}").unwrap();
+        let (_, prints) = load_with_prints(&at("routes.yaml"));
+        for name in ["schemas/a/push.json", "schemas/a/shared.json"] {
+            assert!(prints.paths().iter().any(|path| path.ends_with(name)), "{name} in {:?}", prints.paths());
+        }
+        let (checked, prints) = load_with_prints(&at("absent.yaml"));
+        assert!(checked.is_err() && prints.paths() == [at("absent.yaml")]);
+    }
 }

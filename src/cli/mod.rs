@@ -16,6 +16,8 @@ mod log;
 mod providers;
 mod receiver;
 mod redeliver;
+mod reload;
+mod renewal;
 mod run;
 mod sample;
 mod schema;
@@ -27,6 +29,7 @@ mod story;
 mod terminal;
 mod test;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -96,6 +99,8 @@ enum Command {
     Secrets(secrets::Args),
     /// Let a redelivery that is asked for at the provider through, instead of taking it for a repetition.
     Redeliver(redeliver::Args),
+    /// Have a running gateway read its file anew: all of it, or nothing.
+    Reload(reload::Args),
     /// Show on this disk that what was answered is kept: kills a gateway under load, again and again.
     Selftest(selftest::Args),
     /// List stored events, show one, or deliver them again.
@@ -132,6 +137,7 @@ pub fn run() -> ExitCode {
         Command::Answers(args) => answers::run(&args),
         Command::Secrets(args) => secrets::run(&args),
         Command::Redeliver(args) => redeliver::run(&args),
+        Command::Reload(args) => reload::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Events(command) => archive::events(&command),
         Command::Dlq(command) => archive::dlq(&command),

@@ -1,13 +1,15 @@
 //! `hookgate run`: the gateway.
 //!
-//! Signals: SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the file anew, all or nothing.
+//! Signals: SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the file anew (`renewal`).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::renewal::Renewal;
+use super::watch::{Prints, Watch};
 use super::{Exit, check, load, log, terminal};
+use crate::admin::ReloadAsk;
 use crate::config::check::Checked;
 use crate::server::{Server, Setup, StartError, Surroundings};
 use crate::telemetry::Telemetry;
@@ -17,12 +19,19 @@ pub(crate) struct Args {
     /// The configuration.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     file: PathBuf,
+    /// Read it anew whenever it, or a file that it names, changes.
+    #[arg(long, env = "HOOKGATE_WATCH")]
+    watch: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
     keep_secrets_out_of_core_dumps();
     raise_open_files();
-    let Some((setup, checked)) = read(&args.file) else { return Exit::Config };
+    if args.watch && load::is_stdin(&args.file) {
+        terminal::tell("hookgate: stdin cannot be watched; write --watch with the name of a file");
+        return Exit::Usage;
+    }
+    let Some((setup, checked, prints)) = read(&args.file) else { return Exit::Config };
     let telemetry = Telemetry::new();
     let _logging = log::start(checked.log.as_ref(), &telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -37,24 +46,30 @@ pub(crate) fn run(args: &Args) -> Exit {
             return Exit::Failed;
         }
     };
-    runtime.block_on(serve(setup, telemetry, &args.file))
+    let prints = args.watch.then_some(prints);
+    let exit = runtime.block_on(async {
+        let renewal = Renewal::new(&args.file, checked.log, prints.map(Watch::new));
+        serve(setup, telemetry, renewal).await
+    });
+    // A file that cannot be read to its end must not hold the process up.
+    runtime.shutdown_background();
+    exit
 }
 
 /// Reads the file; prints what is wrong with it.
-fn read(file: &Path) -> Option<(Setup, Checked)> {
-    let mut checked = load::load_or_tell(file)?;
+fn read(file: &Path) -> Option<(Setup, Checked, Prints)> {
+    let (checked, prints) = load::load_with_prints(file);
+    let mut checked = load::or_tell(file, checked)?;
     check::report(&checked);
     let setup = checked.setup.take();
     if setup.is_none() {
         terminal::tell(format!("hookgate: {} is invalid; nothing was started", file.display()));
     }
-    setup.map(|setup| (setup, checked))
+    setup.map(|setup| (setup, checked, prints))
 }
 
-async fn serve(setup: Setup, telemetry: Telemetry, file: &Path) -> Exit {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
+async fn serve(setup: Setup, telemetry: Telemetry, mut renewal: Renewal) -> Exit {
+    let (Ok(mut stop), Ok(mut hangup)) = (StopSignals::listen(), signal(SignalKind::hangup())) else {
         terminal::tell("hookgate: cannot listen for signals");
         return Exit::Failed;
     };
@@ -73,14 +88,10 @@ async fn serve(setup: Setup, telemetry: Telemetry, file: &Path) -> Exit {
         tracing::info!(listener = %name, %address, "listening");
     }
     tracing::info!(durability = fsync.durability(), "an accepted event");
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => {}
-            () = server.rules_are_stale() => {}
-        }
-        reload(&server, file).await;
+    let asks = server.reload_asks();
+    tokio::select! {
+        () = stop.wait() => {}
+        never = renew(&server, &mut renewal, &mut hangup, asks) => never,
     }
     tracing::info!("stopping");
     tokio::select! {
@@ -88,28 +99,58 @@ async fn serve(setup: Setup, telemetry: Telemetry, file: &Path) -> Exit {
             tracing::info!("stopped");
             Exit::Ok
         }
-        _ = terminate.recv() => Exit::Failed,
-        _ = interrupt.recv() => Exit::Failed,
+        () = stop.wait() => Exit::Failed,
+        never = refuse(&mut hangup) => never,
     }
 }
 
-async fn reload(server: &Server, file: &Path) {
-    let file: Arc<Path> = Arc::from(file);
-    // Reading secrets and compiling schemas may take a while; requests go on meanwhile.
-    let read = tokio::task::spawn_blocking(move || read(&file)).await;
-    match read {
-        Ok(Some((setup, _))) => {
-            server.reload(setup).await;
-        }
-        Ok(None) => {
-            tracing::error!("the file is invalid; the old rules stay in force");
-            server.refuse_reload();
-        }
-        Err(error) => {
-            tracing::error!(%error, "the file could not be read; the old rules stay in force");
-            server.refuse_reload();
+/// The signals that end the gateway.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// Reads the file anew whenever there is a reason, one after another. Given up, it tells who still asks that the gateway stops.
+async fn renew(
+    server: &Server,
+    renewal: &mut Renewal,
+    hangup: &mut Signal,
+    mut asks: tokio::sync::mpsc::Receiver<ReloadAsk>,
+) -> ! {
+    loop {
+        let ask = tokio::select! {
+            Some(()) = hangup.recv() => None,
+            () = server.rules_are_stale() => None,
+            () = renewal.files_changed() => None,
+            Some(ask) = asks.recv() => Some(ask),
+        };
+        let reloaded = renewal.reload(server).await;
+        if let Some(ask) = ask {
+            ask.answer(reloaded);
+        }
+    }
+}
+
+/// Answers signals for new rules while the gateway stops.
+async fn refuse(hangup: &mut Signal) -> ! {
+    while hangup.recv().await.is_some() {
+        tracing::warn!("the file is not read anew: the gateway is stopping");
+    }
+    std::future::pending().await
 }
 
 /// Connections are files: the soft limit is a default for small programs.

@@ -96,6 +96,8 @@ pub enum Code {
     NotEnforced,
     /// Warning: this version does a part of what the key says.
     Partial,
+    /// Warning: events wait in a running gateway for a destination that the file does not have.
+    Backlog,
     /// Warning: nobody has checked the provider's row against the provider's words.
     Unproven,
     /// There are more problems than are shown.
@@ -137,6 +139,7 @@ impl Code {
             Self::WeakDurability => "weak_durability",
             Self::NotEnforced => "not_enforced",
             Self::Partial => "partial",
+            Self::Backlog => "backlog",
             Self::Unproven => "unproven",
             Self::TooManyProblems => "too_many_problems",
         }
@@ -179,6 +182,11 @@ impl Problem {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into()).filter(|help| !help.is_empty());
         self
+    }
+
+    /// Where it is, as editors and terminals take it: file, line, column.
+    pub fn place(&self) -> String {
+        format!("{}:{}:{}", self.file.display(), self.span.start.line, self.span.start.column)
     }
 
     /// With a second place.

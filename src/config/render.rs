@@ -72,21 +72,27 @@ struct Json<'a> {
 
 /// The problems as a JSON array, ending in a newline.
 pub fn json(problems: &[Problem]) -> String {
-    let rows: Vec<Json<'_>> = problems
-        .iter()
-        .map(|problem| Json {
-            severity: problem.severity.as_str(),
-            code: problem.code.as_str(),
-            message: &problem.message,
-            help: problem.help.as_deref(),
-            file: problem.file.display().to_string(),
-            line: problem.span.start.line,
-            column: problem.span.start.column,
-            end_line: problem.span.end.line,
-            end_column: problem.span.end.column,
-        })
-        .collect();
+    let rows: Vec<Json<'_>> = rows(problems).collect();
     serde_json::to_string_pretty(&rows).map(|text| text + "\n").unwrap_or_default()
+}
+
+/// The same, as a value.
+pub fn value(problems: &[Problem]) -> serde_json::Value {
+    rows(problems).map(|row| serde_json::to_value(row).unwrap_or_default()).collect()
+}
+
+fn rows(problems: &[Problem]) -> impl Iterator<Item = Json<'_>> {
+    problems.iter().map(|problem| Json {
+        severity: problem.severity.as_str(),
+        code: problem.code.as_str(),
+        message: &problem.message,
+        help: problem.help.as_deref(),
+        file: problem.file.display().to_string(),
+        line: problem.span.start.line,
+        column: problem.span.start.column,
+        end_line: problem.span.end.line,
+        end_column: problem.span.end.column,
+    })
 }
 
 /// The problems as workflow commands of GitHub Actions, a line each.

@@ -59,6 +59,10 @@ impl Deliverer {
                         () = tokio::time::sleep(LOOK_UP) => Vec::new(),
                     };
                     for delivery in taken {
+                        // A reload came while this waited. What is dropped is offered again, under the rules of now.
+                        if !self.is_current(destination) {
+                            return false;
+                        }
                         self.begin(destination, &post, delivery, tries).await;
                     }
                 }
@@ -81,11 +85,15 @@ impl Deliverer {
                     self.give_up_overdue(destination).await;
                 }
             }
-            let current = self.destinations.load();
-            if !current.get(&destination.name).is_some_and(|now| Arc::ptr_eq(now, destination)) {
+            if !self.is_current(destination) {
                 return false;
             }
         }
+    }
+
+    /// Whether no reload has replaced or removed it.
+    fn is_current(&self, destination: &Arc<Destination>) -> bool {
+        self.destinations.load().get(&destination.name).is_some_and(|now| Arc::ptr_eq(now, destination))
     }
 
     /// Lets one delivery go, or puts it off.

@@ -5,9 +5,12 @@
 //! needs a restart (listeners, data directory, buffer) is said and left. **Stop**: readiness 503 and `Connection: close`,
 //! then no new connections, in-flight requests answered, attempts finished, buffer synced and closed.
 
+mod reload;
 mod setup;
 mod sockets;
 
+use reload::Fixed;
+pub use reload::{Applied, NotApplied};
 pub use setup::{Live, PageListener, ProcessParams, Setup, StartError};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,21 +21,21 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::admin::{self, Page, Panel};
+use crate::admin::{self, Backlog, Page, Panel, ReloadAsk};
 use crate::archive::Archive;
 use crate::buffer::{Buffer, BufferParams, CommitReport};
 use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
-use crate::ingress::{self, BodyBudget, BoundListener, Certificates, ListenerParams};
+use crate::ingress::{self, BodyBudget, BoundListener, Certificates};
 use crate::keyring::Keyring;
 use crate::limit::Gatekeeper;
 use crate::rejudge;
-use crate::secret::{Listed, Secret};
+use crate::secret::Listed;
 use crate::telemetry::Telemetry;
 
 /// Bodies of requests in flight, all together.
@@ -75,26 +78,6 @@ pub struct Server {
     listeners: JoinSet<()>,
     deliveries: JoinSet<()>,
     pages: JoinSet<()>,
-}
-
-/// What cannot change while the process runs, kept to say so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Fixed {
-    process: ProcessParams,
-    listeners: Vec<ListenerParams>,
-    pages: BTreeMap<Arc<str>, PageListener>,
-    buffer: BufferParams,
-}
-
-impl Fixed {
-    fn of(setup: &Setup) -> Self {
-        Self {
-            process: setup.process.clone(),
-            listeners: setup.listeners.clone(),
-            pages: setup.pages.clone(),
-            buffer: setup.buffer.clone(),
-        }
-    }
 }
 
 impl Server {
@@ -150,9 +133,11 @@ impl Server {
         };
         server.serve_deliveries(deliverer);
         server.tend_keys();
-        server.serve_pages(page_sockets, setup.admin_token);
+        server.panel.ask_for(setup.admin_token);
+        server.serve_pages(page_sockets);
         server.serve_listeners(bound);
         server.report(&setup.live.secrets);
+        server.shared.telemetry.rules_in_force(server.shared.clock.now());
         Ok(server)
     }
 
@@ -164,6 +149,11 @@ impl Server {
     /// Waits until the configuration should be read anew, because we have changed a file that it names.
     pub async fn rules_are_stale(&self) {
         self.shared.rules_are_stale.notified().await;
+    }
+
+    /// Where reloads are asked for at the admin listener.
+    pub fn reload_asks(&self) -> mpsc::Receiver<ReloadAsk> {
+        self.panel.reload_asks()
     }
 
     /// The buffer, to look into.
@@ -220,17 +210,16 @@ impl Server {
         });
     }
 
-    fn serve_pages(&mut self, sockets: Vec<(Arc<str>, TcpListener, BTreeSet<Page>)>, token: Option<Secret>) {
-        let token = token.map(Arc::new);
+    fn serve_pages(&mut self, sockets: Vec<(Arc<str>, TcpListener, BTreeSet<Page>)>) {
         for (name, socket, pages) in sockets {
             let address = socket.local_addr().ok();
             let is_loopback = address.is_some_and(|address| address.ip().is_loopback());
-            let token = token.clone().filter(|_| &*name == ADMIN && !is_loopback);
+            let wants_token = &*name == ADMIN && !is_loopback;
             if let Some(address) = address {
                 self.addresses.insert(Arc::clone(&name), address);
             }
             let (panel, stop) = (Arc::clone(&self.panel), self.stop_pages.subscribe());
-            self.pages.spawn(admin::serve(socket, panel, pages, token, stop));
+            self.pages.spawn(admin::serve(socket, panel, pages, wants_token, stop));
         }
     }
 
@@ -259,21 +248,10 @@ impl Server {
         });
     }
 
-    /// Deliveries for destinations that are no longer configured stay in the buffer; somebody has to know.
-    fn warn_of_orphans(&self) {
-        let known = self.destinations.load();
-        for name in self.shared.buffer.destinations() {
-            let depth = self.shared.buffer.depth(&name);
-            let waiting = depth.ready + depth.scheduled + depth.in_flight;
-            if waiting > 0 && !known.contains_key(&name) {
-                tracing::warn!(destination = %name, waiting, "deliveries wait for a destination that is not configured; they are kept");
-            }
-        }
-    }
-
     fn report(&self, secrets: &[Listed]) {
-        self.warn_of_orphans();
-        self.shared.telemetry.reload(true, self.shared.clock.now());
+        for Backlog { destination, events } in self.panel.backlogs() {
+            tracing::warn!(%destination, events, "deliveries wait for a destination that is not configured; they are kept");
+        }
         self.panel.show(&self.shared.rules.load(), secrets);
         let quarantined: u64 = self.shared.buffer.quarantined().values().sum();
         if quarantined > 0 {
@@ -283,41 +261,6 @@ impl Server {
             );
         }
         self.judge_again.notify_one();
-    }
-
-    /// Puts new rules in force: all of them, or none when the buffer cannot take the new destinations.
-    pub async fn reload(&self, setup: Setup) -> bool {
-        if Fixed::of(&setup) != self.fixed {
-            tracing::warn!("listeners, admin, server and buffer settings change at the next restart only");
-        }
-        let mut names: Vec<Arc<str>> = setup.live.destinations.keys().cloned().collect();
-        names.sort_unstable();
-        if self.shared.buffer.register(names).await.is_err() {
-            tracing::error!("the buffer cannot take new destinations now; the old rules stay in force");
-            self.refuse_reload();
-            return false;
-        }
-        self.destinations.store(Arc::new(setup.live.destinations));
-        self.destinations_changed.notify_one();
-        self.shared.trusted_proxies.store(Arc::new(setup.live.trusted_proxies));
-        let gatekeeper = Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total);
-        // Limits that did not change keep what was spent of them.
-        if !self.shared.gatekeeper.load().has_rates_of(&gatekeeper) {
-            self.shared.gatekeeper.store(Arc::new(gatekeeper));
-        }
-        self.shared.capture.set(setup.live.capture);
-        setup.live.rules.take_over(&self.shared.rules.load());
-        self.shared.rules.store(Arc::new(setup.live.rules));
-        self.shared.rules_changed.notify_one();
-        reload_certificates(&self.certificates, &self.shared.telemetry);
-        self.report(&setup.live.secrets);
-        tracing::info!("new rules are in force");
-        true
-    }
-
-    /// Records that a reload was refused; the old rules stay in force.
-    pub fn refuse_reload(&self) {
-        self.shared.telemetry.reload(false, self.shared.clock.now());
     }
 
     /// Stops in order; ends when everything accepted is on disk and nothing runs.

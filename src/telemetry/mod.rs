@@ -250,6 +250,10 @@ impl Drop for InFlight {
     }
 }
 
+/// What came of a reload.
+const APPLIED: &str = "applied";
+const REFUSED: &str = "refused";
+
 /// Readings of the buffer and happenings of the process.
 impl Telemetry {
     /// One commit.
@@ -293,12 +297,23 @@ impl Telemetry {
         self.0.dead_letters.with_label_values(&[destination]).set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
     }
 
-    /// Rules were read, or could not be.
+    /// The rules on disk are in force, from a start or a reload.
+    pub fn rules_in_force(&self, now: Timestamp) {
+        self.0.reload_ok.set(1);
+        self.0.reload_time.set(i64::try_from(now.unix_secs()).unwrap_or(i64::MAX));
+        for result in [APPLIED, REFUSED] {
+            // To name a series is to begin it.
+            self.0.reloads.with_label_values(&[result]);
+        }
+    }
+
+    /// Rules were read anew, or could not be.
     pub fn reload(&self, applied: bool, now: Timestamp) {
-        self.0.reload_ok.set(i64::from(applied));
-        self.0.reloads.with_label_values(&[if applied { "applied" } else { "refused" }]).inc();
+        self.0.reloads.with_label_values(&[if applied { APPLIED } else { REFUSED }]).inc();
         if applied {
-            self.0.reload_time.set(i64::try_from(now.unix_secs()).unwrap_or(i64::MAX));
+            self.rules_in_force(now);
+        } else {
+            self.0.reload_ok.set(0);
         }
     }
 }

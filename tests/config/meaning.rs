@@ -70,6 +70,7 @@ impl Around {
         let world = World {
             env: &|name| self.env.get(name).cloned(),
             read: &|path: &Path| fs::read(path),
+            notice: &|_| {},
             now: NOW,
             processors: 2,
             stand_in: None,

@@ -32,7 +32,7 @@ use super::{Loaded, Severity, nearest, path};
 use crate::clock::Timestamp;
 use crate::lane::Rules;
 use crate::route::Route;
-use crate::secret::Listed;
+use crate::secret::{Listed, Secret};
 use crate::server::{Live, Setup};
 use crate::source::SourceTable;
 
@@ -42,6 +42,8 @@ pub struct World<'a> {
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// Reads a file.
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Told of a file or folder before something else reads it: certificates, schemas.
+    pub notice: &'a dyn Fn(&Path),
     /// The time, for secrets with dates.
     pub now: Timestamp,
     /// How many processors there are.
@@ -72,6 +74,8 @@ pub struct Checked {
     pub secrets: Vec<Listed>,
     /// Where the file has the admin listener.
     pub admin: SocketAddr,
+    /// The token of the admin listener, where it can be read; also when there is an error elsewhere.
+    pub admin_token: Option<Secret>,
 }
 
 /// Reads and checks the text of `file`.
@@ -90,17 +94,18 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
             text: shown,
             secrets: Vec::new(),
             admin: process::ADMIN_LISTEN,
+            admin_token: None,
         };
     };
     let log = raw.server.log.clone();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
-    let mut checker = Checker { raw: &raw, spans, problems, world, base, listed: Vec::new() };
+    let mut checker = Checker { raw: &raw, spans, problems, world, base, listed: Vec::new(), token: None };
     let setup = checker.setup();
     let problems = checker.problems.into_sorted();
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
     let admin = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(process::ADMIN_LISTEN, |address| address.0);
-    let secrets = checker.listed;
-    Checked { setup: setup.filter(|_| !has_error), log, problems, text: shown, secrets, admin }
+    let (secrets, admin_token) = (checker.listed, checker.token);
+    Checked { setup: setup.filter(|_| !has_error), log, problems, text: shown, secrets, admin, admin_token }
 }
 
 struct Checker<'a> {
@@ -112,6 +117,8 @@ struct Checker<'a> {
     base: PathBuf,
     /// Every secret that the file names, be it readable or not.
     listed: Vec<Listed>,
+    /// Of the admin listener.
+    token: Option<Secret>,
 }
 
 impl<'a> Checker<'a> {
@@ -126,7 +133,7 @@ impl<'a> Checker<'a> {
         let process = self.process();
         let listeners = self.listeners();
         let pages = self.pages();
-        let admin_token = self.admin_token();
+        self.token = self.admin_token();
         let buffer = self.buffer();
         let (rate_per_sender, rate_total) = self.rates();
         let capture = self.capture();
@@ -136,7 +143,7 @@ impl<'a> Checker<'a> {
             process,
             listeners,
             pages,
-            admin_token,
+            admin_token: self.token.clone(),
             buffer,
             live: Live {
                 rules: Rules { lanes, table },

@@ -138,6 +138,9 @@ impl Checker<'_> {
             }
             return None;
         }
+        for file in certificates.iter().flat_map(|pair| [&pair.chain, &pair.key]) {
+            (self.world.notice)(file);
+        }
         let params = TlsParams { certificates, only_tls13: tls.min_version == Some(raw::TlsVersion::V13) };
         if self.world.stand_in.is_none()
             && let Err(problem) = Certificates::load(&params)

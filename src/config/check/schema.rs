@@ -26,6 +26,10 @@ impl Checker<'_> {
             },
             root: self.beside(Path::new("schemas")),
         };
+        // By the names that the file gives them: what is read are the files behind all symbolic links.
+        for path in [&params.root].into_iter().chain(&params.dir).chain(params.events.iter().map(|(_, file)| file)) {
+            (self.world.notice)(path);
+        }
         match SchemaSet::compile(params, self.world.read) {
             Ok(set) => Some(set),
             Err(problems) => {

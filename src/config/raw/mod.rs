@@ -121,7 +121,7 @@ pub struct Throughput {
 }
 
 /// The log.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// `json` for machines, `human` for a terminal.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Connection, Seen, github, hmac_hex, text_of, unique};
@@ -123,19 +123,21 @@ impl Flow {
 #[derive(Debug)]
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    exchanges: Arc<AtomicUsize>,
     senders: Vec<std::thread::JoinHandle<Sent>>,
 }
 
 impl Load {
     pub(crate) fn start(address: SocketAddr, flow: Flow) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, exchanges) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let pause = Duration::from_secs(1) * flow.connections / flow.per_second;
         let senders = (0..flow.connections).map(|_| {
-            let stop = Arc::clone(&stop);
+            let (stop, exchanges) = (Arc::clone(&stop), Arc::clone(&exchanges));
             std::thread::spawn(move || {
                 let (mut sent, mut connection, mut next) = (Sent::default(), None, Instant::now());
                 while !stop.load(Ordering::Relaxed) {
                     sent.one(&mut connection, address, flow);
+                    exchanges.fetch_add(1, Ordering::Relaxed);
                     // What could not be sent in time is left out: the pace is a bound and no debt.
                     next = (next + pause).max(Instant::now());
                     std::thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -143,7 +145,12 @@ impl Load {
                 sent
             })
         });
-        Self { senders: senders.collect(), stop }
+        Self { senders: senders.collect(), stop, exchanges }
+    }
+
+    /// How many requests have ended so far, however they did.
+    pub(crate) fn exchanges(&self) -> usize {
+        self.exchanges.load(Ordering::Relaxed)
     }
 
     /// Stops and tells.

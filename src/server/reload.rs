@@ -1,0 +1,127 @@
+//! New rules for a running gateway: all of them or none.
+//!
+//! Rules, destinations, limits, the admin token and certificates are replaced; requests and attempts that have begun go on
+//! with what they began with. What a process cannot change while it runs is named, and left until a restart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{ADMIN, PageListener, ProcessParams, Server, Setup, reload_certificates};
+use crate::admin::Backlog;
+use crate::buffer::BufferParams;
+use crate::ingress::ListenerParams;
+use crate::limit::Gatekeeper;
+
+/// What came of new rules.
+#[derive(Debug)]
+pub struct Applied {
+    /// What differs from the file until a restart, as the file calls it.
+    pub needs_restart: Vec<String>,
+    /// What waits for destinations that are not configured any more.
+    pub backlogs: Vec<Backlog>,
+}
+
+/// Why new rules are not in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotApplied {
+    /// The gateway is stopping.
+    Stopping,
+    /// The buffer cannot take new destinations.
+    Buffer,
+}
+
+/// What cannot change while the process runs, kept to say so.
+#[derive(Clone, Debug)]
+pub(super) struct Fixed {
+    pub(super) process: ProcessParams,
+    listeners: Vec<ListenerParams>,
+    pages: BTreeMap<Arc<str>, PageListener>,
+    buffer: BufferParams,
+}
+
+impl Fixed {
+    pub(super) fn of(setup: &Setup) -> Self {
+        Self {
+            process: setup.process.clone(),
+            listeners: setup.listeners.clone(),
+            pages: setup.pages.clone(),
+            buffer: setup.buffer.clone(),
+        }
+    }
+
+    /// What a file would have otherwise, by the names of the file.
+    fn changes_of(&self, new: &Self) -> Vec<String> {
+        let (old_process, new_process) = (&self.process, &new.process);
+        let keep = "defaults.destination.dead_letter.keep, for the quarantine";
+        // The buffer lies in the data directory.
+        let other_buffer = BufferParams {
+            dir: self.buffer.dir.clone(),
+            quarantine_keep: self.buffer.quarantine_keep,
+            ..new.buffer.clone()
+        };
+        let settings = [
+            ("server.threads", old_process.threads != new_process.threads),
+            ("server.shutdown_grace", old_process.shutdown_grace != new_process.shutdown_grace),
+            ("server.data_dir", old_process.data_dir != new_process.data_dir),
+            ("buffer", self.buffer != other_buffer),
+            (keep, self.buffer.quarantine_keep != new.buffer.quarantine_keep),
+        ];
+        let settings = settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
+        let listeners = |fixed: &Self| -> BTreeMap<Arc<str>, ListenerParams> {
+            fixed.listeners.iter().map(|listener| (Arc::clone(&listener.name), listener.clone())).collect()
+        };
+        let (old_listeners, new_listeners) = (listeners(self), listeners(new));
+        let names = old_listeners.keys().chain(new_listeners.keys()).chain(self.pages.keys()).chain(new.pages.keys());
+        let mut names: Vec<&Arc<str>> = names
+            .filter(|&name| {
+                old_listeners.get(name) != new_listeners.get(name) || self.pages.get(name) != new.pages.get(name)
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let named =
+            |name: &Arc<str>| if &**name == ADMIN { "admin.listen".to_owned() } else { format!("listeners.{name}") };
+        settings.chain(names.into_iter().map(named)).collect()
+    }
+}
+
+impl Server {
+    /// Puts new rules in force: all of them, or none.
+    pub async fn reload(&self, setup: Setup) -> Result<Applied, NotApplied> {
+        if self.shared.draining.load(Ordering::Relaxed) {
+            return Err(NotApplied::Stopping);
+        }
+        let needs_restart = self.fixed.changes_of(&Fixed::of(&setup));
+        let mut names: Vec<Arc<str>> = setup.live.destinations.keys().cloned().collect();
+        names.sort_unstable();
+        if self.shared.buffer.register(names).await.is_err() {
+            self.refuse_reload();
+            return Err(NotApplied::Buffer);
+        }
+        // Nothing below waits for anything, so that whoever gives this future up gives up all of it or nothing.
+        self.destinations.store(Arc::new(setup.live.destinations));
+        self.destinations_changed.notify_one();
+        self.shared.trusted_proxies.store(Arc::new(setup.live.trusted_proxies));
+        let gatekeeper = Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total);
+        // Limits that did not change keep what was spent of them.
+        if !self.shared.gatekeeper.load().has_rates_of(&gatekeeper) {
+            self.shared.gatekeeper.store(Arc::new(gatekeeper));
+        }
+        self.shared.capture.set(setup.live.capture);
+        let mut rules = setup.live.rules;
+        rules.take_over(&self.shared.rules.load());
+        self.shared.rules.store(Arc::new(rules));
+        self.shared.rules_changed.notify_one();
+        self.panel.ask_for(setup.admin_token);
+        reload_certificates(&self.certificates, &self.shared.telemetry);
+        self.report(&setup.live.secrets);
+        self.shared.telemetry.reload(true, self.shared.clock.now());
+        Ok(Applied { needs_restart, backlogs: self.panel.backlogs() })
+    }
+
+    /// Records that a reload was refused; the old rules stay in force.
+    pub fn refuse_reload(&self) {
+        self.shared.telemetry.reload(false, self.shared.clock.now());
+    }
+}
