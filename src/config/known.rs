@@ -34,12 +34,10 @@ const UNSUPPORTED: &[&[&str]] = &[
     &["routes", "*", "transform"],
     &["destinations", "*", "format"],
     &["destinations", "*", "sign"],
-    &["destinations", "*", "tls"],
     &["defaults", "destination", "balance"],
     &["defaults", "destination", "format"],
     &["defaults", "destination", "health"],
     &["defaults", "destination", "sign"],
-    &["defaults", "destination", "tls"],
 ];
 
 /// Whether the key at `path` belongs to the format, but not yet to this version.
@@ -101,6 +99,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("by", "by: round_robin"),
     ("health", "health: {path: /healthz, interval: 5s, timeout: 1s}"),
     ("health.path", "path: /healthz"),
+    ("ca", "ca: {file: /etc/ssl/internal-ca.pem}"),
+    ("client_cert", "client_cert: {file: /run/secrets/client.crt}"),
+    ("client_key", "client_key: {file: /run/secrets/client.key}"),
+    ("server_name", "server_name: billing.internal"),
     ("interval", "interval: 5s"),
     ("unhealthy_after", "unhealthy_after: 3"),
     ("healthy_after", "healthy_after: 2"),

@@ -16,6 +16,7 @@ mod route;
 mod schema;
 mod secret;
 mod source;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;

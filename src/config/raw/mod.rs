@@ -24,7 +24,7 @@ use super::units::{Bytes, Count, Duration, Rate};
 
 pub use answer::{AllowIps, Reply};
 pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
-pub use destination::{DeadLetter, Defaults, Destination, DestinationDefaults, Jitter, Retry, RetryOn};
+pub use destination::{DeadLetter, Defaults, Destination, DestinationDefaults, Jitter, Retry, RetryOn, ServiceTls};
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, Url};
 pub use route::{OneOrMany, Route};
