@@ -58,6 +58,10 @@ impl Deliverer {
                         taken = self.buffer.take(&destination.name, max) => taken,
                         () = tokio::time::sleep(LOOK_UP) => Vec::new(),
                     };
+                    // While it waited, others may have come in force; what it took goes back, and is offered to them.
+                    if !self.is_in_force(destination) {
+                        return false;
+                    }
                     for delivery in taken {
                         self.begin(destination, &post, delivery, tries).await;
                     }
@@ -81,11 +85,15 @@ impl Deliverer {
                     self.give_up_overdue(destination).await;
                 }
             }
-            let current = self.destinations.load();
-            if !current.get(&destination.name).is_some_and(|now| Arc::ptr_eq(now, destination)) {
+            if !self.is_in_force(destination) {
                 return false;
             }
         }
+    }
+
+    /// Whether the destination is still configured, and as it was.
+    fn is_in_force(&self, destination: &Arc<Destination>) -> bool {
+        self.destinations.load().get(&destination.name).is_some_and(|now| Arc::ptr_eq(now, destination))
     }
 
     /// Lets one delivery go, or puts it off.
