@@ -44,7 +44,9 @@ pub enum BadRedaction {
 impl fmt::Display for BadRedaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Form => f.write_str("it is neither a place such as `/data/card/number` or `/**/email`, nor `header:NAME`"),
+            Self::Form => {
+                f.write_str("it is neither a place such as `/data/card/number` or `/**/email`, nor `header:NAME`")
+            }
             Self::TooDeep => write!(f, "it has more than {STEPS_MAX} steps"),
         }
     }
@@ -93,7 +95,10 @@ impl Redaction {
     /// Whether the place with these steps, or anything above it, is not shown.
     pub fn hides(&self, steps: &[&str]) -> bool {
         self.hides_bodies
-            || self.places.iter().any(|place| (1..=steps.len()).any(|end| fits(place, steps.get(..end).unwrap_or(steps))))
+            || self
+                .places
+                .iter()
+                .any(|place| (1..=steps.len()).any(|end| fits(place, steps.get(..end).unwrap_or(steps))))
     }
 
     /// Replaces what is not shown of a body.

@@ -48,7 +48,7 @@ fn routed(sources: &str, rest: &str) -> hookgate::config::check::Checked {
     check(
         &text,
         std::path::Path::new("f.yaml"),
-        &Files { env: &env, read: &read, notice: &|_| {}, now: NOW, processors: 1 },
+        &Files { env: &env, read: &read, notice: &|_| {}, now: NOW, processors: 1, stand_in: None },
     )
 }
 

@@ -77,7 +77,9 @@ impl Which {
             Some(label) => Some(DeliveryState::parse(label).ok_or_else(|| {
                 let known: Vec<&str> = DeliveryState::ALL.into_iter().map(DeliveryState::label).collect();
                 let known = known.join(", ");
-                wrong(&format!("`outcome` is one of {known}; of what was not stored: filtered, refused, or why it was refused"))
+                wrong(&format!(
+                    "`outcome` is one of {known}; of what was not stored: filtered, refused, or why it was refused"
+                ))
             })?),
         };
         let event_type = self.r#type.as_ref().map(|glob| EventGlobs::compile([glob.as_str()])).transpose();

@@ -62,7 +62,8 @@ pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) ->
             return Err(problem(StatusCode::CONFLICT, "its body was not kept: `capture.bodies` is off"));
         }
         let mut told = told(&desk, &captured.event);
-        told["recorded"] = json!({ "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status });
+        told["recorded"] =
+            json!({ "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status });
         return Ok(answer(&json!({ "explanation": told })));
     }
     let found = stored::find(&desk, &id).await?;
@@ -72,7 +73,8 @@ pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) ->
     let (desk, event) = (desk.clone(), Arc::clone(event));
     let recorded = json!({ "outcome": sheet::event(&found)["outcome"], "verified": event.verified_by, "unverified": event.unverified });
     let told = tokio::task::spawn_blocking(move || told(&desk, &event)).await;
-    let mut told = told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
+    let mut told =
+        told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
     told["recorded"] = recorded;
     Ok(answer(&json!({ "explanation": told })))
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::archive::{DeliveryState, Job, Judged, Plan, Verdict, state_of, states_of};
 use crate::buffer::{Book, DeadLetter, Ending, Fate, Found, Parked, Tried};
-use crate::clock::Timestamp;
 use crate::capture::Captured;
+use crate::clock::Timestamp;
 use crate::event::{Copy, EventData, HeaderBytes};
 use crate::redact::{REDACTED, Redaction};
 

@@ -49,7 +49,11 @@ pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> st
 const STAND_IN: &str = "whsec_SG9va2dhdGUgdHJpZXMgcnVsZXMgb3V0";
 
 /// Reads and checks a configuration that is only tried out, as of `now`; secrets need not be here.
-pub(crate) fn load_to_try(path: &Path, env: &dyn Fn(&str) -> Option<String>, now: Timestamp) -> std::io::Result<Checked> {
+pub(crate) fn load_to_try(
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    now: Timestamp,
+) -> std::io::Result<Checked> {
     load_in(path, env, &RefCell::default(), (now, Some(STAND_IN)))
 }
 

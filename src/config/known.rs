@@ -30,10 +30,8 @@ const UNSUPPORTED: &[&[&str]] = &[
     &["include"],
     &["server", "tracing"],
     &["buffer", "engine"],
-    &["destinations", "*", "tls"],
     &["defaults", "destination", "balance"],
     &["defaults", "destination", "health"],
-    &["defaults", "destination", "tls"],
 ];
 
 /// Whether the key at `path` belongs to the format, but not yet to this version.
@@ -100,6 +98,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("by", "by: round_robin"),
     ("health", "health: {path: /healthz, interval: 5s, timeout: 1s}"),
     ("health.path", "path: /healthz"),
+    ("ca", "ca: {file: /etc/ssl/internal-ca.pem}"),
+    ("client_cert", "client_cert: {file: /run/secrets/client.crt}"),
+    ("client_key", "client_key: {file: /run/secrets/client.key}"),
+    ("server_name", "server_name: billing.internal"),
     ("interval", "interval: 5s"),
     ("unhealthy_after", "unhealthy_after: 3"),
     ("healthy_after", "healthy_after: 2"),

@@ -88,7 +88,7 @@ pub enum Code {
     InvalidScript,
     /// Warning: nothing uses this.
     Unused,
-    /// Warning: a secret is not accepted much longer.
+    /// Warning: a secret is not accepted much longer, or a certificate has expired.
     EndsSoon,
     /// Warning: events may be lost that the default would keep.
     WeakDurability,

@@ -7,6 +7,8 @@
 //!
 //! Bounds: `connect_timeout`, a total `timeout`, and the bytes read of an answer.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +21,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType};
 
 use super::resolve::Resolver;
+use super::tls::TlsSettings;
 use crate::outcome::AttemptOutcome;
 
 /// Pooled connections are closed after this much idleness.
@@ -37,6 +40,8 @@ pub struct Target {
     pub path: String,
     /// Query without `?`.
     pub query: Option<String>,
+    /// How it is spoken to, when it is `https` and not spoken to as anybody is.
+    pub settings: Option<Arc<TlsSettings>>,
 }
 
 impl Target {
@@ -63,7 +68,27 @@ impl Target {
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             path: if uri.path().is_empty() { "/".to_owned() } else { uri.path().to_owned() },
             query: uri.query().map(str::to_owned),
+            settings: None,
         })
+    }
+
+    /// Spoken to in this way; says nothing of `http`.
+    #[must_use]
+    pub fn with_tls(self, settings: Option<Arc<TlsSettings>>) -> Self {
+        Self { settings: settings.filter(|_| self.tls), ..self }
+    }
+
+    /// What a connection to it needs, at one of its addresses.
+    fn peer(&self, address: SocketAddr, bounds: Bounds) -> HttpPeer {
+        // A certificate is for an address as it is, without the brackets of a URL.
+        let name = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let mut peer = HttpPeer::new(address, self.tls, name);
+        peer.options.connection_timeout = Some(bounds.connect);
+        peer.options.total_connection_timeout = Some(bounds.connect);
+        if let Some(settings) = &self.settings {
+            settings.put_on(&mut peer);
+        }
+        peer
     }
 
     /// The `Host` header.
@@ -185,9 +210,7 @@ impl Client {
 
     async fn send_untimed(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
         let address = self.resolver.resolve(&target.host, target.port).await?;
-        let mut peer = HttpPeer::new(address, target.tls, target.host.clone());
-        peer.options.connection_timeout = Some(bounds.connect);
-        peer.options.total_connection_timeout = Some(bounds.connect);
+        let peer = target.peer(address, bounds);
         let mut fresh_tries = 0;
         loop {
             let (mut session, reused) = match self.connector.get_http_session(&peer).await {
@@ -268,6 +291,8 @@ fn header_block(target: &Target, out: &Outgoing<'_>) -> Result<RequestHeader, Bo
 fn no_answer(error: &Error) -> NoAnswer {
     let outcome = match &error.etype {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => AttemptOutcome::Timeout,
+        // A service that wants another certificate of ours says so after the handshake has ended for us (TLS 1.3).
+        _ if is_of_tls(error) => AttemptOutcome::Tls,
         ErrorType::TLSHandshakeFailure
         | ErrorType::TLSHandshakeTimedout
         | ErrorType::InvalidCert
@@ -277,6 +302,12 @@ fn no_answer(error: &Error) -> NoAnswer {
     };
     let cause = error.root_cause().to_string();
     NoAnswer { outcome, detail: format!("{}: {cause}", error.etype.as_str()) }
+}
+
+/// Whether the connection ended with a word of TLS.
+fn is_of_tls(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.and_then(std::io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use pingora::protocols::l4::socket;
 
 use super::attempt::Target;
 use super::health::{Health, HealthParams};
+use super::tls::TlsSettings;
 use crate::event::KeyHash;
 
 /// Points of a ketama ring for each unit of weight; pingora's, and nginx's.
@@ -92,6 +93,16 @@ impl Targets {
     /// All of them, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &WeightedTarget> {
         std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Each of them spoken to in this way.
+    #[must_use]
+    pub fn with_tls(self, settings: Option<Arc<TlsSettings>>) -> Self {
+        let spoken_to = |one: WeightedTarget| {
+            let target = Arc::unwrap_or_clone(one.target).with_tls(settings.clone());
+            WeightedTarget { target: Arc::new(target), weight: one.weight }
+        };
+        Self { first: spoken_to(self.first), others: self.others.into_iter().map(spoken_to).collect() }
     }
 
     fn weight(&self) -> usize {
@@ -243,7 +254,7 @@ fn gcd(one: u32, other: u32) -> u32 {
 
 /// Stands for the URL; nothing is ever sent there.
 fn address_of(target: &Target) -> SocketAddr {
-    let Target { tls, host, port, path, query } = target;
+    let Target { tls, host, port, path, query, settings: _ } = target;
     let scheme = if *tls { "https" } else { "http" };
     let url = format!("{scheme}://{host}:{port}{path}?{}", query.as_deref().unwrap_or_default());
     SocketAddr::new(Ipv6Addr::from(KeyHash::of(&url).0).into(), 0)

@@ -63,10 +63,12 @@ impl Health {
     ) -> Self {
         let board = Board { destination: Arc::clone(destination), telemetry, shown: Mutex::default() };
         let board = Arc::new(board);
-        // A weight is no part of what a target is.
+        // A weight is no part of what a target is. Other certificates are: what was seen under the old ones says nothing.
         let registry = HealthRegistry::with_equivalence(|backend: &Backend| {
             let mut hasher = DefaultHasher::new();
             backend.addr.hash(&mut hasher);
+            let settings = target_of(backend).and_then(|target| target.settings.clone());
+            settings.map(|settings| settings.digest()).hash(&mut hasher);
             hasher.finish()
         });
         let check = Check { params: params.clone(), client, board: Arc::clone(&board) };

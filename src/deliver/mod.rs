@@ -19,6 +19,7 @@ mod post;
 mod resolve;
 mod retries;
 mod sync;
+mod tls;
 mod worker;
 
 use std::collections::HashMap;
@@ -44,6 +45,7 @@ pub use balance::{BalanceParams, Selection, Targets, WeightedTarget};
 pub use breaker::BreakerParams;
 pub use health::HealthParams;
 pub use sync::Forwarded;
+pub use tls::{Authorities, Identity, PemProblem, ServiceName, TlsSettings};
 
 use balancers::Balancers;
 use breaker::Verdict;

@@ -26,8 +26,8 @@ use crate::redact::{REDACTED, Redaction};
 use crate::refusal::{PayloadProblem, Refusal, RequestOutcome};
 use crate::reply::Reply;
 
-pub use outgoing::{BodyShown, Sent};
 use outgoing::shown_body;
+pub use outgoing::{BodyShown, Sent};
 pub use routes::{RouteSays, Verdict};
 
 /// What is to be explained: a request, as it came or as it would come.
@@ -186,8 +186,14 @@ pub fn explain_verified(lane: &Lane, destinations: &Destinations, event: &EventD
     let judged = again::judge_again(lane, &event);
     (event.problems, event.copies) = (judged.problems, judged.copies);
     let now = event.received_at();
-    let question =
-        Question { head, body: &event.body.clone(), source: None, now, random: [0; 10], keys: &crate::provider::NoKeys };
+    let question = Question {
+        head,
+        body: &event.body.clone(),
+        source: None,
+        now,
+        random: [0; 10],
+        keys: &crate::provider::NoKeys,
+    };
     let outcome = match (event.problems.is_empty(), event.copies.is_empty()) {
         (false, _) => RequestOutcome::Quarantined,
         (true, true) => RequestOutcome::Filtered,
@@ -306,9 +312,9 @@ fn answer_of(reply: &Reply, because: &'static str) -> AnswerSays {
 }
 
 fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let shown = headers.iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
+    let shown = headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let mut shown: Vec<_> = shown.collect();
     shown.sort();
     shown

@@ -44,11 +44,12 @@ pub enum BodyShown {
 }
 
 /// A body as JSON where it is JSON, as text where it is text.
-pub fn shown_body(body: &Bytes) -> BodyShown {
+pub(super) fn shown_body(body: &Bytes) -> BodyShown {
     if let Ok(json) = serde_json::from_slice(body) {
         return BodyShown::Json(json);
     }
-    std::str::from_utf8(body).map_or_else(|_bytes| BodyShown::Base64(BASE64.encode(body)), |text| BodyShown::Text(text.to_owned()))
+    std::str::from_utf8(body)
+        .map_or_else(|_bytes| BodyShown::Base64(BASE64.encode(body)), |text| BodyShown::Text(text.to_owned()))
 }
 
 pub(super) fn all(event: &EventData, destinations: &Destinations, now: Timestamp) -> Vec<Sent> {

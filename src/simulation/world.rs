@@ -268,6 +268,7 @@ impl World {
             destination: name.into(),
             balance: None,
             order: (name == ORDERED).then(|| OrderKey::of(&key)),
+            shaped: false,
         };
         let mut copies: Vec<Copy> = NAMES.iter().filter(|_| self.rng.random_bool(0.5)).map(|name| copy(name)).collect();
         if copies.is_empty() {

@@ -48,6 +48,7 @@ mod retention;
 mod rotation;
 mod schema;
 mod secrets;
+mod service_tls;
 mod slow;
 mod support;
 mod sync_mode;

@@ -24,6 +24,7 @@ fn event(number: u8, order: Option<&str>) -> EventData {
             destination: "app".into(),
             balance: None,
             order: order.map(OrderKey::of),
+            shaped: false,
         }],
         problems: Vec::new(),
         unverified: None,

@@ -59,9 +59,10 @@ const OF_THE_MOMENT: [&str; 3] = ["webhook-timestamp", "webhook-signature", "tra
 pub(super) fn compare(event: &EventData, old: &Live, new: &Live) -> Compared {
     let before = decide(event, old, true);
     // What cannot be judged here was judged when it came.
-    let is_verified = before.as_ref().and_then(|told| told.verification.as_ref()).is_some_and(|says| {
-        says.secret.is_some() || says.verdict == "not_configured"
-    });
+    let is_verified = before
+        .as_ref()
+        .and_then(|told| told.verification.as_ref())
+        .is_some_and(|says| says.secret.is_some() || says.verdict == "not_configured");
     let before = if is_verified { before } else { decide(event, old, false) };
     let after = decide(event, new, is_verified);
     let is_unjudged = before.is_some() && !is_verified;

@@ -109,7 +109,10 @@ fn say(all: usize, changed: usize, (unjudged, redacted): (usize, usize), groups:
             terminal::say(format!("\n{}", kind.title()));
         }
         for (difference, group) in of_kind {
-            terminal::say(terminal::harmless(&format!("  {:>6}  {}: {}", group.count, difference.what, difference.change)));
+            terminal::say(terminal::harmless(&format!(
+                "  {:>6}  {}: {}",
+                group.count, difference.what, difference.change
+            )));
             terminal::say(format!("          {}", group.samples.join(", ")));
         }
     }

@@ -106,8 +106,15 @@ fn file(args: &Args) -> Result<Value, Exit> {
         let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let sender = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-        let head =
-            Head { method: &method, path, query, host: &host, headers: &headers, content_length: Some(body.len() as u64), sender };
+        let head = Head {
+            method: &method,
+            path,
+            query,
+            host: &host,
+            headers: &headers,
+            content_length: Some(body.len() as u64),
+            sender,
+        };
         return Ok(tell(&setup, head, &Bytes::copy_from_slice(body), args.source.as_deref(), now));
     }
     // A body is signed here, with whatever the rules verify with.

@@ -78,7 +78,9 @@ fn values(at: &str, wanted: &Value, got: &Value, found: &mut Vec<String>) {
             }
         }
         _ if is_same(wanted, got) => {}
-        _ => found.push(format!("{at}: expected {}, got {}", crate::explain::short(wanted), crate::explain::short(got))),
+        _ => {
+            found.push(format!("{at}: expected {}, got {}", crate::explain::short(wanted), crate::explain::short(got)))
+        }
     }
 }
 

@@ -178,7 +178,8 @@ fn say_case(name: &str, differences: &[String]) {
 
 fn sum_up(args: &Args, tally: &Tally) -> Exit {
     let uncovered: Vec<String> = tally.coverage.values().flat_map(Coverage::missing).collect();
-    let (covered, of) = tally.coverage.values().map(Coverage::counts).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let (covered, of) =
+        tally.coverage.values().map(Coverage::counts).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     if args.format == Format::Json {
         let line = json!({
             "passed": tally.passed, "failed": tally.failed, "updated": tally.updated,
@@ -187,7 +188,10 @@ fn sum_up(args: &Args, tally: &Tally) -> Exit {
         terminal::say_json(&line);
     } else {
         let updated = if tally.updated > 0 { format!(", {} updated", tally.updated) } else { String::new() };
-        terminal::say(format!("\n{} passed, {} failed{updated}; coverage {covered} of {of}", tally.passed, tally.failed));
+        terminal::say(format!(
+            "\n{} passed, {} failed{updated}; coverage {covered} of {of}",
+            tally.passed, tally.failed
+        ));
         for line in &uncovered {
             terminal::say(format!("  never tested: {}", terminal::harmless(line)));
         }

@@ -112,7 +112,8 @@ pub(super) fn write(path: &Path, text: &str, mut changes: Vec<Change>) -> io::Re
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     changes.sort_by_key(|change| std::cmp::Reverse(change.first));
     for change in changes {
-        let (first, end) = (change.first.saturating_sub(1).min(lines.len()), change.end.saturating_sub(1).min(lines.len()));
+        let (first, end) =
+            (change.first.saturating_sub(1).min(lines.len()), change.end.saturating_sub(1).min(lines.len()));
         lines.splice(first..end, change.lines);
     }
     // Beside it first, so that a file of cases is never left half written.

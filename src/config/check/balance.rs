@@ -25,6 +25,7 @@ const HEALTHY_AFTER: u32 = 2;
 impl<'a> Checker<'a> {
     pub(super) fn balance(&mut self, name: &str, written: &raw::Destination) -> Option<BalanceParams> {
         let targets = self.targets(name, written);
+        let targets = self.with_tls(name, written, targets);
         let by = self.selection(name, written);
         let health = written.health.as_ref().and_then(|health| self.health(name, health));
         Some(BalanceParams { targets: targets?, by, health })

@@ -28,7 +28,8 @@ impl Checker<'_> {
         let mut redaction = Redaction::default();
         for (index, text) in written.redact.iter().enumerate() {
             if let Err(problem) = redaction.add(text) {
-                let help = "for example `redact: [/data/object/card/number, /**/email, header:authorization]`".to_owned();
+                let help =
+                    "for example `redact: [/data/object/card/number, /**/email, header:authorization]`".to_owned();
                 let message = format!("{} cannot be redacted: {problem}", quoted(text));
                 self.error(Code::InvalidValue, &path!["capture", "redact", index], message, Some(help));
             }

@@ -18,6 +18,7 @@ mod schema;
 mod secret;
 mod shape;
 mod source;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::{Balance, CircuitBreaker, Health, Secret, Target, Throughput, Url};
+use super::{Balance, CircuitBreaker, FileRef, Health, Secret, Target, Throughput, Url};
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::config::units::{Count, Duration};
@@ -42,6 +42,8 @@ pub struct DestinationDefaults {
     pub format: Option<Format>,
     /// Signs what is sent, so that the service can tell who sends it.
     pub sign: Option<Sign>,
+    /// How services are spoken to over TLS.
+    pub tls: Option<ServiceTls>,
 }
 
 /// A service that receives events, at one `url` or at several `targets`.
@@ -71,10 +73,26 @@ pub struct Destination {
     pub circuit_breaker: Option<CircuitBreaker>,
     /// How many attempts the service is given in a time.
     pub rate_limit: Option<Throughput>,
+    /// How the service is spoken to over TLS, merged field by field over `defaults.destination.tls`.
+    pub tls: Option<ServiceTls>,
     /// The form of the body. Default: raw.
     pub format: Option<Format>,
     /// Signs what is sent, so that the service can tell who sends it.
     pub sign: Option<Sign>,
+}
+
+/// How services are spoken to over TLS. The files are read when the configuration is, so a reload takes new ones.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTls {
+    /// Who may have signed the service's certificate (PEM, one or more), instead of those that the system trusts.
+    pub ca: Option<FileRef>,
+    /// Our certificate, for a service that asks for one (PEM, intermediates after it).
+    pub client_cert: Option<FileRef>,
+    /// The private key of our certificate (PEM).
+    pub client_key: Option<FileRef>,
+    /// The name that the service's certificate is for, where it is not the host of the URL.
+    pub server_name: Option<String>,
 }
 
 /// The form of the body that a service gets.

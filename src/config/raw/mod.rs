@@ -25,7 +25,7 @@ use super::units::{Bytes, Count, Duration, Rate};
 pub use answer::{AllowIps, Reply};
 pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
 pub use destination::{
-    DeadLetter, Defaults, Destination, DestinationDefaults, Format, Jitter, Retry, RetryOn, Sign, SignType,
+    DeadLetter, Defaults, Destination, DestinationDefaults, Format, Jitter, Retry, RetryOn, ServiceTls, Sign, SignType,
 };
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, Url};
@@ -35,8 +35,18 @@ pub use source::{Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing
 pub use words::{Name, Threads, Version};
 
 /// The sections: keys of the top level whose value is a mapping.
-pub(super) const SECTIONS: &[&str] =
-    &["server", "admin", "listeners", "sources", "routes", "defaults", "destinations", "buffer", "capture", "providers"];
+pub(super) const SECTIONS: &[&str] = &[
+    "server",
+    "admin",
+    "listeners",
+    "sources",
+    "routes",
+    "defaults",
+    "destinations",
+    "buffer",
+    "capture",
+    "providers",
+];
 
 /// The configuration of Hookgate. Reading order is the life of a request: listeners, sources, routes, destinations.
 /// Keys that begin with `x-` are yours: they are ignored, and are a good place for YAML anchors.
