@@ -27,6 +27,7 @@ pub mod payload;
 pub mod provider;
 pub mod route;
 pub mod schema;
+pub mod script;
 pub mod source;
 // The product.
 pub mod accept;

@@ -31,6 +31,7 @@ condition
 limit
 payload
 schema
+script      clock
 source      answer
 route       condition
 provider    answer clock patience refusal secret
@@ -71,6 +72,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // The log's writer counts what it dropped.
     ("prometheus", &["telemetry/"]),
     ("ring", &["provider/"]),
+    ("rquickjs", &["script/"]),
     ("saphyr_parser", &["config/"]),
     ("schemars", &["config/", "provider/", "refusal.rs"]),
     ("serde_yaml", &["config/", "provider/"]),
