@@ -81,6 +81,13 @@ impl Clock for SystemClock {
     }
 }
 
+/// What this thread has computed so far. It is for limits on computing: a thread that waits for its turn on a busy
+/// machine spends nothing.
+pub fn thread_cpu_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(spent.tv_sec).unwrap_or(0), u32::try_from(spent.tv_nsec).unwrap_or(0))
+}
+
 /// A clock for tests: stands until it is turned.
 #[cfg(test)]
 #[derive(Debug)]

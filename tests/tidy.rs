@@ -31,10 +31,10 @@ condition
 limit
 payload
 schema
+script      clock
 source      answer
 redact
 route       condition
-script
 provider    answer clock patience refusal secret
 event       clock provider refusal
 lane        budget event limit payload provider route schema source
@@ -77,7 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // The log's writer counts what it dropped.
     ("prometheus", &["telemetry/"]),
     ("ring", &["provider/"]),
-    ("rquickjs", &["script/", "script.rs"]),
+    ("rquickjs", &["script/"]),
     ("saphyr_parser", &["config/"]),
     ("schemars", &["config/", "provider/", "refusal.rs"]),
     ("serde_yaml", &["config/", "provider/"]),

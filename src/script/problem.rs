@@ -1,0 +1,94 @@
+//! What can be wrong with a script when it is read, and what can go wrong when it runs.
+
+use std::fmt;
+
+use super::{CPU_TIME_MAX, MEMORY_BYTES_MAX, RESULT_BYTES_MAX, SOURCE_BYTES_MAX};
+
+/// Why a script cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptProblem {
+    /// The source is longer than `SOURCE_BYTES_MAX`.
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is not JavaScript.
+    Syntax {
+        /// Counted from 1.
+        line: u32,
+        /// Counted from 1.
+        column: u32,
+        /// The engine's words.
+        message: String,
+    },
+    /// It exports no function as its default.
+    NoFunction,
+    /// Its default export is `async` or a generator.
+    NotPlainFunction,
+    /// It waits at its top level, and nothing is there to wait for.
+    Waits,
+    /// It failed before its function was called.
+    Failed(ScriptError),
+}
+
+impl fmt::Display for ScriptProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes } => {
+                write!(f, "a script has at most {} KiB, this one has {bytes} bytes", SOURCE_BYTES_MAX >> 10)
+            }
+            Self::Syntax { line, column, message } => write!(f, "line {line}, column {column}: {message}"),
+            Self::NoFunction => f.write_str("it exports no function; write `export default (event) => event`"),
+            Self::NotPlainFunction => f.write_str(
+                "its function is async or a generator; a transform gives its result at once: remove `async` or `*`",
+            ),
+            Self::Waits => f.write_str("it waits at its top level, and there is nothing to wait for; remove `await`"),
+            Self::Failed(error) => write!(f, "it fails before its function is called: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ScriptProblem {}
+
+/// Why a run gave no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScriptError {
+    /// It took more than `CPU_TIME_MAX`.
+    Timeout,
+    /// It asked for more than `MEMORY_BYTES_MAX`.
+    OutOfMemory,
+    /// It called itself deeper than `STACK_BYTES_MAX` allows.
+    StackOverflow,
+    /// It threw an error that it did not catch.
+    Threw {
+        /// What it threw.
+        message: String,
+        /// Where in the script, if that is known; counted from 1.
+        line: Option<u32>,
+    },
+    /// It returned what JSON cannot say.
+    NotJson {
+        /// What that is.
+        what: &'static str,
+    },
+    /// Its result is longer than `RESULT_BYTES_MAX` or nested deeper than 127.
+    TooLarge,
+}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => write!(f, "the script took more than {} ms", CPU_TIME_MAX.as_millis()),
+            Self::OutOfMemory => write!(f, "the script asked for more than {} MiB", MEMORY_BYTES_MAX >> 20),
+            Self::StackOverflow => f.write_str("the script's calls are nested too deep"),
+            Self::Threw { message, line: Some(line) } => write!(f, "the script threw in line {line}: {message}"),
+            Self::Threw { message, line: None } => write!(f, "the script threw: {message}"),
+            Self::NotJson { what } => write!(f, "the script returned {what}, which is not JSON"),
+            Self::TooLarge => {
+                write!(f, "the script's result is larger than {} MiB or nested deeper than 127", RESULT_BYTES_MAX >> 20)
+            }
+        }
+    }
+}
+
+impl std::error::Error for ScriptError {}

@@ -1,0 +1,169 @@
+//! One engine for one run: made, limited, used and thrown away.
+//!
+//! All that runs code of the script happens inside: reading its source, the call, `toJSON` and getters while the result
+//! is written, and the accessors of what it throws.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rquickjs::atom::PredefinedAtom;
+use rquickjs::context::intrinsic::{Date, Eval, Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
+use rquickjs::{Context, Ctx, Error, Function, Module, Runtime, Value};
+
+use super::thrown::Thrown;
+use super::{RESULT_BYTES_MAX, STACK_BYTES_MAX, Script, ScriptError, ScriptProblem};
+use crate::clock::thread_cpu_time;
+
+/// What a script finds: no proxies, no weak references, no fine clock. `Eval` is what reads the source; `guard.js` takes
+/// it away from the script.
+type Intrinsics = (Date, Eval, RegExpCompiler, RegExp, Json, MapSet, TypedArrays, Promise);
+
+const GUARD: &str = include_str!("guard.js");
+
+/// What one run may spend.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) cpu_time: Duration,
+    pub(super) memory_bytes: usize,
+}
+
+/// Whether `script` can be used, and what it exports.
+pub(super) fn read(script: &Script, limits: Limits) -> Result<(), ScriptProblem> {
+    let sandbox = Sandbox::new(limits).map_err(ScriptProblem::Failed)?;
+    sandbox.context.with(|ctx| sandbox.load(&ctx, script).map(drop))
+}
+
+/// The script's result for an event, both JSON.
+pub(super) fn run(script: &Script, event: String, limits: Limits) -> Result<serde_json::Value, ScriptError> {
+    let sandbox = Sandbox::new(limits)?;
+    let text = sandbox.context.with(|ctx| {
+        let function = sandbox.load(&ctx, script).map_err(|problem| match problem {
+            ScriptProblem::Failed(error) => error,
+            // It was read before without one; a limit can stop the parser anywhere.
+            other => Thrown::plain(&other.to_string()).into(),
+        })?;
+        call(&ctx, &function, event).map_err(|stopped| match stopped {
+            Stopped::By(error) => sandbox.failure(&ctx, &error, &script.name),
+            Stopped::NotJson(what) => ScriptError::NotJson { what },
+        })
+    })?;
+    if text.len() > RESULT_BYTES_MAX {
+        return Err(ScriptError::TooLarge);
+    }
+    serde_json::from_str(&text).map_err(|error| unreadable(&error))
+}
+
+struct Sandbox {
+    context: Context,
+    timed_out: Rc<Cell<bool>>,
+}
+
+enum Stopped {
+    By(Error),
+    NotJson(&'static str),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::By(error)
+    }
+}
+
+impl Sandbox {
+    fn new(limits: Limits) -> Result<Self, ScriptError> {
+        let began = thread_cpu_time();
+        let timed_out = Rc::new(Cell::new(false));
+        let noted = Rc::clone(&timed_out);
+        let out_of_memory = |_: Error| ScriptError::OutOfMemory;
+        let runtime = Runtime::new().map_err(out_of_memory)?;
+        runtime.set_max_stack_size(STACK_BYTES_MAX);
+        runtime.set_interrupt_handler(Some(Box::new(move || {
+            let over = thread_cpu_time().saturating_sub(began) > limits.cpu_time;
+            noted.set(noted.get() || over);
+            over
+        })));
+        let context = Context::custom::<Intrinsics>(&runtime).map_err(out_of_memory)?;
+        // Not before: the engine does not stand running out of memory while it is being made.
+        runtime.set_memory_limit(limits.memory_bytes);
+        Ok(Self { context, timed_out })
+    }
+
+    /// The script's function.
+    fn load<'js>(&self, ctx: &Ctx<'js>, script: &Script) -> Result<Function<'js>, ScriptProblem> {
+        let failed = |error: Error| ScriptProblem::Failed(self.failure(ctx, &error, &script.name));
+        ctx.eval::<(), _>(GUARD).map_err(failed)?;
+        let module = Module::declare(ctx.clone(), script.name.as_str(), script.source.as_str());
+        let module = module.map_err(|error| self.unread(ctx, &error, &script.name))?;
+        let (module, evaluated) = module.eval().map_err(failed)?;
+        evaluated.result::<()>().ok_or(ScriptProblem::Waits)?.map_err(failed)?;
+        let default: Option<Value<'_>> = module.get("default").ok();
+        let function = default.and_then(Value::into_function).ok_or(ScriptProblem::NoFunction)?;
+        // Only asynchronous functions and generators have a tag.
+        let tag: Value<'_> = function.get(PredefinedAtom::SymbolToStringTag).map_err(failed)?;
+        if tag.is_undefined() { Ok(function) } else { Err(ScriptProblem::NotPlainFunction) }
+    }
+
+    /// Why the source could not be read.
+    fn unread(&self, ctx: &Ctx<'_>, error: &Error, name: &str) -> ScriptProblem {
+        if matches!(error, Error::InvalidString(_)) {
+            return ScriptProblem::Syntax { line: 1, column: 1, message: "a script has no NUL characters".to_owned() };
+        }
+        let thrown = Thrown::caught(ctx, name);
+        match (thrown.name.as_str(), thrown.place) {
+            ("SyntaxError", Some((line, column))) => ScriptProblem::Syntax { line, column, message: thrown.message },
+            _ => ScriptProblem::Failed(self.meaning(thrown)),
+        }
+    }
+
+    fn failure(&self, ctx: &Ctx<'_>, error: &Error, name: &str) -> ScriptError {
+        match error {
+            Error::Exception => self.meaning(Thrown::caught(ctx, name)),
+            Error::Allocation => ScriptError::OutOfMemory,
+            other => self.meaning(Thrown::plain(&other.to_string())),
+        }
+    }
+
+    fn meaning(&self, thrown: Thrown) -> ScriptError {
+        if self.timed_out.get() { ScriptError::Timeout } else { thrown.into() }
+    }
+}
+
+fn call<'js>(ctx: &Ctx<'js>, function: &Function<'js>, event: String) -> Result<String, Stopped> {
+    let event = ctx.json_parse(event)?;
+    let result: Value<'_> = function.call((event,))?;
+    if let Some(what) = not_json(&result) {
+        return Err(Stopped::NotJson(what));
+    }
+    // With a replacer the engine comes by at its clock for every value; without one it writes on after the memory ended.
+    let replacer: Function<'js> = ctx.eval("(name, value) => value")?;
+    let text = ctx
+        .json_stringify_replacer(result, replacer)?
+        .ok_or(Stopped::NotJson("an object whose toJSON() gives nothing"))?;
+    Ok(text.to_string()?)
+}
+
+fn not_json(value: &Value<'_>) -> Option<&'static str> {
+    if value.is_undefined() {
+        Some("undefined")
+    } else if value.is_function() {
+        Some("a function")
+    } else if value.is_symbol() {
+        Some("a symbol")
+    } else if value.is_big_int() {
+        Some("a BigInt")
+    } else if value.is_promise() {
+        Some("a promise")
+    } else {
+        None
+    }
+}
+
+/// What serde_json cannot read of what the engine wrote.
+fn unreadable(error: &serde_json::Error) -> ScriptError {
+    if error.to_string().starts_with("recursion limit") {
+        ScriptError::TooLarge
+    } else {
+        ScriptError::NotJson { what: "a text with half a character" }
+    }
+}
