@@ -7,14 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use crate::admin::Page;
 use crate::buffer::{BufferParams, OpenError};
 use crate::deliver::Destinations;
 use crate::ingress::{ListenerParams, TlsProblem};
 use crate::lane::Rules;
-use crate::limit::Rate;
 use crate::secret::{Listed, Secret};
 
 /// A listener that serves pages instead of taking events.
@@ -61,12 +58,6 @@ pub struct Live {
     pub rules: Rules,
     /// Where deliveries go.
     pub destinations: Destinations,
-    /// Whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<IpNet>,
-    /// By sender, before verification.
-    pub rate_per_sender: Rate,
-    /// In total, before verification.
-    pub rate_total: Rate,
     /// Every secret of every source, as it may be listed.
     pub secrets: Vec<Listed>,
 }
