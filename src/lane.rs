@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::event::{DedupKey, JudgedBy};
-use crate::limit::SourceQuota;
+use crate::limit::{Gatekeeper, SourceQuota};
 use crate::payload::Pointer;
 use crate::provider::{Desk, EventTemplate, KeyLocation, Row, Verified, Verifier, digest};
 use crate::route::Route;
@@ -23,11 +23,18 @@ pub struct Rules {
     pub lanes: Vec<Lane>,
     /// Finds a lane by host and path.
     pub table: SourceTable,
+    /// The limits before verification.
+    pub gatekeeper: Arc<Gatekeeper>,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 impl Rules {
-    /// Keeps what was counted under the old rules.
+    /// Keeps what was counted under the old rules; of a limit only where it is the same.
     pub fn take_over(&mut self, old: &Self) {
+        if self.gatekeeper.has_rates_of(&old.gatekeeper) {
+            self.gatekeeper = Arc::clone(&old.gatekeeper);
+        }
         for lane in &mut self.lanes {
             if let Some(before) = old.lanes.iter().find(|before| before.source.name == lane.source.name) {
                 lane.budget.take_over(&before.budget);

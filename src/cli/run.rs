@@ -132,12 +132,13 @@ async fn renew(
     mut asks: tokio::sync::mpsc::Receiver<ReloadAsk>,
 ) -> ! {
     loop {
-        let ask = tokio::select! {
-            Some(()) = hangup.recv() => None,
-            () = server.rules_are_stale() => None,
-            () = renewal.files_changed() => None,
-            Some(ask) = asks.recv() => Some(ask),
+        let (because, ask) = tokio::select! {
+            Some(()) = hangup.recv() => ("of SIGHUP", None),
+            () = server.rules_are_stale() => ("a secret was handed over", None),
+            () = renewal.files_changed() => ("a file has changed", None),
+            Some(ask) = asks.recv() => ("it was asked for", Some(ask)),
         };
+        tracing::info!(because, "the file is read anew");
         let reloaded = renewal.reload(server).await;
         if let Some(ask) = ask {
             ask.answer(reloaded);

@@ -37,7 +37,6 @@ use crate::deliver::Deliverer;
 use crate::event::{Event, EventId};
 use crate::keyring::Keyring;
 use crate::lane::{Lane, Rules};
-use crate::limit::Gatekeeper;
 use crate::provider::{HandshakeReply, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::reply::Reply;
@@ -58,10 +57,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Shared {
     /// The rules in force.
     pub rules: ArcSwap<Rules>,
-    /// The limits before verification.
-    pub gatekeeper: ArcSwap<Gatekeeper>,
-    /// Whose `X-Forwarded-For` counts.
-    pub trusted_proxies: ArcSwap<Vec<ipnet::IpNet>>,
     /// Where events go.
     pub buffer: Buffer,
     /// For `mode: sync`.
@@ -232,11 +227,10 @@ impl Gateway {
         framing::check(session.as_downstream(), self.limits.header_bytes_max)?;
         // The head is copied, because reading the body needs the session for itself.
         let request = session.as_downstream().req_header().clone();
-        seen.sender = crate::inbound::sender(seen.sender, &request.headers, &self.shared.trusted_proxies.load());
+        seen.sender = crate::inbound::sender(seen.sender, &request.headers, &rules.trusted_proxies);
         let host = framing::host(&request)?;
         let head = framing::head(&request, &host, seen.sender)?;
-        let gatekeeper = self.shared.gatekeeper.load_full();
-        let admitted = accept::admit(rules, &gatekeeper, head).map_err(|(lane, refusal)| {
+        let admitted = accept::admit(rules, &rules.gatekeeper, head).map_err(|(lane, refusal)| {
             seen.lane = lane;
             refusal
         })?;

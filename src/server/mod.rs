@@ -33,7 +33,6 @@ use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates};
 use crate::keyring::Keyring;
-use crate::limit::Gatekeeper;
 use crate::rejudge;
 use crate::secret::Listed;
 use crate::telemetry::Telemetry;
@@ -93,8 +92,6 @@ impl Server {
         let deliverer = Deliverer::new(buffer.clone(), client, Arc::clone(&destinations), telemetry.clone(), timing);
         let shared = Arc::new(ingress::Shared {
             rules: ArcSwap::from_pointee(setup.live.rules),
-            gatekeeper: ArcSwap::from_pointee(Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total)),
-            trusted_proxies: ArcSwap::from_pointee(setup.live.trusted_proxies),
             buffer: buffer.clone(),
             deliverer: deliverer.clone(),
             telemetry: telemetry.clone(),
@@ -179,7 +176,7 @@ impl Server {
                     stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
                     _ = tidy.tick() => shared.buffer.tidy_up().await,
                     _ = shrink.tick() => {
-                        shared.gatekeeper.load().shrink();
+                        shared.rules.load().gatekeeper.shrink();
                         shared.rules.load().lanes.iter().filter_map(|lane| lane.quota.as_ref()).for_each(crate::limit::SourceQuota::shrink);
                     }
                 }

@@ -11,7 +11,6 @@ use super::{ADMIN, PageListener, ProcessParams, Server, Setup, reload_certificat
 use crate::admin::Backlog;
 use crate::buffer::BufferParams;
 use crate::ingress::ListenerParams;
-use crate::limit::Gatekeeper;
 
 /// What came of new rules.
 #[derive(Debug)]
@@ -102,12 +101,6 @@ impl Server {
         // Nothing below waits for anything, so that whoever gives this future up gives up all of it or nothing.
         self.destinations.store(Arc::new(setup.live.destinations));
         self.destinations_changed.notify_one();
-        self.shared.trusted_proxies.store(Arc::new(setup.live.trusted_proxies));
-        let gatekeeper = Gatekeeper::new(setup.live.rate_per_sender, setup.live.rate_total);
-        // Limits that did not change keep what was spent of them.
-        if !self.shared.gatekeeper.load().has_rates_of(&gatekeeper) {
-            self.shared.gatekeeper.store(Arc::new(gatekeeper));
-        }
         self.shared.capture.set(setup.live.capture);
         let mut rules = setup.live.rules;
         rules.take_over(&self.shared.rules.load());

@@ -7,15 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use crate::admin::Page;
 use crate::buffer::{BufferParams, OpenError};
 use crate::capture::CaptureParams;
 use crate::deliver::Destinations;
 use crate::ingress::{ListenerParams, TlsProblem};
 use crate::lane::Rules;
-use crate::limit::Rate;
 use crate::secret::{Listed, Secret};
 
 /// A listener that serves pages instead of taking events.
@@ -62,12 +59,6 @@ pub struct Live {
     pub rules: Rules,
     /// Where deliveries go.
     pub destinations: Destinations,
-    /// Whose `X-Forwarded-For` counts.
-    pub trusted_proxies: Vec<IpNet>,
-    /// By sender, before verification.
-    pub rate_per_sender: Rate,
-    /// In total, before verification.
-    pub rate_total: Rate,
     /// What is kept of requests that are not stored.
     pub capture: CaptureParams,
     /// Every secret of every source, as it may be listed.

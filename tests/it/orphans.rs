@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Receiver, Reply, SOON, Site, eventually, github, queued, text_of};
+use crate::support::{Gateway, Receiver, Reply, SOON, Seen, Site, eventually, github, queued, text_of};
 
 const EVENTS: u64 = 5;
 
@@ -69,8 +69,7 @@ fn the_backlog_of_a_removed_destination_is_kept_shown_and_delivered_when_it_is_b
     site.rewrite(&with);
     assert_eq!(gateway.change("POST", "/api/v1/reload", "").json()["backlogs"], json!([]));
     gateway.wait_for_metric("hookgate_queue_events", &[], 0);
-    let taken: Vec<String> =
-        receiver.seen_at("/gone").iter().filter(|seen| seen.taken).map(|seen| seen.event_id()).collect();
+    let taken: Vec<String> = receiver.seen_at("/gone").iter().filter(|seen| seen.taken).map(Seen::event_id).collect();
     assert!(ids.iter().all(|id| taken.contains(id)), "{ids:?} {taken:?}");
     assert_eq!(sheet(&gateway, "gone")["delivered"], EVENTS);
 }

@@ -14,7 +14,7 @@ fn good(plain: &str, receiver: &Receiver, round: usize) -> String {
         1000 + round
     );
     let other = format!("  other: {{url: \"{}\", timeout: {}ms}}\n", receiver.url("/other"), 5000 + round);
-    let copies = if round % 4 == 0 { "to: [app, other]}" } else { "to: app}" };
+    let copies = if round.is_multiple_of(4) { "to: [app, other]}" } else { "to: app}" };
     let plain = plain.replace("routes:\n", &source).replace("to: app}", copies);
     plain.replace("max_attempts: 1000", &format!("max_attempts: {}", 1000 + round)) + &other
 }
@@ -32,7 +32,7 @@ fn bad(good: &str, round: usize) -> String {
 
 /// Reloads by the way of this round, and waits for what came of it: whether it was applied.
 fn reload(gateway: &Gateway, round: usize) -> bool {
-    if round / 2 % 2 == 0 {
+    if (round / 2).is_multiple_of(2) {
         return match gateway.change("POST", "/api/v1/reload", "{}").status {
             200 => true,
             422 => false,

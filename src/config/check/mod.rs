@@ -32,6 +32,7 @@ use super::spans::{Seg, Span, Spans};
 use super::{Loaded, Severity, nearest, path};
 use crate::clock::Timestamp;
 use crate::lane::Rules;
+use crate::limit::Gatekeeper;
 use crate::route::Route;
 use crate::secret::{Listed, Secret};
 use crate::server::{Live, Setup};
@@ -136,7 +137,8 @@ impl<'a> Checker<'a> {
         let pages = self.pages();
         self.token = self.admin_token();
         let buffer = self.buffer();
-        let (rate_per_sender, rate_total) = self.rates();
+        let (per_sender, total) = self.rates();
+        let trusted_proxies = self.raw.server.trusted_proxies.iter().map(|cidr| cidr.0).collect();
         let capture = self.capture();
         let lanes = lanes?;
         let table = SourceTable::new(lanes.iter().map(|lane| &lane.source));
@@ -147,11 +149,13 @@ impl<'a> Checker<'a> {
             admin_token: self.token.clone(),
             buffer,
             live: Live {
-                rules: Rules { lanes, table },
+                rules: Rules {
+                    lanes,
+                    table,
+                    gatekeeper: Arc::new(Gatekeeper::new(per_sender, total)),
+                    trusted_proxies,
+                },
                 destinations,
-                trusted_proxies: self.raw.server.trusted_proxies.iter().map(|cidr| cidr.0).collect(),
-                rate_per_sender,
-                rate_total,
                 capture,
                 secrets: self.listed.clone(),
             },
