@@ -96,6 +96,8 @@ pub enum Code {
     Partial,
     /// Warning: nobody has checked the provider's row against the provider's words.
     Unproven,
+    /// Warning: what is known of the provider is old.
+    Outdated,
     /// There are more problems than are shown.
     TooManyProblems,
 }
@@ -135,6 +137,7 @@ impl Code {
             Self::NotEnforced => "not_enforced",
             Self::Partial => "partial",
             Self::Unproven => "unproven",
+            Self::Outdated => "outdated",
             Self::TooManyProblems => "too_many_problems",
         }
     }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::month::Month;
 use super::row::SourceKind;
 use super::spelling::Span;
 use crate::patience::{Limit, Rule};
@@ -208,30 +208,6 @@ fn percent(text: &str) -> Option<f64> {
     (number > 0.0 && number <= 100.0).then_some(number / 100.0)
 }
 
-/// The addresses from which the provider sends.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Ips {
-    /// Where the provider publishes them.
-    published: Option<String>,
-    /// As they were on the day of the source.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    ranges: Vec<IpNet>,
-}
-
-impl Ips {
-    /// Where the provider publishes them.
-    pub fn published(&self) -> Option<&str> {
-        self.published.as_deref()
-    }
-
-    /// As they were on the day of the source.
-    pub fn ranges(&self) -> &[IpNet] {
-        &self.ranges
-    }
-}
-
 /// What bodies look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -297,8 +273,8 @@ pub struct FactSource {
     pub proof: SourceKind,
     /// The page or package.
     pub from: String,
-    /// When it was read: year and month.
-    pub read: String,
+    /// When it was read.
+    pub read: Month,
 }
 
 /// The sources of a row's facts.

@@ -10,10 +10,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::addresses::{Ips, Preset};
 use super::answer::{AnswerProblem, AnswerSpec};
 use super::block::Scheme;
 use super::event::EventTemplate;
-use super::facts::{AnswerSet, Budget, Content, FactSources, Ips, Retry};
+use super::facts::{AnswerSet, Budget, Content, FactName, FactSources, Retry};
 use super::handshake::{self, Handshake};
 use super::handshake_spec::{HandshakeProblem, HandshakeSpec};
 use super::problem::{SchemeProblem, TemplateProblem};
@@ -60,6 +61,7 @@ pub struct RowSpec {
     content: Vec<Content>,
     /// The largest body that the provider sends.
     body_max: Option<String>,
+    /// The addresses from which it sends.
     ips: Option<Ips>,
     /// How the provider changes secrets.
     rotation: Option<String>,
@@ -212,6 +214,11 @@ impl Row {
     /// The addresses from which it sends.
     pub fn ips(&self) -> Option<&Ips> {
         self.spec.ips.as_ref()
+    }
+
+    /// The addresses that `allow_ips` with this provider's name stands for.
+    pub fn preset(&self) -> Option<Preset<'_>> {
+        self.spec.ips.as_ref()?.preset(self.spec.sources.get(&FactName::Ips))
     }
 
     /// The time that it gives an answer.

@@ -4,6 +4,7 @@
 //! problems, and the surroundings (environment, files) that are handed in. Nothing is left half made: with one error
 //! there is no `Setup`.
 
+mod addresses;
 mod answers;
 mod balance;
 mod desk;

@@ -4,6 +4,7 @@
 //! is the business of whoever gives it a meaning. Names that point at each other are not looked up here.
 //! No `flatten` and no `untagged`: both would lose the path of an error.
 
+mod allow;
 mod answer;
 mod balance;
 mod destination;
@@ -22,7 +23,8 @@ use serde::Deserialize;
 
 use super::units::{Bytes, Count, Duration, Rate};
 
-pub use answer::{AllowIps, Reply};
+pub use allow::{AllowIps, Allowed};
+pub use answer::Reply;
 pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
 pub use destination::{DeadLetter, Defaults, Destination, DestinationDefaults, Jitter, Retry, RetryOn};
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};

@@ -34,7 +34,8 @@ pub struct Source {
     pub content_types: Option<Vec<String>>,
     /// How much may come.
     pub rate_limit: Option<RateLimit>,
-    /// The addresses that may call; without this, all.
+    /// The addresses that may call: ranges, the name of a provider that publishes its own, or a list of both; without
+    /// this, all.
     pub allow_ips: Option<AllowIps>,
     /// The largest body.
     pub body: Option<Bytes>,
