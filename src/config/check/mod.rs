@@ -9,6 +9,7 @@ mod answers;
 mod balance;
 mod desk;
 mod destination;
+mod doubt;
 mod expression;
 mod place;
 mod process;
@@ -17,6 +18,7 @@ mod route;
 mod schema;
 mod secret;
 mod source;
+mod twice;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -118,6 +120,8 @@ impl<'a> Checker<'a> {
         let routes = self.routes(&keys);
         let lanes = self.lanes(&providers, &routes);
         self.warn_of_unused(&routes);
+        self.what_is_said_twice();
+        self.doubts(&destinations);
         let process = self.process();
         let listeners = self.listeners();
         let pages = self.pages();

@@ -25,7 +25,7 @@ const BODY_BYTES: u64 = 1024 * 1024;
 pub(super) const BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
 /// Long enough for providers whose retries nobody has written down; those that are known to retry for longer get longer.
 const DEDUP_WINDOW: Duration = Duration::from_hours(72);
-const SYNC_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const SYNC_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Rows of the file's own, over the built-in ones.
 pub(super) type Providers = BTreeMap<String, Row>;
@@ -89,6 +89,7 @@ impl Checker<'_> {
         let event_type = self.template(name, "type", event.r#type.as_deref(), row.as_ref().and_then(Row::event));
         let delivery_id = self.template(name, "id", event.id.as_deref(), row.as_ref().and_then(Row::delivery));
         self.what_is_taken(name, written);
+        self.doubts_of_source(name, written, row.as_ref());
         // A row or an expression that could not be read has been reported.
         let is_known = written.provider.is_none() || row.is_some();
         let (unread_type, unread_id) = (event.r#type.is_some(), event.id.is_some());
