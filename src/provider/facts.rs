@@ -168,11 +168,17 @@ impl JsonSchema for AnswerSet {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LimitSpec {
+    /// After so many failures in a row.
     consecutive: Option<u32>,
+    /// When this share of the requests failed: `95%`.
     share: Option<String>,
+    /// The window of `share`.
     within: Option<Span>,
+    /// With fewer requests in the window `share` does not count.
     at_least: Option<u32>,
+    /// After failures for so long without a success.
     lasting: Option<Span>,
+    /// What becomes of the subscription.
     then: String,
 }
 

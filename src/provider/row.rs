@@ -44,11 +44,13 @@ pub enum SourceKind {
 pub struct RowSpec {
     /// The row's name; in routes.yaml the entry's key says it.
     name: Option<String>,
+    /// The name for people.
     title: Option<String>,
     /// The provider of which this is another way of signing: `verify --batch` tries it too, a source never does.
     version_of: Option<String>,
     /// How well the verification is proven.
     proof: Option<SourceKind>,
+    /// How its messages are verified.
     verify: VerifySpec,
     /// Values that a source should give under `context:`, and what it is open to without them.
     #[serde(default)]
@@ -57,6 +59,7 @@ pub struct RowSpec {
     event: Option<OneOrMany<String>>,
     /// Where the id of a delivery stands, which tells repetitions.
     delivery: Option<OneOrMany<String>>,
+    /// What bodies look like; empty is unknown.
     #[serde(default)]
     content: Vec<Content>,
     /// The largest body that the provider sends.
@@ -65,8 +68,11 @@ pub struct RowSpec {
     ips: Option<Ips>,
     /// How the provider changes secrets.
     rotation: Option<String>,
+    /// The requests beside events that it wants answered.
     handshake: Option<OneOrMany<HandshakeSpec>>,
+    /// The time that it gives an answer.
     budget: Option<Budget>,
+    /// How it repeats what was not taken.
     retry: Option<Retry>,
     /// The answers that count as success; without this, 2xx.
     #[serde(default)]
@@ -84,6 +90,7 @@ pub struct RowSpec {
     /// What it must be answered, where that differs from the gateway's defaults.
     #[serde(default)]
     answers: BTreeMap<RequestOutcome, AnswerSpec>,
+    /// What an operator should know.
     notes: Option<String>,
     /// Where the facts come from, with the date.
     source: Option<String>,

@@ -5,10 +5,11 @@
 
 mod meaning;
 mod robust;
+mod schema;
 
 use std::path::{Path, PathBuf};
 
-use hookgate::config::{Loaded, path, read, render, schema};
+use hookgate::config::{Loaded, path, read, render, schema as json_schema};
 
 const MARK: &str = "---- problems\n";
 
@@ -183,9 +184,9 @@ fn no_secret_and_no_value_of_a_variable_is_ever_shown() {
 
 #[test]
 fn the_schema_describes_what_is_read_and_does_not_depend_on_the_build() {
-    let text = schema::schema();
+    let text = json_schema::schema();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(text, schema::schema());
+    assert_eq!(text, json_schema::schema());
     assert!(!text.contains("null"), "a key is written with a value or not at all");
     assert_eq!(value["additionalProperties"], false);
     assert_eq!(value["required"], serde_json::json!(["version"]));

@@ -22,6 +22,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::units::{Bytes, Count, Duration, Rate};
+use crate::provider::RowSpec;
 
 pub use allow::{AllowIps, Allowed};
 pub use answer::Reply;
@@ -72,7 +73,7 @@ pub struct File {
     pub buffer: Buffer,
     /// Providers of your own, by name, in the form of the built-in ones.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<Name, serde_json::Value>")]
+    #[schemars(with = "BTreeMap<Name, RowSpec>")]
     pub providers: BTreeMap<Name, serde_yaml::Value>,
 }
 
