@@ -104,9 +104,99 @@ impl EventGlobs {
     }
 }
 
+/// A glob that may take all that another one takes.
+#[derive(Debug)]
+pub struct Cover<'a> {
+    glob: &'a str,
+    matcher: EventGlobs,
+}
+
+impl<'a> Cover<'a> {
+    /// `None` for what is no glob.
+    pub fn new(glob: &'a str) -> Option<Self> {
+        EventGlobs::compile([glob]).ok().map(|matcher| Self { glob, matcher })
+    }
+
+    /// The glob as it is written.
+    pub fn glob(&self) -> &'a str {
+        self.glob
+    }
+
+    /// Whether it certainly matches all that `narrow` matches; `false` also where that cannot be told.
+    pub fn takes_all_of(&self, narrow: &str) -> bool {
+        // Stands in for a run of characters: no glob names it, so only a `*` takes it.
+        const ANY_RUN: char = '\u{f8ff}';
+        if self.glob == narrow {
+            return true;
+        }
+        let has_wildcard = narrow.contains(['*', '?']);
+        // A set or a `?` could take the stand-in without taking what it stands for.
+        if narrow.contains(['[', '\\']) || (has_wildcard && self.glob.contains(['?', '[', '\\'])) {
+            return false;
+        }
+        let Some(alternatives) = unbraced(narrow) else { return false };
+        alternatives.iter().all(|one| self.matcher.matches(&one.replace(['*', '?'], &ANY_RUN.to_string())))
+    }
+}
+
+/// What a glob with `{a,b}` stands for; `None` for braces in braces, and for more than a few.
+fn unbraced(glob: &str) -> Option<Vec<String>> {
+    const ALTERNATIVES_MAX: usize = 64;
+    let mut whole = vec![String::new()];
+    let mut rest = glob;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (inside, after) = after.split_once('}')?;
+        if inside.contains('{') || before.contains('}') {
+            return None;
+        }
+        let choices: Vec<&str> = inside.split(',').collect();
+        if whole.len() * choices.len() > ALTERNATIVES_MAX {
+            return None;
+        }
+        let longer = |start: &String| choices.iter().map(|choice| [start, before, choice].concat()).collect::<Vec<_>>();
+        whole = whole.iter().flat_map(longer).collect();
+        rest = after;
+    }
+    whole.iter_mut().for_each(|one| one.push_str(rest));
+    Some(whole)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_glob_covers_another_only_where_that_is_certain() {
+        let covers = |wide, narrow| Cover::new(wide).is_some_and(|wide| wide.takes_all_of(narrow));
+        for (wide, narrow) in [
+            ("*", "push"),
+            ("*", "a.{b,c}.*"),
+            ("invoice.*", "invoice.paid"),
+            ("invoice.*", "invoice.*.failed"),
+            ("invoice.*", "invoice.{paid,payment.*}"),
+            ("{a,b}.*", "b.c"),
+            ("{a,b}.*", "{b,a}.x*"),
+            ("a?c", "abc"),
+            ("a?c", "a?c"),
+            ("[ab].x", "a.x"),
+            ("*.*", "a.*"),
+        ] {
+            assert!(covers(wide, narrow), "{wide} covers {narrow}");
+        }
+        for (wide, narrow) in [
+            ("invoice.*", "invoice"),
+            ("invoice.*", "invoice*"),
+            ("invoice.paid", "invoice.*"),
+            ("invoice.{paid,sent}", "invoice.{paid,voided}"),
+            ("a?c", "a*c"),
+            ("[!x]", "*"),
+            ("*.*", "*"),
+            ("a*", "[ab]*"),
+            ("{a", "{a,{b,c}}"),
+        ] {
+            assert!(!covers(wide, narrow), "{wide} does not cover {narrow}");
+        }
+    }
 
     #[test]
     fn globs_match_event_types() {

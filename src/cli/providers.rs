@@ -202,7 +202,9 @@ fn addresses(row: &Row) -> String {
     let published = ips.published().map(|place| format!("published at {place}"));
     let ranges: Vec<String> = ips.ranges().iter().map(ToString::to_string).collect();
     let ranges = (!ranges.is_empty()).then(|| ranges.join(", "));
-    [published, ranges].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    let read = row.preset().and_then(|preset| preset.read);
+    let usable = read.map(|read| format!("as of {read}, for `allow_ips: {}`", row.id()));
+    [published, ranges, usable].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn waits(row: &Row) -> String {
@@ -255,7 +257,7 @@ fn facts(row: &Row) -> Value {
         "delivery": row.delivery_text().collect::<Vec<_>>(),
         "content": row.content().iter().map(|content| content.word()).collect::<Vec<_>>(),
         "body_max_bytes": row.body_bytes_max(),
-        "ips": row.ips().map(|ips| json!({"published": ips.published(), "ranges": ips.ranges().iter().map(ToString::to_string).collect::<Vec<_>>()})),
+        "ips": row.ips().map(|ips| json!({"published": ips.published(), "ranges": ips.ranges().iter().map(ToString::to_string).collect::<Vec<_>>(), "preset": row.preset().is_some()})),
         "rotation": row.rotation(),
         "budget_ms": row.budget().map(|budget| json!({"connect": budget.connect().map(ms), "total": budget.total().map(ms)})),
         "retry": row.retry().map(|_| retries(row)),
@@ -266,7 +268,7 @@ fn facts(row: &Row) -> Value {
         "recovery": row.recovery(),
         "notes": row.notes(),
         "source": row.source(),
-        "sources": row.sources().iter().map(|(fact, source)| json!({"fact": format!("{fact:?}").to_lowercase(), "proof": proof(source.proof), "from": source.from, "read": source.read})).collect::<Vec<_>>(),
+        "sources": row.sources().iter().map(|(fact, source)| json!({"fact": format!("{fact:?}").to_lowercase(), "proof": proof(source.proof), "from": source.from, "read": source.read.to_string()})).collect::<Vec<_>>(),
     })
 }
 

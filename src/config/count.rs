@@ -50,7 +50,9 @@ impl JsonSchema for Count {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "A whole number of 1 or more.",
-            "anyOf": [{ "type": "integer", "minimum": 1, "maximum": u32::MAX }, { "type": "string", "pattern": r"\$\{" }],
+            "type": "integer",
+            "minimum": 1,
+            "maximum": u32::MAX,
         })
     }
 }

@@ -72,7 +72,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("rate_limit", "rate_limit: {rate: 100/s, burst: 400, per: source}"),
     ("rate", "rate: 100/s"),
     ("burst", "burst: 400"),
-    ("allow_ips", "allow_ips: [192.30.252.0/22]"),
+    ("allow_ips", "allow_ips: [github, 10.0.0.0/8]"),
     ("schemas", "schemas: {dir: schemas/stripe}"),
     ("dir", "dir: schemas/stripe"),
     ("event", "event: {type: body.type, id: body.id}"),

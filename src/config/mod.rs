@@ -21,6 +21,7 @@ pub mod units;
 
 mod count;
 mod de;
+mod defaults;
 mod explain;
 mod fault;
 mod interpolate;

@@ -100,6 +100,18 @@ pub enum Code {
     Backlog,
     /// Warning: nobody has checked the provider's row against the provider's words.
     Unproven,
+    /// Warning: another glob takes all that this one takes.
+    Shadowed,
+    /// Warning: another route sends the same events to the same place.
+    Repeated,
+    /// Warning: two settings, or a setting and the provider, do not fit together.
+    Mismatch,
+    /// Warning: what is sent can be read and changed on its way.
+    PlainHttp,
+    /// Warning: more people are believed than were probably meant.
+    TooOpen,
+    /// Warning: what is known of the provider is old.
+    Outdated,
     /// There are more problems than are shown.
     TooManyProblems,
 }
@@ -141,6 +153,12 @@ impl Code {
             Self::Partial => "partial",
             Self::Backlog => "backlog",
             Self::Unproven => "unproven",
+            Self::Shadowed => "shadowed",
+            Self::Repeated => "repeated",
+            Self::Mismatch => "mismatch",
+            Self::PlainHttp => "plain_http",
+            Self::TooOpen => "too_open",
+            Self::Outdated => "outdated",
             Self::TooManyProblems => "too_many_problems",
         }
     }

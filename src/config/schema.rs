@@ -1,10 +1,14 @@
 //! The JSON Schema of the file, generated from the types of `raw`; `schemas/routes.schema.json` is written from it.
+//!
+//! It is for editors: where it cannot say what the loader would (names that must exist, one of two keys by the type), it
+//! lets more through, and never less. `${VAR}` is let through wherever a number or a word stands, as the loader reads it.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::defaults::{self, DEFAULTS};
 use super::raw;
 
 /// The JSON Schema as pretty JSON, ending in a newline.
@@ -12,7 +16,7 @@ use super::raw;
 /// Keys are sorted here, because serde_json keeps or sorts them depending on a feature that any crate can turn on.
 pub fn schema() -> String {
     let schema = schemars::schema_for!(raw::File);
-    let sorted = Sorted::of(schema.to_value());
+    let sorted = Sorted::of(with_defaults(for_editors(schema.to_value())));
     serde_json::to_string_pretty(&sorted).map(|text| text + "\n").unwrap_or_default()
 }
 
@@ -24,38 +28,124 @@ enum Sorted {
     Scalar(Value),
 }
 
-/// Takes `null` out of an optional property: a key is written with a value or not at all.
-fn without_null(mut object: Map<String, Value>) -> Map<String, Value> {
-    let is_null = |schema: &Value| schema.get("type").is_some_and(|kind| kind == "null");
-    if object.get("default").is_some_and(Value::is_null) {
-        object.remove("default");
-    }
-    if let Some(Value::Array(kinds)) = object.get_mut("type") {
-        kinds.retain(|kind| kind != "null");
-        if let [only] = kinds.as_slice() {
-            let only = only.clone();
-            object.insert("type".to_owned(), only);
-        }
-    }
-    if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
-        choices.retain(|choice| !is_null(choice));
-        if let [Value::Object(only)] = choices.as_slice() {
-            let only = only.clone();
-            object.remove("anyOf");
-            object.extend(only);
-        }
-    }
-    object
-}
-
 impl Sorted {
     fn of(value: Value) -> Self {
         match value {
             Value::Object(entries) => {
-                Self::Object(without_null(entries).into_iter().map(|(key, value)| (key, Self::of(value))).collect())
+                Self::Object(entries.into_iter().map(|(key, value)| (key, Self::of(value))).collect())
             }
             Value::Array(items) => Self::Array(items.into_iter().map(Self::of).collect()),
             scalar => Self::Scalar(scalar),
+        }
+    }
+}
+
+fn with_defaults(mut schema: Value) -> Value {
+    for (kind, key, default) in DEFAULTS {
+        let property = schema.pointer_mut(&format!("/$defs/{kind}/properties/{key}")).and_then(Value::as_object_mut);
+        if let Some(property) = property {
+            let default = match *default {
+                defaults::Value::Text(text) => Value::from(text),
+                defaults::Value::Number(number) => Value::from(number),
+                defaults::Value::Yes => Value::from(true),
+            };
+            property.insert("default".to_owned(), default);
+        }
+    }
+    schema
+}
+
+/// Goes through all schemas that `value` holds.
+fn for_editors(value: Value) -> Value {
+    match value {
+        Value::Object(schema) => {
+            let schema = without_emptiness(without_null(schema));
+            let inner = schema.into_iter().map(|(key, value)| match key.as_str() {
+                // Names, not schemas, are the keys here.
+                "properties" | "$defs" | "patternProperties" => (key, each_named(value)),
+                // What can be chosen, and what must be there, is no schema.
+                "enum" | "const" | "default" | "examples" | "required" | "enumDescriptions" => (key, value),
+                _ => (key, for_editors(value)),
+            });
+            Value::Object(or_variable(inner.collect()))
+        }
+        Value::Array(schemas) => Value::Array(schemas.into_iter().map(for_editors).collect()),
+        scalar => scalar,
+    }
+}
+
+fn each_named(schemas: Value) -> Value {
+    let Value::Object(schemas) = schemas else { return schemas };
+    Value::Object(schemas.into_iter().map(|(name, schema)| (name, for_editors(schema))).collect())
+}
+
+/// Takes `null` out of an optional property: a key is written with a value or not at all.
+fn without_null(mut schema: Map<String, Value>) -> Map<String, Value> {
+    let is_null = |schema: &Value| schema.get("type").is_some_and(|kind| kind == "null");
+    if let Some(Value::Array(kinds)) = schema.get_mut("type") {
+        kinds.retain(|kind| kind != "null");
+        if let [only] = kinds.as_slice() {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(choices)) = schema.get_mut("enum") {
+        choices.retain(|choice| !choice.is_null());
+    }
+    if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
+        choices.retain(|choice| !is_null(choice));
+        if let [Value::Object(only)] = choices.as_slice() {
+            let only = only.clone();
+            schema.remove("anyOf");
+            schema.extend(only.into_iter().filter(|(key, _)| key != "description"));
+        }
+    }
+    schema
+}
+
+/// Takes out defaults that only say that a key may be absent; an editor would write them into the file.
+fn without_emptiness(mut schema: Map<String, Value>) -> Map<String, Value> {
+    let is_empty = |default: &Value| match default {
+        Value::Null | Value::Bool(false) => true,
+        Value::Object(entries) => entries.values().all(Value::is_null) || entries.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
+    };
+    if schema.get("default").is_some_and(is_empty) {
+        schema.remove("default");
+    }
+    schema
+}
+
+/// Lets `${VAR}` stand for a number, a boolean or one of several words.
+fn or_variable(mut schema: Map<String, Value>) -> Map<String, Value> {
+    let is_word = |choice: &Value| choice.get("const").is_some_and(Value::is_string);
+    let is_words = schema.contains_key("enum")
+        || schema.get("oneOf").and_then(Value::as_array).is_some_and(|choices| choices.iter().all(is_word));
+    let is_number =
+        schema.get("type").is_some_and(|kind| ["boolean", "integer", "number"].iter().any(|one| kind == one));
+    if !is_words && !is_number {
+        return schema;
+    }
+    let kept = ["description", "default", "examples", "doNotSuggest"];
+    let mut outer: Map<String, Value> = Map::new();
+    for key in kept {
+        outer.extend(schema.remove_entry(key));
+    }
+    outer.insert("anyOf".to_owned(), json!([schema, { "type": "string", "pattern": r"\$\{" }]));
+    outer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_one_of_a_key_that_there_is() {
+        let schema: Value = serde_json::from_str(&schema()).unwrap();
+        for (kind, key, _) in DEFAULTS {
+            let place = format!("/$defs/{kind}/properties/{key}/default");
+            assert!(schema.pointer(&place).is_some(), "{place}");
         }
     }
 }

@@ -66,6 +66,11 @@ const WORDS: &[(&str, &str, &str)] = &[
         "this line is not at the level of any key above",
         "line it up with the keys beside it",
     ),
+    (
+        "invalid trailing content",
+        "text stands after the end of a quoted one",
+        "put a comma between the two, or one pair of quotes around both",
+    ),
     ("invalid indentation", "this line is not indented enough", "indent it deeper than the key that it belongs to"),
     ("block sequence entries are not allowed", "a list item cannot stand here", "begin the list on a line of its own"),
 ];

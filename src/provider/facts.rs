@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::month::Month;
 use super::row::SourceKind;
 use super::spelling::Span;
 use crate::patience::{Limit, Rule};
@@ -168,11 +168,17 @@ impl JsonSchema for AnswerSet {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LimitSpec {
+    /// After so many failures in a row.
     consecutive: Option<u32>,
+    /// When this share of the requests failed: `95%`.
     share: Option<String>,
+    /// The window of `share`.
     within: Option<Span>,
+    /// With fewer requests in the window `share` does not count.
     at_least: Option<u32>,
+    /// After failures for so long without a success.
     lasting: Option<Span>,
+    /// What becomes of the subscription.
     then: String,
 }
 
@@ -206,30 +212,6 @@ impl JsonSchema for Limit {
 fn percent(text: &str) -> Option<f64> {
     let number: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
     (number > 0.0 && number <= 100.0).then_some(number / 100.0)
-}
-
-/// The addresses from which the provider sends.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Ips {
-    /// Where the provider publishes them.
-    published: Option<String>,
-    /// As they were on the day of the source.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    ranges: Vec<IpNet>,
-}
-
-impl Ips {
-    /// Where the provider publishes them.
-    pub fn published(&self) -> Option<&str> {
-        self.published.as_deref()
-    }
-
-    /// As they were on the day of the source.
-    pub fn ranges(&self) -> &[IpNet] {
-        &self.ranges
-    }
 }
 
 /// What bodies look like.
@@ -297,8 +279,8 @@ pub struct FactSource {
     pub proof: SourceKind,
     /// The page or package.
     pub from: String,
-    /// When it was read: year and month.
-    pub read: String,
+    /// When it was read.
+    pub read: Month,
 }
 
 /// The sources of a row's facts.

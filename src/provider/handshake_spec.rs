@@ -28,6 +28,7 @@ use super::template::{Source, Template, header_name};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HandshakeSpec {
+    /// When a request is one.
     when: WhenSpec,
     /// Whether the signature is verified first.
     #[serde(default = "yes")]
@@ -48,6 +49,7 @@ pub(super) struct HandshakeSpec {
     capture: Option<String>,
     /// The place of a URL that is opened after the reply, where the scheme pins its host.
     fetch: Option<String>,
+    /// What it is answered.
     reply: ReplySpec,
 }
 
@@ -55,6 +57,7 @@ pub(super) struct HandshakeSpec {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WhenSpec {
+    /// The method.
     method: Option<String>,
     /// JSON pointers and the values that they must have.
     #[serde(default)]
@@ -76,10 +79,14 @@ struct WhenSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SignSpec {
+    /// A keyed hash, or a hash over text that holds the secret.
     #[serde(rename = "type")]
     kind: SignKind,
+    /// The hash.
     algorithm: Algorithm,
+    /// How the text of the secret becomes a key; utf8, when nothing is said.
     key: Option<String>,
+    /// How the signature is written.
     encoding: Encoding,
     /// What is signed, as a template.
     over: String,

@@ -11,6 +11,7 @@
 //!
 //! Not here: fetching keys (the caller does, and hands them in as a [`KeyRing`]), replay memory, limits on bodies.
 
+mod addresses;
 mod algorithm;
 mod answer;
 mod batch;
@@ -31,6 +32,7 @@ mod keyset;
 mod location;
 mod mac;
 mod message;
+mod month;
 mod print;
 mod problem;
 mod public;
@@ -52,11 +54,12 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use addresses::{Ips, Preset};
 pub use answer::{AnswerProblem, AnswerSpec};
 pub use batch::{BatchLine, BatchProblem, batch};
 pub use block::Scheme;
 pub use event::EventTemplate;
-pub use facts::{AnswerSet, Budget, Content, FactName, FactSource, FactSources, Ips, Retry};
+pub use facts::{AnswerSet, Budget, Content, FactName, FactSource, FactSources, Retry};
 pub use failure::{Failure, Fault, Malformed, Place};
 pub use handshake::{Captured, Desk, Handshake, HandshakeReply, Shaken};
 pub use handshake_spec::HandshakeProblem;
@@ -65,6 +68,7 @@ pub use keys::{Found, KeyRing, NoKeys};
 pub use keyset::KeySet;
 pub use location::{KeyLocation, TokenStep};
 pub use message::Message;
+pub use month::Month;
 pub use problem::{SchemeProblem, TemplateProblem};
 pub use row::{Row, RowProblem, RowSpec, SourceKind};
 pub use scheme::VerifySpec;

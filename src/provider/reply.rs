@@ -26,6 +26,7 @@ const SIGN: &str = "sign";
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplySpec {
+    /// The status; 200, when nothing is said.
     #[serde(default = "ok")]
     status: u16,
     /// Headers, whose values are templates.

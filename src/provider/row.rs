@@ -10,10 +10,11 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::addresses::{Ips, Preset};
 use super::answer::{AnswerProblem, AnswerSpec};
 use super::block::Scheme;
 use super::event::EventTemplate;
-use super::facts::{AnswerSet, Budget, Content, FactSources, Ips, Retry};
+use super::facts::{AnswerSet, Budget, Content, FactName, FactSources, Retry};
 use super::handshake::{self, Handshake};
 use super::handshake_spec::{HandshakeProblem, HandshakeSpec};
 use super::problem::{SchemeProblem, TemplateProblem};
@@ -43,11 +44,13 @@ pub enum SourceKind {
 pub struct RowSpec {
     /// The row's name; in routes.yaml the entry's key says it.
     name: Option<String>,
+    /// The name for people.
     title: Option<String>,
     /// The provider of which this is another way of signing: `verify --batch` tries it too, a source never does.
     version_of: Option<String>,
     /// How well the verification is proven.
     proof: Option<SourceKind>,
+    /// How its messages are verified.
     verify: VerifySpec,
     /// Values that a source should give under `context:`, and what it is open to without them.
     #[serde(default)]
@@ -56,15 +59,20 @@ pub struct RowSpec {
     event: Option<OneOrMany<String>>,
     /// Where the id of a delivery stands, which tells repetitions.
     delivery: Option<OneOrMany<String>>,
+    /// What bodies look like; empty is unknown.
     #[serde(default)]
     content: Vec<Content>,
     /// The largest body that the provider sends.
     body_max: Option<String>,
+    /// The addresses from which it sends.
     ips: Option<Ips>,
     /// How the provider changes secrets.
     rotation: Option<String>,
+    /// The requests beside events that it wants answered.
     handshake: Option<OneOrMany<HandshakeSpec>>,
+    /// The time that it gives an answer.
     budget: Option<Budget>,
+    /// How it repeats what was not taken.
     retry: Option<Retry>,
     /// The answers that count as success; without this, 2xx.
     #[serde(default)]
@@ -82,6 +90,7 @@ pub struct RowSpec {
     /// What it must be answered, where that differs from the gateway's defaults.
     #[serde(default)]
     answers: BTreeMap<RequestOutcome, AnswerSpec>,
+    /// What an operator should know.
     notes: Option<String>,
     /// Where the facts come from, with the date.
     source: Option<String>,
@@ -212,6 +221,11 @@ impl Row {
     /// The addresses from which it sends.
     pub fn ips(&self) -> Option<&Ips> {
         self.spec.ips.as_ref()
+    }
+
+    /// The addresses that `allow_ips` with this provider's name stands for.
+    pub fn preset(&self) -> Option<Preset<'_>> {
+        self.spec.ips.as_ref()?.preset(self.spec.sources.get(&FactName::Ips))
     }
 
     /// The time that it gives an answer.

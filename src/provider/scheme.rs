@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::algorithm::Algorithm;
 use super::special::Special;
-use super::spelling::{OneOrMany, Scalar, Span, Tolerance, tolerance_in_seconds};
+use super::spelling::{OneOrMany, Scalar, Span, Tolerance, short_names, tolerance_in_seconds};
 
 /// `verify:` one block, or a list of blocks that are tried in order.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -23,6 +23,7 @@ pub struct VerifySpec {
 /// One way in which a provider proves who it is.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = short_names(&[("alg", "algorithm"), ("sig", "signature"), ("parse", "list"), ("enc", "encoding"), ("msg", "signed"), ("ts", "timestamp"), ("source", "from")]))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 pub(super) struct BlockSpec {
     /// hmac | digest | signature | token | jwt | code | none
@@ -154,6 +155,7 @@ pub(super) enum TokenScheme {
 /// Where the signatures stand: exactly one of `header`, `any_header`, `numbered`, `from`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = short_names(&[("source", "from")]))]
 pub(super) struct SignatureSpec {
     /// One header.
     pub(super) header: Option<String>,
@@ -175,6 +177,7 @@ pub(super) struct SignatureSpec {
 /// How a list of signatures is taken apart.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = short_names(&[("sep", "separator"), ("kv", "assign")]))]
 pub(super) struct ListSpec {
     /// What stands between the elements; `[ ,]` means any one of these characters.
     #[serde(alias = "sep")]
@@ -198,6 +201,7 @@ pub(super) struct ListSpec {
 /// When the message was signed.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = short_names(&[("source", "from")]))]
 pub(super) struct TimestampSpec {
     /// The header that holds it.
     pub(super) header: Option<String>,
@@ -209,9 +213,9 @@ pub(super) struct TimestampSpec {
     pub(super) unit: Unit,
     /// How far it may lie from our clock, to either side: `5m` (default), or `none`.
     pub(super) tolerance: Option<Tolerance>,
-    /// The catalogue's short form: seconds as a bare number, null for no window.
+    /// The catalogue's short form: seconds as a bare number.
     #[serde(default, deserialize_with = "tolerance_in_seconds")]
-    #[schemars(skip)]
+    #[schemars(with = "Option<u64>", extend("doNotSuggest" = true))]
     pub(super) tol: Option<Tolerance>,
     /// False when the provider's own SDK enforces no window, so that ours is a policy of the gateway.
     #[serde(default = "yes")]
@@ -237,6 +241,7 @@ pub(super) enum Unit {
 /// The id that `{id}` stands for.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = short_names(&[("source", "from")]))]
 pub(super) struct IdSpec {
     /// The header that holds it.
     pub(super) header: Option<String>,
@@ -248,6 +253,7 @@ pub(super) struct IdSpec {
 /// Conditions under which a block applies; all that are written must hold.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = short_names(&[("re", "matches")]))]
 pub(super) struct WhenSpec {
     /// This header is there.
     pub(super) header: Option<String>,
@@ -312,9 +318,11 @@ pub(super) enum KeyFormSpec {
 pub(super) struct TokenSpec {
     /// Where it is had.
     pub(super) url: String,
-    /// As templates over `{ctx:…}`.
+    /// As a template over `{ctx:…}`.
     pub(super) client_id: String,
+    /// As a template over `{ctx:…}`.
     pub(super) client_secret: String,
+    /// The scope that is asked for.
     pub(super) scope: String,
 }
 

@@ -11,6 +11,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 /// How far a timestamp may lie from our clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +165,28 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let item = generator.subschema_for::<T>();
         json_schema!({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
+    }
+}
+
+/// Lets an object's schema take keys by their short names too, which serde knows as aliases and schemars does not. Editors
+/// are told not to offer them.
+pub(super) fn short_names(names: &'static [(&'static str, &'static str)]) -> impl FnMut(&mut Schema) {
+    move |schema| {
+        for (short, long) in names {
+            let Some(mut property) = schema.pointer(&format!("/properties/{long}")).cloned() else { continue };
+            if let Some(property) = property.as_object_mut() {
+                property.insert("doNotSuggest".to_owned(), true.into());
+            }
+            if let Some(properties) = schema.pointer_mut("/properties").and_then(Value::as_object_mut) {
+                properties.insert((*short).to_owned(), property);
+            }
+            let Some(required) = schema.pointer_mut("/required").and_then(Value::as_array_mut) else { continue };
+            let before = required.len();
+            required.retain(|name| name != long);
+            if required.len() < before {
+                schema.insert("anyOf".to_owned(), json!([{ "required": [long] }, { "required": [short] }]));
+            }
+        }
     }
 }
 

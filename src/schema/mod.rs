@@ -177,6 +177,12 @@ impl SchemaSet {
 
 const GLOB_LETTERS: [char; 5] = ['*', '?', '[', '{', '\\'];
 
+/// How long a glob is literal at its start: the longest is asked first, and of equal ones the first. `None` for the name
+/// of a type, which goes before all globs.
+pub fn literal_start(event: &str) -> Option<usize> {
+    event.find(GLOB_LETTERS)
+}
+
 /// With the length of its literal start.
 type Glob = (usize, GlobMatcher, Arc<Compiled>);
 
@@ -203,7 +209,7 @@ impl Building {
     }
 
     fn add_pattern(&mut self, loader: &mut Loader<'_>, event: &str, file: &Path) {
-        let Some(literal) = event.find(GLOB_LETTERS) else {
+        let Some(literal) = literal_start(event) else {
             return self.add(loader, event, file);
         };
         match GlobBuilder::new(event).backslash_escape(true).build() {

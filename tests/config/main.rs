@@ -5,10 +5,11 @@
 
 mod meaning;
 mod robust;
+mod schema;
 
 use std::path::{Path, PathBuf};
 
-use hookgate::config::{Loaded, path, read, render, schema};
+use hookgate::config::{Loaded, path, read, render, schema as json_schema};
 
 const MARK: &str = "---- problems\n";
 
@@ -64,6 +65,26 @@ fn golden(folder: &str, files_min: usize, shown: &dyn Fn(&str) -> String) {
 #[test]
 fn every_golden_file_shows_what_it_says() {
     golden("tests/config", 35, &shown);
+}
+
+#[test]
+fn every_kind_of_problem_is_shown_by_a_golden_file() {
+    let files = [golden_files("tests/config"), golden_files("tests/config/meaning")].concat();
+    let shown: Vec<String> = files
+        .iter()
+        .filter_map(|file| Some(std::fs::read_to_string(file).unwrap().split_once(MARK)?.1.to_owned()))
+        .filter(|shown| !shown.trim().is_empty())
+        .collect();
+    assert!(shown.len() >= 200, "only {} golden files show a mistake", shown.len());
+    let code = include_str!("../../src/config/problem.rs").split_once("impl Code").unwrap().1;
+    let kinds =
+        code.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.strip_suffix("\","));
+    // A hundred problems are for `robust`.
+    let kinds: Vec<&str> = kinds.filter(|kind| *kind != "too_many_problems").collect();
+    assert!(kinds.len() > 30, "{kinds:?}");
+    let missing: Vec<_> =
+        kinds.iter().filter(|kind| !shown.iter().any(|text| text.contains(&format!("[{kind}]")))).collect();
+    assert!(missing.is_empty(), "no golden file shows {missing:?}");
 }
 
 const GOOD: &str = include_str!("good.yaml");
@@ -163,9 +184,9 @@ fn no_secret_and_no_value_of_a_variable_is_ever_shown() {
 
 #[test]
 fn the_schema_describes_what_is_read_and_does_not_depend_on_the_build() {
-    let text = schema::schema();
+    let text = json_schema::schema();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(text, schema::schema());
+    assert_eq!(text, json_schema::schema());
     assert!(!text.contains("null"), "a key is written with a value or not at all");
     assert_eq!(value["additionalProperties"], false);
     assert_eq!(value["required"], serde_json::json!(["version"]));

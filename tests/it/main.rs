@@ -14,6 +14,7 @@
 )]
 
 mod accounts;
+mod addresses;
 mod archive;
 mod archive_cli;
 mod balance;

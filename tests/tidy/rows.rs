@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use hookgate::provider::{Row, SourceKind};
+use hookgate::provider::{FactName, Row, SourceKind};
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::{nothing, root};
@@ -60,6 +61,36 @@ fn is_dated(source: &str) -> bool {
     let (year, month) = date.split_once('-').unwrap_or_default();
     year.parse().is_ok_and(|year: u16| (2020..2100).contains(&year))
         && month.parse().is_ok_and(|month: u8| (1..=12).contains(&month))
+}
+
+#[test]
+fn addresses_are_a_preset_only_where_a_page_with_its_month_gives_them() {
+    let (mut findings, mut presets) = (Vec::new(), 0);
+    for file in files("src/provider/rows", "yaml") {
+        let Ok(row) = Row::parse(&fs::read_to_string(&file).unwrap()) else { continue };
+        let name = row.id();
+        if row.ips().is_some() && !row.sources().contains_key(&FactName::Ips) {
+            findings.push(format!("{name}: says nothing of where its addresses were read; add `ips` to `sources`"));
+        }
+        let Some(preset) = row.preset() else { continue };
+        presets += 1;
+        if row.ips().and_then(|ips| ips.published()).is_none_or(|place| !place.starts_with("https://")) {
+            findings
+                .push(format!("{name}: does not say where its addresses are published, so nobody can compare them"));
+        }
+        let far_too_wide = |range: &&IpNet| range.prefix_len() < if range.addr().is_ipv4() { 16 } else { 28 };
+        for range in preset.ranges.iter().filter(far_too_wide) {
+            findings.push(format!("{name}: {range} is too wide to be one provider's"));
+        }
+        for range in preset.ranges.iter().filter(|range| range.addr() != range.network()) {
+            findings.push(format!("{name}: {range} has bits set beyond its prefix; write {}", range.trunc()));
+        }
+        if preset.ranges.iter().collect::<BTreeSet<_>>().len() != preset.ranges.len() {
+            findings.push(format!("{name}: names a range twice"));
+        }
+    }
+    assert!(presets >= 8, "only {presets} providers have a list");
+    nothing(findings);
 }
 
 /// How many cases of each row must be accepted and refused.

@@ -4,11 +4,13 @@
 //! problems, and the surroundings (environment, files) that are handed in. Nothing is left half made: with one error
 //! there is no `Setup`.
 
+mod addresses;
 mod answers;
 mod balance;
 mod capture;
 mod desk;
 mod destination;
+mod doubt;
 mod expression;
 mod place;
 mod process;
@@ -19,6 +21,7 @@ mod secret;
 mod shape;
 mod source;
 mod tls;
+mod twice;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -132,6 +135,8 @@ impl<'a> Checker<'a> {
         let routes = self.routes(&keys);
         let lanes = self.lanes(&providers, &routes);
         self.warn_of_unused(&routes);
+        self.what_is_said_twice();
+        self.doubts(&destinations);
         let process = self.process();
         let listeners = self.listeners();
         let pages = self.pages();

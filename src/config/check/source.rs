@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::desk::patience;
 use super::secret::secret_name;
 use super::{Checker, path};
@@ -23,7 +25,7 @@ const BODY_BYTES: u64 = 1024 * 1024;
 pub(super) const BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
 /// Long enough for providers whose retries nobody has written down; those that are known to retry for longer get longer.
 const DEDUP_WINDOW: Duration = Duration::from_hours(72);
-const SYNC_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const SYNC_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Rows of the file's own, over the built-in ones.
 pub(super) type Providers = BTreeMap<String, Row>;
@@ -80,12 +82,14 @@ impl Checker<'_> {
     ) -> Option<Lane> {
         let row = self.row(name, written, providers);
         let scheme = self.scheme(name, written, row.as_ref());
-        let source = self.source(name, written, row.as_ref());
+        let allow_ips = self.addresses(name, written, providers);
+        let source = self.source(name, written, row.as_ref(), allow_ips);
         let schemas = self.schemas(name, written);
         let event = written.event.clone().unwrap_or_default();
         let event_type = self.template(name, "type", event.r#type.as_deref(), row.as_ref().and_then(Row::event));
         let delivery_id = self.template(name, "id", event.id.as_deref(), row.as_ref().and_then(Row::delivery));
         self.what_is_taken(name, written);
+        self.doubts_of_source(name, written, row.as_ref());
         // A row or an expression that could not be read has been reported.
         let is_known = written.provider.is_none() || row.is_some();
         let (unread_type, unread_id) = (event.r#type.is_some(), event.id.is_some());
@@ -244,7 +248,13 @@ impl Checker<'_> {
         })
     }
 
-    fn source(&mut self, name: &str, written: &raw::Source, row: Option<&Row>) -> Option<Source> {
+    fn source(
+        &mut self,
+        name: &str,
+        written: &raw::Source,
+        row: Option<&Row>,
+        allow_ips: Vec<IpNet>,
+    ) -> Option<Source> {
         let path = match PathPattern::parse(&written.path) {
             Ok(path) => path,
             Err(problem) => {
@@ -290,7 +300,7 @@ impl Checker<'_> {
                 .map(|media_type| media_type.to_ascii_lowercase())
                 .collect(),
             body_bytes_max,
-            allow_ips: written.allow_ips.iter().flat_map(|list| &list.0).map(|cidr| cidr.0).collect(),
+            allow_ips,
             public_url: public_url.map(|url| url.as_str().to_owned()),
             mode: self.mode(name, written),
             on_malformed: on_malformed(written),

@@ -1,12 +1,11 @@
-//! `sources.<name>.answers`: what answers which outcome; and `allow_ips`.
+//! `sources.<name>.answers`: what answers which outcome.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::Cidr;
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::provider::AnswerSpec;
@@ -60,52 +59,5 @@ impl JsonSchema for Reply {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let whole = generator.subschema_for::<AnswerSpec>();
         json_schema!({ "anyOf": [{ "type": "integer", "minimum": 200, "maximum": 599 }, whole] })
-    }
-}
-
-/// The addresses that may call: a list of ranges.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowIps(pub Vec<Cidr>);
-
-impl<'de> Deserialize<'de> for AllowIps {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Ranges;
-
-        impl<'de> Visitor<'de> for Ranges {
-            type Value = AllowIps;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of IP ranges")
-            }
-
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<AllowIps, E> {
-                let help = "write the ranges out: `allow_ips: [192.30.252.0/22]`";
-                Err(complaint(
-                    Code::Unsupported,
-                    "names a preset list, which is not supported by this version yet",
-                    help,
-                ))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<AllowIps, A::Error> {
-                let mut ranges = Vec::new();
-                while let Some(range) = items.next_element()? {
-                    ranges.push(range);
-                }
-                Ok(AllowIps(ranges))
-            }
-        }
-
-        deserializer.deserialize_any(Ranges)
-    }
-}
-
-impl JsonSchema for AllowIps {
-    fn schema_name() -> Cow<'static, str> {
-        "AllowIps".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        <Vec<Cidr>>::json_schema(generator)
     }
 }

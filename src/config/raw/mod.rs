@@ -4,6 +4,7 @@
 //! is the business of whoever gives it a meaning. Names that point at each other are not looked up here.
 //! No `flatten` and no `untagged`: both would lose the path of an error.
 
+mod allow;
 mod answer;
 mod balance;
 mod destination;
@@ -21,8 +22,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::units::{Bytes, Count, Duration, Rate};
+use crate::provider::RowSpec;
 
-pub use answer::{AllowIps, Reply};
+pub use allow::{AllowIps, Allowed};
+pub use answer::Reply;
 pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
 pub use destination::{
     DeadLetter, Defaults, Destination, DestinationDefaults, Format, Jitter, Retry, RetryOn, ServiceTls, Sign, SignType,
@@ -85,7 +88,7 @@ pub struct File {
     pub capture: Capture,
     /// Providers of your own, by name, in the form of the built-in ones.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<Name, serde_json::Value>")]
+    #[schemars(with = "BTreeMap<Name, RowSpec>")]
     pub providers: BTreeMap<Name, serde_yaml::Value>,
 }
 

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::words::ProviderName;
 use super::{AllowIps, ContextValue, Moment, Reply, Secret, Url};
 use crate::config::units::{Bytes, Count, Duration, Rate};
+use crate::provider::VerifySpec;
 use crate::refusal::RequestOutcome;
 
 /// Who may call us: a path, how the caller proves who it is, and what is checked.
@@ -19,9 +21,10 @@ pub struct Source {
     /// The host that the provider calls; without this, any.
     pub host: Option<String>,
     /// The preset for a provider, such as `stripe`: how it signs, what an event is called, what it understands.
+    #[schemars(with = "Option<ProviderName>")]
     pub provider: Option<String>,
     /// How requests are verified, when there is no preset; `{type: none, reason: …}` to verify nothing.
-    #[schemars(with = "Option<serde_json::Value>")]
+    #[schemars(with = "Option<VerifySpec>")]
     pub verify: Option<serde_yaml::Value>,
     /// The secrets. Any valid one is accepted: rotate by adding one, then removing the other.
     #[serde(default)]
@@ -34,7 +37,8 @@ pub struct Source {
     pub content_types: Option<Vec<String>>,
     /// How much may come.
     pub rate_limit: Option<RateLimit>,
-    /// The addresses that may call; without this, all.
+    /// The addresses that may call: ranges, the name of a provider that publishes its own, or a list of both; without
+    /// this, all.
     pub allow_ips: Option<AllowIps>,
     /// The largest body.
     pub body: Option<Bytes>,

@@ -9,6 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::config::units::Count;
+use crate::provider;
 
 /// The name of a listener, source, route, destination or provider: it becomes a label of metrics and a part of URLs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +84,22 @@ impl JsonSchema for Name {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_.-]{0,63}$" })
+    }
+}
+
+/// The schema of a provider's name: those that ship, to choose from, and any that `providers:` may have.
+pub(super) enum ProviderName {}
+
+impl JsonSchema for ProviderName {
+    fn schema_name() -> Cow<'static, str> {
+        "ProviderName".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (names, titles): (Vec<_>, Vec<_>) =
+            provider::builtin().rows().map(|row| (row.id(), format!("{}: {}", row.title(), row.verified_by()))).unzip();
+        let own = generator.subschema_for::<Name>();
+        json_schema!({ "anyOf": [{ "type": "string", "enum": names, "enumDescriptions": titles }, own] })
     }
 }
 
@@ -172,7 +189,7 @@ impl JsonSchema for Threads {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1 }, { "type": "string", "pattern": r"\$\{" }] })
+        json_schema!({ "anyOf": [{ "const": "auto" }, { "type": "integer", "minimum": 1 }] })
     }
 }
 
