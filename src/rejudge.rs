@@ -178,8 +178,11 @@ mod tests {
         let env = |name: &str| Some(format!("secret-{name}"));
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let now = RECEIVED.after(Duration::from_hours(24 * 400));
-        let checked =
-            check(&text, std::path::Path::new("f.yaml"), &World { env: &env, read: &read, now, processors: 1 });
+        let checked = check(
+            &text,
+            std::path::Path::new("f.yaml"),
+            &World { env: &env, read: &read, list: &|_| Ok(Vec::new()), now, processors: 1 },
+        );
         checked.setup.unwrap_or_else(|| panic!("{:?}", checked.problems)).live.rules
     }
 

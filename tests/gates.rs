@@ -45,7 +45,11 @@ fn routed(sources: &str, rest: &str) -> hookgate::config::check::Checked {
         })
     };
     let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-    check(&text, std::path::Path::new("f.yaml"), &Files { env: &env, read: &read, now: NOW, processors: 1 })
+    check(
+        &text,
+        std::path::Path::new("f.yaml"),
+        &Files { env: &env, read: &read, list: &|_| Ok(Vec::new()), now: NOW, processors: 1 },
+    )
 }
 
 fn rules(source: &str) -> Rules {

@@ -39,6 +39,7 @@ pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> st
     let world = World {
         env,
         read: &|path| std::fs::read(path),
+        list: &|folder| std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect(),
         now: SystemClock.now(),
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };

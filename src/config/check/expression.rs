@@ -49,5 +49,6 @@ fn within(whole: Span, text: &str, place: Place) -> Option<Span> {
     // A call is found at its bracket, and a field at its dot.
     let back = if rest.starts_with(['(', '.']) { before.chars().rev().take_while(is_word).count() } else { 0 };
     let at = |column| Position { line: whole.start.line, column };
-    Some(Span { start: at(start.checked_sub(back)?), end: at(start + word.max(usize::from(back == 0))) })
+    let (start, end) = (at(start.checked_sub(back)?), at(start + word.max(usize::from(back == 0))));
+    Some(Span { start, end, ..whole })
 }
