@@ -161,6 +161,8 @@ pub fn accept(
     notes: &mut Notes,
 ) -> Result<Accepted, Refusal> {
     let Admitted { lane, head } = admitted;
+    let params = lane.source.path.values(head.path);
+    let head = &Head { params: &params, ..*head };
     let World { now, random, keys } = world;
     let url = lane.source.signed_url(&head.target());
     let message = Message { method: head.method, url: &url, headers: head.headers, body: &body };
@@ -210,6 +212,7 @@ pub fn accept(
         copies,
         problems,
         unverified: None,
+        params,
         body,
     };
     let event = Box::new(Event::new(proof, data, dedup).judged_by(|| lane.judged_by()));
@@ -396,6 +399,7 @@ pub(crate) fn route(
         method: head.method,
         path: head.path,
         query: head.query.unwrap_or_default(),
+        params: head.params,
     };
     let mut copies = Vec::new();
     for route in &lane.routes {

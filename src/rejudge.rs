@@ -207,6 +207,7 @@ mod tests {
             copies: Vec::new(),
             problems: Vec::new(),
             unverified: Some("wrong_secret_or_body".into()),
+            params: Vec::new(),
             body,
         }
     }

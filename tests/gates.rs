@@ -90,6 +90,7 @@ fn noted(
         query,
         host: "h.example.com",
         headers,
+        params: &[],
         content_length: Some(body.len() as u64),
         sender: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };

@@ -278,6 +278,7 @@ mod tests {
             copies: vec![Copy { route: "all".into(), destination: "app".into(), balance: None, order: None }],
             problems: Vec::new(),
             unverified: None,
+            params: Vec::new(),
             body: bytes::Bytes::from_static(b"{}"),
         };
         Event::new(Verified::by_choice("tests"), data, Some(dedup))

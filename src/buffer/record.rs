@@ -123,6 +123,7 @@ pub(super) mod tests {
             copies: vec![Copy { route: "r".into(), destination: "d".into(), balance: None, order: None }],
             problems: Vec::new(),
             unverified: None,
+            params: Vec::new(),
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),
         }
     }

@@ -153,6 +153,7 @@ mod tests {
             copies: vec![Copy { route: "all".into(), destination: "app".into(), balance: None, order: None }],
             problems: Vec::new(),
             unverified: None,
+            params: Vec::new(),
             body: Bytes::from(vec![number]),
         };
         Event::new(Verified::observed(&Failure::WrongSecretOrBody), data, None).judged_by(|| OLD)

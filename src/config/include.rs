@@ -95,7 +95,7 @@ impl Inclusion<'_> {
         let folder = self.main.parent().unwrap_or(Path::new(""));
         let path: PathBuf = folder.join(text).components().filter(|part| *part != Component::CurDir).collect();
         let found = match pattern(text) {
-            Ok(None) if path == self.main => Err(self.itself()),
+            Ok(None) if path == self.main => Err(Mistake::itself()),
             Ok(None) => Ok(vec![path]),
             Ok(Some(pattern)) => self.matching(&path, &pattern),
             Err(mistake) => Err(mistake),
@@ -115,10 +115,6 @@ impl Inclusion<'_> {
         reader.problems.push(mistake.at(&self.main, *span));
         self.files.truncate(FILES_MAX);
         false
-    }
-
-    fn itself(&self) -> Mistake {
-        Mistake::new(Code::InvalidValue, "a file cannot include itself".to_owned(), "remove this item")
     }
 
     /// The files that a glob matches, by name.
@@ -230,6 +226,10 @@ struct Mistake {
 impl Mistake {
     fn new(code: Code, message: String, help: &str) -> Self {
         Self { code, message, help: help.to_owned() }
+    }
+
+    fn itself() -> Self {
+        Self::new(Code::InvalidValue, "a file cannot include itself".to_owned(), "remove this item")
     }
 
     fn too_many(count: usize) -> Self {

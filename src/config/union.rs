@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
-
 use super::files::Files;
 use super::load::settle;
 use super::problem::{Code, Problem, Problems, quoted};
@@ -53,7 +51,7 @@ impl Union<'_> {
         let is_named = NAMED.contains(&entry.key.as_str());
         if is_named && !entry.value.dropped && !matches!(entry.value.body, Body::Map(_)) {
             // Two files, one of which has a list here, cannot come together; the list is what is wrong.
-            let _reported: Option<BTreeMap<String, IgnoredAny>> =
+            let _reported: Option<BTreeMap<String, serde_yaml::Value>> =
                 settle(&mut entry.value, &[Seg::Key(&entry.key)], self.files, self.problems);
         }
         let Some(at) = self.sections.get(&entry.key).copied() else {
