@@ -306,6 +306,7 @@ fn event(names: &[Arc<str>], filling: &Bytes) -> Event {
         copies: names.iter().map(copy).collect(),
         problems: Vec::new(),
         unverified: None,
+        params: Vec::new(),
         body: filling.clone(),
     };
     Event::new(Verified::by_choice("bench"), data, Some(DedupKey { key, body: Some(key), window: DEDUP_WINDOW }))

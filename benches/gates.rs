@@ -98,6 +98,7 @@ fn event(body: &Bytes) -> Event {
         copies: vec![Copy { route: "r".into(), destination: "d".into(), balance: None, order: None, shaped: false }],
         problems: Vec::new(),
         unverified: None,
+        params: Vec::new(),
         body: body.clone(),
     };
     Event::new(Verified::by_choice("a benchmark"), data, None)

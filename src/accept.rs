@@ -168,6 +168,8 @@ pub fn accept(
     notes: &mut Notes,
 ) -> Result<Accepted, Refusal> {
     let Admitted { lane, head } = admitted;
+    let params = lane.source.path.values(head.path);
+    let head = &Head { params: &params, ..*head };
     let World { now, random, keys, spends } = world;
     let url = lane.source.signed_url(&head.target());
     let message = Message { method: head.method, url: &url, headers: head.headers, body: &body };
@@ -217,6 +219,7 @@ pub fn accept(
         copies,
         problems,
         unverified: None,
+        params,
         body,
     };
     let event = Box::new(Event::new(proof, data, dedup).judged_by(|| lane.judged_by()));
@@ -403,6 +406,7 @@ pub(crate) fn route(
         method: head.method,
         path: head.path,
         query: head.query.unwrap_or_default(),
+        params: head.params,
     };
     let mut copies = Vec::new();
     for route in &lane.routes {

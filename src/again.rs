@@ -57,5 +57,5 @@ pub(crate) fn stored_head<'a>(event: &'a EventData, headers: &'a HeaderMap) -> H
     let (path, query) =
         event.target.split_once('?').map_or((&*event.target, None), |(path, query)| (path, Some(query)));
     let sender = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-    Head { method: &event.method, path, query, host: "", headers, content_length: None, sender }
+    Head { method: &event.method, path, query, host: "", headers, content_length: None, params: &event.params, sender }
 }

@@ -171,6 +171,9 @@ pub struct EventData {
     /// What was wrong with its signature, where `enforce: false` let it pass. Records of earlier versions end before it.
     #[serde(default)]
     pub unverified: Option<String>,
+    /// The parameters of the source's path, each with its value. Records of earlier versions end before it.
+    #[serde(default)]
+    pub params: Vec<(String, String)>,
     /// The body, byte for byte. Stored beside the facts, not among them.
     #[serde(skip)]
     pub body: Bytes,

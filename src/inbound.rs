@@ -22,6 +22,8 @@ pub struct Head<'a> {
     pub headers: &'a HeaderMap,
     /// The declared length of the body; `None` when it comes in chunks or as HTTP/2 frames without length.
     pub content_length: Option<u64>,
+    /// The parameters of the source's path, each with its value; none until the source is known.
+    pub params: &'a [(String, String)],
     /// Who sent it: the peer, or what a trusted proxy said of it.
     pub sender: IpAddr,
 }

@@ -178,7 +178,15 @@ mod tests {
         let env = |name: &str| Some(format!("secret-{name}"));
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let now = RECEIVED.after(Duration::from_hours(24 * 400));
-        let world = World { env: &env, read: &read, notice: &|_| {}, now, processors: 1, stand_in: None };
+        let world = World {
+            env: &env,
+            read: &read,
+            notice: &|_| {},
+            list: &|_| Ok(Vec::new()),
+            now,
+            processors: 1,
+            stand_in: None,
+        };
         let checked = check(&text, std::path::Path::new("f.yaml"), &world);
         checked.setup.unwrap_or_else(|| panic!("{:?}", checked.problems)).live.rules
     }
@@ -204,6 +212,7 @@ mod tests {
             copies: Vec::new(),
             problems: Vec::new(),
             unverified: Some("wrong_secret_or_body".into()),
+            params: Vec::new(),
             body,
         }
     }

@@ -1,7 +1,8 @@
 //! Who may call: a [`Source`] and the table that finds it by host and path.
 //!
 //! Paths are matched as sent, byte for byte, on one canonical form: nothing is decoded or normalised, so there is no
-//! second reading of a path that could reach a source. A `{name}` segment takes one segment of unreserved characters.
+//! second reading of a path that could reach a source. A `{name}` segment takes one segment of unreserved characters,
+//! which is the value of the parameter `name`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -114,6 +115,8 @@ pub enum PathProblem {
     Characters,
     /// A `{name}` must fill a whole segment.
     Parameter,
+    /// A name stands twice.
+    Repeated,
 }
 
 impl fmt::Display for PathProblem {
@@ -124,6 +127,7 @@ impl fmt::Display for PathProblem {
                 "a path is written as it is sent: letters, digits and `-._~/`, no query, no `//`, no `..`"
             }
             Self::Parameter => "`{name}` stands for one whole segment, as in `/in/shop/{tenant}`",
+            Self::Repeated => "two parameters of a path have one name",
         })
     }
 }
@@ -136,13 +140,16 @@ impl PathPattern {
     /// Reads a pattern.
     pub fn parse(text: &str) -> Result<Self, PathProblem> {
         let Some(rest) = text.strip_prefix('/') else { return Err(PathProblem::NotAbsolute) };
-        let mut has_parameters = false;
+        let mut names = Vec::new();
         for (at, segment) in rest.split('/').enumerate() {
-            if let Some(name) = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            if let Some(name) = parameter(segment) {
                 if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
                     return Err(PathProblem::Parameter);
                 }
-                has_parameters = true;
+                if names.contains(&name) {
+                    return Err(PathProblem::Repeated);
+                }
+                names.push(name);
             } else if segment.contains(['{', '}']) {
                 return Err(PathProblem::Parameter);
             } else if matches!(segment, "." | "..")
@@ -152,12 +159,26 @@ impl PathPattern {
                 return Err(PathProblem::Characters);
             }
         }
-        Ok(Self { text: text.to_owned(), has_parameters })
+        Ok(Self { text: text.to_owned(), has_parameters: !names.is_empty() })
     }
 
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The names of its parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.text.split('/').filter_map(parameter)
+    }
+
+    /// The parameters of a path that it matches, each with its value.
+    pub fn values(&self, path: &str) -> Vec<(String, String)> {
+        if !self.has_parameters || !self.matches(path) {
+            return Vec::new();
+        }
+        let segments = self.text.split('/').zip(path.split('/'));
+        segments.filter_map(|(name, value)| Some((parameter(name)?.to_owned(), value.to_owned()))).collect()
     }
 
     fn matches(&self, path: &str) -> bool {
@@ -183,6 +204,11 @@ impl PathPattern {
             }
         }
     }
+}
+
+/// The name in `{name}`.
+fn parameter(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'))
 }
 
 /// Finds a source by host and path: exact paths first, patterns after, a source with a host before one without.
@@ -287,6 +313,19 @@ pub(crate) mod tests {
         assert_eq!(PathPattern::parse("/in/a?b"), Err(PathProblem::Characters));
         assert_eq!(PathPattern::parse("/in//a"), Err(PathProblem::Characters));
         assert_eq!(PathPattern::parse("/in/x{a}"), Err(PathProblem::Parameter));
+        assert_eq!(PathPattern::parse("/in/{a}/{a}"), Err(PathProblem::Repeated));
+    }
+
+    #[test]
+    fn parameters_have_the_values_that_were_sent() {
+        let pattern = PathPattern::parse("/in/{tenant}/shop/{n}").unwrap();
+        assert_eq!(pattern.parameters().collect::<Vec<_>>(), ["tenant", "n"]);
+        let pairs = [("tenant", "acme-1"), ("n", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(pattern.values("/in/acme-1/shop/2"), pairs);
+        for other in ["/in/acme-1/shop", "/in/acme-1/news/2", "/in/acme-1/shop/..", "/in//shop/2"] {
+            assert_eq!(pattern.values(other), [], "{other}");
+        }
+        assert_eq!(PathPattern::parse("/in/a").unwrap().values("/in/a"), []);
     }
 
     #[test]

@@ -48,7 +48,15 @@ fn routed(sources: &str, rest: &str) -> hookgate::config::check::Checked {
     check(
         &text,
         std::path::Path::new("f.yaml"),
-        &Files { env: &env, read: &read, notice: &|_| {}, now: NOW, processors: 1, stand_in: None },
+        &Files {
+            env: &env,
+            read: &read,
+            notice: &|_| {},
+            list: &|_| Ok(Vec::new()),
+            now: NOW,
+            processors: 1,
+            stand_in: None,
+        },
     )
 }
 
@@ -90,6 +98,7 @@ fn noted(
         query,
         host: "h.example.com",
         headers,
+        params: &[],
         content_length: Some(body.len() as u64),
         sender: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };

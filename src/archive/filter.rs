@@ -177,6 +177,7 @@ fn holds(condition: &Condition, event: &Arc<EventData>) -> bool {
         method: &event.method,
         path,
         query,
+        params: &event.params,
     };
     condition.matches(&view).unwrap_or(false)
 }

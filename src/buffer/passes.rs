@@ -284,6 +284,7 @@ mod tests {
             }],
             problems: Vec::new(),
             unverified: None,
+            params: Vec::new(),
             body: bytes::Bytes::from_static(b"{}"),
         };
         Event::new(Verified::by_choice("tests"), data, Some(dedup))

@@ -129,6 +129,7 @@ pub(super) mod tests {
             }],
             problems: Vec::new(),
             unverified: None,
+            params: Vec::new(),
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),
         }
     }

@@ -159,6 +159,7 @@ mod tests {
             }],
             problems: Vec::new(),
             unverified: None,
+            params: Vec::new(),
             body: Bytes::from(vec![number]),
         };
         Event::new(Verified::observed(&Failure::WrongSecretOrBody), data, None).judged_by(|| OLD)

@@ -353,6 +353,7 @@ mod tests {
             copies: Vec::new(),
             problems: Vec::new(),
             unverified: None,
+            params: Vec::new(),
             body: Bytes::from_static(b"{}"),
         };
         let value = QueueValue { attempts: 0, bytes: 2, since_ms: due_ms, lane: None };

@@ -89,7 +89,7 @@ fn print(checked: &Checked, format: Format) {
         Format::Github => terminal::say(render::github(&checked.problems).trim_end()),
         Format::Text => {
             let color = terminal::wants_color(&stdout());
-            let text = render::text(&checked.problems, &|_| &checked.text, color);
+            let text = render::text(&checked.problems, checked.spans.files(), color);
             if !text.is_empty() {
                 terminal::say(format!("{}\n", text.trim_end()));
             }
@@ -128,6 +128,6 @@ pub(crate) fn count(problems: &[Problem], severity: Severity) -> usize {
 pub(crate) fn report(checked: &Checked) {
     if !checked.problems.is_empty() {
         let color = terminal::wants_color(&std::io::stderr());
-        terminal::tell(render::text(&checked.problems, &|_| &checked.text, color).trim_end());
+        terminal::tell(render::text(&checked.problems, checked.spans.files(), color).trim_end());
     }
 }

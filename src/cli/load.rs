@@ -74,6 +74,10 @@ fn load_in(
             std::fs::read(path)
         },
         notice: &notice,
+        list: &|folder| {
+            notice(folder);
+            std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+        },
         now,
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         stand_in,

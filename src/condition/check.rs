@@ -5,7 +5,7 @@ use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, SourceInfo}
 use super::problem::{ConditionProblem, Place};
 use super::{DEPTH_MAX, NESTING_MAX};
 
-const VARIABLES: [&str; 7] = ["body", "event", "headers", "method", "path", "query", "source"];
+const VARIABLES: [&str; 8] = ["body", "event", "headers", "method", "params", "path", "query", "source"];
 
 const EVENT_FIELDS: [&str; 2] = ["id", "type"];
 
@@ -69,14 +69,19 @@ pub(super) fn brackets(text: &str) -> Result<(), ConditionProblem> {
     Ok(())
 }
 
-pub(super) fn expression(root: &IdedExpr, places: &SourceInfo) -> Result<(), ConditionProblem> {
-    Check { places, own_names: Vec::new(), depth: 0, nesting: 0 }.visit(root)
+/// Checks an expression; gives the parameters of the path that it names.
+pub(super) fn expression(root: &IdedExpr, places: &SourceInfo) -> Result<Vec<(String, Place)>, ConditionProblem> {
+    let mut check = Check { places, own_names: Vec::new(), params: Vec::new(), depth: 0, nesting: 0 };
+    check.visit(root)?;
+    Ok(check.params)
 }
 
 struct Check<'e> {
     places: &'e SourceInfo,
     /// The variables of the comprehensions around.
     own_names: Vec<&'e str>,
+    /// The fields of `params` that were seen.
+    params: Vec<(String, Place)>,
     depth: usize,
     nesting: usize,
 }
@@ -146,10 +151,13 @@ impl<'e> Check<'e> {
         Err(ConditionProblem::UnknownVariable { at: self.at(node), name: name.to_owned(), nearest })
     }
 
-    fn field(&self, node: &IdedExpr, operand: &IdedExpr, field: &str) -> Result<(), ConditionProblem> {
-        let of_event =
-            matches!(&operand.expr, Expr::Ident(name) if name == "event" && !self.own_names.contains(&"event"));
-        if !of_event || EVENT_FIELDS.contains(&field) {
+    fn field(&mut self, node: &IdedExpr, operand: &IdedExpr, field: &str) -> Result<(), ConditionProblem> {
+        let is_of =
+            |one: &str| matches!(&operand.expr, Expr::Ident(name) if name == one && !self.own_names.contains(&one));
+        if is_of("params") {
+            self.params.push((field.to_owned(), self.at(node)));
+        }
+        if !is_of("event") || EVENT_FIELDS.contains(&field) {
             return Ok(());
         }
         let name = format!("event.{field}");

@@ -7,7 +7,7 @@
 use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt};
 use cel::common::value::Val;
 
-use super::{ConditionProblem, Expression, View};
+use super::{ConditionProblem, Expression, Place, View};
 
 /// Longest key.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -25,6 +25,11 @@ impl KeyExpression {
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// The parameters of the path that it names, each with its place.
+    pub fn params(&self) -> &[(String, Place)] {
+        &self.0.params
     }
 
     /// The key of the request, if it has one.
@@ -77,6 +82,7 @@ mod tests {
             method: "POST",
             path: "/in/github",
             query: "",
+            params: &[],
         };
         KeyExpression::compile(text).unwrap().key(&view)
     }

@@ -56,6 +56,7 @@ struct Expression {
     text: String,
     tree: IdedExpr,
     patterns: Vec<Pattern>,
+    params: Vec<(String, Place)>,
 }
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
@@ -77,6 +78,11 @@ impl Condition {
         &self.0.text
     }
 
+    /// The parameters of the path that it names, each with its place; whether there are such is the source's business.
+    pub fn params(&self) -> &[(String, Place)] {
+        &self.0.params
+    }
+
     /// Whether the request matches; an error counts as no match.
     pub fn matches(&self, view: &View<'_>) -> Result<bool, ConditionError> {
         let flag = self.0.evaluate(view, |value| value.downcast_ref::<CelBool>().map(|flag| *flag.inner()))?;
@@ -92,9 +98,9 @@ impl Expression {
         check::brackets(text)?;
         let parsed = ENVIRONMENT.parser().parse_with_source_info(text);
         let (mut tree, places) = parsed.map_err(|errors| ConditionProblem::syntax(text, &errors))?;
-        check::expression(&tree, &places)?;
+        let params = check::expression(&tree, &places)?;
         let patterns = prepare::prepared(&mut tree, &places)?;
-        Ok(Self { text: text.to_owned(), tree, patterns })
+        Ok(Self { text: text.to_owned(), tree, patterns, params })
     }
 
     /// What `read` makes of the value.

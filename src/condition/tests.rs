@@ -27,6 +27,7 @@ fn on(text: &str, body: Option<&Json>) -> Result<bool, ConditionError> {
         method: "POST",
         path: "/in/github",
         query: "a=1",
+        params: &[("tenant".to_owned(), "acme".to_owned())],
     };
     Condition::compile(text).unwrap_or_else(|problem| panic!("{text}: {problem}")).matches(&view)
 }
@@ -49,6 +50,10 @@ fn the_conditions_of_the_example_file_work() {
 
 /// All of these are true.
 const PROMISES: &[&str] = &[
+    "params.tenant == 'acme'",
+    "params['tenant'] == 'acme' && 'tenant' in params && size(params) == 1",
+    "has(params.tenant) && !has(params.other) && params.?other.orValue('none') == 'none'",
+    "params.exists(name, params[name] == 'acme')",
     "body.repository.stars == 7",
     "body.repository.stars < 7.5",
     "body.repository.score > 1",
@@ -310,6 +315,7 @@ fn no_text_makes_us_panic() {
         method: "",
         path: "",
         query: "",
+        params: &[],
     };
     let rounds: usize = option_env!("FUZZ_ROUNDS").map_or(3_000, |rounds| rounds.parse().unwrap());
     let mut compiled = 0;

@@ -1,10 +1,11 @@
 //! The variables of a condition, resolved from the request when they are read.
 
 use std::any::Any;
+use std::collections::HashMap;
 
 use cel::ExecutionError;
 use cel::common::traits::Indexer;
-use cel::common::types::{self, CelBool, CelString, Type};
+use cel::common::types::{self, CelBool, CelMap, CelMapKey, CelString, Type};
 use cel::common::value::{CowVal, StaticVal, Val};
 use cel::context::VariableResolver;
 use http::HeaderMap;
@@ -33,6 +34,8 @@ pub struct View<'a> {
     pub path: &'a str,
     /// The request's query, without `?`.
     pub query: &'a str,
+    /// The parameters of the source's path, each with its value: `params.tenant`.
+    pub params: &'a [(String, String)],
 }
 
 /// A view together with the budget of one evaluation.
@@ -65,6 +68,10 @@ impl VariableResolver for Scope<'_> {
             "method" => text(self.view.method),
             "path" => text(self.view.path),
             "query" => text(self.view.query),
+            "params" => {
+                let of = |(name, value): &'b (String, String)| (CelMapKey::from(&**name), json::text(value));
+                Some(CowVal::owned(CelMap::from(self.view.params.iter().map(of).collect::<HashMap<_, _>>())))
+            }
             prepare::TICK => self.budget.spend(1).then(|| CowVal::owned(CelBool::from(true))),
             _ => {
                 let number: usize = variable.strip_prefix(prepare::PATTERN)?.parse().ok()?;

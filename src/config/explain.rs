@@ -11,6 +11,7 @@ use super::problem::{Code, Problem, quoted};
 use super::secrets::holds_credentials;
 use super::spans::{Seg, Span, shown};
 use super::tree::{Body, Found, Kind, Node};
+use super::union::NAMED;
 
 /// The problem that `fault` at `path` is; `None` when it only follows from one that is already reported.
 pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &Path) -> Option<Problem> {
@@ -193,9 +194,6 @@ fn type_help(node: &Node, expected: &str, path: &[Seg<'_>]) -> String {
     }
     add(last_key(path).and_then(example))
 }
-
-/// The sections whose keys are names.
-const NAMED: &[&str] = &["listeners", "sources", "routes", "destinations", "providers"];
 
 fn add(example: Option<&str>) -> String {
     example.map(|example| format!("for example `{example}`")).unwrap_or_default()

@@ -123,7 +123,7 @@ fn narrow(span: Span, part: &str, text: &str) -> Span {
     let Some(offset) = line.get(skipped..).and_then(|rest| rest.find(part)) else { return span };
     let before = line.get(..skipped + offset).unwrap_or_default().chars().count();
     let start = Position { column: before + 1, ..span.start };
-    Span { start, end: Position { column: start.column + part.chars().count(), ..start } }
+    Span { start, end: Position { column: start.column + part.chars().count(), ..start }, ..span }
 }
 
 #[cfg(test)]

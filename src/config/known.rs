@@ -27,7 +27,6 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 
 /// Keys of the format that this version cannot do; `*` stands for any name.
 const UNSUPPORTED: &[&[&str]] = &[
-    &["include"],
     &["server", "tracing"],
     &["buffer", "engine"],
     &["defaults", "destination", "balance"],
@@ -45,6 +44,7 @@ pub(super) fn is_unsupported(path: &[Seg<'_>]) -> bool {
 /// How the key at the end of a path is written; `parent.key` where it is another thing there.
 const EXAMPLES: &[(&str, &str)] = &[
     ("version", "version: 1"),
+    ("include", "include: [routes.d/*.yaml]"),
     ("address", "address: 0.0.0.0:8443"),
     ("listen", "listen: 127.0.0.1:8900"),
     ("threads", "threads: auto"),

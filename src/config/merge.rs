@@ -34,8 +34,9 @@ impl Merges {
                 let Body::Map(merged) = source.body else {
                     let message = "`<<` merges mappings only, and this is none";
                     let problem = Problem::error(Code::BadMerge, file, source.span, message);
-                    problems
-                        .push(problem.second(key_span, "merged here").help("name an anchored mapping: `<<: *name`"));
+                    problems.push(
+                        problem.second(file, key_span, "merged here").help("name an anchored mapping: `<<: *name`"),
+                    );
                     continue;
                 };
                 entries.extend(merged.into_iter().filter(|entry| present.insert(entry.key.clone())));

@@ -1,16 +1,17 @@
-//! The front-end of the configuration file: text → typed raw file, and all problems with their places.
+//! The front-end of the configuration file: texts → typed raw file, and all problems with their places.
 //!
-//! `load::read` is the way in. The text is parsed once, into a tree in which every key and value knows its place
-//! (`parse`, `tree`); variables are put in (`interpolate`), secrets written in plain are masked (`secrets`), and serde
-//! types what is left (`de`, `raw`). A node that does not fit becomes a [`Problem`] and is dropped, and the rest is
+//! `load::read` is the way in. Each text is parsed once, into a tree in which every key and value knows its place
+//! (`reader`, `parse`, `tree`); variables are put in (`interpolate`), secrets written in plain are masked (`secrets`), the
+//! trees of included files come together (`include`, `union`), and serde types what is left (`de`, `raw`). A node that does not fit becomes a [`Problem`] and is dropped, and the rest is
 //! typed again: one run names everything that is wrong.
 //!
-//! Invariants: no file, no clock and no environment is touched here (text and lookup are handed in); no input panics;
+//! Invariants: no file, no clock and no environment is touched here (they are handed in); no input panics;
 //! the value of a variable and the text of an inline secret never reach a message.
 //!
 //! What names mean to each other (a route's `to`, a missing secret, CEL) is not judged here.
 
 pub mod check;
+pub mod files;
 pub mod load;
 pub mod problem;
 pub mod raw;
@@ -24,15 +25,20 @@ mod de;
 mod defaults;
 mod explain;
 mod fault;
+mod include;
 mod interpolate;
 mod known;
 mod merge;
 mod parse;
+mod reader;
 mod secrets;
 mod syntax;
 mod tree;
+mod union;
 
+pub use files::{FileId, Files};
+pub use include::Disk;
 pub use known::nearest;
 pub use load::{Loaded, document, read};
-pub use problem::{Code, Problem, Severity};
+pub use problem::{Code, Problem, Second, Severity};
 pub use spans::{Position, Seg, Span, Spans, path};

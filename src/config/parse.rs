@@ -11,6 +11,7 @@ use std::path::Path;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
+use super::files::FileId;
 use super::merge::Merges;
 use super::problem::{Code, Problem, Problems, quoted};
 use super::spans::{Position, Span};
@@ -20,14 +21,26 @@ use super::tree::{Body, Entry, Node, Scalar};
 const DEPTH_MAX: usize = 64;
 const ALIAS_NODES_MAX: usize = 100_000;
 
-/// Parses `text`; `None` when nothing usable came of it, and then a problem says why.
-pub(super) fn parse(text: &str, file: &Path, problems: &mut Problems) -> Option<Node> {
-    let mut builder = Builder::new(file, problems);
+/// Parses the text of a file; `None` when nothing usable came of it, and then a problem says why. `copied` counts what
+/// aliases unfold to, over all files.
+pub(super) fn parse(
+    text: &str,
+    (id, file): (FileId, &Path),
+    copied: &mut usize,
+    problems: &mut Problems,
+) -> Option<Node> {
+    let mut builder = Builder::new(file, copied, problems);
+    let span_of =
+        |span: saphyr_parser::Span| Span { file: id, start: position_of(span.start), end: position_of(span.end) };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let step = match event {
             Ok((event, span)) => builder.take(event, span_of(span)),
-            Err(error) => builder.stop(syntax_problem(error.info(), position_of(*error.marker()), text, file)),
+            Err(error) => {
+                let start = position_of(*error.marker());
+                let at = Span { file: id, start, end: start };
+                builder.stop(syntax_problem(error.info(), at, text, file))
+            }
         };
         if step.is_err() {
             return None;
@@ -70,7 +83,7 @@ struct Builder<'a> {
     problems: &'a mut Problems,
     frames: Vec<Frame>,
     anchors: BTreeMap<usize, Node>,
-    copied: usize,
+    copied: &'a mut usize,
     documents: usize,
     root: Option<Node>,
 }
@@ -81,9 +94,9 @@ struct Stop;
 type Step = Result<(), Stop>;
 
 impl<'a> Builder<'a> {
-    fn new(file: &'a Path, problems: &'a mut Problems) -> Self {
+    fn new(file: &'a Path, copied: &'a mut usize, problems: &'a mut Problems) -> Self {
         let (frames, anchors) = (Vec::new(), BTreeMap::new());
-        Self { file, problems, frames, anchors, copied: 0, documents: 0, root: None }
+        Self { file, problems, frames, anchors, copied, documents: 0, root: None }
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Step {
@@ -150,8 +163,8 @@ impl<'a> Builder<'a> {
         let Some(node) = self.anchors.get(&anchor) else {
             return self.stop(self.error(Code::Syntax, span, "this alias stands inside the value that it names"));
         };
-        self.copied += node.size();
-        if self.copied > ALIAS_NODES_MAX {
+        *self.copied += node.size();
+        if *self.copied > ALIAS_NODES_MAX {
             return self.stop(self.aliases_explode(span));
         }
         if self.frames.len() + node.depth() > DEPTH_MAX {
@@ -192,15 +205,15 @@ impl<'a> Builder<'a> {
         // A block collection has no closing mark: the parser reports its end at the next token, which may be far off.
         let end = if end.is_empty() { last.unwrap_or(frame.start) } else { end };
         let start = if frame.start.is_empty() { first.unwrap_or(frame.start) } else { frame.start };
-        let span = Span { start: start.start, end: end.end.max(start.end) };
+        let span = Span { end: end.end.max(start.end), ..start };
         self.place(Node::new(span, body), frame.anchor)
     }
 
     /// Puts a finished node where it belongs: into its list, under its key, or at the root.
     fn place(&mut self, mut node: Node, anchor: usize) -> Step {
         if anchor != 0 {
-            self.copied += node.size();
-            if self.copied > ALIAS_NODES_MAX {
+            *self.copied += node.size();
+            if *self.copied > ALIAS_NODES_MAX {
                 return self.stop(self.aliases_explode(node.span));
             }
             self.anchors.insert(anchor, node.clone());
@@ -247,7 +260,7 @@ impl OpenMap {
             let help = if key.merge { "merge several with a list: `<<: [*a, *b]`" } else { "rename one, or remove it" };
             let message = format!("{} is defined twice", quoted(&key.text));
             let problem = Problem::error(Code::DuplicateKey, file, key.span, message).help(help);
-            problems.push(problem.second(*first, "first defined here"));
+            problems.push(problem.second(file, *first, "first defined here"));
             // Kept out of sight, so that a secret in it is masked like any other.
             value.dropped = true;
             self.entries.push(Entry { key: key.text, key_span: key.span, value });
@@ -260,10 +273,6 @@ impl OpenMap {
             self.entries.push(Entry { key: key.text, key_span: key.span, value });
         }
     }
-}
-
-fn span_of(span: saphyr_parser::Span) -> Span {
-    Span { start: position_of(span.start), end: position_of(span.end) }
 }
 
 fn position_of(marker: saphyr_parser::Marker) -> Position {

@@ -179,8 +179,19 @@ pub struct Problem {
     pub file: PathBuf,
     /// The place.
     pub span: Span,
-    /// Another place that belongs to it, with what is there: the first of two definitions.
-    pub second: Option<(Span, String)>,
+    /// Another place that belongs to it: the first of two definitions.
+    pub second: Option<Second>,
+}
+
+/// A second place of a problem; it can be in another file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Second {
+    /// The file.
+    pub file: PathBuf,
+    /// The place.
+    pub span: Span,
+    /// What is there.
+    pub label: String,
 }
 
 impl Problem {
@@ -207,10 +218,10 @@ impl Problem {
         format!("{}:{}:{}", self.file.display(), self.span.start.line, self.span.start.column)
     }
 
-    /// With a second place.
+    /// With a second place, which lies in `file`.
     #[must_use]
-    pub fn second(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.second = Some((span, label.into()));
+    pub fn second(mut self, file: &Path, span: Span, label: impl Into<String>) -> Self {
+        self.second = Some(Second { file: file.to_path_buf(), span, label: label.into() });
         self
     }
 }
@@ -249,6 +260,11 @@ impl Problems {
         self.0.iter()
     }
 
+    /// How many were found.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether none was found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -259,7 +275,7 @@ impl Problems {
         self.0.len() >= PROBLEMS_MAX
     }
 
-    /// In the order of the file; the note that there are more comes last.
+    /// In the order of the files; the note that there are more comes last.
     pub fn into_sorted(mut self) -> Vec<Problem> {
         self.0.sort_by_key(|problem| (problem.code == Code::TooManyProblems, problem.span));
         self.0

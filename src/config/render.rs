@@ -1,6 +1,6 @@
 //! How problems are shown: as text with carets, as JSON, and as annotations of GitHub.
 //!
-//! The text of the files is handed in, with secrets masked already ([`Spans::text`](super::Spans::text)).
+//! The files are handed in, with secrets masked already.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -9,33 +9,44 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use super::problem::{Problem, Severity, is_hidden};
+use super::files::Files;
+use super::problem::{Problem, Second, Severity, is_hidden};
 use super::spans::{Position, Span};
 
-/// The problems as text, in the style of rustc; `text_of` gives the text of a problem's file.
-pub fn text<'t>(problems: &[Problem], text_of: &dyn Fn(&Problem) -> &'t str, color: bool) -> String {
+/// The problems of `files` as text, in the style of rustc.
+pub fn text(problems: &[Problem], files: &Files, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
     let mut out = String::new();
     for problem in problems {
-        out.push_str(&one(problem, text_of(problem), &renderer));
+        out.push_str(&one(problem, files, &renderer));
         out.push_str("\n\n");
     }
     out
 }
 
-fn one(problem: &Problem, text: &str, renderer: &Renderer) -> String {
+fn one(problem: &Problem, files: &Files, renderer: &Renderer) -> String {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let file = problem.file.display().to_string();
+    let (text, file) = (files.text(problem.span.file), problem.file.display().to_string());
     let mut snippet = Snippet::source(text)
         .path(file.as_str())
         .annotation(AnnotationKind::Primary.span(byte_range(text, problem.span)));
-    if let Some((span, label)) = &problem.second {
-        snippet = snippet.annotation(AnnotationKind::Context.span(byte_range(text, *span)).label(label.as_str()));
+    let mut elsewhere = None;
+    if let Some(Second { file, span, label }) = &problem.second {
+        let text = files.text(span.file);
+        let annotation = AnnotationKind::Context.span(byte_range(text, *span)).label(label.as_str());
+        if span.file == problem.span.file {
+            snippet = snippet.annotation(annotation);
+        } else {
+            elsewhere = Some(Snippet::source(text).path(file.display().to_string()).annotation(annotation));
+        }
     }
     let mut group = level.primary_title(problem.message.as_str()).id(problem.code.as_str()).element(snippet);
+    if let Some(snippet) = elsewhere {
+        group = group.element(snippet);
+    }
     if let Some(help) = &problem.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
@@ -68,6 +79,31 @@ struct Json<'a> {
     column: usize,
     end_line: usize,
     end_column: usize,
+    second: Option<JsonSecond<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonSecond<'a> {
+    message: &'a str,
+    file: String,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+}
+
+impl<'a> JsonSecond<'a> {
+    fn of(second: &'a Second) -> Self {
+        let Second { file, span, label } = second;
+        Self {
+            message: label,
+            file: file.display().to_string(),
+            line: span.start.line,
+            column: span.start.column,
+            end_line: span.end.line,
+            end_column: span.end.column,
+        }
+    }
 }
 
 /// The problems as a JSON array, ending in a newline.
@@ -92,6 +128,7 @@ fn rows(problems: &[Problem]) -> impl Iterator<Item = Json<'_>> {
         column: problem.span.start.column,
         end_line: problem.span.end.line,
         end_column: problem.span.end.column,
+        second: problem.second.as_ref().map(JsonSecond::of),
     })
 }
 
@@ -99,7 +136,11 @@ fn rows(problems: &[Problem]) -> impl Iterator<Item = Json<'_>> {
 pub fn github(problems: &[Problem]) -> String {
     let mut out = String::new();
     for problem in problems {
-        let help = problem.help.as_deref().map(|help| format!("\n{help}")).unwrap_or_default();
+        let second = problem.second.as_ref().map(|second| {
+            let Second { file, span: Span { start, .. }, label } = second;
+            format!("\n{label}: {}:{}:{}", file.display(), start.line, start.column)
+        });
+        let help = problem.help.as_deref().map(|help| format!("\n{help}"));
         // Writing to a string does not fail.
         let _written = writeln!(
             out,
@@ -111,7 +152,7 @@ pub fn github(problems: &[Problem]) -> String {
             problem.span.end.line,
             problem.span.end.column,
             problem.code.as_str(),
-            data(&format!("{}{help}", problem.message)),
+            data(&[Some(problem.message.clone()), second, help].into_iter().flatten().collect::<String>()),
         );
     }
     out
@@ -140,11 +181,13 @@ fn property(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::Code;
+    use crate::config::files::FileId;
     use std::path::Path;
 
     #[test]
     fn an_annotation_stays_on_its_line() {
-        let span = Span { start: Position { line: 3, column: 5 }, end: Position { line: 3, column: 8 } };
+        let span =
+            Span { file: FileId::MAIN, start: Position { line: 3, column: 5 }, end: Position { line: 3, column: 8 } };
         let problem = Problem::error(Code::UnknownKey, Path::new("a,b:c.yaml"), span, "100%\r\n::x").help("fix");
         assert_eq!(
             github(&[problem]),

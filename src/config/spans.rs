@@ -4,10 +4,11 @@
 //! that a reference to a broken entry is not reported as dangling too ([`Spans::is_broken`]); an index counts only what
 //! was kept, as the lists in `raw` do. The span of a merged or aliased value is where it is really written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
+use super::files::{FileId, Files};
 use super::load;
 use super::problem::Problems;
 use super::tree::{Body, Node};
@@ -21,9 +22,11 @@ pub struct Position {
     pub column: usize,
 }
 
-/// A stretch of the text; `end` is the first place after it.
+/// A stretch of a file's text; `end` is the first place after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
+    /// The file.
+    pub file: FileId,
     /// The first character.
     pub start: Position,
     /// The place after the last character.
@@ -31,8 +34,13 @@ pub struct Span {
 }
 
 impl Span {
+    /// The first character of the main file.
+    pub const TOP: Self = Self::top_of(FileId::MAIN);
+
     /// The first character of a file.
-    pub const TOP: Self = Self { start: Position { line: 1, column: 1 }, end: Position { line: 1, column: 2 } };
+    pub(super) const fn top_of(file: FileId) -> Self {
+        Self { file, start: Position { line: 1, column: 1 }, end: Position { line: 1, column: 2 } }
+    }
 
     pub(super) fn is_empty(self) -> bool {
         self.start == self.end
@@ -90,23 +98,29 @@ pub(super) fn shown(path: &[Seg<'_>]) -> String {
     segs.collect()
 }
 
-/// The places of everything in one file.
+/// The places of everything in a configuration.
 #[derive(Clone, Debug)]
 pub struct Spans {
-    pub(super) file: PathBuf,
+    pub(super) files: Files,
     pub(super) root: Node,
-    pub(super) shown: String,
+    /// An included file could not be read, so that there is more than is known here.
+    pub(super) incomplete: bool,
 }
 
 impl Spans {
-    /// The file that was read.
-    pub fn file(&self) -> &Path {
-        &self.file
+    /// The files that were read.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
-    /// The text of the file as it may be shown: inline secrets are masked, everything else stands where it stood.
-    pub fn text(&self) -> &str {
-        &self.shown
+    /// The file in which `span` lies.
+    pub fn file_of(&self, span: Span) -> &Path {
+        self.files.path(span.file)
+    }
+
+    /// Where the value at `path` was written: the file, and the place in it.
+    pub fn origin(&self, path: &[Seg<'_>]) -> Option<(&Path, Span)> {
+        self.of(path).map(|span| (self.file_of(span), span))
     }
 
     /// The span of the value at `path`. Index 0 of a value that is not a list is the value, so that `to: billing` and
@@ -128,9 +142,13 @@ impl Spans {
     }
 
     /// Whether anything at `path` or below it was dropped because of a problem that is already reported: what `raw` says
-    /// there is then not all that the file says.
+    /// there is then not all that the file says. What stands in a file that could not be read is broken too.
     pub fn is_broken(&self, path: &[Seg<'_>]) -> bool {
-        self.root.at(path).is_some_and(|found| found.in_dropped || any_dropped(found.node))
+        let is_section = path.len() < 2;
+        match self.root.at(path) {
+            Some(found) => found.in_dropped || any_dropped(found.node) || (is_section && self.incomplete),
+            None => self.incomplete,
+        }
     }
 
     /// Types the value at `path` as a `T` of the caller's, by the same rules as the file itself: unknown keys, wrong
@@ -140,7 +158,7 @@ impl Spans {
             return None;
         }
         let node = self.root.at_mut(path)?;
-        load::settle(node, path, &self.file, problems)
+        load::settle(node, path, &self.files, problems)
     }
 }
 

@@ -8,16 +8,17 @@ use std::path::Path;
 use super::problem::{Code, Problem};
 use super::spans::{Position, Span};
 
-/// The problem that the parser's complaint `info` at `start` is.
-pub(super) fn syntax_problem(info: &str, start: Position, text: &str, file: &Path) -> Problem {
+/// The problem that the parser's complaint `info` at the start of `at` is.
+pub(super) fn syntax_problem(info: &str, at: Span, text: &str, file: &Path) -> Problem {
+    let start = at.start;
     let line = text.lines().nth(start.line.saturating_sub(1)).unwrap_or_default();
     let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
     if let Some(spaces) = indent.find('\t') {
         let start = Position { column: spaces + 1, ..start };
-        let span = Span { start, end: Position { column: indent.chars().count() + 1, ..start } };
+        let span = Span { start, end: Position { column: indent.chars().count() + 1, ..start }, ..at };
         return Problem::error(Code::Syntax, file, span, "a tab cannot indent YAML").help("indent with spaces");
     }
-    let span = Span { start, end: Position { column: start.column + 1, ..start } };
+    let span = Span { start, end: Position { column: start.column + 1, ..start }, ..at };
     let before: String = line.chars().take(start.column - 1).collect();
     let (message, help) = if info.contains("mapping values are not allowed") && !before.contains(": ") {
         ("the line before is neither `key: value` nor a list item", "does it lack a colon at its end?")

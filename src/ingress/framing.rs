@@ -123,7 +123,8 @@ pub(super) fn head<'a>(request: &'a RequestHeader, host: &'a str, sender: IpAddr
     let content_length = request.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     // A number that does not fit is larger than any cap.
     let content_length = content_length.map(|value| value.parse().unwrap_or(u64::MAX));
-    Ok(Head { method: request.method.as_str(), path, query, host, headers: &request.headers, content_length, sender })
+    let (method, headers) = (request.method.as_str(), &request.headers);
+    Ok(Head { method, path, query, host, headers, content_length, params: &[], sender })
 }
 
 #[cfg(test)]

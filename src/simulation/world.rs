@@ -293,6 +293,7 @@ impl World {
             copies: sent.copies.clone(),
             problems: Vec::new(),
             unverified: None,
+            params: Vec::new(),
             body: sent.body.clone(),
         };
         let key = digest(&[sent.delivery_id.as_bytes()]);

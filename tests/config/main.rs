@@ -1,15 +1,18 @@
 //! Golden files of the configuration's front-end: each `*.test` holds a `routes.yaml`, a line `---- problems`, and what is
 //! shown of it. `UPDATE=1 cargo test --test config` writes what is shown now; read it before it is committed.
-//! Those in `meaning/` go on to the second stage; `meaning.rs` says how they are written.
+//! Those in `include/` are about several files, those in `meaning/` go on to the second stage; `meaning.rs` says how both
+//! are written.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod include;
 mod meaning;
 mod robust;
 mod schema;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use hookgate::config::{Loaded, path, read, render, schema as json_schema};
+use hookgate::config::{Disk, Loaded, path, read, render, schema as json_schema};
 
 const MARK: &str = "---- problems\n";
 
@@ -24,12 +27,13 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn load(text: &str) -> Loaded {
-    read(text, Path::new("routes.yaml"), &environment)
+    let nothing = Disk { read: &|_| Err(ErrorKind::NotFound.into()), list: &|_| Err(ErrorKind::NotFound.into()) };
+    read(text, Path::new("routes.yaml"), &environment, nothing)
 }
 
 fn shown(text: &str) -> String {
     let loaded = load(text);
-    render::text(&loaded.problems, &|_| loaded.spans.text(), false)
+    render::text(&loaded.problems, loaded.spans.files(), false)
 }
 
 fn golden_files(folder: &str) -> Vec<PathBuf> {

@@ -1,12 +1,13 @@
 //! Golden files of the second stage, from what the file says to what it means: `meaning/*.test`.
 //!
 //! A file begins with the world around the configuration, in lines of their own, then comes the YAML, the line
-//! `---- problems`, and what is shown. The world has three kinds of lines:
+//! `---- problems`, and what is shown. The world has four kinds of lines:
 //!
 //! ```text
 //! env: NAME=value          an environment variable; there are no others
 //! file: secrets/shop       a file beside routes.yaml, empty but for
 //! | s3cr3t                 its lines
+//! files: 300 d/{}.yaml     so many empty files, with numbers for `{}`
 //! ```
 //! It is 2026-10-01, noon. `UPDATE=1 cargo test --test config` writes what is shown now.
 
@@ -16,7 +17,7 @@ use std::path::Path;
 
 use hookgate::clock::Timestamp;
 use hookgate::config::check::{Checked, World, check};
-use hookgate::config::{Severity, render};
+use hookgate::config::{Disk, Loaded, Severity, read, render};
 use tempfile::TempDir;
 
 use super::golden;
@@ -39,6 +40,9 @@ impl Around {
         while let Some((line, after)) = rest.split_once('\n') {
             if let Some((name, value)) = line.strip_prefix("env: ").and_then(|line| line.split_once('=')) {
                 around.env.insert(name.to_owned(), value.to_owned());
+            } else if let Some((count, path)) = line.strip_prefix("files: ").and_then(|line| line.split_once(' ')) {
+                let count: usize = count.parse().unwrap();
+                (0..count).for_each(|number| around.write(&path.replace("{}", &number.to_string()), b""));
             } else if let Some(path) = line.strip_prefix("file: ") {
                 files.push((path, String::new()));
             } else if let Some(content) = line.strip_prefix('|') {
@@ -69,7 +73,8 @@ impl Around {
     pub(crate) fn check(&self, yaml: &str) -> Checked {
         let world = World {
             env: &|name| self.env.get(name).cloned(),
-            read: &|path: &Path| fs::read(path),
+            read: DISK.read,
+            list: DISK.list,
             notice: &|_| {},
             now: NOW,
             processors: 2,
@@ -78,19 +83,33 @@ impl Around {
         check(yaml, &self.folder.path().join("routes.yaml"), &world)
     }
 
-    /// What is shown, with paths as if the folder were the current one.
-    fn shown(&self, checked: &Checked) -> String {
-        let folder = format!("{}/", self.folder.path().display());
-        render::text(&checked.problems, &|_| &checked.text, false).replace(&folder, "")
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the front-end alone says.
+    pub(crate) fn load(&self, yaml: &str) -> Loaded {
+        read(yaml, &self.folder.path().join("routes.yaml"), &|name| self.env.get(name).cloned(), DISK)
+    }
+
+    /// Text with paths as if the folder were the current one.
+    pub(crate) fn from_here(&self, shown: &str) -> String {
+        shown.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
+
+/// The real one.
+const DISK: Disk<'static> = Disk {
+    read: &|path: &Path| fs::read(path),
+    list: &|folder: &Path| fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect(),
+};
 
 fn shown(text: &str) -> String {
     let (around, yaml) = Around::of(text);
     let checked = around.check(yaml);
     let has_error = checked.problems.iter().any(|problem| problem.severity == Severity::Error);
     assert_eq!(checked.setup.is_none(), has_error, "a file has a meaning, or an error says why not:\n{text}");
-    around.shown(&checked)
+    around.from_here(&render::text(&checked.problems, checked.spans.files(), false))
 }
 
 #[test]

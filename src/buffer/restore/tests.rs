@@ -28,6 +28,7 @@ fn event(number: u8, order: Option<&str>) -> EventData {
         }],
         problems: Vec::new(),
         unverified: None,
+        params: Vec::new(),
         body: vec![number; 100].into(),
     }
 }

@@ -1,9 +1,13 @@
 //! Expressions in CEL: they must compile, and what is wrong is shown where it stands in them.
 
+use std::collections::BTreeSet;
+
 use super::Checker;
 use crate::condition::{ConditionProblem, Place};
-use crate::config::problem::Code;
+use crate::config::problem::{Code, quoted};
 use crate::config::spans::{Position, Seg, Span};
+use crate::config::{nearest, raw};
+use crate::source::PathPattern;
 
 impl Checker<'_> {
     /// Compiles the text at `at`, which is a `what`.
@@ -17,18 +21,49 @@ impl Checker<'_> {
         match compile(text) {
             Ok(compiled) => Some(compiled),
             Err(problem) => {
-                let whole = self.spans.of(at).unwrap_or(Span::TOP);
-                let (span, place) = match problem.place() {
-                    None => (whole, String::new()),
-                    Some(place) => match within(whole, text, place) {
-                        Some(span) => (span, String::new()),
-                        None => (whole, format!(" (line {}, column {} of the {what})", place.line, place.column)),
-                    },
-                };
+                let (span, place) = self.place_in(at, (what, text), problem.place());
                 let message = format!("the {what} does not compile: {problem}{place}");
                 self.error_in(Code::InvalidCondition, Some(span), message, None);
                 None
             }
+        }
+    }
+
+    /// Where `place` of the expression at `at` stands in the file; where it cannot be pointed at, in words.
+    fn place_in(&self, at: &[Seg<'_>], (what, text): (&str, &str), place: Option<Place>) -> (Span, String) {
+        let whole = self.spans.of(at).unwrap_or(Span::TOP);
+        let Some(place) = place else { return (whole, String::new()) };
+        match within(whole, text, place) {
+            Some(span) => (span, String::new()),
+            None => (whole, format!(" (line {}, column {} of the {what})", place.line, place.column)),
+        }
+    }
+
+    /// Reports the parameters of the path that an expression at `at` names and that no source of `from` has.
+    pub(super) fn params_of(
+        &mut self,
+        at: &[Seg<'_>],
+        (what, text): (&str, &str),
+        named: &[(String, Place)],
+        from: &raw::OneOrMany,
+    ) {
+        let sources = &self.raw.sources;
+        let paths: Option<Vec<_>> =
+            from.0.iter().map(|name| PathPattern::parse(&sources.get(name.as_str())?.path).ok()).collect();
+        // A source that is not known is reported itself.
+        let Some(paths) = paths else { return };
+        let known: BTreeSet<&str> = paths.iter().flat_map(PathPattern::parameters).collect();
+        for (name, place) in named.iter().filter(|(name, _)| !known.contains(&**name)) {
+            let (span, place) = self.place_in(at, (what, text), Some(*place));
+            let message = format!("no source of this route has {} in its path{place}", quoted(&format!("{{{name}}}")));
+            let help = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `params.{near}`?"),
+                None if known.is_empty() => {
+                    format!("a path such as `/in/shop/{{{name}}}` gives the parameter its value")
+                }
+                None => format!("known: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
+            };
+            self.error_in(Code::UnknownName, Some(span), message, Some(help));
         }
     }
 }
@@ -49,5 +84,6 @@ fn within(whole: Span, text: &str, place: Place) -> Option<Span> {
     // A call is found at its bracket, and a field at its dot.
     let back = if rest.starts_with(['(', '.']) { before.chars().rev().take_while(is_word).count() } else { 0 };
     let at = |column| Position { line: whole.start.line, column };
-    Some(Span { start: at(start.checked_sub(back)?), end: at(start + word.max(usize::from(back == 0))) })
+    let (start, end) = (at(start.checked_sub(back)?), at(start + word.max(usize::from(back == 0))));
+    Some(Span { start, end, ..whole })
 }

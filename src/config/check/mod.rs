@@ -24,6 +24,7 @@ mod tls;
 mod twice;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use super::problem::{Code, Problem, Problems, quoted};
 use super::raw;
 use super::spans::{Seg, Span, Spans};
-use super::{Loaded, Severity, nearest, path};
+use super::{Disk, Loaded, Severity, nearest, path};
 use crate::clock::Timestamp;
 use crate::lane::Rules;
 use crate::limit::Gatekeeper;
@@ -49,6 +50,8 @@ pub struct World<'a> {
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Told of a file or folder before something else reads it: certificates, schemas.
     pub notice: &'a dyn Fn(&Path),
+    /// The names in a folder, in any order.
+    pub list: &'a dyn Fn(&Path) -> io::Result<Vec<OsString>>,
     /// The time, for secrets with dates.
     pub now: Timestamp,
     /// How many processors there are.
@@ -71,10 +74,10 @@ pub struct Checked {
     pub setup: Option<Setup>,
     /// How the log is to be written, as far as the file says it.
     pub log: Option<raw::Log>,
-    /// Everything that was found, in the order of the file.
+    /// Everything that was found, in the order of the files.
     pub problems: Vec<Problem>,
-    /// The text as it may be shown.
-    pub text: String,
+    /// The files that were read, and where everything stands in them.
+    pub spans: Spans,
     /// Every secret that the file names, be it readable here or not.
     pub secrets: Vec<Listed>,
     /// Where the file has the admin listener.
@@ -83,20 +86,20 @@ pub struct Checked {
     pub admin_token: Option<Secret>,
 }
 
-/// Reads and checks the text of `file`.
+/// Reads and checks the text of `file`, with what it includes.
 pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
-    let Loaded { raw, spans, problems: found } = super::read(text, file, world.env);
+    let Loaded { raw, spans, problems: found } =
+        super::read(text, file, world.env, Disk { read: world.read, list: world.list });
     let mut problems = Problems::default();
     for problem in found {
         problems.push(problem);
     }
-    let shown = spans.text().to_owned();
     let Some(raw) = raw else {
         return Checked {
             setup: None,
             log: None,
             problems: problems.into_sorted(),
-            text: shown,
+            spans,
             secrets: Vec::new(),
             admin: process::ADMIN_LISTEN,
             admin_token: None,
@@ -106,11 +109,12 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
     let mut checker = Checker { raw: &raw, spans, problems, world, base, listed: Vec::new(), token: None };
     let setup = checker.setup();
-    let problems = checker.problems.into_sorted();
+    let Checker { spans, problems, listed: secrets, token, .. } = checker;
+    let problems = problems.into_sorted();
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
     let admin = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(process::ADMIN_LISTEN, |address| address.0);
-    let (secrets, admin_token) = (checker.listed, checker.token);
-    Checked { setup: setup.filter(|_| !has_error), log, problems, text: shown, secrets, admin, admin_token }
+    let admin_token = token;
+    Checked { setup: setup.filter(|_| !has_error), log, problems, spans, secrets, admin, admin_token }
 }
 
 struct Checker<'a> {
@@ -118,7 +122,7 @@ struct Checker<'a> {
     spans: Spans,
     problems: Problems,
     world: &'a World<'a>,
-    /// The folder of the file; paths in it are relative to this.
+    /// The folder of the main file; paths in it and in the files that it includes are relative to this.
     base: PathBuf,
     /// Every secret that the file names, be it readable or not.
     listed: Vec<Listed>,
@@ -178,14 +182,15 @@ impl<'a> Checker<'a> {
     }
 
     fn error_in(&mut self, code: Code, span: Option<Span>, message: impl Into<String>, help: Option<String>) {
-        let mut problem = Problem::error(code, self.spans.file(), span.unwrap_or(Span::TOP), message);
+        let span = span.unwrap_or(Span::TOP);
+        let mut problem = Problem::error(code, self.spans.file_of(span), span, message);
         problem.help = help;
         self.problems.push(problem);
     }
 
     fn warning(&mut self, code: Code, at: &[Seg<'_>], message: impl Into<String>, help: Option<String>) {
         let span = self.spans.of_key(at).unwrap_or(Span::TOP);
-        let mut problem = Problem::warning(code, self.spans.file(), span, message);
+        let mut problem = Problem::warning(code, self.spans.file_of(span), span, message);
         problem.help = help;
         self.problems.push(problem);
     }

@@ -39,10 +39,11 @@ impl Checker<'_> {
                 continue;
             };
             let message = format!("{other} {does} already");
-            let problem = Problem::error(Code::SamePlace, self.spans.file(), *span, message);
+            let problem = Problem::error(Code::SamePlace, self.spans.file_of(*span), *span, message);
             // The admin listener has an address without being written.
             let is_written = *first != Span::TOP;
-            self.problems.push(if is_written { problem.second(*first, "here") } else { problem });
+            let first_file = self.spans.file_of(*first);
+            self.problems.push(if is_written { problem.second(first_file, *first, "here") } else { problem });
         }
     }
 }

@@ -25,6 +25,12 @@ impl<'a> Checker<'a> {
             let when = when.and_then(|text| self.expression(&at_when, "condition", text, Condition::compile));
             let order_by = written.order_by.as_ref();
             let order_by = order_by.and_then(|text| self.expression(&at_order, "key", text, KeyExpression::compile));
+            if let (Some(condition), Some(text)) = (&when, &written.when) {
+                self.params_of(&at_when, ("condition", text), condition.params(), &written.from);
+            }
+            if let (Some(key), Some(text)) = (&order_by, &written.order_by) {
+                self.params_of(&at_order, ("key", text), key.params(), &written.from);
+            }
             let to = written.to.0.iter().map(|to| Recipient {
                 destination: Arc::from(to.as_str()),
                 balance_by: keys.get(to.as_str()).cloned(),

@@ -35,7 +35,7 @@ impl Checker<'_> {
             Err(problems) => {
                 for problem in problems {
                     let at = self.place_of_schema(name, written, &problem.to_string());
-                    let found = Problem::error(Code::InvalidSchema, self.spans.file(), at, problem.to_string());
+                    let found = Problem::error(Code::InvalidSchema, self.spans.file_of(at), at, problem.to_string());
                     let help = match problem {
                         SchemaProblem::Outside { .. } => "schemas stand in the folder `schemas` beside this file",
                         _ => "",

@@ -60,6 +60,10 @@ pub struct File {
     /// The version of the format of this file: 1.
     #[schemars(required)]
     pub version: Option<Version>,
+    /// Files with more of the same sections: paths, or globs of file names, relative to this file's folder. A name that
+    /// stands in two files is an error. Paths in an included file are relative to this file's folder too.
+    #[serde(default)]
+    pub include: Vec<String>,
     /// The process: threads, shutdown, data directory, log.
     #[serde(default)]
     pub server: Server,

@@ -40,6 +40,7 @@ pub(super) fn event(number: u32, bytes: usize) -> EventData {
         copies: copies(number),
         problems: Vec::new(),
         unverified: None,
+        params: Vec::new(),
         body: start.into_iter().cycle().take(bytes).collect::<Vec<_>>().into(),
     }
 }
