@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::terminal;
 use crate::clock::{Clock, SystemClock};
-use crate::config::check::{Checked, World, check};
+use crate::config::check::{Checked, World, check, survey};
 
 /// A larger file is no configuration.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -35,20 +35,33 @@ pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
 
 /// Reads and checks a configuration; `env` looks variables up.
 pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Checked> {
-    let text = read_text(path)?;
-    let world = World {
+    Ok(check(&read_text(path)?, path, &world(env)))
+}
+
+fn world(env: &dyn Fn(&str) -> Option<String>) -> World<'_> {
+    World {
         env,
         read: &|path| std::fs::read(path),
         now: SystemClock.now(),
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-    };
-    Ok(check(&text, path, &world))
+    }
 }
 
 /// Reads and checks a configuration; tells when it cannot be read at all.
 pub(crate) fn load_or_tell(path: &Path) -> Option<Checked> {
     let read = load(path);
     read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()
+}
+
+/// Reads and checks a configuration to look at it, without its secrets; tells what is wrong with it.
+pub(crate) fn survey_or_tell(path: &Path) -> Option<Checked> {
+    let read = read_text(path).map(|text| survey(&text, path, &world(&environment)));
+    let checked =
+        read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()?;
+    if checked.setup.is_none() {
+        super::check::report(&checked);
+    }
+    checked.setup.is_some().then_some(checked)
 }
 
 /// Reads and checks a configuration in the process's own environment.

@@ -7,6 +7,7 @@ mod admin;
 mod answers;
 mod archive;
 mod check;
+mod config;
 mod demo;
 mod load;
 mod log;
@@ -100,6 +101,9 @@ enum Command {
     /// List the order keys that wait for a person, and let them go on.
     #[command(subcommand)]
     Parked(archive::Parked),
+    /// Look at the configuration that is in force.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Print the JSON Schema of routes.yaml.
     Schema,
     /// Print the version.
@@ -124,6 +128,7 @@ pub fn run() -> ExitCode {
         Command::Dlq(command) => archive::dlq(&command),
         Command::Quarantine(command) => archive::quarantine(&command),
         Command::Parked(command) => archive::parked(&command),
+        Command::Config(command) => config::run(&command),
         Command::Schema => schema::run(),
         Command::Version => {
             terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));

@@ -16,6 +16,7 @@ pub mod problem;
 pub mod raw;
 pub mod render;
 pub mod schema;
+pub mod show;
 pub mod spans;
 pub mod units;
 

@@ -33,6 +33,8 @@ use crate::route::Route;
 use crate::secret::Listed;
 use crate::server::{Live, Setup};
 use crate::source::SourceTable;
+pub(super) use destination::DELIVERED_KEEP;
+pub(super) use source::usual_body;
 
 /// The world outside the file, handed in.
 pub struct World<'a> {
@@ -52,6 +54,15 @@ impl std::fmt::Debug for World<'_> {
     }
 }
 
+/// Whether the secrets that a file names are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secrets {
+    /// They are read, and one that cannot be read is an error.
+    Read,
+    /// They are left alone, and so are the keys of certificates: the file is only looked at.
+    Named,
+}
+
 /// What became of a file.
 #[derive(Debug)]
 pub struct Checked {
@@ -63,6 +74,10 @@ pub struct Checked {
     pub problems: Vec<Problem>,
     /// The text as it may be shown.
     pub text: String,
+    /// What the file says, as far as it could be read.
+    pub raw: Option<raw::File>,
+    /// Where it says it.
+    pub spans: Spans,
     /// Every secret that the file names, be it readable here or not.
     pub secrets: Vec<Listed>,
     /// Where the file has the admin listener.
@@ -71,6 +86,16 @@ pub struct Checked {
 
 /// Reads and checks the text of `file`.
 pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
+    check_with(text, file, world, Secrets::Read)
+}
+
+/// The same for whoever only looks at the file, and may have none of its secrets: they are not opened. What comes of it
+/// is not to be run.
+pub fn survey(text: &str, file: &Path, world: &World<'_>) -> Checked {
+    check_with(text, file, world, Secrets::Named)
+}
+
+fn check_with(text: &str, file: &Path, world: &World<'_>, secrets: Secrets) -> Checked {
     let Loaded { raw, spans, problems: found } = super::read(text, file, world.env);
     let mut problems = Problems::default();
     for problem in found {
@@ -83,19 +108,22 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
             log: None,
             problems: problems.into_sorted(),
             text: shown,
+            raw: None,
+            spans,
             secrets: Vec::new(),
             admin: process::ADMIN_LISTEN,
         };
     };
     let log = raw.server.log.clone();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
-    let mut checker = Checker { raw: &raw, spans, problems, world, base, listed: Vec::new() };
+    let mut checker = Checker { raw: &raw, spans, problems, world, secrets, base, listed: Vec::new() };
     let setup = checker.setup();
-    let problems = checker.problems.into_sorted();
+    let Checker { spans, problems, listed, .. } = checker;
+    let problems = problems.into_sorted();
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
     let admin = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(process::ADMIN_LISTEN, |address| address.0);
-    let secrets = checker.listed;
-    Checked { setup: setup.filter(|_| !has_error), log, problems, text: shown, secrets, admin }
+    let setup = setup.filter(|_| !has_error);
+    Checked { setup, log, problems, text: shown, raw: Some(raw), spans, secrets: listed, admin }
 }
 
 struct Checker<'a> {
@@ -103,6 +131,7 @@ struct Checker<'a> {
     spans: Spans,
     problems: Problems,
     world: &'a World<'a>,
+    secrets: Secrets,
     /// The folder of the file; paths in it are relative to this.
     base: PathBuf,
     /// Every secret that the file names, be it readable or not.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::destination::DEAD_KEEP;
 use super::source::BODY_BYTES_MOST;
-use super::{Checker, path};
+use super::{Checker, Secrets, path};
 use crate::admin::Page;
 use crate::buffer::{BufferParams, Fsync};
 use crate::config::problem::Code;
@@ -139,7 +139,9 @@ impl Checker<'_> {
             return None;
         }
         let params = TlsParams { certificates, only_tls13: tls.min_version == Some(raw::TlsVersion::V13) };
-        if let Err(problem) = Certificates::load(&params) {
+        if self.secrets == Secrets::Read
+            && let Err(problem) = Certificates::load(&params)
+        {
             let span = self.file_of(name, tls, &problem.to_string()).or_else(|| self.spans.of_key(&at));
             self.error_in(Code::UnusableFile, span, problem.to_string(), None);
         }
