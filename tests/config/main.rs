@@ -5,6 +5,7 @@
 
 mod meaning;
 mod robust;
+mod show;
 
 use std::path::{Path, PathBuf};
 

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use hookgate::clock::Timestamp;
-use hookgate::config::check::{Checked, World, check};
+use hookgate::config::check::{Checked, World, check, survey};
 use hookgate::config::{Severity, render};
 use tempfile::TempDir;
 
@@ -66,13 +66,27 @@ impl Around {
         self.env.insert(name.to_owned(), value.to_owned());
     }
 
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned()
+    }
+
+    /// The path of a file; of the folder, with a `/` at its end, for an empty name.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
     pub(crate) fn check(&self, yaml: &str) -> Checked {
-        let world = World {
-            env: &|name| self.env.get(name).cloned(),
-            read: &|path: &Path| fs::read(path),
-            now: NOW,
-            processors: 2,
-        };
+        self.checked(yaml, check)
+    }
+
+    /// The same without its secrets.
+    pub(crate) fn survey(&self, yaml: &str) -> Checked {
+        self.checked(yaml, survey)
+    }
+
+    fn checked(&self, yaml: &str, check: fn(&str, &Path, &World<'_>) -> Checked) -> Checked {
+        let world =
+            World { env: &|name| self.variable(name), read: &|path: &Path| fs::read(path), now: NOW, processors: 2 };
         check(yaml, &self.folder.path().join("routes.yaml"), &world)
     }
 

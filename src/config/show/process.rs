@@ -16,9 +16,14 @@ pub(super) fn fill(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
     if let Some(admin) = setup.pages.get(ADMIN) {
         tree.fill(&["admin", "listen"], admin.address.to_string(), &Origin::Default);
     }
+    let body = written_body(tree, raw);
     for params in &setup.listeners {
         if let Some(listener) = tree.entry("listeners").and_then(|listeners| listeners.entry(&params.name)) {
-            fill_listener(listener, params, raw);
+            fill_listener(listener, params);
+            match body.clone() {
+                Some(written) => listener.graft(&["limits", "body"], written),
+                None => listener.fill(&["limits", "body"], size(usual_body(raw)), &Origin::Default),
+            }
         }
     }
     tree.fill(&["buffer", "max_size"], size(setup.buffer.bytes_max), &Origin::Default);
@@ -55,13 +60,23 @@ fn throughput(tree: &mut Tree, path: &[&str], in_force: Rate) {
     tree.fill(&[path, &["burst"]].concat(), in_force.burst.get(), &Origin::Default);
 }
 
-fn fill_listener(listener: &mut Tree, params: &ListenerParams, raw: &raw::File) {
+/// The largest body of a source that sets none, where a listener says it: it is in force at all of them.
+pub(super) fn written_body(tree: &Tree, raw: &raw::File) -> Option<Tree> {
+    let mut listeners = raw.listeners.iter();
+    let is_usual = |listener: &raw::Listener| {
+        listener.limits.as_ref().and_then(|limits| limits.body).is_some_and(|body| body.0 == usual_body(raw))
+    };
+    let (name, _) = listeners.find(|(_, listener)| is_usual(listener))?;
+    let written = tree.at(&["listeners", name.as_str(), "limits", "body"])?;
+    Some(written.clone().from_section("listeners"))
+}
+
+fn fill_listener(listener: &mut Tree, params: &ListenerParams) {
     let limits = &params.limits;
     for (key, count) in [("connections", limits.connections), ("connections_per_ip", limits.connections_per_ip)] {
         listener.fill(&["limits", key], count, &Origin::Default);
     }
     listener.fill(&["limits", "headers"], size(limits.header_bytes_max as u64), &Origin::Default);
-    listener.fill(&["limits", "body"], size(usual_body(raw)), &Origin::Default);
     for (key, time) in [("header_timeout", limits.header_timeout), ("body_timeout", limits.body_timeout)] {
         listener.fill(&["limits", key], spelled(time), &Origin::Default);
     }

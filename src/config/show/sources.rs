@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::origin::Origin;
+use super::process::written_body;
 use super::tree::{Tree, Value};
 use super::words::size;
+use crate::config::check::usual_body;
 use crate::config::{raw, units};
 use crate::lane::Lane;
 use crate::limit::{Rate, SourceQuota};
@@ -14,9 +16,13 @@ use crate::schema::{OnInvalid, OnMissing, SchemaSet};
 use crate::source::Mode;
 
 pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
+    let body = written_body(tree, raw);
     let public_url = tree.at(&["server", "public_url"]).cloned();
     for lane in lanes {
         if let Some(source) = tree.entry("sources").and_then(|sources| sources.entry(&lane.source.name)) {
+            if let Some(body) = body.clone().filter(|_| lane.source.body_bytes_max == usual_body(raw)) {
+                source.graft(&["body"], body);
+            }
             fill_source(source, lane);
             let limit = raw.sources.get(&*lane.source.name).and_then(|written| written.rate_limit.as_ref());
             if let Some(raw::RateLimit { rate: units::Rate { count, per }, .. }) = limit {
