@@ -3,6 +3,7 @@
 //! `show/every-key.yaml` has every key of the format, and `show/minimal.yaml` only those that must be there; what is shown
 //! of each stands beside it. `UPDATE=1 cargo test --test config` writes what is shown now.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -81,7 +82,9 @@ fn meaning(around: &Around, yaml: &str) -> String {
     valid(around, &checked);
     let log = checked.log.unwrap_or_default();
     let log = (log.format.unwrap_or_default(), log.level.unwrap_or_default());
-    without_clocks(&format!("{log:?}\n{:#?}", checked.setup.unwrap()))
+    let mut setup = checked.setup.unwrap();
+    let destinations: BTreeMap<_, _> = std::mem::take(&mut setup.live.destinations).into_iter().collect();
+    without_clocks(&format!("{log:?}\n{destinations:#?}\n{setup:#?}"))
 }
 
 /// Limiters have a clock, which shows when they were made.

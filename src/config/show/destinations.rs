@@ -2,6 +2,7 @@
 
 use super::origin::Origin;
 use super::tree::{Tree, Value};
+use crate::config::raw;
 use crate::deliver::{BalanceParams, Destination, Destinations, HealthParams, Jitter, Policy, RetryOn, Selection};
 use crate::patience::spelled;
 
@@ -10,10 +11,11 @@ const DEFAULTS: &str = "defaults.destination";
 /// Keys of `defaults.destination` that a destination overrides field by field; the others it overrides whole.
 const BY_FIELD: &[&str] = &["retry", "dead_letter", "circuit_breaker"];
 
-pub(super) fn fill(tree: &mut Tree, destinations: &Destinations) {
+pub(super) fn fill(tree: &mut Tree, destinations: &Destinations, raw: &raw::File) {
     let defaults = tree.at(&["defaults", "destination"]).cloned();
-    for (name, destination) in destinations {
-        let Some(tree) = tree.entry("destinations").and_then(|all| all.entry(name)) else { continue };
+    for name in raw.destinations.keys().map(raw::Name::as_str) {
+        let tree = tree.entry("destinations").and_then(|all| all.entry(name));
+        let (Some(tree), Some(destination)) = (tree, destinations.get(name)) else { continue };
         if let Some(Tree::Map(defaults)) = &defaults {
             take_over(tree, defaults);
         }

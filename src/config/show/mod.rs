@@ -55,7 +55,7 @@ impl Shown {
 fn fill(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
     process::fill(tree, setup, raw);
     sources::fill(tree, &setup.live.rules.lanes, raw);
-    destinations::fill(tree, &setup.live.destinations);
+    destinations::fill(tree, &setup.live.destinations, raw);
 }
 
 /// Sections stand in the order in which a file is read.
