@@ -9,6 +9,7 @@ mod archive;
 mod check;
 mod config;
 mod demo;
+mod graph;
 mod load;
 mod log;
 mod providers;
@@ -101,6 +102,8 @@ enum Command {
     /// List the order keys that wait for a person, and let them go on.
     #[command(subcommand)]
     Parked(archive::Parked),
+    /// Draw what goes where: sources, routes and destinations.
+    Graph(graph::Args),
     /// Look at the configuration that is in force.
     #[command(subcommand)]
     Config(config::Config),
@@ -128,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Dlq(command) => archive::dlq(&command),
         Command::Quarantine(command) => archive::quarantine(&command),
         Command::Parked(command) => archive::parked(&command),
+        Command::Graph(args) => graph::run(&args),
         Command::Config(command) => config::run(&command),
         Command::Schema => schema::run(),
         Command::Version => {

@@ -21,7 +21,7 @@ mod words;
 mod written;
 mod yaml;
 
-use self::tree::Tree;
+use self::tree::{Leaf, Tree};
 use super::check::Checked;
 use super::interpolate::Lookup;
 use super::raw;
@@ -39,6 +39,29 @@ impl Shown {
         fill(&mut tree, setup, raw);
         tree.sort_by(|section| position(section));
         Some(Self(tree))
+    }
+
+    /// The keys at `path`, in the order of the file.
+    pub fn names(&self, path: &[&str]) -> Vec<&str> {
+        match self.0.at(path) {
+            Some(Tree::Map(entries)) => entries.iter().map(|(key, _)| key.as_str()).collect(),
+            Some(Tree::Leaf(_) | Tree::List(_)) | None => Vec::new(),
+        }
+    }
+
+    /// The value at `path`, or the values of a list, as they may be shown.
+    pub fn texts(&self, path: &[&str]) -> Vec<&str> {
+        fn text(tree: &Tree) -> Option<&str> {
+            match tree {
+                Tree::Leaf(Leaf { text, .. }) => Some(text.as_str()),
+                Tree::List(_) | Tree::Map(_) => None,
+            }
+        }
+        match self.0.at(path) {
+            Some(Tree::List(items)) => items.iter().filter_map(text).collect(),
+            Some(other) => text(other).into_iter().collect(),
+            None => Vec::new(),
+        }
     }
 
     /// As a file that means the same, with the origin of each value behind it.
