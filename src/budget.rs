@@ -112,6 +112,11 @@ impl Budget {
         Self { patience, state: Mutex::default() }
     }
 
+    /// Whether the brake may come on.
+    pub fn has_brake(&self) -> bool {
+        self.patience.brake
+    }
+
     /// Keeps what was counted under the old rules of the same source.
     pub fn take_over(&self, old: &Self) {
         if self.patience.limits == old.patience.limits {

@@ -166,6 +166,7 @@ mod tests {
             verified_by: None,
             method: "POST".into(),
             target: "/".into(),
+            params: Vec::new(),
             headers: Vec::new(),
             copies: Vec::new(),
             problems: Vec::new(),

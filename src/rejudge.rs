@@ -185,7 +185,7 @@ mod tests {
             list: &|_| Ok(Vec::new()),
             now,
             processors: 1,
-            stand_in: None,
+            secrets: crate::config::check::Secrets::Real,
         };
         let checked = check(&text, std::path::Path::new("f.yaml"), &world);
         checked.setup.unwrap_or_else(|| panic!("{:?}", checked.problems)).live.rules

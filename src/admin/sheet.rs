@@ -123,6 +123,7 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
     json!({
         "method": event.method,
         "target": event.target,
+        "params": event.params,
         "headers": headers,
         "body": body(&event.body, redaction),
         "redacted": redaction.touches_bodies() || event.headers.iter().any(|(name, _)| redaction.hides_header(name)),

@@ -103,6 +103,7 @@ impl Request {
             verified_by: None,
             method: self.method.clone(),
             target: self.head().target(),
+            params: lane.source.path.values(&self.path),
             headers: kept_headers(&self.headers),
             copies: Vec::new(),
             problems: Vec::new(),
@@ -119,6 +120,7 @@ impl Request {
             host: &self.host,
             headers: &self.headers,
             content_length: Some(self.body.len() as u64),
+            params: &[],
             sender: self.sender,
         }
     }

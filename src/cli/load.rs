@@ -7,7 +7,7 @@ use std::path::Path;
 use super::terminal;
 use super::watch::Prints;
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::config::check::{Checked, World, check};
+use crate::config::check::{Checked, Secrets, World, check};
 
 /// A larger file is no configuration.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -42,7 +42,7 @@ pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
 
 /// Reads and checks a configuration; `env` looks variables up.
 pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Checked> {
-    load_in(path, env, &RefCell::default(), (SystemClock.now(), None))
+    load_in(path, env, &RefCell::default(), (SystemClock.now(), Secrets::Real))
 }
 
 /// A secret in the place of those that are not here: as plain text for most schemes, and `whsec_…` for those that want it.
@@ -54,7 +54,7 @@ pub(crate) fn load_to_try(
     env: &dyn Fn(&str) -> Option<String>,
     now: Timestamp,
 ) -> std::io::Result<Checked> {
-    load_in(path, env, &RefCell::default(), (now, Some(STAND_IN)))
+    load_in(path, env, &RefCell::default(), (now, Secrets::Instead(STAND_IN)))
 }
 
 /// Reads and checks a configuration, and takes the print of every file that is asked for.
@@ -62,7 +62,7 @@ fn load_in(
     path: &Path,
     env: &dyn Fn(&str) -> Option<String>,
     prints: &RefCell<Prints>,
-    (now, stand_in): (Timestamp, Option<&str>),
+    (now, secrets): (Timestamp, Secrets<'_>),
 ) -> std::io::Result<Checked> {
     let notice = |path: &Path| prints.borrow_mut().take(path);
     notice(path);
@@ -80,7 +80,7 @@ fn load_in(
         },
         now,
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        stand_in,
+        secrets,
     };
     Ok(check(&text, path, &world))
 }
@@ -88,7 +88,7 @@ fn load_in(
 /// Reads and checks a configuration, and gives the prints of all files that decide what comes of it.
 pub(crate) fn load_with_prints(path: &Path) -> (std::io::Result<Checked>, Prints) {
     let prints = RefCell::default();
-    let checked = load_in(path, &environment, &prints, (SystemClock.now(), None));
+    let checked = load_in(path, &environment, &prints, (SystemClock.now(), Secrets::Real));
     (checked, prints.into_inner())
 }
 
@@ -100,6 +100,17 @@ pub(crate) fn load_or_tell(path: &Path) -> Option<Checked> {
 /// What was read; tells when it could not be.
 pub(crate) fn or_tell(path: &Path, read: std::io::Result<Checked>) -> Option<Checked> {
     read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()
+}
+
+/// Reads and checks a configuration to look at it, without its secrets; tells what is wrong with it.
+pub(crate) fn survey_or_tell(path: &Path) -> Option<Checked> {
+    let read = load_in(path, &environment, &RefCell::default(), (SystemClock.now(), Secrets::Named));
+    let checked =
+        read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()?;
+    if checked.setup.is_none() {
+        super::check::report(&checked);
+    }
+    checked.setup.is_some().then_some(checked)
 }
 
 /// Reads and checks a configuration in the process's own environment.

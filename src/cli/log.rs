@@ -71,12 +71,12 @@ pub(crate) struct Logging {
 
 /// Starts logging as the file says; `HOOKGATE_LOG` (a tracing filter) overrides it.
 pub(crate) fn start(log: Option<&Log>, telemetry: &Telemetry) -> Logging {
-    let level = match log.and_then(|log| log.level) {
-        Some(LogLevel::Error) => "error",
-        Some(LogLevel::Warn) => "warn",
-        Some(LogLevel::Info) | None => "info",
-        Some(LogLevel::Debug) => "debug",
-        Some(LogLevel::Trace) => "trace",
+    let level = match log.and_then(|log| log.level).unwrap_or_default() {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
     };
     let pingora = "pingora_core=off,pingora_proxy=off,pingora_load_balancing=off";
     let usual = format!("warn,hookgate={level},{pingora},fjall=error,lsm_tree=error");
@@ -91,9 +91,9 @@ pub(crate) fn start(log: Option<&Log>, telemetry: &Telemetry) -> Logging {
         .with_env_filter(filter)
         .with_writer(Out { thread, telemetry: telemetry.clone() })
         .log_internal_errors(false);
-    let started = match log.and_then(|log| log.format) {
-        Some(LogFormat::Human) => lines.with_ansi(super::terminal::wants_color(&io::stderr())).try_init(),
-        Some(LogFormat::Json) | None => lines.json().flatten_event(true).try_init(),
+    let started = match log.and_then(|log| log.format).unwrap_or_default() {
+        LogFormat::Human => lines.with_ansi(super::terminal::wants_color(&io::stderr())).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if started.is_err() {
         tracing::debug!("logging was started already");

@@ -7,10 +7,12 @@ mod admin;
 mod answers;
 mod archive;
 mod check;
+mod config;
 mod demo;
 mod diff;
 mod explain;
 mod given;
+mod graph;
 mod load;
 mod log;
 mod providers;
@@ -115,6 +117,11 @@ enum Command {
     /// List the order keys that wait for a person, and let them go on.
     #[command(subcommand)]
     Parked(archive::Parked),
+    /// Draw what goes where: sources, routes and destinations.
+    Graph(graph::Args),
+    /// Look at the configuration that is in force.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Print the JSON Schema of routes.yaml.
     Schema,
     /// Print the version.
@@ -143,6 +150,8 @@ pub fn run() -> ExitCode {
         Command::Dlq(command) => archive::dlq(&command),
         Command::Quarantine(command) => archive::quarantine(&command),
         Command::Parked(command) => archive::parked(&command),
+        Command::Graph(args) => graph::run(&args),
+        Command::Config(command) => config::run(&command),
         Command::Schema => schema::run(),
         Command::Version => {
             terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));

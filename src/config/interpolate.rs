@@ -4,6 +4,7 @@
 //! further `${…}`. As in a shell, `:-` and `:?` also apply when the variable is empty. Keys are left alone; a `${…}` in a
 //! secret was refused before (`secrets`). The value of a variable is never shown.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::problem::{Code, Problem, Problems, quoted};
@@ -15,11 +16,21 @@ pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What is wrong with one `${…}`.
 #[derive(Debug, PartialEq, Eq)]
-struct Trouble<'t> {
+pub(super) struct Trouble<'t> {
     code: Code,
     message: String,
     help: String,
     part: &'t str,
+}
+
+/// A stretch of a value with its variables put in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Piece<'t> {
+    pub(super) text: Cow<'t, str>,
+    /// The variable that it stands for; `None` for what is written as it is.
+    pub(super) variable: Option<&'t str>,
+    /// The environment gave the text, not the file.
+    pub(super) is_from_outside: bool,
 }
 
 /// Puts the variables in everywhere below `node`; what cannot be filled is reported and dropped.
@@ -57,45 +68,52 @@ fn substitute<'t>(text: &'t str, env: Lookup<'_>) -> Result<Option<String>, Trou
     if !text.contains("${") {
         return Ok(None);
     }
-    let mut filled = String::with_capacity(text.len());
+    Ok(Some(pieces(text, env)?.iter().map(|piece| &*piece.text).collect()))
+}
+
+/// What `text` consists of with its variables put in.
+pub(super) fn pieces<'t>(text: &'t str, env: Lookup<'_>) -> Result<Vec<Piece<'t>>, Trouble<'t>> {
+    let as_it_is = |text: &'t str| Piece { text: Cow::Borrowed(text), variable: None, is_from_outside: false };
+    let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         if let Some(before) = before.strip_suffix('$') {
-            filled.push_str(before);
-            filled.push_str("${");
+            pieces.extend([as_it_is(before), as_it_is("${")]);
             rest = after;
             continue;
         }
-        filled.push_str(before);
+        pieces.push(as_it_is(before));
         let part_start = text.len() - after.len() - "${".len();
         let part = text.get(part_start..).unwrap_or_default();
         let Some((inner, after)) = after.split_once('}') else {
             return Err(bad(part, "this `${` is not closed", "close it with `}`; for a literal `${` write `$${`"));
         };
         let part = part.get(..inner.len() + "${}".len()).unwrap_or(part);
-        filled.push_str(&value_of(inner, part, env)?);
+        pieces.push(value_of(inner, part, env)?);
         rest = after;
     }
-    filled.push_str(rest);
-    Ok(Some(filled))
+    pieces.push(as_it_is(rest));
+    Ok(pieces)
 }
 
-fn value_of<'t>(inner: &'t str, part: &'t str, env: Lookup<'_>) -> Result<String, Trouble<'t>> {
+fn value_of<'t>(inner: &'t str, part: &'t str, env: Lookup<'_>) -> Result<Piece<'t>, Trouble<'t>> {
     let (name, otherwise) = inner.find(':').map_or((inner, ""), |colon| inner.split_at(colon));
     if !is_variable_name(name) {
         let help =
             "a name has letters, digits and `_`, and does not begin with a digit; for a literal `${` write `$${`";
         return Err(bad(part, &format!("{} is not the name of a variable", quoted(name)), help));
     }
+    let piece = |text, is_from_outside| Piece { text, variable: Some(name), is_from_outside };
+    let from_outside = |value: String| piece(Cow::Owned(value), true);
     let value = env(name);
     if otherwise.is_empty() {
         let help = format!("set {name}, or give a default: `${{{name}:-…}}`");
         let message = format!("the environment variable {name} is not set");
-        return value.ok_or(Trouble { code: Code::UnsetVariable, message, help, part });
+        return value.map(from_outside).ok_or(Trouble { code: Code::UnsetVariable, message, help, part });
     }
     let value = value.filter(|value| !value.is_empty());
     if let Some(default) = otherwise.strip_prefix(":-") {
-        return Ok(value.unwrap_or_else(|| default.to_owned()));
+        return Ok(value.map_or_else(|| piece(Cow::Borrowed(default), false), from_outside));
     }
     let Some(wish) = otherwise.strip_prefix(":?") else {
         let help = "write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`";
@@ -104,7 +122,7 @@ fn value_of<'t>(inner: &'t str, part: &'t str, env: Lookup<'_>) -> Result<String
     let wish = quoted(wish).to_string();
     let help = if wish == "``" { format!("set {name}") } else { wish.trim_matches('`').to_owned() };
     let message = format!("the environment variable {name} is not set or is empty");
-    value.ok_or(Trouble { code: Code::UnsetVariable, message, help, part })
+    value.map(from_outside).ok_or(Trouble { code: Code::UnsetVariable, message, help, part })
 }
 
 fn bad<'t>(part: &'t str, message: &str, help: &str) -> Trouble<'t> {

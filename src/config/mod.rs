@@ -17,6 +17,7 @@ pub mod problem;
 pub mod raw;
 pub mod render;
 pub mod schema;
+pub mod show;
 pub mod spans;
 pub mod units;
 

@@ -59,7 +59,11 @@ pub(super) fn look(lane: &Lane, head: &Head<'_>, body: &Bytes) -> Looked {
         template.as_ref().and_then(|found| found.render(head.headers, json.as_ref(), body))
     };
     let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
+    // Of what was stored they are known; of what never came they are in the path.
+    let in_path = if head.params.is_empty() { lane.source.path.values(head.path) } else { Vec::new() };
+    let params = if head.params.is_empty() { &in_path } else { head.params };
     let view = View {
+        params,
         body: json.as_ref(),
         headers: head.headers,
         event_type: event_type.as_deref().unwrap_or_default(),

@@ -26,6 +26,7 @@ pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, not
         verified_by: notes.secret.clone(),
         method: request.method.as_str().to_owned(),
         target,
+        params: lane.source.path.values(request.uri.path()),
         headers: kept_headers(&request.headers),
         copies: Vec::new(),
         problems: Vec::new(),

@@ -113,6 +113,7 @@ fn view<'a>(event: &'a EventData, body: Option<&'a Value>, headers: &'a HeaderMa
         method: &event.method,
         path,
         query,
+        params: &event.params,
     }
 }
 
@@ -122,6 +123,8 @@ fn given(event: &EventData, route: &str, body: Option<&Value>, headers: &HeaderM
         .keys()
         .filter_map(|name| Some((name.as_str().to_owned(), Value::from(headers.get(name)?.to_str().ok()?))))
         .collect();
+    let params: serde_json::Map<String, Value> =
+        event.params.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     json!({
         "body": body,
         "headers": headers,
@@ -133,5 +136,6 @@ fn given(event: &EventData, route: &str, body: Option<&Value>, headers: &HeaderM
         "received_at": event.received_at().to_string(),
         "method": event.method,
         "target": event.target,
+        "params": params,
     })
 }

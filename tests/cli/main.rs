@@ -5,6 +5,7 @@
 
 mod check;
 mod gateway;
+mod graph;
 mod pipes;
 mod providers;
 mod selftest;
@@ -135,7 +136,9 @@ fn wrong_usage_is_told_on_stderr_and_exits_with_2() {
 #[test]
 fn every_command_has_help_and_every_flag_a_variable() {
     let help = run(&["--help"]).with(0).stdout;
-    for command in ["run", "check", "demo", "send", "verify", "secrets", "redeliver", "schema", "version"] {
+    for command in
+        ["run", "check", "demo", "send", "verify", "secrets", "redeliver", "graph", "config", "schema", "version"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = run(&[command, "--help"]).with(0).stdout;
         let flags = help.lines().map(str::trim).filter(|line| line.starts_with('-'));

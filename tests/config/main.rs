@@ -8,6 +8,7 @@ mod include;
 mod meaning;
 mod robust;
 mod schema;
+mod show;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

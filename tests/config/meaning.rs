@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 
 use hookgate::clock::Timestamp;
-use hookgate::config::check::{Checked, World, check};
+use hookgate::config::check::{Checked, Secrets, World, check};
 use hookgate::config::{Disk, Loaded, Severity, read, render};
 use tempfile::TempDir;
 
@@ -70,15 +70,33 @@ impl Around {
         self.env.insert(name.to_owned(), value.to_owned());
     }
 
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned()
+    }
+
+    /// The path of a file; of the folder, with a `/` at its end, for an empty name.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
     pub(crate) fn check(&self, yaml: &str) -> Checked {
+        self.checked(yaml, Secrets::Real)
+    }
+
+    /// The same without its secrets.
+    pub(crate) fn survey(&self, yaml: &str) -> Checked {
+        self.checked(yaml, Secrets::Named)
+    }
+
+    fn checked(&self, yaml: &str, secrets: Secrets<'_>) -> Checked {
         let world = World {
-            env: &|name| self.env.get(name).cloned(),
+            env: &|name| self.variable(name),
             read: DISK.read,
             list: DISK.list,
             notice: &|_| {},
             now: NOW,
             processors: 2,
-            stand_in: None,
+            secrets,
         };
         check(yaml, &self.folder.path().join("routes.yaml"), &world)
     }

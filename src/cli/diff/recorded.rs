@@ -107,6 +107,7 @@ fn read(sheet: &Value) -> Option<Recorded> {
         verified_by: text("verified").map(str::to_owned),
         method: text("method")?.to_owned(),
         target: text("target")?.to_owned(),
+        params: sheet.get("params").and_then(|params| serde_json::from_value(params.clone()).ok()).unwrap_or_default(),
         headers: sheet.get("headers")?.as_array()?.iter().filter_map(header).collect(),
         copies: Vec::new(),
         problems: Vec::new(),

@@ -113,6 +113,7 @@ fn file(args: &Args) -> Result<Value, Exit> {
             host: &host,
             headers: &headers,
             content_length: Some(body.len() as u64),
+            params: &[],
             sender,
         };
         return Ok(tell(&setup, head, &Bytes::copy_from_slice(body), args.source.as_deref(), now));

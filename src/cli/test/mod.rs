@@ -108,7 +108,7 @@ fn run_file(args: &Args, path: &Path, tally: &mut Tally) -> Result<(), Exit> {
     let (file, spans, problems) = document::<File>(&text, path);
     if !problems.is_empty() {
         let color = terminal::wants_color(&std::io::stderr());
-        terminal::tell(render::text(&problems, &|_| spans.text(), color).trim_end());
+        terminal::tell(render::text(&problems, spans.files(), color).trim_end());
         return Err(Exit::Config);
     }
     let Some(file) = file else { return Err(Exit::Config) };

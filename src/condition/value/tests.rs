@@ -9,6 +9,7 @@ fn value(text: &str, body: Option<&Value>) -> Result<Value, ConditionError> {
     let mut headers = HeaderMap::new();
     headers.append("X-Team", HeaderValue::from_static("finance"));
     let view = View {
+        params: &[],
         body,
         headers: &headers,
         event_type: "push",
@@ -96,6 +97,7 @@ fn no_value_is_longer_than_it_was_counted() {
     let body = json!({"é\"\n": [null, true, false, 0, -1, i64::MIN, u64::MAX, 10, 9, -1.797e308, 5e-324, 0.1, ""], "x": {}, "y": [[], {"": {}}]});
     let headers = HeaderMap::new();
     let view = View {
+        params: &[],
         body: Some(&body),
         headers: &headers,
         event_type: "",

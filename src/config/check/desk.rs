@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Checker, path};
+use super::{Checker, Secrets, path};
 use crate::budget::Patience;
 use crate::clock::Timestamp;
 use crate::config::problem::Code;
@@ -120,6 +120,9 @@ impl Checker<'_> {
         if !row.is_some_and(|row| row.handshakes().iter().any(Handshake::captures)) {
             self.warning(Code::Unused, &at, "this provider hands over no secret", None);
             return false;
+        }
+        if self.world.secrets == Secrets::Named {
+            return secrets.is_empty();
         }
         let path = self.beside(file);
         match (self.world.read)(&path) {

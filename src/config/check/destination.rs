@@ -22,7 +22,7 @@ const INITIAL: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_hours(1);
 const GIVE_UP_AFTER: Duration = Duration::from_hours(24);
 pub(super) const DEAD_KEEP: Duration = Duration::from_hours(14 * 24);
-const DELIVERED_KEEP: Duration = Duration::from_hours(72);
+pub(in crate::config) const DELIVERED_KEEP: Duration = Duration::from_hours(72);
 
 impl<'a> Checker<'a> {
     pub(super) fn destinations(&mut self, transforms: &Transforms<'a>) -> Destinations {

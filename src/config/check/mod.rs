@@ -41,6 +41,8 @@ use crate::route::Route;
 use crate::secret::{Listed, Secret};
 use crate::server::{Live, Setup};
 use crate::source::SourceTable;
+pub(super) use destination::DELIVERED_KEEP;
+pub(super) use source::usual_body;
 
 /// The world outside the file, handed in.
 pub struct World<'a> {
@@ -56,9 +58,20 @@ pub struct World<'a> {
     pub now: Timestamp,
     /// How many processors there are.
     pub processors: usize,
-    /// Takes the place of every secret that cannot be read, where the file is only tried out: nothing is answered or sent
-    /// under such rules. Certificates are not read then.
-    pub stand_in: Option<&'a str>,
+    /// What becomes of secrets.
+    pub secrets: Secrets<'a>,
+}
+
+/// What becomes of the secrets and certificates that a file names. Nothing is answered or sent under rules without the real
+/// ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets<'a> {
+    /// They are read, and one that cannot be is an error.
+    Real,
+    /// They are not opened: for whoever only looks at the file.
+    Named,
+    /// This takes the place of those that cannot be read: for whoever tries the rules out.
+    Instead(&'a str),
 }
 
 impl std::fmt::Debug for World<'_> {
@@ -76,6 +89,8 @@ pub struct Checked {
     pub log: Option<raw::Log>,
     /// Everything that was found, in the order of the files.
     pub problems: Vec<Problem>,
+    /// What the file says, as far as it could be read.
+    pub raw: Option<raw::File>,
     /// The files that were read, and where everything stands in them.
     pub spans: Spans,
     /// Every secret that the file names, be it readable here or not.
@@ -99,6 +114,7 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
             setup: None,
             log: None,
             problems: problems.into_sorted(),
+            raw: None,
             spans,
             secrets: Vec::new(),
             admin: process::ADMIN_LISTEN,
@@ -109,12 +125,12 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
     let mut checker = Checker { raw: &raw, spans, problems, world, base, listed: Vec::new(), token: None };
     let setup = checker.setup();
-    let Checker { spans, problems, listed: secrets, token, .. } = checker;
+    let Checker { spans, problems, listed: secrets, token: admin_token, .. } = checker;
     let problems = problems.into_sorted();
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
     let admin = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(process::ADMIN_LISTEN, |address| address.0);
-    let admin_token = token;
-    Checked { setup: setup.filter(|_| !has_error), log, problems, spans, secrets, admin, admin_token }
+    let setup = setup.filter(|_| !has_error);
+    Checked { setup, log, problems, raw: Some(raw), spans, secrets, admin, admin_token }
 }
 
 struct Checker<'a> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, io};
 
-use super::{Checker, path};
+use super::{Checker, Secrets, path};
 use crate::clock::Timestamp;
 use crate::config::problem::{Code, quoted};
 use crate::config::raw::{self, SecretPlace};
@@ -34,8 +34,11 @@ impl fmt::Display for Unread {
 }
 
 impl Checker<'_> {
-    /// Reads one secret; a problem names its place, never its text.
+    /// Reads one secret; a problem names its place, never its text. `None` without a problem where secrets are only named.
     pub(super) fn secret(&mut self, written: &raw::Secret, fallback: &str, at: &[Seg<'_>]) -> Option<Secret> {
+        if self.world.secrets == Secrets::Named {
+            return None;
+        }
         let (place, read) = match &written.place {
             SecretPlace::Env(name) => {
                 let value = (self.world.env)(name);
@@ -51,8 +54,8 @@ impl Checker<'_> {
             }
             SecretPlace::Credential(name) => self.credential(name),
         };
-        let read = match (read, self.world.stand_in) {
-            (Err(_), Some(stand_in)) => Ok(stand_in.as_bytes().to_vec()),
+        let read = match (read, self.world.secrets) {
+            (Err(_), Secrets::Instead(text)) => Ok(text.as_bytes().to_vec()),
             (read, _) => read,
         };
         match read {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::desk::patience;
 use super::secret::secret_name;
-use super::{Checker, path};
+use super::{Checker, Secrets, path};
 use crate::budget::Budget;
 use crate::config::problem::{Code, quoted};
 use crate::config::{Seg, nearest, raw};
@@ -198,9 +198,16 @@ impl Checker<'_> {
             let message = "`verify: {type: none}` checks nothing, and these secrets neither";
             self.warning(Code::Unused, &path!["sources", name, "secrets"], message, Some(help));
         }
+        if self.world.secrets == Secrets::Named && !written.secrets.is_empty() {
+            return Some(Verifier::waiting(scheme));
+        }
         let is_broken = self.spans.is_broken(&path!["sources", name, "secrets"]);
-        match Verifier::new(scheme, secrets, context) {
+        match Verifier::new(scheme.clone(), secrets, context) {
             Ok(verifier) => Some(verifier),
+            // What stands in for a secret is no key of every kind.
+            Err(KeyProblem::Secret { .. }) if matches!(self.world.secrets, Secrets::Instead(_)) => {
+                Some(Verifier::waiting(scheme))
+            }
             Err(KeyProblem::NoSecrets) => {
                 // A secret that could not be read has been reported already.
                 let is_captured = written.handshake.as_ref().is_some_and(|own| own.capture_to.is_some());
@@ -268,11 +275,9 @@ impl Checker<'_> {
             let help = "take `enforce: false` away once the counts are what you expect".to_owned();
             self.warning(Code::NotEnforced, &path!["sources", name, "enforce"], message, Some(help));
         }
-        let listener_body =
-            self.raw.listeners.values().filter_map(|listener| listener.limits.as_ref()?.body).map(|body| body.0).max();
         // A provider's own cap only ever raises ours: what it never sends need not be refused.
-        let usual_body = row.and_then(Row::body_bytes_max).unwrap_or(0).max(listener_body.unwrap_or(BODY_BYTES));
-        let body_bytes_max = written.body.map_or(usual_body, |body| body.0);
+        let usual = row.and_then(Row::body_bytes_max).unwrap_or(0).max(usual_body(self.raw));
+        let body_bytes_max = written.body.map_or(usual, |body| body.0);
         if written.body.is_some() && body_bytes_max > BODY_BYTES_MOST {
             let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
             self.error(
@@ -374,6 +379,12 @@ impl Checker<'_> {
         let listening = self.raw.routes.iter().filter(|(_, route)| listens(route, name));
         listening.filter_map(|(route, _)| routes.get(route.as_str()).cloned()).collect()
     }
+}
+
+/// The largest body of a source that sets none, in bytes: what the listeners allow.
+pub(in crate::config) fn usual_body(raw: &raw::File) -> u64 {
+    let allowed = raw.listeners.values().filter_map(|listener| listener.limits.as_ref()?.body);
+    allowed.map(|body| body.0).max().unwrap_or(BODY_BYTES)
 }
 
 /// At least as long as the provider repeats a delivery.

@@ -28,7 +28,7 @@ pub struct Route {
 
 /// What is made of the events before they are sent. The body first: `body` or `js`, or the one that came; then `set`, then
 /// `remove`, then the headers. What is stored stays as it came.
-#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Transform {
     /// The new body, in CEL: a map literal such as `{"text": body.name}`, or any other value.
@@ -48,7 +48,7 @@ pub struct Transform {
 }
 
 /// Headers that are set and taken out.
-#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderEdits {
     /// Names and values; one that is there is replaced.

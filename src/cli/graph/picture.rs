@@ -1,0 +1,161 @@
+//! What is drawn: three columns of nodes, and edges from each column to the next.
+
+use super::order;
+use crate::config::show::Shown;
+use crate::deliver::Destinations;
+
+/// The longest text of a line, in characters, where a format cuts nothing itself.
+const CHARS_MAX: usize = 60;
+/// Addresses of one destination that are drawn.
+const TARGETS_MAX: usize = 3;
+
+/// Sources, routes and destinations.
+#[derive(Debug)]
+pub(super) struct Picture {
+    pub(super) sources: Column,
+    pub(super) routes: Column,
+    pub(super) destinations: Column,
+    /// From a source to a route, by their places in the columns.
+    pub(super) heard: Vec<(usize, usize)>,
+    /// From a route to a destination.
+    pub(super) sent: Vec<(usize, usize)>,
+}
+
+/// Nodes from top to bottom.
+pub(super) type Column = Vec<Node>;
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) name: String,
+    /// What it is, in lines.
+    pub(super) lines: Vec<String>,
+    /// What is special about it.
+    pub(super) labels: Vec<String>,
+    /// Why nothing goes through it.
+    pub(super) is_idle: Option<&'static str>,
+}
+
+impl Node {
+    /// All its texts: the name, what it is, what is special.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let idle = self.is_idle.into_iter();
+        std::iter::once(&self.name).chain(&self.lines).chain(&self.labels).map(String::as_str).chain(idle)
+    }
+}
+
+impl Picture {
+    /// What `shown` says, with the addresses of the `destinations`.
+    pub(super) fn of(shown: &Shown, destinations: &Destinations) -> Self {
+        let (sources, routes) = (shown.names(&["sources"]), shown.names(&["routes"]));
+        let services = shown.names(&["destinations"]);
+        let place = |names: &[&str], wanted: &str| names.iter().position(|name| *name == wanted);
+        let (mut heard, mut sent) = (Vec::new(), Vec::new());
+        for (index, route) in routes.iter().enumerate() {
+            let from = shown.texts(&["routes", route, "from"]);
+            heard.extend(from.iter().filter_map(|from| Some((place(&sources, from)?, index))));
+            let to = shown.texts(&["routes", route, "to"]);
+            sent.extend(to.iter().filter_map(|to| Some((index, place(&services, to)?))));
+        }
+        let hosts = |name: &str| {
+            let targets = destinations.get(name).into_iter().flat_map(|destination| destination.balance.targets.iter());
+            targets.map(|one| one.target.authority()).collect()
+        };
+        let picture = Self {
+            sources: sources.iter().map(|name| source(shown, name)).collect(),
+            routes: routes.iter().map(|name| route(shown, name)).collect(),
+            destinations: services.iter().map(|name| destination(shown, name, hosts(name))).collect(),
+            heard,
+            sent,
+        };
+        order::untangled(picture.with_idle())
+    }
+
+    fn with_idle(mut self) -> Self {
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            source.is_idle = self.heard.iter().all(|(from, _)| *from != index).then_some("no route listens to it");
+        }
+        for (index, destination) in self.destinations.iter_mut().enumerate() {
+            destination.is_idle = self.sent.iter().all(|(_, to)| *to != index).then_some("no route sends to it");
+        }
+        self
+    }
+}
+
+fn source(shown: &Shown, name: &str) -> Node {
+    let text = |key: &[&str]| shown.texts(&[&["sources", name], key].concat()).first().map(|text| (*text).to_owned());
+    let verified = match (text(&["provider"]), text(&["verify", "type"]).as_deref()) {
+        (_, Some("none")) => "not verified".to_owned(),
+        (Some(provider), _) => format!("provider {provider}"),
+        (None, _) => "a scheme of its own".to_owned(),
+    };
+    let path = text(&["path"]).unwrap_or_default();
+    let path = text(&["host"]).unwrap_or_default() + &path;
+    let mut labels = Vec::new();
+    if text(&["mode"]).as_deref() == Some("sync") {
+        labels.push(format!("mode: sync, {}", text(&["deadline"]).unwrap_or_default()));
+    }
+    if text(&["enforce"]).as_deref() == Some("false") {
+        labels.push("enforce: false".to_owned());
+    }
+    Node { name: name.to_owned(), lines: vec![path, verified], labels, is_idle: None }
+}
+
+fn route(shown: &Shown, name: &str) -> Node {
+    let texts = |key: &str| shown.texts(&["routes", name, key]);
+    let events = texts("events");
+    let mut lines = vec![if events.is_empty() { "every event".to_owned() } else { events.join(", ") }];
+    lines.extend(texts("when").first().map(|condition| format!("when {}", one_line(condition))));
+    let mut labels: Vec<String> =
+        texts("order_by").first().map(|key| format!("order_by: {}", one_line(key))).into_iter().collect();
+    if shown.names(&["routes", name]).contains(&"transform") {
+        labels.push("transform".to_owned());
+    }
+    Node { name: name.to_owned(), lines, labels, is_idle: None }
+}
+
+fn destination(shown: &Shown, name: &str, mut hosts: Vec<String>) -> Node {
+    let more = hosts.len().saturating_sub(TARGETS_MAX);
+    hosts.truncate(TARGETS_MAX);
+    if more > 0 {
+        hosts.push(format!("and {more} more"));
+    }
+    let by = shown.texts(&["destinations", name, "balance", "by"]);
+    let labels = by.first().map(|by| format!("balance: {by}")).into_iter().collect();
+    Node { name: name.to_owned(), lines: hosts, labels, is_idle: None }
+}
+
+/// Text that may go over several lines, on one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Text of a sensible length.
+pub(super) fn cut(text: &str) -> String {
+    cut_to(text, CHARS_MAX)
+}
+
+/// Text that takes at most so many columns of a typewriter; what is not ASCII may be wide.
+pub(super) fn cut_to(text: &str, columns_max: usize) -> String {
+    let width = |c: char| if c.is_ascii() { 1 } else { 2 };
+    if text.chars().map(width).sum::<usize>() <= columns_max {
+        return text.to_owned();
+    }
+    let mut columns = 0;
+    let kept = text.chars().take_while(|c| {
+        columns += width(*c);
+        columns < columns_max
+    });
+    kept.collect::<String>() + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_is_cut_and_says_so() {
+        assert_eq!(cut_to("abcde", 5), "abcde");
+        assert_eq!(cut_to("abcdef", 5), "abcd…");
+        assert_eq!(cut_to("漢字漢字", 5), "漢字…");
+    }
+}

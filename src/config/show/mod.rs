@@ -1,0 +1,88 @@
+//! The configuration as it is in force: what the file says, with every default filled in, and where each value is from.
+//!
+//! What is filled in is read off the [`Setup`] that the checker made of the file, key by key (`process`, `sources`,
+//! `destinations`): a default is said once, where the checker applies it, and what is shown cannot differ from what is
+//! run. What is written is shown as it is written (`written`). As YAML (`yaml`) the result is a file again that means the
+//! same; as JSON (`json`) each leaf is a value and its origin.
+//!
+//! No secret is shown, for the file names only their places; and of the values of variables only those are shown whose
+//! type has no room for one (`written` says which). The others stand there as `${…}`.
+//!
+//! Not here: a key without a default that is not written. It is left out, as in the file.
+
+mod destinations;
+mod json;
+mod origin;
+mod process;
+mod sources;
+mod tree;
+mod types;
+mod words;
+mod written;
+mod yaml;
+
+use self::tree::{Leaf, Tree};
+use super::check::Checked;
+use super::interpolate::Lookup;
+use super::raw;
+use crate::server::Setup;
+
+/// A configuration, ready to be shown.
+#[derive(Debug)]
+pub struct Shown(Tree);
+
+impl Shown {
+    /// What a file without errors says; `env` looks variables up, as it did when the file was read.
+    pub fn of(checked: &Checked, env: Lookup<'_>) -> Option<Self> {
+        let (setup, raw) = (checked.setup.as_ref()?, checked.raw.as_ref()?);
+        let mut tree = written::tree(&checked.spans, env);
+        fill(&mut tree, setup, raw);
+        tree.sort_by(|section| position(section));
+        Some(Self(tree))
+    }
+
+    /// The keys at `path`, in the order of the file.
+    pub fn names(&self, path: &[&str]) -> Vec<&str> {
+        match self.0.at(path) {
+            Some(Tree::Map(entries)) => entries.iter().map(|(key, _)| key.as_str()).collect(),
+            Some(Tree::Leaf(_) | Tree::List(_)) | None => Vec::new(),
+        }
+    }
+
+    /// The value at `path`, or the values of a list, as they may be shown.
+    pub fn texts(&self, path: &[&str]) -> Vec<&str> {
+        fn text(tree: &Tree) -> Option<&str> {
+            match tree {
+                Tree::Leaf(Leaf { text, .. }) => Some(text.as_str()),
+                Tree::List(_) | Tree::Map(_) => None,
+            }
+        }
+        match self.0.at(path) {
+            Some(Tree::List(items)) => items.iter().filter_map(text).collect(),
+            Some(other) => text(other).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// As a file that means the same, with the origin of each value behind it.
+    pub fn yaml(&self) -> String {
+        yaml::text(&self.0)
+    }
+
+    /// As JSON: each leaf is an object with `value` and `origin`.
+    pub fn json(&self) -> String {
+        json::text(&self.0)
+    }
+}
+
+fn fill(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
+    process::fill(tree, setup, raw);
+    sources::fill(tree, &setup.live.rules.lanes, raw);
+    destinations::fill(tree, &setup.live.destinations, raw);
+}
+
+/// Sections stand in the order in which a file is read.
+fn position(section: &str) -> usize {
+    let known = raw::SECTIONS.iter().position(|known| *known == section);
+    if section == "version" { 0 } else { known.unwrap_or(raw::SECTIONS.len()) + 1 }
+}

@@ -1,0 +1,66 @@
+//! Where a value is from.
+
+use std::fmt;
+
+/// Where a value is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Nobody wrote it.
+    Default,
+    /// The row of this provider says it.
+    Provider(String),
+    /// It is written.
+    Written {
+        /// Where.
+        place: Place,
+        /// The section that it was taken over from, such as `defaults.destination`; `None` where it stands itself.
+        section: Option<&'static str>,
+        /// The variables in it.
+        variables: Vec<String>,
+    },
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+impl Origin {
+    /// Its name in JSON.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Provider(_) => "provider",
+            Self::Written { variables, .. } if !variables.is_empty() => "variable",
+            Self::Written { section: Some(_), .. } => "defaults",
+            Self::Written { section: None, .. } => "file",
+        }
+    }
+
+    /// The same, taken over from `section`.
+    pub(super) fn from_section(self, name: &'static str) -> Self {
+        match self {
+            Self::Written { place, section: _, variables } => Self::Written { place, section: Some(name), variables },
+            other @ (Self::Default | Self::Provider(_)) => other,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (place, section, variables) = match self {
+            Self::Default => return f.write_str("default"),
+            Self::Provider(name) => return write!(f, "provider {name}"),
+            Self::Written { place, section, variables } => (place, section, variables),
+        };
+        for (index, variable) in variables.iter().enumerate() {
+            write!(f, "{}${variable}", if index == 0 { "" } else { ", " })?;
+        }
+        let at = if variables.is_empty() { "" } else { " at " };
+        write!(f, "{at}{}:{}", place.file, place.line)?;
+        section.map_or(Ok(()), |section| write!(f, " ({section})"))
+    }
+}

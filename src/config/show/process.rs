@@ -1,0 +1,87 @@
+//! What is in force of the process: server, admin, listeners, buffer.
+
+use super::origin::Origin;
+use super::tree::{Tree, Value};
+use super::words::{rate, size, word};
+use crate::buffer::Fsync;
+use crate::config::check::{DELIVERED_KEEP, usual_body};
+use crate::config::raw;
+use crate::ingress::ListenerParams;
+use crate::limit::Rate;
+use crate::patience::spelled;
+use crate::server::{ADMIN, Setup};
+
+pub(super) fn fill(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
+    server(tree, setup, raw);
+    if let Some(admin) = setup.pages.get(ADMIN) {
+        tree.fill(&["admin", "listen"], admin.address.to_string(), &Origin::Default);
+    }
+    let body = written_body(tree, raw);
+    for params in &setup.listeners {
+        if let Some(listener) = tree.entry("listeners").and_then(|listeners| listeners.entry(&params.name)) {
+            fill_listener(listener, params);
+            match body.clone() {
+                Some(written) => listener.graft(&["limits", "body"], written),
+                None => listener.fill(&["limits", "body"], size(usual_body(raw)), &Origin::Default),
+            }
+        }
+    }
+    tree.fill(&["buffer", "max_size"], size(setup.buffer.bytes_max), &Origin::Default);
+    let fsync = match setup.buffer.fsync {
+        Fsync::Group => "group",
+        Fsync::Os => "os",
+        Fsync::Memory => "memory",
+    };
+    tree.fill(&["buffer", "fsync"], fsync, &Origin::Default);
+    tree.fill(&["buffer", "keep_delivered"], spelled(DELIVERED_KEEP), &Origin::Default);
+}
+
+fn server(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
+    // The number of threads would be that of this machine.
+    tree.fill(&["server", "threads"], "auto", &Origin::Default);
+    tree.fill(&["server", "shutdown_grace"], spelled(setup.process.shutdown_grace), &Origin::Default);
+    tree.fill(&["server", "data_dir"], setup.process.data_dir.display().to_string(), &Origin::Default);
+    let log = raw.server.log.clone().unwrap_or_default();
+    for (key, usual) in
+        [("format", word(log.format.unwrap_or_default())), ("level", word(log.level.unwrap_or_default()))]
+    {
+        if let Some(usual) = usual {
+            tree.fill(&["server", "log", key], usual, &Origin::Default);
+        }
+    }
+    for (key, usual) in [("per_sender", setup.live.rate_per_sender), ("total", setup.live.rate_total)] {
+        throughput(tree, &["server", "limits", key], usual);
+    }
+}
+
+fn throughput(tree: &mut Tree, path: &[&str], in_force: Rate) {
+    let Some(text) = rate(in_force) else { return };
+    tree.fill(&[path, &["rate"]].concat(), text, &Origin::Default);
+    tree.fill(&[path, &["burst"]].concat(), in_force.burst.get(), &Origin::Default);
+}
+
+/// The largest body of a source that sets none, where a listener says it: it is in force at all of them.
+pub(super) fn written_body(tree: &Tree, raw: &raw::File) -> Option<Tree> {
+    let mut listeners = raw.listeners.iter();
+    let is_usual = |listener: &raw::Listener| {
+        listener.limits.as_ref().and_then(|limits| limits.body).is_some_and(|body| body.0 == usual_body(raw))
+    };
+    let (name, _) = listeners.find(|(_, listener)| is_usual(listener))?;
+    let written = tree.at(&["listeners", name.as_str(), "limits", "body"])?;
+    Some(written.clone().from_section("listeners"))
+}
+
+fn fill_listener(listener: &mut Tree, params: &ListenerParams) {
+    let limits = &params.limits;
+    for (key, count) in [("connections", limits.connections), ("connections_per_ip", limits.connections_per_ip)] {
+        listener.fill(&["limits", key], count, &Origin::Default);
+    }
+    listener.fill(&["limits", "headers"], size(limits.header_bytes_max as u64), &Origin::Default);
+    for (key, time) in [("header_timeout", limits.header_timeout), ("body_timeout", limits.body_timeout)] {
+        listener.fill(&["limits", key], spelled(time), &Origin::Default);
+    }
+    if let Some(tls) = &params.tls {
+        let version = if tls.only_tls13 { "1.3" } else { "1.2" };
+        listener.fill(&["tls", "min_version"], Value::Text(version.to_owned()), &Origin::Default);
+    }
+}

@@ -1,0 +1,97 @@
+//! What is in force of the sources: what a source takes over from its provider's row, and what is usual.
+
+use std::time::Duration;
+
+use super::origin::Origin;
+use super::process::written_body;
+use super::tree::{Tree, Value};
+use super::words::size;
+use crate::config::check::usual_body;
+use crate::config::{raw, units};
+use crate::lane::Lane;
+use crate::limit::{Rate, SourceQuota};
+use crate::patience::spelled;
+use crate::provider::{Retry, Row};
+use crate::schema::{OnInvalid, OnMissing, SchemaSet};
+use crate::source::Mode;
+
+pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
+    let body = written_body(tree, raw);
+    let public_url = tree.at(&["server", "public_url"]).cloned();
+    for lane in lanes {
+        if let Some(source) = tree.entry("sources").and_then(|sources| sources.entry(&lane.source.name)) {
+            if let Some(body) = body.clone().filter(|_| lane.source.body_bytes_max == usual_body(raw)) {
+                source.graft(&["body"], body);
+            }
+            fill_source(source, lane);
+            let limit = raw.sources.get(&*lane.source.name).and_then(|written| written.rate_limit.as_ref());
+            if let Some(raw::RateLimit { rate: units::Rate { count, per }, .. }) = limit {
+                let usual = Rate::new(*count, *per, None);
+                source.fill(&["rate_limit", "burst"], usual.burst.get(), &Origin::Default);
+            }
+            if let Some(url) = public_url.clone() {
+                source.graft(&["public_url"], url.from_section("server"));
+            }
+        }
+    }
+}
+
+fn fill_source(tree: &mut Tree, lane: &Lane) {
+    let (source, row) = (&lane.source, lane.provider.as_ref());
+    // What the row says is in force where nothing raises it.
+    let by_row = |is_of_row: bool| match row {
+        Some(row) if is_of_row => Origin::Provider(row.id().to_owned()),
+        _ => Origin::Default,
+    };
+    let usual = Origin::Default;
+    tree.fill(&["methods"], Value::List(source.methods.clone()), &usual);
+    let body = source.body_bytes_max;
+    tree.fill(&["body"], size(body), &by_row(row.and_then(Row::body_bytes_max) == Some(body)));
+    if source.dedup_window > Duration::ZERO {
+        let window = source.dedup_window;
+        let is_of_row = row.and_then(Row::retry).and_then(Retry::horizon) == Some(window);
+        tree.fill(&["dedup", "window"], spelled(window), &by_row(is_of_row));
+    }
+    match source.mode {
+        Mode::Buffered => tree.fill(&["mode"], "buffered", &usual),
+        Mode::Sync { deadline } => tree.fill(&["deadline"], spelled(deadline), &usual),
+    }
+    tree.fill(&["enforce"], source.enforce, &usual);
+    tree.fill(&["failure_brake"], lane.budget.has_brake(), &usual);
+    if let Some(row) = row {
+        only(tree, "type", row.event_text(), &by_row(true));
+        only(tree, "id", row.delivery_text(), &by_row(true));
+    }
+    if let Some(quota) = &lane.quota {
+        let per = match quota {
+            SourceQuota::Whole(..) => "source",
+            SourceQuota::PerSender(..) => "ip",
+        };
+        tree.fill(&["rate_limit", "per"], per, &usual);
+    }
+    if let Some(schemas) = &lane.schemas {
+        fill_schemas(tree, schemas);
+    }
+}
+
+/// A source has one place for the type of an event and one for its id; several of a row cannot be written there.
+fn only<'t>(tree: &mut Tree, key: &str, mut written: impl Iterator<Item = &'t str>, origin: &Origin) {
+    if let (Some(one), None) = (written.next(), written.next()) {
+        tree.fill(&["event", key], Value::Text(one.to_owned()), origin);
+    }
+}
+
+fn fill_schemas(tree: &mut Tree, schemas: &SchemaSet) {
+    let on_missing = match schemas.on_missing() {
+        OnMissing::Allow => "allow",
+        OnMissing::Reject => "reject",
+        OnMissing::Quarantine => "quarantine",
+    };
+    let on_invalid = match schemas.on_invalid() {
+        OnInvalid::Quarantine => "quarantine",
+        OnInvalid::Reject => "reject",
+        OnInvalid::Allow => "allow",
+    };
+    tree.fill(&["schemas", "on_missing"], on_missing, &Origin::Default);
+    tree.fill(&["schemas", "on_invalid"], on_invalid, &Origin::Default);
+}

@@ -1,0 +1,142 @@
+//! What is shown, as a tree: maps in the order of the file, and leaves that know where they are from.
+
+use super::origin::Origin;
+use crate::config::tree::{Kind, resolve};
+
+#[derive(Clone, Debug)]
+pub(super) enum Tree {
+    Leaf(Leaf),
+    List(Vec<Tree>),
+    Map(Vec<(String, Tree)>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Leaf {
+    pub(super) text: String,
+    /// It may be a number, a boolean or nothing; otherwise it is text, whatever it looks like.
+    pub(super) is_plain: bool,
+    /// Its variables are not put in: `${…}` stands in it.
+    pub(super) is_unfilled: bool,
+    pub(super) origin: Origin,
+}
+
+impl Leaf {
+    /// What it is to YAML.
+    pub(super) fn kind(&self) -> Kind<'_> {
+        if self.is_plain { resolve(&self.text) } else { Kind::Text(&self.text) }
+    }
+}
+
+/// What is filled in.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// A word, a quantity, a number, a boolean: as it is written.
+    Plain(String),
+    /// Any text.
+    Text(String),
+    List(Vec<String>),
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Plain(text)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Plain(text.to_owned())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(is: bool) -> Self {
+        Self::Plain(is.to_string())
+    }
+}
+
+impl From<u32> for Value {
+    fn from(count: u32) -> Self {
+        Self::Plain(count.to_string())
+    }
+}
+
+impl From<usize> for Value {
+    fn from(count: usize) -> Self {
+        Self::Plain(count.to_string())
+    }
+}
+
+impl Value {
+    fn tree(self, origin: &Origin) -> Tree {
+        let leaf = |text, is_plain| Tree::Leaf(Leaf { text, is_plain, is_unfilled: false, origin: origin.clone() });
+        match self {
+            Self::Plain(text) => leaf(text, true),
+            Self::Text(text) => leaf(text, false),
+            Self::List(items) => Tree::List(items.into_iter().map(|item| leaf(item, true)).collect()),
+        }
+    }
+}
+
+impl Tree {
+    /// What stands at `path`.
+    pub(super) fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |tree, key| match tree {
+            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            Self::Leaf(_) | Self::List(_) => None,
+        })
+    }
+
+    /// What stands at `key`, to change it: an empty map when nothing does. `None` when this is no map.
+    pub(super) fn entry(&mut self, key: &str) -> Option<&mut Self> {
+        let Self::Map(entries) = self else { return None };
+        let at = entries.iter().position(|(name, _)| name == key).unwrap_or(entries.len());
+        if at == entries.len() {
+            entries.push((key.to_owned(), Self::Map(Vec::new())));
+        }
+        entries.get_mut(at).map(|(_, value)| value)
+    }
+
+    /// Puts `value` at `path`, unless something stands there, or something on the way is no map.
+    pub(super) fn fill(&mut self, path: &[&str], value: impl Into<Value>, origin: &Origin) {
+        self.graft(path, value.into().tree(origin));
+    }
+
+    /// The same with a tree.
+    pub(super) fn graft(&mut self, path: &[&str], tree: Self) {
+        let Some((last, way)) = path.split_last() else { return };
+        let parent = way.iter().try_fold(self, |tree, key| tree.entry(key));
+        if let Some(Self::Map(entries)) = parent
+            && entries.iter().all(|(name, _)| name != last)
+        {
+            entries.push(((*last).to_owned(), tree));
+        }
+    }
+
+    /// The elements of a list; nothing of anything else.
+    pub(super) fn items(&mut self) -> impl Iterator<Item = &mut Self> {
+        match self {
+            Self::List(items) => items.as_mut_slice(),
+            Self::Leaf(_) | Self::Map(_) => &mut [],
+        }
+        .iter_mut()
+    }
+
+    /// The same, each leaf taken over from `section`.
+    pub(super) fn from_section(self, section: &'static str) -> Self {
+        match self {
+            Self::Leaf(leaf) => Self::Leaf(Leaf { origin: leaf.origin.from_section(section), ..leaf }),
+            Self::List(items) => Self::List(items.into_iter().map(|item| item.from_section(section)).collect()),
+            Self::Map(entries) => {
+                Self::Map(entries.into_iter().map(|(key, value)| (key, value.from_section(section))).collect())
+            }
+        }
+    }
+
+    /// Orders the entries of a map; those of one rank stay as they are.
+    pub(super) fn sort_by(&mut self, rank: impl Fn(&str) -> usize) {
+        if let Self::Map(entries) = self {
+            entries.sort_by_key(|(key, _)| rank(key));
+        }
+    }
+}

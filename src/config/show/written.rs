@@ -1,0 +1,121 @@
+//! What is written, with the variables put in where that is safe.
+//!
+//! The value of a variable is shown where there is no room for a secret in it: in numbers, quantities, addresses, days and
+//! words; in a URL as far as scheme, host and port; and in the few texts that name a file, a host or another entry
+//! ([`SHOWN`]). Elsewhere (the path of a URL, where some services have their only secret; our own paths; conditions;
+//! everything that has no type here) it stands there as `${…}`, which means the same where the variable is set. A default
+//! that the file itself gives (`${VAR:-default}`) is no secret, and is shown wherever it has a type.
+
+use super::origin::{Origin, Place};
+use super::tree::{Leaf, Tree};
+use super::types::{Type, Types};
+use crate::config::interpolate::{Lookup, Piece, pieces};
+use crate::config::problem::is_hidden;
+use crate::config::secrets::holds_credentials;
+use crate::config::spans::{Seg, Spans};
+use crate::config::tree::{Body, Kind, Node, Scalar, resolve};
+
+/// Keys of texts that hold no secret.
+const SHOWN: &[&str] = &["data_dir", "dir", "file", "capture_to", "host", "provider", "from", "to"];
+
+struct Reader<'a> {
+    spans: &'a Spans,
+    env: Lookup<'a>,
+    types: Types,
+}
+
+/// All that the file says.
+pub(super) fn tree(spans: &Spans, env: Lookup<'_>) -> Tree {
+    Reader { spans, env, types: Types::new() }.tree(&spans.root, &mut Vec::new())
+}
+
+impl Reader<'_> {
+    fn tree<'n>(&self, node: &'n Node, path: &mut Vec<Seg<'n>>) -> Tree {
+        match &node.body {
+            Body::Scalar(scalar) => Tree::Leaf(self.leaf(node, scalar, path)),
+            Body::Seq(items) => {
+                let items = items.iter().enumerate().filter(|(_, item)| !item.dropped);
+                Tree::List(items.map(|(index, item)| self.below(Seg::Index(index), item, path)).collect())
+            }
+            Body::Map(entries) => {
+                let entries = entries.iter().filter(|entry| !entry.value.dropped);
+                let shown =
+                    entries.map(|entry| (entry.key.clone(), self.below(Seg::Key(&entry.key), &entry.value, path)));
+                Tree::Map(shown.collect())
+            }
+        }
+    }
+
+    fn below<'n>(&self, seg: Seg<'n>, node: &'n Node, path: &mut Vec<Seg<'n>>) -> Tree {
+        path.push(seg);
+        let tree = self.tree(node, path);
+        path.pop();
+        tree
+    }
+
+    fn leaf(&self, node: &Node, scalar: &Scalar, path: &[Seg<'_>]) -> Leaf {
+        let (place, section) = (self.place(node), None);
+        let text = without_credentials(&scalar.text);
+        let Some(written) = &scalar.written else {
+            let origin = Origin::Written { place, section, variables: Vec::new() };
+            return Leaf { text, is_plain: scalar.plain, is_unfilled: false, origin };
+        };
+        let pieces = pieces(written, self.env).unwrap_or_default();
+        let mut variables: Vec<String> = Vec::new();
+        for name in pieces.iter().filter_map(|piece| piece.variable) {
+            if variables.iter().all(|known| known != name) {
+                variables.push(name.to_owned());
+            }
+        }
+        let origin = Origin::Written { place, section, variables };
+        let expected = self.types.at(path);
+        if !may_be_shown(&pieces, expected, path) {
+            let text = without_credentials(written);
+            return Leaf { text, is_plain: scalar.plain, is_unfilled: true, origin };
+        }
+        // What came out of a variable is a number only where one is asked for.
+        let is_text = matches!(resolve(&text), Kind::Text(_));
+        Leaf { is_plain: scalar.plain && (is_text || expected == Type::Number), text, is_unfilled: false, origin }
+    }
+
+    /// Where `node` is written.
+    fn place(&self, node: &Node) -> Place {
+        let start = node.span.start;
+        let file = self.spans.file().display().to_string().replace(|c| is_hidden(c) || c == '\n', "?");
+        Place { file, line: start.line, column: start.column }
+    }
+}
+
+fn may_be_shown(pieces: &[Piece<'_>], expected: Type, path: &[Seg<'_>]) -> bool {
+    match expected {
+        Type::Number | Type::Narrow => true,
+        Type::Unknown => false,
+        Type::Text | Type::Url if pieces.iter().all(|piece| !piece.is_from_outside) => true,
+        Type::Url => is_before_path(pieces),
+        Type::Text => path.iter().any(|seg| matches!(seg, Seg::Key(key) if SHOWN.contains(key))),
+    }
+}
+
+/// Whether all that comes from outside ends before the path of the URL begins.
+fn is_before_path(pieces: &[Piece<'_>]) -> bool {
+    let url: String = pieces.iter().map(|piece| &*piece.text).collect();
+    let host = url.find("://").map_or(0, |at| at + "://".len());
+    let rest = url.get(host..).unwrap_or_default();
+    let path = host + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let mut end = 0;
+    let ends = pieces.iter().map(|piece| {
+        end += piece.text.len();
+        (piece.is_from_outside, end)
+    });
+    ends.filter(|(is_from_outside, _)| *is_from_outside).all(|(_, end)| end <= path)
+}
+
+/// A URL has no user here, but where no URL is expected nobody has looked.
+fn without_credentials(text: &str) -> String {
+    let hidden = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let (_, rest) = rest.split_once('@')?;
+        Some(format!("{scheme}://***@{rest}"))
+    };
+    if holds_credentials(text) { hidden().unwrap_or_else(|| "***".to_owned()) } else { text.to_owned() }
+}
