@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::watch::Watch;
 use super::{check, load, terminal};
@@ -14,6 +15,9 @@ use crate::config::check::Checked;
 use crate::config::raw::Log;
 use crate::config::{Severity, render};
 use crate::server::{Applied, NotApplied, Server};
+
+/// A disk that does not answer, or a pipe among the files, must not hold up the reload that puts it right.
+const READING_MAX: Duration = Duration::from_secs(30);
 
 /// What a running gateway is renewed from.
 #[derive(Debug)]
@@ -52,9 +56,10 @@ impl Renewal {
             }
             (checked, prints)
         });
-        let (checked, prints) = match read.await {
-            Ok(read) => read,
-            Err(error) => return failed(server, &format!("the reading of the file broke off: {error}")),
+        let (checked, prints) = match tokio::time::timeout(READING_MAX, read).await {
+            Ok(Ok(read)) => read,
+            Err(_late) => return failed(server, "the files could not be read in time; the disk does not answer"),
+            Ok(Err(error)) => return failed(server, &format!("the reading of the file broke off: {error}")),
         };
         if let Some(watch) = &mut self.watch {
             watch.were_read(prints);
