@@ -36,7 +36,7 @@ use crate::clock::Clock;
 use crate::event::EventData;
 use crate::limit::Rate;
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
-use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry};
+use crate::telemetry::{AttemptTrace, Deferral, DeliveryResult, Ended, Telemetry, TracedAttempt};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 pub use backoff::{Jitter, Policy, RetryOn};
@@ -209,7 +209,8 @@ impl Deliverer {
         let in_flight = self.telemetry.attempt_in_flight(name);
         let started = Instant::now();
         let tried = delivery.attempts().saturating_add(1);
-        let (attempt, answer) = self.attempt(&destination, &delivery, (&event, tried), bounds).await;
+        let trace = self.telemetry.attempt_trace(&event);
+        let (attempt, answer) = self.attempt(&destination, &delivery, (&event, tried, trace.as_ref()), bounds).await;
         drop(in_flight);
         let post = permit.ended(health(&attempt));
         if attempt.outcome == AttemptOutcome::Success {
@@ -217,6 +218,12 @@ impl Deliverer {
         }
         let took = started.elapsed();
         self.telemetry.attempt(name, event.id, &attempt, took);
+        if let Some(trace) = &trace {
+            let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
+            let ended =
+                TracedAttempt { destination: name, route, event: &event, number: tried, attempt: &attempt, took };
+            self.telemetry.attempt_traced(trace, &ended, self.clock.now());
+        }
         let waited = self.buffer.now().since(delivery.since());
         let settled = destination.policy.decide(&attempt, delivery.attempts(), waited, (self.chance)());
         let settled = in_order(settled, delivery.is_ordered());
@@ -281,11 +288,14 @@ impl Deliverer {
         &self,
         destination: &Destination,
         delivery: &Delivery,
-        (event, tried): (&EventData, u32),
+        (event, tried, trace): (&EventData, u32, Option<&AttemptTrace>),
         bounds: Bounds,
     ) -> (Attempt, Option<Answer>) {
         let copy = delivery.copy();
-        let headers = outgoing::headers(event, copy.map(|copy| &*copy.route).unwrap_or_default(), tried);
+        let mut headers = outgoing::headers(event, copy.map(|copy| &*copy.route).unwrap_or_default(), tried);
+        if let Some(trace) = trace {
+            outgoing::name_span(&mut headers, trace);
+        }
         let query = event.target.split_once('?').map(|(_, query)| query);
         let out = Outgoing { method: &event.method, query, headers: &headers, body: &event.body };
         let key = copy.and_then(|copy| copy.balance).unwrap_or(event.id.as_key());

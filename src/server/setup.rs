@@ -16,6 +16,7 @@ use crate::ingress::{ListenerParams, TlsProblem};
 use crate::lane::Rules;
 use crate::limit::Rate;
 use crate::secret::{Listed, Secret};
+use crate::telemetry::TracingParams;
 
 /// A listener that serves pages instead of taking events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct ProcessParams {
     pub shutdown_grace: Duration,
     /// Where the buffer lives.
     pub data_dir: PathBuf,
+    /// How spans are recorded; `None` is not at all.
+    pub tracing: Option<TracingParams>,
 }
 
 /// All that a start needs; made by `config`.

@@ -17,6 +17,7 @@ mod schema;
 mod secret;
 mod source;
 mod tls;
+mod tracing;
 
 use std::collections::BTreeMap;
 use std::io;
