@@ -77,6 +77,11 @@ impl Gatekeeper {
         self.total.check().map_err(|until| Wait(until.wait_time_from(now)))
     }
 
+    /// By sender, and in total.
+    pub fn rates(&self) -> (Rate, Rate) {
+        self.rates
+    }
+
     /// Whether both limit alike.
     pub fn has_rates_of(&self, other: &Self) -> bool {
         self.rates == other.rates
@@ -186,6 +191,11 @@ impl SourceQuota {
             Spent::BySender(_) => None,
         };
         Level { rate: self.rate, left }
+    }
+
+    /// Whether each sender has a quota of its own.
+    pub fn is_per_sender(&self) -> bool {
+        matches!(&*self.spent, Spent::BySender(_))
     }
 
     /// Forgets quiet senders.

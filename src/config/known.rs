@@ -27,7 +27,6 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 
 /// Keys of the format that this version cannot do; `*` stands for any name.
 const UNSUPPORTED: &[&[&str]] = &[
-    &["server", "tracing"],
     &["buffer", "engine"],
     &["defaults", "destination", "balance"],
     &["defaults", "destination", "health"],
@@ -51,6 +50,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("data_dir", "data_dir: /var/lib/hookgate"),
     ("trusted_proxies", "trusted_proxies: [10.0.0.0/8]"),
     ("log", "log: {format: json, level: info}"),
+    ("tracing", "tracing: {otlp: \"http://otel-collector:4317\", sample: 5%}"),
+    ("otlp", "otlp: \"http://otel-collector:4317\""),
+    ("sample", "sample: 5%"),
     ("public_url", "public_url: https://hooks.example.com"),
     ("token", "token: {file: /run/secrets/admin-token}"),
     ("tls", "tls: {cert: {file: tls.crt}, key: {file: tls.key}}"),

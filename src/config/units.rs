@@ -1,7 +1,7 @@
-//! Quantities with their units: `30s`, `64KiB`, `100/s`.
+//! Quantities with their units: `30s`, `64KiB`, `100/s`, `5%`.
 //!
-//! The unit is always written: a bare number is an error that shows the fix. No fractions, no sums (`1m30s`): each value
-//! has one obvious spelling. Whether a quantity is sensible where it stands is not judged here.
+//! The unit is always written: a bare number is an error that shows the fix. No fractions but of a percent, no sums
+//! (`1m30s`): each value has one obvious spelling. Whether a quantity is sensible where it stands is not judged here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -31,6 +31,13 @@ pub struct Rate {
     pub count: NonZeroU32,
     /// In how long.
     pub per: time::Duration,
+}
+
+/// A part of all: `5%`, `0.5%`, `100%`; to a ten-thousandth of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// In millionths of all.
+    pub millionths: u32,
 }
 
 /// Units and how many of the base unit one is.
@@ -168,6 +175,31 @@ impl Rate {
     }
 }
 
+impl Share {
+    fn parse<E: de::Error>(text: &str) -> Result<Self, E> {
+        let help = "write a percentage from `0%` to `100%`, with four digits after the point at most, such as `5%`";
+        let invalid = |predicate| complaint(Code::InvalidValue, predicate, help);
+        let Some(number) = text.strip_suffix('%') else {
+            let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+            return Err(if is_number {
+                missing_unit(&format!("write `{text}%`, not `{text}`"))
+            } else {
+                invalid("is not a part of all")
+            });
+        };
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        let is_digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        if !is_digits(whole) || !is_digits(part) || part.len() > 4 {
+            return Err(invalid("is not a part of all"));
+        }
+        let millionths = format!("{whole}{part:0<4}").parse().unwrap_or(u32::MAX);
+        if millionths > 1_000_000 {
+            return Err(invalid("is more than all"));
+        }
+        Ok(Self { millionths })
+    }
+}
+
 /// Implements `Deserialize` and `JsonSchema` for a quantity that is written as text.
 macro_rules! quantity {
     ($type:ident, $expected:literal, $pattern:literal, $example:literal, $description:literal) => {
@@ -237,6 +269,14 @@ quantity!(
     "So many per second (`/s`), minute (`/m`) or hour (`/h`)."
 );
 
+quantity!(
+    Share,
+    "a part of all such as `5%`",
+    r"^([0-9]+(\.[0-9]{1,4})?%|.*\$\{.*)$",
+    "5%",
+    "A part of all, in percent."
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,6 +300,20 @@ mod tests {
         }
         for text in ["", "64", "64K", "64kb", "1.5MiB", "-1MiB", "99999999999TiB"] {
             assert!(Bytes::parse::<Error>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_a_percentage_up_to_all() {
+        for (text, millionths) in
+            [("5%", 50_000), ("0.5%", 5000), ("100%", 1_000_000), ("0%", 0), ("0.0001%", 1), ("12.25%", 122_500)]
+        {
+            assert_eq!(Share::parse::<Error>(text), Ok(Share { millionths }), "{text}");
+        }
+        for text in
+            ["", "%", "5", "0.05", "5 %", "-5%", "100.0001%", "101%", "0.00001%", ".5%", "5.%", "99999999999%", "5%%"]
+        {
+            assert!(Share::parse::<Error>(text).is_err(), "{text}");
         }
     }
 

@@ -37,7 +37,7 @@ use crate::event::{Copy, EventData};
 use crate::limit::Rate;
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
 use crate::shape::{Shape, ShapeError, Shaped};
-use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry};
+use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry, TracedAttempt};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 pub use backoff::{Jitter, Policy, RetryOn};
@@ -227,7 +227,7 @@ impl Deliverer {
             return None;
         };
         let tried = delivery.attempts().saturating_add(1);
-        let shaped = match self.shaped(&destination, &event, delivery.copy(), tried).await {
+        let mut shaped = match self.shaped(&destination, &event, delivery.copy(), tried).await {
             Ok(shaped) => shaped,
             Err(error) => {
                 permit.ended(Verdict::Unknown);
@@ -239,6 +239,10 @@ impl Deliverer {
         };
         let in_flight = self.telemetry.attempt_in_flight(name);
         let started = Instant::now();
+        let trace = self.telemetry.attempt_trace(&event);
+        if let Some(trace) = &trace {
+            outgoing::name_span(&mut shaped.headers, trace);
+        }
         let (attempt, answer) = self.attempt(&destination, &delivery, (&event, &shaped), bounds).await;
         drop(in_flight);
         let post = permit.ended(health(&attempt));
@@ -247,6 +251,12 @@ impl Deliverer {
         }
         let took = started.elapsed();
         self.telemetry.attempt(name, event.id, &attempt, took);
+        if let Some(trace) = &trace {
+            let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
+            let ended =
+                TracedAttempt { destination: name, route, event: &event, number: tried, attempt: &attempt, took };
+            self.telemetry.attempt_traced(trace, &ended, self.clock.now());
+        }
         let waited = self.buffer.now().since(delivery.since());
         let settled = destination.policy.decide(&attempt, delivery.attempts(), waited, (self.chance)());
         let settled = in_order(settled, delivery.is_ordered());

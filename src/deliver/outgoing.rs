@@ -12,6 +12,7 @@ use super::attempt::Answer;
 use crate::clock::Timestamp;
 use crate::event::EventData;
 use crate::outcome::{Attempt, AttemptOutcome};
+use crate::telemetry::AttemptTrace;
 
 /// The header block of one try, but `Host` and `Content-Length`.
 pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap {
@@ -38,6 +39,16 @@ pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap
         ours("traceparent", &format!("00-{trace}-{span}-00"));
     }
     headers
+}
+
+/// Names the span of this try in place of what the sender named.
+pub(crate) fn name_span(headers: &mut HeaderMap, trace: &AttemptTrace) {
+    if let Some(value) = trace.traceparent() {
+        headers.insert(HeaderName::from_static("traceparent"), value);
+    }
+    if !trace.keeps_tracestate() {
+        headers.remove("tracestate");
+    }
 }
 
 /// What an answer means.

@@ -41,7 +41,7 @@ use crate::provider::{HandshakeReply, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::reply::Reply;
 use crate::source::{Mode, Source};
-use crate::telemetry::{AnsweredBy, Request, Telemetry};
+use crate::telemetry::{AnsweredBy, Commit, Request, Telemetry};
 
 pub use body::BodyBudget;
 pub use listen::{BoundListener, ListenerLimits, ListenerParams, bind, serve};
@@ -95,6 +95,8 @@ struct Decision {
     reply: Reply,
     why: String,
     event: Option<EventId>,
+    /// From when to when the event was stored.
+    stored: Option<(Instant, Instant)>,
 }
 
 #[async_trait]
@@ -156,6 +158,8 @@ impl ProxyHttp for Gateway {
             sender: seen.sender,
             body_bytes: seen.body.len(),
             took: started.elapsed(),
+            headers: &session.as_downstream().req_header().headers,
+            commit: decision.stored.map(|(from, to)| Commit { after: from - started, took: to - from }),
         };
         let now = self.shared.clock.now();
         self.shared.telemetry.request(&request, now);
@@ -211,6 +215,7 @@ impl Gateway {
                 reply: Reply::refusal(&refusal, seen.lane.map(|lane| &lane.source)),
                 why: refusal.why.into_owned(),
                 event: None,
+                stored: None,
             },
         };
         aside::lay(&self.shared, session.as_downstream().req_header(), seen, notes, &mut decision);
@@ -307,8 +312,10 @@ impl Gateway {
     /// Commits, then answers: never the other way round.
     async fn store(&self, event: Event, source: &Source, outcome: RequestOutcome) -> Result<Decision, Refusal> {
         let id = event.data().id;
+        let from = Instant::now();
         let stored = self.shared.buffer.append(event).await;
-        self.stored(stored, source, (outcome, id))
+        let decision = self.stored(stored, source, (outcome, id))?;
+        Ok(Decision { stored: Some((from, Instant::now())), ..decision })
     }
 
     fn stored(
@@ -332,7 +339,7 @@ impl Gateway {
         };
         let id = (outcome != RequestOutcome::Duplicate).then_some(id);
         let reply = Reply::accepted(outcome, source, id);
-        Ok(Decision { outcome, reply, why: String::new(), event: id })
+        Ok(Decision { outcome, reply, why: String::new(), event: id, stored: None })
     }
 
     /// Commits, then forwards: the service's own answer if it comes in time, else the accepted one.
@@ -363,6 +370,6 @@ impl Gateway {
 
 impl Decision {
     fn answered(outcome: RequestOutcome, reply: Reply) -> Self {
-        Self { outcome, reply, why: String::new(), event: None }
+        Self { outcome, reply, why: String::new(), event: None, stored: None }
     }
 }

@@ -35,12 +35,14 @@ use crate::ingress::{self, BodyBudget, BoundListener, Certificates};
 use crate::keyring::Keyring;
 use crate::rejudge;
 use crate::secret::Listed;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Export, Telemetry};
 
 /// Bodies of requests in flight, all together.
 const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 const SHRINK_EVERY: Duration = Duration::from_secs(5);
+/// The last spans are waited for so long at most.
+const FLUSH_SPANS: Duration = Duration::from_secs(3);
 const TEND_KEYS_EVERY: Duration = Duration::from_mins(1);
 
 /// Time and randomness, handed in.
@@ -77,12 +79,17 @@ pub struct Server {
     listeners: JoinSet<()>,
     deliveries: JoinSet<()>,
     pages: JoinSet<()>,
+    spans: Option<Export>,
 }
 
 impl Server {
     /// Starts everything. Must run on a tokio runtime.
     pub async fn start(setup: Setup, telemetry: Telemetry, surroundings: Surroundings) -> Result<Self, StartError> {
         let fixed = Fixed::of(&setup);
+        let (telemetry, spans) = match &setup.process.tracing {
+            Some(params) => telemetry.traced(params, surroundings.random),
+            None => (telemetry, None),
+        };
         let bound = sockets::bind_listeners(setup.listeners)?;
         let page_sockets = sockets::bind_pages(&setup.pages).await?;
         let buffer = open_buffer(&setup.buffer, &setup.live.destinations, &surroundings, &telemetry)?;
@@ -127,6 +134,7 @@ impl Server {
             listeners: JoinSet::new(),
             deliveries: JoinSet::new(),
             pages: JoinSet::new(),
+            spans,
         };
         server.serve_deliveries(deliverer);
         server.tend_keys();
@@ -272,6 +280,9 @@ impl Server {
         self.stop_deliveries.send_replace(true);
         while self.deliveries.join_next().await.is_some() {}
         self.shared.buffer.close().await;
+        if let Some(spans) = self.spans.take() {
+            spans.flush(grace.min(FLUSH_SPANS)).await;
+        }
         self.stop_pages.send_replace(true);
         let ending = async { while self.pages.join_next().await.is_some() {} };
         if tokio::time::timeout(Duration::from_secs(1), ending).await.is_err() {

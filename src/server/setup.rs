@@ -14,6 +14,7 @@ use crate::deliver::Destinations;
 use crate::ingress::{ListenerParams, TlsProblem};
 use crate::lane::Rules;
 use crate::secret::{Listed, Secret};
+use crate::telemetry::TracingParams;
 
 /// A listener that serves pages instead of taking events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct ProcessParams {
     pub shutdown_grace: Duration,
     /// Where the buffer lives.
     pub data_dir: PathBuf,
+    /// How spans are recorded; `None` is not at all.
+    pub tracing: Option<TracingParams>,
 }
 
 /// All that a start needs; made by `config`.

@@ -67,6 +67,7 @@ pub(super) struct Families {
     pub(super) reloads: IntCounterVec,
     pub(super) dedup_entries: IntGauge,
     pub(super) log_dropped: IntCounter,
+    pub(super) spans_dropped: IntCounterVec,
 }
 
 /// Registers one family after another; a name that is registered twice is a bug that the first start shows.
@@ -243,6 +244,7 @@ impl Families {
             ),
             reloads: make.counter("config_reloads_total", "Reloads.", &["result"]),
             dedup_entries: make.single("dedup_entries", "Delivery ids remembered."),
+            spans_dropped: make.counter("spans_dropped_total", "Spans that did not reach the collector.", &["reason"]),
             log_dropped: make
                 .add(IntCounter::new("hookgate_log_lines_dropped_total", "Log lines that could not be written.")),
             registry,

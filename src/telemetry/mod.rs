@@ -6,19 +6,27 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod collector;
 mod deliveries;
 mod families;
 mod secrets;
+mod spans;
+mod trace;
 
+pub use collector::Export;
 pub use deliveries::{AnsweredBy, Deferral, DeliveryResult, Ended};
+pub use spans::{TracedAttempt, TracingParams};
+pub use trace::{AttemptTrace, Share};
 mod targets;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::HeaderMap;
 use prometheus::{Encoder, IntGauge, TextEncoder};
 
 use families::Families;
+use spans::Spans;
 
 use crate::accept::Notes;
 use crate::budget::{Alarm, Recorded};
@@ -29,9 +37,9 @@ use crate::refusal::RequestOutcome;
 /// The label of requests that reached no source.
 pub const NO_SOURCE: &str = "_none";
 
-/// Counts and logs; clones share the metrics.
+/// Counts and logs, and records spans where they are wanted; clones share the metrics.
 #[derive(Clone, Debug)]
-pub struct Telemetry(Families);
+pub struct Telemetry(Families, Option<Spans>);
 
 impl Default for Telemetry {
     fn default() -> Self {
@@ -42,7 +50,7 @@ impl Default for Telemetry {
 impl Telemetry {
     /// Registers all metrics in a registry of its own.
     pub fn new() -> Self {
-        Self(Families::new())
+        Self(Families::new(), None)
     }
 
     /// The metrics in Prometheus' text format.
@@ -80,6 +88,19 @@ pub struct Request<'a> {
     /// Size of the body that was read.
     pub body_bytes: usize,
     /// From head to answer.
+    pub took: Duration,
+    /// As they came; nothing but `traceparent` is read.
+    pub headers: &'a HeaderMap,
+    /// When the event was stored, if it was waited for.
+    pub commit: Option<Commit>,
+}
+
+/// The time in which an event was stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit {
+    /// From the request's begin.
+    pub after: Duration,
+    /// How long it took.
     pub took: Duration,
 }
 
@@ -124,6 +145,7 @@ impl Telemetry {
             RequestOutcome::Accepted | RequestOutcome::Quarantined | RequestOutcome::Refused(_) => {}
         }
         log_request(source, outcome, request);
+        self.request_traced(request, now);
     }
 
     /// An answer was counted against the provider's patience.

@@ -51,6 +51,7 @@ mod schema;
 mod secrets;
 mod service_tls;
 mod slow;
+mod spans;
 mod support;
 mod sync_mode;
 mod tls;

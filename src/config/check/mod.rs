@@ -21,6 +21,7 @@ mod secret;
 mod shape;
 mod source;
 mod tls;
+mod tracing;
 mod twice;
 
 use std::collections::BTreeMap;

@@ -35,7 +35,8 @@ const PER_SENDER: (u32, u32) = (50_000, 100_000);
 const TOTAL: (u32, u32) = (200_000, 200_000);
 
 impl Checker<'_> {
-    pub(super) fn process(&self) -> ProcessParams {
+    pub(super) fn process(&mut self) -> ProcessParams {
+        let tracing = self.tracing();
         let server = &self.raw.server;
         let threads = match server.threads {
             Some(raw::Threads::Fixed(count)) => count.0.get() as usize,
@@ -44,6 +45,7 @@ impl Checker<'_> {
         ProcessParams {
             threads: threads.max(1),
             shutdown_grace: server.shutdown_grace.map_or(GRACE, |grace| grace.0),
+            tracing,
             data_dir: self.beside(server.data_dir.as_deref().unwrap_or(std::path::Path::new(DATA_DIR))),
         }
     }

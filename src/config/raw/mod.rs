@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Count, Duration, Rate};
+use super::units::{Bytes, Count, Duration, Rate, Share};
 use crate::provider::RowSpec;
 
 pub use allow::{AllowIps, Allowed};
@@ -111,6 +111,8 @@ pub struct Server {
     pub trusted_proxies: Vec<Cidr>,
     /// The log.
     pub log: Option<Log>,
+    /// Spans of requests and deliveries, for a collector.
+    pub tracing: Option<Tracing>,
     /// The URL under which the world reaches us; some providers sign it.
     pub public_url: Option<Url>,
     /// Limits on requests before anything is verified.
@@ -135,6 +137,16 @@ pub struct Throughput {
     pub rate: Rate,
     /// At once. Default: as many as the rate allows in its time.
     pub burst: Option<Count>,
+}
+
+/// Spans of requests and deliveries, for a collector. Set for as long as the process runs.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tracing {
+    /// Where a collector takes OTLP by gRPC, such as `http://otel-collector:4317`.
+    pub otlp: Url,
+    /// Which part of the events is recorded: `5%`, `0.5%`, `100%`. Default: 5%.
+    pub sample: Option<Share>,
 }
 
 /// The log.

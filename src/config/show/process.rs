@@ -49,7 +49,8 @@ fn server(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
             tree.fill(&["server", "log", key], usual, &Origin::Default);
         }
     }
-    for (key, usual) in [("per_sender", setup.live.rate_per_sender), ("total", setup.live.rate_total)] {
+    let (per_sender, total) = setup.live.rules.gatekeeper.rates();
+    for (key, usual) in [("per_sender", per_sender), ("total", total)] {
         throughput(tree, &["server", "limits", key], usual);
     }
 }

@@ -63,10 +63,7 @@ fn fill_source(tree: &mut Tree, lane: &Lane) {
         only(tree, "id", row.delivery_text(), &by_row(true));
     }
     if let Some(quota) = &lane.quota {
-        let per = match quota {
-            SourceQuota::Whole(..) => "source",
-            SourceQuota::PerSender(..) => "ip",
-        };
+        let per = if quota.is_per_sender() { "ip" } else { "source" };
         tree.fill(&["rate_limit", "per"], per, &usual);
     }
     if let Some(schemas) = &lane.schemas {

@@ -81,7 +81,7 @@ impl Reader<'_> {
     /// Where `node` is written.
     fn place(&self, node: &Node) -> Place {
         let start = node.span.start;
-        let file = self.spans.file().display().to_string().replace(|c| is_hidden(c) || c == '\n', "?");
+        let file = self.spans.file_of(node.span).display().to_string().replace(|c| is_hidden(c) || c == '\n', "?");
         Place { file, line: start.line, column: start.column }
     }
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod client;
+mod collector;
 mod event;
 mod faults;
 mod gateway;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use accounts::{accounts, queued};
 pub(crate) use client::{Answer, Connection, Request, send};
+pub(crate) use collector::{Collector, attribute};
 pub(crate) use event::{github, header_of, hmac, hmac_hex, text_of, unique};
 pub(crate) use faults::{Fault, SmallDisk, WallClock, number};
 pub(crate) use gateway::{Gateway, Site};

@@ -1,0 +1,39 @@
+//! `server.tracing`: where spans go, and how many of them.
+
+use super::{Checker, path};
+use crate::config::problem::{Code, quoted};
+use crate::deliver::Target;
+use crate::telemetry::{Share, TracingParams};
+
+/// One in twenty.
+const SAMPLE_MILLIONTHS: u32 = 50_000;
+/// Where collectors take OTLP over HTTP, by agreement.
+const PORT_OF_HTTP: u16 = 4318;
+
+impl Checker<'_> {
+    pub(super) fn tracing(&mut self) -> Option<TracingParams> {
+        let raw = self.raw;
+        let written = raw.server.tracing.as_ref()?;
+        let at = path!["server", "tracing", "otlp"];
+        let url = written.otlp.as_str();
+        let collector = Target::parse(url).filter(|target| target.path == "/" && target.query.is_none());
+        let Some(collector) = collector else {
+            let message = format!("{} is not where a collector can be", quoted(url));
+            let help = "write scheme, host and port and nothing else: `http://otel-collector:4317`".to_owned();
+            self.error(Code::InvalidValue, &at, message, Some(help));
+            return None;
+        };
+        if collector.tls {
+            let help = "write `http://` and the address of a collector beside the gateway, which can pass spans on";
+            self.error(Code::InvalidValue, &at, "spans are not sent over TLS", Some(help.to_owned()));
+            return None;
+        }
+        if collector.port == PORT_OF_HTTP {
+            let message = "this is the usual port of OTLP over HTTP, and spans are sent by gRPC";
+            self.warning(Code::Partial, &at, message, Some("the usual port for gRPC is 4317".to_owned()));
+        }
+        let millionths = written.sample.map_or(SAMPLE_MILLIONTHS, |share| share.millionths);
+        let sample = Share::of_millionths(millionths)?;
+        Some(TracingParams { collector: collector.url(), sample })
+    }
+}

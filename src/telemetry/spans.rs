@@ -1,0 +1,208 @@
+//! Spans: what is recorded of a request and of each try, when `server.tracing` is set and the event is sampled.
+//!
+//! A span is made when it has ended, and handed to the exporter's queue; when that is full it is dropped and counted, and
+//! nobody waits. Names of the configuration, closed enums, numbers, ids and the event's type are all that is in one: no
+//! payload, no header, no secret.
+
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use prometheus::IntCounter;
+use tokio::sync::mpsc;
+
+use super::trace::{AttemptTrace, RequestTrace, Share, TRACEPARENT};
+use super::{NO_SOURCE, Request, Telemetry};
+use crate::clock::Timestamp;
+use crate::event::{EventData, EventId};
+use crate::outcome::{Attempt, AttemptOutcome};
+use crate::refusal::RequestOutcome;
+
+/// An event's type comes out of its payload and may be of any length.
+const TYPE_CHARS_MAX: usize = 200;
+
+/// How spans are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracingParams {
+    /// Where a collector takes OTLP by gRPC: `http://host:4317`.
+    pub collector: String,
+    /// Which of the events are recorded.
+    pub sample: Share,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug)]
+pub(super) struct Spans {
+    pub(super) queue: mpsc::Sender<SpanData>,
+    pub(super) sample: Share,
+    pub(super) random: fn() -> [u8; 10],
+    /// Found no room in the queue.
+    pub(super) dropped: IntCounter,
+    pub(super) scope: InstrumentationScope,
+}
+
+/// One try that has ended.
+#[derive(Debug)]
+pub struct TracedAttempt<'a> {
+    /// Where it went.
+    pub destination: &'a str,
+    /// Which route sent it.
+    pub route: &'a str,
+    /// The event.
+    pub event: &'a EventData,
+    /// Which try it was, from one.
+    pub number: u32,
+    /// How it ended.
+    pub attempt: &'a Attempt,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What belongs to every span.
+struct Frame {
+    trace: [u8; 16],
+    span: [u8; 8],
+    parent: Option<[u8; 8]>,
+    is_parent_remote: bool,
+    kind: SpanKind,
+    name: String,
+    began: SystemTime,
+    took: Duration,
+}
+
+/// Traces.
+impl Telemetry {
+    /// The trace of a try that begins; `None` where nothing is traced.
+    pub fn attempt_trace(&self, event: &EventData) -> Option<AttemptTrace> {
+        let spans = self.1.as_ref()?;
+        let named = event.headers.iter().filter(|(name, _)| name == TRACEPARENT).map(|(_, value)| &*value.0);
+        let request = RequestTrace::of(event.id, named);
+        Some(AttemptTrace {
+            trace: request.trace,
+            span: spans.new_span(),
+            parent: request.span,
+            is_continued: request.parent.is_some(),
+            is_sampled: spans.sample.takes(event.id),
+        })
+    }
+
+    /// A try ended.
+    pub fn attempt_traced(&self, trace: &AttemptTrace, ended: &TracedAttempt<'_>, now: Timestamp) {
+        let Some(spans) = self.1.as_ref().filter(|_| trace.is_sampled) else { return };
+        let TracedAttempt { destination, route, event, number, attempt, took } = *ended;
+        let mut attributes = vec![
+            KeyValue::new("hookgate.destination", destination.to_owned()),
+            KeyValue::new("hookgate.route", route.to_owned()),
+            KeyValue::new("hookgate.event_id", event.id.to_string()),
+            KeyValue::new("hookgate.attempt", i64::from(number)),
+            KeyValue::new("hookgate.outcome", attempt.outcome.label()),
+        ];
+        attributes.extend(attempt.status.map(|status| KeyValue::new("http.response.status_code", i64::from(status))));
+        let frame = Frame {
+            trace: trace.trace,
+            span: trace.span,
+            parent: Some(trace.parent),
+            is_parent_remote: false,
+            kind: SpanKind::Client,
+            name: format!("deliver {destination}"),
+            began: moment(now, took),
+            took,
+        };
+        let is_success = attempt.outcome == AttemptOutcome::Success;
+        let status = if is_success { Status::Unset } else { Status::error(attempt.outcome.label()) };
+        spans.ended(frame, attributes, status);
+    }
+
+    /// A request was answered.
+    pub(super) fn request_traced(&self, request: &Request<'_>, now: Timestamp) {
+        let Some(spans) = &self.1 else { return };
+        // What became no event has an id all the same, for its trace alone.
+        let event = request.event.unwrap_or_else(|| EventId::at(now, (spans.random)()));
+        if !spans.sample.takes(event) {
+            return;
+        }
+        let named = request.headers.get_all(TRACEPARENT).iter().map(http::HeaderValue::as_bytes);
+        let trace = RequestTrace::of(event, named);
+        let source = request.source.unwrap_or(NO_SOURCE);
+        let mut attributes = vec![
+            KeyValue::new("hookgate.source", source.to_owned()),
+            KeyValue::new("hookgate.outcome", request.outcome.label()),
+            KeyValue::new("http.response.status_code", i64::from(request.status)),
+        ];
+        attributes.extend(request.event.map(|id| KeyValue::new("hookgate.event_id", id.to_string())));
+        attributes.extend(request.notes.event_type.as_deref().map(|name| {
+            let name: String = name.chars().take(TYPE_CHARS_MAX).collect();
+            KeyValue::new("hookgate.event_type", name)
+        }));
+        let frame = Frame {
+            trace: trace.trace,
+            span: trace.span,
+            parent: trace.parent,
+            is_parent_remote: true,
+            kind: SpanKind::Server,
+            name: format!("receive {source}"),
+            began: moment(now, request.took),
+            took: request.took,
+        };
+        let status = match request.outcome {
+            RequestOutcome::Refused(class) if class.status() >= 500 => Status::error(class.label()),
+            RequestOutcome::Accepted
+            | RequestOutcome::Duplicate
+            | RequestOutcome::Handshake
+            | RequestOutcome::Filtered
+            | RequestOutcome::Quarantined
+            | RequestOutcome::Refused(_) => Status::Unset,
+        };
+        let commit = request.commit.map(|commit| Frame {
+            trace: trace.trace,
+            span: spans.new_span(),
+            parent: Some(trace.span),
+            is_parent_remote: false,
+            kind: SpanKind::Internal,
+            name: "commit".to_owned(),
+            began: frame.began + commit.after,
+            took: commit.took,
+        });
+        spans.ended(frame, attributes, status);
+        if let Some(commit) = commit {
+            spans.ended(commit, Vec::new(), Status::Unset);
+        }
+    }
+}
+
+impl Spans {
+    fn new_span(&self) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = (self.random)();
+        // Zero is no span.
+        [a | 1, b, c, d, e, f, g, h]
+    }
+
+    fn ended(&self, frame: Frame, attributes: Vec<KeyValue>, status: Status) {
+        let (trace, span) = (TraceId::from_bytes(frame.trace), SpanId::from_bytes(frame.span));
+        let span = SpanData {
+            span_context: SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default()),
+            parent_span_id: frame.parent.map_or(SpanId::INVALID, SpanId::from_bytes),
+            parent_span_is_remote: frame.parent.is_some() && frame.is_parent_remote,
+            span_kind: frame.kind,
+            name: frame.name.into(),
+            start_time: frame.began,
+            end_time: frame.began + frame.took,
+            attributes,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status,
+            instrumentation_scope: self.scope.clone(),
+        };
+        if self.queue.try_send(span).is_err() {
+            self.dropped.inc();
+        }
+    }
+}
+
+/// When something began that took so long and has just ended.
+fn moment(now: Timestamp, took: Duration) -> SystemTime {
+    let ended = Duration::from_millis(now.unix_ms());
+    SystemTime::UNIX_EPOCH + ended.saturating_sub(took)
+}
