@@ -51,20 +51,17 @@ impl Fixed {
 
     /// What a file would have otherwise, by the names of the file.
     fn changes_of(&self, new: &Self) -> Vec<String> {
-        let (old_process, new_process) = (&self.process, &new.process);
+        // Taken apart, so that a setting more has to be named here.
+        let ProcessParams { threads, shutdown_grace, data_dir } = &new.process;
+        let BufferParams { dir: _in_the_data_dir, bytes_max, fsync, quarantine_keep } = &new.buffer;
         let keep = "defaults.destination.dead_letter.keep, for the quarantine";
-        // The buffer lies in the data directory.
-        let other_buffer = BufferParams {
-            dir: self.buffer.dir.clone(),
-            quarantine_keep: self.buffer.quarantine_keep,
-            ..new.buffer.clone()
-        };
         let settings = [
-            ("server.threads", old_process.threads != new_process.threads),
-            ("server.shutdown_grace", old_process.shutdown_grace != new_process.shutdown_grace),
-            ("server.data_dir", old_process.data_dir != new_process.data_dir),
-            ("buffer", self.buffer != other_buffer),
-            (keep, self.buffer.quarantine_keep != new.buffer.quarantine_keep),
+            ("server.threads", self.process.threads != *threads),
+            ("server.shutdown_grace", self.process.shutdown_grace != *shutdown_grace),
+            ("server.data_dir", self.process.data_dir != *data_dir),
+            ("buffer.max_size", self.buffer.bytes_max != *bytes_max),
+            ("buffer.fsync", self.buffer.fsync != *fsync),
+            (keep, self.buffer.quarantine_keep != *quarantine_keep),
         ];
         let settings = settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
         let listeners = |fixed: &Self| -> BTreeMap<Arc<str>, ListenerParams> {

@@ -188,12 +188,12 @@ fn the_api_and_the_command_say_what_came_of_a_reload() {
     let other = format!("{}  spare: {{url: \"{}\"}}\nbuffer: {{max_size: 2GiB}}\n", rest, receiver.url("/spare"));
     let site = site.listener("limits: {headers: 8KiB}", &other.replace("/in/github", "/in/moved"));
     let answer = ask().json();
-    assert_eq!((&answer["changes"], &answer["warnings"]), (&json!(["buffer", "listeners.public"]), &json!(1)));
+    assert_eq!((&answer["changes"], &answer["warnings"]), (&json!(["buffer.max_size", "listeners.public"]), &json!(1)));
     gateway.accept(&github("{}").to("/in/moved"));
     let ended = site.cli(&["reload", "--admin", &admin]);
     let said = (text_of(&ended.stdout), text_of(&ended.stderr));
     assert!(
-        said.0.contains("the new rules are in force (1 warning)\nbuffer changes at the next restart\n"),
+        said.0.contains("the new rules are in force (1 warning)\nbuffer.max_size changes at the next restart\n"),
         "{said:?}"
     );
     assert!(said.1.contains("warning[unused]: no route sends to this destination"), "{said:?}");
