@@ -157,8 +157,7 @@ fn unbraced(glob: &str) -> Option<Vec<String>> {
         whole = whole.iter().flat_map(longer).collect();
         rest = after;
     }
-    whole.iter_mut().for_each(|one| one.push_str(rest));
-    Some(whole)
+    Some(whole.into_iter().map(|start| start + rest).collect())
 }
 
 #[cfg(test)]

@@ -26,11 +26,8 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 }
 
 /// Keys of the format that this version cannot do; `*` stands for any name.
-const UNSUPPORTED: &[&[&str]] = &[
-    &["buffer", "engine"],
-    &["defaults", "destination", "balance"],
-    &["defaults", "destination", "health"],
-];
+const UNSUPPORTED: &[&[&str]] =
+    &[&["buffer", "engine"], &["defaults", "destination", "balance"], &["defaults", "destination", "health"]];
 
 /// Whether the key at `path` belongs to the format, but not yet to this version.
 pub(super) fn is_unsupported(path: &[Seg<'_>]) -> bool {

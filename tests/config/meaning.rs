@@ -75,7 +75,7 @@ impl Around {
     }
 
     /// The path of a file; of the folder, with a `/` at its end, for an empty name.
-    pub(crate) fn path(&self, name: &str) -> String {
+    pub(crate) fn place(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 

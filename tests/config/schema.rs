@@ -75,7 +75,7 @@ fn what_the_loader_takes_fits_and_the_usual_mistakes_do_not() {
 
 /// The defaults that the schema gives for the keys of a type.
 fn defaults(schema: &Value, kind: &str) -> Value {
-    let keys = schema["$defs"][kind]["properties"].as_object().unwrap();
+    let keys = schema.pointer(&format!("/$defs/{kind}/properties")).unwrap().as_object().unwrap();
     let written = keys.iter().filter_map(|(key, property)| Some((key.clone(), property.get("default")?.clone())));
     let written: serde_json::Map<_, _> = written.collect();
     assert!(!written.is_empty(), "{kind}");

@@ -49,7 +49,7 @@ fn around() -> Around {
     around.write("own.key", b"hunter2");
     around.write("credentials/asked", b"hunter2");
     around.write("schemas/own/a.json", b"{}");
-    around.set("CREDENTIALS_DIRECTORY", &around.path("credentials"));
+    around.set("CREDENTIALS_DIRECTORY", &around.place("credentials"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in ["github", "stripe"] {
         for entry in fs::read_dir(root.join("schemas").join(folder)).unwrap() {
@@ -64,8 +64,8 @@ fn around() -> Around {
 #[track_caller]
 fn valid(around: &Around, checked: &Checked) {
     let errors = checked.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-    assert_eq!(errors, 0, "{}", render::text(&checked.problems, &|_| &checked.text, false));
-    assert!(checked.setup.is_some(), "{}", around.path(""));
+    assert_eq!(errors, 0, "{}", render::text(&checked.problems, checked.spans.files(), false));
+    assert!(checked.setup.is_some(), "{}", around.place(""));
 }
 
 #[track_caller]
@@ -142,7 +142,7 @@ fn the_golden_files_show_what_is_shown() {
     for (name, yaml) in [("every-key", EVERY_KEY), ("minimal", MINIMAL)] {
         let shown = shown(&around, yaml);
         for (form, now) in [("yaml", shown.yaml()), ("json", shown.json())] {
-            let now = now.replace(&around.path(""), "");
+            let now = now.replace(&around.place(""), "");
             let file = folder.join(format!("{name}.shown.{form}"));
             if std::env::var_os("UPDATE").is_some() {
                 fs::write(&file, &now).unwrap();

@@ -36,23 +36,7 @@ impl Checker<'_> {
         }
         let row = own.or_else(|| provider::builtin().get(wanted));
         let Some(preset) = row.and_then(Row::preset) else {
-            let rows = provider::builtin().rows().chain(providers.values());
-            let known: Vec<&str> = rows.filter(|row| row.preset().is_some()).map(Row::id).collect();
-            let listed = format!("write the ranges out, or name one of {}", known.join(", "));
-            let (code, message, help) = match row {
-                Some(row) => {
-                    let place = row.ips().and_then(|ips| ips.published());
-                    let place = place.map_or_else(String::new, |place| format!("; its own list is at {place}"));
-                    let message = format!("there is no proven list of addresses for {}", quoted(wanted));
-                    (Code::UnknownValue, message, format!("{listed}{place}"))
-                }
-                None => {
-                    let near = nearest(wanted, known.iter().copied());
-                    let help = near.map_or(listed, |near| format!("did you mean `{near}`?"));
-                    (Code::UnknownName, format!("there is no provider {}", quoted(wanted)), help)
-                }
-            };
-            self.error(code, &at, message, Some(help));
+            self.no_preset((name, index), wanted, row, providers);
             return None;
         };
         let ranges = preset.ranges.to_vec();
@@ -67,6 +51,23 @@ impl Checker<'_> {
             self.warning(Code::Outdated, &at, message, Some(help));
         }
         Some(ranges)
+    }
+
+    fn no_preset(&mut self, (name, index): (&str, usize), wanted: &str, row: Option<&Row>, providers: &Providers) {
+        let at = path!["sources", name, "allow_ips", index];
+        let rows = provider::builtin().rows().chain(providers.values());
+        let known: Vec<&str> = rows.filter(|row| row.preset().is_some()).map(Row::id).collect();
+        let listed = format!("write the ranges out, or name one of {}", known.join(", "));
+        if let Some(row) = row {
+            let place = row.ips().and_then(|ips| ips.published());
+            let place = place.map_or_else(String::new, |place| format!("; its own list is at {place}"));
+            let message = format!("there is no proven list of addresses for {}", quoted(wanted));
+            self.error(Code::UnknownValue, &at, message, Some(format!("{listed}{place}")));
+        } else {
+            let near = nearest(wanted, known.iter().copied());
+            let help = near.map_or(listed, |near| format!("did you mean `{near}`?"));
+            self.error(Code::UnknownName, &at, format!("there is no provider {}", quoted(wanted)), Some(help));
+        }
     }
 
     fn age(&self, preset: Preset<'_>) -> Option<(i32, Month)> {

@@ -76,7 +76,7 @@ impl Checker<'_> {
                 let help = format!("remove one, or let `events` or `when` tell them apart from {first}");
                 self.warning(Code::Repeated, &path!["routes", name], message, Some(help));
             }
-            if before.len() < COMPARED_MAX {
+            if before.len() < ALIKE_MAX {
                 before.push((name, route));
             }
         }
@@ -85,6 +85,8 @@ impl Checker<'_> {
 
 /// More than people write by hand is not compared with each other.
 const COMPARED_MAX: usize = 256;
+/// Routes that want the same and send elsewhere.
+const ALIKE_MAX: usize = 32;
 
 /// The globs of a list, in their order; none of a list that is too long to be compared.
 fn covers<'a>(globs: impl Iterator<Item = &'a str> + Clone) -> Vec<Cover<'a>> {

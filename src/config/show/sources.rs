@@ -9,7 +9,7 @@ use super::words::size;
 use crate::config::check::usual_body;
 use crate::config::{raw, units};
 use crate::lane::Lane;
-use crate::limit::{Rate, SourceQuota};
+use crate::limit::Rate;
 use crate::patience::spelled;
 use crate::provider::{Retry, Row};
 use crate::schema::{OnInvalid, OnMissing, SchemaSet};
