@@ -131,29 +131,3 @@ fn matches_pattern<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 
 
 #[cfg(test)]
 mod tests;
-/// STUB
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Explained {
-    /// STUB
-    pub text: String,
-}
-impl Explained {
-    /// STUB
-    pub fn holds(&self) -> bool {
-        false
-    }
-    /// STUB
-    pub fn verdicts(&self) -> Vec<(String, bool)> {
-        Vec::new()
-    }
-}
-impl Condition {
-    /// STUB
-    pub fn explain(&self, _: &View<'_>) -> Explained {
-        Explained { text: self.text().to_owned() }
-    }
-    /// STUB
-    pub fn parts(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
