@@ -132,7 +132,6 @@ fn outside(text: &str) -> Vec<(usize, char)> {
         let at = text.len() - rest.len();
         let length = match letter {
             '"' | '\'' => literal(rest, letter, matches!(before, 'r' | 'R')),
-            '`' => rest.get(1..).and_then(|inside| inside.find('`')).map_or(rest.len(), |end| end + 2),
             '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
             _ => letter.len_utf8(),
         };

@@ -111,7 +111,6 @@ fn a_text_is_taken_apart_outside_of_brackets_literals_and_comments_only() {
         (r"'it\'s && \\' == '' && true", &[r"'it\'s && \\' == ''", "true"]),
         (r"r'\' == '' && true", &[r"r'\' == ''", "true"]),
         ("'''a ' && '''  == '' && true", &["'''a ' && '''  == ''", "true"]),
-        ("body.`a//b` == 1 || true", &["body.`a//b` == 1", "true"]),
         ("true // && false\n && false", &["true // && false", "false"]),
         (
             "[true && false] == [] && {'a': true || false} == {}",
