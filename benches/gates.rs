@@ -2,7 +2,8 @@
 //!
 //! On recorded deliveries of `tests/payloads/github` (1 KB, 7.7 KB, 23.6 KB): **verify** (headers and body to a verdict),
 //! **parse** and **schema** (a valid body, and one that breaks its schema, its report included), **commit** (1, 8 and 64
-//! events of 7.7 KB appended and synced, on the disk of `CARGO_TARGET_DIR`).
+//! events of 7.7 KB appended and synced, on the disk of `CARGO_TARGET_DIR`), **condition** and **value** (CEL over a parsed
+//! event of 2 KiB), **script** (JavaScript over the same, its engine made and thrown away).
 #![expect(clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
 use std::collections::BTreeMap;
@@ -14,11 +15,14 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hookgate::buffer::{Buffer, BufferParams, Fsync};
 use hookgate::clock::{Clock, SystemClock, Timestamp};
+use hookgate::condition::{Condition, ValueExpression, View};
 use hookgate::event::{Copy, Event, EventData, EventId};
 use hookgate::payload::Payload;
 use hookgate::provider::{Message, SignRequest, Verified, Verifier, builtin};
 use hookgate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaSet, SchemaVerdict};
+use hookgate::script::Script;
 use hookgate::secret::{Secret, SecretName};
+use serde_json::json;
 
 const FILES: [(&str, &str); 3] =
     [("1KB", "security_advisory.published.json"), ("7.7KB", "push.json"), ("23.6KB", "pull_request.opened.json")];
@@ -136,5 +140,76 @@ fn commit(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(gates, verify, parse_and_schema, commit);
+/// An event of 2 KiB with ten items.
+fn invoice() -> serde_json::Value {
+    let item = |n: u32| {
+        json!({"id": format!("il_{n:04}"), "sku": format!("sku-{n}"), "quantity": n, "amount": n * 1000,
+            "description": "One month of a service that has a name of usual length", "taxes": [], "livemode": true})
+    };
+    let items: Vec<_> = (0..10).map(item).collect();
+    json!({"id": "evt_1", "type": "invoice.paid", "livemode": true, "created": 1_760_000_000, "repository": {"full_name": "acme/web"},
+        "data": {"object": {"id": "in_1", "amount_paid": 1_250_000, "customer_name": "Ann", "currency": "eur", "lines": items}}})
+}
+
+fn conditions(criterion: &mut Criterion) {
+    let (body, headers) = (invoice(), http::HeaderMap::new());
+    let view = View {
+        body: Some(&body),
+        headers: &headers,
+        event_type: "invoice.paid",
+        event_id: "evt_1",
+        source: "stripe",
+        method: "POST",
+        path: "/in/stripe",
+        query: "",
+    };
+    let bytes = body.to_string().len();
+    assert!((1800..2300).contains(&bytes), "{bytes}");
+    let mut group = criterion.benchmark_group("condition");
+    for (name, text) in [
+        ("comparison and flag", "body.data.object.amount_paid >= 1000000 && body.livemode"),
+        ("comparison, false", "body.data.object.amount_paid >= 9000000 && body.livemode"),
+        (
+            "startsWith and optional",
+            "body.repository.full_name.startsWith(\"acme/\") && !body.?pull_request.draft.orValue(false)",
+        ),
+        ("exists over 10, the last", "body.data.object.lines.exists(line, line.sku == \"sku-9\")"),
+        ("matches", "body.repository.full_name.matches(\"^acme/[a-z]+$\")"),
+        ("type", "event.type == \"invoice.paid\""),
+    ] {
+        let condition = Condition::compile(text).expect("it compiles");
+        condition.matches(&view).expect("it gives an answer");
+        group.bench_function(name, |bench| bench.iter(|| condition.matches(&view)));
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("value");
+    for (name, text) in [
+        (
+            "a text of fields",
+            "{\"text\": body.data.object.customer_name + \" paid \" + string(body.data.object.amount_paid / 100)}",
+        ),
+        ("map over 10", "body.data.object.lines.map(line, {\"sku\": line.sku, \"n\": line.quantity})"),
+        ("the whole body", "{\"wrapped\": body}"),
+    ] {
+        let value = ValueExpression::compile(text).expect("it compiles");
+        value.value(&view).expect("it gives a value");
+        group.bench_function(name, |bench| bench.iter(|| value.value(&view)));
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("script");
+    for (name, source) in [
+        ("identity", "export default (event) => event"),
+        (
+            "map over 10",
+            "export default (event) => event.data.object.lines.map(({sku, quantity}) => ({sku, n: quantity}))",
+        ),
+    ] {
+        let script = Script::compile(source, name).expect("it can be read");
+        script.run(&body).expect("it gives a value");
+        group.bench_function(name, |bench| bench.iter(|| script.run(&body)));
+    }
+    group.finish();
+}
+
+criterion_group!(gates, verify, parse_and_schema, conditions, commit);
 criterion_main!(gates);

@@ -14,6 +14,7 @@
 
 mod budget;
 mod check;
+mod explain;
 mod headers;
 mod json;
 mod key;
@@ -28,11 +29,13 @@ use cel::common::types::{CelBool, CelString, DYN_TYPE, STRING_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
+pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, Seen};
 pub use key::{KEY_BYTES_MAX, KeyExpression};
 pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX, ValueExpression};
 pub use view::View;
 
+use budget::Budget;
 use view::{Pattern, Scope};
 
 /// Longest text of an expression.
@@ -83,10 +86,14 @@ impl Condition {
         &self.0.params
     }
 
-    /// Whether the request matches; an error counts as no match.
+    /// The parts of it that have no logic of their own, as they are written.
+    pub fn parts(&self) -> Vec<String> {
+        explain::parts(&self.0.text)
+    }
+
+    /// Whether the request matches; an error counts as no match. [`Condition::explain`] says why.
     pub fn matches(&self, view: &View<'_>) -> Result<bool, ConditionError> {
-        let flag = self.0.evaluate(view, |value| value.downcast_ref::<CelBool>().map(|flag| *flag.inner()))?;
-        flag.ok_or(ConditionError::NotBool)
+        self.0.truth(view, &Budget::default())
     }
 }
 
@@ -103,18 +110,33 @@ impl Expression {
         Ok(Self { text: text.to_owned(), tree, patterns, params })
     }
 
+    fn truth(&self, view: &View<'_>, budget: &Budget) -> Result<bool, ConditionError> {
+        let flag =
+            self.evaluate_within(budget, view, |value| value.downcast_ref::<CelBool>().map(|flag| *flag.inner()))?;
+        flag.ok_or(ConditionError::NotBool)
+    }
+
     /// What `read` makes of the value.
     fn evaluate<T>(&self, view: &View<'_>, read: impl FnOnce(&dyn Val) -> T) -> Result<T, ConditionError> {
-        let scope = Scope::new(view, &self.patterns);
+        self.evaluate_within(&Budget::default(), view, read)
+    }
+
+    fn evaluate_within<T>(
+        &self,
+        budget: &Budget,
+        view: &View<'_>,
+        read: impl FnOnce(&dyn Val) -> T,
+    ) -> Result<T, ConditionError> {
+        let scope = Scope::new(view, &self.patterns, budget);
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&scope);
         let outcome = Value::resolve_val(&self.tree, &context);
-        if scope.exceeded() {
+        if budget.exceeded() {
             return Err(ConditionError::TooLarge);
         }
         let value = outcome.map_err(|error| ConditionError::of(&error, &self.text))?;
         let read = read(&*value);
-        if scope.exceeded() { Err(ConditionError::TooLarge) } else { Ok(read) }
+        if budget.exceeded() { Err(ConditionError::TooLarge) } else { Ok(read) }
     }
 }
 

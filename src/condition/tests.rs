@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 
-fn body() -> Json {
+pub(super) fn body() -> Json {
     json!({
         "repository": {"full_name": "acme/web", "topics": ["a", "b"], "stars": 7, "score": 1.5, "owner": null},
         "pull_request": {"draft": false, "labels": [{"name": "bug", "n": 1}, {"name": "ui", "n": 2}]},
@@ -14,11 +14,12 @@ fn body() -> Json {
     })
 }
 
-fn on(text: &str, body: Option<&Json>) -> Result<bool, ConditionError> {
+/// A request with the body, and what `look` makes of it.
+pub(super) fn over<T>(body: Option<&Json>, look: impl FnOnce(&View<'_>) -> T) -> T {
     let mut headers = HeaderMap::new();
     headers.append("X-Shop-Topic", HeaderValue::from_static("orders/create"));
     headers.append("X-Shop-Topic", HeaderValue::from_static("second"));
-    let view = View {
+    look(&View {
         body,
         headers: &headers,
         event_type: "push",
@@ -28,8 +29,12 @@ fn on(text: &str, body: Option<&Json>) -> Result<bool, ConditionError> {
         path: "/in/github",
         query: "a=1",
         params: &[("tenant".to_owned(), "acme".to_owned())],
-    };
-    Condition::compile(text).unwrap_or_else(|problem| panic!("{text}: {problem}")).matches(&view)
+    })
+}
+
+fn on(text: &str, body: Option<&Json>) -> Result<bool, ConditionError> {
+    let condition = Condition::compile(text).unwrap_or_else(|problem| panic!("{text}: {problem}"));
+    over(body, |view| condition.matches(view))
 }
 
 fn answer(text: &str) -> Result<bool, ConditionError> {
@@ -49,7 +54,7 @@ fn the_conditions_of_the_example_file_work() {
 }
 
 /// All of these are true.
-const PROMISES: &[&str] = &[
+pub(super) const PROMISES: &[&str] = &[
     "params.tenant == 'acme'",
     "params['tenant'] == 'acme' && 'tenant' in params && size(params) == 1",
     "has(params.tenant) && !has(params.other) && params.?other.orValue('none') == 'none'",

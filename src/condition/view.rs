@@ -38,20 +38,16 @@ pub struct View<'a> {
     pub params: &'a [(String, String)],
 }
 
-/// A view together with the budget of one evaluation.
+/// A view together with what its evaluation may spend.
 pub(super) struct Scope<'a> {
     view: &'a View<'a>,
     patterns: &'a [Pattern],
-    budget: Budget,
+    budget: &'a Budget,
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn new(view: &'a View<'a>, patterns: &'a [Pattern]) -> Self {
-        Self { view, patterns, budget: Budget::default() }
-    }
-
-    pub(super) fn exceeded(&self) -> bool {
-        self.budget.exceeded()
+    pub(super) fn new(view: &'a View<'a>, patterns: &'a [Pattern], budget: &'a Budget) -> Self {
+        Self { view, patterns, budget }
     }
 }
 
@@ -59,7 +55,7 @@ impl VariableResolver for Scope<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let text = |text: &'b str| Some(CowVal::owned(CelString::from(text)));
         match variable {
-            "body" => self.view.body.map(|body| CowVal::Owned(json::boxed(body, &self.budget))),
+            "body" => self.view.body.map(|body| CowVal::Owned(json::boxed(body, self.budget))),
             "headers" => Some(CowVal::owned(Headers::new(self.view.headers))),
             "event" => Some(CowVal::owned(Event { kind: self.view.event_type, id: self.view.event_id })),
             "event.type" => text(self.view.event_type),

@@ -7,7 +7,7 @@ use crate::accept::parse;
 use crate::condition::View;
 use crate::inbound::Head;
 use crate::lane::Lane;
-use crate::redact::Redaction;
+use crate::redact::{REDACTED, Redaction};
 use crate::route::Route;
 
 /// What a route says.
@@ -28,7 +28,20 @@ pub struct RouteSays {
 impl RouteSays {
     /// Takes out what people do not get to see.
     pub(super) fn redact(&mut self, redaction: &Redaction) {
-        let _ = redaction;
+        for part in self.when.iter_mut().flat_map(|when| &mut when.parts) {
+            for seen in &mut part.values {
+                let steps: Vec<&str> = seen.steps.iter().map(String::as_str).collect();
+                let is_hidden = match steps.split_first() {
+                    // A whole that has something to hide in it is hidden whole.
+                    Some((&"body", steps)) => redaction.touches_bodies() && (steps.is_empty() || redaction.hides(steps)),
+                    Some((&"headers", [name])) => redaction.hides_header(name),
+                    _ => false,
+                };
+                if is_hidden {
+                    REDACTED.clone_into(&mut seen.value);
+                }
+            }
+        }
     }
 }
 
@@ -106,7 +119,7 @@ fn near_miss(says: &RouteSays) -> Option<String> {
     match says.verdict {
         Verdict::Matched => None,
         Verdict::OtherType => {
-            let holds = condition.is_none_or(|condition| condition.holds());
+            let holds = condition.is_none_or(|condition| condition.matches);
             let is_narrow = condition.is_some() && holds;
             is_narrow.then(|| format!("route `{}`: its condition holds, and it wants other types", says.route))
         }

@@ -28,10 +28,10 @@
   guard(Array.prototype, ["sort", "toSorted"], (list, [compare]) => short(list) && (compare || !(list?.length > 1e5)));
 
   // Both texts can be the sender's, and `aaa…` is looked for in `aaa…` at every place.
-  const soon = (text, [part]) => typeof part !== "string" || !(text?.length * part.length > 4e9);
+  const soon = (text, [part]) => typeof part !== "string" || !(text?.length * part.length > 1e8);
   guard(String.prototype, ["includes", "indexOf", "lastIndexOf", "replace", "replaceAll", "split"], soon);
   // Accents are put in order by insertion.
-  guard(String.prototype, ["localeCompare", "normalize"], (text, [other]) => !(text?.length > 2e4 || other?.length > 2e4));
+  guard(String.prototype, ["localeCompare", "normalize"], (text, [other]) => !(text?.length > 1e4 || other?.length > 1e4));
 
   // Without a replacer, which is a step for every value, it writes on when the memory has ended.
   const { stringify } = JSON;

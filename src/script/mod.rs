@@ -7,10 +7,13 @@
 //! CPU time and not time on the wall: on a busy machine a script that waits for its turn has done nothing wrong.
 //!
 //! The engine looks at the clock between its own steps, also within regular expressions. A single built-in call over
-//! much data is one step: `guard.js` refuses those that would take long, and what is left overruns the limit by tens of
-//! milliseconds. [`Script::run`] computes all the time, so it is called off the async threads.
+//! much data is one step: `guard.js` refuses those that a sender's data could make long, and what is left overruns the
+//! limit by some tenths of a second at most (a number of 300,000 digits). That is no fence against the script's own
+//! author: `new Set(new Array(4294967295))` computes for minutes. [`Script::run`] computes all the time, so it is called
+//! off the async threads, and few at once.
 //!
-//! Numbers are those of JavaScript: an integer beyond 2^53 loses its last digits.
+//! The result is written as `JSON.stringify` writes it: what is undefined or a function is left out of objects, dates are
+//! texts, NaN is null. Numbers are those of JavaScript: an integer beyond 2^53 loses its last digits.
 
 mod problem;
 mod sandbox;

@@ -166,6 +166,8 @@ fn what_takes_too_long_is_stopped() {
     }
     let script = Script::compile("for (;;);\nexport default (event) => event", "shop.js");
     assert_eq!(script.unwrap_err(), ScriptProblem::Failed(ScriptError::Timeout));
+    let script = Script::compile("const a = []; for (;;) a.push({});\nexport default (event) => event", "shop.js");
+    assert_eq!(script.unwrap_err(), ScriptProblem::Failed(ScriptError::OutOfMemory));
 }
 
 #[test]
@@ -219,30 +221,46 @@ fn memory_stack_and_result_are_bounded() {
     assert_eq!(on("return 1", &json!({"text": "x".repeat(MEMORY_BYTES_MAX)})), Err(ScriptError::OutOfMemory));
 }
 
+/// An engine that loses count of a value ends the process when it is freed.
 #[test]
 fn wherever_a_limit_strikes_the_engine_is_left_clean() {
-    let source = "const cut = /(a+)+$/;\nexport default (event) => { const seen = new Map(); let all = [];
-        for (const item of event.body.items.concat(Array.from({length: 50}, (_, n) => ({sku: 's' + n})))) {
-            try { seen.set(item.sku, {...item, f: () => all, cut: item.sku.replace(cut, (x) => x + x)}); all.push(seen) }
-            catch (error) { all = [error, () => error] } }
-        const o = {}; o.self = [o]; return JSON.parse(JSON.stringify({n: seen.size, s: [...seen.keys()].sort().join()})) }";
+    let source = "const cut = /(a+)+$/;
+        export default (event) => {
+            const rest = new Uint8Array(event.taken), seen = new Map();
+            let all = [];
+            for (const item of event.body.items.concat(Array.from({length: 50}, (_, n) => ({sku: 's' + n})))) {
+                try {
+                    seen.set(item.sku, {...item, f: () => all, cut: item.sku.replace(cut, (x) => x + x)});
+                    all.push(seen);
+                } catch (error) { all = [error, () => error] }
+            }
+            const o = {};
+            o.self = [o, (async () => { await 1; return o })()];
+            return JSON.parse(JSON.stringify({n: seen.size, s: [...seen.keys()].sort().join()}));
+        }";
     let script = compiled(source);
-    let expected = script.run(&event());
+    let mut event = event();
+    event["taken"] = json!(0);
+    let expected = script.run(&event);
     assert!(expected.is_ok(), "{expected:?}");
+    for micros in (0..2_000).step_by(10) {
+        let limits = Limits { cpu_time: Duration::from_micros(micros), memory_bytes: MEMORY_BYTES_MAX };
+        let outcome = run(&script, event.to_string(), limits);
+        assert!(outcome == expected || outcome == Err(ScriptError::Timeout), "{outcome:?}");
+    }
     let (mut ended, mut stopped) = (0, 0);
     for step in 0..400_usize {
-        let limits = Limits { cpu_time: CPU_TIME_MAX, memory_bytes: 100_000 + step * 499 };
-        match run(&script, event().to_string(), limits) {
+        event["taken"] = json!(MEMORY_BYTES_MAX - 60_000 - step * 499);
+        let limits = Limits { cpu_time: CPU_TIME_MAX * 20, memory_bytes: MEMORY_BYTES_MAX };
+        match run(&script, event.to_string(), limits) {
             Ok(value) => ended += usize::from(Ok(value) == expected),
-            Err(_) => stopped += 1,
+            Err(error) => {
+                assert_eq!(error, ScriptError::OutOfMemory);
+                stopped += 1;
+            }
         }
     }
     assert!(ended > 20 && stopped > 20, "{ended} {stopped}");
-    for micros in (0..2_000).step_by(10) {
-        let limits = Limits { cpu_time: Duration::from_micros(micros), memory_bytes: MEMORY_BYTES_MAX };
-        let outcome = run(&script, event().to_string(), limits);
-        assert!(outcome == expected || outcome == Err(ScriptError::Timeout), "{outcome:?}");
-    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a script threw, read with care: it can be anything, and its accessors are the script's code.
 
 use rquickjs::convert::Coerced;
-use rquickjs::{Ctx, Exception};
+use rquickjs::{Ctx, Exception, Type};
 
 use super::ScriptError;
 
@@ -34,7 +34,12 @@ impl Thrown {
             Some(Ok(text)) => brief(&text),
             _ => format!("{} that is no error", thrown.type_name()),
         };
-        Self { name: String::new(), message, place: None, nothing: thrown.is_null() }
+        Self {
+            name: String::new(),
+            message,
+            place: None,
+            nothing: matches!(thrown.type_of(), Type::Null | Type::Uninitialized),
+        }
     }
 
     /// A message of our own.
@@ -46,8 +51,10 @@ impl Thrown {
 impl From<Thrown> for ScriptError {
     fn from(thrown: Thrown) -> Self {
         match (thrown.name.as_str(), thrown.message.as_str()) {
-            ("InternalError", "out of memory" | "string too long") => Self::OutOfMemory,
-            // The engine throws null when not even an error fits into the memory. A script that throws null is rarer.
+            ("InternalError", message) if message.starts_with("out of memory") || message == "string too long" => {
+                Self::OutOfMemory
+            }
+            // The engine throws nothing when not even an error fits into the memory. A script that throws null is rarer.
             _ if thrown.nothing => Self::OutOfMemory,
             ("RangeError", "Maximum call stack size exceeded") => Self::StackOverflow,
             (name, message) => {

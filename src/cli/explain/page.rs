@@ -173,7 +173,23 @@ fn body(body: Option<&Value>) -> Vec<String> {
     lines
 }
 
-/// A condition: each part with what it gave, and the values that it saw.
+/// A condition: each part with what it gave, the decisive ones marked, and the values that they saw.
 fn condition(when: &Value) -> Vec<String> {
-    vec![format!("    {}", text(when, "text"))]
+    let mut lines: Vec<String> = text_of(when, "error").map(|error| format!("    error: {error}")).into_iter().collect();
+    for part in list(when, "parts") {
+        let is_decisive = part.get("decisive").and_then(Value::as_bool).unwrap_or_default();
+        let gave = text_of(part, "error").unwrap_or(match text(part, "gave") {
+            "not_reached" => "not reached",
+            gave => gave,
+        });
+        let written = text(part, "text").split_whitespace().collect::<Vec<_>>().join(" ");
+        lines.push(format!("  {} {written}: {gave}", if is_decisive { '>' } else { ' ' }));
+        let values = list(part, "values").iter();
+        lines.extend(values.map(|seen| format!("        {} = {}", text(seen, "path"), text(seen, "value"))));
+    }
+    lines
+}
+
+fn text_of<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
 }

@@ -40,7 +40,7 @@ impl Coverage {
             // Of another type, the route never asked its condition.
             let asked = says.when.iter().filter(|_| says.verdict != Verdict::OtherType);
             for (part, gave) in asked.flat_map(crate::condition::Explained::verdicts) {
-                let seen = self.parts.entry((says.route.clone(), part)).or_default();
+                let seen = self.parts.entry((says.route.clone(), part.to_owned())).or_default();
                 *(if gave { &mut seen.yes } else { &mut seen.no }) = true;
             }
         }

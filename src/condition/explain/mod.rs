@@ -1,0 +1,166 @@
+//! Why a condition said what it said: its parts as they are written, what each gave, and the values it saw.
+//!
+//! The text is taken apart at `&&`, `||`, `!( )` and `?:`; every part is an expression of its own and is evaluated in the
+//! order and within the budget of the whole. The verdict is that of [`Condition::matches`]; should the parts ever give
+//! another one, the whole is shown as one part instead.
+//!
+//! Values are the sender's: whoever shows them to people redacts first what must not be seen.
+
+mod logic;
+mod seen;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::budget::Budget;
+use super::{Condition, ConditionError, Expression, View};
+use logic::Logic;
+pub use seen::{SHOWN_CHARS_MAX, Seen};
+
+/// A condition over one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// The verdict; an error is no match.
+    pub matches: bool,
+    /// Why there is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The decisive parts, then the others, each as they are written.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a condition without logic of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// As it is written.
+    pub text: String,
+    /// What it gave.
+    pub gave: Gave,
+    /// Why it gave nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether the verdict follows from this part and the others that say so.
+    pub decisive: bool,
+    /// What it reads of the request, whether or not it was reached.
+    pub values: Vec<Seen>,
+}
+
+/// What a part gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gave {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// Neither; the part's error says why.
+    Error,
+    /// The verdict stood before.
+    NotReached,
+}
+
+impl Condition {
+    /// What [`Condition::matches`] says, and why.
+    pub fn explain(&self, view: &View<'_>) -> Explained {
+        let verdict = self.matches(view);
+        let (answer, mut parts) = taken_apart(&self.0.text, view);
+        if answer.ok() != verdict.clone().ok() {
+            let whole = Outcome { gave: Some(verdict.clone()), decisive: true };
+            parts = vec![part(&self.0, &whole, view)];
+        }
+        parts.sort_by_key(|part| !part.decisive);
+        let error = verdict.as_ref().err().map(ToString::to_string);
+        Explained { matches: verdict.unwrap_or(false), error, parts }
+    }
+}
+
+impl Explained {
+    /// The parts that gave an answer, with it.
+    pub fn verdicts(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.parts.iter().filter_map(|part| match part.gave {
+            Gave::True => Some((part.text.as_str(), true)),
+            Gave::False => Some((part.text.as_str(), false)),
+            Gave::Error | Gave::NotReached => None,
+        })
+    }
+}
+
+/// The parts of a condition, as they are written.
+pub(super) fn parts(text: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    Logic::of(text, &mut texts);
+    texts.into_iter().map(str::to_owned).collect()
+}
+
+/// What became of a part.
+#[derive(Clone, Debug, Default)]
+struct Outcome {
+    gave: Option<Result<bool, ConditionError>>,
+    decisive: bool,
+}
+
+/// The verdict that the parts give together, and the parts as they are written.
+fn taken_apart(text: &str, view: &View<'_>) -> (Result<bool, ConditionError>, Vec<Part>) {
+    let mut texts = Vec::new();
+    let logic = Logic::of(text, &mut texts);
+    // Parts of a text that compiles are expressions; should one not be, the verdict is another than that of the whole.
+    let Ok(expressions) = texts.into_iter().map(Expression::compile).collect::<Result<Vec<_>, _>>() else {
+        return (Err(ConditionError::FunctionFailed), Vec::new());
+    };
+    let mut outcomes = vec![Outcome::default(); expressions.len()];
+    let budget = Budget::default();
+    let answer = logic.answer(&mut |number| {
+        let gave = expressions.get(number).map_or(Err(ConditionError::NotBool), |part| part.truth(view, &budget));
+        if let Some(outcome) = outcomes.get_mut(number) {
+            outcome.gave = Some(gave.clone());
+        }
+        gave
+    });
+    for number in answer.because {
+        if let Some(outcome) = outcomes.get_mut(number) {
+            outcome.decisive = true;
+        }
+    }
+    let parts = expressions.iter().zip(&outcomes).map(|(expression, outcome)| part(expression, outcome, view));
+    (answer.gave, parts.collect())
+}
+
+fn part(expression: &Expression, outcome: &Outcome, view: &View<'_>) -> Part {
+    let gave = match &outcome.gave {
+        Some(Ok(true)) => Gave::True,
+        Some(Ok(false)) => Gave::False,
+        Some(Err(_)) => Gave::Error,
+        None => Gave::NotReached,
+    };
+    let error = outcome.gave.as_ref().and_then(|gave| gave.as_ref().err()).map(ToString::to_string);
+    let values = seen::values(&expression.tree, view);
+    Part { text: expression.text.clone(), gave, error, decisive: outcome.decisive, values }
+}
+
+/// One line for the verdict, one for each part with `>` before the decisive ones, one for each value.
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.matches { "matches" } else { "does not match" })?;
+        if let Some(error) = &self.error {
+            write!(f, ": {error}")?;
+        }
+        for part in &self.parts {
+            let mark = if part.decisive { '>' } else { ' ' };
+            write!(f, "\n{mark} {}: ", part.text.replace(['\n', '\r'], " "))?;
+            match (part.gave, &part.error) {
+                (Gave::True, _) => f.write_str("true")?,
+                (Gave::False, _) => f.write_str("false")?,
+                (Gave::Error, error) => f.write_str(error.as_deref().unwrap_or("error"))?,
+                (Gave::NotReached, _) => f.write_str("not reached")?,
+            }
+            for seen in &part.values {
+                write!(f, "\n    {} = {}", seen.path, seen.value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
