@@ -143,15 +143,23 @@ pub(super) mod tests {
     /// The same event as version 1 wrote it; `fields` of its facts.
     pub(in crate::buffer) fn version_1(event: &EventData, fields: u8) -> Vec<u8> {
         let facts = rmp_serde::to_vec(event).unwrap();
-        // Facts are a list, and the last of them is nothing.
-        assert_eq!((facts[0], facts.last()), (0x9c, Some(&0xc0)));
-        let kept = facts.len() - usize::from(12 - fields);
+        // Facts are a list, and the last of them are nothing and an empty list: a byte each.
+        assert!(facts[0] == 0x9d && facts.ends_with(&[0xc0, 0x90]));
+        let kept = facts.len() - usize::from(13 - fields);
         record(&[&[0x90 | fields], &facts[1..kept]].concat(), &event.body)
     }
 
     #[test]
     fn records_of_version_1_read_back() {
-        assert_eq!(decode(&version_1(&event(), 12)), Ok(event()));
+        assert_eq!(decode(&version_1(&event(), 13)), Ok(event()));
+    }
+
+    #[test]
+    fn a_record_from_before_path_parameters_reads_back() {
+        let mut event = event();
+        assert_eq!(decode(&version_1(&event, 12)), Ok(event.clone()));
+        event.params.push(("tenant".to_owned(), "acme".to_owned()));
+        assert_eq!(decode(&encode(&event).unwrap()), Ok(event));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::known::{example, is_unsupported, nearest};
 use super::problem::{Code, Problem, quoted};
 use super::secrets::holds_credentials;
 use super::spans::{Seg, Span, shown};
-use super::tree::{Body, Found, Kind, Node};
+use super::tree::{Body, Found, Kind, Node, Scalar, resolve};
 use super::union::NAMED;
 
 /// The problem that `fault` at `path` is; `None` when it only follows from one that is already reported.
@@ -28,8 +28,7 @@ pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &
                 Some((_, second)) => format!("{} has neither `{key}` nor `{second}`", quoted(&shown(path))),
                 None => format!("{} has no `{key}`", quoted(&shown(path))),
             };
-            let inside = last_key(path).and_then(|parent| example(&format!("{parent}.{key}")));
-            error(Code::MissingKey, key_span, message).help(add(inside.or(example(key))))
+            error(Code::MissingKey, key_span, message).help(add(example_in(last_key(path), key)))
         }
         Fault::WrongType { expected } => {
             let message = format!("{} must be {}, but is {}", subject(path), plainly(expected), what(found.node));
@@ -169,14 +168,20 @@ fn type_help(node: &Node, expected: &str, path: &[Seg<'_>]) -> String {
         Body::Scalar(scalar) if scalar.written.is_none() => Some(scalar.kind()),
         _ => None,
     };
+    if let Body::Scalar(Scalar { text, plain: false, written: Some(_) }) = &node.body
+        && plainly(expected) != "text"
+        && !matches!(resolve(text), Kind::Text(_) | Kind::Null)
+    {
+        return "take the quotes away: what is quoted is text, also when a variable is in it".to_owned();
+    }
     let is_item = matches!(path.last(), Some(Seg::Index(_)));
     match (plainly(expected), kind) {
         (_, Some(Kind::Null)) => {
-            let written = last_key(path).and_then(example).map(|e| format!(", for example `{e}`")).unwrap_or_default();
+            let written = example_at(path).map(|e| format!(", for example `{e}`")).unwrap_or_default();
             return format!("write a value{written}, or remove the key");
         }
         ("text" | "a path", Some(Kind::Int(_) | Kind::Unsigned(_) | Kind::Float(_) | Kind::Bool(_)))
-            if is_item || last_key(path).and_then(example).is_none() =>
+            if is_item || example_at(path).is_none() =>
         {
             return format!("put it in quotes: \"{}\"", scalar_text(node).unwrap_or_default());
         }
@@ -192,7 +197,22 @@ fn type_help(node: &Node, expected: &str, path: &[Seg<'_>]) -> String {
         (expected, _) if expected.contains("such as") => return String::new(),
         _ => {}
     }
-    add(last_key(path).and_then(example))
+    add(example_at(path))
+}
+
+/// How the key at a path is written.
+fn example_at(path: &[Seg<'_>]) -> Option<&'static str> {
+    let mut keys = path.iter().rev().filter_map(|seg| match seg {
+        Seg::Key(key) => Some(*key),
+        Seg::Index(_) => None,
+    });
+    let key = keys.next()?;
+    example_in(keys.next(), key)
+}
+
+/// How `key` is written in `parent`.
+fn example_in(parent: Option<&str>, key: &str) -> Option<&'static str> {
+    parent.and_then(|parent| example(&format!("{parent}.{key}"))).or_else(|| example(key))
 }
 
 fn add(example: Option<&str>) -> String {

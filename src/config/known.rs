@@ -73,6 +73,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("burst", "burst: 400"),
     ("allow_ips", "allow_ips: [github, 10.0.0.0/8]"),
     ("schemas", "schemas: {dir: schemas/stripe}"),
+    ("schemas.events", "events: {push: schemas/github/push.json}"),
     ("dir", "dir: schemas/stripe"),
     ("event", "event: {type: body.type, id: body.id}"),
     ("dedup", "dedup: {window: 24h}"),

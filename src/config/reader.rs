@@ -34,10 +34,8 @@ impl<'a> Reader<'a> {
     /// The tree of a file, which is a mapping; `None` when nothing came of it, and then a problem says why. A file that is
     /// included may be empty.
     pub(super) fn read(&mut self, text: &str, file: &Path) -> Option<Node> {
-        let id = self.files.add(file);
         let known = self.problems.len();
-        let text = self.usable(text, (id, file)).unwrap_or_default();
-        let parsed = parse(&text, (id, file), &mut self.copied, &mut self.problems);
+        let (id, text, parsed) = self.parse(text, file);
         let shown = match &parsed {
             Some(root) => masked(&text, root),
             None => masked_by_line(&text),
@@ -66,11 +64,17 @@ impl<'a> Reader<'a> {
 
     /// The tree of a document of ours that is no configuration.
     pub(super) fn read_plain(&mut self, text: &str, file: &Path) -> Option<Node> {
-        let id = self.files.add(file);
-        let text = self.usable(text, (id, file))?;
-        let parsed = parse(&text, (id, file), &mut self.copied, &mut self.problems);
+        let (id, text, root) = self.parse(text, file);
         self.files.show(id, text);
-        parsed.filter(|_| self.problems.is_empty())
+        root.filter(|_| self.problems.is_empty())
+    }
+
+    /// The text of a file as it was parsed, and its tree; nothing of it is shown, changed or filled in yet.
+    fn parse(&mut self, text: &str, file: &Path) -> (FileId, String, Option<Node>) {
+        let id = self.files.add(file);
+        let text = self.usable(text, (id, file)).unwrap_or_default();
+        let root = parse(&text, (id, file), &mut self.copied, &mut self.problems);
+        (id, text, root)
     }
 
     /// The text as it can be parsed: not too large, and with hidden characters replaced after they were reported.

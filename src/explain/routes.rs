@@ -32,8 +32,11 @@ impl RouteSays {
             for seen in &mut part.values {
                 let steps: Vec<&str> = seen.steps.iter().map(String::as_str).collect();
                 let is_hidden = match steps.split_first() {
-                    // A whole that has something to hide in it is hidden whole.
-                    Some((&"body", steps)) => redaction.touches_bodies() && (steps.is_empty() || redaction.hides(steps)),
+                    // A list or an object may hold what is hidden.
+                    Some((&"body", steps)) => {
+                        let is_whole = seen.value.starts_with(['{', '[']);
+                        redaction.touches_bodies() && (is_whole || redaction.hides(steps))
+                    }
                     Some((&"headers", [name])) => redaction.hides_header(name),
                     _ => false,
                 };

@@ -20,7 +20,7 @@ fn shown(text: &str) -> String {
     };
     let (around, yaml) = Around::of(text);
     let loaded = around.load(yaml);
-    around.from_here(&render(&loaded.problems, loaded.spans.files()))
+    around.shortened(&render(&loaded.problems, loaded.spans.files()))
 }
 
 #[test]
@@ -39,16 +39,16 @@ fn what_is_included_is_typed_like_the_main_file_and_knows_where_it_stands() {
     let loaded = around.load(yaml);
     assert_eq!(loaded.problems, []);
     let raw = loaded.raw.unwrap();
-    let names: Vec<&str> = raw.destinations.keys().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = raw.destinations.keys().map(hookgate::config::raw::Name::as_str).collect();
     assert_eq!(names, ["billing", "mine", "orders"]);
     assert_eq!(raw.destinations["orders"].url.as_ref().unwrap().as_str(), "http://orders:9000/");
     assert!(raw.buffer.fsync.is_some());
     let files: Vec<String> =
-        loaded.spans.files().paths().map(|path| around.from_here(&path.display().to_string())).collect();
+        loaded.spans.files().paths().map(|path| around.shortened(&path.display().to_string())).collect();
     assert_eq!(files, ["routes.yaml", "routes.d/a.yaml", "routes.d/b.yaml"], "each once, those of a glob by name");
     let origin = |path: &[hookgate::config::Seg<'_>]| {
         let (file, span) = loaded.spans.origin(path).unwrap();
-        (around.from_here(&file.display().to_string()), span.start.line)
+        (around.shortened(&file.display().to_string()), span.start.line)
     };
     assert_eq!(origin(&path!["destinations", "orders", "url"]), ("routes.d/b.yaml".to_owned(), 3));
     assert_eq!(origin(&path!["destinations", "billing", "timeout"]), ("routes.d/a.yaml".to_owned(), 1));

@@ -111,7 +111,7 @@ impl Around {
     }
 
     /// Text with paths as if the folder were the current one.
-    pub(crate) fn from_here(&self, shown: &str) -> String {
+    pub(crate) fn shortened(&self, shown: &str) -> String {
         shown.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
@@ -127,7 +127,7 @@ fn shown(text: &str) -> String {
     let checked = around.check(yaml);
     let has_error = checked.problems.iter().any(|problem| problem.severity == Severity::Error);
     assert_eq!(checked.setup.is_none(), has_error, "a file has a meaning, or an error says why not:\n{text}");
-    around.from_here(&render::text(&checked.problems, checked.spans.files(), false))
+    around.shortened(&render::text(&checked.problems, checked.spans.files(), false))
 }
 
 #[test]

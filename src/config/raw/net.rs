@@ -74,6 +74,11 @@ impl Url {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(invalid("write a space in a URL as `%20`"));
         }
+        // Only the operator chooses where deliveries go; and nothing is put into a path or query yet.
+        if text.contains(['{', '}']) {
+            let help = "no value of an event goes into a URL: send it in the body or in a header of a `transform`; write a literal brace as `%7B` or `%7D`";
+            return Err(complaint(Code::InvalidValue, "has a brace in it, which would be sent as it stands", help));
+        }
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if host.is_empty() || host.starts_with(':') {
             return Err(invalid("it needs a host: `http://billing:8080/hooks`"));
@@ -138,7 +143,9 @@ mod tests {
     #[test]
     fn urls_have_a_scheme_and_a_host_and_no_password() {
         assert!(Url::parse::<Error>("https://a.b:1/c?d").is_ok());
-        for text in ["", "a", "ftp://a", "http://", "http:///a", "http://:80", "http://a b", "http://u:p@h/"] {
+        for text in
+            ["", "a", "ftp://a", "http://", "http:///a", "http://:80", "http://a b", "http://u:p@h/", "http://h/{a}"]
+        {
             assert!(Url::parse::<Error>(text).is_err(), "{text}");
         }
     }

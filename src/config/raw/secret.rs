@@ -40,7 +40,7 @@ pub enum SecretPlace {
 #[schemars(extend("oneOf" = [{"required": ["file"]}, {"required": ["env"]}, {"required": ["credential"]}]))]
 struct SecretKeys {
     /// What it is called in logs, metrics and headers; a date is a good name.
-    name: Option<String>,
+    name: Option<Called>,
     /// The path of a file that holds it.
     file: Option<PathBuf>,
     /// The name of an environment variable that holds it.
@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Secret {
                 .into_iter()
                 .flatten();
         match (places.next(), places.next()) {
-            (Some(place), None) => Ok(Self { name, place, not_before, not_after }),
+            (Some(place), None) => Ok(Self { name: name.map(|name| name.0), place, not_before, not_after }),
             (None, _) => {
                 let help = "add one of `env: NAME`, `file: /run/secrets/NAME`, `credential: NAME`";
                 Err(complaint(Code::MissingKey, "does not say where the secret is", help))
@@ -71,6 +71,42 @@ impl<'de> Deserialize<'de> for Secret {
                 Err(complaint(Code::InvalidValue, "names more than one place", help))
             }
         }
+    }
+}
+
+/// What a secret is called: it becomes a label of metrics and the value of `Hookgate-Verified`.
+struct Called(String);
+
+const CALLED_CHARS_MAX: usize = 64;
+
+impl<'de> Deserialize<'de> for Called {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let help = match &*name {
+            "" => "write something that tells it from the others, such as \"2026-10\"".to_owned(),
+            "none" => "`none` stands for an event that no secret verified; choose another name".to_owned(),
+            text if text.len() > CALLED_CHARS_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                format!(
+                    "a name has at most {CALLED_CHARS_MAX} characters of ASCII and no spaces: it goes into a header"
+                )
+            }
+            _ => return Ok(Self(name)),
+        };
+        Err(complaint(Code::InvalidValue, "cannot be the name of a secret", &help))
+    }
+}
+
+impl JsonSchema for Called {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretName".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[!-~]{1,64}$", "not": { "const": "none" } })
     }
 }
 
