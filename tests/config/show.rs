@@ -77,7 +77,7 @@ fn shown(around: &Around, yaml: &str) -> Shown {
 
 /// All that a file means, as text.
 #[track_caller]
-fn meaning(around: &Around, yaml: &str) -> String {
+pub(crate) fn meaning(around: &Around, yaml: &str) -> String {
     let checked = around.check(yaml);
     valid(around, &checked);
     let log = checked.log.unwrap_or_default();
