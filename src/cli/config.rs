@@ -17,7 +17,7 @@ pub(crate) enum Config {
 /// How the configuration is printed.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
-    /// A file that means the same, with origins as comments.
+    /// A file that means the same in the same folder, with origins as comments.
     #[default]
     #[value(alias = "text")]
     Yaml,

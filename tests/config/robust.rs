@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hookgate::config::Severity;
+use hookgate::config::show::Shown;
 
 use super::meaning::Around;
+use super::show::meaning;
 use super::{GOOD, load, shown};
 
 /// A small generator, so that a seed replays a failure.
@@ -81,6 +83,7 @@ fn mutations_of_the_example_never_panic_when_they_are_checked() {
     assert_eq!(checked(&text).problems, [], "unspoilt, the example is right");
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut random = Random(0x5eed_5eed_5eed);
+    let mut readable = 0;
     for seed in 0..500 {
         let mut bytes = text.clone().into_bytes();
         for _ in 0..=random.below(3) {
@@ -103,7 +106,14 @@ fn mutations_of_the_example_never_panic_when_they_are_checked() {
         let checked = checked(&spoilt);
         let has_error = checked.problems.iter().any(|problem| problem.severity == Severity::Error);
         assert_eq!(checked.setup.is_none(), has_error, "mutation {seed}:\n{spoilt}");
+        // What still means something is shown as a file that means the same.
+        if let Some(shown) = Shown::of(&checked, &|name| around.variable(name)) {
+            let shown = shown.yaml();
+            assert!(meaning(&around, &spoilt) == meaning(&around, &shown), "mutation {seed}:\n{spoilt}\n\n{shown}");
+            readable += 1;
+        }
     }
+    assert!(readable >= 100, "only {readable} were right all the same");
 }
 
 #[test]

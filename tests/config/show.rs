@@ -77,7 +77,7 @@ fn shown(around: &Around, yaml: &str) -> Shown {
 
 /// All that a file means, as text.
 #[track_caller]
-fn meaning(around: &Around, yaml: &str) -> String {
+pub(crate) fn meaning(around: &Around, yaml: &str) -> String {
     let checked = around.check(yaml);
     valid(around, &checked);
     let log = checked.log.unwrap_or_default();
@@ -109,10 +109,8 @@ fn without_clocks(text: &str) -> String {
 fn first_difference(one: &str, other: &str) -> String {
     let lines: Vec<(&str, &str)> = one.lines().zip(other.lines()).collect();
     let Some(at) = lines.iter().position(|(one, other)| one != other) else { return "the length".to_owned() };
-    let part: Vec<String> = lines[at.saturating_sub(12)..(at + 3).min(lines.len())]
-        .iter()
-        .map(|(a, b)| format!("{a}\n   now {b}"))
-        .collect();
+    let near = lines.iter().skip(at.saturating_sub(12)).take(15);
+    let part: Vec<String> = near.map(|(one, other)| format!("{one}\n   now {other}")).collect();
     part.join("\n")
 }
 
@@ -205,7 +203,7 @@ fn leaves(root: &Value, schema: &Value, path: &mut Vec<Step>, is_required: bool,
         let step = if is_of_outcomes { Step::Any } else { Step::Key(key.clone()) };
         // Of keys of which there is to be one, any will do.
         let others = schema["oneOf"].as_array().into_iter().flatten();
-        if !others.clone().any(|other| other["required"][0] == **key) {
+        if !others.clone().any(|other| other.pointer("/required/0") == Some(&Value::from(key.as_str()))) {
             deeper(step, value, required(key));
         }
     }

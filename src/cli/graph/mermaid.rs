@@ -36,6 +36,8 @@ fn escaped(text: &str) -> String {
     let one = |c: char| match c {
         c if is_plain(c) => c.to_string(),
         c if c.is_control() => " ".to_owned(),
+        // `\n` would end the line, so something without a width stands between the two.
+        '\\' => "#92;#8288;".to_owned(),
         c => format!("#{};", u32::from(c)),
     };
     text.chars().map(one).collect()

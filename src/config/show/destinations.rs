@@ -25,7 +25,7 @@ pub(super) fn fill(tree: &mut Tree, destinations: &Destinations, raw: &raw::File
 
 fn take_over(tree: &mut Tree, defaults: &[(String, Tree)]) {
     for (key, value) in defaults {
-        let value = value.clone().from_section(DEFAULTS);
+        let value = value.clone().taken_over_from(DEFAULTS);
         match (value, tree.at(&[key])) {
             (Tree::Map(fields), Some(Tree::Map(_))) if BY_FIELD.contains(&key.as_str()) => {
                 for (field, value) in fields {

@@ -37,7 +37,7 @@ impl Shown {
         let (setup, raw) = (checked.setup.as_ref()?, checked.raw.as_ref()?);
         let mut tree = written::tree(&checked.spans, env);
         fill(&mut tree, setup, raw);
-        tree.sort_by(|section| position(section));
+        tree.sort_by(position);
         Some(Self(tree))
     }
 

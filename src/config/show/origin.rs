@@ -41,7 +41,7 @@ impl Origin {
     }
 
     /// The same, taken over from `section`.
-    pub(super) fn from_section(self, name: &'static str) -> Self {
+    pub(super) fn taken_over_from(self, name: &'static str) -> Self {
         match self {
             Self::Written { place, section: _, variables } => Self::Written { place, section: Some(name), variables },
             other @ (Self::Default | Self::Provider(_)) => other,

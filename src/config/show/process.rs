@@ -69,7 +69,7 @@ pub(super) fn written_body(tree: &Tree, raw: &raw::File) -> Option<Tree> {
     };
     let (name, _) = listeners.find(|(_, listener)| is_usual(listener))?;
     let written = tree.at(&["listeners", name.as_str(), "limits", "body"])?;
-    Some(written.clone().from_section("listeners"))
+    Some(written.clone().taken_over_from("listeners"))
 }
 
 fn fill_listener(listener: &mut Tree, params: &ListenerParams) {

@@ -30,7 +30,7 @@ pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
                 source.fill(&["rate_limit", "burst"], usual.burst.get(), &Origin::Default);
             }
             if let Some(url) = public_url.clone() {
-                source.graft(&["public_url"], url.from_section("server"));
+                source.graft(&["public_url"], url.taken_over_from("server"));
             }
         }
     }

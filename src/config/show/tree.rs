@@ -123,12 +123,12 @@ impl Tree {
     }
 
     /// The same, each leaf taken over from `section`.
-    pub(super) fn from_section(self, section: &'static str) -> Self {
+    pub(super) fn taken_over_from(self, section: &'static str) -> Self {
         match self {
-            Self::Leaf(leaf) => Self::Leaf(Leaf { origin: leaf.origin.from_section(section), ..leaf }),
-            Self::List(items) => Self::List(items.into_iter().map(|item| item.from_section(section)).collect()),
+            Self::Leaf(leaf) => Self::Leaf(Leaf { origin: leaf.origin.taken_over_from(section), ..leaf }),
+            Self::List(items) => Self::List(items.into_iter().map(|item| item.taken_over_from(section)).collect()),
             Self::Map(entries) => {
-                Self::Map(entries.into_iter().map(|(key, value)| (key, value.from_section(section))).collect())
+                Self::Map(entries.into_iter().map(|(key, value)| (key, value.taken_over_from(section))).collect())
             }
         }
     }

@@ -14,9 +14,9 @@ pub(super) enum Type {
     Narrow,
     /// A URL.
     Url,
-    /// Any text.
+    /// Any text, under a key of the format.
     Text,
-    /// The schema does not say.
+    /// The schema does not say, or it is text under a name of the user's.
     Unknown,
 }
 
@@ -33,7 +33,11 @@ impl Types {
     pub(super) fn at(&self, path: &[Seg<'_>]) -> Type {
         let mut here = Vec::new();
         self.unfold(&self.0, 0, &mut here);
+        let mut is_named = false;
         for seg in path {
+            if let Seg::Key(key) = seg {
+                is_named = here.iter().any(|schema| schema.get("properties").is_some_and(|all| all.get(key).is_some()));
+            }
             let mut next = Vec::new();
             for schema in here.iter().filter_map(|schema| step(schema, *seg)) {
                 self.unfold(schema, 0, &mut next);
@@ -43,7 +47,8 @@ impl Types {
         // The first that fits: where any text is allowed, a number is not asked for.
         let all: Vec<Type> = here.iter().map(|schema| type_of(schema)).collect();
         let order = [Type::Text, Type::Url, Type::Number, Type::Narrow];
-        order.into_iter().find(|one| all.contains(one)).unwrap_or(Type::Unknown)
+        let found = order.into_iter().find(|one| all.contains(one));
+        found.filter(|found| is_named || *found != Type::Text).unwrap_or(Type::Unknown)
     }
 
     /// `schema` with all that it refers to and all its alternatives.
@@ -124,7 +129,8 @@ mod tests {
             (&path!["destinations", "a", "circuit_breaker", "failures"], Type::Number),
             (&path!["sources", "a", "enforce"], Type::Number),
             (&path!["sources", "a", "path"], Type::Text),
-            (&path!["sources", "a", "context", "webhook_id"], Type::Text),
+            (&path!["sources", "a", "context", "host"], Type::Unknown),
+            (&path!["sources", "a", "host"], Type::Text),
             (&path!["sources", "a", "verify", "header"], Type::Unknown),
             (&path!["routes", "a", "to"], Type::Text),
             (&path!["routes", "a", "to", 0], Type::Text),

@@ -3,7 +3,7 @@
 //! The value of a variable is shown where there is no room for a secret in it: in numbers, quantities, addresses, days and
 //! words; in a URL as far as scheme, host and port; and in the few texts that name a file, a host or another entry
 //! ([`SHOWN`]). Elsewhere (the path of a URL, where some services have their only secret; our own paths; conditions;
-//! everything that has no type here) it stands there as `${…}`, which means the same where the variable is set. A default
+//! entries that you name; everything that has no type here) it stands there as `${…}`, which means the same where the variable is set. A default
 //! that the file itself gives (`${VAR:-default}`) is no secret, and is shown wherever it has a type.
 
 use super::origin::{Origin, Place};
@@ -92,7 +92,10 @@ fn may_be_shown(pieces: &[Piece<'_>], expected: Type, path: &[Seg<'_>]) -> bool 
         Type::Unknown => false,
         Type::Text | Type::Url if pieces.iter().all(|piece| !piece.is_from_outside) => true,
         Type::Url => is_before_path(pieces),
-        Type::Text => path.iter().any(|seg| matches!(seg, Seg::Key(key) if SHOWN.contains(key))),
+        Type::Text => {
+            let key = path.iter().rev().find_map(|seg| if let Seg::Key(key) = seg { Some(key) } else { None });
+            key.is_some_and(|key| SHOWN.contains(key))
+        }
     }
 }
 

@@ -9,6 +9,13 @@ const ORIGIN_COLUMN_MAX: usize = 64;
 /// A list stands on one line when it is no longer than this, and all of it is from one place.
 const LIST_CHARS_MAX: usize = 100;
 
+/// Where a scalar stands: what has no meaning in a block may have one in a list in brackets.
+#[derive(Clone, Copy, PartialEq)]
+enum Style {
+    Block,
+    Brackets,
+}
+
 struct Line {
     text: String,
     origin: Option<String>,
@@ -32,7 +39,7 @@ fn emit(tree: &Tree, indent: usize, lines: &mut Vec<Line>) {
         Tree::Leaf(_) => lines.push(on_one_line(&margin, tree).unwrap_or(Line { text: margin, origin: None })),
         Tree::Map(entries) => {
             for (key, value) in entries {
-                let key = format!("{margin}{}:", scalar(key, false, false));
+                let key = format!("{margin}{}:", scalar(key, false, Style::Block));
                 if let Some(line) = on_one_line(&format!("{key} "), value) {
                     lines.push(line);
                 } else {
@@ -56,7 +63,9 @@ fn emit(tree: &Tree, indent: usize, lines: &mut Vec<Line>) {
 /// A leaf, a short list, or what is empty, behind `start`.
 fn on_one_line(start: &str, tree: &Tree) -> Option<Line> {
     match tree {
-        Tree::Leaf(leaf) => Some(Line { text: format!("{start}{}", value(leaf, false)), origin: Some(origin(leaf)) }),
+        Tree::Leaf(leaf) => {
+            Some(Line { text: format!("{start}{}", value(leaf, Style::Block)), origin: Some(origin(leaf)) })
+        }
         Tree::Map(entries) => entries.is_empty().then(|| Line { text: format!("{start}{{}}"), origin: None }),
         Tree::List(items) if items.is_empty() => Some(Line { text: format!("{start}[]"), origin: None }),
         Tree::List(items) => {
@@ -65,7 +74,7 @@ fn on_one_line(start: &str, tree: &Tree) -> Option<Line> {
                 .map(|item| if let Tree::Leaf(leaf) = item { Some(leaf) } else { None })
                 .collect::<Option<_>>()?;
             let first = origin(leaves.first()?);
-            let values: Vec<String> = leaves.iter().map(|leaf| value(leaf, true)).collect();
+            let values: Vec<String> = leaves.iter().map(|leaf| value(leaf, Style::Brackets)).collect();
             let text = format!("{start}[{}]", values.join(", "));
             let is_one = leaves.iter().all(|leaf| origin(leaf) == first && !leaf.is_unfilled);
             (is_one && text.chars().count() <= LIST_CHARS_MAX).then_some(Line { text, origin: Some(first) })
@@ -77,18 +86,18 @@ fn origin(leaf: &Leaf) -> String {
     format!("{}{}", leaf.origin, if leaf.is_unfilled { ", as written" } else { "" })
 }
 
-fn value(leaf: &Leaf, in_list: bool) -> String {
+fn value(leaf: &Leaf, style: Style) -> String {
     if matches!(leaf.kind(), Kind::Null) {
         return "null".to_owned();
     }
     // A literal `${` is written with another `$` before it.
     let text = if leaf.is_unfilled { leaf.text.clone() } else { leaf.text.replace("${", "$${") };
-    scalar(&text, leaf.is_plain, in_list)
+    scalar(&text, leaf.is_plain, style)
 }
 
-fn scalar(text: &str, is_plain: bool, in_list: bool) -> String {
+fn scalar(text: &str, is_plain: bool, style: Style) -> String {
     let is_itself = is_plain || matches!(resolve(text), Kind::Text(_));
-    if is_itself && is_safe(text, in_list) {
+    if is_itself && is_safe(text, style) {
         return text.to_owned();
     }
     escaped(&serde_json::to_string(text).unwrap_or_default())
@@ -101,7 +110,7 @@ pub(super) fn escaped(quoted: &str) -> String {
 }
 
 /// Whether `text` is read as it stands without quotes. Narrower than YAML is.
-fn is_safe(text: &str, in_list: bool) -> bool {
+fn is_safe(text: &str, style: Style) -> bool {
     let mut chars = text.chars();
     let first = chars.next().is_some_and(|c| match c {
         'a'..='z' | 'A'..='Z' | '0'..='9' | '/' | '.' | '_' | '$' => true,
@@ -109,7 +118,9 @@ fn is_safe(text: &str, in_list: bool) -> bool {
         _ => false,
     });
     let in_order = |c: char| {
-        c.is_ascii_alphanumeric() || " _./:-+@%=~()<>&|!?*^'\"$".contains(c) || (!in_list && ",[]{}".contains(c))
+        c.is_ascii_alphanumeric()
+            || " _./:-+@%=~()<>&|!?*^'\"$".contains(c)
+            || (style == Style::Block && ",[]{}".contains(c))
     };
     first && text.chars().all(in_order) && !text.contains(": ") && !text.ends_with([':', ' '])
 }
@@ -135,8 +146,11 @@ mod tests {
             ("a\nb", "\"a\\nb\"", "\"a\\nb\""),
             ("a\u{202e}b", "\"a\\u202eb\"", "\"a\\u202eb\""),
         ] {
-            assert_eq!((scalar(text, false, false), scalar(text, false, true)), (block.to_owned(), list.to_owned()));
+            assert_eq!(
+                (scalar(text, false, Style::Block), scalar(text, false, Style::Brackets)),
+                (block.to_owned(), list.to_owned())
+            );
         }
-        assert_eq!(scalar("12", true, true), "12");
+        assert_eq!(scalar("12", true, Style::Brackets), "12");
     }
 }
