@@ -42,7 +42,7 @@ fn a_request_its_commit_and_both_tries_are_one_trace() {
     let says = |span: &Span, key: &str| attribute(span, key).unwrap_or_default();
     assert_eq!(says(request, "hookgate.outcome"), "accepted");
     assert_eq!(says(request, "http.response.status_code"), "200");
-    assert_eq!((says(request, "hookgate.event_id"), says(request, "hookgate.event_type")), (id.clone(), "push".into()));
+    assert_eq!((says(request, "hookgate.event_id"), says(request, "hookgate.event_type")), (id, "push".into()));
     let commit = named(&spans, "commit")[0];
     assert_eq!((&commit.trace_id, &commit.parent_span_id), (&request.trace_id, &request.span_id));
     let tries = named(&spans, "deliver app");
