@@ -181,11 +181,11 @@ impl Share {
         let invalid = |predicate| complaint(Code::InvalidValue, predicate, help);
         let Some(number) = text.strip_suffix('%') else {
             let is_number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
-            return Err(if is_number {
-                missing_unit(&format!("write `{text}%`, not `{text}`"))
-            } else {
-                invalid("is not a part of all")
-            });
+            // `0.05` may be meant as a part of one.
+            let times =
+                if text.starts_with("0.") { ", or a hundred times as much if a part of one is meant" } else { "" };
+            let help = format!("write `{text}%`, not `{text}`{times}");
+            return Err(if is_number { missing_unit(&help) } else { invalid("is not a part of all") });
         };
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
         let is_digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());

@@ -323,6 +323,15 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_for_the_host_and_for_an_address_without_brackets() {
+        let address: SocketAddr = "[::1]:8443".parse().unwrap();
+        let bounds = Bounds { connect: Duration::ZERO, total: Duration::ZERO, answer_bytes_max: 0 };
+        let name = |url| Target::parse(url).unwrap().peer(address, bounds).sni;
+        assert_eq!(name("https://[::1]:8443/"), "::1");
+        assert_eq!(name("https://svc.internal/"), "svc.internal");
+    }
+
+    #[test]
     fn what_is_no_http_url_is_refused() {
         for url in ["svc/hooks", "ftp://h/", "http://user:pw@h/", "http:///x", "http://h/#f", ""] {
             assert!(Target::parse(url).is_none(), "{url}");

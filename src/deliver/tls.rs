@@ -83,8 +83,7 @@ impl Chain {
 pub struct Authorities {
     certificates: Arc<CaType>,
     digest: u64,
-    /// When the last of them expires.
-    pub not_after: Timestamp,
+    not_after: Timestamp,
 }
 
 impl Authorities {
@@ -101,6 +100,11 @@ impl Authorities {
         let not_after = not_after.into_iter().max().unwrap_or(Timestamp::from_unix_secs(0));
         Ok(Self { certificates, digest: hasher.finish(), not_after })
     }
+
+    /// When the last of them expires.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
 }
 
 /// Who we are, to a service that asks for it.
@@ -108,8 +112,7 @@ impl Authorities {
 pub struct Identity {
     pair: Arc<CertKey>,
     digest: u64,
-    /// When the certificate expires.
-    pub not_after: Timestamp,
+    not_after: Timestamp,
 }
 
 impl Identity {
@@ -118,12 +121,17 @@ impl Identity {
         let Chain { der, not_after } = Chain::read(chain)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(PemProblem::Pem)?;
         let mut hasher = DefaultHasher::new();
-        der.iter().for_each(|one| one.as_ref().hash(&mut hasher));
+        der.hash(&mut hasher);
         key.secret_der().hash(&mut hasher);
         let pair = CertKey::new(der.iter().map(|one| one.as_ref().to_vec()).collect(), key.secret_der().to_vec());
         CertifiedKey::from_der(der, key, &crypto::ring::default_provider()).map_err(PemProblem::Key)?;
         let not_after = not_after.first().copied().unwrap_or(Timestamp::from_unix_secs(0));
         Ok(Self { pair: Arc::new(pair), digest: hasher.finish(), not_after })
+    }
+
+    /// When the certificate expires.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
     }
 
     /// Whether the text holds one certificate or more; says which of two files is at fault.

@@ -52,13 +52,14 @@ impl Fixed {
     /// What a file would have otherwise, by the names of the file.
     fn changes_of(&self, new: &Self) -> Vec<String> {
         // Taken apart, so that a setting more has to be named here.
-        let ProcessParams { threads, shutdown_grace, data_dir } = &new.process;
+        let ProcessParams { threads, shutdown_grace, data_dir, tracing } = &new.process;
         let BufferParams { dir: _in_the_data_dir, bytes_max, fsync, quarantine_keep } = &new.buffer;
         let keep = "defaults.destination.dead_letter.keep, for the quarantine";
         let settings = [
             ("server.threads", self.process.threads != *threads),
             ("server.shutdown_grace", self.process.shutdown_grace != *shutdown_grace),
             ("server.data_dir", self.process.data_dir != *data_dir),
+            ("server.tracing", self.process.tracing != *tracing),
             ("buffer.max_size", self.buffer.bytes_max != *bytes_max),
             ("buffer.fsync", self.buffer.fsync != *fsync),
             (keep, self.buffer.quarantine_keep != *quarantine_keep),

@@ -173,9 +173,12 @@ impl Telemetry {
 
 impl Spans {
     fn new_span(&self) -> [u8; 8] {
-        let [a, b, c, d, e, f, g, h, ..] = (self.random)();
+        let mut span: [u8; 8] = (self.random)().first_chunk().copied().unwrap_or_default();
         // Zero is no span.
-        [a | 1, b, c, d, e, f, g, h]
+        if let Some(last) = span.last_mut() {
+            *last |= 1;
+        }
+        span
     }
 
     fn ended(&self, frame: Frame, attributes: Vec<KeyValue>, status: Status) {

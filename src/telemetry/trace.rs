@@ -41,8 +41,7 @@ impl Share {
 
 /// The half of an event's id that is random; never zero, for it holds the id's variant.
 fn half(event: EventId) -> [u8; 8] {
-    let [.., a, b, c, d, e, f, g, h] = event.as_bytes();
-    [a, b, c, d, e, f, g, h]
+    event.as_bytes().last_chunk().copied().unwrap_or([1; 8])
 }
 
 /// What a sender says of its own trace.
@@ -161,8 +160,8 @@ mod tests {
         let ids: Vec<EventId> = (0..100_000)
             .map(|_| {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let [a, b, c, d, e, f, g, h] = (random ^ (random >> 29)).to_be_bytes();
-                EventId::at(Timestamp::from_unix_secs(1_790_000_000), [0, 0, a, b, c, d, e, f, g, h])
+                let drawn = u128::from(random ^ (random >> 29)).to_be_bytes();
+                EventId::at(Timestamp::from_unix_secs(1_790_000_000), *drawn.last_chunk().unwrap())
             })
             .collect();
         let taken = |share: Share| ids.iter().filter(|id| share.takes(**id)).count();

@@ -52,7 +52,7 @@ impl Checker<'_> {
         let at = file_in(at, "ca");
         let text = self.text_of(&at, file)?;
         let authorities = self.usable(&at, file, Authorities::from_pem(&text))?;
-        self.warn_of_end(&at, "every certificate in it", authorities.not_after);
+        self.warn_of_end(&at, "every certificate in it", authorities.not_after());
         Some(authorities)
     }
 
@@ -78,7 +78,7 @@ impl Checker<'_> {
         let chain = chain?;
         self.usable(&at_cert, cert, Identity::has_chain(&chain))?;
         let identity = self.usable(&at_key, key, Identity::from_pem(&chain, &secret?))?;
-        self.warn_of_end(&at_cert, "the certificate", identity.not_after);
+        self.warn_of_end(&at_cert, "the certificate", identity.not_after());
         Some(identity)
     }
 
