@@ -163,7 +163,7 @@ fn no_secret_is_shown_and_none_is_opened() {
     }
     // Also where none of them can be read.
     for name in ["own.key", "tls.key", "tls.crt", "credentials/asked"] {
-        fs::remove_file(around.path(name)).unwrap();
+        fs::remove_file(around.place(name)).unwrap();
     }
     assert!(around.check(EVERY_KEY).setup.is_none());
     assert!(shown(&around, EVERY_KEY).yaml().contains("file: own.key"));

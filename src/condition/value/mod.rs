@@ -15,7 +15,7 @@ use data_encoding::BASE64;
 use serde_json::{Map, Number, Value};
 
 use super::problem::NotJson;
-use super::{ConditionError, ConditionProblem, Expression, View};
+use super::{ConditionError, ConditionProblem, Expression, Place, View};
 
 /// Longest value, written as JSON.
 pub const VALUE_BYTES_MAX: usize = 4 << 20;
@@ -37,6 +37,11 @@ impl ValueExpression {
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// The parameters of the path that it names, each with its place.
+    pub fn params(&self) -> &[(String, Place)] {
+        &self.0.params
     }
 
     /// The value over the request.

@@ -31,24 +31,24 @@ impl<'a> Checker<'a> {
         let mut transforms = Transforms::new();
         for (name, route) in &raw.routes {
             let Some(written) = &route.transform else { continue };
-            if let Some(transform) = self.transform(name.as_str(), written) {
+            if let Some(transform) = self.transform((name.as_str(), &route.from), written) {
                 transforms.insert(name.as_str(), Arc::new(transform));
             }
         }
         transforms
     }
 
-    fn transform(&mut self, route: &str, written: &raw::Transform) -> Option<Transform> {
+    fn transform(&mut self, (route, from): (&str, &raw::OneOrMany), written: &raw::Transform) -> Option<Transform> {
         let at = path!["routes", route, "transform"];
         if written.set.len() + written.remove.len() > EDITS_MAX {
             let message = format!("a transform changes at most {EDITS_MAX} places");
             self.error_of(Code::LimitExceeded, &at, message, Some("write a script: `js: FILE`".to_owned()));
         }
-        let making = self.making(route, written);
+        let making = self.making((route, from), written);
         let set = written.set.iter().map(|(place, text)| {
             let at = [&at[..], &path!["set", place]].concat();
             let found = self.place(&at, place);
-            let value = self.expression(&at, "value", text, ValueExpression::compile);
+            let value = self.value(&at, ("value", text), from);
             found.zip(value)
         });
         let set: Vec<_> = set.collect();
@@ -67,12 +67,12 @@ impl<'a> Checker<'a> {
         Some(Transform { making: making?, set, remove, headers })
     }
 
-    fn making(&mut self, route: &str, written: &raw::Transform) -> Option<Making> {
+    fn making(&mut self, (route, from): (&str, &raw::OneOrMany), written: &raw::Transform) -> Option<Making> {
         match (&written.body, &written.js) {
             (None, None) => Some(Making::Received),
             (Some(text), None) => {
                 let at = path!["routes", route, "transform", "body"];
-                self.expression(&at, "body", text, ValueExpression::compile).map(Making::Expression)
+                self.value(&at, ("body", text), from).map(Making::Expression)
             }
             (None, Some(file)) => self.script(&path!["routes", route, "transform", "js"], file).map(Making::Script),
             (Some(_), Some(_)) => {
@@ -82,6 +82,12 @@ impl<'a> Checker<'a> {
                 None
             }
         }
+    }
+
+    fn value(&mut self, at: &[Seg<'_>], (what, text): (&str, &str), from: &raw::OneOrMany) -> Option<ValueExpression> {
+        let value = self.expression(at, what, text, ValueExpression::compile)?;
+        self.params_of(at, (what, text), value.params(), from);
+        Some(value)
     }
 
     fn script(&mut self, at: &[Seg<'_>], file: &Path) -> Option<Script> {
