@@ -144,7 +144,7 @@ fn commit(criterion: &mut Criterion) {
 fn invoice() -> serde_json::Value {
     let item = |n: u32| {
         json!({"id": format!("il_{n:04}"), "sku": format!("sku-{n}"), "quantity": n, "amount": n * 1000,
-            "description": "One month of a service that has a name of usual length", "taxes": [], "livemode": true})
+            "description": "One month of a service that has a name of usual length, and two words more", "taxes": [], "livemode": true, "url": null})
     };
     let items: Vec<_> = (0..10).map(item).collect();
     json!({"id": "evt_1", "type": "invoice.paid", "livemode": true, "created": 1_760_000_000, "repository": {"full_name": "acme/web"},

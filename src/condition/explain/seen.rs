@@ -114,8 +114,8 @@ impl<'e> Walk<'e, '_> {
                 };
                 match literal {
                     LiteralValue::String(key) => Some(path.at(mark, &json!(key.inner()), Step::Member(key.inner()))),
-                    LiteralValue::Int(index) => path.element(mark, usize::try_from(*index.inner()).ok()?),
-                    LiteralValue::UInt(index) => path.element(mark, usize::try_from(*index.inner()).ok()?),
+                    LiteralValue::Int(index) => Some(path.element(mark, usize::try_from(*index.inner()).ok()?)),
+                    LiteralValue::UInt(index) => Some(path.element(mark, usize::try_from(*index.inner()).ok()?)),
                     LiteralValue::Boolean(_)
                     | LiteralValue::Bytes(_)
                     | LiteralValue::Double(_)
@@ -140,12 +140,12 @@ impl<'e> Path<'e> {
         self
     }
 
-    fn element(self, mark: &str, index: usize) -> Option<Self> {
-        Some(self.at(mark, &json!(index), Step::Element(index)))
+    fn element(self, mark: &str, index: usize) -> Self {
+        self.at(mark, &json!(index), Step::Element(index))
     }
 
     fn at(mut self, mark: &str, index: &Value, step: Step<'e>) -> Self {
-        self.written.push_str(&format!("[{mark}{index}]"));
+        self.written.extend(["[", mark, &index.to_string(), "]"]);
         self.steps.push(step);
         self
     }
