@@ -5,8 +5,7 @@ use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, SourceInfo}
 use super::problem::{ConditionProblem, Place};
 use super::{DEPTH_MAX, NESTING_MAX};
 
-pub(super) const VARIABLES: [&str; 8] =
-    ["body", "event", "headers", "method", "params", "path", "query", "source"];
+pub(super) const VARIABLES: [&str; 8] = ["body", "event", "headers", "method", "params", "path", "query", "source"];
 
 const EVENT_FIELDS: [&str; 2] = ["id", "type"];
 

@@ -93,7 +93,7 @@ fn without_clocks(text: &str) -> String {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let word = line.trim();
-        if word == "start: QuantaInstant(" {
+        if word.ends_with("QuantaInstant(") {
             lines.next();
         } else if !["ref_time: ", "src_time: ", "scale_factor: ", "scale_shift: "]
             .iter()
@@ -163,7 +163,7 @@ fn no_secret_is_shown_and_none_is_opened() {
     }
     // Also where none of them can be read.
     for name in ["own.key", "tls.key", "tls.crt", "credentials/asked"] {
-        fs::remove_file(around.path(name)).unwrap();
+        fs::remove_file(around.path().join(name)).unwrap();
     }
     assert!(around.check(EVERY_KEY).setup.is_none());
     assert!(shown(&around, EVERY_KEY).yaml().contains("file: own.key"));
@@ -257,6 +257,10 @@ const WITHOUT_DEFAULT: &[(&str, &str)] = &[
     ("defaults.destination", "each destination shows what is in force"),
     ("destinations.*.balance.key", "only `consistent_hash` has one, and must"),
     ("listeners.*.serve", "takes events without"),
+    ("providers", "a row is as it is written"),
+    ("destinations.*.sign", "not signed"),
+    ("destinations.*.tls", "as the URL says"),
+    ("include", "what it names is shown itself"),
     ("routes.*.events", "all events"),
     ("routes.*.order_by", "no order"),
     ("routes.*.when", "no condition"),
@@ -270,6 +274,8 @@ const WITHOUT_DEFAULT: &[(&str, &str)] = &[
     ("sources.*.host", "any host"),
     ("sources.*.public_url", "that of the server, where it has one"),
     ("sources.*.schemas.dir", "no folder"),
+    ("routes.*.transform", "not transformed"),
+    ("sources.*.verify", "a scheme is as it is written"),
     ("sources.*.secrets", "named after their place, at any time"),
 ];
 

@@ -175,7 +175,8 @@ fn body(body: Option<&Value>) -> Vec<String> {
 
 /// A condition: each part with what it gave, the decisive ones marked, and the values that they saw.
 fn condition(when: &Value) -> Vec<String> {
-    let mut lines: Vec<String> = text_of(when, "error").map(|error| format!("    error: {error}")).into_iter().collect();
+    let mut lines: Vec<String> =
+        text_of(when, "error").map(|error| format!("    error: {error}")).into_iter().collect();
     for part in list(when, "parts") {
         let is_decisive = part.get("decisive").and_then(Value::as_bool).unwrap_or_default();
         let gave = text_of(part, "error").unwrap_or(match text(part, "gave") {
