@@ -6,6 +6,7 @@
 //!
 //! Outward: what a destination is given at most ([`Pace`]).
 
+use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -51,12 +52,25 @@ impl Wait {
 }
 
 /// The limits before verification.
-#[derive(Debug)]
 pub struct Gatekeeper {
     senders: DefaultKeyedRateLimiter<IpAddr>,
     total: DefaultDirectRateLimiter,
     rates: (Rate, Rate),
     clock: DefaultClock,
+}
+
+/// What it allows; what was spent of it is nobody's business.
+impl fmt::Debug for Gatekeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gatekeeper").field("rates", &self.rates).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SourceQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_sender = self.is_per_sender();
+        f.debug_struct("SourceQuota").field("rate", &self.rate).field("per_sender", &per_sender).finish_non_exhaustive()
+    }
 }
 
 impl Gatekeeper {
@@ -100,7 +114,6 @@ impl Gatekeeper {
 }
 
 /// The quota of one source, spent after verification.
-#[derive(Debug)]
 pub struct SourceQuota {
     rate: Rate,
     spent: Arc<Spent>,
@@ -108,7 +121,6 @@ pub struct SourceQuota {
 }
 
 /// By whom a quota is spent.
-#[derive(Debug)]
 enum Spent {
     /// By all; what was left when it was last asked is remembered, for people.
     Together(RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>, Left),

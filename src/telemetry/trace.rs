@@ -23,6 +23,17 @@ pub struct Share(u32);
 /// Bits of an event id that are drawn at random.
 const RANDOM_BITS: u32 = 62;
 
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (percent, rest) = (self.0 / 10_000, self.0 % 10_000);
+        let rest = format!("{rest:04}");
+        match rest.trim_end_matches('0') {
+            "" => write!(f, "{percent}%"),
+            rest => write!(f, "{percent}.{rest}%"),
+        }
+    }
+}
+
 impl Share {
     /// All of them, in millionths.
     pub const ALL: u32 = 1_000_000;

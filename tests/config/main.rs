@@ -84,8 +84,8 @@ fn every_kind_of_problem_is_shown_by_a_golden_file() {
     let code = include_str!("../../src/config/problem.rs").split_once("impl Code").unwrap().1;
     let kinds =
         code.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.strip_suffix("\","));
-    // A hundred problems are for `robust`.
-    let kinds: Vec<&str> = kinds.filter(|kind| *kind != "too_many_problems").collect();
+    // A hundred problems are for `robust`, and a backlog is found by asking a gateway.
+    let kinds: Vec<&str> = kinds.filter(|kind| !["too_many_problems", "backlog"].contains(kind)).collect();
     assert!(kinds.len() > 30, "{kinds:?}");
     let missing: Vec<_> =
         kinds.iter().filter(|kind| !shown.iter().any(|text| text.contains(&format!("[{kind}]")))).collect();

@@ -19,7 +19,6 @@ use crate::shape::{Format, HeaderEdits, Making, Place, Shape, Signer, Transform,
 const SIGNING_ROW: &str = "standardwebhooks";
 /// All of them sign each request.
 const KEYS_MAX: usize = 4;
-const SCRIPT_BYTES_MAX: usize = 256 * 1024;
 const EDITS_MAX: usize = 100;
 
 /// The transforms of the routes that have one, by route.
@@ -93,32 +92,22 @@ impl<'a> Checker<'a> {
     fn script(&mut self, at: &[Seg<'_>], file: &Path) -> Option<Script> {
         let path = self.beside(file);
         let shown = quoted(&path.display().to_string()).to_string();
-        let text = match (self.world.read)(&path) {
-            Ok(bytes) if bytes.len() > SCRIPT_BYTES_MAX => {
-                self.error(
-                    Code::LimitExceeded,
-                    at,
-                    format!("the script {shown} has more than {SCRIPT_BYTES_MAX} bytes"),
-                    None,
-                );
+        let text = match (self.world.read)(&path).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(_bytes)) => {
+                self.error(Code::InvalidScript, at, format!("the script {shown} is not UTF-8"), None);
                 return None;
             }
-            Ok(bytes) => String::from_utf8(bytes).map_err(|_no_text| "is not UTF-8".to_owned()),
-            Err(error) => Err(format!("cannot be read: {error}")),
-        };
-        let compiled = text.map_err(|why| (Code::UnusableFile, why)).and_then(|text| {
-            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            Script::compile(&text, &name).map_err(|problem| (Code::InvalidScript, problem.to_string()))
-        });
-        match compiled {
-            Ok(script) => Some(script),
-            Err((code, why)) => {
-                let help =
-                    (code == Code::InvalidScript).then(|| "begin with `export default (event) => event`".to_owned());
-                self.error(code, at, format!("the script {shown} {why}"), help);
-                None
+            Err(error) => {
+                self.error(Code::UnusableFile, at, format!("the script {shown} cannot be read: {error}"), None);
+                return None;
             }
-        }
+        };
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let compiled = Script::compile(&text, &name);
+        compiled
+            .inspect_err(|problem| self.error(Code::InvalidScript, at, format!("the script {shown}: {problem}"), None))
+            .ok()
     }
 
     fn place(&mut self, at: &[Seg<'_>], text: &str) -> Option<Place> {

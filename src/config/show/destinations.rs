@@ -5,11 +5,12 @@ use super::tree::{Tree, Value};
 use crate::config::raw;
 use crate::deliver::{BalanceParams, Destination, Destinations, HealthParams, Jitter, Policy, RetryOn, Selection};
 use crate::patience::spelled;
+use crate::shape::Format;
 
 const DEFAULTS: &str = "defaults.destination";
 
 /// Keys of `defaults.destination` that a destination overrides field by field; the others it overrides whole.
-const BY_FIELD: &[&str] = &["retry", "dead_letter", "circuit_breaker"];
+const BY_FIELD: &[&str] = &["retry", "dead_letter", "circuit_breaker", "tls"];
 
 pub(super) fn fill(tree: &mut Tree, destinations: &Destinations, raw: &raw::File) {
     let defaults = tree.at(&["defaults", "destination"]).cloned();
@@ -50,6 +51,12 @@ fn fill_destination(tree: &mut Tree, destination: &Destination) {
         tree.fill(&["circuit_breaker", "within"], spelled(breaker.within), &usual);
         tree.fill(&["circuit_breaker", "open_for"], spelled(breaker.open_for), &usual);
     }
+    let format = match destination.shape.format {
+        Format::Raw => "raw",
+        Format::CloudEvents => "cloudevents",
+        Format::Envelope => "envelope",
+    };
+    tree.fill(&["format"], format, &usual);
     if let Some(rate) = destination.rate {
         tree.fill(&["rate_limit", "burst"], rate.burst.get(), &usual);
     }

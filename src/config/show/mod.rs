@@ -36,6 +36,8 @@ impl Shown {
     pub fn of(checked: &Checked, env: Lookup<'_>) -> Option<Self> {
         let (setup, raw) = (checked.setup.as_ref()?, checked.raw.as_ref()?);
         let mut tree = written::tree(&checked.spans, env);
+        // What it names is shown itself.
+        tree.remove("include");
         fill(&mut tree, setup, raw);
         tree.sort_by(position);
         Some(Self(tree))

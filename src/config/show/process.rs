@@ -33,6 +33,8 @@ pub(super) fn fill(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
         Fsync::Memory => "memory",
     };
     tree.fill(&["buffer", "fsync"], fsync, &Origin::Default);
+    tree.fill(&["capture", "bodies"], "redacted", &Origin::Default);
+    tree.fill(&["capture", "max_events"], setup.live.capture.events_max, &Origin::Default);
     tree.fill(&["buffer", "keep_delivered"], spelled(DELIVERED_KEEP), &Origin::Default);
 }
 
@@ -41,6 +43,9 @@ fn server(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
     tree.fill(&["server", "threads"], "auto", &Origin::Default);
     tree.fill(&["server", "shutdown_grace"], spelled(setup.process.shutdown_grace), &Origin::Default);
     tree.fill(&["server", "data_dir"], setup.process.data_dir.display().to_string(), &Origin::Default);
+    if let Some(tracing) = &setup.process.tracing {
+        tree.fill(&["server", "tracing", "sample"], tracing.sample.to_string(), &Origin::Default);
+    }
     let log = raw.server.log.clone().unwrap_or_default();
     for (key, usual) in
         [("format", word(log.format.unwrap_or_default())), ("level", word(log.level.unwrap_or_default()))]

@@ -113,6 +113,13 @@ impl Tree {
         }
     }
 
+    /// Takes an entry out.
+    pub(super) fn remove(&mut self, key: &str) {
+        if let Self::Map(entries) = self {
+            entries.retain(|(name, _)| name != key);
+        }
+    }
+
     /// The elements of a list; nothing of anything else.
     pub(super) fn items(&mut self) -> impl Iterator<Item = &mut Self> {
         match self {
