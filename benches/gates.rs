@@ -154,6 +154,7 @@ fn invoice() -> serde_json::Value {
 fn conditions(criterion: &mut Criterion) {
     let (body, headers) = (invoice(), http::HeaderMap::new());
     let view = View {
+        params: &[],
         body: Some(&body),
         headers: &headers,
         event_type: "invoice.paid",

@@ -18,26 +18,39 @@ use crate::explain::{Question, explain as explain_question};
 use crate::provider::NoKeys;
 use crate::refusal::RequestOutcome;
 
-/// Whether `outcome` asks for what was laid aside, and for which.
-pub(super) fn asks_aside(outcome: &str) -> Option<Option<RequestOutcome>> {
-    match (outcome, RequestOutcome::of_label(outcome)) {
-        ("refused", _) => Some(None),
-        (_, Some(outcome @ (RequestOutcome::Filtered | RequestOutcome::Refused(_)))) => Some(Some(outcome)),
-        _ => None,
+/// Which of what was laid aside.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Aside {
+    /// All that was refused.
+    Refused,
+    /// What ended like this.
+    With(RequestOutcome),
+}
+
+impl Aside {
+    /// Whether `outcome` asks for what was laid aside.
+    pub(super) fn of(outcome: &str) -> Option<Self> {
+        match RequestOutcome::of_label(outcome) {
+            _ if outcome == "refused" => Some(Self::Refused),
+            Some(outcome @ (RequestOutcome::Filtered | RequestOutcome::Refused(_))) => Some(Self::With(outcome)),
+            _ => None,
+        }
+    }
+
+    fn wants(self, outcome: RequestOutcome) -> bool {
+        match self {
+            Self::Refused => matches!(outcome, RequestOutcome::Refused(_)),
+            Self::With(wanted) => outcome == wanted,
+        }
     }
 }
 
 /// A page of what was laid aside; `filter` says which, but for the outcome.
-pub(super) fn list(desk: &Desk, wanted: Option<RequestOutcome>, filter: &Filter, which: &Which) -> Answered {
+#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+pub(super) fn list(desk: &Desk, wanted: Aside, filter: &Filter, which: &Which) -> Answered {
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
     let limit = which.limit();
-    let wants = |captured: &Captured| {
-        let fits = match wanted {
-            Some(outcome) => captured.outcome == outcome,
-            None => matches!(captured.outcome, RequestOutcome::Refused(_)),
-        };
-        fits && filter.wants(&found(captured))
-    };
+    let wants = |captured: &Captured| wanted.wants(captured.outcome) && filter.wants(&found(captured));
     let listed = desk.panel.capture.list(wants, cursor, limit);
     let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
     let entries: Vec<Value> = listed.iter().map(|captured| sheet::captured(captured)).collect();
@@ -56,27 +69,26 @@ pub(super) fn aside(desk: &Desk, id: &str) -> Option<Arc<Captured>> {
 }
 
 pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    if let Some(captured) = aside(&desk, &id) {
-        let kept = !desk.panel.capture.redaction().shows_bodies();
-        if kept {
+    let (event, recorded) = match aside(&desk, &id) {
+        Some(_) if !desk.panel.capture.redaction().shows_bodies() => {
             return Err(problem(StatusCode::CONFLICT, "its body was not kept: `capture.bodies` is off"));
         }
-        let mut told = told(&desk, &captured.event);
-        told["recorded"] =
-            json!({ "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status });
-        return Ok(answer(&json!({ "explanation": told })));
-    }
-    let found = stored::find(&desk, &id).await?;
-    let Some(event) = &found.event else {
-        return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
+        Some(captured) => {
+            let recorded =
+                json!({ "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status });
+            (Arc::new(captured.event.clone()), recorded)
+        }
+        None => {
+            let found = stored::find(&desk, &id).await?;
+            let Some(event) = &found.event else {
+                return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
+            };
+            (Arc::clone(event), json!({ "verified": event.verified_by, "unverified": event.unverified }))
+        }
     };
-    let (desk, event) = (desk.clone(), Arc::clone(event));
-    let recorded = json!({ "outcome": sheet::event(&found)["outcome"], "verified": event.verified_by, "unverified": event.unverified });
     let told = tokio::task::spawn_blocking(move || told(&desk, &event)).await;
-    let mut told =
-        told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
-    told["recorded"] = recorded;
-    Ok(answer(&json!({ "explanation": told })))
+    let told = told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
+    Ok(answer(&json!({ "explanation": told, "recorded": recorded })))
 }
 
 fn told(desk: &Desk, event: &EventData) -> Value {

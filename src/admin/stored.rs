@@ -25,7 +25,7 @@ pub(super) fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> R
 
 pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
-    if let Some(outcome) = which.outcome.as_deref().and_then(explained::asks_aside) {
+    if let Some(outcome) = which.outcome.as_deref().and_then(explained::Aside::of) {
         let filter = which.without_outcome().filter(archive.clock().now())?;
         return explained::list(&desk, outcome, &filter, &which);
     }

@@ -133,7 +133,7 @@ fn plain(pattern: &str) -> String {
 
 /// An address that the source lets in.
 fn usual_sender(lane: &Lane) -> IpAddr {
-    lane.source.allow_ips.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |net| net.network())
+    lane.source.allow_ips.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), ipnet::IpNet::network)
 }
 
 fn edit(headers: &mut HeaderMap, edits: &[(String, String)]) -> Result<(), NoRequest> {

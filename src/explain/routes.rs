@@ -90,18 +90,15 @@ pub(super) fn look(lane: &Lane, head: &Head<'_>, body: &Bytes) -> Looked {
         query: head.query.unwrap_or_default(),
     };
     let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view)).collect();
-    Looked { says, event_type, delivery_id }
+    Looked { event_type, delivery_id, says }
 }
 
 fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>) -> RouteSays {
-    let verdict = if !route.wants_type(event_type) {
-        Verdict::OtherType
-    } else {
-        match route.wants(event_type, view) {
-            Ok(true) => Verdict::Matched,
-            Ok(false) => Verdict::ConditionFalse,
-            Err(_) => Verdict::ConditionFailed,
-        }
+    let verdict = match route.wants(event_type, view) {
+        _ if !route.wants_type(event_type) => Verdict::OtherType,
+        Ok(true) => Verdict::Matched,
+        Ok(false) => Verdict::ConditionFalse,
+        Err(_) => Verdict::ConditionFailed,
     };
     RouteSays {
         route: route.name.to_string(),

@@ -88,7 +88,11 @@ fn stored(args: &Args, id: Uuid) -> Result<Value, Exit> {
     let checked = load::load_or_tell(config(args)).ok_or(Exit::Config)?;
     let admin = Admin::new(args.admin.as_deref(), &checked);
     let answer = admin.get(&format!("/api/v1/events/{id}/explain")).map_err(|problem| problem.told())?;
-    answer.get("explanation").cloned().ok_or_else(|| admin.not_ours().told())
+    let mut told = answer.get("explanation").cloned().ok_or_else(|| admin.not_ours().told())?;
+    if let (Some(told), Some(recorded)) = (told.as_object_mut(), answer.get("recorded")) {
+        told.insert("recorded".to_owned(), recorded.clone());
+    }
+    Ok(told)
 }
 
 fn file(args: &Args) -> Result<Value, Exit> {

@@ -63,6 +63,16 @@ impl Page {
         let head = format!("  {}  received {}", what.join(" "), text(told, "received_at"));
         let outcome = self.paint(if is_good { "32" } else { "31" }, outcome);
         self.lines.push(format!("{outcome}{}", terminal::harmless(&head)));
+        // What was decided when it came, where that is another thing than what is decided now.
+        if let Some(recorded) = told.get("recorded") {
+            let now = told.get("verification").map(|says| text(says, "secret")).unwrap_or_default();
+            let (outcome_then, by) = (text(recorded, "outcome"), text(recorded, "verified"));
+            if !outcome_then.is_empty() && outcome_then != text(told, "outcome") {
+                self.say(format!("  recorded   {outcome_then}: {}", text(recorded, "why")));
+            } else if !by.is_empty() && by != now {
+                self.say(format!("  recorded   verified by the secret `{by}`"));
+            }
+        }
         if let Some(why) = told.get("why").and_then(Value::as_str) {
             self.say(format!("  why        {why}"));
         }

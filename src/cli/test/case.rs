@@ -149,9 +149,9 @@ fn differences(expect: &Expect, told: &Explanation) -> Vec<String> {
     same("outcome", expect.outcome.as_deref(), Some(told.outcome));
     same("verdict", expect.verdict.as_deref(), told.verification.as_ref().map(|says| says.verdict));
     same("event_type", expect.event_type.as_deref(), told.event_type.as_deref());
-    let (wanted, got) = (expect.routes.as_ref().map(sorted), sorted(&routes(told)));
+    let (wanted, got) = (expect.routes.as_deref().map(sorted), sorted(&routes(told)));
     same("routes", wanted.as_deref(), Some(&got));
-    let (wanted, got) = (expect.destinations.as_ref().map(sorted), sorted(&destinations(told)));
+    let (wanted, got) = (expect.destinations.as_deref().map(sorted), sorted(&destinations(told)));
     same("destinations", wanted.as_deref(), Some(&got));
     if found.iter().any(|difference| difference.starts_with("routes") || difference.starts_with("destinations")) {
         found.extend(told.near_misses.iter().map(|miss| format!("  {miss}")));
@@ -183,7 +183,7 @@ pub(super) fn destinations(told: &Explanation) -> Vec<String> {
     names
 }
 
-fn sorted(names: &Vec<String>) -> String {
+fn sorted(names: &[String]) -> String {
     let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
     names.sort_unstable();
     format!("[{}]", names.join(", "))

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::file::Outgoing;
-use crate::explain::{BodyShown, Sent};
+use crate::explain::{BodyShown, Sent, short};
 use crate::refusal::PayloadProblem;
 
 /// Differences of one body that are told.
@@ -78,9 +78,7 @@ fn values(at: &str, wanted: &Value, got: &Value, found: &mut Vec<String>) {
             }
         }
         _ if is_same(wanted, got) => {}
-        _ => {
-            found.push(format!("{at}: expected {}, got {}", crate::explain::short(wanted), crate::explain::short(got)))
-        }
+        _ => found.push(format!("{at}: expected {}, got {}", short(wanted), short(got))),
     }
 }
 

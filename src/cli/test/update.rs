@@ -38,12 +38,11 @@ pub(super) fn change(spans: &Spans, index: usize, expect: &Expect, told: &Explan
     let indent = " ".repeat(column.saturating_sub(1));
     let mut lines = vec![format!("{indent}expect:")];
     lines.extend(written(expect, told).into_iter().map(|line| format!("{indent}  {line}")));
-    let (first, end) = match spans.lines_of(&path!["tests", index, "expect"]) {
-        Some((first, last)) => (first, last + 1),
-        None => {
-            let (_, last) = spans.lines_of(&path!["tests", index])?;
-            (last + 1, last + 1)
-        }
+    let (first, end) = if let Some((first, last)) = spans.lines_of(&path!["tests", index, "expect"]) {
+        (first, last + 1)
+    } else {
+        let (_, last) = spans.lines_of(&path!["tests", index])?;
+        (last + 1, last + 1)
     };
     Some(Change { first, end, lines })
 }
