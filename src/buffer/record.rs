@@ -172,8 +172,9 @@ pub(super) mod tests {
         let (event, new) = (event(), encode(&event()).unwrap());
         let facts_len = u32::from_le_bytes(new[8..12].try_into().unwrap()) as usize;
         let (facts, body) = new[HEAD_BYTES..].split_at(facts_len);
-        // A copy of four, the last two of them nothing, was one of two.
-        let (copy, before) = ([0x91, 0x94, 0xa1, b'r', 0xa1, b'd', 0xc0, 0xc0], [0x91, 0x92, 0xa1, b'r', 0xa1, b'd']);
+        // A copy of five, the last three of them nothing, nothing and false, was one of two.
+        let copy = [0x91, 0x95, 0xa1, b'r', 0xa1, b'd', 0xc0, 0xc0, 0xc2];
+        let before = [0x91, 0x92, 0xa1, b'r', 0xa1, b'd'];
         let at = facts.windows(copy.len()).position(|window| window == copy).unwrap();
         let old = [&facts[..at], &before, &facts[at + copy.len()..]].concat();
         assert_eq!(decode(&record(&old, body)), Ok(event));

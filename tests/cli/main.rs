@@ -3,6 +3,7 @@
 //! Every command runs without any variable of ours and in a folder of its own, unless the test gives it others.
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop at the first surprise")]
 
+mod cases;
 mod check;
 mod gateway;
 mod graph;

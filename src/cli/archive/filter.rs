@@ -31,7 +31,8 @@ pub(super) struct Filter {
     pub(super) r#where: Option<String>,
 }
 
-/// What became of an event: it fits when any of its deliveries does.
+/// What became of an event: it fits when any of its deliveries does. From `filtered` on it was not stored, and is one of
+/// those that the gateway laid aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum Outcome {
@@ -42,6 +43,16 @@ pub(super) enum Outcome {
     Parked,
     Quarantined,
     Unreadable,
+    Filtered,
+    Refused,
+    MethodNotAllowed,
+    IpDenied,
+    BadContentType,
+    Malformed,
+    SchemaRejected,
+    MissingSignature,
+    BadSignature,
+    StaleTimestamp,
 }
 
 impl Outcome {
@@ -54,6 +65,16 @@ impl Outcome {
             Self::Parked => "parked",
             Self::Quarantined => "quarantined",
             Self::Unreadable => "unreadable",
+            Self::Filtered => "filtered",
+            Self::Refused => "refused",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::IpDenied => "ip_denied",
+            Self::BadContentType => "bad_content_type",
+            Self::Malformed => "malformed",
+            Self::SchemaRejected => "schema_rejected",
+            Self::MissingSignature => "missing_signature",
+            Self::BadSignature => "bad_signature",
+            Self::StaleTimestamp => "stale_timestamp",
         }
     }
 }

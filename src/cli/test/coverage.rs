@@ -10,6 +10,15 @@ use crate::lane::Rules;
 struct Seen {
     yes: bool,
     no: bool,
+    /// A route that takes all events of its sources never leaves one alone.
+    is_always: bool,
+}
+
+impl Seen {
+    fn counts(self) -> (usize, usize) {
+        let no = usize::from(self.no && !self.is_always);
+        (usize::from(self.yes) + no, 2 - usize::from(self.is_always))
+    }
 }
 
 /// What was seen of each route, and of each part of its condition.
@@ -22,9 +31,10 @@ pub(super) struct Coverage {
 impl Coverage {
     /// Nothing seen yet.
     pub(super) fn of(rules: &Rules) -> Self {
-        let names = rules.lanes.iter().flat_map(|lane| &lane.routes).map(|route| route.name.to_string());
-        let mut coverage = Self { routes: names.map(|name| (name, Seen::default())).collect(), parts: BTreeMap::new() };
+        let mut coverage = Self::default();
         for route in rules.lanes.iter().flat_map(|lane| &lane.routes) {
+            let is_always = route.events.is_none() && route.when.is_none();
+            coverage.routes.insert(route.name.to_string(), Seen { is_always, ..Seen::default() });
             for part in route.when.iter().flat_map(crate::condition::Condition::parts) {
                 coverage.parts.entry((route.name.to_string(), part)).or_default();
             }
@@ -49,15 +59,15 @@ impl Coverage {
     /// How many of how many things were seen.
     pub(super) fn counts(&self) -> (usize, usize) {
         let all = self.routes.values().chain(self.parts.values());
-        let covered: usize = all.map(|seen| usize::from(seen.yes) + usize::from(seen.no)).sum();
-        (covered, 2 * (self.routes.len() + self.parts.len()))
+        all.map(|seen| seen.counts()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// What was never seen, a line each.
     pub(super) fn missing(&self) -> Vec<String> {
         let routes = self.routes.iter().flat_map(|(name, seen)| {
             let yes = (!seen.yes).then(|| format!("route `{name}` never wanted an event"));
-            let no = (!seen.no).then(|| format!("route `{name}` never left an event of its sources alone"));
+            let no = (!seen.no && !seen.is_always)
+                .then(|| format!("route `{name}` never left an event of its sources alone"));
             yes.into_iter().chain(no)
         });
         let parts = self.parts.iter().flat_map(|((name, part), seen)| {

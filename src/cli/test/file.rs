@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::raw::Moment;
 
 /// Cases over one configuration. They run on the real gates under a frozen clock; nothing is sent.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Hookgate test cases")]
 pub(super) struct File {
     /// The configuration, relative to this file. Default: what `--config` says, or `routes.yaml`.
     pub(super) config: Option<PathBuf>,
@@ -27,7 +25,7 @@ pub(super) struct File {
 }
 
 /// One case.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
     /// A sentence that says what holds.
@@ -40,7 +38,7 @@ pub(super) struct Case {
 }
 
 /// A request, as the provider would send it.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
     /// The source that is called.
@@ -77,7 +75,7 @@ pub(super) struct Given {
 }
 
 /// What is made wrong.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Tamper {
     /// One letter of the body, after signing.
@@ -89,7 +87,7 @@ pub(super) enum Tamper {
 }
 
 /// Whether there is a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Signed {
     /// As the provider would.
@@ -101,7 +99,7 @@ pub(super) enum Signed {
 }
 
 /// What must come of it.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
     /// The status of the answer.
@@ -124,7 +122,7 @@ pub(super) struct Expect {
 }
 
 /// What one destination is sent.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Outgoing {
     /// The whole body: JSON, or text.

@@ -131,7 +131,7 @@ mod tests {
             (&path!["sources", "a", "path"], Type::Text),
             (&path!["sources", "a", "context", "host"], Type::Unknown),
             (&path!["sources", "a", "host"], Type::Text),
-            (&path!["sources", "a", "verify", "header"], Type::Unknown),
+            (&path!["sources", "a", "verify", "header"], Type::Text),
             (&path!["routes", "a", "to"], Type::Text),
             (&path!["routes", "a", "to", 0], Type::Text),
             (&path!["no", "such", "key"], Type::Unknown),

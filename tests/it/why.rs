@@ -1,0 +1,192 @@
+//! Why: stored, filtered and refused events explained by the gateway, what people do not get to see, and two files
+//! compared over what was recorded.
+
+use serde_json::Value;
+
+use crate::support::{Gateway, Receiver, Site, github, text_of};
+
+/// One route with a condition.
+fn rest(receiver: &Receiver, when: &str, more: &str) -> String {
+    let plain = Site::plain_rest(&receiver.url("/app"), "");
+    plain.replace("to: app}", &format!("to: app, when: '{when}'}}")) + more
+}
+
+/// `hookgate` with these arguments; gives the exit code, stdout and stderr.
+fn run(site: &Site, gateway: &Gateway, args: &[&str]) -> (i32, String, String) {
+    let url = format!("http://{}", gateway.admin_address());
+    let output = site.cli(&[args, &["--admin", &url]].concat());
+    let (said, told) = (text_of(&output.stdout), text_of(&output.stderr));
+    assert!(!told.contains("panicked"), "{told}");
+    (output.status.code().unwrap(), said, told)
+}
+
+/// The id of the newest event that ended so.
+fn newest(gateway: &Gateway, outcome: &str) -> String {
+    let listed = gateway.admin(&format!("/api/v1/events?outcome={outcome}")).json();
+    listed["events"][0]["id"].as_str().unwrap_or_else(|| panic!("{listed}")).to_owned()
+}
+
+fn explanation(gateway: &Gateway, id: &str) -> Value {
+    let answer = gateway.admin(&format!("/api/v1/events/{id}/explain"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[test]
+fn a_stored_event_is_explained_to_the_request_that_went_out() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, r#"body.n > 3 && body.kind.startsWith("a")"#, ""));
+    let gateway = site.start();
+    let id = gateway.accept(&github(r#"{"n": 4, "kind": "abc"}"#));
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 1);
+    let told = &explanation(&gateway, &id)["explanation"];
+    assert_eq!((&told["outcome"], &told["verification"]["secret"]), (&"accepted".into(), &"main".into()));
+    assert_eq!(told["routes"][0]["verdict"], "matched");
+    assert_eq!(told["routes"][0]["when"]["parts"].as_array().unwrap().len(), 2);
+    assert_eq!(told["answer"]["status"], 200);
+    let sent = &told["outgoing"][0];
+    let seen = &receiver.seen_at("/app")[0];
+    for header in ["hookgate-event-id", "hookgate-verified", "x-hub-signature-256", "hookgate-received-at"] {
+        let shown = sent["headers"].as_array().unwrap().iter().find(|pair| pair[0] == header);
+        assert_eq!(shown.unwrap()[1].as_str(), seen.header(header).as_deref(), "{header}");
+    }
+    assert_eq!(sent["body"]["json"]["kind"], "abc");
+    let (code, said, _) = run(&site, &gateway, &["explain", &id]);
+    assert_eq!(code, 0);
+    for line in ["accepted", "signature  verified by the secret `main`", "all: wants it, for app", "body.n = 4"] {
+        assert!(said.contains(line), "{line}:\n{said}");
+    }
+    let spent = gateway.metrics();
+    assert_eq!(spent.sum("hookgate_requests_total", &[]), 1, "an explanation is no request");
+}
+
+#[test]
+fn a_filtered_event_shows_the_part_that_was_false() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, r#"body.n > 3 && body.kind.startsWith("a")"#, ""));
+    let gateway = site.start();
+    let answer = gateway.send(&github(r#"{"n": 4, "kind": "xyz"}"#));
+    assert_eq!(answer.status, 200);
+    let id = newest(&gateway, "filtered");
+    assert_eq!(answer.event_id(), Some(id.clone()), "the answer names it");
+    let told = &explanation(&gateway, &id)["explanation"];
+    assert_eq!((&told["outcome"], &told["routes"][0]["verdict"]), (&"filtered".into(), &"condition_false".into()));
+    let part = &told["routes"][0]["when"]["parts"][0];
+    assert_eq!((&part["gave"], &part["decisive"]), (&"false".into(), &true.into()));
+    assert_eq!(part["values"][0]["value"], "\"xyz\"");
+    assert!(told["near_misses"][0].as_str().unwrap().contains("route `all`"), "{told}");
+    let (code, said, _) = run(&site, &gateway, &["events", "list", "--outcome", "filtered"]);
+    assert!(code == 0 && said.contains(&id), "{said}");
+    assert!(newest_is_none(&gateway, "refused"));
+}
+
+fn newest_is_none(gateway: &Gateway, outcome: &str) -> bool {
+    gateway.admin(&format!("/api/v1/events?outcome={outcome}")).json()["events"].as_array().unwrap().is_empty()
+}
+
+#[test]
+fn a_refused_request_is_explained_with_what_nearly_was() {
+    let receiver = Receiver::start();
+    let more = "";
+    let two = rest(&receiver, "true", more).replace(
+        "routes:",
+        "  twin: {path: /in/twin, provider: github, secrets: [{name: second, env: TWIN}]}\nroutes:",
+    );
+    let site = Site::new(&two.replace("from: github", "from: [github, twin]"));
+    let gateway = site.start_with(vec![("TWIN".to_owned(), "another secret".to_owned())]);
+    // Signed for `github`, sent to `twin`.
+    let answer = gateway.send(&github(r#"{"n": 1}"#).to("/in/twin"));
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.event_id(), None, "a stranger learns nothing");
+    let id = newest(&gateway, "bad_signature");
+    let told = explanation(&gateway, &id);
+    assert_eq!((&told["recorded"]["outcome"], &told["recorded"]["status"]), (&"bad_signature".into(), &401.into()));
+    let told = &told["explanation"];
+    assert_eq!(told["verification"]["verdict"], "wrong_secret_or_body");
+    assert_eq!(told["near_misses"][0], "it is right under the secret `main` of the source `github`");
+    assert_eq!(told["routes"][0]["verdict"], "matched", "as if it had been verified");
+    assert_eq!(told["outgoing"], serde_json::json!([]), "and nothing would be sent");
+    assert!(!newest_is_none(&gateway, "refused"));
+}
+
+#[test]
+fn what_is_redacted_is_shown_nowhere_and_delivered_all_the_same() {
+    let receiver = Receiver::start();
+    let capture = "capture: {redact: [/**/email, \"header:x-hub-signature-256\"]}\n";
+    let site = Site::new(&rest(&receiver, r#"body.user.email != "" && body.n == 1"#, capture));
+    let gateway = site.start();
+    let stored = github(r#"{"n": 1, "user": {"email": "who@example.com"}}"#);
+    let id = gateway.accept(&stored);
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 1);
+    gateway.send(&github(r#"{"n": 2, "user": {"email": "who@example.com"}}"#));
+    let aside = newest(&gateway, "filtered");
+    assert_eq!(receiver.seen_at("/app")[0].body, stored.body, "byte for byte");
+    let signature = crate::support::header_of(&stored, "X-Hub-Signature-256");
+    for id in [&id, &aside] {
+        for page in [format!("/api/v1/events/{id}"), format!("/api/v1/events/{id}/explain")] {
+            let text = gateway.admin(&page).text();
+            assert!(!text.contains("who@example.com") && !text.contains(&signature), "{page}: {text}");
+            assert!(text.contains("[redacted]"), "{page}: {text}");
+        }
+    }
+    let outcome = &explanation(&gateway, &id)["explanation"]["outcome"];
+    assert_eq!(outcome, "accepted", "judged as it came");
+}
+
+#[test]
+fn without_bodies_none_is_kept_or_shown() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, "body.n == 1", "capture: {bodies: off}\n"));
+    let gateway = site.start();
+    let id = gateway.accept(&github(r#"{"n": 1, "word": "hushhush"}"#));
+    gateway.send(&github(r#"{"n": 2, "word": "hushhush"}"#));
+    let aside = newest(&gateway, "filtered");
+    for id in [&id, &aside] {
+        let text = gateway.admin(&format!("/api/v1/events/{id}")).text();
+        assert!(!text.contains("hushhush"), "{text}");
+    }
+    assert_eq!(gateway.admin(&format!("/api/v1/events/{aside}/explain")).status, 409);
+}
+
+#[test]
+fn a_diff_tells_what_recorded_events_would_meet_under_another_file() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, "body.n > 1", ""));
+    let gateway = site.start();
+    let wanted: Vec<String> = (2..4).map(|n| gateway.accept(&github(format!("{{\"n\": {n}}}")))).collect();
+    gateway.send(&github(r#"{"n": 1}"#));
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 2);
+    let (code, said, _) = run(&site, &gateway, &["diff", "routes.yaml", "routes.yaml"]);
+    assert_eq!((code, said.as_str()), (0, "3 events: 3 as before, 0 otherwise\n"));
+    let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
+    let transform = r#"to: app, transform: {set: {m: "body.n * 2"}}"#;
+    site.file("new.yaml", now.replace("body.n > 1", "body.n < 3").replace("to: app", transform).as_bytes());
+    let (code, said, told) = run(&site, &gateway, &["diff", "routes.yaml", "new.yaml", "--format", "json"]);
+    assert_eq!(code, 3, "{told}");
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&told["events"], &told["changed"]), (&3.into(), &3.into()));
+    let of = |kind: &str| -> Vec<(u64, String)> {
+        let all = told["differences"].as_array().unwrap().iter().filter(|one| one["kind"] == kind);
+        all.map(|one| (one["count"].as_u64().unwrap(), one["change"].as_str().unwrap().to_owned())).collect()
+    };
+    assert_eq!(
+        of("answered"),
+        [(1, "accepted 200 → filtered 200".to_owned()), (1, "filtered 200 → accepted 200".to_owned())]
+    );
+    assert_eq!(of("routed"), [(1, "all (app) → no route".to_owned()), (1, "no route → all (app)".to_owned())]);
+    assert_eq!(of("transformed").first().unwrap(), &(1, "no body/m → body/m 4".to_owned()));
+    assert!(said.contains(&wanted[1]), "samples are named");
+    // The same without a gateway and without secrets, over a file of events.
+    let (_, shown, _) = run(&site, &gateway, &["events", "show", &wanted[1], "--format", "json"]);
+    site.file("events.jsonl", shown.as_bytes());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
+        .args(["diff", "routes.yaml", "new.yaml", "--events", "events.jsonl"])
+        .env_clear()
+        .current_dir(site.root())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text_of(&output.stderr));
+    let (said, told) = (text_of(&output.stdout), text_of(&output.stderr));
+    assert!(said.contains("1 events: 0 as before, 1 otherwise") && said.contains("all (app) → no route"), "{said}");
+    assert!(told.contains("could not be judged here"), "{told}");
+}
