@@ -111,7 +111,7 @@ impl Target {
     }
 
     /// The request target: this path, and both queries.
-    fn request_target(&self, received_query: Option<&str>) -> String {
+    pub fn request_target(&self, received_query: Option<&str>) -> String {
         match (&self.query, received_query) {
             (None, None) => self.path.clone(),
             (Some(query), None) => format!("{}?{query}", self.path),

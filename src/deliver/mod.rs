@@ -107,6 +107,12 @@ impl Destination {
         self.shape.apply(event, (route, is_shaped), outgoing::headers(event, route, attempt), now)
     }
 
+    /// The target, with what its URL wants of the event.
+    pub fn address(&self, event: &EventData, target: Arc<Target>) -> Result<Arc<Target>, ShapeError> {
+        let Some((path, query)) = self.shape.address(event, || target.url())? else { return Ok(target) };
+        Ok(Arc::new(Target { path, query, ..(*target).clone() }))
+    }
+
     fn post_params(&self) -> PostParams {
         PostParams { concurrency: self.concurrency, breaker: self.breaker, rate: self.rate }
     }
@@ -227,8 +233,11 @@ impl Deliverer {
             return None;
         };
         let tried = delivery.attempts().saturating_add(1);
-        let mut shaped = match self.shaped(&destination, &event, delivery.copy(), tried).await {
-            Ok(shaped) => shaped,
+        let key = delivery.copy().and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
+        let target = self.balancers.pick(&destination, key);
+        let shaped = self.shaped(&destination, &event, delivery.copy(), tried).await;
+        let (mut shaped, target) = match shaped.and_then(|shaped| Ok((shaped, destination.address(&event, target)?))) {
+            Ok(ready) => ready,
             Err(error) => {
                 permit.ended(Verdict::Unknown);
                 let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
@@ -243,7 +252,7 @@ impl Deliverer {
         if let Some(trace) = &trace {
             outgoing::name_span(&mut shaped.headers, trace);
         }
-        let (attempt, answer) = self.attempt(&destination, &delivery, (&event, &shaped), bounds).await;
+        let (attempt, answer) = self.attempt(&target, (&event, &shaped), bounds).await;
         drop(in_flight);
         let post = permit.ended(health(&attempt));
         if attempt.outcome == AttemptOutcome::Success {
@@ -336,16 +345,13 @@ impl Deliverer {
 
     async fn attempt(
         &self,
-        destination: &Destination,
-        delivery: &Delivery,
+        target: &Target,
         (event, shaped): (&EventData, &Shaped),
         bounds: Bounds,
     ) -> (Attempt, Option<Answer>) {
         let query = event.target.split_once('?').map(|(_, query)| query);
         let out = Outgoing { method: &event.method, query, headers: &shaped.headers, body: &shaped.body };
-        let key = delivery.copy().and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
-        let target = self.balancers.pick(destination, key);
-        match self.client.send(&target, &out, bounds).await {
+        match self.client.send(target, &out, bounds).await {
             Ok(answer) => (outgoing::judge(&answer, self.clock.now()), Some(answer)),
             Err(NoAnswer { outcome, detail }) => {
                 (Attempt { outcome, status: None, retry_after: None, abort: false, detail }, None)

@@ -1,5 +1,7 @@
 //! What services are sent, as it would go out at the first try.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use data_encoding::BASE64;
 use serde::Serialize;
@@ -19,6 +21,8 @@ pub struct Sent {
     pub destination: String,
     /// Host and port of its targets. Paths may hold secrets.
     pub targets: Vec<String>,
+    /// Path and query, where the URL holds values of the event.
+    pub path: Option<String>,
     /// The method.
     pub method: String,
     /// The order key, as people see it.
@@ -61,6 +65,7 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         route: copy.route.to_string(),
         destination: copy.destination.to_string(),
         targets: Vec::new(),
+        path: None,
         method: event.method.clone(),
         order_key: copy.order.as_ref().map(|key| key.label.clone()),
         headers: Vec::new(),
@@ -72,6 +77,16 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         return sent;
     };
     sent.targets = destination.labels();
+    for weighted in destination.balance.targets.iter() {
+        match destination.address(event, Arc::clone(&weighted.target)) {
+            Ok(filled) if filled == weighted.target => {}
+            Ok(filled) => sent.path = Some(filled.request_target(None)),
+            Err(error) => {
+                sent.error = Some(error.to_string());
+                return sent;
+            }
+        }
+    }
     match destination.outgoing(event, Some(copy), 1, now) {
         Ok(shaped) => {
             sent.headers = shown_headers(&shaped.headers);

@@ -12,6 +12,7 @@ mod format;
 mod patch;
 mod sign;
 mod transform;
+mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,7 @@ pub use format::Format;
 pub use patch::{BadPath, Place};
 pub use sign::Signer;
 pub use transform::{HeaderEdits, Making, Transform};
+pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
 
 /// The largest body that is made here.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -42,6 +44,8 @@ pub struct Shape {
     pub signer: Option<Signer>,
     /// The routes that send here, with what each makes of its events.
     pub routes: BTreeMap<Arc<str>, Option<Arc<Transform>>>,
+    /// What is filled into the URLs of its targets, by the URL as it is written.
+    pub urls: BTreeMap<String, UrlTemplate>,
 }
 
 /// What goes out, but `Host` and `Content-Length`.
@@ -70,6 +74,8 @@ pub enum ShapeError {
     NotJson,
     /// The work broke off, which only a bug can cause.
     BrokeOff,
+    /// What is filled into the URL is not there, is empty, or would change the path's shape.
+    Url(Unfilled),
     /// The signature could not be made.
     Sign(crate::provider::SignProblem),
 }
@@ -83,6 +89,7 @@ impl fmt::Display for ShapeError {
             Self::NoPlace(place) => write!(f, "transform.set: there is no place `{place}` in the body"),
             Self::TooLarge => write!(f, "the body would have more than {BODY_BYTES_MAX} bytes"),
             Self::NotJson => f.write_str("the body is no JSON, and `set` and `remove` change JSON"),
+            Self::Url(Unfilled(what)) => write!(f, "url: {what} gives nothing that can stand in a URL"),
             Self::BrokeOff => f.write_str("the transform broke off"),
             Self::Sign(problem) => write!(f, "sign: {problem}"),
         }
@@ -95,6 +102,20 @@ impl Shape {
     /// Whether working it out may take long.
     pub fn is_heavy(&self, route: &str) -> bool {
         self.routes.get(route).and_then(Option::as_ref).is_some_and(|transform| transform.is_heavy())
+    }
+
+    /// Path and query of the target with this URL, for this event; `None` where it has nothing to fill in.
+    pub fn address(
+        &self,
+        event: &EventData,
+        url: impl FnOnce() -> String,
+    ) -> Result<Option<(String, Option<String>)>, ShapeError> {
+        if self.urls.is_empty() {
+            return Ok(None);
+        }
+        let Some(template) = self.urls.get(&url()) else { return Ok(None) };
+        let (body, headers) = (transform::parse(&event.body), event.header_map());
+        template.fill(&transform::view(event, body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
     }
 
     /// What goes out for a route; `headers` are those that would go out with the event as it is. `is_shaped` says that the

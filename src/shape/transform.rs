@@ -98,11 +98,11 @@ impl Transform {
     }
 }
 
-fn parse(body: &Bytes) -> Option<Value> {
+pub(super) fn parse(body: &Bytes) -> Option<Value> {
     Payload::parse(body).ok().map(Payload::into_value)
 }
 
-fn view<'a>(event: &'a EventData, body: Option<&'a Value>, headers: &'a HeaderMap) -> View<'a> {
+pub(super) fn view<'a>(event: &'a EventData, body: Option<&'a Value>, headers: &'a HeaderMap) -> View<'a> {
     let (path, query) = event.target.split_once('?').unwrap_or((&event.target, ""));
     View {
         body,

@@ -80,7 +80,7 @@ fn a_script_makes_the_body_and_one_that_fails_costs_its_own_event_only() {
 #[test]
 fn what_could_not_be_transformed_is_delivered_once_the_rule_is_mended() {
     let receiver = Receiver::start();
-    let with = |expression: &str| rest(&receiver, &format!(r#", transform: {{body: '{expression}'}}"#), "");
+    let with = |expression: &str| rest(&receiver, &format!(r", transform: {{body: '{expression}'}}"), "");
     let site = Site::new(&with(r#"{"n": body.number}"#));
     let gateway = site.start();
     let id = gateway.accept(&order());
@@ -173,4 +173,18 @@ fn what_is_sent_is_signed_with_every_valid_key() {
         let wanted = keys.map(|key| format!("v1,{}", data_encoding::BASE64.encode(&hmac(key, signed.as_bytes()))));
         assert_eq!(seen.header("webhook-signature").unwrap(), wanted.join(" "));
     }
+}
+
+#[test]
+fn values_of_the_event_stand_in_the_path_and_cannot_leave_their_place() {
+    let receiver = Receiver::start();
+    let url = receiver.url("/t/{body.tenant}/e?kind={event.type}");
+    let gateway = Site::new(&Site::plain_rest(&url, "")).start();
+    gateway.accept(&github(r#"{"tenant": "../x?y"}"#).to("/in/github?own=1"));
+    delivered(&gateway, 1);
+    assert_eq!(receiver.seen()[0].target, "/t/..%2Fx%3Fy/e?kind=push&own=1");
+    gateway.accept(&github(r#"{"tenant": ".."}"#));
+    gateway.accept(&github(r#"{"tenant": null}"#));
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "dead_lettered")], 2);
+    assert_eq!(receiver.count(), 1, "nothing else was sent");
 }

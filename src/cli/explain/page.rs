@@ -145,7 +145,7 @@ impl Page {
     fn outgoing(&mut self, told: &Value) {
         for sent in list(told, "outgoing") {
             let targets = texts(sent, "targets").join(" or ");
-            let what = format!("{} {targets}", text(sent, "method"));
+            let what = format!("{} {targets}{}", text(sent, "method"), text(sent, "path"));
             let mut lines = vec![format!("route {}{}", text(sent, "route"), key(sent))];
             if let Some(error) = sent.get("error").and_then(Value::as_str) {
                 lines.push(format!("nothing is sent: {error}"));

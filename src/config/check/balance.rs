@@ -10,6 +10,7 @@ use crate::config::problem::{Code, quoted};
 use crate::config::raw;
 use crate::config::spans::Seg;
 use crate::deliver::{BalanceParams, HealthParams, Selection, Target, Targets, WeightedTarget};
+use crate::shape::written_as_url;
 
 /// Each is asked for its health.
 const TARGETS_MAX: usize = 64;
@@ -110,8 +111,8 @@ impl<'a> Checker<'a> {
         Targets::new(targets).filter(|_| is_whole)
     }
 
-    fn target(&mut self, at: &[Seg<'_>], url: &raw::Url) -> Option<Target> {
-        let target = Target::parse(url.as_str());
+    fn target(&mut self, at: &[Seg<'_>], url: &raw::TargetUrl) -> Option<Target> {
+        let target = Target::parse(&written_as_url(url.as_str()));
         if target.is_none() {
             let message = format!("{} is not a URL to send to", quoted(url.as_str()));
             let help = "write `http://service:8080/path`: scheme, host, a port from 1 to 65535, no user, no fragment";

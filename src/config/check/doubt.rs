@@ -14,6 +14,7 @@ use crate::config::spans::Seg;
 use crate::deliver::{Destination, Destinations};
 use crate::patience::spelled;
 use crate::provider::{Budget, FactName, Retry, Row, SourceKind};
+use crate::shape::written_as_url;
 
 /// Last labels of names that anybody can look up.
 const PUBLIC: [&str; 6] = ["com", "net", "org", "io", "dev", "app"];
@@ -82,8 +83,8 @@ impl Checker<'_> {
         self.warning(Code::Mismatch, &at, message, Some(help));
     }
 
-    fn address(&mut self, at: &[Seg<'_>], url: &raw::Url) {
-        let Ok(uri) = url.as_str().parse::<Uri>() else { return };
+    fn address(&mut self, at: &[Seg<'_>], url: &raw::TargetUrl) {
+        let Ok(uri) = written_as_url(url.as_str()).parse::<Uri>() else { return };
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else { return };
         let port = uri.port_u16().unwrap_or(80);
         let ours = self.raw.listeners.iter().find(|(_, listener)| is_at(listener.address.0, host, port));

@@ -11,9 +11,12 @@ use crate::condition::ValueExpression;
 use crate::config::problem::{Code, quoted};
 use crate::config::raw;
 use crate::config::spans::Seg;
+use crate::deliver::Target;
 use crate::provider;
 use crate::script::Script;
-use crate::shape::{Format, HeaderEdits, Making, Place, Shape, Signer, Transform, is_free};
+use crate::shape::{
+    BadUrl, Format, HeaderEdits, Making, Place, Shape, Signer, Transform, UrlTemplate, is_free, written_as_url,
+};
 
 /// The row that signs what goes out.
 const SIGNING_ROW: &str = "standardwebhooks";
@@ -172,7 +175,51 @@ impl<'a> Checker<'a> {
             Some(raw::Format::CloudEvents) => Format::CloudEvents,
             Some(raw::Format::Envelope) => Format::Envelope,
         };
-        Shape { format, signer, routes: routes.collect() }
+        let routes = routes.collect();
+        Shape { format, signer, routes, urls: self.urls(name, written) }
+    }
+
+    /// What is filled into the URLs of a destination.
+    fn urls(&mut self, name: &str, written: &raw::Destination) -> BTreeMap<String, UrlTemplate> {
+        let mut urls = BTreeMap::new();
+        let own = written.url.iter().map(|url| (path!["destinations", name, "url"].to_vec(), url));
+        let listed = written.targets.iter().flatten().enumerate();
+        let listed =
+            listed.map(|(index, one)| (path!["destinations", name, "targets", index, "url"].to_vec(), &one.url));
+        for (at, url) in own.chain(listed) {
+            let text = url.as_str();
+            let host = text.find("://").map_or(0, |scheme| scheme + "://".len());
+            let path = text.get(host..).and_then(|rest| rest.find(['/', '?'])).map_or(text.len(), |path| host + path);
+            match UrlTemplate::parse(text.get(path..).unwrap_or_default()) {
+                Ok(None) => {}
+                Ok(Some(template)) => {
+                    self.params_of_url(&at, name, &template);
+                    // A URL that is none has been reported.
+                    let target = Target::parse(&written_as_url(text));
+                    urls.extend(target.map(|target| (target.url(), template)));
+                }
+                Err(BadUrl::Brace) => {
+                    let help = "a value is written `{params.tenant}`; a literal brace `%7B` or `%7D`".to_owned();
+                    self.error(Code::InvalidValue, &at, "the braces in this URL do not match", Some(help));
+                }
+                Err(BadUrl::Expression(text, problem)) => {
+                    let message = format!("{} does not compile: {problem}", quoted(&text));
+                    let help = "what stands in braces is CEL; a literal brace is written `%7B` or `%7D`".to_owned();
+                    self.error(Code::InvalidCondition, &at, message, Some(help));
+                }
+            }
+        }
+        urls
+    }
+
+    /// Each route that sends there must have the parameters.
+    fn params_of_url(&mut self, at: &[Seg<'_>], name: &str, template: &UrlTemplate) {
+        let raw = self.raw;
+        for route in raw.routes.values().filter(|route| route.to.0.iter().any(|to| to == name)) {
+            for (text, params) in template.params() {
+                self.params_of(at, ("URL", text), params, &route.from);
+            }
+        }
     }
 
     fn signer(&mut self, at: &[Seg<'_>], written: &raw::Sign) -> Option<Signer> {

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::Url;
+use super::TargetUrl;
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::config::units::{Count, Duration};
@@ -15,8 +15,8 @@ use crate::config::units::{Count, Duration};
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// Where events are sent.
-    pub url: Url,
+    /// Where events are sent. Path and query may hold values of the event, in CEL.
+    pub url: TargetUrl,
     /// Its share in relation to the others, from 1 to 1000. Default: 1.
     pub weight: Option<Count>,
 }

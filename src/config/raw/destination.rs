@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::{Balance, CircuitBreaker, FileRef, Health, Secret, Target, Throughput, Url};
+use super::{Balance, CircuitBreaker, FileRef, Health, Secret, Target, TargetUrl, Throughput};
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::config::units::{Count, Duration};
@@ -51,8 +51,8 @@ pub struct DestinationDefaults {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["targets"] }]))]
 pub struct Destination {
-    /// Where events are sent, by POST.
-    pub url: Option<Url>,
+    /// Where events are sent. Path and query may hold values of the event, in CEL: `http://orders:9000/{params.tenant}`.
+    pub url: Option<TargetUrl>,
     /// Where events are sent, when the service has several addresses.
     pub targets: Option<Vec<Target>>,
     /// Which of the targets gets an event. Default: each in its turn.

@@ -31,7 +31,7 @@ pub use destination::{
     DeadLetter, Defaults, Destination, DestinationDefaults, Format, Jitter, Retry, RetryOn, ServiceTls, Sign, SignType,
 };
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
-pub use net::{Address, Cidr, Url};
+pub use net::{Address, Cidr, TargetUrl, Url};
 pub use route::{HeaderEdits, OneOrMany, Route, Transform};
 pub use secret::{ContextValue, Date, Moment, Secret, SecretPlace};
 pub use source::{Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source};

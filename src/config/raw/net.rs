@@ -23,6 +23,27 @@ pub struct Cidr(pub IpNet);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url(String);
 
+/// Where events are sent: a URL whose path and query may hold values of the event, `{params.tenant}`. Scheme and host are
+/// literal: no sender chooses where a delivery goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetUrl(String);
+
+impl TargetUrl {
+    /// The URL as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn parse<E: de::Error>(text: &str) -> Result<Self, E> {
+        let host = host_of(text)?;
+        if host.contains(['{', '}']) {
+            let help = "scheme and host stand there as they are; a value of the event may stand in path and query: `http://orders:9000/{params.tenant}`";
+            return Err(complaint(Code::InvalidValue, "has a brace in its host", help));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 impl Url {
     /// The URL as written.
     pub fn as_str(&self) -> &str {
@@ -67,28 +88,44 @@ impl Cidr {
 
 impl Url {
     fn parse<E: de::Error>(text: &str) -> Result<Self, E> {
-        let invalid = |help: &str| complaint(Code::InvalidValue, "is not a URL", help);
-        let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {
-            return Err(invalid("begin it with `http://` or `https://`"));
-        };
-        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(invalid("write a space in a URL as `%20`"));
-        }
-        // Only the operator chooses where deliveries go; and nothing is put into a path or query yet.
+        host_of(text)?;
         if text.contains(['{', '}']) {
-            let help = "no value of an event goes into a URL: send it in the body or in a header of a `transform`; write a literal brace as `%7B` or `%7D`";
-            return Err(complaint(Code::InvalidValue, "has a brace in it, which would be sent as it stands", help));
-        }
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        if host.is_empty() || host.starts_with(':') {
-            return Err(invalid("it needs a host: `http://billing:8080/hooks`"));
-        }
-        if host.contains('@') {
-            let help = "take the user and password out: a URL appears in logs and metrics";
-            return Err(complaint(Code::InvalidValue, "holds credentials", help));
+            let help =
+                "only URLs that events are sent to hold values of events; write a literal brace as `%7B` or `%7D`";
+            return Err(complaint(Code::InvalidValue, "has a brace in it", help));
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// The host of a URL, with its port.
+fn host_of<E: de::Error>(text: &str) -> Result<&str, E> {
+    let invalid = |help: &str| complaint(Code::InvalidValue, "is not a URL", help);
+    let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {
+        return Err(invalid("begin it with `http://` or `https://`"));
+    };
+    // An expression in braces may hold a space.
+    let mut depth = 0_usize;
+    let is_bare = |c: char| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c.is_control() || (c.is_whitespace() && depth == 0)
+    };
+    if text.chars().any(is_bare) {
+        return Err(invalid("write a space in a URL as `%20`"));
+    }
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.is_empty() || host.starts_with(':') {
+        return Err(invalid("it needs a host: `http://billing:8080/hooks`"));
+    }
+    if host.contains('@') {
+        let help = "take the user and password out: a URL appears in logs and metrics";
+        return Err(complaint(Code::InvalidValue, "holds credentials", help));
+    }
+    Ok(host)
 }
 
 /// Implements `Deserialize` and `JsonSchema` for a type that is parsed from text.
@@ -128,6 +165,7 @@ macro_rules! from_text {
 
 from_text!(Address, "an IP address and a port such as `0.0.0.0:8443`", "0.0.0.0:8443");
 from_text!(Cidr, "a range of IP addresses such as `10.0.0.0/8`", "10.0.0.0/8");
+from_text!(TargetUrl, "a URL such as `http://billing:8080/hooks`", "http://billing:8080/hooks");
 from_text!(Url, "a URL such as `http://billing:8080/hooks`", "http://billing:8080/hooks");
 
 #[cfg(test)]

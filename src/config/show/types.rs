@@ -92,7 +92,7 @@ fn type_of(schema: &Value) -> Type {
         schema.get("const").into_iter().chain(schema.get("enum").and_then(Value::as_array).into_iter().flatten());
     let words: Vec<&Value> = words.collect();
     let is_narrow = ["pattern", "format", "examples"].iter().any(|word| schema.get(word).is_some());
-    if schema.get("$ref").is_some_and(|name| name == "#/$defs/Url") {
+    if schema.get("$ref").is_some_and(|name| name == "#/$defs/Url" || name == "#/$defs/TargetUrl") {
         Type::Url
     } else if is("integer") || is("number") || is("boolean") || words.iter().any(|word| word.is_number()) {
         // `type: [string, integer]` is text first.

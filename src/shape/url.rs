@@ -1,0 +1,202 @@
+//! URLs with values of the event in their path and query: `http://orders:9000/tenants/{params.tenant}/events`.
+//!
+//! A value is percent-encoded but for letters, digits and `-._~` (RFC 3986 §2.3), so it can end neither its segment nor the
+//! path; it is never empty, and never makes a segment of dots. Scheme and host hold no values.
+
+use crate::condition::{ConditionProblem, KeyExpression, Place, View};
+
+/// The path and the query of a URL.
+#[derive(Debug)]
+pub struct UrlTemplate {
+    path: Vec<Piece>,
+    query: Option<Vec<Piece>>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Text(String),
+    Value(KeyExpression),
+}
+
+/// Why a text is no template.
+#[derive(Debug)]
+pub enum BadUrl {
+    /// A brace is not closed, or closes nothing.
+    Brace,
+    /// What stands in braces does not compile.
+    Expression(String, ConditionProblem),
+}
+
+/// Path and query, filled in.
+type Filled = Result<(String, Option<String>), Unfilled>;
+
+/// An expression gave nothing that can stand in a URL; its text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unfilled(pub String);
+
+/// A URL as a URL: what stands in braces is percent-encoded, for expressions hold what URLs do not.
+pub fn written_as_url(url: &str) -> String {
+    let (mut written, mut rest) = (String::new(), url);
+    while let Some((before, (inner, after))) =
+        rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+    {
+        written.push_str(before);
+        written.push('{');
+        encode(inner, &mut written);
+        written.push('}');
+        rest = after;
+    }
+    written + rest
+}
+
+impl UrlTemplate {
+    /// The template of a URL from its path on; `None` where there is nothing to fill in.
+    pub fn parse(text: &str) -> Result<Option<Self>, BadUrl> {
+        if !text.contains(['{', '}']) {
+            return Ok(None);
+        }
+        // A `?` inside of an expression is a part of it.
+        let pieces = pieces(text)?;
+        let mut template = Self { path: Vec::new(), query: None };
+        for piece in pieces {
+            let rest = match (piece, &mut template.query) {
+                (piece, Some(query)) => {
+                    query.push(piece);
+                    continue;
+                }
+                (Piece::Text(text), None) => text,
+                (value, None) => {
+                    template.path.push(value);
+                    continue;
+                }
+            };
+            match rest.split_once('?') {
+                Some((path, query)) => {
+                    template.path.push(Piece::Text(path.to_owned()));
+                    template.query = Some(vec![Piece::Text(query.to_owned())]);
+                }
+                None => template.path.push(Piece::Text(rest)),
+            }
+        }
+        Ok(Some(template))
+    }
+
+    /// The expressions, each with the parameters of the path that it names.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &[(String, Place)])> {
+        let pieces = self.path.iter().chain(self.query.iter().flatten());
+        pieces.filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Value(expression) => Some((expression.text(), expression.params())),
+        })
+    }
+
+    /// Path and query of one event.
+    pub(super) fn fill(&self, view: &View<'_>) -> Filled {
+        let path = fill(&self.path, view)?;
+        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(Unfilled("a segment of dots".to_owned()));
+        }
+        Ok((path, self.query.as_ref().map(|query| fill(query, view)).transpose()?))
+    }
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while let Some((before, after)) = rest.split_once('{') {
+        let (inner, after) = after.split_once('}').ok_or(BadUrl::Brace)?;
+        if before.contains('}') {
+            return Err(BadUrl::Brace);
+        }
+        pieces.push(Piece::Text(before.to_owned()));
+        let compiled = KeyExpression::compile(inner);
+        pieces.push(Piece::Value(compiled.map_err(|problem| BadUrl::Expression(inner.to_owned(), problem))?));
+        rest = after;
+    }
+    if rest.contains('}') {
+        return Err(BadUrl::Brace);
+    }
+    pieces.push(Piece::Text(rest.to_owned()));
+    Ok(pieces)
+}
+
+fn fill(pieces: &[Piece], view: &View<'_>) -> Result<String, Unfilled> {
+    let mut filled = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => filled.push_str(text),
+            Piece::Value(expression) => {
+                let value = expression.key(view).filter(|value| !value.is_empty());
+                encode(&value.ok_or_else(|| Unfilled(expression.text().to_owned()))?, &mut filled);
+            }
+        }
+    }
+    Ok(filled)
+}
+
+fn encode(value: &str, into: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().map_or('0', char::from);
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            into.push(char::from(byte));
+        } else {
+            into.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use serde_json::json;
+
+    use super::*;
+
+    fn filled(template: &str, tenant: &str) -> Filled {
+        let (headers, body) = (HeaderMap::new(), json!({"tenant": tenant, "n": 7, "none": null}));
+        let view = View {
+            body: Some(&body),
+            headers: &headers,
+            event_type: "push",
+            event_id: "e",
+            source: "s",
+            method: "POST",
+            path: "/in/s",
+            query: "",
+            params: &[],
+        };
+        UrlTemplate::parse(template).unwrap().unwrap().fill(&view)
+    }
+
+    #[test]
+    fn a_value_cannot_change_the_shape_of_a_url() {
+        for (tenant, path) in [
+            ("acme", "/t/acme/e"),
+            ("a/b", "/t/a%2Fb/e"),
+            ("../../admin", "/t/..%2F..%2Fadmin/e"),
+            ("a?b#c&d", "/t/a%3Fb%23c%26d/e"),
+            ("\u{e9} %2f\r\n", "/t/%C3%A9%20%252f%0D%0A/e"),
+        ] {
+            assert_eq!(filled("/t/{body.tenant}/e", tenant), Ok((path.to_owned(), None)), "{tenant}");
+        }
+        for tenant in ["", ".", ".."] {
+            assert!(filled("/t/{body.tenant}/e", tenant).is_err(), "{tenant:?}");
+        }
+        assert!(filled("/t/{body.tenant}{body.tenant}/e", ".").is_err());
+        assert_eq!(filled("/t/{body.none}", "a"), Err(Unfilled("body.none".to_owned())));
+    }
+
+    #[test]
+    fn a_query_has_values_too_and_a_question_mark_in_an_expression_is_its_own() {
+        let template = "/e?a={body.n}&b={body.n > 3 ? 'x y' : 'z'}";
+        assert_eq!(filled(template, "a"), Ok(("/e".to_owned(), Some("a=7&b=x%20y".to_owned()))));
+    }
+
+    #[test]
+    fn braces_that_do_not_match_are_refused() {
+        for text in ["/{a", "/a}", "/{}", "/{a b}", "/a}{body.n}"] {
+            assert!(UrlTemplate::parse(text).is_err(), "{text}");
+        }
+        assert!(UrlTemplate::parse("/plain?a=1").unwrap().is_none());
+    }
+}
