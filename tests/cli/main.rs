@@ -5,6 +5,7 @@
 
 mod cases;
 mod check;
+mod example;
 mod gateway;
 mod graph;
 mod pipes;
