@@ -90,6 +90,11 @@ pub fn admit_again<'r, 'h>(lane: &'r Lane, head: Head<'h>) -> Admitted<'r, 'h> {
     Admitted { lane, head }
 }
 
+/// The first half for a request that was turned away: its sender is known, and is not counted again.
+pub fn admit_aside<'r, 'h>(lane: &'r Lane, head: Head<'h>) -> Result<Admitted<'r, 'h>, Refusal> {
+    admit_to(lane, &head).map(|()| Admitted { lane, head })
+}
+
 /// The first half: what can be said from the head alone.
 pub fn admit<'r, 'h>(
     rules: &'r Rules,

@@ -82,6 +82,11 @@ impl Redaction {
         !self.hides_bodies
     }
 
+    /// Whether there is anything that is not shown.
+    pub fn hides_anything(&self) -> bool {
+        self.touches_bodies() || !self.headers.is_empty()
+    }
+
     /// Whether anything of a body is not shown.
     pub fn touches_bodies(&self) -> bool {
         self.hides_bodies || !self.places.is_empty()

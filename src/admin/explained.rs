@@ -1,6 +1,7 @@
 //! `GET /api/v1/events/{id}/explain`: what is decided about a stored event, or one that was laid aside, under the rules in
 //! force; and the list of what was laid aside.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -15,7 +16,7 @@ use crate::buffer::Found;
 use crate::capture::Captured;
 use crate::event::{EventData, EventId};
 use crate::explain::{Question, explain as explain_question};
-use crate::provider::NoKeys;
+use crate::inbound::Head;
 use crate::refusal::RequestOutcome;
 
 /// Which of what was laid aside.
@@ -46,12 +47,16 @@ impl Aside {
 }
 
 /// A page of what was laid aside; `filter` says which, but for the outcome.
-#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
-pub(super) fn list(desk: &Desk, wanted: Aside, filter: &Filter, which: &Which) -> Answered {
+pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Which) -> Answered {
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
     let limit = which.limit();
-    let wants = |captured: &Captured| wanted.wants(captured.outcome) && filter.wants(&found(captured));
-    let listed = desk.panel.capture.list(wants, cursor, limit);
+    let filter = Arc::new(filter);
+    let capture = Arc::clone(&desk.panel.capture);
+    let looking = move || {
+        let all = capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
+        all.filter(|it| wanted.wants(it.outcome) && filter.wants(&found(it))).take(limit).collect::<Vec<_>>()
+    };
+    let listed = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
     let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
     let entries: Vec<Value> = listed.iter().map(|captured| sheet::captured(captured)).collect();
     Ok(stored::page("events", entries, next.as_ref()))
@@ -69,39 +74,42 @@ pub(super) fn aside(desk: &Desk, id: &str) -> Option<Arc<Captured>> {
 }
 
 pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    let (event, recorded) = match aside(&desk, &id) {
+    let (event, recorded, sender) = match aside(&desk, &id) {
         Some(_) if !desk.panel.capture.redaction().shows_bodies() => {
             return Err(problem(StatusCode::CONFLICT, "its body was not kept: `capture.bodies` is off"));
         }
         Some(captured) => {
             let recorded =
                 json!({ "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status });
-            (Arc::new(captured.event.clone()), recorded)
+            (Arc::new(captured.event.clone()), recorded, Some(captured.sender))
         }
         None => {
             let found = stored::find(&desk, &id).await?;
             let Some(event) = &found.event else {
                 return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
             };
-            (Arc::clone(event), json!({ "verified": event.verified_by, "unverified": event.unverified }))
+            (Arc::clone(event), json!({ "verified": event.verified_by, "unverified": event.unverified }), None)
         }
     };
-    let told = tokio::task::spawn_blocking(move || told(&desk, &event)).await;
+    let told = tokio::task::spawn_blocking(move || told(&desk, &event, sender)).await;
     let told = told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
     Ok(answer(&json!({ "explanation": told, "recorded": recorded })))
 }
 
-fn told(desk: &Desk, event: &EventData) -> Value {
+/// A request that was laid aside has its `sender`.
+fn told(desk: &Desk, event: &EventData, sender: Option<IpAddr>) -> Value {
     let panel = &desk.panel;
     let (rules, destinations) = (panel.archive.rules(), panel.archive.destinations());
     let headers = event.header_map();
+    let head = crate::again::stored_head(event, &headers);
     let question = Question {
-        head: crate::again::stored_head(event, &headers),
+        head: Head { sender: sender.unwrap_or(head.sender), ..head },
+        has_sender: sender.is_some(),
         body: &event.body,
         source: Some(&event.source),
         now: event.received_at(),
         random: [0; 10],
-        keys: &NoKeys,
+        keys: &*panel.keys,
     };
     let mut told = explain_question(&rules, &destinations, &question);
     // The event keeps its name.

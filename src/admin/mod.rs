@@ -33,6 +33,7 @@ use crate::buffer::{Book, Buffer, Fsync, QueueDepth};
 use crate::capture::Capture;
 use crate::clock::Timestamp;
 use crate::lane::Rules;
+use crate::provider::KeyRing;
 use crate::secret::{Listed, Secret};
 use crate::telemetry::Telemetry;
 
@@ -66,6 +67,7 @@ pub struct Panel {
     secrets: ArcSwap<Vec<Listed>>,
     archive: Archive,
     capture: Arc<Capture>,
+    keys: Arc<dyn KeyRing>,
     jobs: Jobs,
     /// Asked for where `Desk` says so.
     token: ArcSwapOption<Secret>,
@@ -76,7 +78,12 @@ pub struct Panel {
 
 impl Panel {
     /// A panel that shows no source yet; counting begins now.
-    pub fn new(archive: Archive, capture: Arc<Capture>, telemetry: Telemetry, fsync: Fsync) -> Self {
+    pub fn new(
+        archive: Archive,
+        (capture, keys): (Arc<Capture>, Arc<dyn KeyRing>),
+        telemetry: Telemetry,
+        fsync: Fsync,
+    ) -> Self {
         let buffer = archive.buffer();
         let before = buffer.destinations().into_iter().map(|name| (Arc::clone(&name), buffer.book(&name))).collect();
         Self {
@@ -90,6 +97,7 @@ impl Panel {
             secrets: ArcSwap::default(),
             archive,
             capture,
+            keys,
             jobs: Jobs::default(),
             token: ArcSwapOption::empty(),
             reloads: ArcSwapOption::empty(),

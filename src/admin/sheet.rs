@@ -107,10 +107,12 @@ pub(super) fn quarantined(found: &Found) -> Value {
 /// All that is known of an event, but what is not to be seen.
 pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
     let sheet = event_sheet(found, true);
-    match &found.event {
-        Some(event) => with(sheet, request(event, redaction)),
-        None => sheet,
+    let Some(event) = &found.event else { return sheet };
+    let mut sheet = with(sheet, request(event, redaction));
+    if redaction.hides_anything() {
+        hide_keys(&mut sheet);
     }
+    sheet
 }
 
 /// The request itself.
@@ -281,4 +283,28 @@ pub(super) fn book(name: &str, urls: Option<&[String]>, book: &Book) -> Value {
         "expired": book.expired,
         "discarded": book.discarded,
     })
+}
+
+/// Takes the texts of order keys out of a list, where anything is not to be seen: a key is made of what was sent.
+pub(super) fn without_keys(mut list: Vec<Value>, redaction: &Redaction) -> Vec<Value> {
+    if redaction.hides_anything() {
+        list.iter_mut().for_each(hide_keys);
+    }
+    list
+}
+
+fn hide_keys(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if matches!(name.as_str(), "order_key" | "label") && member.is_string() {
+                    *member = Value::from(REDACTED);
+                } else {
+                    hide_keys(member);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide_keys),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

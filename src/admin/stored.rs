@@ -27,7 +27,7 @@ pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Ans
     let archive = &desk.panel.archive;
     if let Some(outcome) = which.outcome.as_deref().and_then(explained::Aside::of) {
         let filter = which.without_outcome().filter(archive.clock().now())?;
-        return explained::list(&desk, outcome, &filter, &which);
+        return explained::list(&desk, outcome, filter, &which).await;
     }
     let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
     let since = filter.since.unwrap_or(Timestamp::from_unix_ms(0));
@@ -35,7 +35,9 @@ pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Ans
         archive.buffer().events(cursor.as_deref(), since, limit, &|found: &Found| filter.wants(found))
     });
     let found = found.await.map_err(unavailable)?;
-    Ok(page("events", found.entries.iter().map(sheet::event).collect(), found.next.as_ref()))
+    let entries = found.entries.iter().map(sheet::event).collect();
+    let entries = sheet::without_keys(entries, &desk.panel.capture.redaction());
+    Ok(page("events", entries, found.next.as_ref()))
 }
 
 pub(super) async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
@@ -105,7 +107,11 @@ pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) 
         })
         .await
         .map_err(unavailable)?;
-    Ok(page("dead_letters", found.entries.iter().map(sheet::dead_letter).collect(), found.next.as_ref()))
+    Ok(page(
+        "dead_letters",
+        sheet::without_keys(found.entries.iter().map(sheet::dead_letter).collect(), &desk.panel.capture.redaction()),
+        found.next.as_ref(),
+    ))
 }
 
 /// Which dead letters are dropped: one event's, or those that a filter names.
@@ -168,7 +174,11 @@ pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) ->
         })
         .await
         .map_err(unavailable)?;
-    Ok(page("quarantine", found.entries.iter().map(sheet::quarantined).collect(), found.next.as_ref()))
+    Ok(page(
+        "quarantine",
+        sheet::without_keys(found.entries.iter().map(sheet::quarantined).collect(), &desk.panel.capture.redaction()),
+        found.next.as_ref(),
+    ))
 }
 
 /// The dead letters of one event.
@@ -217,7 +227,9 @@ pub(super) async fn parked(State(desk): State<Desk>, Asked(which): Asked) -> Ans
         .archive
         .off_thread(move |archive| archive.buffer().parked(destination.as_deref(), cursor.as_deref(), limit));
     let found = found.await.map_err(unavailable)?;
-    Ok(page("parked", found.entries.iter().map(sheet::parked).collect(), found.next.as_ref()))
+    let entries = found.entries.iter().map(sheet::parked).collect();
+    let entries = sheet::without_keys(entries, &desk.panel.capture.redaction());
+    Ok(page("parked", entries, found.next.as_ref()))
 }
 
 pub(super) async fn release(State(desk): State<Desk>, Path(key): Path<String>) -> Response {

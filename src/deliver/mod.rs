@@ -241,7 +241,7 @@ impl Deliverer {
             Err(error) => {
                 permit.ended(Verdict::Unknown);
                 let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
-                self.telemetry.unshaped(name, route, event.id, &error);
+                self.telemetry.unshaped(name, route, event.id, &error.brief());
                 self.bury(&destination, delivery, DeathCause::Unshaped).await;
                 return None;
             }

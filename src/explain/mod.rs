@@ -37,8 +37,10 @@ pub struct Question<'a> {
     pub head: Head<'a>,
     /// The body.
     pub body: &'a Bytes,
-    /// The source that took it in, where it is known: then what stands before the body is not judged again.
+    /// The source that took it in, where it is known: then host and limits are not judged again.
     pub source: Option<&'a str>,
+    /// Whether the head says who sent it; a stored event does not.
+    pub has_sender: bool,
     /// The moment of receipt.
     pub now: Timestamp,
     /// Makes the event's id unique.
@@ -125,7 +127,9 @@ impl Explanation {
     pub fn rename(&mut self, id: EventId, destinations: &Destinations) {
         if let Some(event) = &mut self.event {
             event.id = id;
-            self.outgoing = outgoing::all(event, destinations, event.received_at());
+            if event.problems.is_empty() {
+                self.outgoing = outgoing::all(event, destinations, event.received_at());
+            }
         }
     }
 
@@ -142,12 +146,19 @@ impl Explanation {
                     REDACTED.clone_into(value);
                 }
             }
-            if redaction.touches_bodies() {
+            if redaction.hides_anything() {
+                // A script may say what it was given.
+                sent.error = sent.error.take().map(|error| match error.strip_prefix("transform.js") {
+                    Some(_) => format!("transform.js: {REDACTED}"),
+                    None => error,
+                });
+                sent.path = sent.path.take().map(|_path| REDACTED.to_owned());
                 sent.body = sent.body.take().map(|body| match body {
                     BodyShown::Json(mut json) if BodyShown::Json(json.clone()) == as_it_came => {
                         redaction.apply(&mut json);
                         BodyShown::Json(json)
                     }
+                    body if body == as_it_came && !redaction.touches_bodies() => body,
                     _ => BodyShown::Text(REDACTED.to_owned()),
                 });
                 sent.order_key = sent.order_key.take().map(|_key| REDACTED.to_owned());
@@ -160,6 +171,9 @@ impl Explanation {
 pub fn explain(rules: &Rules, destinations: &Destinations, question: &Question<'_>) -> Explanation {
     let known = question.source.and_then(|name| rules.lanes.iter().find(|lane| *lane.source.name == *name));
     let admitted = match known {
+        Some(lane) if question.has_sender => {
+            accept::admit_aside(lane, question.head).map_err(|refusal| (Some(lane), refusal))
+        }
         Some(lane) => Ok(accept::admit_again(lane, question.head)),
         None => accept::admit(rules, &no_limits(), question.head),
     };
@@ -190,6 +204,7 @@ pub fn explain_verified(lane: &Lane, destinations: &Destinations, event: &EventD
         head,
         body: &event.body.clone(),
         source: None,
+        has_sender: false,
         now,
         random: [0; 10],
         keys: &crate::provider::NoKeys,
@@ -258,7 +273,10 @@ fn look_on(told: &mut Explanation, lane: &Lane, destinations: &Destinations, que
     });
     if let Some(event) = &told.event {
         told.problems.clone_from(&event.problems);
-        told.outgoing = outgoing::all(event, destinations, question.now);
+        // What is kept back is not sent.
+        if event.problems.is_empty() {
+            told.outgoing = outgoing::all(event, destinations, question.now);
+        }
     }
 }
 

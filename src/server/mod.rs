@@ -118,7 +118,12 @@ impl Server {
             Arc::clone(&destinations),
             Arc::clone(&shared.clock),
         );
-        let panel = Arc::new(Panel::new(archive, Arc::clone(&shared.capture), telemetry, setup.buffer.fsync));
+        let panel = Arc::new(Panel::new(
+            archive,
+            (Arc::clone(&shared.capture), Arc::clone(&shared.keyring) as _),
+            telemetry,
+            setup.buffer.fsync,
+        ));
         let mut server = Self {
             shared,
             panel,

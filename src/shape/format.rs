@@ -65,13 +65,14 @@ fn cloud_event(event: &EventData, shaped: &Shaped) -> Map<String, Value> {
 }
 
 fn envelope(event: &EventData, route: &str, shaped: &Shaped) -> Map<String, Value> {
+    // As the transform left them: what it took out is not to be seen here either.
+    let came = |name: &str| event.headers.iter().any(|(known, _)| known == name);
+    let is_request = |name: &str| came(name) || !(name.starts_with("hookgate-") || name == "traceparent");
     let mut headers: Map<String, Value> = Map::new();
-    for (name, value) in &event.headers {
-        let value = Value::from(String::from_utf8_lossy(&value.0).into_owned());
-        let values = headers.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new()));
-        if let Value::Array(values) = values {
-            values.push(value);
-        }
+    for name in shaped.headers.keys().filter(|name| is_request(name.as_str())) {
+        let values = shaped.headers.get_all(name).iter();
+        let values: Vec<Value> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+        headers.insert(name.as_str().to_owned(), values.into());
     }
     let members = json!({
         "id": event.id.to_string(),

@@ -32,8 +32,8 @@ pub use sign::Signer;
 pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
 
-/// The largest body that is made here.
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest body that is made here; the largest that comes in, in base64, with its headers.
+const BODY_BYTES_MAX: usize = 96 * 1024 * 1024;
 
 /// How a destination wants its events.
 #[derive(Debug, Default)]
@@ -55,13 +55,17 @@ pub struct Shaped {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// Whether the body is another than the one that came.
+    pub is_made: bool,
 }
 
 /// Why an event cannot be made what its route and destination want.
 #[derive(Debug)]
 pub enum ShapeError {
-    /// The event was accepted for a route with a transform, and no route of this name sends here any more.
-    NoRoute,
+    /// The event was accepted for a route with a transform, and no route of this name sends here with one any more.
+    NoTransform,
+    /// What a script gave back has no `body`.
+    NoBody,
     /// An expression failed; the place is `body` or what is set.
     Expression(String, ConditionError),
     /// The script failed.
@@ -83,12 +87,13 @@ pub enum ShapeError {
 impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRoute => f.write_str("its route had a transform and is gone, or no longer sends here"),
+            Self::NoTransform => f.write_str("its route had a transform, and has none any more or is gone"),
+            Self::NoBody => f.write_str("transform.js: what the script gives back has no `body`; give the event back"),
             Self::Expression(place, error) => write!(f, "transform.{place}: {error}"),
             Self::Script(error) => write!(f, "transform.js: {error}"),
             Self::NoPlace(place) => write!(f, "transform.set: there is no place `{place}` in the body"),
             Self::TooLarge => write!(f, "the body would have more than {BODY_BYTES_MAX} bytes"),
-            Self::NotJson => f.write_str("the body is no JSON, and `set` and `remove` change JSON"),
+            Self::NotJson => f.write_str("the body is no JSON, and `js`, `set` and `remove` work on JSON"),
             Self::Url(Unfilled(what)) => write!(f, "url: {what} gives nothing that can stand in a URL"),
             Self::BrokeOff => f.write_str("the transform broke off"),
             Self::Sign(problem) => write!(f, "sign: {problem}"),
@@ -97,6 +102,18 @@ impl fmt::Display for ShapeError {
 }
 
 impl std::error::Error for ShapeError {}
+
+impl ShapeError {
+    /// The same without the words of a script, which may be those of a sender.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Script(ScriptError::Threw { line, .. }) => {
+                line.map_or_else(|| "the script threw".to_owned(), |line| format!("the script threw in line {line}"))
+            }
+            other => other.to_string(),
+        }
+    }
+}
 
 impl Shape {
     /// Whether working it out may take long.
@@ -128,16 +145,16 @@ impl Shape {
         now: Timestamp,
     ) -> Result<Shaped, ShapeError> {
         let transform = match self.routes.get(route) {
-            Some(transform) => transform.as_deref(),
-            None if is_shaped => return Err(ShapeError::NoRoute),
-            None => None,
+            Some(Some(transform)) => Some(&**transform),
+            Some(None) | None if is_shaped => return Err(ShapeError::NoTransform),
+            Some(None) | None => None,
         };
-        let mut shaped = Shaped { headers, body: event.body.clone() };
+        let mut shaped = Shaped { headers, body: event.body.clone(), is_made: false };
         if let Some(transform) = transform {
             transform.apply(event, route, &mut shaped)?;
         }
         self.format.apply(event, route, &mut shaped);
-        if shaped.body.len() > BODY_BYTES_MAX {
+        if shaped.is_made && shaped.body.len() > BODY_BYTES_MAX {
             return Err(ShapeError::TooLarge);
         }
         if let Some(signer) = &self.signer {
@@ -151,6 +168,7 @@ impl Shaped {
     /// Another body, of another type; what was said of the old one's bytes is no longer true.
     fn replace(&mut self, body: Vec<u8>, media_type: &'static str) {
         self.body = Bytes::from(body);
+        self.is_made = true;
         for name in ["content-md5", "digest", "content-digest", "repr-digest", "content-encoding"] {
             self.headers.remove(name);
         }

@@ -79,9 +79,9 @@ impl Transform {
                 expression.value(&view).map_err(|error| ShapeError::Expression("body".to_owned(), error))?
             }
             Making::Script(script) => {
-                let given = given(event, route, received.as_ref(), &headers);
-                let mut back = script.run(&given).map_err(ShapeError::Script)?;
-                back.get_mut("body").map(Value::take).unwrap_or_default()
+                let received = received.as_ref().ok_or(ShapeError::NotJson)?;
+                let mut back = script.run(&given(event, route, received, &headers)).map_err(ShapeError::Script)?;
+                back.get_mut("body").map(Value::take).ok_or(ShapeError::NoBody)?
             }
         };
         for (place, expression) in &self.set {
@@ -118,7 +118,7 @@ pub(super) fn view<'a>(event: &'a EventData, body: Option<&'a Value>, headers: &
 }
 
 /// What a script is given.
-fn given(event: &EventData, route: &str, body: Option<&Value>, headers: &HeaderMap) -> Value {
+fn given(event: &EventData, route: &str, body: &Value, headers: &HeaderMap) -> Value {
     let headers: serde_json::Map<String, Value> = headers
         .keys()
         .filter_map(|name| Some((name.as_str().to_owned(), Value::from(headers.get(name)?.to_str().ok()?))))

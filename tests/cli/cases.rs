@@ -134,6 +134,44 @@ tests:
 }
 
 #[test]
+fn what_cannot_be_updated_is_told_and_left_alone() {
+    let cases = "tests:
+  - {name: flow, given: {source: github, event: push, body: {size: 3}}, expect: {status: 500}}
+";
+    let folder = folder(cases);
+    let ended = test_in(&folder, &["--update"]).with(3);
+    assert!(
+        ended.stdout.contains("not updated: write `given:` and `expect:` on lines of their own"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(fs::read_to_string(folder.path().join("cases/some.yaml")).unwrap(), cases);
+    test_in(&folder, &["--filter", "no such case"]).with(2);
+}
+
+#[test]
+fn numbers_are_compared_to_the_last_digit_and_nothing_is_not_null() {
+    let folder = folder("tests: []\n");
+    let routes = ROUTES.replace("'{\"n\": body.size}'", "'{\"n\": body.id}'").replace("body.size > 10 && ", "");
+    fs::write(folder.path().join("routes.yaml"), routes).unwrap();
+    let case = |expected: &str| {
+        format!(
+            "tests:
+  - name: a
+    given: {{source: github, event: push, body: {{ref: main, id: 1234567890123456789}}}}
+    expect: {{outgoing: {{ci: {{body: {expected}}}}}}}
+"
+        )
+    };
+    for (expected, code) in
+        [("{n: 1234567890123456789}", 0), ("{n: 1234567890123456799}", 3), ("{n: 1234567890123456789, m: null}", 3)]
+    {
+        fs::write(folder.path().join("cases/some.yaml"), case(expected)).unwrap();
+        test_in(&folder, &[]).with(code);
+    }
+}
+
+#[test]
 fn where_only_the_provider_can_sign_the_signature_is_skipped() {
     let folder = folder(
         "now: 2026-03-01T00:00:00Z

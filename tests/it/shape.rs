@@ -104,7 +104,6 @@ fn without_its_transform_nothing_is_sent() {
     gateway.wait_for_metric("hookgate_queue_events", &[("destination", "app"), ("state", "scheduled")], 1);
     // The route is gone; the destination stays, because another one sends there.
     site.rewrite(&shaped.replace("  all: {", "  other: {").replace(", transform: {remove: [/customer]}", ""));
-    receiver.always("/app", Reply::status(200));
     gateway.reload();
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "dead_lettered")], 1);
     let seen = receiver.seen_at("/app");
@@ -149,6 +148,30 @@ fn an_envelope_has_the_request_with_its_headers_and_other_bodies_as_base64() {
     assert_eq!(envelope["request"]["headers"]["x-odd"], json!(["1"]));
     assert_eq!(envelope["body_base64"], data_encoding::BASE64.encode(b"payload=%7B%7D"));
     assert_eq!(envelope["content_type"], "application/x-www-form-urlencoded");
+}
+
+#[test]
+fn what_a_transform_takes_out_is_in_no_envelope() {
+    let receiver = Receiver::start();
+    let route = ", transform: {headers: {set: {X-Team: ci}, remove: [Authorization]}}";
+    let gateway = Site::new(&rest(&receiver, route, ", format: envelope")).start();
+    gateway.accept(&order().with("Authorization", "Bearer hush"));
+    delivered(&gateway, 1);
+    let seen = one(&receiver);
+    assert!(!text_of(&seen.body).contains("hush"), "{}", text_of(&seen.body));
+    assert_eq!(json_of(&seen)["request"]["headers"]["x-team"], json!(["ci"]));
+}
+
+#[test]
+fn a_script_that_gives_back_no_body_sends_nothing() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, ", transform: {js: 'a.js'}", ""));
+    site.file("a.js", b"export default (event) => event.body.keep ? event : {};");
+    let gateway = site.start();
+    gateway.accept(&order());
+    gateway.accept(&github("a=5").without("Content-Type").with("Content-Type", "application/x-www-form-urlencoded"));
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "dead_lettered")], 2);
+    assert_eq!(receiver.count(), 0);
 }
 
 #[test]

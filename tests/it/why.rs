@@ -129,8 +129,21 @@ fn what_is_redacted_is_shown_nowhere_and_delivered_all_the_same() {
             assert!(text.contains("[redacted]"), "{page}: {text}");
         }
     }
+    let url = format!("http://{}", gateway.admin_address());
+    let shown = site.cli(&["events", "show", &id, "--curl", "--to", "http://localhost/", "--admin", &url]);
+    assert_eq!(shown.status.code(), Some(1), "{}", text_of(&shown.stdout));
     let outcome = &explanation(&gateway, &id)["explanation"]["outcome"];
     assert_eq!(outcome, "accepted", "judged as it came");
+}
+
+#[test]
+fn a_request_that_its_address_kept_out_is_explained_as_that() {
+    let receiver = Receiver::start();
+    let rest = rest(&receiver, "true", "").replace("provider: github", "provider: github, allow_ips: [203.0.113.0/24]");
+    let gateway = Site::new(&rest).start();
+    assert_eq!(gateway.send(&github("{}")).status, 403);
+    let told = &explanation(&gateway, &newest(&gateway, "ip_denied"))["explanation"];
+    assert_eq!((&told["outcome"], &told["answer"]["status"]), (&"ip_denied".into(), &403.into()));
 }
 
 #[test]

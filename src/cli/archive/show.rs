@@ -33,6 +33,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
     let answer = admin.get(&format!("/api/v1/events/{}", args.id)).map_err(|problem| problem.told())?;
     let raw = answer.get("event");
     let (Some(raw), Some(event)) = (raw, raw.and_then(read::<Event>)) else { return Err(admin.not_ours().told()) };
+    if raw.get("redacted").and_then(Value::as_bool) == Some(true) && (args.body || args.curl) {
+        terminal::tell(
+            "hookgate: the gateway does not show all of this event (`capture`), so its bytes are not had here",
+        );
+        return Err(Exit::Failed);
+    }
     if args.body {
         let body = body(raw).ok_or_else(unreadable)?;
         terminal::write(&body);

@@ -63,9 +63,11 @@ pub(super) fn compare(event: &EventData, old: &Live, new: &Live) -> Compared {
         .as_ref()
         .and_then(|told| told.verification.as_ref())
         .is_some_and(|says| says.secret.is_some() || says.verdict == "not_configured");
-    let before = if is_verified { before } else { decide(event, old, false) };
-    let after = decide(event, new, is_verified);
-    let is_unjudged = before.is_some() && !is_verified;
+    // One that failed at receipt, and was let in, is judged as it came.
+    let is_judged = is_verified || event.verified_by.is_none();
+    let before = if is_judged { before } else { decide(event, old, false) };
+    let after = decide(event, new, is_judged);
+    let is_unjudged = before.is_some() && !is_judged;
     let event_type = before.as_ref().or(after.as_ref()).and_then(|told| told.event_type.clone());
     let what = format!("{} {}", event.source, event_type.as_deref().unwrap_or("-"));
     let mut differences = Vec::new();
@@ -95,6 +97,7 @@ fn decide(event: &EventData, live: &Live, is_judged: bool) -> Option<Explanation
             head: crate::again::stored_head(event, &headers),
             body: &event.body,
             source: Some(&event.source),
+            has_sender: false,
             now: event.received_at(),
             random: [0; 10],
             keys: &NoKeys,

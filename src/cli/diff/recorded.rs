@@ -5,7 +5,7 @@ use data_encoding::BASE64;
 use serde_json::Value;
 
 use super::Args;
-use crate::cli::admin::Admin;
+use crate::cli::admin::{Admin, AdminProblem};
 use crate::cli::{Exit, load, terminal};
 use crate::event::{EventData, EventId, HeaderBytes};
 
@@ -55,9 +55,13 @@ fn of_gateway(args: &Args) -> Result<Vec<Recorded>, Exit> {
         if number % 100 == 0 {
             terminal::progress(&format!("{number} of {} events", ids.len()));
         }
-        let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
-        // One that cannot be read any more has no request.
-        events.extend(answer.get("event").and_then(read));
+        match admin.get(&format!("/api/v1/events/{id}")) {
+            // One that cannot be read any more has no request.
+            Ok(answer) => events.extend(answer.get("event").and_then(read)),
+            // It was let go since it was listed.
+            Err(AdminProblem::Refused { status: 404, .. }) => {}
+            Err(problem) => return Err(problem.told()),
+        }
     }
     terminal::progress("");
     Ok(events)

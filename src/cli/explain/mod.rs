@@ -2,7 +2,7 @@
 //!
 //! A file is explained here, under the configuration at hand: a recorded request as it came over the wire, or a body, which
 //! is then signed as its provider would. A stored event is explained by the gateway that stored it, under the rules in
-//! force there, unless `--config` asks for others.
+//! force there; `diff` is for other rules.
 
 mod page;
 
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// The moment of receipt, seconds since 1970. Default: now.
     #[arg(long, value_name = "UNIX_SECONDS", env = "HOOKGATE_NOW")]
     now: Option<u64>,
-    /// The configuration. Default: routes.yaml; for a stored event, the rules in force.
+    /// The configuration; for a stored event only where its gateway is, and the token. Default: routes.yaml.
     #[arg(long, value_name = "FILE", env = "HOOKGATE_CONFIG")]
     config: Option<PathBuf>,
     /// The admin listener of the gateway, instead of the file's.
@@ -141,7 +141,7 @@ fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
 }
 
 fn tell(setup: &Setup, head: Head<'_>, body: &Bytes, source: Option<&str>, now: Timestamp) -> Value {
-    let question = Question { head, body, source, now, random: rand::random(), keys: &NoKeys };
+    let question = Question { head, body, source, has_sender: true, now, random: rand::random(), keys: &NoKeys };
     let told = explain(&setup.live.rules, &setup.live.destinations, &question);
     serde_json::to_value(&told).unwrap_or_default()
 }

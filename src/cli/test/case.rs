@@ -95,7 +95,7 @@ fn decide(given: &Given, live: &Live, now: Timestamp, folder: &Path) -> Result<E
     };
     let request = Request::new(lane, &parts).map_err(NotRun::Request)?;
     let (head, body) = (request.head(), &request.body);
-    let question = Question { head, body, source: None, now, random: RANDOM, keys: &NoKeys };
+    let question = Question { head, body, source: None, has_sender: true, now, random: RANDOM, keys: &NoKeys };
     Ok(match given.signed {
         Some(Signed::Skipped) => explain_verified(lane, &live.destinations, &request.event(lane, now)),
         Some(Signed::Yes | Signed::No) | None => explain(rules, &live.destinations, &question),

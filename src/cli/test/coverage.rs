@@ -44,6 +44,10 @@ impl Coverage {
 
     /// What one request has shown.
     pub(super) fn add(&mut self, told: &Explanation) {
+        // What was turned away never came to its routes.
+        if !matches!(told.outcome, "accepted" | "filtered" | "quarantined") {
+            return;
+        }
         for says in &told.routes {
             let seen = self.routes.entry(says.route.clone()).or_default();
             *(if says.verdict == Verdict::Matched { &mut seen.yes } else { &mut seen.no }) = true;

@@ -116,7 +116,9 @@ fn run_file(args: &Args, path: &Path, tally: &mut Tally) -> Result<(), Exit> {
     let config = file.config.as_ref().map_or_else(|| args.config.clone(), |config| folder.join(config));
     let now = file.now.map_or(case::NOW, case::moment);
     let setup = setup(&config, &file, now)?;
-    let coverage = tally.coverage.entry(config).or_insert_with(|| Coverage::of(&setup.live.rules));
+    // However the file is called, it is one.
+    let name = std::fs::canonicalize(&config).unwrap_or(config);
+    let coverage = tally.coverage.entry(name).or_insert_with(|| Coverage::of(&setup.live.rules));
     let is_json = args.format == Format::Json;
     if !is_json {
         terminal::say(path.display().to_string());
@@ -126,13 +128,16 @@ fn run_file(args: &Args, path: &Path, tally: &mut Tally) -> Result<(), Exit> {
         if args.filter.as_ref().is_some_and(|text| !case.name.contains(text)) {
             continue;
         }
-        let ran = case::run(case, &setup.live, now, folder);
+        let mut ran = case::run(case, &setup.live, now, folder);
         if let Some(told) = &ran.told {
             coverage.add(told);
             if args.update && (!ran.differences.is_empty() || update::is_empty(&case.expect)) {
-                changes.extend(update::change(&spans, index, &case.expect, told));
-                tally.updated += 1;
-                continue;
+                if let Some(change) = update::change((&spans, &text), index, &case.expect, told) {
+                    changes.push(change);
+                    tally.updated += 1;
+                    continue;
+                }
+                ran.differences.push("not updated: write `given:` and `expect:` on lines of their own".to_owned());
             }
         }
         let passed = ran.differences.is_empty();
@@ -195,6 +200,10 @@ fn sum_up(args: &Args, tally: &Tally) -> Exit {
         for line in &uncovered {
             terminal::say(format!("  never tested: {}", terminal::harmless(line)));
         }
+    }
+    if tally.passed + tally.failed + tally.updated == 0 {
+        terminal::tell("hookgate: no case was run");
+        return Exit::Usage;
     }
     if tally.failed > 0 || (args.require_coverage && !uncovered.is_empty()) { Exit::Findings } else { Exit::Ok }
 }

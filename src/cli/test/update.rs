@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::case;
-use super::file::Expect;
-use crate::config::{Spans, path};
+use super::file::{Expect, File};
+use crate::config::{Spans, document, path};
 use crate::explain::{BodyShown, Explanation};
 
 /// Lines, from 1, that are replaced; none are where the range is empty.
@@ -32,8 +32,20 @@ pub(super) fn is_empty(expect: &Expect) -> bool {
         && expect.outgoing.is_empty()
 }
 
-/// What is to be written for one case.
-pub(super) fn change(spans: &Spans, index: usize, expect: &Expect, told: &Explanation) -> Option<Change> {
+/// What is to be written for one case; `None` where `given` or `expect` share a line with something else.
+pub(super) fn change(
+    (spans, text): (&Spans, &str),
+    index: usize,
+    expect: &Expect,
+    told: &Explanation,
+) -> Option<Change> {
+    let begins = |key: &str| {
+        let line = spans.lines_of(&path!["tests", index, key])?.0;
+        Some(text.lines().nth(line.checked_sub(1)?)?.trim_start().starts_with(&format!("{key}:")))
+    };
+    if begins("given") != Some(true) || begins("expect") == Some(false) {
+        return None;
+    }
     let column = spans.of_key(&path!["tests", index, "given"])?.start.column;
     let indent = " ".repeat(column.saturating_sub(1));
     let mut lines = vec![format!("{indent}expect:")];
@@ -69,6 +81,8 @@ fn written(expect: &Expect, told: &Explanation) -> Vec<String> {
     let outgoing: BTreeMap<&str, Value> = told
         .outgoing
         .iter()
+        // The first copy is the one that is written, where there are several.
+        .rev()
         .filter_map(|sent| {
             let wanted = expect.outgoing.get(&sent.destination)?;
             let headers = wanted.headers.keys().map(|name| {
@@ -88,6 +102,10 @@ fn written(expect: &Expect, told: &Explanation) -> Vec<String> {
             Some((sent.destination.as_str(), Value::Object(members)))
         })
         .collect();
+    if lines.is_empty() && outgoing.is_empty() {
+        lines.push(format!("status: {}", told.answer.status));
+        lines.push(format!("outcome: {}", json!(told.outcome)));
+    }
     if !outgoing.is_empty() {
         lines.push("outgoing:".to_owned());
         lines.extend(outgoing.into_iter().map(|(name, members)| format!("  {name}: {members}")));
@@ -115,8 +133,13 @@ pub(super) fn write(path: &Path, text: &str, mut changes: Vec<Change>) -> io::Re
             (change.first.saturating_sub(1).min(lines.len()), change.end.saturating_sub(1).min(lines.len()));
         lines.splice(first..end, change.lines);
     }
+    let written = lines.join("\n") + "\n";
+    let (_, _, problems) = document::<File>(&written, path);
+    if let Some(problem) = problems.first() {
+        return Err(io::Error::other(format!("what would be written is no file of cases: {}", problem.message)));
+    }
     // Beside it first, so that a file of cases is never left half written.
     let beside = path.with_extension("yaml.new");
-    std::fs::write(&beside, lines.join("\n") + "\n")?;
+    std::fs::write(&beside, written)?;
     std::fs::rename(&beside, path)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::{Checker, path};
+use super::{Checker, Secrets, path};
 use crate::condition::ValueExpression;
 use crate::config::problem::{Code, quoted};
 use crate::config::raw;
@@ -245,6 +245,15 @@ impl<'a> Checker<'a> {
                     self.error_of(Code::UnusableSecret, &at_list, problem.to_string(), Some(help));
                 }
             }
+        }
+        if keys.is_empty() {
+            if self.world.secrets == Secrets::Real
+                && !self.problems.iter().any(|problem| problem.code == Code::UnusableSecret)
+            {
+                let help = "add the key that follows it".to_owned();
+                self.error_of(Code::MissingSecret, &at_list, "no key to sign with is valid now", Some(help));
+            }
+            return None;
         }
         Some(Signer::new(keys))
     }
