@@ -181,7 +181,8 @@ impl PathPattern {
         segments.filter_map(|(name, value)| Some((parameter(name)?.to_owned(), value.to_owned()))).collect()
     }
 
-    fn matches(&self, path: &str) -> bool {
+    /// Whether a path, as it was sent, is this one.
+    pub fn matches(&self, path: &str) -> bool {
         if !self.has_parameters {
             return self.text == path;
         }

@@ -50,7 +50,7 @@ capture     clock event redact refusal
 explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route shape source
 archive     again buffer clock condition deliver event lane payload refusal route
 ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply source telemetry
-admin       again archive buffer capture clock condition deliver event explain lane limit outcome provider redact refusal route secret telemetry
+admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome provider redact refusal route secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *

@@ -11,6 +11,7 @@ use crate::capture::Captured;
 use crate::clock::Timestamp;
 use crate::event::{Copy, EventData, HeaderBytes};
 use crate::redact::{REDACTED, Redaction};
+use crate::refusal::{Class, RequestOutcome};
 
 fn moment(ms: u64) -> String {
     Timestamp::from_unix_ms(ms).to_string()
@@ -149,6 +150,8 @@ fn body(body: &[u8], redaction: &Redaction) -> Value {
 /// One line about a request that was not stored.
 pub(super) fn captured(captured: &Captured) -> Value {
     let event = &captured.event;
+    let unsigned = [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp].map(RequestOutcome::Refused);
+    let is_unsigned = unsigned.contains(&captured.outcome);
     json!({
         "id": event.id.to_string(),
         "source": event.source,
@@ -156,6 +159,7 @@ pub(super) fn captured(captured: &Captured) -> Value {
         "received_at": event.received_at().to_string(),
         "bytes": event.body.len(),
         "verified": event.verified_by,
+        "unverified": is_unsigned.then_some(&captured.why),
         "outcome": captured.outcome.label(),
         "why": captured.why,
         "status": captured.status,

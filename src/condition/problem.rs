@@ -101,7 +101,17 @@ impl ConditionProblem {
         let (line, column) = first.pos;
         let line = usize::try_from(line).unwrap_or(0).max(1);
         let column = usize::try_from(column).unwrap_or(0).max(1);
-        Self::Syntax { at: Place::of_line(text, line, column), message: in_words(&first.msg) }
+        let at = Place::of_line(text, line, column);
+        let rest = text.get(at.offset..).unwrap_or_default();
+        let word = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let instead = match word {
+            "and" | "AND" => "; write `&&`",
+            "or" | "OR" => "; write `||`",
+            "not" | "NOT" => "; write `!`",
+            _ if rest.starts_with('=') && !rest.starts_with("==") => "; write `==` to compare",
+            _ => "",
+        };
+        Self::Syntax { at, message: in_words(&first.msg) + instead }
     }
 }
 
@@ -118,7 +128,10 @@ impl fmt::Display for ConditionProblem {
             Self::Syntax { at: _, message } => f.write_str(message),
             Self::UnknownVariable { at: _, name, nearest } => {
                 write!(f, "there is no variable \"{name}\"")?;
-                meant(f, *nearest)
+                match nearest {
+                    Some(_) => meant(f, *nearest),
+                    None => write!(f, "; the variables are {}", super::check::VARIABLES.join(", ")),
+                }
             }
             Self::UnknownFunction { at: _, name, nearest } => {
                 write!(f, "there is no function \"{name}\"")?;
@@ -245,7 +258,7 @@ impl fmt::Display for ConditionError {
             Self::NoBody => f.write_str("the body is not JSON"),
             Self::MissingKey { name: Some(name) } => write!(f, "there is no \"{name}\"; see has() and .?"),
             Self::MissingKey { name: None } => f.write_str("a key or index is not there"),
-            Self::WrongType => f.write_str("a value has a type that the condition cannot use"),
+            Self::WrongType => f.write_str("a value has a type that the expression cannot use"),
             Self::Arithmetic => f.write_str("a number is out of range or divided by zero"),
             Self::FunctionFailed => f.write_str("a function failed"),
             Self::TooLarge => write!(f, "the payload asks for more than {} steps", super::STEPS_MAX),

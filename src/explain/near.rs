@@ -18,12 +18,12 @@ pub(super) fn to_a_source(rules: &Rules, head: &Head<'_>) -> Vec<String> {
         .iter()
         .filter_map(|lane| {
             let (source, path) = (&lane.source, lane.source.path.as_str());
-            let distance = strsim::levenshtein(&path.to_lowercase(), &trimmed.to_lowercase());
+            let distance = strsim::levenshtein(&like(path, trimmed).to_lowercase(), &trimmed.to_lowercase());
             let is_near = distance <= 1 + path.len() / 5;
             let why = match &source.host {
                 Some(host) if path == head.path && *host != head.host => format!("it answers for the host {host} only"),
                 _ if path == head.path => return None,
-                _ if path == trimmed => "its path has no `/` at the end".to_owned(),
+                _ if source.path.matches(trimmed) => "its path has no `/` at the end".to_owned(),
                 _ => format!("its path is {path}"),
             };
             is_near.then(|| (distance, format!("source `{}`: {why}", source.name)))
@@ -31,6 +31,16 @@ pub(super) fn to_a_source(rules: &Rules, head: &Head<'_>) -> Vec<String> {
         .collect();
     near.sort();
     near.into_iter().take(MISSES_MAX).map(|(_, text)| text).collect()
+}
+
+/// A pattern with its parameters as a path has them.
+fn like(pattern: &str, path: &str) -> String {
+    let mut sent = path.split('/');
+    let segments = pattern.split('/').map(|segment| {
+        let sent = sent.next().unwrap_or_default();
+        if segment.starts_with('{') { sent } else { segment }
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// For a request whose signature is not right here: under what it would be.

@@ -27,6 +27,8 @@ pub enum BadPath {
     Escape,
     /// It leads too deep.
     TooDeep,
+    /// It looks like a way, and does not begin at the top.
+    NoSlash,
 }
 
 impl fmt::Display for BadPath {
@@ -34,6 +36,7 @@ impl fmt::Display for BadPath {
         match self {
             Self::Whole => f.write_str("it is the whole body; write `transform: {body: …}` for that"),
             Self::Escape => f.write_str("`~` is written `~0` and `/` inside a name `~1` (RFC 6901)"),
+            Self::NoSlash => f.write_str("begin it with `/`; a `/` inside a name is written `/a~1b`"),
             Self::TooDeep => write!(f, "it has more than {STEPS_MAX} steps"),
         }
     }
@@ -45,6 +48,7 @@ impl Place {
         let steps = match text.strip_prefix('/') {
             Some(path) => path.split('/').map(unescaped).collect::<Result<Vec<_>, _>>()?,
             None if text.is_empty() => return Err(BadPath::Whole),
+            None if text.contains('/') => return Err(BadPath::NoSlash),
             None => vec![text.to_owned()],
         };
         if steps.len() > STEPS_MAX {
@@ -156,6 +160,7 @@ mod tests {
     #[test]
     fn what_names_no_place_says_why() {
         assert_eq!(Place::parse(""), Err(BadPath::Whole));
+        assert_eq!(Place::parse("customer/email"), Err(BadPath::NoSlash));
         assert_eq!(Place::parse("/a~"), Err(BadPath::Escape));
         assert_eq!(Place::parse("/a~2"), Err(BadPath::Escape));
         assert_eq!(Place::parse(&"/a".repeat(65)), Err(BadPath::TooDeep));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::event::EventData;
 use crate::explain::{BodyShown, Explanation, Question, Sent, Verdict, explain, explain_verified, short};
 use crate::provider::NoKeys;
+use crate::refusal::Class;
 use crate::server::Live;
 
 /// What can come otherwise, in the order in which it is told.
@@ -76,7 +77,8 @@ pub(super) fn compare(event: &EventData, old: &Live, new: &Live) -> Compared {
             differences.push(Difference { kind, what: what.to_owned(), change: format!("{old} → {new}") });
         }
     };
-    differ(Kind::Answered, &what, answered(before.as_ref()), answered(after.as_ref()));
+    let (old_answer, new_answer) = (answered(event, old, before.as_ref()), answered(event, new, after.as_ref()));
+    differ(Kind::Answered, &what, old_answer, new_answer);
     differ(Kind::Routed, &what, routed(before.as_ref()), routed(after.as_ref()));
     let (sent_before, sent_after) = (sent(before.as_ref()), sent(after.as_ref()));
     for ((route, destination), old) in &sent_before {
@@ -110,8 +112,18 @@ fn decide(event: &EventData, live: &Live, is_judged: bool) -> Option<Explanation
     Some(told)
 }
 
-fn answered(told: Option<&Explanation>) -> String {
-    told.map_or_else(|| "no source".to_owned(), |told| format!("{} {}", told.outcome, told.answer.status))
+/// What the sender is answered. Host and address are not stored, and so not compared.
+fn answered(event: &EventData, live: &Live, told: Option<&Explanation>) -> String {
+    let lane = live.rules.lanes.iter().find(|lane| lane.source.name == event.source);
+    let (Some(told), Some(lane)) = (told, lane) else { return "no source".to_owned() };
+    let path = event.target.split('?').next().unwrap_or_default();
+    if !lane.source.path.matches(path) {
+        return format!("no source at {path}");
+    }
+    if event.body.len() as u64 > lane.source.body_bytes_max {
+        return Class::TooLarge.label().to_owned();
+    }
+    format!("{} {}", told.outcome, told.answer.status)
 }
 
 fn routed(told: Option<&Explanation>) -> String {

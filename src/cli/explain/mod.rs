@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// The event's type, for the header in which some providers say it.
     #[arg(long, env = "HOOKGATE_EVENT")]
     event: Option<String>,
+    /// Path and query that are called, where a file is a body. Default: the source's path.
+    #[arg(long, value_name = "PATH", env = "HOOKGATE_TARGET")]
+    target: Option<String>,
     /// A header of the request, `name: value`; may be given several times.
     #[arg(long, value_name = "HEADER", env = "HOOKGATE_HEADER")]
     header: Vec<String>,
@@ -155,10 +158,11 @@ fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a Lane, Exit> {
     };
     found.ok_or_else(|| {
         let known: Vec<&str> = lanes.iter().map(|lane| &*lane.source.name).collect();
-        terminal::tell(format!(
-            "hookgate: this is a body; say which source is called with --source; known: {}",
-            known.join(", ")
-        ));
+        let known = known.join(", ");
+        terminal::tell(match &args.source {
+            Some(name) => format!("hookgate: there is no source `{}`; known: {known}", terminal::harmless(name)),
+            None => format!("hookgate: this is a body; say which source is called with --source; known: {known}"),
+        });
         Exit::Usage
     })
 }
@@ -174,7 +178,7 @@ fn made(args: &Args, lane: &Lane, body: Bytes, now: Timestamp) -> Result<Request
     };
     let parts = Parts {
         event: args.event.as_deref().unwrap_or_default(),
-        target: None,
+        target: args.target.as_deref(),
         method: "POST",
         body,
         headers: &headers,

@@ -15,6 +15,7 @@ use crate::config::raw::Moment;
 use crate::explain::{Explanation, Question, Verdict, explain, explain_verified};
 use crate::lane::Lane;
 use crate::provider::NoKeys;
+use crate::refusal::RequestOutcome;
 use crate::server::Live;
 use crate::shape::{BadPath, Place};
 
@@ -146,7 +147,7 @@ fn differences(expect: &Expect, told: &Explanation) -> Vec<String> {
     };
     let (wanted, got) = (expect.status.map(|status| status.to_string()), told.answer.status.to_string());
     same("status", wanted.as_deref(), Some(&got));
-    same("outcome", expect.outcome.as_deref(), Some(told.outcome));
+    same("outcome", expect.outcome.map(RequestOutcome::label), Some(told.outcome));
     same("verdict", expect.verdict.as_deref(), told.verification.as_ref().map(|says| says.verdict));
     same("event_type", expect.event_type.as_deref(), told.event_type.as_deref());
     let (wanted, got) = (expect.routes.as_deref().map(sorted), sorted(&routes(told)));

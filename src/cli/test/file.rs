@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::raw::Moment;
+use crate::refusal::RequestOutcome;
 
 /// Cases over one configuration. They run on the real gates under a frozen clock; nothing is sent.
 #[derive(Debug, Deserialize)]
@@ -105,7 +106,7 @@ pub(super) struct Expect {
     /// The status of the answer.
     pub(super) status: Option<u16>,
     /// How the request ends: `accepted`, `filtered`, `quarantined`, `bad_signature` …
-    pub(super) outcome: Option<String>,
+    pub(super) outcome: Option<RequestOutcome>,
     /// `verified`, or why not.
     pub(super) verdict: Option<String>,
     /// The event's type.

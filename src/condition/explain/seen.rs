@@ -167,6 +167,16 @@ fn shown(view: &View<'_>, path: &Path<'_>) -> String {
         ("method", []) => text(view.method),
         ("path", []) => text(view.path),
         ("query", []) => text(view.query),
+        ("params", []) => Some(
+            view.params
+                .iter()
+                .map(|(name, value)| (name.clone(), json!(value)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        ),
+        ("params", [Step::Member(name)]) => {
+            view.params.iter().find(|(known, _)| known == name).map(|(_, value)| json!(value))
+        }
         _ => None,
     };
     short(whole.as_ref())
