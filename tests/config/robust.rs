@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use hookgate::clock::thread_cpu_time;
 use hookgate::config::Severity;
 use hookgate::config::show::Shown;
 
