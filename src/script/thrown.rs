@@ -51,9 +51,9 @@ impl Thrown {
 impl From<Thrown> for ScriptError {
     fn from(thrown: Thrown) -> Self {
         match (thrown.name.as_str(), thrown.message.as_str()) {
-            ("InternalError", message) if message.starts_with("out of memory") || message == "string too long" => {
-                Self::OutOfMemory
-            }
+            // An error without words is one whose words no longer fitted into the memory.
+            ("InternalError", "" | "string too long") => Self::OutOfMemory,
+            ("InternalError", message) if message.starts_with("out of memory") => Self::OutOfMemory,
             // The engine throws nothing when not even an error fits into the memory. A script that throws null is rarer.
             _ if thrown.nothing => Self::OutOfMemory,
             ("RangeError", "Maximum call stack size exceeded") => Self::StackOverflow,
