@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::clock::Timestamp;
 use crate::event::{EventData, EventId};
 use crate::redact::Redaction;
 use crate::refusal::RequestOutcome;
@@ -136,11 +135,6 @@ impl Captured {
         let headers: usize = self.event.headers.iter().map(|(name, value)| name.len() + value.0.len() + 64).sum();
         ENTRY_BYTES + headers + self.event.body.len() + self.event.target.len() + self.why.len()
     }
-
-    /// When it was received.
-    pub fn received_at(&self) -> Timestamp {
-        self.event.received_at()
-    }
 }
 
 #[cfg(test)]
@@ -150,6 +144,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::clock::Timestamp;
     use crate::refusal::Class;
 
     fn captured(number: u64, outcome: RequestOutcome, bytes: usize) -> Captured {

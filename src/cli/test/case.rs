@@ -167,7 +167,7 @@ fn differences(expect: &Expect, told: &Explanation) -> Vec<String> {
     found
 }
 
-/// The routes that want the event, whether or not it came so far.
+/// The routes that take the event: none, when it was refused before it came so far.
 pub(super) fn routes(told: &Explanation) -> Vec<String> {
     let is_routed = matches!(told.outcome, "accepted" | "quarantined");
     let wanting = told.routes.iter().filter(|says| is_routed && says.verdict == Verdict::Matched);
