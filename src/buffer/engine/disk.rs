@@ -26,10 +26,21 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A memtable this full is written out; each keyspace has one.
 const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// The one of events. Each time it is written out there is one more file of bodies, and a list that names them all is
+/// written anew: half as many of them cost a quarter.
+const EVENTS_MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// So many flushed tables of scattered keys are merged at once, into tables of this size.
 const SCATTERED_TABLES: u8 = 8;
 const SCATTERED_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 const SCATTERED_LEVEL_RATIO: f32 = 8.0;
+/// Event ids grow but for those of one millisecond. So each flushed table overlaps the last one a little, and what is
+/// rewritten for that is one table: the smaller, the less.
+const NEARLY_IN_ORDER_TABLES: u8 = 4;
+const NEARLY_IN_ORDER_TABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// Delivery ids scatter within their generation, which is about seven flushed tables: so that a generation is rewritten
+/// about once, more than that are merged at once. They are looked for here only where a filter says "perhaps".
+const GENERATION_TABLES: u8 = 16;
+const GENERATION_TABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// So many times a full memtable may be reported to the engine's worker, which has room for 1,000 such messages.
 const REPORTS_MAX: u64 = 250;
 /// Then a commit waits for the worker, at most so long: it may never come.
@@ -116,9 +127,16 @@ impl Fjall {
 
 // The engine keeps these options with the keyspace: what is changed here holds for keyspaces that are made from then on.
 
+const fn memtable_bytes_max(space: Space) -> u64 {
+    match space {
+        Space::Events => EVENTS_MEMTABLE_BYTES_MAX,
+        _ => MEMTABLE_BYTES_MAX,
+    }
+}
+
 fn options(space: Space) -> KeyspaceCreateOptions {
     let plain = KeyspaceCreateOptions::default()
-        .max_memtable_size(MEMTABLE_BYTES_MAX)
+        .max_memtable_size(memtable_bytes_max(space))
         .data_block_compression_policy(CompressionPolicy::disabled());
     match space {
         Space::Lanes => scattered(plain),
@@ -126,16 +144,22 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         Space::Events => {
             in_order(plain).with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None)))
         }
-        Space::Ids
-        | Space::Queue
+        Space::Ids => in_order(plain).compaction_strategy(Arc::new(
+            Leveled::default()
+                .with_l0_threshold(NEARLY_IN_ORDER_TABLES)
+                .with_table_target_size(NEARLY_IN_ORDER_TABLE_BYTES),
+        )),
+        // What asks for a delivery id has asked a filter before.
+        Space::Dedup => in_order(plain).compaction_strategy(Arc::new(
+            Leveled::default().with_l0_threshold(GENERATION_TABLES).with_table_target_size(GENERATION_TABLE_BYTES),
+        )),
+        Space::Queue
         | Space::Fate
         | Space::Expiry
         | Space::Dead
         | Space::Quarantine
         | Space::Unverified
         | Space::Ordered
-        // Ids scatter, but only within their generation; and what asks for one has asked a filter before.
-        | Space::Dedup
         | Space::DedupExpiry
         | Space::Books
         | Space::Meta
@@ -167,8 +191,10 @@ fn scattered(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
 
 impl Fjall {
     fn full_memtables(&self) -> u64 {
-        let is_full = |keyspace: &&Keyspace| keyspace.tree.active_memtable().size() > MEMTABLE_BYTES_MAX;
-        self.keyspaces.iter().filter(is_full).count() as u64
+        let is_full = |(space, keyspace): &(Space, &Keyspace)| {
+            keyspace.tree.active_memtable().size() > memtable_bytes_max(*space)
+        };
+        Space::ALL.into_iter().zip(&self.keyspaces).filter(is_full).count() as u64
     }
 
     /// Lets the engine's worker catch up, after a commit.
