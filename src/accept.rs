@@ -394,16 +394,15 @@ pub(crate) fn check_schema(
     }
 }
 
-/// One copy for every destination of every route that wants the event.
-pub(crate) fn route(
-    lane: &Lane,
-    head: &Head<'_>,
-    json: Option<&Value>,
-    (event_type, delivery_id): (Option<&str>, Option<&str>),
-    notes: &mut Notes,
-) -> Vec<Copy> {
-    let view = View {
-        body: json,
+/// What the conditions of a lane look at.
+pub(crate) fn view<'a>(
+    lane: &'a Lane,
+    head: &Head<'a>,
+    body: Option<&'a Value>,
+    (event_type, delivery_id): (Option<&'a str>, Option<&'a str>),
+) -> View<'a> {
+    View {
+        body,
         headers: head.headers,
         event_type: event_type.unwrap_or_default(),
         event_id: delivery_id.unwrap_or_default(),
@@ -412,7 +411,18 @@ pub(crate) fn route(
         path: head.path,
         query: head.query.unwrap_or_default(),
         params: head.params,
-    };
+    }
+}
+
+/// One copy for every destination of every route that wants the event.
+pub(crate) fn route(
+    lane: &Lane,
+    head: &Head<'_>,
+    json: Option<&Value>,
+    (event_type, delivery_id): (Option<&str>, Option<&str>),
+    notes: &mut Notes,
+) -> Vec<Copy> {
+    let view = view(lane, head, json, (event_type, delivery_id));
     let mut copies = Vec::new();
     for route in &lane.routes {
         match route.wants(event_type, &view) {

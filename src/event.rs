@@ -11,8 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::clock::Timestamp;
+use crate::condition::View;
 use crate::provider::{Verified, digest};
 use crate::refusal::PayloadProblem;
 
@@ -188,6 +190,23 @@ impl EventData {
     /// When its last byte had arrived.
     pub fn received_at(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.received_at_ms)
+    }
+
+    /// What conditions, keys and values of a stored event look at. Whoever asks has read the body and made the map, because
+    /// the view only borrows.
+    pub fn view<'a>(&'a self, body: Option<&'a Value>, headers: &'a HeaderMap) -> View<'a> {
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        View {
+            body,
+            headers,
+            event_type: self.event_type.as_deref().unwrap_or_default(),
+            event_id: self.delivery_id.as_deref().unwrap_or_default(),
+            source: &self.source,
+            method: &self.method,
+            path,
+            query,
+            params: &self.params,
+        }
     }
 
     /// The headers, as a map. One that a map cannot hold, which none that was received is, is left out.

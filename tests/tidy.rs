@@ -36,7 +36,7 @@ source      answer
 redact
 route       condition
 provider    answer clock patience refusal secret
-event       clock provider refusal
+event       clock condition provider refusal
 lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
 reply       answer event provider refusal source

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::accept::parse;
+use crate::accept;
 use crate::condition::View;
 use crate::inbound::Head;
 use crate::lane::Lane;
@@ -70,7 +70,7 @@ pub(super) struct Looked {
 
 /// Asks every route, whatever the gates before them said.
 pub(super) fn look(lane: &Lane, head: &Head<'_>, body: &Bytes) -> Looked {
-    let json = parse(lane, head, body).ok().flatten();
+    let json = accept::parse(lane, head, body).ok().flatten();
     let find = |template: &Option<crate::provider::EventTemplate>| {
         template.as_ref().and_then(|found| found.render(head.headers, json.as_ref(), body))
     };
@@ -78,17 +78,8 @@ pub(super) fn look(lane: &Lane, head: &Head<'_>, body: &Bytes) -> Looked {
     // Of what was stored they are known; of what never came they are in the path.
     let in_path = if head.params.is_empty() { lane.source.path.values(head.path) } else { Vec::new() };
     let params = if head.params.is_empty() { &in_path } else { head.params };
-    let view = View {
-        params,
-        body: json.as_ref(),
-        headers: head.headers,
-        event_type: event_type.as_deref().unwrap_or_default(),
-        event_id: delivery_id.as_deref().unwrap_or_default(),
-        source: &lane.source.name,
-        method: head.method,
-        path: head.path,
-        query: head.query.unwrap_or_default(),
-    };
+    let head = Head { params, ..*head };
+    let view = accept::view(lane, &head, json.as_ref(), (event_type.as_deref(), delivery_id.as_deref()));
     let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view)).collect();
     Looked { event_type, delivery_id, says }
 }
