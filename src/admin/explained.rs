@@ -50,7 +50,6 @@ impl Aside {
 pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Which) -> Answered {
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
     let limit = which.limit();
-    let filter = Arc::new(filter);
     let capture = Arc::clone(&desk.panel.capture);
     let looking = move || {
         let all = capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
