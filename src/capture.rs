@@ -148,22 +148,9 @@ mod tests {
     use crate::refusal::Class;
 
     fn captured(number: u64, outcome: RequestOutcome, bytes: usize) -> Captured {
-        let event = EventData {
-            id: EventId::at(Timestamp::from_unix_ms(number), [0; 10]),
-            source: "s".into(),
-            received_at_ms: number,
-            event_type: None,
-            delivery_id: None,
-            verified_by: None,
-            method: "POST".into(),
-            target: "/".into(),
-            params: Vec::new(),
-            headers: Vec::new(),
-            copies: Vec::new(),
-            problems: Vec::new(),
-            unverified: None,
-            body: Bytes::from(vec![0; bytes]),
-        };
+        let at = Timestamp::from_unix_ms(number);
+        let sample = EventData::sample(EventId::at(at, [0; 10]), at);
+        let event = EventData { body: Bytes::from(vec![0; bytes]), ..sample };
         Captured { event, outcome, why: String::new(), status: 401, sender: IpAddr::V4(Ipv4Addr::LOCALHOST) }
     }
 

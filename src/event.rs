@@ -358,8 +358,37 @@ impl Reverified {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    impl EventData {
+        /// A plain event of the source `github` with this id and one copy; tests say only what they are about.
+        pub(crate) fn sample(id: EventId, received_at: Timestamp) -> Self {
+            Self {
+                id,
+                source: "github".into(),
+                received_at_ms: received_at.unix_ms(),
+                event_type: None,
+                delivery_id: None,
+                verified_by: None,
+                method: "POST".into(),
+                target: "/in/github".into(),
+                headers: Vec::new(),
+                copies: vec![Copy::plain("all", "app")],
+                problems: Vec::new(),
+                unverified: None,
+                params: Vec::new(),
+                body: Bytes::from_static(b"{}"),
+            }
+        }
+    }
+
+    impl Copy {
+        /// A copy without keys and without a transform.
+        pub(crate) fn plain(route: &str, destination: &str) -> Self {
+            Self { route: route.into(), destination: destination.into(), balance: None, order: None, shaped: false }
+        }
+    }
 
     #[test]
     fn event_ids_sort_by_time_and_read_back() {

@@ -111,26 +111,13 @@ pub(super) mod tests {
 
     fn event() -> EventData {
         EventData {
-            id: EventId::at(Timestamp::from_unix_ms(7), [3; 10]),
-            source: "github".into(),
-            received_at_ms: 7,
             event_type: Some("push".into()),
-            delivery_id: None,
             verified_by: Some("a".into()),
-            method: "POST".into(),
             target: "/in/github?x=1".into(),
             headers: vec![("X-Latin".into(), HeaderBytes(Bytes::from_static(b"caf\xe9")))],
-            copies: vec![Copy {
-                route: "r".into(),
-                destination: "d".into(),
-                balance: None,
-                order: None,
-                shaped: false,
-            }],
-            problems: Vec::new(),
-            unverified: None,
-            params: Vec::new(),
+            copies: vec![Copy::plain("r", "d")],
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),
+            ..EventData::sample(EventId::at(Timestamp::from_unix_ms(7), [3; 10]), Timestamp::from_unix_ms(7))
         }
     }
 
