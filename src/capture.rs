@@ -5,7 +5,6 @@
 //! is not kept.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::event::{EventData, EventId};
@@ -39,8 +38,6 @@ pub struct Captured {
     pub why: String,
     /// What was answered.
     pub status: u16,
-    /// Who sent it.
-    pub sender: IpAddr,
 }
 
 /// The requests that were not stored.
@@ -139,8 +136,6 @@ impl Captured {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use bytes::Bytes;
 
     use super::*;
@@ -151,7 +146,7 @@ mod tests {
         let at = Timestamp::from_unix_ms(number);
         let sample = EventData::sample(EventId::at(at, [0; 10]), at);
         let event = EventData { body: Bytes::from(vec![0; bytes]), ..sample };
-        Captured { event, outcome, why: String::new(), status: 401, sender: IpAddr::V4(Ipv4Addr::LOCALHOST) }
+        Captured { event, outcome, why: String::new(), status: 401 }
     }
 
     fn capture(events_max: usize) -> Capture {

@@ -5,6 +5,7 @@
 //! is no way from it to an `Event`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +177,12 @@ pub struct EventData {
     /// The parameters of the source's path, each with its value. Records of earlier versions end before it.
     #[serde(default)]
     pub params: Vec<(String, String)>,
+    /// The host that was called, lower case, without port. Records of earlier versions end before it.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Who sent it: the peer, or what a trusted proxy said of it. Records of earlier versions end before it.
+    #[serde(default)]
+    pub sender: Option<IpAddr>,
     /// The body, byte for byte. Stored beside the facts, not among them.
     #[serde(skip)]
     pub body: Bytes,
@@ -378,6 +385,8 @@ pub(crate) mod tests {
                 problems: Vec::new(),
                 unverified: None,
                 params: Vec::new(),
+                host: None,
+                sender: None,
                 body: Bytes::from_static(b"{}"),
             }
         }

@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 /// row: it only names the modules.
 const IMPORTS: &str = "
 clock
-inbound
 outcome
 patience
 refusal
@@ -28,6 +27,7 @@ secret      clock
 answer      refusal
 budget      clock patience refusal
 condition
+inbound     condition
 limit
 payload
 schema

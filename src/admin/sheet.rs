@@ -123,15 +123,26 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         json!([name, if redaction.hides_header(name) { REDACTED } else { &*value }])
     };
     let headers: Vec<Value> = event.headers.iter().map(shown).collect();
+    let host = event.host.as_deref().map(|host| if redaction.hides_header("host") { REDACTED } else { host });
     json!({
+        "host": host,
+        "sender": sender(event, redaction),
         "method": event.method,
         "target": event.target,
         "params": event.params,
         "headers": headers,
         "body": body(&event.body, redaction),
-        "redacted": redaction.touches_bodies() || event.headers.iter().any(|(name, _)| redaction.hides_header(name)),
+        "redacted": redaction.touches_bodies()
+            || event.headers.iter().any(|(name, _)| redaction.hides_header(name))
+            || ["host", "x-forwarded-for"].iter().any(|name| redaction.hides_header(name)),
         "problems": event.problems,
     })
+}
+
+/// Whoever hides the header that tells of a sender hides the sender.
+fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
+    let is_hidden = redaction.hides_header("x-forwarded-for");
+    event.sender.map(|sender| if is_hidden { REDACTED.to_owned() } else { sender.to_string() })
 }
 
 fn body(body: &[u8], redaction: &Redaction) -> Value {
@@ -148,7 +159,7 @@ fn body(body: &[u8], redaction: &Redaction) -> Value {
 }
 
 /// One line about a request that was not stored.
-pub(super) fn captured(captured: &Captured) -> Value {
+pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
     let event = &captured.event;
     let unsigned = [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp].map(RequestOutcome::Refused);
     let is_unsigned = unsigned.contains(&captured.outcome);
@@ -163,14 +174,14 @@ pub(super) fn captured(captured: &Captured) -> Value {
         "outcome": captured.outcome.label(),
         "why": captured.why,
         "status": captured.status,
-        "sender": captured.sender.to_string(),
+        "sender": sender(event, redaction),
         "deliveries": [],
     })
 }
 
 /// All that is known of a request that was not stored.
 pub(super) fn whole_captured(it: &Captured, redaction: &Redaction) -> Value {
-    with(captured(it), request(&it.event, redaction))
+    with(captured(it, redaction), request(&it.event, redaction))
 }
 
 /// One dead letter.

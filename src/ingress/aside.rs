@@ -31,11 +31,13 @@ pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, not
         copies: Vec::new(),
         problems: Vec::new(),
         unverified: None,
+        host: super::framing::host(request).ok(),
+        sender: Some(seen.sender),
         // A copy, because the bytes may be a part of something larger.
         body: Bytes::copy_from_slice(&seen.body),
     };
     let (outcome, why, status) = (decision.outcome, decision.why.clone(), decision.reply.status);
-    shared.capture.keep(Captured { event, outcome, why, status, sender: seen.sender });
+    shared.capture.keep(Captured { event, outcome, why, status });
     decision.event = Some(id);
     if outcome == RequestOutcome::Filtered {
         decision.reply.name(id);

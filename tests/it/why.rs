@@ -61,6 +61,39 @@ fn a_stored_event_is_explained_to_the_request_that_went_out() {
 }
 
 #[test]
+fn what_is_left_of_every_limit_is_told_and_none_is_spent_by_telling() {
+    let receiver = Receiver::start();
+    let limited = "provider: github, rate_limit: {rate: 2/h, burst: 2, per: ip}";
+    let rest = rest(&receiver, "true", "").replace("provider: github", limited);
+    let site =
+        Site::new(&rest).server("limits: {per_sender: {rate: 1/h, burst: 10}, total: {rate: 1/h, burst: 20}}", &rest);
+    let gateway = site.start();
+    let id = gateway.accept(&github("{}"));
+    let left = || {
+        let told = explanation(&gateway, &id);
+        let limits = told["explanation"]["limits"].as_array().unwrap().clone();
+        limits
+            .into_iter()
+            .map(|one| (one["of"].as_str().unwrap().to_owned(), one["left"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let levels = |sender, total, source| {
+        [("sender".to_owned(), sender), ("total".to_owned(), total), ("source".to_owned(), source)]
+    };
+    assert_eq!(left(), levels(9, 19, 1));
+    assert_eq!(left(), levels(9, 19, 1));
+    gateway.accept(&github("{}"));
+    assert_eq!(left(), levels(8, 18, 0));
+    let (_, said, _) = run(&site, &gateway, &["explain", &id]);
+    for line in [
+        "  limits     each sender: 1/h, 10 at once; 8 left now",
+        "each sender to the source: 2/h, 2 at once; none left",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+}
+
+#[test]
 fn a_filtered_event_shows_the_part_that_was_false() {
     let receiver = Receiver::start();
     let site = Site::new(&rest(&receiver, r#"body.n > 3 && body.kind.startsWith("a")"#, ""));
@@ -144,6 +177,38 @@ fn a_request_that_its_address_kept_out_is_explained_as_that() {
     assert_eq!(gateway.send(&github("{}")).status, 403);
     let told = &explanation(&gateway, &newest(&gateway, "ip_denied"))["explanation"];
     assert_eq!((&told["outcome"], &told["answer"]["status"]), (&"ip_denied".into(), &403.into()));
+}
+
+#[test]
+fn a_stored_event_is_judged_with_the_host_and_the_address_that_it_came_with() {
+    let receiver = Receiver::start();
+    let as_it_was = rest(&receiver, "true", "");
+    let site = Site::new(&as_it_was);
+    let gateway = site.start();
+    let id = gateway.accept(&github("{}"));
+    let shown = &gateway.admin(&format!("/api/v1/events/{id}")).json()["event"];
+    assert_eq!((&shown["host"], &shown["sender"]), (&"hooks.test".into(), &"127.0.0.1".into()));
+    let other = [
+        ("allow_ips: [203.0.113.0/24]", "ip_denied 403"),
+        ("host: other.test", "not_found 404"),
+        ("body: 1B", "too_large 413"),
+        ("host: hooks.test, allow_ips: [127.0.0.0/8]", "accepted 200"),
+    ];
+    for (setting, ends) in other {
+        site.rewrite(&as_it_was.replace("provider: github", &format!("provider: github, {setting}")));
+        gateway.reload();
+        let told = &explanation(&gateway, &id)["explanation"];
+        let ended = format!("{} {}", told["outcome"].as_str().unwrap(), told["answer"]["status"]);
+        assert_eq!(ended, ends, "{setting}");
+        assert_eq!(told["routes"][0]["verdict"], "matched", "what its source would have said: {told}");
+        let redacted = told["near_misses"].to_string();
+        assert_eq!(setting == "host: other.test", redacted.contains("it answers for the host other.test only"));
+    }
+    let hidden = format!("{as_it_was}capture: {{redact: [\"header:host\", \"header:x-forwarded-for\"]}}\n");
+    site.rewrite(&hidden);
+    gateway.reload();
+    let shown = &gateway.admin(&format!("/api/v1/events/{id}")).json()["event"];
+    assert_eq!((&shown["host"], &shown["sender"]), (&"[redacted]".into(), &"[redacted]".into()));
 }
 
 #[test]

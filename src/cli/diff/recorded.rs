@@ -116,6 +116,8 @@ fn read(sheet: &Value) -> Option<Recorded> {
         copies: Vec::new(),
         problems: Vec::new(),
         unverified: None,
+        host: text("host").map(str::to_owned),
+        sender: text("sender").and_then(|sender| sender.parse().ok()),
         body,
     };
     Some(Recorded { event, is_redacted: sheet.get("redacted").and_then(Value::as_bool).unwrap_or(false) })

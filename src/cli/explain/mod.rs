@@ -19,7 +19,7 @@ use super::send::Tamper;
 use super::{Exit, check, load, terminal, verify};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::check::Checked;
-use crate::explain::{Question, explain};
+use crate::explain::{Question, Signature, explain};
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::provider::NoKeys;
@@ -144,8 +144,18 @@ fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
 }
 
 fn tell(setup: &Setup, head: Head<'_>, body: &Bytes, source: Option<&str>, now: Timestamp) -> Value {
-    let question = Question { head, body, source, has_sender: true, now, random: rand::random(), keys: &NoKeys };
-    let told = explain(&setup.live.rules, &setup.live.destinations, &question);
+    let question = Question {
+        head,
+        body: Some(body),
+        source,
+        has_sender: true,
+        signature: Signature::Judged,
+        now,
+        random: rand::random(),
+        keys: &NoKeys,
+    };
+    let mut told = explain(&setup.live.rules, &setup.live.destinations, &question);
+    told.without_levels();
     serde_json::to_value(&told).unwrap_or_default()
 }
 
