@@ -12,7 +12,7 @@ use super::asked::Which;
 use super::{Desk, sheet, stored};
 use crate::archive::Filter;
 use crate::buffer::Found;
-use crate::capture::Captured;
+use crate::capture::{BodyKept, Captured};
 use crate::event::{EventData, EventId};
 use crate::explain::{Recorded, Signature, explain_recorded};
 use crate::refusal::RequestOutcome;
@@ -72,38 +72,31 @@ pub(super) fn aside(desk: &Desk, id: &str) -> Option<Arc<Captured>> {
 }
 
 pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    let (event, recorded) = match aside(&desk, &id) {
-        Some(_) if !desk.panel.capture.redaction().shows_bodies() => {
-            return Err(problem(StatusCode::CONFLICT, "its body was not kept: `capture.bodies` is off"));
-        }
-        Some(captured) => {
-            let recorded =
-                json!({ "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status });
-            (Arc::new(captured.event.clone()), recorded)
-        }
-        None => {
-            let found = stored::find(&desk, &id).await?;
-            let Some(event) = &found.event else {
-                return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
-            };
-            (Arc::clone(event), json!({ "verified": event.verified_by, "unverified": event.unverified }))
-        }
+    let (event, body, recorded) = if let Some(captured) = aside(&desk, &id) {
+        let body = (captured.kept == BodyKept::Whole, captured.body_bytes);
+        let recorded = json!({
+            "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status,
+            "verified": captured.event.verified_by, "body": captured.kept.label(),
+        });
+        (Arc::new(captured.event.clone()), body, recorded)
+    } else {
+        let found = stored::find(&desk, &id).await?;
+        let Some(event) = &found.event else {
+            return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
+        };
+        let recorded = json!({ "verified": event.verified_by, "unverified": event.unverified });
+        (Arc::clone(event), (true, event.body.len() as u64), recorded)
     };
-    let told = tokio::task::spawn_blocking(move || told(&desk, &event)).await;
+    let told = tokio::task::spawn_blocking(move || told(&desk, &event, body)).await;
     let told = told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
     Ok(answer(&json!({ "explanation": told, "recorded": recorded })))
 }
 
-fn told(desk: &Desk, event: &EventData) -> Value {
+fn told(desk: &Desk, event: &EventData, (has_body, body_bytes): (bool, u64)) -> Value {
     let panel = &desk.panel;
     let (rules, destinations) = (panel.archive.rules(), panel.archive.destinations());
-    let recorded = Recorded {
-        event,
-        has_body: true,
-        body_bytes: event.body.len() as u64,
-        signature: Signature::Judged,
-        keys: &*panel.keys,
-    };
+    let (signature, keys) = (Signature::Judged, &*panel.keys);
+    let recorded = Recorded { event, has_body, body_bytes, signature, keys };
     let mut told = explain_recorded(&rules, &destinations, &recorded);
     told.redact(&panel.capture.redaction(), &event.body);
     serde_json::to_value(&told).unwrap_or_default()

@@ -170,6 +170,66 @@ fn what_is_redacted_is_shown_nowhere_and_delivered_all_the_same() {
 }
 
 #[test]
+fn what_was_too_large_too_many_or_for_nobody_is_explained_as_far_as_its_head_goes() {
+    let receiver = Receiver::start();
+    let rest = rest(&receiver, "body.n == 1", "");
+    let of = |settings: &str| rest.replace("provider: github", &format!("provider: github{settings}"));
+    let limited = of(", body: 8KiB, rate_limit: {rate: 1/h, burst: 1}");
+    let site = Site::new(&limited);
+    let gateway = site.start();
+    assert_eq!(gateway.send(&github(r#"{"n": 1}"#).to("/in/guthub")).status, 404);
+    let told = &explanation(&gateway, &newest(&gateway, "not_found"))["explanation"];
+    assert_eq!((&told["outcome"], &told["answer"]["status"]), (&"not_found".into(), &404.into()));
+    assert_eq!(told["near_misses"][0], "source `github`: its path is /in/github");
+
+    let large = github(format!("{{\"n\": \"{}\"}}", "x".repeat(20_000)));
+    let mut connection = gateway.connect();
+    connection.write(&large.wire_chunked(3000)).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 413);
+    let id = newest(&gateway, "too_large");
+    let shown = &gateway.admin(&format!("/api/v1/events/{id}")).json()["event"];
+    let begun = shown["body"]["text"].as_str().unwrap();
+    assert!(begun.len() == 4096 && large.body.starts_with(begun.as_bytes()) && shown["body_kept"] == "part", "{shown}");
+    assert_eq!(explanation(&gateway, &id)["explanation"]["outcome"], "too_large");
+    let (code, _, told) = run(&site, &gateway, &["events", "show", &id, "--curl", "--to", "http://localhost/"]);
+    assert!(code == 1 && told.contains("was not kept whole"), "{told}");
+
+    gateway.accept(&github(r#"{"n": 1}"#));
+    assert_eq!(gateway.send(&github(r#"{"n": 1}"#)).status, 503);
+    let id = newest(&gateway, "rate_limited");
+    let told = explanation(&gateway, &id);
+    assert_eq!((&told["recorded"]["outcome"], &told["recorded"]["verified"]), (&"rate_limited".into(), &"main".into()));
+    let told = &told["explanation"];
+    assert_eq!((&told["outcome"], &told["answer"]), (&"undecided".into(), &Value::Null));
+    assert_eq!((&told["event_type"], &told["routes"][0]["verdict"]), (&"push".into(), &"not_judged".into()));
+    assert_eq!((&told["limits"][2]["of"], &told["limits"][2]["left"]), (&"source".into(), &0.into()));
+    let (_, said, _) = run(&site, &gateway, &["explain", &id]);
+    let (code, listed, _) = run(&site, &gateway, &["events", "list", "--outcome", "rate_limited"]);
+    assert!(code == 0 && listed.contains(&id) && listed.contains("rate_limited"), "{listed}");
+    for line in ["undecided", "recorded   rate_limited: the source's own quota", "its body was not kept", "none left"] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    assert!(!said.contains("answer\n"), "{said}");
+}
+
+#[test]
+fn strangers_who_look_for_a_source_push_out_nothing_that_was_judged() {
+    let receiver = Receiver::start();
+    let gateway = Site::new(&rest(&receiver, "true", "capture: {max_events: 20}\n")).start();
+    assert_eq!(gateway.send(&github("{}").without("X-Hub-Signature-256")).status, 401);
+    let began = std::time::Instant::now();
+    for number in 0..200 {
+        assert_eq!(gateway.send(&github("{}").to(&format!("/wp-{number}.php"))).status, 404);
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 2;
+    let listed = gateway.admin("/api/v1/events?outcome=not_found&limit=500").json();
+    let kept = listed["events"].as_array().unwrap();
+    assert!((5..=5 * seconds).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept[0]["source"], "_none");
+    newest(&gateway, "missing_signature");
+}
+
+#[test]
 fn a_request_that_its_address_kept_out_is_explained_as_that() {
     let receiver = Receiver::start();
     let rest = rest(&receiver, "true", "").replace("provider: github", "provider: github, allow_ips: [203.0.113.0/24]");
@@ -223,7 +283,8 @@ fn without_bodies_none_is_kept_or_shown() {
         let text = gateway.admin(&format!("/api/v1/events/{id}")).text();
         assert!(!text.contains("hushhush"), "{text}");
     }
-    assert_eq!(gateway.admin(&format!("/api/v1/events/{aside}/explain")).status, 409);
+    let told = explanation(&gateway, &aside);
+    assert_eq!((&told["explanation"]["outcome"], &told["recorded"]["body"]), (&"undecided".into(), &"nothing".into()));
 }
 
 #[test]
