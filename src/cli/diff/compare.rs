@@ -1,13 +1,11 @@
-//! One event under two files.
+//! One recorded request under two files.
 
 use std::collections::BTreeMap;
 
-use crate::event::EventData;
-use crate::explain::{
-    BodyShown, Explanation, Recorded, Sent, Signature, Verdict, Verification, explain_recorded, short,
-};
-use crate::provider::NoKeys;
+use crate::cli::recorded::Recorded;
+use crate::explain::{BodyShown, Explanation, Sent, UNDECIDED, Verdict, short};
 use crate::server::Live;
+use crate::telemetry::NO_SOURCE;
 
 /// What can come otherwise, in the order in which it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,16 +56,14 @@ pub(super) struct Compared {
 /// Headers that differ from one moment to the next.
 const OF_THE_MOMENT: [&str; 3] = ["webhook-timestamp", "webhook-signature", "traceparent"];
 
-pub(super) fn compare(event: &EventData, old: &Live, new: &Live) -> Compared {
-    let before = decide(event, old, true);
-    // What was right when it came, and cannot be judged here, is taken as it was judged then. One that failed at receipt, and
-    // was let in, is judged as it came.
-    let is_wrong = |says: &Verification| says.secret.is_none() && says.verdict != "not_configured";
-    let is_unjudged = event.verified_by.is_some() && before.verification.as_ref().is_some_and(is_wrong);
-    let before = if is_unjudged { decide(event, old, false) } else { before };
-    let after = decide(event, new, !is_unjudged);
+pub(super) fn compare(recorded: &Recorded, old: &Live, new: &Live) -> Compared {
+    let (before, is_judged) = recorded.explained_as_recorded(old);
+    let after = recorded.explained(new, is_judged);
     let event_type = before.event_type.as_ref().or(after.event_type.as_ref());
-    let what = format!("{} {}", event.source, event_type.map_or("-", String::as_str));
+    let what = match &*recorded.event.source {
+        NO_SOURCE => "no source".to_owned(),
+        source => format!("{source} {}", event_type.map_or("-", String::as_str)),
+    };
     let mut differences = Vec::new();
     let mut differ = |kind: Kind, what: &str, old: String, new: String| {
         if old != new {
@@ -75,7 +71,10 @@ pub(super) fn compare(event: &EventData, old: &Live, new: &Live) -> Compared {
         }
     };
     differ(Kind::Answered, &what, answered(&before), answered(&after));
-    differ(Kind::Routed, &what, routed(&before), routed(&after));
+    // Of what cannot be judged to its end nobody knows where it goes.
+    if before.outcome != UNDECIDED && after.outcome != UNDECIDED {
+        differ(Kind::Routed, &what, routed(&before), routed(&after));
+    }
     let (sent_before, sent_after) = (sent(&before), sent(&after));
     for ((route, destination), old) in &sent_before {
         let Some(new) = sent_after.get(&(*route, *destination)) else { continue };
@@ -83,23 +82,22 @@ pub(super) fn compare(event: &EventData, old: &Live, new: &Live) -> Compared {
             differ(Kind::Transformed, &format!("{what} by {route} to {destination}"), old, new);
         }
     }
-    Compared { differences, is_unjudged }
-}
-
-fn decide(event: &EventData, live: &Live, is_judged: bool) -> Explanation {
-    let signature = if is_judged { Signature::Judged } else { Signature::Taken(event.verified_by.as_deref()) };
-    let body_bytes = event.body.len() as u64;
-    let recorded = Recorded { event, has_body: true, body_bytes, signature, keys: &NoKeys };
-    explain_recorded(&live.rules, &live.destinations, &recorded)
+    Compared { differences, is_unjudged: !is_judged }
 }
 
 /// What the sender is answered.
 fn answered(told: &Explanation) -> String {
-    let status = told.answer.as_ref().map(|answer| format!(" {}", answer.status));
-    format!("{}{}", told.outcome, status.unwrap_or_default())
+    match &told.answer {
+        Some(answer) => format!("{} {}", told.outcome, answer.status),
+        None => "let in by its head".to_owned(),
+    }
 }
 
+/// Where it goes; what is refused or kept back goes nowhere, whatever routes would say.
 fn routed(told: &Explanation) -> String {
+    if !matches!(told.outcome, "accepted" | "filtered" | "handshake") {
+        return "nowhere".to_owned();
+    }
     let wanting = told.routes.iter().filter(|says| says.verdict == Verdict::Matched);
     let routes: Vec<String> = wanting.map(|says| format!("{} ({})", says.route, says.to.join(", "))).collect();
     if routes.is_empty() { "no route".to_owned() } else { routes.join(", ") }

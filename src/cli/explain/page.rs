@@ -73,8 +73,14 @@ impl Page {
                 self.say(format!("  recorded   verified by the secret `{by}`"));
             }
         }
+        if let Some(file) = told.get("under").and_then(Value::as_str) {
+            self.say(format!("  under      {file}"));
+        }
         if let Some(why) = told.get("why").and_then(Value::as_str) {
             self.say(format!("  why        {why}"));
+        }
+        for note in texts(told, "notes") {
+            self.say(format!("  note       {note}"));
         }
     }
 
