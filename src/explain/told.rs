@@ -53,7 +53,7 @@ pub struct Explanation {
 /// What the gates made of a signature.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verification {
-    /// `verified`, `not_configured`, or why it failed.
+    /// `verified`, `not_configured`, why it failed, or that it was taken as it was recorded.
     pub verdict: &'static str,
     /// The secret under which it is right.
     pub secret: Option<String>,

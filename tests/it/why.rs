@@ -337,6 +337,21 @@ fn a_recorded_request_is_explained_under_a_draft_that_no_gateway_runs() {
 }
 
 #[test]
+fn a_body_that_the_gateway_does_not_show_is_not_guessed_at_by_a_draft() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, "body.n > 1", "capture: {bodies: off}\n"));
+    let gateway = site.start();
+    let id = gateway.accept(&github(r#"{"n": 2}"#));
+    let (code, said, told) = run(&site, &gateway, &["explain", &id, "--config", "routes.yaml"]);
+    assert_eq!(code, 0, "{told}");
+    for line in ["undecided  github push", "all: may want it, for app", "the gateway does not show all of it"] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    let (_, said, _) = run(&site, &gateway, &["explain", &id]);
+    assert!(said.contains("accepted  github push"), "the gateway itself has it:\n{said}");
+}
+
+#[test]
 fn a_diff_tells_what_refused_requests_would_meet_and_counts_those_that_it_cannot_judge() {
     let receiver = Receiver::start();
     let strict = "provider: github, rate_limit: {rate: 1/h, burst: 3}, schemas: {events: {push: schemas/push.json}, on_invalid: reject}";

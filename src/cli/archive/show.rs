@@ -145,6 +145,8 @@ fn facts(event: &Event) -> Vec<String> {
         ("type", &event.r#type),
         ("received", &event.received_at),
         ("request", &request),
+        ("host", &event.host),
+        ("sender", &event.sender),
         ("verified", &verified),
         ("delivery id", &event.delivery_id),
         ("same id as", &event.same_id_as),
@@ -190,7 +192,7 @@ mod tests {
     fn stored(body: Value) -> Value {
         json!({"id": "0199f3a1-0000-7000-8000-000000000001", "source": "github", "type": "push", "delivery_id": "d-1",
             "received_at": "2026-11-21T09:16:30.123Z", "bytes": 14, "verified": "main", "outcome": "queued", "same_id_as": null,
-            "kept_until": null, "method": "POST", "target": "/in/github?a=b", "headers": [["x-evil", "a\u{1b}[31m"]], "body": body,
+            "kept_until": null, "host": "hooks.example.com", "sender": "192.0.2.7", "method": "POST", "target": "/in/github?a=b", "headers": [["x-evil", "a\u{1b}[31m"]], "body": body,
             "problems": [{"pointer": "/id", "message": "is no number"}],
             "deliveries": [{"copy": 0, "route": "all", "destination": "ci", "outcome": "queued", "attempts": 1, "replays": 0,
                 "next_at": "2026-11-21T09:16:31.000Z", "ended_at": null, "cause": null, "order_key": null, "last": null,
@@ -206,6 +208,8 @@ source      github
 type        push
 received    2026-11-21T09:16:30.123Z
 request     POST /in/github?a=b, 14 bytes
+host        hooks.example.com
+sender      192.0.2.7
 verified    main
 delivery id d-1
 outcome     queued

@@ -173,7 +173,7 @@ fn limit(limit: &Value) -> String {
     let (count, unit) = rate.into_iter().find(|(count, _)| *count >= 1.0).unwrap_or((per_second * 3600.0, "h"));
     let burst = limit.get("burst").and_then(Value::as_u64).unwrap_or_default();
     let left = match limit.get("left").and_then(Value::as_u64) {
-        Some(0) => "; none left, so one more would be refused now".to_owned(),
+        Some(0) => "; none left now".to_owned(),
         Some(left) if left == burst => "; nothing spent now".to_owned(),
         Some(left) => format!("; {left} left now"),
         None => String::new(),
