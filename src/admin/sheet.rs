@@ -123,7 +123,7 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         json!([name, if redaction.hides_header(name) { REDACTED } else { &*value }])
     };
     let headers: Vec<Value> = event.headers.iter().map(shown).collect();
-    let host = event.host.as_deref().map(|host| if redaction.hides_header("host") { REDACTED } else { host });
+    let host = event.host.as_deref().map(|host| if redaction.hides_host() { REDACTED } else { host });
     json!({
         "host": host,
         "sender": sender(event, redaction),
@@ -134,14 +134,14 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         "body": body(&event.body, redaction),
         "redacted": redaction.touches_bodies()
             || event.headers.iter().any(|(name, _)| redaction.hides_header(name))
-            || ["host", "x-forwarded-for"].iter().any(|name| redaction.hides_header(name)),
+            || redaction.hides_host()
+            || redaction.hides_sender(),
         "problems": event.problems,
     })
 }
 
-/// Whoever hides the header that tells of a sender hides the sender.
 fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
-    let is_hidden = redaction.hides_header("x-forwarded-for");
+    let is_hidden = redaction.hides_sender();
     event.sender.map(|sender| if is_hidden { REDACTED.to_owned() } else { sender.to_string() })
 }
 

@@ -29,7 +29,7 @@ use crate::reply::Reply;
 pub use outgoing::{BodyShown, Sent};
 pub use recorded::{Recorded, explain_recorded};
 pub use routes::{RouteSays, Verdict};
-pub use told::{AnswerSays, Explanation, Limit, Verification};
+pub use told::{AnswerSays, Asked, Explanation, Limit, Verification};
 
 /// The outcome of what cannot be judged to its end.
 pub const UNDECIDED: &str = "undecided";

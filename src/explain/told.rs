@@ -25,6 +25,8 @@ pub struct Explanation {
     pub why: Option<String>,
     /// When it was received.
     pub received_at: String,
+    /// What was asked for.
+    pub request: Asked,
     /// What the gates made of its signature; nothing where they stopped before.
     pub verification: Option<Verification>,
     /// The event's type.
@@ -48,6 +50,41 @@ pub struct Explanation {
     /// The event as it would be stored; not shown.
     #[serde(skip)]
     pub event: Option<EventData>,
+}
+
+/// The request, as far as it says where it was to go.
+#[derive(Clone, Debug, Serialize)]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// The host that was called, where it is known.
+    pub host: Option<String>,
+    /// Path and query.
+    pub target: String,
+    /// Who sent it, where that is known.
+    pub sender: Option<String>,
+}
+
+impl Asked {
+    fn of(question: &Question<'_>) -> Self {
+        let head = &question.head;
+        Self {
+            method: head.method.to_owned(),
+            host: (!head.host.is_empty()).then(|| head.host.to_owned()),
+            target: head.target(),
+            sender: question.has_sender.then(|| head.sender.to_string()),
+        }
+    }
+
+    fn redact(&mut self, redaction: &Redaction) {
+        let hide = |text: &mut Option<String>, is_hidden: bool| {
+            if let Some(text) = text.as_mut().filter(|_| is_hidden) {
+                REDACTED.clone_into(text);
+            }
+        };
+        hide(&mut self.host, redaction.hides_host());
+        hide(&mut self.sender, redaction.hides_sender());
+    }
 }
 
 /// What the gates made of a signature.
@@ -97,6 +134,7 @@ impl Explanation {
             source: lane.map(|lane| lane.source.name.to_string()),
             why: None,
             received_at: question.now.to_string(),
+            request: Asked::of(question),
             verification: None,
             event_type: None,
             delivery_id: None,
@@ -131,6 +169,7 @@ impl Explanation {
     /// Takes out what people do not get to see. A body that was made of the one that came may say it elsewhere, and is not
     /// shown then.
     pub fn redact(&mut self, redaction: &Redaction, received: &Bytes) {
+        self.request.redact(redaction);
         for says in &mut self.routes {
             says.redact(redaction);
         }

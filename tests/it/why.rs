@@ -53,7 +53,13 @@ fn a_stored_event_is_explained_to_the_request_that_went_out() {
     assert_eq!(sent["body"]["json"]["kind"], "abc");
     let (code, said, _) = run(&site, &gateway, &["explain", &id]);
     assert_eq!(code, 0);
-    for line in ["accepted", "signature  verified by the secret `main`", "all: wants it, for app", "body.n = 4"] {
+    for line in [
+        "accepted",
+        "signature  verified by the secret `main`",
+        "all: wants it, for app",
+        "body.n = 4",
+        "request    POST hooks.test/in/github from 127.0.0.1",
+    ] {
         assert!(said.contains(line), "{line}:\n{said}");
     }
     let spent = gateway.metrics();
@@ -206,7 +212,9 @@ fn what_was_too_large_too_many_or_for_nobody_is_explained_as_far_as_its_head_goe
     let (_, said, _) = run(&site, &gateway, &["explain", &id]);
     let (code, listed, _) = run(&site, &gateway, &["events", "list", "--outcome", "rate_limited"]);
     assert!(code == 0 && listed.contains(&id) && listed.contains("rate_limited"), "{listed}");
-    for line in ["undecided", "recorded   rate_limited: the source's own quota", "its body was not kept", "none left"] {
+    for line in
+        ["undecided", "recorded   rate_limited 503: the source's own quota", "its body was not kept", "none left"]
+    {
         assert!(said.contains(line), "{line}\n{said}");
     }
     assert!(!said.contains("answer\n"), "{said}");
@@ -269,6 +277,8 @@ fn a_stored_event_is_judged_with_the_host_and_the_address_that_it_came_with() {
     gateway.reload();
     let shown = &gateway.admin(&format!("/api/v1/events/{id}")).json()["event"];
     assert_eq!((&shown["host"], &shown["sender"]), (&"[redacted]".into(), &"[redacted]".into()));
+    let asked = &explanation(&gateway, &id)["explanation"]["request"];
+    assert_eq!((&asked["host"], &asked["sender"]), (&"[redacted]".into(), &"[redacted]".into()));
 }
 
 #[test]
@@ -308,7 +318,10 @@ fn a_recorded_request_is_explained_under_a_draft_that_no_gateway_runs() {
             &stored,
             ["filtered  github push", "verified by the secret `main`", "> body.n < 2: false", "under      draft.yaml"],
         ),
-        (&filtered, ["accepted  github push", "recorded   filtered", "all: wants it, for app", "hookgate-event-id: "]),
+        (
+            &filtered,
+            ["accepted  github push", "recorded   filtered 200\n", "all: wants it, for app", "hookgate-event-id: "],
+        ),
         (
             &unsigned,
             ["missing_signature  ", "all: its condition is false", "401, by", "with those secrets of the file"],

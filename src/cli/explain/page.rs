@@ -63,12 +63,25 @@ impl Page {
         let head = format!("  {}  received {}", what.join(" "), text(told, "received_at"));
         let outcome = self.paint(if is_good { "32" } else { "31" }, outcome);
         self.lines.push(format!("{outcome}{}", terminal::harmless(&head)));
+        if let Some(asked) = told.get("request") {
+            let from = Some(text(asked, "sender")).filter(|sender| !sender.is_empty());
+            let from = from.map_or_else(String::new, |sender| format!(" from {sender}"));
+            self.say(format!(
+                "  request    {} {}{}{from}",
+                text(asked, "method"),
+                text(asked, "host"),
+                text(asked, "target")
+            ));
+        }
         // What was decided when it came, where that is another thing than what is decided now.
         if let Some(recorded) = told.get("recorded") {
             let now = told.get("verification").map(|says| text(says, "secret")).unwrap_or_default();
             let (outcome_then, by) = (text(recorded, "outcome"), text(recorded, "verified"));
             if !outcome_then.is_empty() && outcome_then != text(told, "outcome") {
-                self.say(format!("  recorded   {outcome_then}: {}", text(recorded, "why")));
+                let status = recorded.get("status").and_then(Value::as_u64).unwrap_or_default();
+                let why = Some(text(recorded, "why")).filter(|why| !why.is_empty());
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                self.say(format!("  recorded   {outcome_then} {status}{why}"));
             } else if !by.is_empty() && by != now {
                 self.say(format!("  recorded   verified by the secret `{by}`"));
             }
