@@ -73,6 +73,7 @@ fn one_event_is_shown_with_all_that_happened_to_it_and_delivered_again() {
     let gateway = Site::plain(&receiver).start();
     let id = gateway.accept(&github("{\"text\":\"hä\"}").to("/in/github?a=b"));
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 1);
+    gateway.wait_for_metric("hookgate_queue_events", &[], 0);
     let event = gateway.admin(&format!("/api/v1/events/{id}")).json()["event"].clone();
     assert_eq!((&event["target"], &event["body"]["text"]), (&"/in/github?a=b".into(), &"{\"text\":\"hä\"}".into()));
     let tries = event["deliveries"][0]["tries"].as_array().unwrap();
