@@ -132,10 +132,7 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         "params": event.params,
         "headers": headers,
         "body": body(&event.body, redaction),
-        "redacted": redaction.touches_bodies()
-            || event.headers.iter().any(|(name, _)| redaction.hides_header(name))
-            || redaction.hides_host()
-            || redaction.hides_sender(),
+        "redacted": redaction.touches_bodies() || event.headers.iter().any(|(name, _)| redaction.hides_header(name)),
         "problems": event.problems,
     })
 }

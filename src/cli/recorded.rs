@@ -30,7 +30,6 @@ impl Recorded {
     /// Reads what `GET /api/v1/events/{id}` shows.
     pub(super) fn read(sheet: &Value) -> Option<Self> {
         let text = |name: &str| sheet.get(name).and_then(Value::as_str);
-        let shown = |name: &str| text(name).filter(|text| *text != REDACTED);
         let received: jiff::Timestamp = text("received_at")?.parse().ok()?;
         let header = |pair: &Value| {
             let (name, value) = (pair.get(0)?.as_str()?, pair.get(1)?.as_str()?);
@@ -41,10 +40,12 @@ impl Recorded {
             (Some(text), _) => Bytes::from(text.as_str()?.to_owned()),
             (None, encoded) => Bytes::from(BASE64.decode(encoded?.as_str()?.as_bytes()).ok()?),
         };
-        let is_redacted = sheet.get("redacted").and_then(Value::as_bool).unwrap_or(false);
+        let is_hidden = |name: &str| text(name) == Some(REDACTED);
+        let is_redacted = sheet.get("redacted").and_then(Value::as_bool).unwrap_or(false)
+            || ["host", "sender"].into_iter().any(is_hidden);
         // Only what was not stored says how much of its body was kept.
         let kept = text("body_kept");
-        let is_hidden = is_redacted && body == Value::from(REDACTED).to_string();
+        let hides_body = is_redacted && body == Value::from(REDACTED).to_string();
         let event = EventData {
             id: EventId::parse(text("id")?)?,
             source: text("source")?.into(),
@@ -62,14 +63,14 @@ impl Recorded {
             copies: Vec::new(),
             problems: Vec::new(),
             unverified: text("unverified").map(str::to_owned),
-            host: shown("host").map(str::to_owned),
-            sender: shown("sender").and_then(|sender| sender.parse().ok()),
+            host: text("host").filter(|_| !is_hidden("host")).map(str::to_owned),
+            sender: text("sender").and_then(|sender| sender.parse().ok()),
             body,
         };
         Some(Self {
             aside: kept.and(text("outcome")).and_then(RequestOutcome::of_label),
             is_redacted,
-            has_body: kept.is_none_or(|kept| kept == "whole") && !is_hidden,
+            has_body: kept.is_none_or(|kept| kept == "whole") && !hides_body,
             body_bytes: sheet.get("bytes").and_then(Value::as_u64).unwrap_or(event.body.len() as u64),
             event,
         })
