@@ -307,6 +307,8 @@ fn event(names: &[Arc<str>], filling: &Bytes) -> Event {
         problems: Vec::new(),
         unverified: None,
         params: Vec::new(),
+        host: None,
+        sender: None,
         body: filling.clone(),
     };
     Event::new(Verified::by_choice("bench"), data, Some(DedupKey { key, body: Some(key), window: DEDUP_WINDOW }))

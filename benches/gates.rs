@@ -103,6 +103,8 @@ fn event(body: &Bytes) -> Event {
         problems: Vec::new(),
         unverified: None,
         params: Vec::new(),
+        host: None,
+        sender: None,
         body: body.clone(),
     };
     Event::new(Verified::by_choice("a benchmark"), data, None)

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::condition::View;
 use crate::event::{Copy, Event, EventData, EventId, KeyHash, OrderKey, kept_headers};
 use crate::inbound::Head;
 use crate::lane::{Lane, NeedsKeys, Reading, Rules};
@@ -85,14 +84,18 @@ pub struct Notes {
     pub braked: bool,
 }
 
-/// The first half for what passed it before: an event that is looked at again, whose host and sender are not kept.
-pub fn admit_again<'r, 'h>(lane: &'r Lane, head: Head<'h>) -> Admitted<'r, 'h> {
-    Admitted { lane, head }
-}
-
-/// The first half for a request that was turned away: its sender is known, and is not counted again.
-pub fn admit_aside<'r, 'h>(lane: &'r Lane, head: Head<'h>) -> Result<Admitted<'r, 'h>, Refusal> {
-    admit_to(lane, &head).map(|()| Admitted { lane, head })
+/// The first half for a request that is only looked at: it counts against no limit, and what is not known of it is not
+/// judged. A `source` that is given stands for host and path.
+pub fn admit_aside<'r, 'h>(
+    rules: &'r Rules,
+    head: Head<'h>,
+    source: Option<&str>,
+    has_sender: bool,
+) -> Result<Admitted<'r, 'h>, (Option<&'r Lane>, Refusal)> {
+    let lane = source.and_then(|name| rules.lane(name)).or_else(|| find(rules, &head));
+    let lane = lane.ok_or_else(|| (None, no_source()))?;
+    let judged = admit_to(lane, &head).and_then(|()| if has_sender { check_address(lane, &head) } else { Ok(()) });
+    judged.map(|()| Admitted { lane, head }).map_err(|refusal| (Some(lane), refusal))
 }
 
 /// The first half: what can be said from the head alone.
@@ -101,14 +104,22 @@ pub fn admit<'r, 'h>(
     gate: &Gatekeeper,
     head: Head<'h>,
 ) -> Result<Admitted<'r, 'h>, (Option<&'r Lane>, Refusal)> {
-    let lane = rules.table.find(head.host, head.path).and_then(|index| rules.lanes.get(index));
-    let Some(lane) = lane else {
+    let Some(lane) = find(rules, &head) else {
         // Strangers who look for sources spend the same quota as those who found one.
         check_sender(gate, &head).map_err(|refusal| (None, refusal))?;
-        return Err((None, Refusal::new(Class::NotFound, "no source at this host and path")));
+        return Err((None, no_source()));
     };
-    admit_to(lane, &head).and_then(|()| check_sender(gate, &head)).map_err(|refusal| (Some(lane), refusal))?;
+    let judged = admit_to(lane, &head).and_then(|()| check_address(lane, &head));
+    judged.and_then(|()| check_sender(gate, &head)).map_err(|refusal| (Some(lane), refusal))?;
     Ok(Admitted { lane, head })
+}
+
+fn find<'r>(rules: &'r Rules, head: &Head<'_>) -> Option<&'r Lane> {
+    rules.table.find(head.host, head.path).and_then(|index| rules.lanes.get(index))
+}
+
+fn no_source() -> Refusal {
+    Refusal::new(Class::NotFound, "no source at this host and path")
 }
 
 fn admit_to(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
@@ -134,10 +145,14 @@ fn admit_to(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
             return Err(Refusal::new(Class::BadContentType, "content type is not on the source's list"));
         }
     }
-    if !source.allows(head.sender) {
-        return Err(Refusal::new(Class::IpDenied, "sender's address is not on the source's list"));
-    }
     Ok(())
+}
+
+fn check_address(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
+    if lane.source.allows(head.sender) {
+        return Ok(());
+    }
+    Err(Refusal::new(Class::IpDenied, "sender's address is not on the source's list"))
 }
 
 fn wrong_method(source: &Source) -> Refusal {
@@ -224,6 +239,8 @@ pub fn accept(
         copies,
         problems,
         unverified: None,
+        host: Some(head.host.to_owned()),
+        sender: Some(head.sender),
         params,
         body,
     };
@@ -402,17 +419,7 @@ pub(crate) fn route(
     (event_type, delivery_id): (Option<&str>, Option<&str>),
     notes: &mut Notes,
 ) -> Vec<Copy> {
-    let view = View {
-        body: json,
-        headers: head.headers,
-        event_type: event_type.unwrap_or_default(),
-        event_id: delivery_id.unwrap_or_default(),
-        source: &lane.source.name,
-        method: head.method,
-        path: head.path,
-        query: head.query.unwrap_or_default(),
-        params: head.params,
-    };
+    let view = head.view(&lane.source.name, json, (event_type, delivery_id));
     let mut copies = Vec::new();
     for route in &lane.routes {
         match route.wants(event_type, &view) {

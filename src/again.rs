@@ -2,6 +2,8 @@
 //!
 //! A signature was judged at receipt and is not judged here (`rejudge` does, where it failed). Nothing is stored from here.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use http::HeaderMap;
 
 use crate::accept::{Notes, check_schema, hygiene, parse, route};
@@ -52,10 +54,18 @@ pub fn route_again(lane: &Lane, event: &EventData) -> Vec<Copy> {
     route(lane, &head, document.as_ref(), of_type, &mut notes)
 }
 
-/// The head of a stored event; host and sender are not kept.
+/// The head of a stored event. Where host and sender are not known, no host and no address stand in their places.
 pub(crate) fn stored_head<'a>(event: &'a EventData, headers: &'a HeaderMap) -> Head<'a> {
     let (path, query) =
         event.target.split_once('?').map_or((&*event.target, None), |(path, query)| (path, Some(query)));
-    let sender = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-    Head { method: &event.method, path, query, host: "", headers, content_length: None, params: &event.params, sender }
+    Head {
+        method: &event.method,
+        path,
+        query,
+        host: event.host.as_deref().unwrap_or_default(),
+        headers,
+        content_length: None,
+        params: &event.params,
+        sender: event.sender.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+    }
 }

@@ -5,14 +5,17 @@
 //! is no way from it to an `Event`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::clock::Timestamp;
+use crate::condition::View;
 use crate::provider::{Verified, digest};
 use crate::refusal::PayloadProblem;
 
@@ -174,6 +177,12 @@ pub struct EventData {
     /// The parameters of the source's path, each with its value. Records of earlier versions end before it.
     #[serde(default)]
     pub params: Vec<(String, String)>,
+    /// The host that was called, lower case, without port. Records of earlier versions end before it.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Who sent it: the peer, or what a trusted proxy said of it. Records of earlier versions end before it.
+    #[serde(default)]
+    pub sender: Option<IpAddr>,
     /// The body, byte for byte. Stored beside the facts, not among them.
     #[serde(skip)]
     pub body: Bytes,
@@ -188,6 +197,23 @@ impl EventData {
     /// When its last byte had arrived.
     pub fn received_at(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.received_at_ms)
+    }
+
+    /// What conditions, keys and values of a stored event look at. Whoever asks has read the body and made the map, because
+    /// the view only borrows.
+    pub fn view<'a>(&'a self, body: Option<&'a Value>, headers: &'a HeaderMap) -> View<'a> {
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        View {
+            body,
+            headers,
+            event_type: self.event_type.as_deref().unwrap_or_default(),
+            event_id: self.delivery_id.as_deref().unwrap_or_default(),
+            source: &self.source,
+            method: &self.method,
+            path,
+            query,
+            params: &self.params,
+        }
     }
 
     /// The headers, as a map. One that a map cannot hold, which none that was received is, is left out.
@@ -339,8 +365,39 @@ impl Reverified {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    impl EventData {
+        /// A plain event of the source `github` with this id and one copy; tests say only what they are about.
+        pub(crate) fn sample(id: EventId, received_at: Timestamp) -> Self {
+            Self {
+                id,
+                source: "github".into(),
+                received_at_ms: received_at.unix_ms(),
+                event_type: None,
+                delivery_id: None,
+                verified_by: None,
+                method: "POST".into(),
+                target: "/in/github".into(),
+                headers: Vec::new(),
+                copies: vec![Copy::plain("all", "app")],
+                problems: Vec::new(),
+                unverified: None,
+                params: Vec::new(),
+                host: None,
+                sender: None,
+                body: Bytes::from_static(b"{}"),
+            }
+        }
+    }
+
+    impl Copy {
+        /// A copy without keys and without a transform.
+        pub(crate) fn plain(route: &str, destination: &str) -> Self {
+            Self { route: route.into(), destination: destination.into(), balance: None, order: None, shaped: false }
+        }
+    }
 
     #[test]
     fn event_ids_sort_by_time_and_read_back() {

@@ -6,6 +6,9 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
+use serde_json::Value;
+
+use crate::condition::View;
 
 /// The head of one request.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +37,26 @@ impl Head<'_> {
         match self.query {
             Some(query) => format!("{}?{query}", self.path),
             None => self.path.to_owned(),
+        }
+    }
+
+    /// What conditions, keys and values look at, once the source and the body are known.
+    pub fn view<'v>(
+        &'v self,
+        source: &'v str,
+        body: Option<&'v Value>,
+        (event_type, event_id): (Option<&'v str>, Option<&'v str>),
+    ) -> View<'v> {
+        View {
+            body,
+            headers: self.headers,
+            event_type: event_type.unwrap_or_default(),
+            event_id: event_id.unwrap_or_default(),
+            source,
+            method: self.method,
+            path: self.path,
+            query: self.query.unwrap_or_default(),
+            params: self.params,
         }
     }
 

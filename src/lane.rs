@@ -30,6 +30,11 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The lane of this source.
+    pub fn lane(&self, source: &str) -> Option<&Lane> {
+        self.lanes.iter().find(|lane| *lane.source.name == *source)
+    }
+
     /// Keeps what was counted under the old rules; of a limit only where it is the same.
     pub fn take_over(&mut self, old: &Self) {
         if self.gatekeeper.has_rates_of(&old.gatekeeper) {

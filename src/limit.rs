@@ -10,13 +10,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock, QuantaInstant, Reference};
-use governor::middleware::{NoOpMiddleware, StateInformationMiddleware, StateSnapshot};
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
+use governor::state::{InMemoryState, NotKeyed, StateStore};
+use governor::{NotUntil, Quota, RateLimiter};
 
 /// So many per period, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,175 +54,241 @@ impl Wait {
 
 /// The limits before verification.
 pub struct Gatekeeper {
-    senders: DefaultKeyedRateLimiter<IpAddr>,
-    total: DefaultDirectRateLimiter,
-    rates: (Rate, Rate),
-    clock: DefaultClock,
+    senders: Limiter<BySender>,
+    total: Limiter<Together>,
 }
 
 /// What it allows; what was spent of it is nobody's business.
 impl fmt::Debug for Gatekeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gatekeeper").field("rates", &self.rates).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for SourceQuota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let per_sender = self.is_per_sender();
-        f.debug_struct("SourceQuota").field("rate", &self.rate).field("per_sender", &per_sender).finish_non_exhaustive()
+        f.debug_struct("Gatekeeper").field("rates", &self.rates()).finish_non_exhaustive()
     }
 }
 
 impl Gatekeeper {
     /// Limits by sender address and in total.
     pub fn new(per_sender: Rate, total: Rate) -> Self {
-        Self {
-            senders: RateLimiter::dashmap(per_sender.quota()),
-            total: RateLimiter::direct(total.quota()),
-            rates: (per_sender, total),
-            clock: DefaultClock::default(),
-        }
+        Self { senders: Limiter::new(per_sender), total: Limiter::new(total) }
     }
 
     /// One request by `sender`.
     pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
-        let now = self.clock.now();
-        self.senders.check_key(&network(sender)).map_err(|until| Wait(until.wait_time_from(now)))?;
-        self.total.check().map_err(|until| Wait(until.wait_time_from(now)))
+        self.senders.check(sender)?;
+        self.total.check()
     }
 
     /// By sender, and in total.
     pub fn rates(&self) -> (Rate, Rate) {
-        self.rates
+        (self.senders.rate, self.total.rate)
+    }
+
+    /// How much is left by `sender`, and in total, without spending any of it.
+    pub fn levels(&self, sender: Option<IpAddr>) -> (Level, Level) {
+        (self.senders.level(sender), self.total.level())
     }
 
     /// Whether both limit alike.
     pub fn has_rates_of(&self, other: &Self) -> bool {
-        self.rates == other.rates
+        self.rates() == other.rates()
     }
 
     /// Forgets senders that have been quiet long enough to start anew. To be called every few seconds.
     pub fn shrink(&self) {
-        self.senders.retain_recent();
-        self.senders.shrink_to_fit();
+        self.senders.shrink();
     }
 
     /// How many senders are remembered.
     pub fn senders(&self) -> usize {
-        self.senders.len()
+        self.senders.governor.len()
     }
 }
 
 /// The quota of one source, spent after verification.
-pub struct SourceQuota {
-    rate: Rate,
-    spent: Arc<Spent>,
-    clock: DefaultClock,
+pub struct SourceQuota(Arc<Spent>);
+
+impl fmt::Debug for SourceQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rate, per_sender) = (self.rate(), self.is_per_sender());
+        f.debug_struct("SourceQuota").field("rate", &rate).field("per_sender", &per_sender).finish_non_exhaustive()
+    }
 }
 
 /// By whom a quota is spent.
 enum Spent {
-    /// By all; what was left when it was last asked is remembered, for people.
-    Together(RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>, Left),
-    BySender(DefaultKeyedRateLimiter<IpAddr>),
+    Together(Limiter<Together>),
+    BySender(Limiter<BySender>),
 }
 
-#[derive(Debug)]
-struct Left {
-    requests: AtomicU32,
-    begun: QuantaInstant,
-    /// When it was last asked, nanoseconds since then.
-    at: AtomicU64,
-}
-
-/// How much of a quota is left.
+/// How much of a limit is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
     /// What it allows.
     pub rate: Rate,
-    /// How many may come at once now; `None` where each sender has a quota of its own.
+    /// How many may come at once now; `None` where each sender has a limit of its own, and the sender is not known.
     pub left: Option<u32>,
 }
 
 impl SourceQuota {
     /// One quota for all of the source's traffic.
     pub fn whole(rate: Rate) -> Self {
-        let left = Left {
-            requests: AtomicU32::new(rate.burst.get()),
-            begun: DefaultClock::default().now(),
-            at: AtomicU64::new(0),
-        };
-        let limiter = RateLimiter::direct(rate.quota()).with_middleware::<StateInformationMiddleware>();
-        Self::new(rate, Spent::Together(limiter, left))
+        Self(Arc::new(Spent::Together(Limiter::new(rate))))
     }
 
     /// One quota per address.
     pub fn per_sender(rate: Rate) -> Self {
-        Self::new(rate, Spent::BySender(RateLimiter::dashmap(rate.quota())))
+        Self(Arc::new(Spent::BySender(Limiter::new(rate))))
     }
 
-    fn new(rate: Rate, spent: Spent) -> Self {
-        Self { rate, spent: Arc::new(spent), clock: DefaultClock::default() }
+    fn rate(&self) -> Rate {
+        match &*self.0 {
+            Spent::Together(limiter) => limiter.rate,
+            Spent::BySender(limiter) => limiter.rate,
+        }
     }
 
     /// Keeps what was spent under old rules, when they limit alike: a reload gives nobody a second burst.
     pub fn take_over(&mut self, old: &Self) {
-        let is_alike = matches!(
-            (&*self.spent, &*old.spent),
-            (Spent::Together(..), Spent::Together(..)) | (Spent::BySender(_), Spent::BySender(_))
-        );
-        if is_alike && self.rate == old.rate {
-            self.spent = Arc::clone(&old.spent);
+        if self.is_per_sender() == old.is_per_sender() && self.rate() == old.rate() {
+            self.0 = Arc::clone(&old.0);
         }
     }
 
     /// One verified request.
     pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
-        let wait = |until: NotUntil<QuantaInstant>| Wait(until.wait_time_from(self.clock.now()));
-        match &*self.spent {
-            Spent::Together(limiter, left) => {
-                let checked = limiter.check();
-                let requests = checked.as_ref().map_or(0, StateSnapshot::remaining_burst_capacity);
-                left.requests.store(requests, Ordering::Relaxed);
-                left.at.store(left.nanos(self.clock.now()), Ordering::Relaxed);
-                checked.map(|_level| ()).map_err(wait)
-            }
-            Spent::BySender(limiter) => limiter.check_key(&network(sender)).map_err(wait),
+        match &*self.0 {
+            Spent::Together(limiter) => limiter.check(),
+            Spent::BySender(limiter) => limiter.check(sender),
         }
     }
 
-    /// How much is left, without spending any of it.
-    pub fn level(&self) -> Level {
-        let left = match &*self.spent {
-            Spent::Together(_, left) => {
-                let since = left.nanos(self.clock.now()).saturating_sub(left.at.load(Ordering::Relaxed));
-                let regained = u128::from(since) / self.rate.interval.as_nanos().max(1);
-                let left = u128::from(left.requests.load(Ordering::Relaxed)) + regained;
-                Some(u32::try_from(left).unwrap_or(u32::MAX).min(self.rate.burst.get()))
-            }
-            Spent::BySender(_) => None,
-        };
-        Level { rate: self.rate, left }
+    /// How much is left to `sender`, without spending any of it.
+    pub fn level(&self, sender: Option<IpAddr>) -> Level {
+        match &*self.0 {
+            Spent::Together(limiter) => limiter.level(),
+            Spent::BySender(limiter) => limiter.level(sender),
+        }
     }
 
     /// Whether each sender has a quota of its own.
     pub fn is_per_sender(&self) -> bool {
-        matches!(&*self.spent, Spent::BySender(_))
+        matches!(&*self.0, Spent::BySender(_))
     }
 
     /// Forgets quiet senders.
     pub fn shrink(&self) {
-        if let Spent::BySender(limiter) = &*self.spent {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
+        if let Spent::BySender(limiter) = &*self.0 {
+            limiter.shrink();
         }
     }
 }
 
-impl Left {
-    fn nanos(&self, now: QuantaInstant) -> u64 {
-        now.duration_since(self.begun).as_u64()
+/// One limiter of governor's. Governor tells what is left only to those who spend; people who look must not, so the state
+/// is held here as well, and read.
+struct Limiter<S: StateStore> {
+    rate: Rate,
+    governor: RateLimiter<S::Key, S, DefaultClock>,
+    state: S,
+    clock: DefaultClock,
+    begun: QuantaInstant,
+}
+
+impl<S: StateStore + Clone + Default> Limiter<S> {
+    fn new(rate: Rate) -> Self {
+        let (clock, state) = (DefaultClock::default(), S::default());
+        // The limiter counts from a moment later, by less than it can matter.
+        let begun = clock.now();
+        Self { rate, governor: RateLimiter::new(rate.quota(), state.clone(), clock.clone()), state, clock, begun }
+    }
+
+    fn wait(&self, until: &NotUntil<QuantaInstant>) -> Wait {
+        Wait(until.wait_time_from(self.clock.now()))
+    }
+
+    /// How many may come at once, when all that came is spread out until `spent_until` (GCRA's theoretical arrival time).
+    fn left(&self, spent_until: Option<Nanos>) -> u32 {
+        let now = self.clock.now().duration_since(self.begun).as_u64();
+        let ahead = spent_until.map_or(0, Nanos::as_u64).saturating_sub(now);
+        let spent = u128::from(ahead).div_ceil(self.rate.interval.as_nanos().max(1));
+        self.rate.burst.get().saturating_sub(u32::try_from(spent).unwrap_or(u32::MAX))
+    }
+}
+
+impl Limiter<Together> {
+    fn check(&self) -> Result<(), Wait> {
+        self.governor.check().map_err(|until| self.wait(&until))
+    }
+
+    fn level(&self) -> Level {
+        Level { rate: self.rate, left: Some(self.left(spent_until(&self.state.0))) }
+    }
+}
+
+impl Limiter<BySender> {
+    fn check(&self, sender: IpAddr) -> Result<(), Wait> {
+        self.governor.check_key(&network(sender)).map_err(|until| self.wait(&until))
+    }
+
+    fn level(&self, sender: Option<IpAddr>) -> Level {
+        let until = |sender| self.state.0.get(&network(sender)).and_then(|state| spent_until(&state));
+        Level { rate: self.rate, left: sender.map(|sender| self.left(until(sender))) }
+    }
+
+    fn shrink(&self) {
+        self.governor.retain_recent();
+        self.governor.shrink_to_fit();
+    }
+}
+
+/// Reads a state: what refuses to measure changes nothing.
+fn spent_until(state: &InMemoryState) -> Option<Nanos> {
+    state.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>).err().flatten()
+}
+
+/// The one state that all spend of.
+#[derive(Clone, Default)]
+struct Together(Arc<InMemoryState>);
+
+impl StateStore for Together {
+    type Key = NotKeyed;
+
+    fn measure_and_replace<T, F, E>(&self, key: &NotKeyed, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        self.0.measure_and_replace(key, decide)
+    }
+}
+
+/// One state for each network.
+#[derive(Clone, Default)]
+struct BySender(Arc<DashMapStateStore<IpAddr>>);
+
+impl StateStore for BySender {
+    type Key = IpAddr;
+
+    fn measure_and_replace<T, F, E>(&self, key: &IpAddr, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        self.0.measure_and_replace(key, decide)
+    }
+}
+
+impl ShrinkableKeyedStateStore<IpAddr> for BySender {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.0.retain_recent(drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        ShrinkableKeyedStateStore::shrink_to_fit(&*self.0);
+    }
+
+    fn len(&self) -> usize {
+        ShrinkableKeyedStateStore::len(&*self.0)
+    }
+
+    fn is_empty(&self) -> bool {
+        ShrinkableKeyedStateStore::is_empty(&*self.0)
     }
 }
 
@@ -297,6 +364,34 @@ mod tests {
         std::thread::sleep(Duration::from_millis(1));
         gate.shrink();
         assert_eq!(gate.senders(), 0);
+    }
+
+    #[test]
+    fn who_looks_at_a_limit_spends_nothing_of_it() {
+        let (loud, quiet) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        for made in [SourceQuota::whole, SourceQuota::per_sender] {
+            let quota = made(rate(1, 3));
+            for left in (0..3).rev() {
+                assert!(quota.check(loud).is_ok());
+                assert_eq!(quota.level(Some(loud)).left, Some(left));
+                assert_eq!(quota.level(Some(loud)).left, Some(left));
+            }
+            assert!(quota.check(loud).is_err());
+            assert_eq!(quota.level(Some(loud)).left, Some(0));
+        }
+        let gate = Gatekeeper::new(rate(1, 2), rate(1, 10));
+        assert!(gate.check(loud).is_ok());
+        let left = |sender| (gate.levels(sender).0.left, gate.levels(sender).1.left);
+        assert_eq!(
+            (left(Some(loud)), left(Some(quiet)), left(None)),
+            ((Some(1), Some(9)), (Some(2), Some(9)), (None, Some(9)))
+        );
+        assert_eq!(gate.senders(), 1, "a look is not remembered");
+        let fast =
+            SourceQuota::whole(Rate::new(NonZeroU32::new(1000).unwrap(), Duration::from_secs(1), NonZeroU32::new(5)));
+        assert!((0..5).all(|_| fast.check(loud).is_ok()));
+        std::thread::sleep(Duration::from_millis(6));
+        assert_eq!(fast.level(None).left, Some(5), "what is regained is left again");
     }
 
     #[test]

@@ -97,6 +97,16 @@ impl Redaction {
         self.headers.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     }
 
+    /// Whether the host that was called is not shown.
+    pub fn hides_host(&self) -> bool {
+        self.hides_header("host")
+    }
+
+    /// Whether the sender's address is not shown: whoever hides the header that tells of it hides it.
+    pub fn hides_sender(&self) -> bool {
+        self.hides_header("x-forwarded-for")
+    }
+
     /// Whether the place with these steps, or anything above it, is not shown.
     pub fn hides(&self, steps: &[&str]) -> bool {
         self.hides_bodies

@@ -200,20 +200,12 @@ mod tests {
         let made = lane.verifier.sign(&SignRequest { message, id: "msg_1", now: at }).unwrap();
         let made = made.into_iter().map(|(name, value)| (name.to_string(), value));
         EventData {
-            id: EventId::at(RECEIVED, [0; 10]),
             source: "s".into(),
-            received_at_ms: RECEIVED.unix_ms(),
-            event_type: None,
-            delivery_id: None,
-            verified_by: None,
-            method: "POST".into(),
             target: "/in/s?a=1".into(),
             headers: made.map(|(name, value)| (name, HeaderBytes(Bytes::copy_from_slice(value.as_bytes())))).collect(),
-            copies: Vec::new(),
-            problems: Vec::new(),
             unverified: Some("wrong_secret_or_body".into()),
-            params: Vec::new(),
             body,
+            ..EventData::sample(EventId::at(RECEIVED, [0; 10]), RECEIVED)
         }
     }
 

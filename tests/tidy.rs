@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 /// row: it only names the modules.
 const IMPORTS: &str = "
 clock
-inbound
 outcome
 patience
 refusal
@@ -28,6 +27,7 @@ secret      clock
 answer      refusal
 budget      clock patience refusal
 condition
+inbound     condition
 limit
 payload
 schema
@@ -36,7 +36,7 @@ source      answer
 redact
 route       condition
 provider    answer clock patience refusal secret
-event       clock provider refusal
+event       clock condition provider refusal
 lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
 reply       answer event provider refusal source

@@ -1,7 +1,6 @@
 //! `GET /api/v1/events/{id}/explain`: what is decided about a stored event, or one that was laid aside, under the rules in
 //! force; and the list of what was laid aside.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -13,10 +12,9 @@ use super::asked::Which;
 use super::{Desk, sheet, stored};
 use crate::archive::Filter;
 use crate::buffer::Found;
-use crate::capture::Captured;
+use crate::capture::{BodyKept, Captured};
 use crate::event::{EventData, EventId};
-use crate::explain::{Question, explain as explain_question};
-use crate::inbound::Head;
+use crate::explain::{Recorded, Signature, explain_recorded};
 use crate::refusal::RequestOutcome;
 
 /// Which of what was laid aside.
@@ -50,7 +48,6 @@ impl Aside {
 pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Which) -> Answered {
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
     let limit = which.limit();
-    let filter = Arc::new(filter);
     let capture = Arc::clone(&desk.panel.capture);
     let looking = move || {
         let all = capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
@@ -58,7 +55,8 @@ pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Whi
     };
     let listed = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
     let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
-    let entries: Vec<Value> = listed.iter().map(|captured| sheet::captured(captured)).collect();
+    let redaction = desk.panel.capture.redaction();
+    let entries: Vec<Value> = listed.iter().map(|captured| sheet::captured(captured, &redaction)).collect();
     Ok(stored::page("events", entries, next.as_ref()))
 }
 
@@ -74,46 +72,32 @@ pub(super) fn aside(desk: &Desk, id: &str) -> Option<Arc<Captured>> {
 }
 
 pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    let (event, recorded, sender) = match aside(&desk, &id) {
-        Some(_) if !desk.panel.capture.redaction().shows_bodies() => {
-            return Err(problem(StatusCode::CONFLICT, "its body was not kept: `capture.bodies` is off"));
-        }
-        Some(captured) => {
-            let recorded =
-                json!({ "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status });
-            (Arc::new(captured.event.clone()), recorded, Some(captured.sender))
-        }
-        None => {
-            let found = stored::find(&desk, &id).await?;
-            let Some(event) = &found.event else {
-                return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
-            };
-            (Arc::clone(event), json!({ "verified": event.verified_by, "unverified": event.unverified }), None)
-        }
+    let (event, body, recorded) = if let Some(captured) = aside(&desk, &id) {
+        let body = (captured.kept == BodyKept::Whole, captured.body_bytes);
+        let recorded = json!({
+            "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status,
+            "verified": captured.event.verified_by, "body": captured.kept.label(),
+        });
+        (Arc::new(captured.event.clone()), body, recorded)
+    } else {
+        let found = stored::find(&desk, &id).await?;
+        let Some(event) = &found.event else {
+            return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
+        };
+        let recorded = json!({ "verified": event.verified_by, "unverified": event.unverified });
+        (Arc::clone(event), (true, event.body.len() as u64), recorded)
     };
-    let told = tokio::task::spawn_blocking(move || told(&desk, &event, sender)).await;
+    let told = tokio::task::spawn_blocking(move || told(&desk, &event, body)).await;
     let told = told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
     Ok(answer(&json!({ "explanation": told, "recorded": recorded })))
 }
 
-/// A request that was laid aside has its `sender`.
-fn told(desk: &Desk, event: &EventData, sender: Option<IpAddr>) -> Value {
+fn told(desk: &Desk, event: &EventData, (has_body, body_bytes): (bool, u64)) -> Value {
     let panel = &desk.panel;
     let (rules, destinations) = (panel.archive.rules(), panel.archive.destinations());
-    let headers = event.header_map();
-    let head = crate::again::stored_head(event, &headers);
-    let question = Question {
-        head: Head { sender: sender.unwrap_or(head.sender), ..head },
-        has_sender: sender.is_some(),
-        body: &event.body,
-        source: Some(&event.source),
-        now: event.received_at(),
-        random: [0; 10],
-        keys: &*panel.keys,
-    };
-    let mut told = explain_question(&rules, &destinations, &question);
-    // The event keeps its name.
-    told.rename(event.id, &destinations);
+    let (signature, keys) = (Signature::Judged, &*panel.keys);
+    let recorded = Recorded { event, has_body, body_bytes, signature, keys };
+    let mut told = explain_recorded(&rules, &destinations, &recorded);
     told.redact(&panel.capture.redaction(), &event.body);
     serde_json::to_value(&told).unwrap_or_default()
 }

@@ -123,7 +123,10 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         json!([name, if redaction.hides_header(name) { REDACTED } else { &*value }])
     };
     let headers: Vec<Value> = event.headers.iter().map(shown).collect();
+    let host = event.host.as_deref().map(|host| if redaction.hides_host() { REDACTED } else { host });
     json!({
+        "host": host,
+        "sender": sender(event, redaction),
         "method": event.method,
         "target": event.target,
         "params": event.params,
@@ -132,6 +135,11 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         "redacted": redaction.touches_bodies() || event.headers.iter().any(|(name, _)| redaction.hides_header(name)),
         "problems": event.problems,
     })
+}
+
+fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
+    let is_hidden = redaction.hides_sender();
+    event.sender.map(|sender| if is_hidden { REDACTED.to_owned() } else { sender.to_string() })
 }
 
 fn body(body: &[u8], redaction: &Redaction) -> Value {
@@ -148,7 +156,7 @@ fn body(body: &[u8], redaction: &Redaction) -> Value {
 }
 
 /// One line about a request that was not stored.
-pub(super) fn captured(captured: &Captured) -> Value {
+pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
     let event = &captured.event;
     let unsigned = [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp].map(RequestOutcome::Refused);
     let is_unsigned = unsigned.contains(&captured.outcome);
@@ -157,20 +165,21 @@ pub(super) fn captured(captured: &Captured) -> Value {
         "source": event.source,
         "type": event.event_type,
         "received_at": event.received_at().to_string(),
-        "bytes": event.body.len(),
+        "bytes": captured.body_bytes,
+        "body_kept": captured.kept.label(),
         "verified": event.verified_by,
         "unverified": is_unsigned.then_some(&captured.why),
         "outcome": captured.outcome.label(),
         "why": captured.why,
         "status": captured.status,
-        "sender": captured.sender.to_string(),
+        "sender": sender(event, redaction),
         "deliveries": [],
     })
 }
 
 /// All that is known of a request that was not stored.
 pub(super) fn whole_captured(it: &Captured, redaction: &Redaction) -> Value {
-    with(captured(it), request(&it.event, redaction))
+    with(captured(it, redaction), request(&it.event, redaction))
 }
 
 /// One dead letter.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::buffer::{DeadLetter, Ending, Found};
 use crate::clock::Timestamp;
-use crate::condition::{Condition, View};
+use crate::condition::Condition;
 use crate::event::EventData;
 use crate::payload::Payload;
 use crate::route::EventGlobs;
@@ -167,17 +167,5 @@ impl Filter {
 fn holds(condition: &Condition, event: &Arc<EventData>) -> bool {
     let body = Payload::parse(&event.body).ok().map(Payload::into_value);
     let headers = event.header_map();
-    let (path, query) = event.target.split_once('?').unwrap_or((&event.target, ""));
-    let view = View {
-        body: body.as_ref(),
-        headers: &headers,
-        event_type: event.event_type.as_deref().unwrap_or_default(),
-        event_id: event.delivery_id.as_deref().unwrap_or_default(),
-        source: &event.source,
-        method: &event.method,
-        path,
-        query,
-        params: &event.params,
-    };
-    condition.matches(&view).unwrap_or(false)
+    condition.matches(&event.view(body.as_ref(), &headers)).unwrap_or(false)
 }

@@ -158,7 +158,7 @@ mod tests {
     use crate::buffer::engine::Space;
     use crate::buffer::{Buffer, BufferParams, Committed, Fsync, keys};
     use crate::clock::SystemClock;
-    use crate::event::{Copy, DedupKey, Event, EventData, EventId};
+    use crate::event::{DedupKey, Event, EventData, EventId};
     use crate::provider::Verified;
 
     const NOW: Timestamp = Timestamp::from_unix_secs(1_000_000);
@@ -265,28 +265,8 @@ mod tests {
     }
 
     fn delivery(dedup: DedupKey) -> Event {
-        let data = EventData {
-            id: EventId::at(NOW, [0; 10]),
-            source: source(),
-            received_at_ms: NOW.unix_ms(),
-            event_type: None,
-            delivery_id: Some("a".into()),
-            verified_by: None,
-            method: "POST".into(),
-            target: "/in/github".into(),
-            headers: Vec::new(),
-            copies: vec![Copy {
-                route: "all".into(),
-                destination: "app".into(),
-                balance: None,
-                order: None,
-                shaped: false,
-            }],
-            problems: Vec::new(),
-            unverified: None,
-            params: Vec::new(),
-            body: bytes::Bytes::from_static(b"{}"),
-        };
+        let sample = EventData::sample(EventId::at(NOW, [0; 10]), NOW);
+        let data = EventData { delivery_id: Some("a".into()), ..sample };
         Event::new(Verified::by_choice("tests"), data, Some(dedup))
     }
 }

@@ -111,26 +111,13 @@ pub(super) mod tests {
 
     fn event() -> EventData {
         EventData {
-            id: EventId::at(Timestamp::from_unix_ms(7), [3; 10]),
-            source: "github".into(),
-            received_at_ms: 7,
             event_type: Some("push".into()),
-            delivery_id: None,
             verified_by: Some("a".into()),
-            method: "POST".into(),
             target: "/in/github?x=1".into(),
             headers: vec![("X-Latin".into(), HeaderBytes(Bytes::from_static(b"caf\xe9")))],
-            copies: vec![Copy {
-                route: "r".into(),
-                destination: "d".into(),
-                balance: None,
-                order: None,
-                shaped: false,
-            }],
-            problems: Vec::new(),
-            unverified: None,
-            params: Vec::new(),
+            copies: vec![Copy::plain("r", "d")],
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),
+            ..EventData::sample(EventId::at(Timestamp::from_unix_ms(7), [3; 10]), Timestamp::from_unix_ms(7))
         }
     }
 
@@ -143,15 +130,25 @@ pub(super) mod tests {
     /// The same event as version 1 wrote it; `fields` of its facts.
     pub(in crate::buffer) fn version_1(event: &EventData, fields: u8) -> Vec<u8> {
         let facts = rmp_serde::to_vec(event).unwrap();
-        // Facts are a list, and the last of them are nothing and an empty list: a byte each.
-        assert!(facts[0] == 0x9d && facts.ends_with(&[0xc0, 0x90]));
-        let kept = facts.len() - usize::from(13 - fields);
+        // Facts are a list, and the last of them are nothing, an empty list, and nothing twice: a byte each.
+        assert!(facts[0] == 0x9f && facts.ends_with(&[0xc0, 0x90, 0xc0, 0xc0]));
+        let kept = facts.len() - usize::from(15 - fields);
         record(&[&[0x90 | fields], &facts[1..kept]].concat(), &event.body)
     }
 
     #[test]
     fn records_of_version_1_read_back() {
-        assert_eq!(decode(&version_1(&event(), 13)), Ok(event()));
+        assert_eq!(decode(&version_1(&event(), 15)), Ok(event()));
+    }
+
+    #[test]
+    fn a_record_from_before_host_and_sender_were_kept_reads_back() {
+        let mut event = event();
+        assert_eq!(decode(&version_1(&event, 13)), Ok(event.clone()));
+        for sender in ["192.0.2.7", "2001:db8::1"] {
+            (event.host, event.sender) = (Some("hooks.example.com".to_owned()), Some(sender.parse().unwrap()));
+            assert_eq!(decode(&encode(&event).unwrap()), Ok(event.clone()));
+        }
     }
 
     #[test]

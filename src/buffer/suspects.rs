@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::buffer::{BufferParams, Fsync, Opening};
     use crate::clock::{SystemClock, Timestamp};
-    use crate::event::{Copy, Event, EventId};
+    use crate::event::{Event, EventId};
     use crate::provider::{Failure, Verified};
     use bytes::Bytes;
 
@@ -140,28 +140,9 @@ mod tests {
     }
 
     fn failed(number: u8) -> Event {
-        let data = EventData {
-            id: EventId::at(Timestamp::from_unix_ms(7), [number; 10]),
-            source: "github".into(),
-            received_at_ms: 7,
-            event_type: None,
-            delivery_id: None,
-            verified_by: None,
-            method: "POST".into(),
-            target: "/in/github".into(),
-            headers: Vec::new(),
-            copies: vec![Copy {
-                route: "all".into(),
-                destination: "app".into(),
-                balance: None,
-                order: None,
-                shaped: false,
-            }],
-            problems: Vec::new(),
-            unverified: None,
-            params: Vec::new(),
-            body: Bytes::from(vec![number]),
-        };
+        let at = Timestamp::from_unix_ms(7);
+        let sample = EventData::sample(EventId::at(at, [number; 10]), at);
+        let data = EventData { body: Bytes::from(vec![number]), ..sample };
         Event::new(Verified::observed(&Failure::WrongSecretOrBody), data, None).judged_by(|| OLD)
     }
 

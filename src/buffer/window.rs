@@ -337,25 +337,10 @@ mod tests {
     use crate::buffer::keys::{DestinationId, QueueKey, QueueValue};
     use crate::clock::Timestamp;
     use crate::event::{EventData, EventId};
-    use bytes::Bytes;
 
     fn delivery(seq: u64, due_ms: u64) -> Delivery {
-        let event = EventData {
-            id: EventId::at(Timestamp::from_unix_ms(due_ms), [0; 10]),
-            source: "s".into(),
-            received_at_ms: due_ms,
-            event_type: None,
-            delivery_id: None,
-            verified_by: None,
-            method: "POST".into(),
-            target: "/".into(),
-            headers: Vec::new(),
-            copies: Vec::new(),
-            problems: Vec::new(),
-            unverified: None,
-            params: Vec::new(),
-            body: Bytes::from_static(b"{}"),
-        };
+        let at = Timestamp::from_unix_ms(due_ms);
+        let event = EventData::sample(EventId::at(at, [0; 10]), at);
         let value = QueueValue { attempts: 0, bytes: 2, since_ms: due_ms, lane: None };
         Delivery::new(QueueKey { destination: DestinationId(1), due_ms, seq, copy: 0 }, value, Arc::new(event))
     }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -10,7 +9,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::sample;
 use super::send::{Tamper, sign};
 use crate::clock::Timestamp;
-use crate::event::{EventData, EventId, kept_headers};
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::provider::SignProblem;
@@ -90,26 +88,6 @@ impl Request {
             body,
             sender: parts.sender.unwrap_or_else(|| usual_sender(lane)),
         })
-    }
-
-    /// The request as it would be stored, without a look at its signature.
-    pub(super) fn event(&self, lane: &Lane, now: Timestamp) -> EventData {
-        EventData {
-            id: EventId::at(now, [0; 10]),
-            source: Arc::clone(&lane.source.name),
-            received_at_ms: now.unix_ms(),
-            event_type: None,
-            delivery_id: None,
-            verified_by: None,
-            method: self.method.clone(),
-            target: self.head().target(),
-            params: lane.source.path.values(&self.path),
-            headers: kept_headers(&self.headers),
-            copies: Vec::new(),
-            problems: Vec::new(),
-            unverified: None,
-            body: self.body.clone(),
-        }
     }
 
     pub(super) fn head(&self) -> Head<'_> {

@@ -17,6 +17,7 @@ mod load;
 mod log;
 mod providers;
 mod receiver;
+mod recorded;
 mod redeliver;
 mod reload;
 mod renewal;

@@ -44,15 +44,15 @@ fn like(pattern: &str, path: &str) -> String {
 }
 
 /// For a request whose signature is not right here: under what it would be.
-pub(super) fn to_a_secret(rules: &Rules, lane: &Lane, question: &Question<'_>) -> Vec<String> {
+pub(super) fn to_a_secret(rules: &Rules, lane: &Lane, question: &Question<'_>, body: &Bytes) -> Vec<String> {
     let mut misses = Vec::new();
     for other in rules.lanes.iter().filter(|other| other.source.name != lane.source.name) {
-        if let Some(secret) = verifies(other, question, question.body) {
+        if let Some(secret) = verifies(other, question, body) {
             misses.push(format!("it is right under the secret `{secret}` of the source `{}`", other.source.name));
         }
     }
     for (end, what) in [(&b"\r\n"[..], "CR and LF"), (b"\n", "a line feed")] {
-        if let Some(body) = question.body.strip_suffix(end)
+        if let Some(body) = body.strip_suffix(end)
             && verifies(lane, question, &Bytes::copy_from_slice(body)).is_some()
         {
             misses.push(format!("it is right without {what} at the end of the body: an editor or a proxy added it"));

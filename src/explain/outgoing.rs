@@ -7,7 +7,7 @@ use data_encoding::BASE64;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::shown_headers;
+use super::told::shown_headers;
 use crate::clock::Timestamp;
 use crate::deliver::Destinations;
 use crate::event::{Copy, EventData};

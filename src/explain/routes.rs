@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::accept::parse;
+use crate::accept;
 use crate::condition::View;
 use crate::inbound::Head;
 use crate::lane::Lane;
@@ -60,6 +60,8 @@ pub enum Verdict {
     ConditionFalse,
     /// Its condition failed, which is no match.
     ConditionFailed,
+    /// It asks for what stands in the body, which was not kept.
+    NotJudged,
 }
 
 pub(super) struct Looked {
@@ -69,33 +71,32 @@ pub(super) struct Looked {
 }
 
 /// Asks every route, whatever the gates before them said.
-pub(super) fn look(lane: &Lane, head: &Head<'_>, body: &Bytes) -> Looked {
-    let json = parse(lane, head, body).ok().flatten();
+///
+/// Without a body, what stands in it is not known: neither its type and id, where they stand there, nor what a condition
+/// says.
+pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked {
+    let (has_body, body) = (body.is_some(), body.cloned().unwrap_or_default());
+    let json = accept::parse(lane, head, &body).ok().flatten();
     let find = |template: &Option<crate::provider::EventTemplate>| {
-        template.as_ref().and_then(|found| found.render(head.headers, json.as_ref(), body))
+        template.as_ref().and_then(|found| found.render(head.headers, json.as_ref(), &body))
     };
-    let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
+    let event_type = find(&lane.event_type);
+    // An id may be a digest of the body.
+    let delivery_id = find(&lane.delivery_id).filter(|_| has_body);
     // Of what was stored they are known; of what never came they are in the path.
     let in_path = if head.params.is_empty() { lane.source.path.values(head.path) } else { Vec::new() };
     let params = if head.params.is_empty() { &in_path } else { head.params };
-    let view = View {
-        params,
-        body: json.as_ref(),
-        headers: head.headers,
-        event_type: event_type.as_deref().unwrap_or_default(),
-        event_id: delivery_id.as_deref().unwrap_or_default(),
-        source: &lane.source.name,
-        method: head.method,
-        path: head.path,
-        query: head.query.unwrap_or_default(),
-    };
-    let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view)).collect();
+    let head = Head { params, ..*head };
+    let view = head.view(&lane.source.name, json.as_ref(), (event_type.as_deref(), delivery_id.as_deref()));
+    let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view, has_body)).collect();
     Looked { event_type, delivery_id, says }
 }
 
-fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>) -> RouteSays {
+fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>, has_body: bool) -> RouteSays {
+    let knows_type = has_body || event_type.is_some();
     let verdict = match route.wants(event_type, view) {
-        _ if !route.wants_type(event_type) => Verdict::OtherType,
+        _ if knows_type && !route.wants_type(event_type) => Verdict::OtherType,
+        _ if !has_body && (route.when.is_some() || route.events.is_some() && !knows_type) => Verdict::NotJudged,
         Ok(true) => Verdict::Matched,
         Ok(false) => Verdict::ConditionFalse,
         Err(_) => Verdict::ConditionFailed,
@@ -104,7 +105,7 @@ fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>) -> RouteSays {
         route: route.name.to_string(),
         verdict,
         events: route.events.as_ref().map(|globs| globs.written().to_vec()),
-        when: route.when.as_ref().map(|condition| condition.explain(view)),
+        when: route.when.as_ref().filter(|_| has_body).map(|condition| condition.explain(view)),
         to: route.to.iter().map(|to| to.destination.to_string()).collect(),
     }
 }
@@ -117,7 +118,7 @@ pub(super) fn near_misses(says: &[RouteSays]) -> Vec<String> {
 fn near_miss(says: &RouteSays) -> Option<String> {
     let condition = says.when.as_ref();
     match says.verdict {
-        Verdict::Matched => None,
+        Verdict::Matched | Verdict::NotJudged => None,
         Verdict::OtherType => {
             let holds = condition.is_none_or(|condition| condition.matches);
             let is_narrow = condition.is_some() && holds;

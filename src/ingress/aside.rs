@@ -1,74 +1,99 @@
 //! Requests that were not stored are laid aside for a look (`capture`), where a look may help: what the gateway was too
 //! busy for is not.
+//!
+//! Of what was turned away before it was judged the head is kept, and how a body that grew too large began.
 
 use bytes::Bytes;
 use pingora::http::RequestHeader;
 
-use super::{Decision, Seen, Shared};
+use super::{Decision, Seen, Shared, framing};
 use crate::accept::Notes;
-use crate::capture::Captured;
+use crate::capture::{BodyKept, Captured, Worth};
 use crate::clock::Timestamp;
 use crate::event::{EventData, EventId, kept_headers};
 use crate::refusal::{Class, RequestOutcome};
+use crate::telemetry::NO_SOURCE;
 
 /// Lays a request aside, and gives it an id to be found by.
 pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, notes: &Notes, decision: &mut Decision) {
-    let Some(lane) = seen.lane.filter(|_| is_worth_it(decision.outcome) && shared.capture.is_on()) else { return };
     let now: Timestamp = shared.clock.now();
+    let Some(worth) = worth(decision.outcome, seen) else { return };
+    if !shared.capture.has_place(decision.outcome, worth, now) {
+        return;
+    }
     let id = EventId::at(now, (shared.random)());
+    let source = seen.lane.map(|lane| &lane.source);
     let target = request.uri.path_and_query().map_or_else(String::new, |target| target.as_str().to_owned());
+    let (body, kept, body_bytes) = body(request, seen, worth);
     let event = EventData {
         id,
-        source: std::sync::Arc::clone(&lane.source.name),
+        source: source.map_or_else(|| NO_SOURCE.into(), |source| std::sync::Arc::clone(&source.name)),
         received_at_ms: now.unix_ms(),
         event_type: notes.event_type.clone(),
         delivery_id: None,
         verified_by: notes.secret.clone(),
         method: request.method.as_str().to_owned(),
         target,
-        params: lane.source.path.values(request.uri.path()),
+        params: source.map_or_else(Vec::new, |source| source.path.values(request.uri.path())),
         headers: kept_headers(&request.headers),
         copies: Vec::new(),
         problems: Vec::new(),
         unverified: None,
-        // A copy, because the bytes may be a part of something larger.
-        body: Bytes::copy_from_slice(&seen.body),
+        host: framing::host(request).ok(),
+        sender: Some(seen.sender),
+        body,
     };
     let (outcome, why, status) = (decision.outcome, decision.why.clone(), decision.reply.status);
-    shared.capture.keep(Captured { event, outcome, why, status, sender: seen.sender });
+    shared.capture.keep(Captured { event, outcome, why, status, kept, body_bytes }, worth);
     decision.event = Some(id);
     if outcome == RequestOutcome::Filtered {
         decision.reply.name(id);
     }
 }
 
-fn is_worth_it(outcome: RequestOutcome) -> bool {
+/// As much of the body as is kept, and how long it is as far as is known.
+fn body(request: &RequestHeader, seen: &Seen<'_>, worth: Worth) -> (Bytes, BodyKept, u64) {
+    match (&seen.body, &seen.begun) {
+        // A copy, because the bytes may be a part of something larger.
+        (Some(body), _) if worth == Worth::Whole => (Bytes::copy_from_slice(body), BodyKept::Whole, body.len() as u64),
+        (Some(body), _) => (Bytes::new(), BodyKept::Nothing, body.len() as u64),
+        (None, Some(begun)) => (begun.bytes.clone(), BodyKept::Part, begun.came),
+        (None, None) => {
+            let declared = request.headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+            (Bytes::new(), BodyKept::Nothing, declared.and_then(|length| length.parse().ok()).unwrap_or(0))
+        }
+    }
+}
+
+fn worth(outcome: RequestOutcome, seen: &Seen<'_>) -> Option<Worth> {
     match outcome {
-        RequestOutcome::Filtered => true,
+        RequestOutcome::Filtered => Some(Worth::Whole),
         RequestOutcome::Refused(class) => match class {
+            Class::NotFound | Class::RateLimited => Some(Worth::Head),
             Class::MethodNotAllowed
             | Class::IpDenied
             | Class::BadContentType
+            | Class::TooLarge
             | Class::Malformed
             | Class::SchemaRejected
             | Class::MissingSignature
             | Class::BadSignature
-            | Class::StaleTimestamp => true,
-            Class::NotFound
-            | Class::TooLarge
-            | Class::HeadersTooLarge
+            | Class::StaleTimestamp => {
+                // What has no clear framing reached nobody.
+                seen.lane.map(|_| if seen.body.is_some() { Worth::Whole } else { Worth::Head })
+            }
+            Class::HeadersTooLarge
             | Class::BodyTimeout
-            | Class::RateLimited
             | Class::BufferFull
             | Class::Overloaded
             | Class::Draining
             | Class::Internal
             | Class::UpstreamError
-            | Class::UpstreamTimeout => false,
+            | Class::UpstreamTimeout => None,
         },
         RequestOutcome::Accepted
         | RequestOutcome::Duplicate
         | RequestOutcome::Handshake
-        | RequestOutcome::Quarantined => false,
+        | RequestOutcome::Quarantined => None,
     }
 }

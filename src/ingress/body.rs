@@ -13,6 +13,9 @@ use pingora::protocols::http::ServerSession;
 
 use crate::refusal::{Class, Refusal};
 
+/// What is kept for a look of a body that is too large.
+const BEGUN_BYTES_MAX: usize = 4 * 1024;
+
 /// The bytes of all bodies in memory, bounded.
 #[derive(Debug)]
 pub struct BodyBudget {
@@ -63,12 +66,42 @@ pub(super) struct Caps {
     pub(super) budget: Arc<BodyBudget>,
 }
 
+/// A body that was not taken.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) refusal: Refusal,
+    /// How it began, where it grew too large.
+    pub(super) begun: Option<Begun>,
+}
+
+/// The beginning of a body.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// At most [`BEGUN_BYTES_MAX`] bytes.
+    pub(super) bytes: Bytes,
+    /// How many bytes had come.
+    pub(super) came: u64,
+}
+
+impl Begun {
+    fn of(before: &[u8], chunk: &[u8], came: usize) -> Self {
+        let bytes = before.iter().chain(chunk).copied().take(BEGUN_BYTES_MAX).collect();
+        Self { bytes, came: came as u64 }
+    }
+}
+
+impl From<Refusal> for Unread {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, begun: None }
+    }
+}
+
 /// Reads the whole body.
 pub(super) async fn read(
     session: &mut ServerSession,
     declared: Option<u64>,
     caps: Caps,
-) -> Result<(Bytes, Held), Refusal> {
+) -> Result<(Bytes, Held), Unread> {
     if expects_continue(session) {
         // pingora turns keep-alive off when a header is written before the body was read.
         let keepalive = session.get_keepalive();
@@ -76,16 +109,16 @@ pub(super) async fn read(
         said.map_err(|_gone| Refusal::new(Class::Malformed, "the sender went away"))?;
         session.set_keepalive(keepalive);
     }
-    tokio::time::timeout(caps.timeout, read_untimed(session, declared, &caps))
-        .await
-        .unwrap_or_else(|_elapsed| Err(Refusal::new(Class::BodyTimeout, "the body did not arrive in time").and_close()))
+    tokio::time::timeout(caps.timeout, read_untimed(session, declared, &caps)).await.unwrap_or_else(|_elapsed| {
+        Err(Refusal::new(Class::BodyTimeout, "the body did not arrive in time").and_close().into())
+    })
 }
 
 async fn read_untimed(
     session: &mut ServerSession,
     declared: Option<u64>,
     caps: &Caps,
-) -> Result<(Bytes, Held), Refusal> {
+) -> Result<(Bytes, Held), Unread> {
     let mut held = Held { budget: Arc::clone(&caps.budget), bytes: 0 };
     let bytes_max = usize::try_from(caps.bytes_max).unwrap_or(usize::MAX);
     let mut whole = BytesMut::new();
@@ -96,8 +129,11 @@ async fn read_untimed(
         })?;
         let Some(chunk) = chunk else { break };
         let so_far = whole.len().saturating_add(only.as_ref().map_or(0, Bytes::len));
-        if so_far.saturating_add(chunk.len()) > bytes_max {
-            return Err(Refusal::new(Class::TooLarge, format!("the body is larger than {bytes_max} bytes")).and_close());
+        let came = so_far.saturating_add(chunk.len());
+        if came > bytes_max {
+            let refusal = Refusal::new(Class::TooLarge, format!("the body is larger than {bytes_max} bytes"));
+            let begun = Begun::of(only.as_deref().unwrap_or(&whole), &chunk, came);
+            return Err(Unread { refusal: refusal.and_close(), begun: Some(begun) });
         }
         held.grow(chunk.len())?;
         if so_far == 0 {
@@ -114,7 +150,7 @@ async fn read_untimed(
     }
     let body = only.unwrap_or_else(|| whole.freeze());
     if declared.is_some_and(|length| length != body.len() as u64) {
-        return Err(Refusal::new(Class::Malformed, "the body is shorter than its Content-Length").and_close());
+        return Err(Refusal::new(Class::Malformed, "the body is shorter than its Content-Length").and_close().into());
     }
     Ok((body, held))
 }

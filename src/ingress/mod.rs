@@ -145,7 +145,7 @@ impl ProxyHttp for Gateway {
         let in_flight = self.shared.telemetry.in_flight(&self.listener);
         let rules = self.shared.rules.load_full();
         let mut notes = Notes::default();
-        let mut seen = Seen { lane: None, body: Bytes::new(), sender: Self::peer(session) };
+        let mut seen = Seen { lane: None, body: None, begun: None, sender: Self::peer(session) };
         let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
         let written = write::write(&decision.reply, session.as_downstream_mut()).await;
         let request = Request {
@@ -156,7 +156,7 @@ impl ProxyHttp for Gateway {
             event: decision.event,
             notes: &notes,
             sender: seen.sender,
-            body_bytes: seen.body.len(),
+            body_bytes: seen.body.as_ref().map_or(0, Bytes::len),
             took: started.elapsed(),
             headers: &session.as_downstream().req_header().headers,
             commit: decision.stored.map(|(from, to)| Commit { after: from - started, took: to - from }),
@@ -191,7 +191,10 @@ impl ProxyHttp for Gateway {
 /// What the access line needs and the gates learn on the way.
 struct Seen<'a> {
     lane: Option<&'a Lane>,
-    body: Bytes,
+    /// The whole of it.
+    body: Option<Bytes>,
+    /// How one began that was not read to its end.
+    begun: Option<body::Begun>,
     sender: std::net::IpAddr,
 }
 
@@ -244,8 +247,12 @@ impl Gateway {
         if self.shared.draining.load(Ordering::Relaxed) && !self.shared.buffer.stats().open {
             return Err(Refusal::new(Class::Draining, "the gateway is stopping"));
         }
-        let (body, _held) = self.read_body(session, &lane.source, head.content_length).await?;
-        seen.body = body.clone();
+        let read = self.read_body(session, &lane.source, head.content_length).await;
+        let (body, _held) = read.map_err(|unread| {
+            seen.begun = unread.begun;
+            unread.refusal
+        })?;
+        seen.body = Some(body.clone());
         let (now, received) = (self.shared.clock.now(), Instant::now());
         let judge = judge::Judge { shared: &self.shared, admitted: &admitted, body: &body, now };
         match judge.accept(notes).await? {
@@ -300,7 +307,7 @@ impl Gateway {
         session: &mut Session,
         source: &Source,
         declared: Option<u64>,
-    ) -> Result<(Bytes, body::Held), Refusal> {
+    ) -> Result<(Bytes, body::Held), body::Unread> {
         let caps = body::Caps {
             bytes_max: source.body_bytes_max,
             timeout: self.limits.body_timeout,

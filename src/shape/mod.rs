@@ -132,7 +132,7 @@ impl Shape {
         }
         let Some(template) = self.urls.get(&url()) else { return Ok(None) };
         let (body, headers) = (transform::parse(&event.body), event.header_map());
-        template.fill(&transform::view(event, body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
+        template.fill(&event.view(body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
     }
 
     /// What goes out for a route; `headers` are those that would go out with the event as it is. `is_shaped` says that the

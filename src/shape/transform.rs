@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::{Place, ShapeError, Shaped};
-use crate::condition::{ValueExpression, View};
+use crate::condition::ValueExpression;
 use crate::event::EventData;
 use crate::payload::Payload;
 use crate::script::Script;
@@ -72,7 +72,7 @@ impl Transform {
         }
         let received = parse(&event.body);
         let headers = event.header_map();
-        let view = view(event, received.as_ref(), &headers);
+        let view = event.view(received.as_ref(), &headers);
         let mut body = match &self.making {
             Making::Received => received.clone().ok_or(ShapeError::NotJson)?,
             Making::Expression(expression) => {
@@ -100,21 +100,6 @@ impl Transform {
 
 pub(super) fn parse(body: &Bytes) -> Option<Value> {
     Payload::parse(body).ok().map(Payload::into_value)
-}
-
-pub(super) fn view<'a>(event: &'a EventData, body: Option<&'a Value>, headers: &'a HeaderMap) -> View<'a> {
-    let (path, query) = event.target.split_once('?').unwrap_or((&event.target, ""));
-    View {
-        body,
-        headers,
-        event_type: event.event_type.as_deref().unwrap_or_default(),
-        event_id: event.delivery_id.as_deref().unwrap_or_default(),
-        source: &event.source,
-        method: &event.method,
-        path,
-        query,
-        params: &event.params,
-    }
 }
 
 /// What a script is given.

@@ -281,20 +281,10 @@ impl World {
         let id = EventId::at(self.clock.now(), self.rng.random());
         sent.id = id.to_string();
         let data = EventData {
-            id,
-            source: "source".into(),
-            received_at_ms: self.clock.now().unix_ms(),
-            event_type: None,
             delivery_id: Some(sent.delivery_id.clone()),
-            verified_by: None,
-            method: "POST".into(),
-            target: "/in".into(),
-            headers: Vec::new(),
             copies: sent.copies.clone(),
-            problems: Vec::new(),
-            unverified: None,
-            params: Vec::new(),
             body: sent.body.clone(),
+            ..EventData::sample(id, self.clock.now())
         };
         let key = digest(&[sent.delivery_id.as_bytes()]);
         let dedup = DedupKey { key, body: Some(digest(&[&sent.body])), window: DEDUP_WINDOW };

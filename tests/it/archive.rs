@@ -38,6 +38,8 @@ fn events_are_listed_with_filters_page_by_page() {
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "dead_lettered")], 1);
     let mut accepted: Vec<String> = (1..7).map(|n| gateway.accept(&github(format!("{{\"n\":{n}}}")))).collect();
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 6);
+    // A delivery is counted before its end is written.
+    gateway.wait_for_metric("hookgate_queue_events", &[], 0);
     accepted.reverse();
     let delivered = list(&gateway, "/api/v1/events?outcome=delivered", "events");
     assert_eq!(ids(&delivered), accepted);
@@ -71,6 +73,7 @@ fn one_event_is_shown_with_all_that_happened_to_it_and_delivered_again() {
     let gateway = Site::plain(&receiver).start();
     let id = gateway.accept(&github("{\"text\":\"hä\"}").to("/in/github?a=b"));
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 1);
+    gateway.wait_for_metric("hookgate_queue_events", &[], 0);
     let event = gateway.admin(&format!("/api/v1/events/{id}")).json()["event"].clone();
     assert_eq!((&event["target"], &event["body"]["text"]), (&"/in/github?a=b".into(), &"{\"text\":\"hä\"}".into()));
     let tries = event["deliveries"][0]["tries"].as_array().unwrap();
@@ -158,6 +161,7 @@ fn an_event_goes_where_today_s_routes_send_it() {
     let gateway = site.start();
     let id = gateway.accept(&github("{}"));
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 1);
+    gateway.wait_for_metric("hookgate_queue_events", &[], 0);
     let more = format!("  more: {{url: \"{}\"}}\n", receiver.url("/more"));
     site.rewrite(&(rest.replace("to: app}", "to: [app, more]}") + &more));
     gateway.reload();

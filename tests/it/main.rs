@@ -24,6 +24,7 @@ mod crash;
 mod dedup;
 mod delivery;
 mod disk_full;
+mod drafts;
 mod eio;
 mod every_payload;
 mod formats;

@@ -1,18 +1,17 @@
-//! Why: stored, filtered and refused events explained by the gateway, what people do not get to see, and two files
-//! compared over what was recorded.
+//! Why: stored, filtered and refused events explained by the gateway, and what people do not get to see.
 
 use serde_json::Value;
 
 use crate::support::{Gateway, Receiver, Site, github, text_of};
 
 /// One route with a condition.
-fn rest(receiver: &Receiver, when: &str, more: &str) -> String {
+pub(crate) fn rest(receiver: &Receiver, when: &str, more: &str) -> String {
     let plain = Site::plain_rest(&receiver.url("/app"), "");
     plain.replace("to: app}", &format!("to: app, when: '{when}'}}")) + more
 }
 
 /// `hookgate` with these arguments; gives the exit code, stdout and stderr.
-fn run(site: &Site, gateway: &Gateway, args: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(site: &Site, gateway: &Gateway, args: &[&str]) -> (i32, String, String) {
     let url = format!("http://{}", gateway.admin_address());
     let output = site.cli(&[args, &["--admin", &url]].concat());
     let (said, told) = (text_of(&output.stdout), text_of(&output.stderr));
@@ -21,7 +20,7 @@ fn run(site: &Site, gateway: &Gateway, args: &[&str]) -> (i32, String, String) {
 }
 
 /// The id of the newest event that ended so.
-fn newest(gateway: &Gateway, outcome: &str) -> String {
+pub(crate) fn newest(gateway: &Gateway, outcome: &str) -> String {
     let listed = gateway.admin(&format!("/api/v1/events?outcome={outcome}")).json();
     listed["events"][0]["id"].as_str().unwrap_or_else(|| panic!("{listed}")).to_owned()
 }
@@ -53,11 +52,50 @@ fn a_stored_event_is_explained_to_the_request_that_went_out() {
     assert_eq!(sent["body"]["json"]["kind"], "abc");
     let (code, said, _) = run(&site, &gateway, &["explain", &id]);
     assert_eq!(code, 0);
-    for line in ["accepted", "signature  verified by the secret `main`", "all: wants it, for app", "body.n = 4"] {
+    for line in [
+        "accepted",
+        "signature  verified by the secret `main`",
+        "all: wants it, for app",
+        "body.n = 4",
+        "request    POST hooks.test/in/github from 127.0.0.1",
+    ] {
         assert!(said.contains(line), "{line}:\n{said}");
     }
     let spent = gateway.metrics();
     assert_eq!(spent.sum("hookgate_requests_total", &[]), 1, "an explanation is no request");
+}
+
+#[test]
+fn what_is_left_of_every_limit_is_told_and_none_is_spent_by_telling() {
+    let receiver = Receiver::start();
+    let limited = "provider: github, rate_limit: {rate: 2/h, burst: 2, per: ip}";
+    let rest = rest(&receiver, "true", "").replace("provider: github", limited);
+    let site =
+        Site::new(&rest).server("limits: {per_sender: {rate: 1/h, burst: 10}, total: {rate: 1/h, burst: 20}}", &rest);
+    let gateway = site.start();
+    let id = gateway.accept(&github("{}"));
+    let left = || {
+        let told = explanation(&gateway, &id);
+        let limits = told["explanation"]["limits"].as_array().unwrap().clone();
+        limits
+            .into_iter()
+            .map(|one| (one["of"].as_str().unwrap().to_owned(), one["left"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let levels = |sender, total, source| {
+        [("sender".to_owned(), sender), ("total".to_owned(), total), ("source".to_owned(), source)]
+    };
+    assert_eq!(left(), levels(9, 19, 1));
+    assert_eq!(left(), levels(9, 19, 1));
+    gateway.accept(&github("{}"));
+    assert_eq!(left(), levels(8, 18, 0));
+    let (_, said, _) = run(&site, &gateway, &["explain", &id]);
+    for line in [
+        "  limits     each sender: 1/h, 10 at once; 8 left now",
+        "each sender to the source: 2/h, 2 at once; none left",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
 }
 
 #[test]
@@ -137,6 +175,68 @@ fn what_is_redacted_is_shown_nowhere_and_delivered_all_the_same() {
 }
 
 #[test]
+fn what_was_too_large_too_many_or_for_nobody_is_explained_as_far_as_its_head_goes() {
+    let receiver = Receiver::start();
+    let rest = rest(&receiver, "body.n == 1", "");
+    let of = |settings: &str| rest.replace("provider: github", &format!("provider: github{settings}"));
+    let limited = of(", body: 8KiB, rate_limit: {rate: 1/h, burst: 1}");
+    let site = Site::new(&limited);
+    let gateway = site.start();
+    assert_eq!(gateway.send(&github(r#"{"n": 1}"#).to("/in/guthub")).status, 404);
+    let told = &explanation(&gateway, &newest(&gateway, "not_found"))["explanation"];
+    assert_eq!((&told["outcome"], &told["answer"]["status"]), (&"not_found".into(), &404.into()));
+    assert_eq!(told["near_misses"][0], "source `github`: its path is /in/github");
+
+    let large = github(format!("{{\"n\": \"{}\"}}", "x".repeat(20_000)));
+    let mut connection = gateway.connect();
+    connection.write(&large.wire_chunked(3000)).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 413);
+    let id = newest(&gateway, "too_large");
+    let shown = &gateway.admin(&format!("/api/v1/events/{id}")).json()["event"];
+    let begun = shown["body"]["text"].as_str().unwrap();
+    assert!(begun.len() == 4096 && large.body.starts_with(begun.as_bytes()) && shown["body_kept"] == "part", "{shown}");
+    assert_eq!(explanation(&gateway, &id)["explanation"]["outcome"], "too_large");
+    let (code, _, told) = run(&site, &gateway, &["events", "show", &id, "--curl", "--to", "http://localhost/"]);
+    assert!(code == 1 && told.contains("was not kept whole"), "{told}");
+
+    gateway.accept(&github(r#"{"n": 1}"#));
+    assert_eq!(gateway.send(&github(r#"{"n": 1}"#)).status, 503);
+    let id = newest(&gateway, "rate_limited");
+    let told = explanation(&gateway, &id);
+    assert_eq!((&told["recorded"]["outcome"], &told["recorded"]["verified"]), (&"rate_limited".into(), &"main".into()));
+    let told = &told["explanation"];
+    assert_eq!((&told["outcome"], &told["answer"]), (&"undecided".into(), &Value::Null));
+    assert_eq!((&told["event_type"], &told["routes"][0]["verdict"]), (&"push".into(), &"not_judged".into()));
+    assert_eq!((&told["limits"][2]["of"], &told["limits"][2]["left"]), (&"source".into(), &0.into()));
+    let (_, said, _) = run(&site, &gateway, &["explain", &id]);
+    let (code, listed, _) = run(&site, &gateway, &["events", "list", "--outcome", "rate_limited"]);
+    assert!(code == 0 && listed.contains(&id) && listed.contains("rate_limited"), "{listed}");
+    for line in
+        ["undecided", "recorded   rate_limited 503: the source's own quota", "its body was not kept", "none left"]
+    {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    assert!(!said.contains("answer\n"), "{said}");
+}
+
+#[test]
+fn strangers_who_look_for_a_source_push_out_nothing_that_was_judged() {
+    let receiver = Receiver::start();
+    let gateway = Site::new(&rest(&receiver, "true", "capture: {max_events: 20}\n")).start();
+    assert_eq!(gateway.send(&github("{}").without("X-Hub-Signature-256")).status, 401);
+    let began = std::time::Instant::now();
+    for number in 0..200 {
+        assert_eq!(gateway.send(&github("{}").to(&format!("/wp-{number}.php"))).status, 404);
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap() + 2;
+    let listed = gateway.admin("/api/v1/events?outcome=not_found&limit=500").json();
+    let kept = listed["events"].as_array().unwrap();
+    assert!((5..=5 * seconds).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept[0]["source"], "_none");
+    newest(&gateway, "missing_signature");
+}
+
+#[test]
 fn a_request_that_its_address_kept_out_is_explained_as_that() {
     let receiver = Receiver::start();
     let rest = rest(&receiver, "true", "").replace("provider: github", "provider: github, allow_ips: [203.0.113.0/24]");
@@ -144,6 +244,43 @@ fn a_request_that_its_address_kept_out_is_explained_as_that() {
     assert_eq!(gateway.send(&github("{}")).status, 403);
     let told = &explanation(&gateway, &newest(&gateway, "ip_denied"))["explanation"];
     assert_eq!((&told["outcome"], &told["answer"]["status"]), (&"ip_denied".into(), &403.into()));
+}
+
+#[test]
+fn a_stored_event_is_judged_with_the_host_and_the_address_that_it_came_with() {
+    let receiver = Receiver::start();
+    let as_it_was = rest(&receiver, "true", "");
+    let site = Site::new(&as_it_was);
+    let gateway = site.start();
+    let id = gateway.accept(&github("{}"));
+    let shown = &gateway.admin(&format!("/api/v1/events/{id}")).json()["event"];
+    assert_eq!((&shown["host"], &shown["sender"]), (&"hooks.test".into(), &"127.0.0.1".into()));
+    let other = [
+        ("allow_ips: [203.0.113.0/24]", "ip_denied 403"),
+        ("host: other.test", "not_found 404"),
+        ("body: 1B", "too_large 413"),
+        ("host: hooks.test, allow_ips: [127.0.0.0/8]", "accepted 200"),
+    ];
+    for (setting, ends) in other {
+        site.rewrite(&as_it_was.replace("provider: github", &format!("provider: github, {setting}")));
+        gateway.reload();
+        let told = &explanation(&gateway, &id)["explanation"];
+        let ended = format!("{} {}", told["outcome"].as_str().unwrap(), told["answer"]["status"]);
+        assert_eq!(ended, ends, "{setting}");
+        assert_eq!(told["routes"][0]["verdict"], "matched", "what its source would have said: {told}");
+        let redacted = told["near_misses"].to_string();
+        assert_eq!(setting == "host: other.test", redacted.contains("it answers for the host other.test only"));
+    }
+    let hidden = format!("{as_it_was}capture: {{redact: [\"header:host\", \"header:x-forwarded-for\"]}}\n");
+    site.rewrite(&hidden);
+    gateway.reload();
+    let shown = &gateway.admin(&format!("/api/v1/events/{id}")).json()["event"];
+    assert_eq!((&shown["host"], &shown["sender"]), (&"[redacted]".into(), &"[redacted]".into()));
+    assert_eq!(shown["redacted"], false, "nothing is missing of what was sent");
+    let (_, said, _) = run(&site, &gateway, &["explain", &id, "--config", "routes.yaml"]);
+    assert!(said.contains("the gateway does not show all of it") && said.contains("accepted  github"), "{said}");
+    let asked = &explanation(&gateway, &id)["explanation"]["request"];
+    assert_eq!((&asked["host"], &asked["sender"]), (&"[redacted]".into(), &"[redacted]".into()));
 }
 
 #[test]
@@ -158,48 +295,6 @@ fn without_bodies_none_is_kept_or_shown() {
         let text = gateway.admin(&format!("/api/v1/events/{id}")).text();
         assert!(!text.contains("hushhush"), "{text}");
     }
-    assert_eq!(gateway.admin(&format!("/api/v1/events/{aside}/explain")).status, 409);
-}
-
-#[test]
-fn a_diff_tells_what_recorded_events_would_meet_under_another_file() {
-    let receiver = Receiver::start();
-    let site = Site::new(&rest(&receiver, "body.n > 1", ""));
-    let gateway = site.start();
-    let wanted: Vec<String> = (2..4).map(|n| gateway.accept(&github(format!("{{\"n\": {n}}}")))).collect();
-    gateway.send(&github(r#"{"n": 1}"#));
-    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 2);
-    let (code, said, _) = run(&site, &gateway, &["diff", "routes.yaml", "routes.yaml"]);
-    assert_eq!((code, said.as_str()), (0, "3 events: 3 as before, 0 otherwise\n"));
-    let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
-    let transform = r#"to: app, transform: {set: {m: "body.n * 2"}}"#;
-    site.file("new.yaml", now.replace("body.n > 1", "body.n < 3").replace("to: app", transform).as_bytes());
-    let (code, said, told) = run(&site, &gateway, &["diff", "routes.yaml", "new.yaml", "--format", "json"]);
-    assert_eq!(code, 3, "{told}");
-    let told: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((&told["events"], &told["changed"]), (&3.into(), &3.into()));
-    let of = |kind: &str| -> Vec<(u64, String)> {
-        let all = told["differences"].as_array().unwrap().iter().filter(|one| one["kind"] == kind);
-        all.map(|one| (one["count"].as_u64().unwrap(), one["change"].as_str().unwrap().to_owned())).collect()
-    };
-    assert_eq!(
-        of("answered"),
-        [(1, "accepted 200 → filtered 200".to_owned()), (1, "filtered 200 → accepted 200".to_owned())]
-    );
-    assert_eq!(of("routed"), [(1, "all (app) → no route".to_owned()), (1, "no route → all (app)".to_owned())]);
-    assert_eq!(of("transformed").first().unwrap(), &(1, "no body/m → body/m 4".to_owned()));
-    assert!(said.contains(&wanted[1]), "samples are named");
-    // The same without a gateway and without secrets, over a file of events.
-    let (_, shown, _) = run(&site, &gateway, &["events", "show", &wanted[1], "--format", "json"]);
-    site.file("events.jsonl", shown.as_bytes());
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
-        .args(["diff", "routes.yaml", "new.yaml", "--events", "events.jsonl"])
-        .env_clear()
-        .current_dir(site.root())
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", text_of(&output.stderr));
-    let (said, told) = (text_of(&output.stdout), text_of(&output.stderr));
-    assert!(said.contains("1 events: 0 as before, 1 otherwise") && said.contains("all (app) → no route"), "{said}");
-    assert!(told.contains("could not be judged here"), "{told}");
+    let told = explanation(&gateway, &aside);
+    assert_eq!((&told["explanation"]["outcome"], &told["recorded"]["body"]), (&"undecided".into(), &"nothing".into()));
 }

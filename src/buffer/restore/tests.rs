@@ -9,28 +9,9 @@ use crate::event::{Copy, EventId, OrderKey};
 const NOW: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
 
 fn event(number: u8, order: Option<&str>) -> EventData {
-    EventData {
-        id: EventId::at(NOW, [number; 10]),
-        source: "github".into(),
-        received_at_ms: NOW.unix_ms(),
-        event_type: None,
-        delivery_id: None,
-        verified_by: None,
-        method: "POST".into(),
-        target: "/in/github".into(),
-        headers: Vec::new(),
-        copies: vec![Copy {
-            route: "r".into(),
-            destination: "app".into(),
-            balance: None,
-            order: order.map(OrderKey::of),
-            shaped: false,
-        }],
-        problems: Vec::new(),
-        unverified: None,
-        params: Vec::new(),
-        body: vec![number; 100].into(),
-    }
+    let copy = Copy { order: order.map(OrderKey::of), ..Copy::plain("r", "app") };
+    let sample = EventData::sample(EventId::at(NOW, [number; 10]), NOW);
+    EventData { copies: vec![copy], body: vec![number; 100].into(), ..sample }
 }
 
 fn seq(number: u8) -> u64 {

@@ -47,7 +47,7 @@ pub(in crate::cli) fn run(command: &Command) -> Exit {
 
 fn lines(events: &[Value]) -> Vec<String> {
     let rows: Vec<Row> = events.iter().filter_map(read::<Event>).map(|event| row(&event)).collect();
-    let columns = [("TIME (UTC)", 14), ("ID", 36), ("SOURCE", 16), ("TYPE", 24), ("OUTCOME", 13)];
+    let columns = [("TIME (UTC)", 14), ("ID", 36), ("SOURCE", 16), ("TYPE", 24), ("OUTCOME", 18)];
     table(&columns, "DELIVERIES", &rows)
 }
 

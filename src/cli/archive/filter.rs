@@ -45,14 +45,17 @@ pub(super) enum Outcome {
     Unreadable,
     Filtered,
     Refused,
+    NotFound,
     MethodNotAllowed,
     IpDenied,
     BadContentType,
+    TooLarge,
     Malformed,
     SchemaRejected,
     MissingSignature,
     BadSignature,
     StaleTimestamp,
+    RateLimited,
 }
 
 impl Outcome {
@@ -67,14 +70,17 @@ impl Outcome {
             Self::Unreadable => "unreadable",
             Self::Filtered => "filtered",
             Self::Refused => "refused",
+            Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::IpDenied => "ip_denied",
             Self::BadContentType => "bad_content_type",
+            Self::TooLarge => "too_large",
             Self::Malformed => "malformed",
             Self::SchemaRejected => "schema_rejected",
             Self::MissingSignature => "missing_signature",
             Self::BadSignature => "bad_signature",
             Self::StaleTimestamp => "stale_timestamp",
+            Self::RateLimited => "rate_limited",
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Event {
     pub(super) same_id_as: String,
     pub(super) kept_until: String,
     pub(super) deliveries: Vec<Delivery>,
+    pub(super) host: String,
+    pub(super) sender: String,
     pub(super) method: String,
     pub(super) target: String,
     pub(super) headers: Vec<(String, String)>,

@@ -11,6 +11,9 @@ use super::sheet::{Delivery, Event, Problem, Try, read};
 use super::{Asked, curl, pretty};
 use crate::cli::{Exit, terminal};
 
+/// What the gateway says of a body that it has all of.
+const WHOLE: &str = "whole";
+
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// The event's id.
@@ -33,6 +36,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
     let answer = admin.get(&format!("/api/v1/events/{}", args.id)).map_err(|problem| problem.told())?;
     let raw = answer.get("event");
     let (Some(raw), Some(event)) = (raw, raw.and_then(read::<Event>)) else { return Err(admin.not_ours().told()) };
+    let kept = raw.get("body_kept").and_then(Value::as_str).unwrap_or(WHOLE);
+    if kept != WHOLE && (args.body || args.curl) {
+        terminal::tell("hookgate: the body of this request was not kept whole, so it cannot be had or sent again");
+        return Err(Exit::Failed);
+    }
     if raw.get("redacted").and_then(Value::as_bool) == Some(true) && (args.body || args.curl) {
         terminal::tell(
             "hookgate: the gateway does not show all of this event (`capture`), so its bytes are not had here",
@@ -105,6 +113,14 @@ fn page(event: &Event, raw: &Value) -> String {
     section(&mut lines, "deliveries", event.deliveries.iter().flat_map(delivery));
     section(&mut lines, "problems", event.problems.iter().map(|problem| format!("  {}", Problem::short(problem))));
     lines.push(String::new());
+    match raw.get("body_kept").and_then(Value::as_str) {
+        Some("nothing") => {
+            lines.push("the body was not kept".to_owned());
+            return lines.join("\n");
+        }
+        Some("part") => lines.push("the body was not kept whole; it began:".to_owned()),
+        _ => {}
+    }
     lines.push(match body(raw).map(String::from_utf8) {
         Some(Ok(text)) if text.is_empty() => "the body is empty".to_owned(),
         Some(Ok(text)) => terminal::harmless_lines(&pretty::pretty(&text).unwrap_or(text)),
@@ -129,6 +145,8 @@ fn facts(event: &Event) -> Vec<String> {
         ("type", &event.r#type),
         ("received", &event.received_at),
         ("request", &request),
+        ("host", &event.host),
+        ("sender", &event.sender),
         ("verified", &verified),
         ("delivery id", &event.delivery_id),
         ("same id as", &event.same_id_as),
@@ -174,7 +192,7 @@ mod tests {
     fn stored(body: Value) -> Value {
         json!({"id": "0199f3a1-0000-7000-8000-000000000001", "source": "github", "type": "push", "delivery_id": "d-1",
             "received_at": "2026-11-21T09:16:30.123Z", "bytes": 14, "verified": "main", "outcome": "queued", "same_id_as": null,
-            "kept_until": null, "method": "POST", "target": "/in/github?a=b", "headers": [["x-evil", "a\u{1b}[31m"]], "body": body,
+            "kept_until": null, "host": "hooks.example.com", "sender": "192.0.2.7", "method": "POST", "target": "/in/github?a=b", "headers": [["x-evil", "a\u{1b}[31m"]], "body": body,
             "problems": [{"pointer": "/id", "message": "is no number"}],
             "deliveries": [{"copy": 0, "route": "all", "destination": "ci", "outcome": "queued", "attempts": 1, "replays": 0,
                 "next_at": "2026-11-21T09:16:31.000Z", "ended_at": null, "cause": null, "order_key": null, "last": null,
@@ -190,6 +208,8 @@ source      github
 type        push
 received    2026-11-21T09:16:30.123Z
 request     POST /in/github?a=b, 14 bytes
+host        hooks.example.com
+sender      192.0.2.7
 verified    main
 delivery id d-1
 outcome     queued

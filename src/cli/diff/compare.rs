@@ -1,12 +1,11 @@
-//! One event under two files.
+//! One recorded request under two files.
 
 use std::collections::BTreeMap;
 
-use crate::event::EventData;
-use crate::explain::{BodyShown, Explanation, Question, Sent, Verdict, explain, explain_verified, short};
-use crate::provider::NoKeys;
-use crate::refusal::Class;
+use crate::cli::recorded::Recorded;
+use crate::explain::{BodyShown, Explanation, Sent, UNDECIDED, Verdict, short};
 use crate::server::Live;
+use crate::telemetry::NO_SOURCE;
 
 /// What can come otherwise, in the order in which it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,85 +56,55 @@ pub(super) struct Compared {
 /// Headers that differ from one moment to the next.
 const OF_THE_MOMENT: [&str; 3] = ["webhook-timestamp", "webhook-signature", "traceparent"];
 
-pub(super) fn compare(event: &EventData, old: &Live, new: &Live) -> Compared {
-    let before = decide(event, old, true);
-    // What cannot be judged here was judged when it came.
-    let is_verified = before
-        .as_ref()
-        .and_then(|told| told.verification.as_ref())
-        .is_some_and(|says| says.secret.is_some() || says.verdict == "not_configured");
-    // One that failed at receipt, and was let in, is judged as it came.
-    let is_judged = is_verified || event.verified_by.is_none();
-    let before = if is_judged { before } else { decide(event, old, false) };
-    let after = decide(event, new, is_judged);
-    let is_unjudged = before.is_some() && !is_judged;
-    let event_type = before.as_ref().or(after.as_ref()).and_then(|told| told.event_type.clone());
-    let what = format!("{} {}", event.source, event_type.as_deref().unwrap_or("-"));
+pub(super) fn compare(recorded: &Recorded, old: &Live, new: &Live) -> Compared {
+    let (before, is_judged) = recorded.explained_as_recorded(old);
+    let after = recorded.explained(new, is_judged);
+    let event_type = before.event_type.as_ref().or(after.event_type.as_ref());
+    let what = match &*recorded.event.source {
+        NO_SOURCE => "no source".to_owned(),
+        source => format!("{source} {}", event_type.map_or("-", String::as_str)),
+    };
     let mut differences = Vec::new();
     let mut differ = |kind: Kind, what: &str, old: String, new: String| {
         if old != new {
             differences.push(Difference { kind, what: what.to_owned(), change: format!("{old} → {new}") });
         }
     };
-    let (old_answer, new_answer) = (answered(event, old, before.as_ref()), answered(event, new, after.as_ref()));
-    differ(Kind::Answered, &what, old_answer, new_answer);
-    differ(Kind::Routed, &what, routed(before.as_ref()), routed(after.as_ref()));
-    let (sent_before, sent_after) = (sent(before.as_ref()), sent(after.as_ref()));
+    differ(Kind::Answered, &what, answered(&before), answered(&after));
+    // Of what cannot be judged to its end nobody knows where it goes.
+    if before.outcome != UNDECIDED && after.outcome != UNDECIDED {
+        differ(Kind::Routed, &what, routed(&before), routed(&after));
+    }
+    let (sent_before, sent_after) = (sent(&before), sent(&after));
     for ((route, destination), old) in &sent_before {
         let Some(new) = sent_after.get(&(*route, *destination)) else { continue };
         for (old, new) in changes(old, new) {
             differ(Kind::Transformed, &format!("{what} by {route} to {destination}"), old, new);
         }
     }
-    Compared { differences, is_unjudged }
+    Compared { differences, is_unjudged: !is_judged }
 }
 
-/// `None` when there is no such source.
-fn decide(event: &EventData, live: &Live, is_judged: bool) -> Option<Explanation> {
-    let lane = live.rules.lanes.iter().find(|lane| lane.source.name == event.source)?;
-    let mut told = if is_judged {
-        let headers = event.header_map();
-        let question = Question {
-            head: crate::again::stored_head(event, &headers),
-            body: &event.body,
-            source: Some(&event.source),
-            has_sender: false,
-            now: event.received_at(),
-            random: [0; 10],
-            keys: &NoKeys,
-        };
-        explain(&live.rules, &live.destinations, &question)
-    } else {
-        explain_verified(lane, &live.destinations, event)
-    };
-    told.rename(event.id, &live.destinations);
-    Some(told)
-}
-
-/// What the sender is answered. Host and address are not stored, and so not compared.
-fn answered(event: &EventData, live: &Live, told: Option<&Explanation>) -> String {
-    let lane = live.rules.lanes.iter().find(|lane| lane.source.name == event.source);
-    let (Some(told), Some(lane)) = (told, lane) else { return "no source".to_owned() };
-    let path = event.target.split('?').next().unwrap_or_default();
-    if !lane.source.path.matches(path) {
-        return format!("no source at {path}");
+/// What the sender is answered.
+fn answered(told: &Explanation) -> String {
+    match &told.answer {
+        Some(answer) => format!("{} {}", told.outcome, answer.status),
+        None => "let in by its head".to_owned(),
     }
-    if event.body.len() as u64 > lane.source.body_bytes_max {
-        return Class::TooLarge.label().to_owned();
-    }
-    format!("{} {}", told.outcome, told.answer.status)
 }
 
-fn routed(told: Option<&Explanation>) -> String {
-    let Some(told) = told else { return "no source".to_owned() };
+/// Where it goes; what is refused or kept back goes nowhere, whatever routes would say.
+fn routed(told: &Explanation) -> String {
+    if !matches!(told.outcome, "accepted" | "filtered" | "handshake") {
+        return "nowhere".to_owned();
+    }
     let wanting = told.routes.iter().filter(|says| says.verdict == Verdict::Matched);
     let routes: Vec<String> = wanting.map(|says| format!("{} ({})", says.route, says.to.join(", "))).collect();
     if routes.is_empty() { "no route".to_owned() } else { routes.join(", ") }
 }
 
-fn sent(told: Option<&Explanation>) -> BTreeMap<(&str, &str), &Sent> {
-    let all = told.into_iter().flat_map(|told| &told.outgoing);
-    all.map(|sent| ((sent.route.as_str(), sent.destination.as_str()), sent)).collect()
+fn sent(told: &Explanation) -> BTreeMap<(&str, &str), &Sent> {
+    told.outgoing.iter().map(|sent| ((sent.route.as_str(), sent.destination.as_str()), sent)).collect()
 }
 
 /// What is sent otherwise, before and after.

@@ -1,11 +1,12 @@
 //! `hookgate diff OLD NEW`: recorded events through both files; what would be answered, routed or sent otherwise.
 //!
-//! Events come from a gateway (what it stored, and what it filtered and laid aside), or from a file of what `hookgate events
-//! show --format json` printed. Secrets need not be here: a signature that cannot be judged under the old file is taken as
-//! it was judged at receipt. Nothing is sent.
+//! They come from a gateway (what it stored, and what it filtered or refused and laid aside), or from a file of what
+//! `hookgate events show --format json` printed. Secrets need not be here: a signature that cannot be judged under the old
+//! file is taken as it was judged at receipt. What was refused for its signature, or for how many came, is counted and not
+//! compared. Nothing is sent.
 
 mod compare;
-mod recorded;
+mod records;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use super::{Exit, load, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::server::Setup;
 use compare::{Difference, Kind};
-use recorded::Recorded;
+use records::Records;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -56,6 +57,17 @@ struct Group {
     samples: Vec<String>,
 }
 
+/// How many of those that were compared.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Something would come otherwise.
+    changed: usize,
+    /// Their signatures could not be judged here.
+    unjudged: usize,
+    /// Something of them was not shown.
+    redacted: usize,
+}
+
 pub(crate) fn run(args: &Args) -> Exit {
     match compared(args) {
         Ok(exit) | Err(exit) => exit,
@@ -64,29 +76,32 @@ pub(crate) fn run(args: &Args) -> Exit {
 
 fn compared(args: &Args) -> Result<Exit, Exit> {
     let (old, new) = (setup(&args.old)?, setup(&args.new)?);
-    let events = recorded::events(args)?;
+    let records = records::read(args)?;
     let mut groups: BTreeMap<Difference, Group> = BTreeMap::new();
-    let (mut changed, mut unjudged) = (0, 0);
-    for Recorded { event, is_redacted } in &events {
-        let compare::Compared { differences, is_unjudged } = compare::compare(event, &old.live, &new.live);
-        unjudged += usize::from(is_unjudged);
-        changed += usize::from(!differences.is_empty());
+    let mut counts = Counts::default();
+    for recorded in &records.requests {
+        let compare::Compared { differences, is_unjudged } = compare::compare(recorded, &old.live, &new.live);
+        counts.unjudged += usize::from(is_unjudged);
+        counts.changed += usize::from(!differences.is_empty());
+        counts.redacted += usize::from(recorded.is_redacted);
         for difference in differences {
             let group = groups.entry(difference).or_default();
             group.count += 1;
             if group.samples.len() < args.samples {
-                let mark = if *is_redacted { " (redacted)" } else { "" };
-                group.samples.push(format!("{}{mark}", event.id));
+                let mark = if recorded.is_redacted { " (redacted)" } else { "" };
+                group.samples.push(format!("{}{mark}", recorded.event.id));
             }
         }
     }
-    let redacted = events.iter().filter(|recorded| recorded.is_redacted).count();
+    // What concerns most comes first.
+    let mut groups: Vec<(Difference, Group)> = groups.into_iter().collect();
+    groups.sort_by_key(|(difference, group)| (difference.kind, std::cmp::Reverse(group.count)));
     if args.format == Format::Json {
-        say_json(events.len(), changed, (unjudged, redacted), &groups);
+        say_json(&records, &counts, &groups);
     } else {
-        say(events.len(), changed, (unjudged, redacted), &groups);
+        say(&records, &counts, &groups);
     }
-    Ok(if changed > 0 { Exit::Findings } else { Exit::Ok })
+    Ok(if counts.changed > 0 { Exit::Findings } else { Exit::Ok })
 }
 
 fn setup(file: &Path) -> Result<Setup, Exit> {
@@ -101,8 +116,15 @@ fn setup(file: &Path) -> Result<Setup, Exit> {
     })
 }
 
-fn say(all: usize, changed: usize, (unjudged, redacted): (usize, usize), groups: &BTreeMap<Difference, Group>) {
+fn say(records: &Records, counts: &Counts, groups: &[(Difference, Group)]) {
+    let (all, changed) = (records.requests.len(), counts.changed);
     terminal::say(format!("{all} events: {} as before, {changed} otherwise", all - changed));
+    let left_out = [(records.unsigned, "refused for their signature"), (records.limited, "refused by a limit")];
+    let left_out: Vec<String> =
+        left_out.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();
+    if !left_out.is_empty() {
+        terminal::say(format!("not compared: {}", left_out.join(", ")));
+    }
     for kind in Kind::ALL {
         let mut of_kind = groups.iter().filter(|(difference, _)| difference.kind == kind).peekable();
         if of_kind.peek().is_some() {
@@ -113,22 +135,27 @@ fn say(all: usize, changed: usize, (unjudged, redacted): (usize, usize), groups:
                 "  {:>6}  {}: {}",
                 group.count, difference.what, difference.change
             )));
-            terminal::say(format!("          {}", group.samples.join(", ")));
+            let more = match group.count - group.samples.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            terminal::say(format!("          {}{more}", group.samples.join(", ")));
         }
     }
-    if unjudged > 0 {
+    let Counts { unjudged, redacted, .. } = counts;
+    if *unjudged > 0 {
         terminal::tell(format!(
             "hookgate: the signatures of {unjudged} could not be judged here (no secret, or its time is over); taken as judged at receipt"
         ));
     }
-    if redacted > 0 {
+    if *redacted > 0 {
         terminal::tell(format!(
             "hookgate: the gateway shows {redacted} of them redacted (`capture.redact`); conditions on such values may say otherwise"
         ));
     }
 }
 
-fn say_json(all: usize, changed: usize, (unjudged, redacted): (usize, usize), groups: &BTreeMap<Difference, Group>) {
+fn say_json(records: &Records, counts: &Counts, groups: &[(Difference, Group)]) {
     let groups: Vec<Value> = groups
         .iter()
         .map(|(difference, group)| {
@@ -139,6 +166,8 @@ fn say_json(all: usize, changed: usize, (unjudged, redacted): (usize, usize), gr
         })
         .collect();
     terminal::say_json(&json!({
-        "events": all, "changed": changed, "signatures_not_judged": unjudged, "redacted": redacted, "differences": groups,
+        "events": records.requests.len(), "changed": counts.changed,
+        "not_compared": { "signature": records.unsigned, "limit": records.limited },
+        "signatures_not_judged": counts.unjudged, "redacted": counts.redacted, "differences": groups,
     }));
 }

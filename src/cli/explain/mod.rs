@@ -1,25 +1,26 @@
 //! `hookgate explain`: everything that is decided about one request, and why.
 //!
 //! A file is explained here, under the configuration at hand: a recorded request as it came over the wire, or a body, which
-//! is then signed as its provider would. A stored event is explained by the gateway that stored it, under the rules in
-//! force there; `diff` is for other rules.
+//! is then signed as its provider would. What a gateway stored or laid aside is explained by that gateway, under the rules in
+//! force there; with `--config` it is fetched and explained here, under that file.
 
 mod page;
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::admin::Admin;
 use super::given::{Parts, Request};
 use super::providers::Format;
+use super::recorded::{Recorded, is_unsigned};
 use super::send::Tamper;
 use super::{Exit, check, load, terminal, verify};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::check::Checked;
-use crate::explain::{Question, explain};
+use crate::explain::{Question, Signature, explain};
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::provider::NoKeys;
@@ -49,7 +50,8 @@ pub(crate) struct Args {
     /// The moment of receipt, seconds since 1970. Default: now.
     #[arg(long, value_name = "UNIX_SECONDS", env = "HOOKGATE_NOW")]
     now: Option<u64>,
-    /// The configuration; for a stored event only where its gateway is, and the token. Default: routes.yaml.
+    /// The configuration. A recorded event is judged under it when it is given, and by its gateway otherwise; where that is,
+    /// and its token, stands in it too. Default: routes.yaml.
     #[arg(long, value_name = "FILE", env = "HOOKGATE_CONFIG")]
     config: Option<PathBuf>,
     /// The admin listener of the gateway, instead of the file's.
@@ -86,14 +88,56 @@ fn config(args: &Args) -> &Path {
     args.config.as_deref().unwrap_or(Path::new("routes.yaml"))
 }
 
-/// The gateway explains what it has stored; it alone has the limiters, and the secrets of that time.
 fn stored(args: &Args, id: Uuid) -> Result<Value, Exit> {
     let checked = load::load_or_tell(config(args)).ok_or(Exit::Config)?;
     let admin = Admin::new(args.admin.as_deref(), &checked);
+    if args.config.is_some() {
+        return drafted(args, &admin, id);
+    }
+    // The gateway alone has the limiters, and the secrets of that time.
     let answer = admin.get(&format!("/api/v1/events/{id}/explain")).map_err(|problem| problem.told())?;
     let mut told = answer.get("explanation").cloned().ok_or_else(|| admin.not_ours().told())?;
     if let (Some(told), Some(recorded)) = (told.as_object_mut(), answer.get("recorded")) {
         told.insert("recorded".to_owned(), recorded.clone());
+    }
+    Ok(told)
+}
+
+/// What another file would make of it. Secrets need not be here.
+fn drafted(args: &Args, admin: &Admin, id: Uuid) -> Result<Value, Exit> {
+    let setup = setup(load::load_to_try(config(args), &load::environment, SystemClock.now()), args)?;
+    let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
+    let sheet = answer.get("event").ok_or_else(|| admin.not_ours().told())?;
+    let Some(recorded) = Recorded::read(sheet) else {
+        terminal::tell("hookgate: what was stored of this event cannot be read any more");
+        return Err(Exit::Failed);
+    };
+    let (mut explanation, is_judged) = recorded.explained_as_recorded(&setup.live);
+    explanation.without_levels();
+    let mut notes = Vec::new();
+    if recorded.is_redacted {
+        notes.push(
+            "the gateway does not show all of it (`capture`); conditions on what is hidden may say otherwise there",
+        );
+    }
+    if !is_judged {
+        notes.push("its signature cannot be judged here (no secret, or its time is over); taken as judged at receipt");
+    } else if recorded.aside.is_some_and(is_unsigned) {
+        notes.push("its signature is judged with those secrets of the file that can be read here");
+    }
+    let mut told = serde_json::to_value(&explanation).unwrap_or_default();
+    if let Some(told) = told.as_object_mut() {
+        let of = |name: &str| sheet.get(name).cloned().unwrap_or_default();
+        let mut then = json!({ "verified": of("verified"), "unverified": of("unverified") });
+        if recorded.aside.is_some() {
+            then = json!({
+                "outcome": of("outcome"), "why": of("why"), "status": of("status"),
+                "verified": of("verified"), "body": of("body_kept"),
+            });
+        }
+        told.insert("recorded".to_owned(), then);
+        told.insert("under".to_owned(), json!(config(args)));
+        told.insert("notes".to_owned(), json!(notes));
     }
     Ok(told)
 }
@@ -144,8 +188,18 @@ fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
 }
 
 fn tell(setup: &Setup, head: Head<'_>, body: &Bytes, source: Option<&str>, now: Timestamp) -> Value {
-    let question = Question { head, body, source, has_sender: true, now, random: rand::random(), keys: &NoKeys };
-    let told = explain(&setup.live.rules, &setup.live.destinations, &question);
+    let question = Question {
+        head,
+        body: Some(body),
+        source,
+        has_sender: true,
+        signature: Signature::Judged,
+        now,
+        random: rand::random(),
+        keys: &NoKeys,
+    };
+    let mut told = explain(&setup.live.rules, &setup.live.destinations, &question);
+    told.without_levels();
     serde_json::to_value(&told).unwrap_or_default()
 }
 

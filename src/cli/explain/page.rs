@@ -63,18 +63,37 @@ impl Page {
         let head = format!("  {}  received {}", what.join(" "), text(told, "received_at"));
         let outcome = self.paint(if is_good { "32" } else { "31" }, outcome);
         self.lines.push(format!("{outcome}{}", terminal::harmless(&head)));
+        if let Some(asked) = told.get("request") {
+            let from = Some(text(asked, "sender")).filter(|sender| !sender.is_empty());
+            let from = from.map_or_else(String::new, |sender| format!(" from {sender}"));
+            self.say(format!(
+                "  request    {} {}{}{from}",
+                text(asked, "method"),
+                text(asked, "host"),
+                text(asked, "target")
+            ));
+        }
         // What was decided when it came, where that is another thing than what is decided now.
         if let Some(recorded) = told.get("recorded") {
             let now = told.get("verification").map(|says| text(says, "secret")).unwrap_or_default();
             let (outcome_then, by) = (text(recorded, "outcome"), text(recorded, "verified"));
             if !outcome_then.is_empty() && outcome_then != text(told, "outcome") {
-                self.say(format!("  recorded   {outcome_then}: {}", text(recorded, "why")));
+                let status = recorded.get("status").and_then(Value::as_u64).unwrap_or_default();
+                let why = Some(text(recorded, "why")).filter(|why| !why.is_empty());
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                self.say(format!("  recorded   {outcome_then} {status}{why}"));
             } else if !by.is_empty() && by != now {
                 self.say(format!("  recorded   verified by the secret `{by}`"));
             }
         }
+        if let Some(file) = told.get("under").and_then(Value::as_str) {
+            self.say(format!("  under      {file}"));
+        }
         if let Some(why) = told.get("why").and_then(Value::as_str) {
             self.say(format!("  why        {why}"));
+        }
+        for note in texts(told, "notes") {
+            self.say(format!("  note       {note}"));
         }
     }
 
@@ -98,14 +117,9 @@ impl Page {
                 }
             }
         }
-        if let Some(limit) = told.get("limit").filter(|limit| !limit.is_null()) {
-            let rate = limit.get("per_second").and_then(Value::as_f64).unwrap_or_default();
-            let burst = limit.get("burst").and_then(Value::as_u64).unwrap_or_default();
-            let left = match limit.get("left").and_then(Value::as_u64) {
-                Some(left) => format!("; {left} may come at once now"),
-                None => " for each address".to_owned(),
-            };
-            self.say(format!("  quota      {rate}/s, burst {burst}{left}"));
+        let limits: Vec<String> = list(told, "limits").iter().map(limit).collect();
+        for (index, line) in limits.iter().enumerate() {
+            self.say(format!("  {:9}  {line}", if index == 0 { "limits" } else { "" }));
         }
     }
 
@@ -120,6 +134,7 @@ impl Page {
                 "matched" => format!("{name}: wants it, for {to}"),
                 "other_type" => format!("{name}: wants other types ({wanted})"),
                 "condition_false" => format!("{name}: its condition is false"),
+                "not_judged" => format!("{name}: may want it, for {to}; that stands in the body, which was not kept"),
                 _ => format!("{name}: its condition failed, which is no match"),
             };
             lines.push(line);
@@ -134,7 +149,7 @@ impl Page {
     }
 
     fn answer(&mut self, told: &Value) {
-        let Some(answer) = told.get("answer") else { return };
+        let Some(answer) = told.get("answer").filter(|answer| !answer.is_null()) else { return };
         let status = answer.get("status").and_then(Value::as_u64).unwrap_or_default();
         let mut lines = vec![format!("{status}, by {}", text(answer, "because"))];
         lines.extend(headers(answer));
@@ -156,6 +171,29 @@ impl Page {
             self.section(&terminal::harmless(&format!("to {}: {what}", text(sent, "destination"))), lines);
         }
     }
+}
+
+/// `each sender: 50/s, 1000 at once; 999 left`.
+fn limit(limit: &Value) -> String {
+    let of = match (text(limit, "of"), limit.get("per_ip").and_then(Value::as_bool)) {
+        ("sender", _) => "each sender",
+        ("total", _) => "all senders",
+        (_, Some(true)) => "each sender to the source",
+        _ => "the source",
+    };
+    let per_second = limit.get("per_second").and_then(Value::as_f64).unwrap_or_default();
+    let rate = [(1.0, "s"), (60.0, "m"), (3600.0, "h")].map(|(secs, unit)| (per_second * secs, unit));
+    let (count, unit) = rate.into_iter().find(|(count, _)| *count >= 1.0).unwrap_or((per_second * 3600.0, "h"));
+    let burst = limit.get("burst").and_then(Value::as_u64).unwrap_or_default();
+    let left = match limit.get("left").and_then(Value::as_u64) {
+        Some(0) => "; none left now".to_owned(),
+        Some(left) if left == burst => "; nothing spent now".to_owned(),
+        Some(left) => format!("; {left} left now"),
+        None => String::new(),
+    };
+    // Rates come from whole numbers in a span, and a third of one is no such number.
+    let count = if (count - count.round()).abs() < 1e-3 { format!("{count:.0}") } else { format!("{count:.2}") };
+    format!("{of}: {count}/{unit}, {burst} at once{left}")
 }
 
 fn key(sent: &Value) -> String {

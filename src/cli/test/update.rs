@@ -68,7 +68,8 @@ fn written(expect: &Expect, told: &Explanation) -> Vec<String> {
             lines.push(format!("{name}: {value}"));
         }
     };
-    say(is_new || expect.status.is_some(), "status", json!(told.answer.status));
+    let status = told.answer.as_ref().map(|answer| answer.status);
+    say(is_new || expect.status.is_some(), "status", json!(status));
     say(is_new || expect.outcome.is_some(), "outcome", json!(told.outcome));
     let verdict = told.verification.as_ref().map(|says| says.verdict);
     say(expect.verdict.is_some() && verdict.is_some(), "verdict", json!(verdict));
@@ -103,7 +104,7 @@ fn written(expect: &Expect, told: &Explanation) -> Vec<String> {
         })
         .collect();
     if lines.is_empty() && outgoing.is_empty() {
-        lines.push(format!("status: {}", told.answer.status));
+        lines.push(format!("status: {}", json!(status)));
         lines.push(format!("outcome: {}", json!(told.outcome)));
     }
     if !outgoing.is_empty() {

@@ -41,6 +41,8 @@ pub(super) fn event(number: u32, bytes: usize) -> EventData {
         problems: Vec::new(),
         unverified: None,
         params: Vec::new(),
+        host: None,
+        sender: None,
         body: start.into_iter().cycle().take(bytes).collect::<Vec<_>>().into(),
     }
 }

@@ -1,0 +1,112 @@
+//! What was recorded: out of a gateway, or out of a file of what it showed.
+
+use serde_json::Value;
+
+use super::Args;
+use crate::cli::admin::{Admin, AdminProblem};
+use crate::cli::recorded::{Recorded, is_unsigned};
+use crate::cli::{Exit, load, terminal};
+use crate::refusal::{Class, RequestOutcome};
+
+/// Entries of one page.
+const PAGE: usize = 500;
+
+/// Recorded requests, and how many there were that no file can judge.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) requests: Vec<Recorded>,
+    /// Refused for their signature: it is wrong under any file that has the same secrets, and without them nothing is known.
+    pub(super) unsigned: usize,
+    /// Refused for how many came.
+    pub(super) limited: usize,
+}
+
+impl Records {
+    /// Whether what ended so can be compared; counted when it cannot.
+    fn takes(&mut self, aside: Option<RequestOutcome>) -> bool {
+        let is_unsigned = aside.is_some_and(is_unsigned);
+        let is_limited = aside == Some(RequestOutcome::Refused(Class::RateLimited));
+        self.unsigned += usize::from(is_unsigned);
+        self.limited += usize::from(is_limited);
+        !is_unsigned && !is_limited
+    }
+}
+
+pub(super) fn read(args: &Args) -> Result<Records, Exit> {
+    let Some(file) = &args.events else { return of_gateway(args) };
+    let text = load::read_text(file).map_err(|error| {
+        terminal::tell(format!("hookgate: cannot read {}: {error}", file.display()));
+        Exit::Failed
+    })?;
+    let mut records = Records::default();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let sheet: Option<Value> = serde_json::from_str(line).ok();
+        let Some(recorded) = sheet.as_ref().and_then(Recorded::read) else {
+            let at = number + 1;
+            let help = "write what `hookgate events show ID --format json` prints, one event a line";
+            terminal::tell(format!("hookgate: {}: line {at} is no recorded event; {help}", file.display()));
+            return Err(Exit::Failed);
+        };
+        let is_wanted = args.source.as_ref().is_none_or(|source| *recorded.event.source == **source);
+        if is_wanted && records.takes(recorded.aside) {
+            records.requests.push(recorded);
+        }
+    }
+    records.requests.truncate(args.max);
+    Ok(records)
+}
+
+/// What the gateway stored, and what it laid aside.
+fn of_gateway(args: &Args) -> Result<Records, Exit> {
+    let checked = load::load_or_tell(&args.old).ok_or(Exit::Config)?;
+    let admin = Admin::new(args.admin.as_deref(), &checked);
+    let mut records = Records::default();
+    let mut ids: Vec<String> = listed(args, &admin, None)?.into_iter().map(|(id, _)| id).collect();
+    for aside in ["filtered", "refused"] {
+        let listed = listed(args, &admin, Some(aside))?;
+        ids.extend(listed.into_iter().filter(|(_, outcome)| records.takes(*outcome)).map(|(id, _)| id));
+    }
+    // Ids begin with the time.
+    ids.sort_unstable_by(|one, other| other.cmp(one));
+    ids.truncate(args.max);
+    for (number, id) in ids.iter().enumerate() {
+        if number % 100 == 0 {
+            terminal::progress(&format!("{number} of {} events", ids.len()));
+        }
+        match admin.get(&format!("/api/v1/events/{id}")) {
+            // One that cannot be read any more has no request.
+            Ok(answer) => records.requests.extend(answer.get("event").and_then(Recorded::read)),
+            // It was let go since it was listed.
+            Err(AdminProblem::Refused { status: 404, .. }) => {}
+            Err(problem) => return Err(problem.told()),
+        }
+    }
+    terminal::progress("");
+    Ok(records)
+}
+
+/// Ids, each with how it ended where it was laid aside.
+fn listed(args: &Args, admin: &Admin, aside: Option<&str>) -> Result<Vec<(String, Option<RequestOutcome>)>, Exit> {
+    let (mut listed, mut cursor): (Vec<_>, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("since", &args.last).append_pair("limit", &PAGE.to_string());
+        let named = [("source", args.source.as_deref()), ("cursor", cursor.as_deref()), ("outcome", aside)];
+        for (name, value) in named {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        let answer = admin.get(&format!("/api/v1/events?{}", query.finish())).map_err(|problem| problem.told())?;
+        let page = answer.get("events").and_then(Value::as_array).ok_or_else(|| admin.not_ours().told())?;
+        listed.extend(page.iter().filter_map(|event| {
+            let outcome = aside.and(event.get("outcome")).and_then(Value::as_str).and_then(RequestOutcome::of_label);
+            Some((event.get("id")?.as_str()?.to_owned(), outcome))
+        }));
+        cursor = answer.get("next").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() || listed.len() >= args.max {
+            listed.truncate(args.max);
+            return Ok(listed);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What is told of one request: a value with names for its parts, as the API gives it.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Serialize;
+
+use super::Question;
+use super::outgoing::{self, BodyShown, Sent, shown_body};
+use super::routes::RouteSays;
+use crate::deliver::Destinations;
+use crate::event::{EventData, EventId};
+use crate::lane::Lane;
+use crate::redact::{REDACTED, Redaction};
+use crate::refusal::PayloadProblem;
+use crate::reply::Reply;
+
+/// All that was decided.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// How the request ends.
+    pub outcome: &'static str,
+    /// Its source.
+    pub source: Option<String>,
+    /// Why it was turned away, for operators.
+    pub why: Option<String>,
+    /// When it was received.
+    pub received_at: String,
+    /// What was asked for.
+    pub request: Asked,
+    /// What the gates made of its signature; nothing where they stopped before.
+    pub verification: Option<Verification>,
+    /// The event's type.
+    pub event_type: Option<String>,
+    /// The provider's own id of the delivery.
+    pub delivery_id: Option<String>,
+    /// What is wrong with the payload.
+    pub problems: Vec<PayloadProblem>,
+    /// The schema that the payload fails.
+    pub schema: Option<String>,
+    /// The limits that concern it, and what is left of each.
+    pub limits: Vec<Limit>,
+    /// What each route of the source says.
+    pub routes: Vec<RouteSays>,
+    /// What nearly went otherwise.
+    pub near_misses: Vec<String>,
+    /// What the sender is answered; nothing where that is not decided.
+    pub answer: Option<AnswerSays>,
+    /// What services are sent.
+    pub outgoing: Vec<Sent>,
+    /// The event as it would be stored; not shown.
+    #[serde(skip)]
+    pub event: Option<EventData>,
+}
+
+/// The request, as far as it says where it was to go.
+#[derive(Clone, Debug, Serialize)]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// The host that was called, where it is known.
+    pub host: Option<String>,
+    /// Path and query.
+    pub target: String,
+    /// Who sent it, where that is known.
+    pub sender: Option<String>,
+}
+
+impl Asked {
+    fn of(question: &Question<'_>) -> Self {
+        let head = &question.head;
+        Self {
+            method: head.method.to_owned(),
+            host: (!head.host.is_empty()).then(|| head.host.to_owned()),
+            target: head.target(),
+            sender: question.has_sender.then(|| head.sender.to_string()),
+        }
+    }
+
+    fn redact(&mut self, redaction: &Redaction) {
+        let hide = |text: &mut Option<String>, is_hidden: bool| {
+            if let Some(text) = text.as_mut().filter(|_| is_hidden) {
+                REDACTED.clone_into(text);
+            }
+        };
+        hide(&mut self.host, redaction.hides_host());
+        hide(&mut self.sender, redaction.hides_sender());
+    }
+}
+
+/// What the gates made of a signature.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verification {
+    /// `verified`, `not_configured`, why it failed, or that it was taken as it was recorded.
+    pub verdict: &'static str,
+    /// The secret under which it is right.
+    pub secret: Option<String>,
+    /// How long after it was signed the request came, seconds.
+    pub signed_before_secs: Option<u64>,
+}
+
+/// A limit on requests.
+#[derive(Clone, Debug, Serialize)]
+pub struct Limit {
+    /// What it limits: each `sender` and the `total` of all requests, or what is verified of a `source`.
+    pub of: &'static str,
+    /// Requests a second, in the long run.
+    pub per_second: f64,
+    /// How many may come at once.
+    pub burst: u32,
+    /// Whether each sender's address has one of its own.
+    pub per_ip: bool,
+    /// How many may come at once now. Not known of a sender whose address is not, nor outside the gateway that counts.
+    pub left: Option<u32>,
+}
+
+/// The answer to the sender.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnswerSays {
+    /// The status.
+    pub status: u16,
+    /// Its headers, but the length and the event's id.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: String,
+    /// Where it comes from.
+    pub because: &'static str,
+}
+
+impl Explanation {
+    /// Nothing yet but that a request ended so.
+    pub(super) fn new(question: &Question<'_>, outcome: &'static str, lane: Option<&Lane>) -> Self {
+        Self {
+            outcome,
+            source: lane.map(|lane| lane.source.name.to_string()),
+            why: None,
+            received_at: question.now.to_string(),
+            request: Asked::of(question),
+            verification: None,
+            event_type: None,
+            delivery_id: None,
+            problems: Vec::new(),
+            schema: None,
+            limits: Vec::new(),
+            routes: Vec::new(),
+            near_misses: Vec::new(),
+            answer: None,
+            outgoing: Vec::new(),
+            event: None,
+        }
+    }
+
+    /// The levels of limits are those of the gateway that counts; nobody else knows them.
+    pub fn without_levels(&mut self) {
+        for limit in &mut self.limits {
+            limit.left = None;
+        }
+    }
+
+    /// The event is one that has an id already.
+    pub fn rename(&mut self, id: EventId, destinations: &Destinations) {
+        if let Some(event) = &mut self.event {
+            event.id = id;
+            if event.problems.is_empty() {
+                self.outgoing = outgoing::all(event, destinations, event.received_at());
+            }
+        }
+    }
+
+    /// Takes out what people do not get to see. A body that was made of the one that came may say it elsewhere, and is not
+    /// shown then.
+    pub fn redact(&mut self, redaction: &Redaction, received: &Bytes) {
+        self.request.redact(redaction);
+        for says in &mut self.routes {
+            says.redact(redaction);
+        }
+        let as_it_came = shown_body(received);
+        for sent in &mut self.outgoing {
+            for (name, value) in &mut sent.headers {
+                if redaction.hides_header(name) {
+                    REDACTED.clone_into(value);
+                }
+            }
+            if redaction.hides_anything() {
+                // A script may say what it was given.
+                sent.error = sent.error.take().map(|error| match error.strip_prefix("transform.js") {
+                    Some(_) => format!("transform.js: {REDACTED}"),
+                    None => error,
+                });
+                sent.path = sent.path.take().map(|_path| REDACTED.to_owned());
+                sent.body = sent.body.take().map(|body| match body {
+                    BodyShown::Json(mut json) if BodyShown::Json(json.clone()) == as_it_came => {
+                        redaction.apply(&mut json);
+                        BodyShown::Json(json)
+                    }
+                    body if body == as_it_came && !redaction.touches_bodies() => body,
+                    _ => BodyShown::Text(REDACTED.to_owned()),
+                });
+                sent.order_key = sent.order_key.take().map(|_key| REDACTED.to_owned());
+            }
+        }
+    }
+}
+
+impl AnswerSays {
+    pub(super) fn of(reply: &Reply, because: &'static str) -> Self {
+        Self {
+            status: reply.status,
+            headers: shown_headers(&reply.headers),
+            body: String::from_utf8_lossy(&reply.body).into_owned(),
+            because,
+        }
+    }
+}
+
+pub(super) fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let shown = headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let mut shown: Vec<_> = shown.collect();
+    shown.sort();
+    shown
+}
