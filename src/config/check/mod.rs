@@ -20,6 +20,7 @@ mod schema;
 mod secret;
 mod shape;
 mod source;
+mod template;
 mod tls;
 mod tracing;
 mod twice;

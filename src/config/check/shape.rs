@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use super::expression::Passage;
 use super::{Checker, Secrets, path};
 use crate::condition::ValueExpression;
 use crate::config::problem::{Code, quoted};
@@ -88,7 +89,7 @@ impl<'a> Checker<'a> {
 
     fn value(&mut self, at: &[Seg<'_>], (what, text): (&str, &str), from: &raw::OneOrMany) -> Option<ValueExpression> {
         let value = self.expression(at, what, text, ValueExpression::compile)?;
-        self.params_of(at, (what, text), value.params(), from);
+        self.params_of(at, Passage::whole(what, text), value.params(), from);
         Some(value)
     }
 
@@ -136,7 +137,11 @@ impl<'a> Checker<'a> {
             let at = [&at[..], &path!["set", name]].concat();
             let value = HeaderValue::from_str(text);
             if value.is_err() {
-                self.error(Code::InvalidValue, &at, "a header's value is one line of visible characters", None);
+                let hidden = text.char_indices().find(|(_, letter)| letter.is_control() && *letter != '\t');
+                let part = hidden.map_or(0..text.len(), |(at, letter)| at..at + letter.len_utf8());
+                let message = "a header's value is one line of visible characters";
+                let span = self.spans.of_part(&at, part).or_else(|| self.spans.of(&at));
+                self.error_in(Code::InvalidValue, span, message, None);
             }
             edits.set.extend(self.header_name(&at, name).zip(value.ok()));
         }
@@ -193,19 +198,23 @@ impl<'a> Checker<'a> {
             match UrlTemplate::parse(text.get(path..).unwrap_or_default()) {
                 Ok(None) => {}
                 Ok(Some(template)) => {
-                    self.params_of_url(&at, name, &template);
+                    self.params_of_url(&at, (name, path), &template);
                     // A URL that is none has been reported.
                     let target = Target::parse(&written_as_url(text));
                     urls.extend(target.map(|target| (target.url(), template)));
                 }
-                Err(BadUrl::Brace) => {
+                Err(BadUrl::Brace(brace)) => {
                     let help = "a value is written `{params.tenant}`; a literal brace `%7B` or `%7D`".to_owned();
-                    self.error(Code::InvalidValue, &at, "the braces in this URL do not match", Some(help));
+                    let part = path + brace..path + brace + 1;
+                    let message = "the braces in this URL do not match";
+                    let span = self.spans.of_part(&at, part).or_else(|| self.spans.of(&at));
+                    self.error_in(Code::InvalidValue, span, message, Some(help));
                 }
-                Err(BadUrl::Expression(text, problem)) => {
-                    let message = format!("{} does not compile: {problem}", quoted(&text));
+                Err(BadUrl::Expression { text, begin, problem }) => {
                     let help = "what stands in braces is CEL; a literal brace is written `%7B` or `%7D`".to_owned();
-                    self.error(Code::InvalidCondition, &at, message, Some(help));
+                    let what = format!("value {}", quoted(&text));
+                    let passage = Passage { what: &what, text: &text, begin: path + begin };
+                    self.bad_passage(&at, passage, &problem, Some(help));
                 }
             }
         }
@@ -213,11 +222,12 @@ impl<'a> Checker<'a> {
     }
 
     /// Each route that sends there must have the parameters.
-    fn params_of_url(&mut self, at: &[Seg<'_>], name: &str, template: &UrlTemplate) {
+    fn params_of_url(&mut self, at: &[Seg<'_>], (name, path): (&str, usize), template: &UrlTemplate) {
         let raw = self.raw;
         for route in raw.routes.values().filter(|route| route.to.0.iter().any(|to| to == name)) {
-            for (text, params) in template.params() {
-                self.params_of(at, ("URL", text), params, &route.from);
+            for (begin, value) in template.values() {
+                let passage = Passage { what: "value", text: value.text(), begin: path + begin };
+                self.params_of(at, passage, value.params(), &route.from);
             }
         }
     }
