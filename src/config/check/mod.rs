@@ -12,6 +12,7 @@ mod desk;
 mod destination;
 mod doubt;
 mod expression;
+mod overlap;
 mod place;
 mod process;
 mod request;

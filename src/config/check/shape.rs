@@ -55,10 +55,14 @@ impl<'a> Checker<'a> {
             found.zip(value)
         });
         let set: Vec<_> = set.collect();
+        let is_whole = set.iter().all(Option::is_some);
+        let mut set: Vec<_> = set.into_iter().flatten().collect();
+        set.sort_by(|(one, _), (other, _)| one.order(other));
         let remove = written.remove.iter().enumerate();
         let remove: Vec<_> = remove
             .map(|(at_index, place)| self.place(&[&at[..], &path!["remove", at_index]].concat(), place))
             .collect();
+        self.overlaps(route, &set, &remove);
         let headers = written.headers.as_ref().map(|headers| self.header_edits(route, headers)).unwrap_or_default();
         let is_nothing = written.set.is_empty() && written.remove.is_empty() && written.headers.is_none();
         if is_nothing && written.body.is_none() && written.js.is_none() && !self.spans.is_broken(&at) {
@@ -66,8 +70,8 @@ impl<'a> Checker<'a> {
                 .to_owned();
             self.error_of(Code::MissingKey, &at, "the transform changes nothing", Some(help));
         }
-        let (set, remove) = (set.into_iter().collect::<Option<_>>()?, remove.into_iter().collect::<Option<_>>()?);
-        Some(Transform { making: making?, set, remove, headers })
+        let remove = remove.into_iter().collect::<Option<_>>()?;
+        Some(Transform { making: making?, set, remove, headers }).filter(|_| is_whole)
     }
 
     fn making(&mut self, (route, from): (&str, &raw::OneOrMany), written: &raw::Transform) -> Option<Making> {
