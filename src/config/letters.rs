@@ -9,9 +9,12 @@ use std::ops::Range;
 
 use super::spans::{Position, Span};
 
+/// A longer value is pointed at as a whole: aliases could have it read a hundred thousand times.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+
 /// Where the bytes `part` of `value` stand, which was read from `span` of `text`.
 pub(super) fn part_of(value: &str, part: Range<usize>, span: Span, text: &str) -> Option<Span> {
-    let letters = letters(value, span, text)?;
+    let letters = if value.len() > VALUE_BYTES_MAX { None } else { letters(value, span, text) }?;
     let (before, within) = (value.get(..part.start)?, value.get(part)?);
     let first = before.chars().count();
     let last = (first + within.chars().count()).checked_sub(1).filter(|last| *last >= first);
@@ -50,7 +53,7 @@ fn in_flow(mut cursor: Cursor<'_>, quote: Option<char>, end: Position) -> Option
     let mut letters: Vec<Letter> = Vec::new();
     // Blanks before a line break are not part of the value, unless they were escaped.
     let mut kept = 0;
-    while quote.is_some() || cursor.at < end {
+    while (quote.is_some() || cursor.at < end) && kept <= VALUE_BYTES_MAX {
         let start = cursor.at;
         let letter = match (cursor.next(), quote) {
             (None, None) => break,

@@ -9,9 +9,9 @@ use http::{HeaderName, HeaderValue};
 use super::expression::Passage;
 use super::{Checker, Secrets, path};
 use crate::condition::ValueExpression;
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::{Code, Problem, quoted};
 use crate::config::raw;
-use crate::config::spans::Seg;
+use crate::config::spans::{Seg, Span};
 use crate::deliver::Target;
 use crate::provider;
 use crate::script::Script;
@@ -137,6 +137,7 @@ impl<'a> Checker<'a> {
     fn header_edits(&mut self, route: &str, written: &raw::HeaderEdits) -> HeaderEdits {
         let at = path!["routes", route, "transform", "headers"];
         let mut edits = HeaderEdits::default();
+        let mut known: Vec<(HeaderName, Span)> = Vec::new();
         for (name, text) in &written.set {
             let at = [&at[..], &path!["set", name]].concat();
             let value = HeaderValue::from_str(text);
@@ -147,7 +148,16 @@ impl<'a> Checker<'a> {
                 let span = self.spans.of_part(&at, part).or_else(|| self.spans.of(&at));
                 self.error_in(Code::InvalidValue, span, message, None);
             }
-            edits.set.extend(self.header_name(&at, name).zip(value.ok()));
+            let Some((header, value)) = self.header_name(&at, name).zip(value.ok()) else { continue };
+            if let Some((_, first)) = known.iter().find(|(known, _)| *known == header) {
+                let span = self.spans.of_key(&at).unwrap_or(Span::TOP);
+                let message = format!("the header {} is set twice: names of headers have no case", quoted(name));
+                let problem = Problem::error(Code::DuplicateKey, self.spans.file_of(span), span, message);
+                let problem = problem.help("remove one").second(self.spans.file_of(*first), *first, "first set here");
+                self.problems.push(problem);
+            }
+            known.extend(self.spans.of_key(&at).map(|span| (header.clone(), span)));
+            edits.set.push((header, value));
         }
         for (index, name) in written.remove.iter().enumerate() {
             edits.remove.extend(self.header_name(&[&at[..], &path!["remove", index]].concat(), name));

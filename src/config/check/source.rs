@@ -254,7 +254,10 @@ impl Checker<'_> {
         let path = match PathPattern::parse(&written.path) {
             Ok(path) => path,
             Err(problem) => {
-                self.error(Code::InvalidValue, &path!["sources", name, "path"], problem.to_string(), None);
+                let at = path!["sources", name, "path"];
+                let part = problem.at().and_then(|part| self.spans.of_part(&at, part));
+                let span = part.or_else(|| self.spans.of(&at));
+                self.error_in(Code::InvalidValue, span, problem.to_string(), None);
                 return None;
             }
         };
