@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,28 +108,38 @@ pub struct PathPattern {
 }
 
 /// Why a path pattern is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathProblem {
     /// It must begin with `/`.
     NotAbsolute,
-    /// It has characters that cannot stand in a path as sent.
-    Characters,
+    /// It has characters that cannot stand in a path as sent, at these bytes.
+    Characters(Range<usize>),
     /// A `{name}` must fill a whole segment.
-    Parameter,
+    Parameter(Range<usize>),
     /// A name stands twice.
-    Repeated,
+    Repeated(Range<usize>),
 }
 
 impl fmt::Display for PathProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAbsolute => "a path begins with `/`",
-            Self::Characters => {
+            Self::Characters(_) => {
                 "a path is written as it is sent: letters, digits and `-._~/`, no query, no `//`, no `..`"
             }
-            Self::Parameter => "`{name}` stands for one whole segment, as in `/in/shop/{tenant}`",
-            Self::Repeated => "two parameters of a path have one name",
+            Self::Parameter(_) => "`{name}` stands for one whole segment, as in `/in/shop/{tenant}`",
+            Self::Repeated(_) => "two parameters of a path have one name",
         })
+    }
+}
+
+impl PathProblem {
+    /// The bytes of the path that are wrong; `None` for all of it.
+    pub fn at(&self) -> Option<Range<usize>> {
+        match self {
+            Self::NotAbsolute => None,
+            Self::Characters(at) | Self::Parameter(at) | Self::Repeated(at) => Some(at.clone()),
+        }
     }
 }
 
@@ -141,22 +152,27 @@ impl PathPattern {
     pub fn parse(text: &str) -> Result<Self, PathProblem> {
         let Some(rest) = text.strip_prefix('/') else { return Err(PathProblem::NotAbsolute) };
         let mut names = Vec::new();
-        for (at, segment) in rest.split('/').enumerate() {
+        let mut end = 0;
+        for (index, segment) in rest.split('/').enumerate() {
+            // Each segment stands behind its slash.
+            let start = end + 1;
+            end = start + segment.len();
+            let at = if segment.is_empty() { start - 1..start } else { start..end };
             if let Some(name) = parameter(segment) {
                 if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                    return Err(PathProblem::Parameter);
+                    return Err(PathProblem::Parameter(at));
                 }
                 if names.contains(&name) {
-                    return Err(PathProblem::Repeated);
+                    return Err(PathProblem::Repeated(at));
                 }
                 names.push(name);
             } else if segment.contains(['{', '}']) {
-                return Err(PathProblem::Parameter);
+                return Err(PathProblem::Parameter(at));
             } else if matches!(segment, "." | "..")
                 || !segment.bytes().all(is_unreserved)
-                || (segment.is_empty() && at > 0 && !rest.ends_with('/'))
+                || (segment.is_empty() && index > 0 && !rest.ends_with('/'))
             {
-                return Err(PathProblem::Characters);
+                return Err(PathProblem::Characters(at));
             }
         }
         Ok(Self { text: text.to_owned(), has_parameters: !names.is_empty() })
@@ -311,10 +327,10 @@ pub(crate) mod tests {
     #[test]
     fn a_pattern_that_is_none_says_why() {
         assert_eq!(PathPattern::parse("in/a"), Err(PathProblem::NotAbsolute));
-        assert_eq!(PathPattern::parse("/in/a?b"), Err(PathProblem::Characters));
-        assert_eq!(PathPattern::parse("/in//a"), Err(PathProblem::Characters));
-        assert_eq!(PathPattern::parse("/in/x{a}"), Err(PathProblem::Parameter));
-        assert_eq!(PathPattern::parse("/in/{a}/{a}"), Err(PathProblem::Repeated));
+        assert_eq!(PathPattern::parse("/in/a?b"), Err(PathProblem::Characters(4..7)));
+        assert_eq!(PathPattern::parse("/in//a"), Err(PathProblem::Characters(3..4)));
+        assert_eq!(PathPattern::parse("/in/x{a}"), Err(PathProblem::Parameter(4..8)));
+        assert_eq!(PathPattern::parse("/in/{a}/{a}"), Err(PathProblem::Repeated(8..11)));
     }
 
     #[test]

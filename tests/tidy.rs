@@ -82,7 +82,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ring", &["provider/"]),
     ("rquickjs", &["script/"]),
     ("saphyr_parser", &["config/"]),
-    ("schemars", &["config/", "provider/", "refusal.rs"]),
+    ("schemars", &["config/", "provider/", "refusal.rs", "cli/test/file.rs"]),
     ("serde_yaml", &["config/", "provider/"]),
     ("sha1", &["provider/"]),
     ("sha2", &["provider/"]),

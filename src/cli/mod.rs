@@ -123,8 +123,8 @@ enum Command {
     /// Look at the configuration that is in force.
     #[command(subcommand)]
     Config(config::Config),
-    /// Print the JSON Schema of routes.yaml.
-    Schema,
+    /// Print the JSON Schema of routes.yaml, or of the files of cases that `test` runs.
+    Schema(schema::Args),
     /// Print the version.
     Version,
 }
@@ -153,7 +153,7 @@ pub fn run() -> ExitCode {
         Command::Parked(command) => archive::parked(&command),
         Command::Graph(args) => graph::run(&args),
         Command::Config(command) => config::run(&command),
-        Command::Schema => schema::run(),
+        Command::Schema(args) => schema::run(&args),
         Command::Version => {
             terminal::say(concat!("hookgate ", env!("CARGO_PKG_VERSION")));
             Exit::Ok

@@ -2,6 +2,7 @@
 //! own, and the headers with which their providers send them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 
 /// One recorded event.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,28 @@ pub(crate) fn find(provider: &str, event: Option<&str>) -> Option<&'static Sampl
     SAMPLES.iter().find(|sample| sample.provider == provider && event.is_none_or(|event| event == sample.event))
 }
 
+/// The body with another id of the same form at `pointer`, where it has a text.
+pub(crate) fn with_fresh_id(body: &str, pointer: &str, random: [u8; 32]) -> Option<String> {
+    let json: Value = serde_json::from_str(body).ok()?;
+    let id = json.pointer(pointer)?.as_str()?;
+    let quoted = |id: &str| format!("\"{id}\"");
+    Some(body.replace(&quoted(id), &quoted(&fresh(id, random))))
+}
+
+/// Another id: behind its prefix, such as `evt_`, each letter and each digit is another of its kind.
+fn fresh(id: &str, random: [u8; 32]) -> String {
+    let (prefix, unique) = id.rfind('_').and_then(|at| id.split_at_checked(at + 1)).unwrap_or(("", id));
+    let is_hex = unique.chars().all(|letter| letter.is_ascii_hexdigit() || letter == '-');
+    let letters = if is_hex { 6 } else { 26 };
+    let one = |(letter, random): (char, u8)| match letter {
+        '0'..='9' => char::from(b'0' + random % 10),
+        'a'..='z' => char::from(b'a' + random % letters),
+        'A'..='Z' => char::from(b'A' + random % letters),
+        other => other,
+    };
+    prefix.chars().chain(unique.chars().zip(random.into_iter().cycle()).map(one)).collect()
+}
+
 /// The headers with which the provider sends, but for the signature.
 pub(crate) fn headers(provider: &str, event: &str, delivery_id: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -70,4 +93,22 @@ pub(crate) fn headers(provider: &str, event: &str, delivery_id: &str) -> HeaderM
         _ => {}
     }
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_id_has_the_form_of_the_old_one_and_all_else_stays() {
+        assert_eq!(fresh("evt_1Ab", [0, 1, 2].repeat(11)[..32].try_into().unwrap()), "evt_0Bc");
+        assert_eq!(fresh("0f-A9", [9; 32]), "9d-D9");
+        let invoice = find("stripe", Some("invoice.paid")).unwrap().body;
+        let [one, other] = [[3; 32], [4; 32]].map(|random| with_fresh_id(invoice, "/id", random).unwrap());
+        assert_ne!(one, other);
+        let id = |text: &str| serde_json::from_str::<Value>(text).unwrap()["id"].as_str().unwrap().to_owned();
+        assert!(id(&one).starts_with("evt_") && id(&one).len() == id(invoice).len());
+        assert_eq!(one.replace(&id(&one), &id(invoice)), invoice);
+        assert_eq!(with_fresh_id(invoice, "/no/such", [0; 32]), None);
+    }
 }

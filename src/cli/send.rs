@@ -11,7 +11,7 @@ use super::{Exit, check, load, sample, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 use crate::lane::Lane;
-use crate::provider::{Message, SignProblem, SignRequest};
+use crate::provider::{EventTemplate, Message, SignProblem, SignRequest};
 use crate::server::Setup;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// The body.
     #[arg(long, env = "HOOKGATE_FILE")]
     file: Option<PathBuf>,
+    /// Send a recorded event with the id that it was recorded with, and not with a fresh one each time: the gateway takes the
+    /// second for a repetition. What --file names is never changed.
+    #[arg(long, env = "HOOKGATE_KEEP_ID")]
+    keep_id: bool,
     /// Where to, instead of the first listener of the configuration.
     #[arg(long, value_name = "URL", env = "HOOKGATE_TO")]
     to: Option<String>,
@@ -145,7 +149,8 @@ async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Ex
         }
         let now = SystemClock.now();
         let headers = sample::headers(provider, event, &delivery_id(now));
-        let signed = match sign(lane, (lane.source.path.as_str(), headers), body.clone(), now, args.tamper) {
+        let body = fresh(args, lane, body, rand::random());
+        let signed = match sign(lane, (lane.source.path.as_str(), headers), body, now, args.tamper) {
             Ok(signed) => signed,
             Err(problem) => {
                 terminal::tell(format!("hookgate: {problem}"));
@@ -170,6 +175,17 @@ async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Ex
         }
     }
     exit
+}
+
+/// The body of a recorded event as another event: with another id, where its source reads one in the body.
+fn fresh(args: &Args, lane: &Lane, body: &Bytes, random: [u8; 32]) -> Bytes {
+    if args.file.is_some() || args.keep_id {
+        return body.clone();
+    }
+    let mut pointers = lane.delivery_id.iter().flat_map(EventTemplate::pointers);
+    let text = std::str::from_utf8(body).ok();
+    let fresh = text.and_then(|text| pointers.find_map(|at| sample::with_fresh_id(text, at, random)));
+    fresh.map_or_else(|| body.clone(), Bytes::from)
 }
 
 /// A delivery id as providers make them.

@@ -15,7 +15,7 @@ impl Node {
     /// The scalar with what a variable brought in read as a plain one.
     fn loose_kind(&self) -> Option<Kind<'_>> {
         match &self.body {
-            Body::Scalar(Scalar { text, plain: true, written: Some(_) }) => Some(resolve(text)),
+            Body::Scalar(Scalar { text, plain: true, written: Some(_), .. }) => Some(resolve(text)),
             Body::Scalar(scalar) => Some(scalar.kind()),
             Body::Seq(_) | Body::Map(_) => None,
         }

@@ -168,7 +168,7 @@ fn type_help(node: &Node, expected: &str, path: &[Seg<'_>]) -> String {
         Body::Scalar(scalar) if scalar.written.is_none() => Some(scalar.kind()),
         _ => None,
     };
-    if let Body::Scalar(Scalar { text, plain: false, written: Some(_) }) = &node.body
+    if let Body::Scalar(Scalar { text, plain: false, written: Some(_), .. }) = &node.body
         && plainly(expected) != "text"
         && !matches!(resolve(text), Kind::Text(_) | Kind::Null)
     {

@@ -5,28 +5,32 @@
 //! secret was refused before (`secrets`). The value of a variable is never shown.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
+use super::letters;
 use super::problem::{Code, Problem, Problems, quoted};
-use super::spans::{Position, Span};
-use super::tree::{Body, Node};
+use super::tree::{Body, Node, Stretch};
 
 /// Looks a variable up.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What is wrong with one `${…}`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Trouble<'t> {
+pub(super) struct Trouble {
     code: Code,
     message: String,
     help: String,
-    part: &'t str,
+    /// Its bytes.
+    at: Range<usize>,
 }
 
 /// A stretch of a value with its variables put in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece<'t> {
     pub(super) text: Cow<'t, str>,
+    /// What is written for it.
+    written: &'t str,
     /// The variable that it stands for; `None` for what is written as it is.
     pub(super) variable: Option<&'t str>,
     /// The environment gave the text, not the file.
@@ -49,12 +53,16 @@ pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, pr
                 fill(&mut entry.value, text, file, env, problems);
             }
         }
-        Body::Scalar(scalar) => match substitute(&scalar.text, env) {
-            Ok(None) => {}
-            Ok(Some(filled)) => scalar.written = Some(std::mem::replace(&mut scalar.text, filled)),
+        Body::Scalar(scalar) if !scalar.text.contains("${") => {}
+        Body::Scalar(scalar) => match pieces(&scalar.text, env) {
+            Ok(pieces) => {
+                let filled = pieces.iter().map(|piece| &*piece.text).collect();
+                scalar.stretches = pieces.iter().map(Piece::stretch).collect();
+                scalar.written = Some(std::mem::replace(&mut scalar.text, filled));
+            }
             Err(trouble) => {
                 if !problems.is_full() {
-                    let span = narrow(node.span, trouble.part, text);
+                    let span = letters::part_of(&scalar.text, trouble.at, node.span, text).unwrap_or(node.span);
                     problems.push(Problem::error(trouble.code, file, span, trouble.message).help(trouble.help));
                 }
                 node.dropped = true;
@@ -63,22 +71,22 @@ pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, pr
     }
 }
 
-/// `text` with its variables put in; `None` when it has none.
-fn substitute<'t>(text: &'t str, env: Lookup<'_>) -> Result<Option<String>, Trouble<'t>> {
-    if !text.contains("${") {
-        return Ok(None);
+impl Piece<'_> {
+    fn stretch(&self) -> Stretch {
+        let is_literal = self.variable.is_none() && self.text == self.written;
+        Stretch { bytes: self.text.len(), written_bytes: self.written.len(), is_literal }
     }
-    Ok(Some(pieces(text, env)?.iter().map(|piece| &*piece.text).collect()))
 }
 
 /// What `text` consists of with its variables put in.
-pub(super) fn pieces<'t>(text: &'t str, env: Lookup<'_>) -> Result<Vec<Piece<'t>>, Trouble<'t>> {
-    let as_it_is = |text: &'t str| Piece { text: Cow::Borrowed(text), variable: None, is_from_outside: false };
+pub(super) fn pieces<'t>(text: &'t str, env: Lookup<'_>) -> Result<Vec<Piece<'t>>, Trouble> {
+    let as_it_is =
+        |text: &'t str| Piece { text: Cow::Borrowed(text), written: text, variable: None, is_from_outside: false };
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         if let Some(before) = before.strip_suffix('$') {
-            pieces.extend([as_it_is(before), as_it_is("${")]);
+            pieces.extend([as_it_is(before), Piece { written: "$${", ..as_it_is("${") }]);
             rest = after;
             continue;
         }
@@ -86,30 +94,33 @@ pub(super) fn pieces<'t>(text: &'t str, env: Lookup<'_>) -> Result<Vec<Piece<'t>
         let part_start = text.len() - after.len() - "${".len();
         let part = text.get(part_start..).unwrap_or_default();
         let Some((inner, after)) = after.split_once('}') else {
-            return Err(bad(part, "this `${` is not closed", "close it with `}`; for a literal `${` write `$${`"));
+            let at = part_start..text.len();
+            return Err(bad(at, "this `${` is not closed", "close it with `}`; for a literal `${` write `$${`"));
         };
         let part = part.get(..inner.len() + "${}".len()).unwrap_or(part);
-        pieces.push(value_of(inner, part, env)?);
+        pieces.push(value_of(inner, (part, part_start), env)?);
         rest = after;
     }
     pieces.push(as_it_is(rest));
     Ok(pieces)
 }
 
-fn value_of<'t>(inner: &'t str, part: &'t str, env: Lookup<'_>) -> Result<Piece<'t>, Trouble<'t>> {
+/// What `part`, which begins at `start`, stands for; `inner` is what its braces hold.
+fn value_of<'t>(inner: &'t str, (part, start): (&'t str, usize), env: Lookup<'_>) -> Result<Piece<'t>, Trouble> {
+    let at = start..start + part.len();
     let (name, otherwise) = inner.find(':').map_or((inner, ""), |colon| inner.split_at(colon));
     if !is_variable_name(name) {
         let help =
             "a name has letters, digits and `_`, and does not begin with a digit; for a literal `${` write `$${`";
-        return Err(bad(part, &format!("{} is not the name of a variable", quoted(name)), help));
+        return Err(bad(at, &format!("{} is not the name of a variable", quoted(name)), help));
     }
-    let piece = |text, is_from_outside| Piece { text, variable: Some(name), is_from_outside };
+    let piece = |text, is_from_outside| Piece { text, written: part, variable: Some(name), is_from_outside };
     let from_outside = |value: String| piece(Cow::Owned(value), true);
     let value = env(name);
     if otherwise.is_empty() {
         let help = format!("set {name}, or give a default: `${{{name}:-…}}`");
         let message = format!("the environment variable {name} is not set");
-        return value.map(from_outside).ok_or(Trouble { code: Code::UnsetVariable, message, help, part });
+        return value.map(from_outside).ok_or(Trouble { code: Code::UnsetVariable, message, help, at });
     }
     let value = value.filter(|value| !value.is_empty());
     if let Some(default) = otherwise.strip_prefix(":-") {
@@ -117,31 +128,21 @@ fn value_of<'t>(inner: &'t str, part: &'t str, env: Lookup<'_>) -> Result<Piece<
     }
     let Some(wish) = otherwise.strip_prefix(":?") else {
         let help = "write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`";
-        return Err(bad(part, &format!("{} is no way to use a variable", quoted(part)), help));
+        return Err(bad(at, &format!("{} is no way to use a variable", quoted(part)), help));
     };
     let wish = quoted(wish).to_string();
     let help = if wish == "``" { format!("set {name}") } else { wish.trim_matches('`').to_owned() };
     let message = format!("the environment variable {name} is not set or is empty");
-    value.map(from_outside).ok_or(Trouble { code: Code::UnsetVariable, message, help, part })
+    value.map(from_outside).ok_or(Trouble { code: Code::UnsetVariable, message, help, at })
 }
 
-fn bad<'t>(part: &'t str, message: &str, help: &str) -> Trouble<'t> {
-    Trouble { code: Code::BadVariable, message: message.to_owned(), help: help.to_owned(), part }
+fn bad(at: Range<usize>, message: &str, help: &str) -> Trouble {
+    Trouble { code: Code::BadVariable, message: message.to_owned(), help: help.to_owned(), at }
 }
 
 pub(super) fn is_variable_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// The span of `part` within the scalar at `span`, when it stands there as it is.
-fn narrow(span: Span, part: &str, text: &str) -> Span {
-    let line = text.lines().nth(span.start.line - 1).unwrap_or_default();
-    let skipped: usize = line.chars().take(span.start.column - 1).map(char::len_utf8).sum();
-    let Some(offset) = line.get(skipped..).and_then(|rest| rest.find(part)) else { return span };
-    let before = line.get(..skipped + offset).unwrap_or_default().chars().count();
-    let start = Position { column: before + 1, ..span.start };
-    Span { start, end: Position { column: start.column + part.chars().count(), ..start }, ..span }
 }
 
 #[cfg(test)]
@@ -155,7 +156,7 @@ mod tests {
             "SLY" => Some("${HOST}: [x]".to_owned()),
             _ => None,
         };
-        substitute(text, &env).ok().map(|filled| filled.unwrap_or_else(|| text.to_owned()))
+        pieces(text, &env).ok().map(|pieces| pieces.iter().map(|piece| &*piece.text).collect())
     }
 
     #[test]

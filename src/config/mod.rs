@@ -29,6 +29,7 @@ mod fault;
 mod include;
 mod interpolate;
 mod known;
+mod letters;
 mod merge;
 mod parse;
 mod reader;

@@ -106,7 +106,7 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.no_tag(tag.is_some(), span)?;
                 let plain = style == ScalarStyle::Plain;
-                self.scalar(Scalar { text: text.into_owned(), plain, written: None }, anchor, span)
+                self.scalar(Scalar::new(text.into_owned(), plain), anchor, span)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.no_tag(tag.is_some(), span)?;

@@ -13,7 +13,7 @@ use super::problem::{Code, Problem, Problems, is_hidden};
 use super::raw;
 use super::secrets::{masked, masked_by_line, refuse_inline};
 use super::spans::{Position, Span};
-use super::tree::{Body, Kind, Node};
+use super::tree::{Body, Kind, Node, Scalar};
 
 /// Larger texts are not read; all files of a configuration together may have so many bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 4 << 20;
@@ -117,8 +117,7 @@ fn prepare_sections(root: &mut Node) {
 
 /// What stands in a file that says nothing.
 pub(super) fn nothing(id: FileId) -> Node {
-    let scalar = super::tree::Scalar { text: String::new(), plain: true, written: None };
-    Node::new(Span::top_of(id), Body::Scalar(scalar))
+    Node::new(Span::top_of(id), Body::Scalar(Scalar::new(String::new(), true)))
 }
 
 fn is_null(node: &Node) -> bool {

@@ -1,10 +1,13 @@
-//! The JSON Schema of the file, generated from the types of `raw`; `schemas/routes.schema.json` is written from it.
+//! The JSON Schema of the file, generated from the types of `raw`; `schemas/routes.schema.json` is written from it. Other
+//! documents of ours have theirs in the same way.
 //!
 //! It is for editors: where it cannot say what the loader would (names that must exist, one of two keys by the type), it
-//! lets more through, and never less. `${VAR}` is let through wherever a number or a word stands, as the loader reads it.
+//! lets more through, and never less. `${VAR}` is let through wherever a number or a word stands, as the loader reads it; in
+//! documents without variables it is not.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -16,9 +19,21 @@ use super::raw;
 /// Keys are sorted here, because serde_json keeps or sorts them depending on a feature that any crate can turn on.
 pub fn schema() -> String {
     let schema = schemars::schema_for!(raw::File);
-    let sorted = Sorted::of(with_defaults(for_editors(schema.to_value())));
-    serde_json::to_string_pretty(&sorted).map(|text| text + "\n").unwrap_or_default()
+    pretty(with_defaults(for_editors(schema.to_value(), or_variable)))
 }
+
+/// The same for a document that [`super::document`] reads, which has no variables.
+pub fn document_schema<T: JsonSchema>() -> String {
+    let schema = schemars::schema_for!(T);
+    pretty(for_editors(schema.to_value(), |schema| schema))
+}
+
+fn pretty(schema: Value) -> String {
+    serde_json::to_string_pretty(&Sorted::of(schema)).map(|text| text + "\n").unwrap_or_default()
+}
+
+/// What becomes of each schema at last.
+type Finish = fn(Map<String, Value>) -> Map<String, Value>;
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -56,27 +71,27 @@ fn with_defaults(mut schema: Value) -> Value {
 }
 
 /// Goes through all schemas that `value` holds.
-fn for_editors(value: Value) -> Value {
+fn for_editors(value: Value, finish: Finish) -> Value {
     match value {
         Value::Object(schema) => {
             let schema = without_emptiness(without_null(schema));
             let inner = schema.into_iter().map(|(key, value)| match key.as_str() {
                 // Names, not schemas, are the keys here.
-                "properties" | "$defs" | "patternProperties" => (key, each_named(value)),
+                "properties" | "$defs" | "patternProperties" => (key, each_named(value, finish)),
                 // What can be chosen, and what must be there, is no schema.
                 "enum" | "const" | "default" | "examples" | "required" | "enumDescriptions" => (key, value),
-                _ => (key, for_editors(value)),
+                _ => (key, for_editors(value, finish)),
             });
-            Value::Object(or_variable(inner.collect()))
+            Value::Object(finish(inner.collect()))
         }
-        Value::Array(schemas) => Value::Array(schemas.into_iter().map(for_editors).collect()),
+        Value::Array(schemas) => Value::Array(schemas.into_iter().map(|schema| for_editors(schema, finish)).collect()),
         scalar => scalar,
     }
 }
 
-fn each_named(schemas: Value) -> Value {
+fn each_named(schemas: Value, finish: Finish) -> Value {
     let Value::Object(schemas) = schemas else { return schemas };
-    Value::Object(schemas.into_iter().map(|(name, schema)| (name, for_editors(schema))).collect())
+    Value::Object(schemas.into_iter().map(|(name, schema)| (name, for_editors(schema, finish))).collect())
 }
 
 /// Takes `null` out of an optional property: a key is written with a value or not at all.

@@ -4,14 +4,16 @@
 //! that a reference to a broken entry is not reported as dangling too ([`Spans::is_broken`]); an index counts only what
 //! was kept, as the lists in `raw` do. The span of a merged or aliased value is where it is really written.
 
+use std::ops::Range;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
 use super::files::{FileId, Files};
+use super::letters;
 use super::load;
 use super::problem::Problems;
-use super::tree::{Body, Node};
+use super::tree::{Body, Entry, Node};
 
 /// A place in the text: line and column in characters, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +129,40 @@ impl Spans {
     /// `to: [billing]` are asked alike.
     pub fn of(&self, path: &[Seg<'_>]) -> Option<Span> {
         self.root.at(path).map(|found| found.node.span)
+    }
+
+    /// Where the bytes `part` of the text at `path` are written; `None` when they cannot be pointed at.
+    pub fn of_part(&self, path: &[Seg<'_>], part: Range<usize>) -> Option<Span> {
+        self.part_of(self.root.at(path)?.node, part)
+    }
+
+    /// Whether a variable brought in some of the bytes `part` of the text at `path`: then they are not shown.
+    pub fn is_filled(&self, path: &[Seg<'_>], part: &Range<usize>) -> bool {
+        let found = self.root.at(path);
+        matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.is_filled(part))
+    }
+
+    /// The same as [`Spans::of_part`] for the first value at `path` or below it that is `text`, whatever leads to it; for a key that is `text`,
+    /// the key.
+    pub fn of_part_below(&self, path: &[Seg<'_>], text: &str, part: Range<usize>) -> Option<Span> {
+        self.part_below(self.root.at(path)?.node, text, part)
+    }
+
+    fn part_below(&self, node: &Node, text: &str, part: Range<usize>) -> Option<Span> {
+        match &node.body {
+            Body::Scalar(scalar) if scalar.text == text => self.part_of(node, part).or(Some(node.span)),
+            Body::Scalar(_) => None,
+            Body::Seq(items) => items.iter().find_map(|item| self.part_below(item, text, part.clone())),
+            Body::Map(entries) => entries.iter().find_map(|Entry { key, key_span, value }| {
+                if key == text { Some(*key_span) } else { self.part_below(value, text, part.clone()) }
+            }),
+        }
+    }
+
+    fn part_of(&self, node: &Node, part: Range<usize>) -> Option<Span> {
+        let Body::Scalar(scalar) = &node.body else { return None };
+        let (written, part) = scalar.as_written(part);
+        letters::part_of(written, part, node.span, self.files.text(node.span.file))
     }
 
     /// The span of the key at `path`; for an element of a list, the element.

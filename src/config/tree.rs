@@ -3,6 +3,8 @@
 //! Scalars keep their text and are resolved late, by YAML 1.2's core schema: `no`, `on` and `2026-12-01` are text.
 //! A node is never taken out but marked as dropped, so that its place and its name stay known.
 
+use std::ops::Range;
+
 use super::spans::{Seg, Span};
 
 /// A value and its place.
@@ -36,6 +38,18 @@ pub(super) struct Scalar {
     pub(super) plain: bool,
     /// What stood here before variables were put in; such a value is never shown.
     pub(super) written: Option<String>,
+    /// What the text consists of where variables were put in.
+    pub(super) stretches: Vec<Stretch>,
+}
+
+/// A stretch of a text into which variables were put.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub(super) bytes: usize,
+    /// Of what is written for it.
+    pub(super) written_bytes: usize,
+    /// It stands there as it is written.
+    pub(super) is_literal: bool,
 }
 
 /// What a scalar is by the core schema.
@@ -50,6 +64,38 @@ pub(super) enum Kind<'a> {
 }
 
 impl Scalar {
+    pub(super) fn new(text: String, plain: bool) -> Self {
+        Self { text, plain, written: None, stretches: Vec::new() }
+    }
+
+    /// Whether a variable brought in some of the bytes `part`.
+    pub(super) fn is_filled(&self, part: &Range<usize>) -> bool {
+        let mut begin = 0;
+        self.stretches.iter().any(|stretch| {
+            let within = begin..begin + stretch.bytes;
+            begin = within.end;
+            !stretch.is_literal && part.start < within.end && within.start < part.end
+        })
+    }
+
+    /// What is written for the value, and for the bytes `part` of it: for any part of a variable, all of its `${…}`.
+    pub(super) fn as_written(&self, part: Range<usize>) -> (&str, Range<usize>) {
+        let Some(written) = &self.written else { return (&self.text, part) };
+        let mut found = written.len()..written.len();
+        let (mut begin, mut written_begin) = (0, 0);
+        for Stretch { bytes, written_bytes, is_literal } in &self.stretches {
+            let (end, written_end) = (begin + bytes, written_begin + written_bytes);
+            if (begin..end).contains(&part.start) {
+                found.start = if *is_literal { written_begin + part.start - begin } else { written_begin };
+            }
+            if begin < part.end && part.end <= end {
+                found.end = if *is_literal { written_begin + part.end - begin } else { written_end };
+            }
+            (begin, written_begin) = (end, written_end);
+        }
+        (written, found)
+    }
+
     /// A value with variables put in is text here; `de` reads a number from it where a number is asked for.
     pub(super) fn kind(&self) -> Kind<'_> {
         if self.plain && self.written.is_none() { resolve(&self.text) } else { Kind::Text(&self.text) }

@@ -13,7 +13,8 @@ use super::block::{Block, Expected, Primitive, Proof, Scheme, Signed, TimestampF
 use super::compile_jwt::{compile_jwt, compile_keys};
 use super::key::KeyForm;
 use super::mac::MacAlgorithm;
-use super::problem::{SchemeFault, SchemeProblem, TemplateProblem};
+use super::misread::{TemplateProblem, Within};
+use super::problem::{SchemeFault, SchemeProblem};
 use super::scheme::{BlockSpec, Kind, SignatureSpec, TimestampSpec, TokenScheme, VerifySpec, WhenSpec};
 use super::signature::{ListForm, ListShape, SignatureAt};
 use super::spelling::Tolerance;
@@ -170,13 +171,17 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
         ("kid", false, |source| matches!(source, Source::KeyId)),
     ];
     for (name, is_defined, matches) in defined {
-        if !is_defined && messages.iter().any(|message| message.uses(matches)) {
-            return Err(("signed", SchemeFault::NoValue(name)));
+        let used = |(message, text): (&Template, &String)| {
+            let at = message.find(|source, _| source.uses(&matches))?;
+            Some(Within::new(text, at))
+        };
+        if let Some(within) = messages.iter().zip(&written.0).find_map(used).filter(|_| !is_defined) {
+            return Err(("signed", SchemeFault::NoValue(name, Some(within))));
         }
     }
     // A digest without the secret in its text could be made by anyone.
     if spec.kind == Kind::Digest && !messages.iter().all(|message| message.uses(|it| matches!(it, Source::Secret))) {
-        return Err(("signed", SchemeFault::NoValue("secret")));
+        return Err(("signed", SchemeFault::NoValue("secret", None)));
     }
     let renewable = |message: &Template| timestamp.as_ref().is_some_and(|form| !message.fixes(&form.at));
     if messages.iter().any(renewable) {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::filter::Filter;
 use super::message::{Message, View};
-use super::problem::TemplateProblem;
+use super::misread::{Read, TemplateFault, TemplateProblem};
 use super::template::{Atom, Source, Template};
 
 /// The longest event type or delivery id.
@@ -27,20 +27,15 @@ pub struct EventTemplate {
 impl EventTemplate {
     /// Reads what a user may write: `header['name']`, `body.a.b`, `body.a[0].b`, or a template with braces.
     pub fn parse_user(text: &str) -> Result<Self, TemplateProblem> {
-        let text = text.trim();
-        let unknown = || TemplateProblem::Expression(text.to_owned());
-        // CEL says `headers`; both are understood here.
-        let header = text.strip_prefix("headers[").or_else(|| text.strip_prefix("header["));
-        let source = if let Some(quoted) = header.and_then(|rest| rest.strip_suffix(']')) {
-            Source::header(unquoted(quoted).ok_or_else(unknown)?)?
-        } else if let Some(path) = text.strip_prefix("body").filter(|path| path.starts_with(['.', '['])) {
-            Source::Json(pointer(path).ok_or_else(unknown)?)
-        } else if text.contains('{') {
-            return Self::first_of(&[text]);
-        } else {
-            return Err(unknown());
-        };
-        let atoms = vec![Atom::Value { source, optional: false, filters: Vec::new() }];
+        let written = text.trim();
+        let begin = text.len() - text.trim_start().len();
+        let is_path = written.strip_prefix("body").is_some_and(|path| path.starts_with(['.', '[']));
+        if !is_path && header(written).is_none() && written.contains(['{', '}']) {
+            return Self::first_of(&[written]).map_err(|problem| problem.moved_into(text, begin));
+        }
+        let source = expression(written, begin).map_err(|misread| TemplateProblem::new(text, misread))?;
+        let atoms =
+            vec![Atom::Value { source, optional: false, filters: Vec::new(), at: begin..begin + written.len() }];
         Ok(Self { alternatives: vec![Template { atoms }] })
     }
 
@@ -51,13 +46,17 @@ impl EventTemplate {
             let text = text.as_ref();
             let template = Template::parse(text)?;
             // The body itself is too long for a name, its hash is not.
-            let readable = |(source, filters): (&Source, &[Filter])| match source {
-                Source::Header(_) | Source::Json(_) | Source::Form(_) => true,
-                Source::Body => filters.iter().any(|filter| filter.is_binding()),
-                _ => false,
+            let unreadable = |source: &Source, filters: &[Filter]| match source {
+                Source::Header(_) | Source::Json(_) | Source::Form(_) => false,
+                Source::Body => !filters.iter().any(|filter| filter.is_binding()),
+                _ => true,
             };
-            if template.values().next().is_none() || !template.values().all(readable) {
-                return Err(TemplateProblem::NotHere(text.to_owned()));
+            if let Some(at) = template.find(unreadable) {
+                let value = text.get(at.clone()).unwrap_or_default().to_owned();
+                return Err(TemplateProblem::new(text, (at, TemplateFault::NotHere(value))));
+            }
+            if template.values().next().is_none() {
+                return Err(TemplateProblem::of(text, TemplateFault::NoValue));
             }
             alternatives.push(template);
         }
@@ -96,25 +95,96 @@ fn unquoted(text: &str) -> Option<&str> {
     single.or_else(|| text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')))
 }
 
-/// The JSON pointer for `.a[0].b`.
-fn pointer(path: &str) -> Option<String> {
+/// What stands in the brackets of `header[…]`. CEL says `headers`; both are understood here.
+fn header(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("headers[").or_else(|| text.strip_prefix("header["));
+    name.and_then(|rest| rest.strip_suffix(']'))
+}
+
+/// `header['name']` or `body.a.b`, which begins at the byte `begin` of its text.
+fn expression(text: &str, begin: usize) -> Read<Source> {
+    let unknown = || (begin..begin + text.len(), TemplateFault::Expression(text.to_owned()));
+    if let Some(quoted) = header(text) {
+        let name = unquoted(quoted).ok_or_else(unknown)?;
+        let start = begin + text.len() - "']".len() - name.len();
+        let fault = |_| (start..start + name.len(), TemplateFault::HeaderName(name.to_owned()));
+        return Source::header(name).map_err(fault);
+    }
+    match text.strip_prefix("body").filter(|path| path.starts_with(['.', '['])) {
+        Some(path) => pointer(path, begin + "body".len()).map(Source::Json),
+        None => Err(unknown()),
+    }
+}
+
+/// The JSON pointer for `.a[0].b`, which begins at the byte `begin` of its text.
+fn pointer(path: &str, begin: usize) -> Read<String> {
     let mut pointer = String::new();
     let mut rest = path;
-    while !rest.is_empty() {
-        let step;
-        if let Some(after) = rest.strip_prefix('.') {
-            let end = after.find(['.', '[']).unwrap_or(after.len());
-            (step, rest) = after.split_at_checked(end)?;
-        } else {
-            let inner;
-            (inner, rest) = rest.strip_prefix('[')?.split_once(']')?;
-            step = unquoted(inner).or_else(|| inner.bytes().all(|byte| byte.is_ascii_digit()).then_some(inner))?;
-        }
+    while let Some(first) = rest.chars().next() {
+        let at = begin + path.len() - rest.len();
+        let (step, after) = match first {
+            '.' => {
+                let name = rest.get(1..).unwrap_or_default();
+                name.split_at(name.find(|letter| !is_of_a_name(letter)).unwrap_or(name.len()))
+            }
+            '[' => in_brackets(rest).ok_or((at..begin + path.len(), TemplateFault::NotAPath('[')))?,
+            other => return Err((at..at + other.len_utf8(), TemplateFault::NotAPath(other))),
+        };
         if step.is_empty() {
-            return None;
+            return Err((at..at + rest.len() - after.len(), TemplateFault::NoStep));
         }
         pointer.push('/');
         pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+        rest = after;
     }
-    Some(pointer)
+    Ok(pointer)
+}
+
+/// What a name may hold without quotes: more than CEL allows, as JSON's names do; nothing that looks like an operator.
+fn is_of_a_name(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '_' | '-' | '$' | '@' | ':')
+}
+
+/// The step in `['a b']` or `[0]`, and what follows it.
+fn in_brackets(text: &str) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix('[')?;
+    match inner.chars().next()? {
+        quote @ ('\'' | '"') => {
+            let (step, after) = inner.get(1..)?.split_once(quote)?;
+            Some((step, after.strip_prefix(']')?))
+        }
+        _ => inner.split_once(']').filter(|(index, _)| index.bytes().all(|byte| byte.is_ascii_digit())),
+    }
+}
+
+/// How an expression would be written that uses the notation of something else: of a template, a JSON pointer, JSONPath.
+pub(super) fn meant_by_expression(text: &str) -> Option<String> {
+    if text.contains(':') {
+        return Source::parse(text).is_ok().then(|| format!("{{{text}}}"));
+    }
+    if let Some(name) = text.strip_prefix("headers").or_else(|| text.strip_prefix("header")) {
+        let name = name.trim_matches(['.', '[', ']', ' ', '\'', '"']);
+        return Source::header(name).is_ok().then(|| format!("header['{name}']"));
+    }
+    let of_pointer = || Source::parse(&format!("json:{text}")).is_ok().then(|| format!("{{json:{text}}}"));
+    let path = text.strip_prefix('$').unwrap_or(text);
+    let of_path = || path.starts_with(['.', '[']).then(|| pointer(path, 0).ok().map(|_| format!("body{path}")))?;
+    of_pointer().or_else(of_path)
+}
+
+/// How a value of a template would be written that uses the notation of an expression.
+pub(super) fn meant_by_value(name: &str) -> Option<String> {
+    let named = ["header", "json", "form", "query", "sig", "ctx"].contains(&name);
+    if named {
+        let example = if name == "json" { "/name" } else { "name" };
+        return Some(format!("{{{name}:{example}}}"));
+    }
+    if name.starts_with('/') {
+        return Source::parse(&format!("json:{name}")).is_ok().then(|| format!("{{json:{name}}}"));
+    }
+    match expression(name, 0).ok()? {
+        Source::Json(pointer) => Some(format!("{{json:{pointer}}}")),
+        Source::Header(names) => names.first().map(|name| format!("{{header:{name}}}")),
+        _ => None,
+    }
 }

@@ -21,17 +21,28 @@ pub(super) enum Filter {
 }
 
 impl Filter {
+    const NAMES: &[(&str, Self)] = &[
+        ("sha256hex", Self::Sha256Hex),
+        ("sha256b64", Self::Sha256B64),
+        ("sha256b64url", Self::Sha256B64url),
+        ("crc32", Self::Crc32),
+        ("lower", Self::Lower),
+        ("hubspot_decode", Self::HubspotDecode),
+        ("contentful_path", Self::ContentfulPath),
+    ];
+
+    /// What filters are called.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().map(|(name, _)| *name)
+    }
+
     pub(super) fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "sha256hex" => Self::Sha256Hex,
-            "sha256b64" => Self::Sha256B64,
-            "sha256b64url" => Self::Sha256B64url,
-            "crc32" => Self::Crc32,
-            "lower" => Self::Lower,
-            "hubspot_decode" => Self::HubspotDecode,
-            "contentful_path" => Self::ContentfulPath,
-            _ => return None,
-        })
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, filter)| *filter)
+    }
+
+    /// The filter that a name is too near to be anything else: one letter is wrong, or its case.
+    pub(super) fn nearly(name: &str) -> Option<&'static str> {
+        Self::names().find(|known| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), known) <= 1)
     }
 
     /// Whether two values that differ come out different, for all that anyone can do.

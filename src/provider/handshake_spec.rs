@@ -18,7 +18,7 @@ use super::handshake::Handshake;
 use super::key::KeyForm;
 use super::mac::MacAlgorithm;
 use super::message::{View, single_header};
-use super::problem::TemplateProblem;
+use super::misread::{TemplateFault, TemplateProblem};
 use super::reply::ReplySpec;
 use super::scheme::Encoding;
 use super::spelling::Scalar;
@@ -222,7 +222,7 @@ fn place(text: &str) -> Compiled<Source> {
     let source = Source::parse(text).map_err(HandshakeProblem::Template)?;
     match source {
         Source::Header(_) | Source::Json(_) | Source::Form(_) | Source::Query(_) => Ok(source),
-        _ => Err(HandshakeProblem::Template(TemplateProblem::NotHere(text.to_owned()))),
+        _ => Err(HandshakeProblem::Template(TemplateProblem::of(text, TemplateFault::NotHere(text.to_owned())))),
     }
 }
 

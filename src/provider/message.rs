@@ -89,7 +89,7 @@ impl<'v> View<'v> {
                         pieces.truncate(before);
                     }
                 }
-                Atom::Value { source, optional, filters } => match self.value(source)? {
+                Atom::Value { source, optional, filters, at: _ } => match self.value(source)? {
                     Some(value) => pieces.push(filters.iter().fold(value, |value, filter| filter.apply(value))),
                     None if *optional => {}
                     None => return Ok(Some(source.place())),

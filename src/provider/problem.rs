@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::compile::NUMBERED_MAX;
 use super::key::UnknownKeyForm;
+use super::misread::{TemplateProblem, Within};
 use super::scheme::Kind;
 
 /// What is wrong with a written scheme.
@@ -24,6 +25,20 @@ impl SchemeProblem {
     pub fn key(&self) -> &'static str {
         self.key
     }
+
+    /// The part of a text that is at fault, where it is not all that the key says.
+    pub fn within(&self) -> Option<&Within> {
+        match &self.fault {
+            SchemeFault::Template(problem) => Some(problem.within()),
+            SchemeFault::NoValue(_, within) => within.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the template, where one is.
+    pub fn template(&self) -> Option<&TemplateProblem> {
+        if let SchemeFault::Template(problem) = &self.fault { Some(problem) } else { None }
+    }
 }
 
 impl fmt::Display for SchemeProblem {
@@ -34,7 +49,7 @@ impl fmt::Display for SchemeProblem {
             | SchemeFault::Unwanted(_)
             | SchemeFault::WrongAlgorithm(_)
             | SchemeFault::TimestampUnsigned
-            | SchemeFault::NoValue(_) => "",
+            | SchemeFault::NoValue(..) => "",
             _ => ":",
         };
         write!(f, "`{}`{colon} {}", self.key, self.fault)
@@ -61,7 +76,7 @@ pub(super) enum SchemeFault {
     Path,
     TwoTolerances,
     TimestampUnsigned,
-    NoValue(&'static str),
+    NoValue(&'static str, Option<Within>),
     MixedKeys,
     KeysForShared,
     Host,
@@ -96,7 +111,7 @@ impl fmt::Display for SchemeFault {
             Self::KeysForShared => f.write_str("shared secrets are not fetched; only public keys are"),
             Self::Host => f.write_str("write a host such as `keys.example.com` or `*.example.com`"),
             Self::NoClaims => f.write_str("say what a claim must be, so that the token is tied to something"),
-            Self::NoValue(value) => write!(f, "uses `{{{value}}}`, which this block does not define"),
+            Self::NoValue(value, _) => write!(f, "uses `{{{value}}}`, which this block does not define"),
         }
     }
 }
@@ -114,57 +129,3 @@ impl Kind {
         }
     }
 }
-
-/// Why a text is not a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplateProblem {
-    /// `{` without `}`.
-    UnclosedBrace,
-    /// `}` without `{`.
-    UnopenedBrace,
-    /// `[` without `]`.
-    UnclosedGroup,
-    /// `[` inside `[ ]`.
-    NestedGroup,
-    /// A backslash before a character that needs none.
-    Escape,
-    /// No such value.
-    UnknownValue(String),
-    /// No such filter.
-    UnknownFilter(String),
-    /// Not the name of a header.
-    HeaderName(String),
-    /// Not a JSON pointer.
-    Pointer(String),
-    /// `signed_headers` needs a list, a separator, an assignment and a join.
-    SignedHeaders,
-    /// A value that has no meaning in this place.
-    NotHere(String),
-    /// Not an expression for an event type or id.
-    Expression(String),
-}
-
-impl fmt::Display for TemplateProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnclosedBrace => f.write_str("`{` is not closed; write `\\{` for the character"),
-            Self::UnopenedBrace => f.write_str("`}` closes nothing; write `\\}` for the character"),
-            Self::UnclosedGroup => f.write_str("`[` is not closed; write `\\[` for the character"),
-            Self::NestedGroup => f.write_str("a `[…]` group cannot stand inside another"),
-            Self::Escape => f.write_str("a backslash stands only before n, t, r, \\, {, }, [ or ]"),
-            Self::UnknownValue(name) => write!(f, "there is no value `{{{name}}}`"),
-            Self::UnknownFilter(name) => write!(f, "there is no filter `|{name}`"),
-            Self::HeaderName(name) => write!(f, "`{name}` is not the name of a header"),
-            Self::Pointer(text) => write!(f, "`{text}` is not a JSON pointer; it begins with `/`"),
-            Self::SignedHeaders => {
-                f.write_str("write `{signed_headers:<source>;<list separator>;<assign or value>;<join>}`")
-            }
-            Self::NotHere(name) => write!(f, "`{name}` has no meaning here"),
-            Self::Expression(text) => {
-                write!(f, "`{text}` is neither `header['name']`, `body.a.b` nor a template such as `{{json:/a/b}}`")
-            }
-        }
-    }
-}
-
-impl std::error::Error for TemplateProblem {}

@@ -153,7 +153,12 @@ impl JsonSpec {
 
 /// `{sign}` is the one value that templates elsewhere do not have.
 fn template(text: &str) -> Result<Template, HandshakeProblem> {
-    Template::parse(&text.replace("{sign}", "{ctx:sign}")).map_err(HandshakeProblem::Template)
+    let parsed = Template::parse(&text.replace("{sign}", "{ctx:sign}"));
+    parsed.map_err(|problem| {
+        // Another value that is as long: what is wrong is shown where it stands in what is written.
+        let as_long = Template::parse(&text.replace("{sign}", "{path}")).err();
+        HandshakeProblem::Template(as_long.unwrap_or(problem).moved_into(text, 0))
+    })
 }
 
 impl ReplyForm {

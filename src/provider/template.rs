@@ -7,11 +7,13 @@
 //! A text is parsed once, when a scheme is compiled, and rendered per message by `message.rs`. The language has no
 //! loops, no arithmetic and no functions with arguments, on purpose: what needs them is code.
 
+use std::ops::Range;
+
 use http::HeaderName;
 
 use super::failure::Place;
 use super::filter::Filter;
-use super::problem::TemplateProblem;
+use super::misread::{Read, TemplateFault, TemplateProblem};
 
 /// A parsed template.
 #[derive(Clone, Debug)]
@@ -23,9 +25,35 @@ pub(super) struct Template {
 #[derive(Clone, Debug)]
 pub(super) enum Atom {
     Literal(String),
-    Value { source: Source, optional: bool, filters: Vec<Filter> },
+    /// `at` are the bytes of the text between its braces.
+    Value {
+        source: Source,
+        optional: bool,
+        filters: Vec<Filter>,
+        at: Range<usize>,
+    },
     Group(Vec<Atom>),
 }
+
+/// What the kinds of values are called.
+pub(super) const SOURCES: &[&str] = &[
+    "body",
+    "ts",
+    "id",
+    "secret",
+    "kid",
+    "method",
+    "url",
+    "path",
+    "form_sorted",
+    "header",
+    "json",
+    "form",
+    "query",
+    "sig",
+    "ctx",
+    "signed_headers",
+];
 
 /// A value in the message or its surroundings.
 #[derive(Clone, Debug)]
@@ -64,16 +92,28 @@ pub(super) struct SignedHeaders {
 impl Template {
     pub(super) fn parse(text: &str) -> Result<Self, TemplateProblem> {
         let mut rest = text.chars();
-        Ok(Self { atoms: parse_atoms(&mut rest, false)? })
+        let atoms = parse_atoms(text.len(), &mut rest, None).map_err(|misread| TemplateProblem::new(text, misread))?;
+        Ok(Self { atoms })
     }
 
     /// Every value that the template uses, with its filters.
     pub(super) fn values(&self) -> impl Iterator<Item = (&Source, &[Filter])> {
-        let inner = self.atoms.iter().flat_map(|atom| match atom {
+        self.leaves().filter_map(Atom::value)
+    }
+
+    fn leaves(&self) -> impl Iterator<Item = &Atom> {
+        self.atoms.iter().flat_map(|atom| match atom {
             Atom::Group(inner) => inner.as_slice(),
             Atom::Literal(_) | Atom::Value { .. } => std::slice::from_ref(atom),
-        });
-        inner.filter_map(Atom::value)
+        })
+    }
+
+    /// The bytes of the text that hold the first value which is wanted.
+    pub(super) fn find(&self, wanted: impl Fn(&Source, &[Filter]) -> bool) -> Option<Range<usize>> {
+        self.leaves().find_map(|atom| match atom {
+            Atom::Value { source, filters, at, .. } if wanted(source, filters) => Some(at.clone()),
+            _ => None,
+        })
     }
 
     pub(super) fn uses(&self, wanted: impl Fn(&Source) -> bool) -> bool {
@@ -151,7 +191,8 @@ impl Atom {
     }
 }
 
-fn parse_atoms(rest: &mut std::str::Chars<'_>, in_group: bool) -> Result<Vec<Atom>, TemplateProblem> {
+/// The atoms of what is left of a text of `length` bytes; up to the end of the group that was opened at `group`.
+fn parse_atoms(length: usize, rest: &mut std::str::Chars<'_>, group: Option<Range<usize>>) -> Read<Vec<Atom>> {
     let mut atoms = Vec::new();
     let mut literal = String::new();
     let finish = |literal: &mut String, atoms: &mut Vec<Atom>| {
@@ -159,44 +200,48 @@ fn parse_atoms(rest: &mut std::str::Chars<'_>, in_group: bool) -> Result<Vec<Ato
             atoms.push(Atom::Literal(std::mem::take(literal)));
         }
     };
-    while let Some(next) = rest.next() {
+    loop {
+        let start = length - rest.as_str().len();
+        let Some(next) = rest.next() else { break };
+        let here = start..start + next.len_utf8();
         match next {
-            ']' if in_group => {
+            ']' if group.is_some() => {
                 finish(&mut literal, &mut atoms);
                 return Ok(atoms);
             }
-            '[' if in_group => return Err(TemplateProblem::NestedGroup),
+            '[' if group.is_some() => return Err((here, TemplateFault::NestedGroup)),
             '[' => {
                 finish(&mut literal, &mut atoms);
-                atoms.push(Atom::Group(parse_atoms(rest, true)?));
+                atoms.push(Atom::Group(parse_atoms(length, rest, Some(here))?));
             }
             '{' => {
                 finish(&mut literal, &mut atoms);
-                let (inside, after) = rest.as_str().split_once('}').ok_or(TemplateProblem::UnclosedBrace)?;
+                let closed = rest.as_str().split_once('}');
+                let (inside, after) = closed.ok_or((here.clone(), TemplateFault::UnclosedBrace))?;
                 *rest = after.chars();
-                atoms.push(parse_value(inside)?);
+                atoms.push(parse_value(inside, here.end)?);
             }
-            '}' => return Err(TemplateProblem::UnopenedBrace),
-            '\\' => literal.push(unescape(rest.next())?),
+            '}' => return Err((here, TemplateFault::UnopenedBrace)),
+            '\\' => literal.push(unescape(rest.next()).ok_or((here, TemplateFault::Escape))?),
             other => literal.push(other),
         }
     }
     finish(&mut literal, &mut atoms);
-    if in_group { Err(TemplateProblem::UnclosedGroup) } else { Ok(atoms) }
+    group.map_or(Ok(atoms), |opened| Err((opened, TemplateFault::UnclosedGroup)))
 }
 
-fn unescape(escaped: Option<char>) -> Result<char, TemplateProblem> {
+fn unescape(escaped: Option<char>) -> Option<char> {
     match escaped {
-        Some('n') => Ok('\n'),
-        Some('t') => Ok('\t'),
-        Some('r') => Ok('\r'),
-        Some(same @ ('\\' | '{' | '}' | '[' | ']')) => Ok(same),
-        _ => Err(TemplateProblem::Escape),
+        Some('n') => Some('\n'),
+        Some('t') => Some('\t'),
+        Some('r') => Some('\r'),
+        Some(same @ ('\\' | '{' | '}' | '[' | ']')) => Some(same),
+        _ => None,
     }
 }
 
-/// Reads what stands between braces: a source, perhaps `?`, perhaps filters.
-fn parse_value(inside: &str) -> Result<Atom, TemplateProblem> {
+/// Reads what stands between braces, from the byte `begin` on: a source, perhaps `?`, perhaps filters.
+fn parse_value(inside: &str, begin: usize) -> Read<Atom> {
     let mut name = inside;
     let mut filters = Vec::new();
     while let Some((before, last)) = name.rsplit_once('|') {
@@ -204,17 +249,26 @@ fn parse_value(inside: &str) -> Result<Atom, TemplateProblem> {
             Some(filter) => filters.insert(0, filter),
             // `header:A|B` are two names of one header.
             None if name.starts_with("header:") => break,
-            None => return Err(TemplateProblem::UnknownFilter(last.to_owned())),
+            None => {
+                let at = begin + before.len() + 1;
+                return Err((at..at + last.len(), TemplateFault::UnknownFilter(last.to_owned())));
+            }
         }
         name = before;
     }
     let (name, optional) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
-    Ok(Atom::Value { source: Source::parse(name)?, optional, filters })
+    Ok(Atom::Value { source: Source::read(name, begin)?, optional, filters, at: begin..begin + inside.len() })
 }
 
 impl Source {
     /// Reads a source as it is written without braces: `header:X`, `json:/p`, `sig:t`.
     pub(super) fn parse(text: &str) -> Result<Self, TemplateProblem> {
+        Self::read(text, 0).map_err(|misread| TemplateProblem::new(text, misread))
+    }
+
+    /// The same for a source that begins at the byte `begin` of a text.
+    fn read(text: &str, begin: usize) -> Read<Self> {
+        let unknown = |kind: &str| (begin..begin + kind.len(), TemplateFault::UnknownValue(text.to_owned()));
         let Some((kind, name)) = text.split_once(':') else {
             return Ok(match text {
                 "body" => Self::Body,
@@ -226,18 +280,23 @@ impl Source {
                 "url" => Self::Url,
                 "path" => Self::Path,
                 "form_sorted" => Self::FormSorted,
-                _ => return Err(TemplateProblem::UnknownValue(text.to_owned())),
+                _ => return Err(unknown(text)),
             });
         };
+        let name_begin = begin + kind.len() + 1;
+        let named = |kind| match name {
+            "" => Err((begin..name_begin, TemplateFault::NoName(kind))),
+            name => Ok(name.to_owned()),
+        };
         Ok(match kind {
-            "header" => Self::Header(name.split('|').map(header_name).collect::<Result<_, _>>()?),
-            "json" => Self::Json(pointer(name)?),
-            "form" => Self::Form(name.to_owned()),
-            "query" => Self::Query(name.to_owned()),
-            "sig" => Self::Part(name.to_owned()),
-            "ctx" => Self::Context(context_label(name)),
-            "signed_headers" => Self::SignedHeaders(Box::new(SignedHeaders::parse(name)?)),
-            _ => return Err(TemplateProblem::UnknownValue(text.to_owned())),
+            "header" => Self::Header(header_names(name, name_begin)?),
+            "json" => Self::Json(pointer(name, name_begin)?),
+            "form" => Self::Form(named("form")?),
+            "query" => Self::Query(named("query")?),
+            "sig" => Self::Part(named("sig")?),
+            "ctx" => Self::Context(context_label(&named("ctx")?)),
+            "signed_headers" => Self::SignedHeaders(Box::new(SignedHeaders::parse(name, name_begin)?)),
+            _ => return Err(unknown(kind)),
         })
     }
 
@@ -258,18 +317,44 @@ pub fn context_label(written: &str) -> String {
 }
 
 pub(super) fn header_name(name: &str) -> Result<HeaderName, TemplateProblem> {
-    HeaderName::from_bytes(name.as_bytes()).ok().ok_or_else(|| TemplateProblem::HeaderName(name.to_owned()))
+    let fault = || TemplateProblem::of(name, TemplateFault::HeaderName(name.to_owned()));
+    HeaderName::from_bytes(name.as_bytes()).ok().ok_or_else(fault)
 }
 
-fn pointer(text: &str) -> Result<String, TemplateProblem> {
-    let plain = text.starts_with('/') && !text.split('/').any(|step| step == "*");
-    if plain { Ok(text.to_owned()) } else { Err(TemplateProblem::Pointer(text.to_owned())) }
+/// `A|B`: the names of one header.
+fn header_names(text: &str, begin: usize) -> Read<Vec<HeaderName>> {
+    let mut at = begin;
+    let names = text.split('|').map(|name| {
+        let here = at..at + name.len();
+        at = here.end + 1;
+        if let Some(filter) = Filter::nearly(name).filter(|_| here.start > begin) {
+            return Err((here, TemplateFault::MisspeltFilter(filter.to_owned())));
+        }
+        HeaderName::from_bytes(name.as_bytes()).ok().ok_or((here, TemplateFault::HeaderName(name.to_owned())))
+    });
+    names.collect()
+}
+
+fn pointer(text: &str, begin: usize) -> Read<String> {
+    let at = |start: usize, bytes: usize| begin + start..begin + start + bytes;
+    if !text.starts_with('/') || text.split('/').any(|step| step == "*") {
+        return Err((at(0, text.len()), TemplateFault::Pointer(text.to_owned())));
+    }
+    if let Some((tilde, _)) =
+        text.match_indices('~').find(|(tilde, _)| !matches!(text.get(tilde + 1..tilde + 2), Some("0" | "1")))
+    {
+        return Err((at(tilde, 1), TemplateFault::PointerEscape));
+    }
+    match text.find("//").or_else(|| text.ends_with('/').then_some(text.len() - 1)) {
+        Some(empty) => Err((at(empty, 1), TemplateFault::PointerStep)),
+        None => Ok(text.to_owned()),
+    }
 }
 
 impl SignedHeaders {
-    fn parse(text: &str) -> Result<Self, TemplateProblem> {
-        let [list, separator, assign, join] =
-            text.split(';').collect::<Vec<_>>().try_into().ok().ok_or(TemplateProblem::SignedHeaders)?;
+    fn parse(text: &str, begin: usize) -> Read<Self> {
+        let fault = || (begin..begin + text.len(), TemplateFault::SignedHeaders);
+        let [list, separator, assign, join] = text.split(';').collect::<Vec<_>>().try_into().ok().ok_or_else(fault)?;
         // The characters that the notation itself uses have names.
         let spelled = |text: &str| match text {
             "SP" => " ".to_owned(),
@@ -278,10 +363,10 @@ impl SignedHeaders {
             other => other.to_owned(),
         };
         if separator.is_empty() {
-            return Err(TemplateProblem::SignedHeaders);
+            return Err(fault());
         }
         Ok(Self {
-            list: Source::parse(list)?,
+            list: Source::read(list, begin)?,
             separator: spelled(separator),
             assign: (assign != "value").then(|| spelled(assign)),
             join: spelled(join),

@@ -62,6 +62,27 @@ impl Place {
         &self.written
     }
 
+    /// Whether it is the other place, whatever the spelling.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.steps == other.steps
+    }
+
+    /// Whether the other place is this one or lies in it.
+    pub fn holds(&self, other: &Self) -> bool {
+        other.steps.starts_with(&self.steps)
+    }
+
+    /// Whether to remove this one may move what is at the other place: both lie in one list.
+    pub fn moves(&self, other: &Self) -> bool {
+        let Some((last, list)) = self.steps.split_last() else { return false };
+        last.parse::<usize>().is_ok() && other.steps.len() > list.len() && other.steps.starts_with(list)
+    }
+
+    /// The outer place comes before what lies in it.
+    pub fn order(&self, other: &Self) -> std::cmp::Ordering {
+        self.steps.cmp(&other.steps)
+    }
+
     /// Puts `value` here; false when something on the way is neither object nor list, or the list ends before.
     pub(crate) fn set(&self, root: &mut Value, value: Value) -> bool {
         let mut at = root;
@@ -155,6 +176,18 @@ mod tests {
             Place::parse(place).unwrap().remove(&mut body);
         }
         assert_eq!(body, json!({"customer": {"name": "A"}, "l": [2]}));
+    }
+
+    #[test]
+    fn an_outer_place_holds_and_comes_before_what_lies_in_it_in_any_spelling() {
+        let place = |text| Place::parse(text).unwrap();
+        let mut places = ["/a/b", "a", "/a-x", "/a/b/0"].map(place);
+        places.sort_by(Place::order);
+        assert_eq!(places.each_ref().map(Place::as_str), ["a", "/a/b", "/a/b/0", "/a-x"]);
+        assert!(place("a").is_same(&place("/a")) && place("a").holds(&place("/a/b")) && place("a").holds(&place("/a")));
+        assert!(!place("/a").holds(&place("/ab")) && !place("/a/b").holds(&place("/a")));
+        assert!(place("/l/0").moves(&place("/l/1/x")) && place("/l/0").moves(&place("/l/0")));
+        assert!(!place("/l/x").moves(&place("/l/1")) && !place("/l/0").moves(&place("/l")));
     }
 
     #[test]

@@ -17,7 +17,7 @@ const JSON: &str = "application/json";
 pub struct Transform {
     /// Where the body comes from.
     pub making: Making,
-    /// What is put into it then; the values are worked out from the event as it came.
+    /// What is put into it then, the outer places first; the values are worked out from the event as it came.
     pub set: Vec<(Place, ValueExpression)>,
     /// What is taken out of it at last.
     pub remove: Vec<Place>,

@@ -3,7 +3,7 @@
 //! A value is percent-encoded but for letters, digits and `-._~` (RFC 3986 §2.3), so it can end neither its segment nor the
 //! path; it is never empty, and never makes a segment of dots. Scheme and host hold no values.
 
-use crate::condition::{ConditionProblem, KeyExpression, Place, View};
+use crate::condition::{ConditionProblem, KeyExpression, View};
 
 /// The path and the query of a URL.
 #[derive(Debug)]
@@ -15,16 +15,24 @@ pub struct UrlTemplate {
 #[derive(Debug)]
 enum Piece {
     Text(String),
-    Value(KeyExpression),
+    /// With the byte of the template at which it begins.
+    Value(usize, KeyExpression),
 }
 
 /// Why a text is no template.
 #[derive(Debug)]
 pub enum BadUrl {
-    /// A brace is not closed, or closes nothing.
-    Brace,
+    /// The brace at this byte is not closed, or closes nothing.
+    Brace(usize),
     /// What stands in braces does not compile.
-    Expression(String, ConditionProblem),
+    Expression {
+        /// What stands there.
+        text: String,
+        /// The byte with which it begins.
+        begin: usize,
+        /// Why not.
+        problem: ConditionProblem,
+    },
 }
 
 /// Path and query, filled in.
@@ -81,12 +89,12 @@ impl UrlTemplate {
         Ok(Some(template))
     }
 
-    /// The expressions, each with the parameters of the path that it names.
-    pub fn params(&self) -> impl Iterator<Item = (&str, &[(String, Place)])> {
+    /// The expressions, each with the byte of the template at which it begins.
+    pub fn values(&self) -> impl Iterator<Item = (usize, &KeyExpression)> {
         let pieces = self.path.iter().chain(self.query.iter().flatten());
         pieces.filter_map(|piece| match piece {
             Piece::Text(_) => None,
-            Piece::Value(expression) => Some((expression.text(), expression.params())),
+            Piece::Value(begin, expression) => Some((*begin, expression)),
         })
     }
 
@@ -102,19 +110,22 @@ impl UrlTemplate {
 
 fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
     let (mut pieces, mut rest) = (Vec::new(), text);
+    // What is left begins at the byte that its length says.
+    let closes_nothing = |rest: &str, before: &str| match before.find('}') {
+        Some(brace) => Err(BadUrl::Brace(text.len() - rest.len() + brace)),
+        None => Ok(()),
+    };
     while let Some((before, after)) = rest.split_once('{') {
-        let (inner, after) = after.split_once('}').ok_or(BadUrl::Brace)?;
-        if before.contains('}') {
-            return Err(BadUrl::Brace);
-        }
+        closes_nothing(rest, before)?;
+        let begin = text.len() - after.len();
+        let (inner, after) = after.split_once('}').ok_or(BadUrl::Brace(begin - 1))?;
         pieces.push(Piece::Text(before.to_owned()));
         let compiled = KeyExpression::compile(inner);
-        pieces.push(Piece::Value(compiled.map_err(|problem| BadUrl::Expression(inner.to_owned(), problem))?));
+        let bad = |problem| BadUrl::Expression { text: inner.to_owned(), begin, problem };
+        pieces.push(Piece::Value(begin, compiled.map_err(bad)?));
         rest = after;
     }
-    if rest.contains('}') {
-        return Err(BadUrl::Brace);
-    }
+    closes_nothing(rest, rest)?;
     pieces.push(Piece::Text(rest.to_owned()));
     Ok(pieces)
 }
@@ -124,7 +135,7 @@ fn fill(pieces: &[Piece], view: &View<'_>) -> Result<String, Unfilled> {
     for piece in pieces {
         match piece {
             Piece::Text(text) => filled.push_str(text),
-            Piece::Value(expression) => {
+            Piece::Value(_, expression) => {
                 let value = expression.key(view).filter(|value| !value.is_empty());
                 encode(&value.ok_or_else(|| Unfilled(expression.text().to_owned()))?, &mut filled);
             }

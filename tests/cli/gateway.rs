@@ -1,5 +1,6 @@
 //! `run`, `send` and `demo`.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use super::{Folder, end, good, hookgate, run};
@@ -56,6 +57,45 @@ fn send_says_what_it_does_not_know() {
             .stderr
             .contains("`SECRET` is not set")
     );
+}
+
+/// The ids of the events that are sent by this to a service that takes everything.
+fn ids_sent(folder: &Folder, args: &[&str], count: usize) -> Vec<String> {
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("http://{}/in/shop", service.local_addr().unwrap());
+    let taking = std::thread::spawn(move || {
+        let taken = service.incoming().take(count).map(|stream| {
+            let (mut stream, mut received, mut buffer) = (stream.unwrap(), Vec::new(), [0; 4096]);
+            loop {
+                let text = String::from_utf8_lossy(&received).into_owned();
+                let body = text.split_once("\r\n\r\n").map(|(_, body)| serde_json::from_str(body));
+                if let Some(Ok(body)) = body {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+                    let body: serde_json::Value = body;
+                    return body.get("id").unwrap().as_str().unwrap().to_owned();
+                }
+                let read = stream.read(&mut buffer).unwrap();
+                assert!(read > 0, "the request ended early: {text}");
+                received.extend_from_slice(buffer.get(..read).unwrap());
+            }
+        });
+        taken.collect()
+    });
+    let mut send = hookgate(&["send", "shop", "--to", &to, "--config"]);
+    end(send.arg(folder.routes()).args(args).env("SECRET", "whsec_s")).with(0);
+    taking.join().unwrap()
+}
+
+#[test]
+fn each_recorded_event_is_sent_with_an_id_of_its_own_and_a_file_as_it_is() {
+    let folder = Folder::with(&good(&nobody()).replace("provider: github", "provider: stripe"));
+    let ids = ids_sent(&folder, &["invoice.paid", "-n", "2"], 2);
+    let recorded = "evt_1Hookgate0000000000000001";
+    assert!(ids[0] != ids[1] && !ids.contains(&recorded.to_owned()), "{ids:?}");
+    assert!(ids.iter().all(|id| id.starts_with("evt_") && id.len() == recorded.len()), "{ids:?}");
+    assert_eq!(ids_sent(&folder, &["invoice.paid", "--keep-id"], 1), [recorded]);
+    let file = "tests/payloads/stripe/invoice.paid.json";
+    assert_eq!(ids_sent(&folder, &["invoice.paid", "--file", file], 1), [recorded]);
 }
 
 #[test]

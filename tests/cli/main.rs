@@ -143,7 +143,9 @@ fn every_command_has_help_and_every_flag_a_variable() {
     {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = run(&[command, "--help"]).with(0).stdout;
-        let flags = help.lines().map(str::trim).filter(|line| line.starts_with('-'));
+        // The values of an argument are listed behind `- `.
+        let is_flag = |line: &&str| line.starts_with('-') && !line.starts_with("- ");
+        let flags = help.lines().map(str::trim).filter(is_flag);
         for flag in flags.filter(|flag| !flag.contains("--help") && !flag.contains("--version")) {
             let at = help.find(flag).unwrap();
             let rest = help[at + flag.len()..].split("\n  -").next().unwrap();
@@ -153,9 +155,11 @@ fn every_command_has_help_and_every_flag_a_variable() {
 }
 
 #[test]
-fn the_schema_in_the_project_is_the_one_that_is_printed() {
-    let path = root().join("schemas/routes.schema.json");
-    let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    let printed = run(&["schema"]).with(0).stdout;
-    assert!(committed == printed, "stale; run: cargo run -q -- schema > schemas/routes.schema.json");
+fn the_schemas_in_the_project_are_those_that_are_printed() {
+    for (kind, args) in [("routes", &["schema"][..]), ("tests", &["schema", "tests"])] {
+        let file = format!("schemas/{kind}.schema.json");
+        let committed = std::fs::read_to_string(root().join(&file)).unwrap_or_default();
+        let printed = run(args).with(0).stdout;
+        assert!(committed == printed, "stale; run: cargo run -q -- {} > {file}", args.join(" "));
+    }
 }

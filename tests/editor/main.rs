@@ -1,4 +1,5 @@
-//! What an editor shows: the YAML language server that editors use, with `schemas/routes.schema.json`.
+//! What an editor shows: the YAML language server that editors use, with `schemas/routes.schema.json` and, in files of
+//! cases, `schemas/tests.schema.json`.
 //!
 //! The server is an npm package, pinned in `package.json` beside this file; `script/setup test` installs it.
 #![expect(
@@ -57,8 +58,16 @@ fn file(path: &str) -> Value {
 
 /// A file of these lines after the header and the version; `|` is where something is asked, and is taken out.
 fn sketch(lines: &str, asked: &str) -> Value {
-    let marked = format!("{HEADER}./schemas/routes.schema.json\nversion: 1\n{lines}");
-    let (before, after) = marked.split_once('|').unwrap_or((&marked, ""));
+    marked(&format!("{HEADER}./schemas/routes.schema.json\nversion: 1\n{lines}"), asked)
+}
+
+/// The same for a file of cases.
+fn cases(lines: &str, asked: &str) -> Value {
+    marked(&format!("{HEADER}./schemas/tests.schema.json\ntests:\n{lines}"), asked)
+}
+
+fn marked(marked: &str, asked: &str) -> Value {
+    let (before, after) = marked.split_once('|').unwrap_or((marked, ""));
     let place = json!({
         "line": before.matches('\n').count(),
         "character": before.rsplit('\n').next().unwrap().chars().count(),
@@ -114,6 +123,44 @@ fn a_mistake_is_shown_at_its_line() {
         assert_eq!(lines(answer), BTreeSet::from([*line]), "{text}{answer:#}");
         assert!(answer["diagnostics"].to_string().contains(word), "{text}{answer:#}");
     }
+}
+
+#[test]
+fn good_cases_show_nothing() {
+    let folder = std::fs::read_dir(root().join("tests/routes")).unwrap();
+    let files: Vec<String> =
+        folder.map(|entry| format!("tests/routes/{}", entry.unwrap().file_name().to_str().unwrap())).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for (path, answer) in files.iter().zip(&ask(&files.iter().map(|path| file(path)).collect::<Vec<_>>())) {
+        assert!(read(path).starts_with(HEADER), "{path}: begin it with `{HEADER}…`");
+        assert_eq!(lines(answer), BTreeSet::new(), "{path}: {answer:#}");
+    }
+    let every_key = "  - name: all\n    given: {source: shop, event: push, file: a.json, set: {/a: [1]}, remove: [/b], \
+                     headers: {X-A: b}, target: /in/shop?a=1, method: PUT, sender: '10.0.0.1', at: 2026-01-01T12:00:00Z, \
+                     tamper: body, signed: skipped}\n    expect: {status: 200, outcome: accepted, verdict: verified, \
+                     event_type: push, routes: [a], destinations: [b], quarantine: [/a], outgoing: {b: {body: {a: 1}, \
+                     headers: {X-A: ''}, error: x}}}\nconfig: routes.yaml\nenv: {HOST: a}\nnow: 2026-01-01T12:00:00Z\n";
+    let answer = &ask(&[cases(every_key, "nothing")])[0];
+    assert_eq!(lines(answer), BTreeSet::new(), "{answer:#}");
+}
+
+#[test]
+fn a_mistake_in_a_case_is_shown_at_its_line() {
+    let mistakes = [
+        ("  - name: a\n    given: {source: shop}\n    expct: {status: 200}\n", 5, "expct"),
+        ("  - name: a\n    given:\n      source: shop\n      tamper: all\n", 6, "signature"),
+        ("  - given: {source: shop}\n", 3, "name"),
+        ("  - name: a\n    given: {source: shop}\n    expect:\n      outcome: acepted\n", 6, "accepted"),
+        ("  - name: a\n    given: {source: shop}\n    expect:\n      status: ok\n", 6, "integer"),
+        ("  - name: a\n    given: {source: shop}\n    expect:\n      routes: orders\n", 6, "array"),
+    ];
+    let answers = ask(&mistakes.map(|(text, ..)| cases(text, "nothing")));
+    for ((text, line, word), answer) in mistakes.iter().zip(&answers) {
+        assert_eq!(lines(answer), BTreeSet::from([*line]), "{text}{answer:#}");
+        assert!(answer["diagnostics"].to_string().contains(word), "{text}{answer:#}");
+    }
+    let completed = &ask(&[cases("  - name: a\n    given:\n      |\n", "complete")])[0]["labels"];
+    assert!(completed.as_array().unwrap().contains(&json!("tamper")), "{completed}");
 }
 
 #[test]

@@ -136,21 +136,60 @@ pub(super) fn cut(text: &str) -> String {
 
 /// Text that takes at most so many columns of a typewriter; what is not ASCII may be wide.
 pub(super) fn cut_to(text: &str, columns_max: usize) -> String {
-    let width = |c: char| if c.is_ascii() { 1 } else { 2 };
-    if text.chars().map(width).sum::<usize>() <= columns_max {
+    if columns(text) <= columns_max {
         return text.to_owned();
     }
-    let mut columns = 0;
+    let mut taken = 0;
     let kept = text.chars().take_while(|c| {
-        columns += width(*c);
-        columns < columns_max
+        taken += width(*c);
+        taken < columns_max
     });
     kept.collect::<String>() + "…"
+}
+
+/// Text in lines of at most so many columns, broken at blanks or before dots where there are any; after the last line it is
+/// cut.
+pub(super) fn wrapped(text: &str, columns_max: usize, lines_max: usize) -> Vec<String> {
+    let (mut lines, mut rest) = (Vec::new(), text);
+    while lines.len() + 1 < lines_max && columns(rest) > columns_max {
+        let whole = rest.char_indices().map(|(at, letter)| at + letter.len_utf8());
+        let fits = whole.take_while(|end| rest.get(..*end).is_some_and(|text| columns(text) <= columns_max));
+        let fits = fits.last().unwrap_or(rest.len());
+        let (line, after) = rest.split_at(fits);
+        let blank = if after.starts_with(' ') { Some(fits) } else { line.rfind(' ') };
+        // A word that would leave most of a line empty is broken itself.
+        let is_late = |at: &usize| at * 3 > fits;
+        let end = blank.filter(is_late).or_else(|| line.rfind('.').filter(is_late)).unwrap_or(fits);
+        lines.push(rest.get(..end).unwrap_or_default().to_owned());
+        rest = rest.get(end..).unwrap_or_default().trim_start();
+    }
+    lines.push(cut_to(rest, columns_max));
+    lines
+}
+
+/// How wide a text is; what is not ASCII may take two columns.
+fn columns(text: &str) -> usize {
+    text.chars().map(width).sum()
+}
+
+fn width(letter: char) -> usize {
+    if letter.is_ascii() { 1 } else { 2 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_text_goes_on_in_the_next_line_and_is_cut_after_the_last() {
+        assert_eq!(wrapped("a b", 5, 3), ["a b"]);
+        assert_eq!(wrapped("aa bbb cc", 6, 3), ["aa bbb", "cc"]);
+        assert_eq!(wrapped("aaa bbb cc", 6, 3), ["aaa", "bbb cc"]);
+        assert_eq!(wrapped("a body.length", 8, 3), ["a body", ".length"]);
+        assert_eq!(wrapped("abcdefghijklm", 4, 3), ["abcd", "efgh", "ijk…"]);
+        assert_eq!(wrapped("漢字漢字漢字", 5, 3), ["漢字", "漢字", "漢字"]);
+        assert_eq!(wrapped("", 5, 3), [""]);
+    }
 
     #[test]
     fn long_text_is_cut_and_says_so() {

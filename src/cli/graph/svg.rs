@@ -1,11 +1,12 @@
 //! As SVG: three columns, laid out with plain arithmetic, in an image that needs no font, script or file.
 //!
-//! Text stands in a typewriter's font, so that its width is known and what is too long can be cut; the whole of it is the
-//! `<title>` of its node, which browsers show under the pointer. The colours follow the reader's light or dark mode.
+//! Text stands in a typewriter's font, so that its width is known: what is too long goes on in the next line, and is cut
+//! after a few. The whole of it is the `<title>` of its node, which browsers show under the pointer, as they show both ends
+//! of an edge. The colours follow the reader's light or dark mode.
 
 use std::fmt::Write;
 
-use super::picture::{Column, Node, Picture, cut_to};
+use super::picture::{Column, Node, Picture, wrapped};
 
 const MARGIN: usize = 24;
 const NODE_WIDTH: usize = 300;
@@ -19,6 +20,8 @@ const PADDING: usize = 10;
 const TOP: usize = MARGIN + 28;
 /// So many letters of 12 pixels go into a node.
 const COLUMNS: usize = 38;
+/// So many lines one text may take: most conditions are shown whole.
+const LINES_MAX: usize = 3;
 
 const STYLE: &str = "\
 text{font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#57606a}
@@ -66,7 +69,18 @@ fn add(out: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 fn height_of(node: &Node) -> usize {
-    node.texts().count() * LINE + 2 * PADDING
+    lines(node).len() * LINE + 2 * PADDING
+}
+
+/// What is written into a node, line by line, each with its class.
+fn lines(node: &Node) -> Vec<(&'static str, String)> {
+    let texts = std::iter::once(("name", node.name.as_str()));
+    let texts = texts.chain(node.lines.iter().map(|text| ("line", text.as_str())));
+    let texts = texts.chain(node.labels.iter().map(|text| ("label", text.as_str())));
+    let texts = texts.chain(node.is_idle.map(|text| ("why", text)));
+    texts
+        .flat_map(|(class, text)| wrapped(text, COLUMNS, LINES_MAX).into_iter().map(move |line| (class, line)))
+        .collect()
 }
 
 fn height(column: &Column) -> usize {
@@ -91,13 +105,15 @@ fn edges(out: &mut String, from: &[Placed<'_>], to: &[Placed<'_>], edges: &[(usi
     edges.sort_unstable();
     let leaving = ports(from, edges.iter().copied());
     let arriving = ports(to, edges.iter().map(|(from, to)| (*to, *from)));
-    for ((start, _), (y_start, y_end)) in edges.iter().zip(leaving.into_iter().zip(arriving)) {
-        let x = from.get(*start).map_or(0, |node| node.x) + NODE_WIDTH;
+    for ((start, goal), (y_start, y_end)) in edges.iter().zip(leaving.into_iter().zip(arriving)) {
+        let (Some(start), Some(goal)) = (from.get(*start), to.get(*goal)) else { continue };
+        let title = format!("{} to {}", escaped(&start.node.name), escaped(&goal.node.name));
+        let x = start.x + NODE_WIDTH;
         let (middle, end) = (x + GAP_X / 2, x + GAP_X);
         add(
             out,
             format_args!(
-                "<path class=\"edge\" d=\"M{x} {y_start}C{middle} {y_start} {middle} {y_end} {end} {y_end}\"/>\n"
+                "<path class=\"edge\" d=\"M{x} {y_start}C{middle} {y_start} {middle} {y_end} {end} {y_end}\"><title>{title}</title></path>\n"
             ),
         );
     }
@@ -135,11 +151,8 @@ fn draw(out: &mut String, Placed { node, x, y, height }: &Placed<'_>) {
             "<rect class=\"node\" x=\"{x}\" y=\"{y}\" width=\"{NODE_WIDTH}\" height=\"{height}\" rx=\"6\"/>\n"
         ),
     );
-    let line = |class: &'static str| move |text: &str| (class, escaped(&cut_to(text, COLUMNS)));
-    let lines = std::iter::once(node.name.as_str()).map(line("name"));
-    let lines = lines.chain(node.lines.iter().map(String::as_str).map(line("line")));
-    let lines = lines.chain(node.labels.iter().map(String::as_str).map(line("label")));
-    for (index, (class, text)) in lines.chain(node.is_idle.map(line("why"))).enumerate() {
+    for (index, (class, text)) in lines(node).into_iter().enumerate() {
+        let text = escaped(&text);
         let (x, y) = (x + 12, y + PADDING + LINE * index + 13);
         add(out, format_args!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{text}</text>\n"));
     }

@@ -1,9 +1,10 @@
-//! A file of cases: what is given, and what is expected of the gateway.
+//! A file of cases: what is given, and what is expected of the gateway. `schemas/tests.schema.json` is made from these types.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::config::raw::Moment;
 use crate::refusal::RequestOutcome;
 
 /// Cases over one configuration. They run on the real gates under a frozen clock; nothing is sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     /// The configuration, relative to this file. Default: what `--config` says, or `routes.yaml`.
@@ -26,7 +27,7 @@ pub(super) struct File {
 }
 
 /// One case.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
     /// A sentence that says what holds.
@@ -39,7 +40,7 @@ pub(super) struct Case {
 }
 
 /// A request, as the provider would send it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Given {
     /// The source that is called.
@@ -76,7 +77,7 @@ pub(super) struct Given {
 }
 
 /// What is made wrong.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Tamper {
     /// One letter of the body, after signing.
@@ -88,7 +89,7 @@ pub(super) enum Tamper {
 }
 
 /// Whether there is a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Signed {
     /// As the provider would.
@@ -100,7 +101,7 @@ pub(super) enum Signed {
 }
 
 /// What must come of it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
     /// The status of the answer.
@@ -123,7 +124,7 @@ pub(super) struct Expect {
 }
 
 /// What one destination is sent.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Outgoing {
     /// The whole body: JSON, or text.

@@ -19,6 +19,7 @@ use super::check::report;
 use super::providers::Format;
 use super::{Exit, load, terminal};
 use crate::clock::Timestamp;
+use crate::config::schema::document_schema;
 use crate::config::{document, render};
 use crate::server::Setup;
 use coverage::Coverage;
@@ -57,6 +58,11 @@ struct Tally {
     updated: usize,
     /// By configuration.
     coverage: BTreeMap<PathBuf, Coverage>,
+}
+
+/// The JSON Schema of a file of cases.
+pub(crate) fn schema() -> String {
+    document_schema::<File>()
 }
 
 pub(crate) fn run(args: &Args) -> Exit {

@@ -8,6 +8,7 @@
 //! A value has at most [`VALUE_BYTES_MAX`] bytes as JSON, [`VALUE_NODES_MAX`] nodes and [`VALUE_DEPTH_MAX`] levels: a
 //! comprehension can name the same large object in every round.
 
+use cel::common::ast::Expr;
 use cel::common::traits::{Indexer, Iterable};
 use cel::common::types::{CelBool, CelBytes, CelDouble, CelInt, CelNull, CelOptional, CelString, CelUInt, Kind};
 use cel::common::value::Val;
@@ -42,6 +43,11 @@ impl ValueExpression {
     /// The parameters of the path that it names, each with its place.
     pub fn params(&self) -> &[(String, Place)] {
         &self.0.params
+    }
+
+    /// Whether the value is written out as a text, a number, a boolean or null, so that there are no places in it.
+    pub fn is_scalar(&self) -> bool {
+        matches!(self.0.tree.expr, Expr::Literal(_))
     }
 
     /// The value over the request.

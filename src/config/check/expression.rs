@@ -1,13 +1,31 @@
 //! Expressions in CEL: they must compile, and what is wrong is shown where it stands in them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::Checker;
 use crate::condition::{ConditionProblem, Place};
 use crate::config::problem::{Code, quoted};
-use crate::config::spans::{Position, Seg, Span};
+use crate::config::spans::{Seg, Span};
 use crate::config::{nearest, raw};
 use crate::source::PathPattern;
+
+/// An expression as it stands in a value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passage<'t> {
+    /// What it is called.
+    pub(super) what: &'t str,
+    pub(super) text: &'t str,
+    /// The byte of the value with which it begins.
+    pub(super) begin: usize,
+}
+
+impl<'t> Passage<'t> {
+    /// An expression that is all of its value.
+    pub(super) fn whole(what: &'t str, text: &'t str) -> Self {
+        Self { what, text, begin: 0 }
+    }
+}
 
 impl Checker<'_> {
     /// Compiles the text at `at`, which is a `what`.
@@ -18,23 +36,37 @@ impl Checker<'_> {
         text: &str,
         compile: fn(&str) -> Result<T, ConditionProblem>,
     ) -> Option<T> {
-        match compile(text) {
-            Ok(compiled) => Some(compiled),
-            Err(problem) => {
-                let (span, place) = self.place_in(at, (what, text), problem.place());
-                let message = format!("the {what} does not compile: {problem}{place}");
-                self.error_in(Code::InvalidCondition, Some(span), message, None);
-                None
-            }
-        }
+        let bad = |problem| self.bad_passage(at, Passage::whole(what, text), &problem, None);
+        compile(text).map_err(bad).ok()
     }
 
-    /// Where `place` of the expression at `at` stands in the file; where it cannot be pointed at, in words.
-    fn place_in(&self, at: &[Seg<'_>], (what, text): (&str, &str), place: Option<Place>) -> (Span, String) {
+    /// Reports an expression that does not compile.
+    pub(super) fn bad_passage(
+        &mut self,
+        at: &[Seg<'_>],
+        passage: Passage<'_>,
+        problem: &ConditionProblem,
+        help: Option<String>,
+    ) {
+        let (span, place) = self.place_in(at, passage, problem.place());
+        let word = problem.place().map(|place| word_at(passage.text, place.offset));
+        let word = word.map(|word| passage.begin + word.start..passage.begin + word.end);
+        if word.is_some_and(|word| self.spans.is_filled(at, &word)) {
+            let message = "what a variable brings in makes an expression that does not compile";
+            let help = "the value of a variable is not shown here; look at the environment".to_owned();
+            return self.error_in(Code::InvalidCondition, Some(span), message, Some(help));
+        }
+        let message = format!("the {} does not compile: {problem}{place}", passage.what);
+        self.error_in(Code::InvalidCondition, Some(span), message, help);
+    }
+
+    /// Where `place` of an expression in the value at `at` stands in the file; where it cannot be pointed at, in words.
+    fn place_in(&self, at: &[Seg<'_>], passage: Passage<'_>, place: Option<Place>) -> (Span, String) {
         let whole = self.spans.of(at).unwrap_or(Span::TOP);
         let Some(place) = place else { return (whole, String::new()) };
-        let file = self.spans.files().text(whole.file);
-        match within(whole, (text, file), place) {
+        let Passage { what, text, begin } = passage;
+        let word = word_at(text, place.offset);
+        match self.spans.of_part(at, begin + word.start..begin + word.end) {
             Some(span) => (span, String::new()),
             None => (whole, format!(" (line {}, column {} of the {what})", place.line, place.column)),
         }
@@ -44,7 +76,7 @@ impl Checker<'_> {
     pub(super) fn params_of(
         &mut self,
         at: &[Seg<'_>],
-        (what, text): (&str, &str),
+        passage: Passage<'_>,
         named: &[(String, Place)],
         from: &raw::OneOrMany,
     ) {
@@ -55,7 +87,7 @@ impl Checker<'_> {
         let Some(paths) = paths else { return };
         let known: BTreeSet<&str> = paths.iter().flat_map(PathPattern::parameters).collect();
         for (name, place) in named.iter().filter(|(name, _)| !known.contains(&**name)) {
-            let (span, place) = self.place_in(at, (what, text), Some(*place));
+            let (span, place) = self.place_in(at, passage, Some(*place));
             let message = format!("no source of this route has {} in its path{place}", quoted(&format!("{{{name}}}")));
             let help = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `params.{near}`?"),
@@ -69,40 +101,15 @@ impl Checker<'_> {
     }
 }
 
-/// Where `place` of an expression stands in the file, when the expression stands there as it is: on one line without
-/// escapes, or as the lines of a block.
-fn within(whole: Span, (text, file): (&str, &str), place: Place) -> Option<Span> {
-    let (line, column) = on_one_line(whole, text, place).or_else(|| in_a_block(whole, text, file, place))?;
-    let (before, rest) = text.split_at_checked(place.offset)?;
-    let is_word = |letter: &char| letter.is_alphanumeric() || *letter == '_';
-    // A word is taken whole.
-    let word = rest.chars().take_while(|letter| is_word(letter) || *letter == '.').count();
+/// The bytes of the word at `offset`: a name is taken whole, with the path that follows it.
+fn word_at(text: &str, offset: usize) -> Range<usize> {
+    let Some((before, rest)) = text.split_at_checked(offset) else { return text.len()..text.len() };
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let bytes = |word: &mut dyn Iterator<Item = char>| word.map(char::len_utf8).sum::<usize>();
     // A call is found at its bracket, and a field at its dot.
-    let back = if rest.starts_with(['(', '.']) { before.chars().rev().take_while(is_word).count() } else { 0 };
-    let at = |column| Position { line, column };
-    let (start, end) = (at(column.checked_sub(back)?), at(column + word.max(usize::from(back == 0))));
-    Some(Span { start, end, ..whole })
-}
-
-/// Line and column in the file.
-fn on_one_line(whole: Span, text: &str, place: Place) -> Option<(usize, usize)> {
-    let written = whole.end.column.checked_sub(whole.start.column).filter(|_| whole.start.line == whole.end.line)?;
-    let quote = match written.checked_sub(text.chars().count())? {
-        0 => 0,
-        2 => 1,
-        _ => return None,
-    };
-    Some((whole.start.line, whole.start.column + quote + place.column.checked_sub(1)?))
-}
-
-/// The same in a block (`|`), whose lines stand there as they are behind their indentation.
-fn in_a_block(whole: Span, text: &str, file: &str, place: Place) -> Option<(usize, usize)> {
-    let lines: Vec<&str> = text.lines().collect();
-    let (first, wanted) = (lines.first()?, lines.get(place.line.checked_sub(1)?)?);
-    // The block begins on the line of its sign or on the next one.
-    let begins = |at: &usize| file.lines().nth(at - 1).is_some_and(|line| line.trim_start() == first.trim_start());
-    let begin = (whole.start.line..whole.start.line + 2).find(begins)?;
-    let line = begin + place.line - 1;
-    let indent = file.lines().nth(line - 1)?.strip_suffix(wanted)?;
-    Some((line, indent.chars().count() + place.column)).filter(|_| indent.trim().is_empty())
+    let is_behind = rest.starts_with(['(', '.']);
+    let back = if is_behind { bytes(&mut before.chars().rev().take_while(|letter| is_word(*letter))) } else { 0 };
+    let word = bytes(&mut rest.chars().take_while(|letter| is_word(*letter) || *letter == '.'));
+    let sign = rest.chars().next().map_or(0, char::len_utf8);
+    offset - back..offset + if word == 0 && back == 0 { sign } else { word }
 }

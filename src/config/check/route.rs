@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::expression::Passage;
 use super::{Checker, path};
 use crate::condition::{Condition, KeyExpression};
 use crate::config::problem::{Code, quoted};
@@ -26,10 +27,10 @@ impl<'a> Checker<'a> {
             let order_by = written.order_by.as_ref();
             let order_by = order_by.and_then(|text| self.expression(&at_order, "key", text, KeyExpression::compile));
             if let (Some(condition), Some(text)) = (&when, &written.when) {
-                self.params_of(&at_when, ("condition", text), condition.params(), &written.from);
+                self.params_of(&at_when, Passage::whole("condition", text), condition.params(), &written.from);
             }
             if let (Some(key), Some(text)) = (&order_by, &written.order_by) {
-                self.params_of(&at_order, ("key", text), key.params(), &written.from);
+                self.params_of(&at_order, Passage::whole("key", text), key.params(), &written.from);
             }
             let to = written.to.0.iter().map(|to| Recipient {
                 destination: Arc::from(to.as_str()),

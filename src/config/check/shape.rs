@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use super::expression::Passage;
 use super::{Checker, Secrets, path};
 use crate::condition::ValueExpression;
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::{Code, Problem, quoted};
 use crate::config::raw;
-use crate::config::spans::Seg;
+use crate::config::spans::{Seg, Span};
 use crate::deliver::Target;
 use crate::provider;
 use crate::script::Script;
@@ -54,10 +55,14 @@ impl<'a> Checker<'a> {
             found.zip(value)
         });
         let set: Vec<_> = set.collect();
+        let is_whole = set.iter().all(Option::is_some);
+        let mut set: Vec<_> = set.into_iter().flatten().collect();
+        set.sort_by(|(one, _), (other, _)| one.order(other));
         let remove = written.remove.iter().enumerate();
         let remove: Vec<_> = remove
             .map(|(at_index, place)| self.place(&[&at[..], &path!["remove", at_index]].concat(), place))
             .collect();
+        self.overlaps(route, &set, &remove);
         let headers = written.headers.as_ref().map(|headers| self.header_edits(route, headers)).unwrap_or_default();
         let is_nothing = written.set.is_empty() && written.remove.is_empty() && written.headers.is_none();
         if is_nothing && written.body.is_none() && written.js.is_none() && !self.spans.is_broken(&at) {
@@ -65,8 +70,8 @@ impl<'a> Checker<'a> {
                 .to_owned();
             self.error_of(Code::MissingKey, &at, "the transform changes nothing", Some(help));
         }
-        let (set, remove) = (set.into_iter().collect::<Option<_>>()?, remove.into_iter().collect::<Option<_>>()?);
-        Some(Transform { making: making?, set, remove, headers })
+        let remove = remove.into_iter().collect::<Option<_>>()?;
+        Some(Transform { making: making?, set, remove, headers }).filter(|_| is_whole)
     }
 
     fn making(&mut self, (route, from): (&str, &raw::OneOrMany), written: &raw::Transform) -> Option<Making> {
@@ -88,7 +93,7 @@ impl<'a> Checker<'a> {
 
     fn value(&mut self, at: &[Seg<'_>], (what, text): (&str, &str), from: &raw::OneOrMany) -> Option<ValueExpression> {
         let value = self.expression(at, what, text, ValueExpression::compile)?;
-        self.params_of(at, (what, text), value.params(), from);
+        self.params_of(at, Passage::whole(what, text), value.params(), from);
         Some(value)
     }
 
@@ -132,13 +137,27 @@ impl<'a> Checker<'a> {
     fn header_edits(&mut self, route: &str, written: &raw::HeaderEdits) -> HeaderEdits {
         let at = path!["routes", route, "transform", "headers"];
         let mut edits = HeaderEdits::default();
+        let mut known: Vec<(HeaderName, Span)> = Vec::new();
         for (name, text) in &written.set {
             let at = [&at[..], &path!["set", name]].concat();
             let value = HeaderValue::from_str(text);
             if value.is_err() {
-                self.error(Code::InvalidValue, &at, "a header's value is one line of visible characters", None);
+                let hidden = text.char_indices().find(|(_, letter)| letter.is_control() && *letter != '\t');
+                let part = hidden.map_or(0..text.len(), |(at, letter)| at..at + letter.len_utf8());
+                let message = "a header's value is one line of visible characters";
+                let span = self.spans.of_part(&at, part).or_else(|| self.spans.of(&at));
+                self.error_in(Code::InvalidValue, span, message, None);
             }
-            edits.set.extend(self.header_name(&at, name).zip(value.ok()));
+            let Some((header, value)) = self.header_name(&at, name).zip(value.ok()) else { continue };
+            if let Some((_, first)) = known.iter().find(|(known, _)| *known == header) {
+                let span = self.spans.of_key(&at).unwrap_or(Span::TOP);
+                let message = format!("the header {} is set twice: names of headers have no case", quoted(name));
+                let problem = Problem::error(Code::DuplicateKey, self.spans.file_of(span), span, message);
+                let problem = problem.help("remove one").second(self.spans.file_of(*first), *first, "first set here");
+                self.problems.push(problem);
+            }
+            known.extend(self.spans.of_key(&at).map(|span| (header.clone(), span)));
+            edits.set.push((header, value));
         }
         for (index, name) in written.remove.iter().enumerate() {
             edits.remove.extend(self.header_name(&[&at[..], &path!["remove", index]].concat(), name));
@@ -193,19 +212,23 @@ impl<'a> Checker<'a> {
             match UrlTemplate::parse(text.get(path..).unwrap_or_default()) {
                 Ok(None) => {}
                 Ok(Some(template)) => {
-                    self.params_of_url(&at, name, &template);
+                    self.params_of_url(&at, (name, path), &template);
                     // A URL that is none has been reported.
                     let target = Target::parse(&written_as_url(text));
                     urls.extend(target.map(|target| (target.url(), template)));
                 }
-                Err(BadUrl::Brace) => {
+                Err(BadUrl::Brace(brace)) => {
                     let help = "a value is written `{params.tenant}`; a literal brace `%7B` or `%7D`".to_owned();
-                    self.error(Code::InvalidValue, &at, "the braces in this URL do not match", Some(help));
+                    let part = path + brace..path + brace + 1;
+                    let message = "the braces in this URL do not match";
+                    let span = self.spans.of_part(&at, part).or_else(|| self.spans.of(&at));
+                    self.error_in(Code::InvalidValue, span, message, Some(help));
                 }
-                Err(BadUrl::Expression(text, problem)) => {
-                    let message = format!("{} does not compile: {problem}", quoted(&text));
+                Err(BadUrl::Expression { text, begin, problem }) => {
                     let help = "what stands in braces is CEL; a literal brace is written `%7B` or `%7D`".to_owned();
-                    self.error(Code::InvalidCondition, &at, message, Some(help));
+                    let what = format!("value {}", quoted(&text));
+                    let passage = Passage { what: &what, text: &text, begin: path + begin };
+                    self.bad_passage(&at, passage, &problem, Some(help));
                 }
             }
         }
@@ -213,11 +236,12 @@ impl<'a> Checker<'a> {
     }
 
     /// Each route that sends there must have the parameters.
-    fn params_of_url(&mut self, at: &[Seg<'_>], name: &str, template: &UrlTemplate) {
+    fn params_of_url(&mut self, at: &[Seg<'_>], (name, path): (&str, usize), template: &UrlTemplate) {
         let raw = self.raw;
         for route in raw.routes.values().filter(|route| route.to.0.iter().any(|to| to == name)) {
-            for (text, params) in template.params() {
-                self.params_of(at, ("URL", text), params, &route.from);
+            for (begin, value) in template.values() {
+                let passage = Passage { what: "value", text: value.text(), begin: path + begin };
+                self.params_of(at, passage, value.params(), &route.from);
             }
         }
     }

@@ -11,12 +11,12 @@ use super::secret::secret_name;
 use super::{Checker, Secrets, path};
 use crate::budget::Budget;
 use crate::config::problem::{Code, quoted};
-use crate::config::{Seg, nearest, raw};
+use crate::config::{nearest, raw};
 use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
 use crate::provider::{
-    self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SchemeProblem,
-    SourceKind, Verifier, VerifySpec,
+    self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SourceKind, Verifier,
+    VerifySpec,
 };
 use crate::route::Route;
 use crate::source::{Mode, OnMalformed, PathPattern, Source};
@@ -52,7 +52,7 @@ impl Checker<'_> {
                 Err(RowProblem::Scheme(problem)) => {
                     self.bad_scheme(&path!["providers", name, "verify"], &problem);
                 }
-                Err(problem) => self.error_of(Code::InvalidScheme, &at, problem.to_string(), None),
+                Err(problem) => self.bad_row(&at, &problem),
             }
         }
         rows
@@ -170,17 +170,6 @@ impl Checker<'_> {
         row.map(|row| row.scheme().clone())
     }
 
-    /// The caret stands under the key at fault, or under the type of a block that lacks it.
-    fn bad_scheme(&mut self, at: &[Seg<'_>], problem: &SchemeProblem) {
-        let block = [at, &path![problem.block()]].concat();
-        // One block may stand there without a list.
-        let block = if self.spans.of(&block).is_some() { block } else { at.to_vec() };
-        let key = self.spans.of(&[&block[..], &path![problem.key()]].concat());
-        let kind = || self.spans.of(&[&block[..], &path!["type"]].concat());
-        let span = key.or_else(kind).or_else(|| self.spans.of_key(at));
-        self.error_in(Code::InvalidScheme, span, problem.to_string(), None);
-    }
-
     fn verifier(
         &mut self,
         (name, written): (&str, &raw::Source),
@@ -265,7 +254,10 @@ impl Checker<'_> {
         let path = match PathPattern::parse(&written.path) {
             Ok(path) => path,
             Err(problem) => {
-                self.error(Code::InvalidValue, &path!["sources", name, "path"], problem.to_string(), None);
+                let at = path!["sources", name, "path"];
+                let part = problem.at().and_then(|part| self.spans.of_part(&at, part));
+                let span = part.or_else(|| self.spans.of(&at));
+                self.error_in(Code::InvalidValue, span, problem.to_string(), None);
                 return None;
             }
         };
@@ -364,15 +356,8 @@ impl Checker<'_> {
         of_row: Option<&EventTemplate>,
     ) -> Option<EventTemplate> {
         let Some(text) = own else { return of_row.cloned() };
-        match EventTemplate::parse_user(text) {
-            Ok(template) => Some(template),
-            Err(problem) => {
-                let help =
-                    "write `header['x-topic']`, `body.data.id`, or a template such as `{header:X-Topic}`".to_owned();
-                self.error(Code::InvalidValue, &path!["sources", name, "event", key], problem.to_string(), Some(help));
-                None
-            }
-        }
+        let at = path!["sources", name, "event", key];
+        EventTemplate::parse_user(text).map_err(|problem| self.bad_expression(&at, &problem)).ok()
     }
 
     fn routes_of(&self, name: &str, routes: &BTreeMap<&str, Arc<Route>>) -> Vec<Arc<Route>> {

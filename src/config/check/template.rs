@@ -1,0 +1,72 @@
+//! Templates: of what a scheme signs, of event types and ids. What is wrong with one is shown where it stands in it.
+
+use super::{Checker, path};
+use crate::config::nearest;
+use crate::config::problem::Code;
+use crate::config::spans::Seg;
+use crate::provider::{HandshakeProblem, RowProblem, SchemeProblem, TemplateProblem, Within};
+
+impl Checker<'_> {
+    /// The caret stands under the part of the text at fault, or under the key, or under the type of a block that lacks it.
+    pub(super) fn bad_scheme(&mut self, at: &[Seg<'_>], problem: &SchemeProblem) {
+        let block = [at, &path![problem.block()]].concat();
+        // One block may stand there without a list.
+        let block = if self.spans.of(&block).is_some() { block } else { at.to_vec() };
+        let at_key = [&block[..], &path![problem.key()]].concat();
+        let part = |within: &Within| {
+            let below = if self.spans.of(&at_key).is_some() { &at_key } else { &block };
+            self.spans.of_part_below(below, within.text(), within.at())
+        };
+        let part = problem.within().and_then(part);
+        let kind = || self.spans.of(&[&block[..], &path!["type"]].concat());
+        let span = part.or_else(|| self.spans.of(&at_key)).or_else(kind).or_else(|| self.spans.of_key(at));
+        self.error_in(Code::InvalidScheme, span, problem.to_string(), problem.template().and_then(instead));
+    }
+
+    /// What is wrong with an entry of `providers:`, beside its scheme.
+    pub(super) fn bad_row(&mut self, at: &[Seg<'_>], problem: &RowProblem) {
+        let (keys, template): (&[&str], _) = match problem {
+            RowProblem::Event(template) => (&["event", "delivery"], Some(template)),
+            RowProblem::Handshake(HandshakeProblem::Template(template)) => (&["handshake"], Some(template)),
+            _ => (&[], None),
+        };
+        let part = template.and_then(|template| {
+            let within = template.within();
+            let below = |key: &&str| self.spans.of_part_below(&[at, &path![*key]].concat(), within.text(), within.at());
+            keys.iter().find_map(below)
+        });
+        let span = part.or_else(|| self.spans.of_key(at));
+        self.error_in(Code::InvalidScheme, span, problem.to_string(), template.and_then(instead));
+    }
+
+    /// What is wrong with the event type or id of a source.
+    pub(super) fn bad_expression(&mut self, at: &[Seg<'_>], problem: &TemplateProblem) {
+        let span = self.spans.of_part(at, problem.within().at()).or_else(|| self.spans.of(at));
+        let usual = || "write `header['x-topic']`, `body.data.id`, or a template such as `{header:X-Topic}`".to_owned();
+        let help = instead(problem).unwrap_or_else(usual);
+        self.error_in(Code::InvalidValue, span, problem.to_string(), Some(help));
+    }
+}
+
+/// What was meant, or would be known.
+fn instead(problem: &TemplateProblem) -> Option<String> {
+    if let Some(meant) = problem.meant() {
+        return Some(format!("did you mean `{meant}`?"));
+    }
+    if let Some((word, known)) = problem.unknown() {
+        return Some(match nearest(word, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known: {}", known.join(", ")),
+        });
+    }
+    let text = problem.expression()?;
+    let Some((first, rest)) = text.split_once('.') else {
+        let is_name = !text.is_empty() && text.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        return is_name.then(|| format!("did you mean `body.{text}`?"));
+    };
+    Some(match nearest(first, ["body", "header", "headers"]) {
+        Some("body") => format!("did you mean `body.{rest}`?"),
+        Some(_) => format!("did you mean `header['{rest}']`?"),
+        None => return None,
+    })
+}

@@ -1,0 +1,167 @@
+//! Why a text of the configuration is no template or no place in a message, and at which of its bytes.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::event::{meant_by_expression, meant_by_value};
+use super::filter::Filter;
+use super::template::SOURCES;
+
+/// A part of a text that stands somewhere in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Within {
+    text: String,
+    at: Range<usize>,
+}
+
+impl Within {
+    pub(super) fn new(text: &str, at: Range<usize>) -> Self {
+        Self { text: text.to_owned(), at }
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The bytes of the part.
+    pub fn at(&self) -> Range<usize> {
+        self.at.clone()
+    }
+}
+
+/// Why a text is not a template, or not a place in a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateProblem {
+    within: Within,
+    fault: TemplateFault,
+}
+
+/// What was read of a part of a text, or what is wrong with which of its bytes.
+pub(super) type Read<T> = Result<T, (Range<usize>, TemplateFault)>;
+
+/// What is wrong with a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TemplateFault {
+    UnclosedBrace,
+    UnopenedBrace,
+    UnclosedGroup,
+    NestedGroup,
+    /// A backslash before a character that needs none.
+    Escape,
+    UnknownValue(String),
+    UnknownFilter(String),
+    /// A filter that is taken for the second name of a header.
+    MisspeltFilter(String),
+    HeaderName(String),
+    /// A kind of place without the name of anything.
+    NoName(&'static str),
+    /// Not a JSON pointer.
+    Pointer(String),
+    /// A `~` that escapes nothing.
+    PointerEscape,
+    /// A member without a name.
+    PointerStep,
+    /// `signed_headers` needs a list, a separator, an assignment and a join.
+    SignedHeaders,
+    /// A value that has no meaning in this place.
+    NotHere(String),
+    /// There is no value in it, so every event would have the same.
+    NoValue,
+    /// Not an expression for an event type or id.
+    Expression(String),
+    /// A path ends where a name should follow.
+    NoStep,
+    /// A path goes on with what no member of it can be called without quotes.
+    NotAPath(char),
+}
+
+impl TemplateProblem {
+    pub(super) fn new(text: &str, (at, fault): (Range<usize>, TemplateFault)) -> Self {
+        Self { within: Within::new(text, at), fault }
+    }
+
+    /// The whole of `text` is wrong.
+    pub(super) fn of(text: &str, fault: TemplateFault) -> Self {
+        Self::new(text, (0..text.len(), fault))
+    }
+
+    /// The same in `text`, of which what was read begins at the byte `begin`.
+    pub(super) fn moved_into(mut self, text: &str, begin: usize) -> Self {
+        let at = self.within.at;
+        self.within = Within::new(text, begin + at.start..begin + at.end);
+        self
+    }
+
+    /// Where it is.
+    pub fn within(&self) -> &Within {
+        &self.within
+    }
+
+    /// A word that nothing is called, and the words that would be known in its place.
+    pub fn unknown(&self) -> Option<(&str, Vec<&'static str>)> {
+        match &self.fault {
+            TemplateFault::UnknownValue(name) => {
+                Some((name.split_once(':').map_or(name.as_str(), |(kind, _)| kind), SOURCES.to_vec()))
+            }
+            TemplateFault::UnknownFilter(name) => Some((name, Filter::names().collect())),
+            _ => None,
+        }
+    }
+
+    /// What was probably meant, as it is written right.
+    pub fn meant(&self) -> Option<String> {
+        match &self.fault {
+            TemplateFault::Expression(text) => meant_by_expression(text),
+            TemplateFault::UnknownValue(name) => meant_by_value(name),
+            _ => None,
+        }
+    }
+
+    /// An expression that is not one at all: its text.
+    pub fn expression(&self) -> Option<&str> {
+        if let TemplateFault::Expression(text) = &self.fault { Some(text) } else { None }
+    }
+}
+
+impl fmt::Display for TemplateProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.fault)
+    }
+}
+
+impl std::error::Error for TemplateProblem {}
+
+impl fmt::Display for TemplateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnclosedBrace => f.write_str("`{` is not closed; write `\\{` for the character"),
+            Self::UnopenedBrace => f.write_str("`}` closes nothing; write `\\}` for the character"),
+            Self::UnclosedGroup => f.write_str("`[` is not closed; write `\\[` for the character"),
+            Self::NestedGroup => f.write_str("a `[…]` group cannot stand inside another"),
+            Self::Escape => f.write_str("a backslash stands only before n, t, r, \\, {, }, [ or ]"),
+            Self::UnknownValue(name) => write!(f, "there is no value `{{{name}}}`"),
+            Self::UnknownFilter(name) => write!(f, "there is no filter `|{name}`"),
+            Self::MisspeltFilter(near) => {
+                write!(f, "what follows `|` would be another name of the header; the filter is `|{near}`")
+            }
+            Self::HeaderName(name) => write!(f, "`{name}` is not the name of a header"),
+            Self::NoName(kind) => write!(f, "`{kind}:` names nothing"),
+            Self::Pointer(text) => write!(f, "`{text}` is not a JSON pointer; it begins with `/`"),
+            Self::PointerEscape => f.write_str("in a JSON pointer `~` is written `~0`, and `/` inside a name `~1`"),
+            Self::PointerStep => f.write_str("a step of this JSON pointer has no name"),
+            Self::SignedHeaders => {
+                f.write_str("write `{signed_headers:<source>;<list separator>;<assign or value>;<join>}`")
+            }
+            Self::NotHere(name) => write!(f, "`{name}` has no meaning here"),
+            Self::NoValue => f.write_str("there is no value in it, so all events would have the same"),
+            Self::Expression(text) => {
+                write!(f, "`{text}` is neither `header['name']`, `body.a.b` nor a template such as `{{json:/a/b}}`")
+            }
+            Self::NoStep => f.write_str("the name of a member should follow here"),
+            Self::NotAPath(letter) => {
+                write!(f, "`{}` is no part of a path such as `body.a.b`", letter.escape_debug())
+            }
+        }
+    }
+}
