@@ -18,6 +18,7 @@ mod explain;
 mod headers;
 mod json;
 mod key;
+mod loops;
 mod prepare;
 mod problem;
 mod value;
@@ -25,6 +26,7 @@ mod view;
 
 use std::sync::{Arc, LazyLock};
 
+use cel::common::ast::SourceInfo;
 use cel::common::types::{CelBool, CelString, DYN_TYPE, STRING_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
@@ -36,6 +38,7 @@ pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX, ValueExpressi
 pub use view::View;
 
 use budget::Budget;
+use prepare::Program;
 use view::{Pattern, Scope};
 
 /// Longest text of an expression.
@@ -57,8 +60,7 @@ pub struct Condition(Expression);
 #[derive(Debug)]
 struct Expression {
     text: String,
-    tree: IdedExpr,
-    patterns: Vec<Pattern>,
+    program: Program,
     params: Vec<(String, Place)>,
 }
 
@@ -103,11 +105,10 @@ impl Expression {
             return Err(ConditionProblem::TooLong { bytes: text.len() });
         }
         check::brackets(text)?;
-        let parsed = ENVIRONMENT.parser().parse_with_source_info(text);
-        let (mut tree, places) = parsed.map_err(|errors| ConditionProblem::syntax(text, &errors))?;
+        let (tree, places) = parsed(text)?;
         let params = check::expression(&tree, &places)?;
-        let patterns = prepare::prepared(&mut tree, &places)?;
-        Ok(Self { text: text.to_owned(), tree, patterns, params })
+        let program = prepare::prepared(tree, &places)?;
+        Ok(Self { text: text.to_owned(), program, params })
     }
 
     fn truth(&self, view: &View<'_>, budget: &Budget) -> Result<bool, ConditionError> {
@@ -127,10 +128,10 @@ impl Expression {
         view: &View<'_>,
         read: impl FnOnce(&dyn Val) -> T,
     ) -> Result<T, ConditionError> {
-        let scope = Scope::new(view, &self.patterns, budget);
+        let scope = Scope::new(view, &self.program, budget);
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&scope);
-        let outcome = Value::resolve_val(&self.tree, &context);
+        let outcome = Value::resolve_val(&self.program.tree, &context);
         if budget.exceeded() {
             return Err(ConditionError::TooLarge);
         }
@@ -138,6 +139,11 @@ impl Expression {
         let read = read(&*value);
         if budget.exceeded() { Err(ConditionError::TooLarge) } else { Ok(read) }
     }
+}
+
+/// The expression as it is written, before `prepare`.
+fn parsed(text: &str) -> Result<(IdedExpr, SourceInfo), ConditionProblem> {
+    ENVIRONMENT.parser().parse_with_source_info(text).map_err(|errors| ConditionProblem::syntax(text, &errors))
 }
 
 /// `string.matches("…")`, after `prepare` has compiled the pattern.

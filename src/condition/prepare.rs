@@ -1,13 +1,15 @@
 //! Rewrites a checked expression into the one that is evaluated.
 //!
-//! - Every round of a comprehension first reads the variable [`TICK`], which spends one step of the budget.
+//! - A loop that is ours to run is taken out (see `loops.rs`).
+//! - Every round of another comprehension first reads the variable [`TICK`], which spends one step of the budget.
 //! - `matches("…")` becomes a call of [`MATCHES`] with a pattern that is compiled here, once.
 //! - `[1, 2] == x` becomes `x == [1, 2]`: cel asks the left side, and its own lists do not know ours.
 //!
 //! None of the new names can be written in CEL.
 
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 
+use super::loops::{self, Loop};
 use super::problem::{ConditionProblem, Place};
 use super::view::Pattern;
 
@@ -16,15 +18,26 @@ pub(super) const TICK: &str = "@tick";
 /// Followed by the number of the pattern.
 pub(super) const PATTERN: &str = "@pattern";
 
-pub(super) fn prepared(root: &mut IdedExpr, places: &SourceInfo) -> Result<Vec<Pattern>, ConditionProblem> {
-    let mut prepare = Prepare { places, patterns: Vec::new() };
-    prepare.visit(root)?;
-    Ok(prepare.patterns)
+/// What is evaluated.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) tree: IdedExpr,
+    pub(super) patterns: Vec<Pattern>,
+    pub(super) loops: Vec<Loop>,
+}
+
+pub(super) fn prepared(mut tree: IdedExpr, places: &SourceInfo) -> Result<Program, ConditionProblem> {
+    let mut prepare = Prepare { places, patterns: Vec::new(), loops: Vec::new(), within_cels: 0 };
+    prepare.visit(&mut tree)?;
+    Ok(Program { tree, patterns: prepare.patterns, loops: prepare.loops })
 }
 
 struct Prepare<'e> {
     places: &'e SourceInfo,
     patterns: Vec<Pattern>,
+    loops: Vec<Loop>,
+    /// How many comprehensions around are run by cel.
+    within_cels: usize,
 }
 
 impl Prepare<'_> {
@@ -45,10 +58,18 @@ impl Prepare<'_> {
                 EntryExpr::MapEntry(entry) => self.all([&mut entry.key, &mut entry.value]),
                 EntryExpr::StructField(field) => self.visit(&mut field.value),
             }),
-            Expr::Comprehension(loops) => {
-                self.all([&mut loops.iter_range, &mut loops.accu_init, &mut loops.loop_cond])?;
-                self.all([&mut loops.loop_step, &mut loops.result])?;
-                count_rounds(&mut loops.loop_cond, &mut loops.loop_step);
+            Expr::Comprehension(comprehension) => {
+                self.all([&mut comprehension.iter_range, &mut comprehension.accu_init])?;
+                if self.within_cels == 0
+                    && let Some(ours) = self.taken_from(comprehension)?
+                {
+                    node.expr = ours;
+                    return Ok(());
+                }
+                self.within_cels += 1;
+                self.all([&mut comprehension.loop_cond, &mut comprehension.loop_step, &mut comprehension.result])?;
+                self.within_cels -= 1;
+                count_rounds(&mut comprehension.loop_cond, &mut comprehension.loop_step);
                 Ok(())
             }
             Expr::Literal(_) | Expr::Ident(_) | Expr::Struct(_) | Expr::Unspecified => Ok(()),
@@ -57,6 +78,13 @@ impl Prepare<'_> {
 
     fn all<'n>(&mut self, nodes: impl IntoIterator<Item = &'n mut IdedExpr>) -> Result<(), ConditionProblem> {
         nodes.into_iter().try_for_each(|node| self.visit(node))
+    }
+
+    fn taken_from(&mut self, comprehension: &mut ComprehensionExpr) -> Result<Option<Expr>, ConditionProblem> {
+        let Some(mut ours) = Loop::taken_from(comprehension) else { return Ok(None) };
+        self.visit(&mut ours.predicate)?;
+        self.loops.push(ours);
+        Ok(Some(loops::call(self.loops.len() - 1, std::mem::take(&mut comprehension.iter_range))))
     }
 
     fn pattern(&mut self, call: &mut CallExpr, at: u64) -> Result<(), ConditionProblem> {
