@@ -21,6 +21,7 @@ mod key;
 mod loops;
 mod prepare;
 mod problem;
+mod truth;
 mod value;
 mod view;
 
@@ -34,6 +35,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, Seen};
 pub use key::{KEY_BYTES_MAX, KeyExpression};
 pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
+pub use truth::Gives;
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX, ValueExpression};
 pub use view::View;
 
@@ -64,6 +66,8 @@ struct Expression {
     params: Vec<(String, Place)>,
 }
 
+type Fits = fn(&IdedExpr, &SourceInfo) -> Result<(), ConditionProblem>;
+
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
     environment
@@ -75,7 +79,7 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 impl Condition {
     /// Compiles and checks `text`.
     pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
-        Expression::compile(text).map(Self)
+        Expression::compile_if(text, truth::possible).map(Self)
     }
 
     /// As it was written.
@@ -101,12 +105,18 @@ impl Condition {
 
 impl Expression {
     fn compile(text: &str) -> Result<Self, ConditionProblem> {
+        Self::compile_if(text, |_, _| Ok(()))
+    }
+
+    /// Compiles what has the names we know, and of which `fits` approves.
+    fn compile_if(text: &str, fits: Fits) -> Result<Self, ConditionProblem> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(ConditionProblem::TooLong { bytes: text.len() });
         }
         check::brackets(text)?;
         let (tree, places) = parsed(text)?;
         let params = check::expression(&tree, &places)?;
+        fits(&tree, &places)?;
         let program = prepare::prepared(tree, &places)?;
         Ok(Self { text: text.to_owned(), program, params })
     }

@@ -156,7 +156,7 @@ fn what_goes_wrong_is_no_match_and_says_why_without_values() {
         ("body.repository.stars / 0 == 1", ConditionError::Arithmetic),
         ("int(body.repository.full_name) == 1", ConditionError::FunctionFailed),
         ("body.repository.full_name", ConditionError::NotBool),
-        ("1", ConditionError::NotBool),
+        ("body.livemode ? body.repository : true", ConditionError::NotBool),
         ("body.pair", ConditionError::NotBool),
     ] {
         assert_eq!(answer(text), Err(expected), "{text}");
@@ -210,6 +210,7 @@ fn problems_name_the_place_and_the_nearest_name() {
         ("Foo{a: 1} == 1", 3, 1, 4, "there are no message types"),
         ("body.x.matches(body.y)", 14, 1, 15, "must be a literal"),
         ("body.x.matches('(?=a)')", 14, 1, 15, "look-around"),
+        ("body.x && 1", 10, 1, 11, "this gives a number, never true or false; compare it: … > 0"),
     ] {
         let problem = Condition::compile(text).unwrap_err();
         assert!(problem.to_string().contains(says), "{text}: {problem}");

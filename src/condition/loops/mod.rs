@@ -40,7 +40,14 @@ enum Quantifier {
 }
 
 /// The name that cel gives to what its loops gather; nobody can write it.
-const GATHERED: &str = "@result";
+pub(super) const GATHERED: &str = "@result";
+
+/// What a comprehension asks in every round; `map`, `filter` and what `optMap` becomes ask nothing.
+pub(super) fn predicate(comprehension: &ComprehensionExpr) -> Option<&IdedExpr> {
+    let (_, position) = shape(comprehension)?;
+    let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
+    step.args.get(position)
+}
 
 /// The kind of a loop that is ours to run, and which argument of its step is the predicate.
 fn shape(comprehension: &ComprehensionExpr) -> Option<(Quantifier, usize)> {
