@@ -87,6 +87,18 @@ fn a_loop_gives_what_cels_own_gives() {
         ("[1].exists(int, int == 1) && type(1) == int", Ok(true)),
         ("[{'protobuf': {'Duration': 1}}].all(google, google.protobuf.Duration == 1)", Ok(true)),
         ("body.items.exists(i, i.name == 'c') == body.items.filter(i, i.n == 2).exists(j, j.name == 'c')", Ok(true)),
+        // Fields of what is no JSON, of names that hide it, and of no body.
+        ("[body.?map, body.?nope].all(o, o.a == optional.of(1) || o.a == optional.none())", Ok(true)),
+        (
+            "[optional.of(1)].all(o, o.a == optional.none())",
+            Err(ConditionError::MissingKey { name: Some("a".to_owned()) }),
+        ),
+        ("body.good.exists(o, [optional.of(o)].exists(o, o.n == optional.of(2)))", Ok(true)),
+        ("body.good.map(body, [optional.of(body)].map(body, body.n.orValue(0))[0]) == [1, 2]", Ok(true)),
+        ("body.?good.optMap(body, body.exists(g, has(g.n) && g.n == 2)).orValue(false)", Ok(true)),
+        ("body.text.a.b == 1", Err(ConditionError::WrongType)),
+        ("body.items.a == 1", Err(ConditionError::WrongType)),
+        ("has(body.items[0].n) && !has(body.map.c) && has(body.map.a)", Ok(true)),
         // Cel's variables around, and within.
         ("body.good.map(g, body.items.exists(i, i.n == g.n)) == [true, true]", Ok(true)),
         ("body.items.exists(i, body.good.map(g, g.n + i.n) == [3, 4])", Ok(true)),
