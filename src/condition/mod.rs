@@ -21,6 +21,8 @@ mod key;
 mod loops;
 mod prepare;
 mod problem;
+#[cfg(test)]
+mod request;
 mod truth;
 mod value;
 mod view;
@@ -33,10 +35,10 @@ use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, Seen};
-pub use key::{KEY_BYTES_MAX, KeyExpression};
+pub use key::KEY_BYTES_MAX;
 pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
 pub use truth::Gives;
-pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX, ValueExpression};
+pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX};
 pub use view::View;
 
 use budget::Budget;
@@ -54,9 +56,47 @@ pub const STEPS_MAX: u32 = 50_000;
 /// Longest list or map of the body that a comprehension goes through.
 pub const LIST_LENGTH_MAX: usize = 10_000;
 
-/// A compiled condition.
-#[derive(Debug)]
-pub struct Condition(Expression);
+/// Declares a kind of expression, with what all kinds have; what its value is for stands in its own file.
+macro_rules! kind {
+    ($(#[$doc:meta])* $name:ident, $fits:expr) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(Expression);
+
+        impl $name {
+            /// Compiles and checks `text`.
+            pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
+                Expression::compile_if(text, $fits).map(Self)
+            }
+
+            /// As it was written.
+            pub fn text(&self) -> &str {
+                &self.0.text
+            }
+
+            /// The parameters of the path that it names, each with its place; whether there are such is the source's
+            /// business.
+            pub fn params(&self) -> &[(String, Place)] {
+                &self.0.params
+            }
+        }
+    };
+}
+
+kind! {
+    /// A compiled condition.
+    Condition, truth::possible
+}
+
+kind! {
+    /// A compiled expression whose value is a key.
+    KeyExpression, |_, _| Ok(())
+}
+
+kind! {
+    /// A compiled expression whose value is JSON.
+    ValueExpression, |_, _| Ok(())
+}
 
 /// A compiled expression; what its value must be is the business of whoever asks.
 #[derive(Debug)]
@@ -77,21 +117,6 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 impl Condition {
-    /// Compiles and checks `text`.
-    pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
-        Expression::compile_if(text, truth::possible).map(Self)
-    }
-
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.0.text
-    }
-
-    /// The parameters of the path that it names, each with its place; whether there are such is the source's business.
-    pub fn params(&self) -> &[(String, Place)] {
-        &self.0.params
-    }
-
     /// The parts of it that have no logic of their own, as they are written.
     pub fn parts(&self) -> Vec<String> {
         explain::parts(&self.0.text)

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::budget::Budget;
 use super::super::prepare::{self, Program};
-use super::super::tests::over;
+use super::super::request::over;
 use super::super::{ConditionError, Expression, STEPS_MAX, parsed};
 
 /// What a text gives, and in how many steps.
