@@ -93,7 +93,9 @@ impl Filter {
     fn insert(&mut self, digest: [u8; 16]) {
         let (block, places) = places(digest);
         if let Some(block) = self.0.get_mut(block) {
-            places.into_iter().for_each(|place| *block |= 1 << place);
+            for place in places {
+                *block |= 1 << place;
+            }
         }
     }
 }

@@ -37,6 +37,11 @@ impl Budget {
     pub(super) fn exceeded(&self) -> bool {
         self.left.load(Ordering::Relaxed) == EXCEEDED
     }
+
+    #[cfg(test)]
+    pub(super) fn spent(&self) -> u32 {
+        STEPS_MAX + 1 - self.left.load(Ordering::Relaxed)
+    }
 }
 
 /// Hands out the elements one by one.

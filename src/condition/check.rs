@@ -10,7 +10,7 @@ pub(super) const VARIABLES: [&str; 8] = ["body", "event", "headers", "method", "
 const EVENT_FIELDS: [&str; 2] = ["id", "type"];
 
 /// Names of types may be compared with: `type(body.id) == string`.
-const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
+pub(super) const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
 /// cel's standard library without `chrono`, plus the macros as they are written.
 const FUNCTIONS: [&str; 28] = [

@@ -7,31 +7,12 @@
 use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt};
 use cel::common::value::Val;
 
-use super::{ConditionProblem, Expression, Place, View};
+use super::{KeyExpression, View};
 
 /// Longest key.
 pub const KEY_BYTES_MAX: usize = 1024;
 
-/// A compiled expression whose value is a key.
-#[derive(Debug)]
-pub struct KeyExpression(Expression);
-
 impl KeyExpression {
-    /// Compiles and checks `text`.
-    pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
-        Expression::compile(text).map(Self)
-    }
-
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.0.text
-    }
-
-    /// The parameters of the path that it names, each with its place.
-    pub fn params(&self) -> &[(String, Place)] {
-        &self.0.params
-    }
-
     /// The key of the request, if it has one.
     pub fn key(&self, view: &View<'_>) -> Option<String> {
         match self.0.evaluate(view, written_out) {
@@ -66,25 +47,14 @@ fn written_out(value: &dyn Val) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
     use serde_json::{Value, json};
 
+    use super::super::request::over;
     use super::*;
 
     fn key_of(text: &str, body: Option<&Value>) -> Option<String> {
-        let headers = HeaderMap::new();
-        let view = View {
-            body,
-            headers: &headers,
-            event_type: "push",
-            event_id: "e1",
-            source: "github",
-            method: "POST",
-            path: "/in/github",
-            query: "",
-            params: &[],
-        };
-        KeyExpression::compile(text).unwrap().key(&view)
+        let expression = KeyExpression::compile(text).unwrap();
+        over(body, |view| expression.key(view))
     }
 
     #[test]

@@ -18,24 +18,31 @@ mod explain;
 mod headers;
 mod json;
 mod key;
+mod loops;
 mod prepare;
 mod problem;
+#[cfg(test)]
+mod request;
+mod truth;
 mod value;
 mod view;
 
 use std::sync::{Arc, LazyLock};
 
+use cel::common::ast::SourceInfo;
 use cel::common::types::{CelBool, CelString, DYN_TYPE, STRING_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, Seen};
-pub use key::{KEY_BYTES_MAX, KeyExpression};
+pub use key::KEY_BYTES_MAX;
 pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
-pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX, ValueExpression};
+pub use truth::Gives;
+pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX};
 pub use view::View;
 
 use budget::Budget;
+use prepare::Program;
 use view::{Pattern, Scope};
 
 /// Longest text of an expression.
@@ -49,18 +56,57 @@ pub const STEPS_MAX: u32 = 50_000;
 /// Longest list or map of the body that a comprehension goes through.
 pub const LIST_LENGTH_MAX: usize = 10_000;
 
-/// A compiled condition.
-#[derive(Debug)]
-pub struct Condition(Expression);
+/// Declares a kind of expression, with what all kinds have; what its value is for stands in its own file.
+macro_rules! kind {
+    ($(#[$doc:meta])* $name:ident, $fits:expr) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(Expression);
+
+        impl $name {
+            /// Compiles and checks `text`.
+            pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
+                Expression::compile_if(text, $fits).map(Self)
+            }
+
+            /// As it was written.
+            pub fn text(&self) -> &str {
+                &self.0.text
+            }
+
+            /// The parameters of the path that it names, each with its place; whether there are such is the source's
+            /// business.
+            pub fn params(&self) -> &[(String, Place)] {
+                &self.0.params
+            }
+        }
+    };
+}
+
+kind! {
+    /// A compiled condition.
+    Condition, truth::possible
+}
+
+kind! {
+    /// A compiled expression whose value is a key.
+    KeyExpression, |_, _| Ok(())
+}
+
+kind! {
+    /// A compiled expression whose value is JSON.
+    ValueExpression, |_, _| Ok(())
+}
 
 /// A compiled expression; what its value must be is the business of whoever asks.
 #[derive(Debug)]
 struct Expression {
     text: String,
-    tree: IdedExpr,
-    patterns: Vec<Pattern>,
+    program: Program,
     params: Vec<(String, Place)>,
 }
+
+type Fits = fn(&IdedExpr, &SourceInfo) -> Result<(), ConditionProblem>;
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
@@ -71,21 +117,6 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 impl Condition {
-    /// Compiles and checks `text`.
-    pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
-        Expression::compile(text).map(Self)
-    }
-
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.0.text
-    }
-
-    /// The parameters of the path that it names, each with its place; whether there are such is the source's business.
-    pub fn params(&self) -> &[(String, Place)] {
-        &self.0.params
-    }
-
     /// The parts of it that have no logic of their own, as they are written.
     pub fn parts(&self) -> Vec<String> {
         explain::parts(&self.0.text)
@@ -99,15 +130,20 @@ impl Condition {
 
 impl Expression {
     fn compile(text: &str) -> Result<Self, ConditionProblem> {
+        Self::compile_if(text, |_, _| Ok(()))
+    }
+
+    /// Compiles what has the names we know, and of which `fits` approves.
+    fn compile_if(text: &str, fits: Fits) -> Result<Self, ConditionProblem> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(ConditionProblem::TooLong { bytes: text.len() });
         }
         check::brackets(text)?;
-        let parsed = ENVIRONMENT.parser().parse_with_source_info(text);
-        let (mut tree, places) = parsed.map_err(|errors| ConditionProblem::syntax(text, &errors))?;
+        let (tree, places) = parsed(text)?;
         let params = check::expression(&tree, &places)?;
-        let patterns = prepare::prepared(&mut tree, &places)?;
-        Ok(Self { text: text.to_owned(), tree, patterns, params })
+        fits(&tree, &places)?;
+        let program = prepare::prepared(tree, &places)?;
+        Ok(Self { text: text.to_owned(), program, params })
     }
 
     fn truth(&self, view: &View<'_>, budget: &Budget) -> Result<bool, ConditionError> {
@@ -127,10 +163,10 @@ impl Expression {
         view: &View<'_>,
         read: impl FnOnce(&dyn Val) -> T,
     ) -> Result<T, ConditionError> {
-        let scope = Scope::new(view, &self.patterns, budget);
+        let scope = Scope::new(view, &self.program, budget);
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.set_variable_resolver(&scope);
-        let outcome = Value::resolve_val(&self.tree, &context);
+        let outcome = Value::resolve_val(&self.program.tree, &context);
         if budget.exceeded() {
             return Err(ConditionError::TooLarge);
         }
@@ -138,6 +174,11 @@ impl Expression {
         let read = read(&*value);
         if budget.exceeded() { Err(ConditionError::TooLarge) } else { Ok(read) }
     }
+}
+
+/// The expression as it is written, before `prepare`.
+fn parsed(text: &str) -> Result<(IdedExpr, SourceInfo), ConditionProblem> {
+    ENVIRONMENT.parser().parse_with_source_info(text).map_err(|errors| ConditionProblem::syntax(text, &errors))
 }
 
 /// `string.matches("…")`, after `prepare` has compiled the pattern.

@@ -1,13 +1,19 @@
 //! Rewrites a checked expression into the one that is evaluated.
 //!
-//! - Every round of a comprehension first reads the variable [`TICK`], which spends one step of the budget.
+//! - A loop that is ours to run is taken out (see `loops.rs`).
+//! - Every round of another comprehension first reads the variable [`TICK`], which spends one step of the budget.
+//! - `x.a` becomes `x["a"]` where `x` is the body or an item of it: for every path that is written with dots, cel first
+//!   asks each scope for variables that have all of its name, or less. Of other values, optionals among them, a field
+//!   is not always what an index is.
 //! - `matches("…")` becomes a call of [`MATCHES`] with a pattern that is compiled here, once.
 //! - `[1, 2] == x` becomes `x == [1, 2]`: cel asks the left side, and its own lists do not know ours.
 //!
 //! None of the new names can be written in CEL.
 
-use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+use cel::common::types::CelString;
 
+use super::loops::{self, Loop};
 use super::problem::{ConditionProblem, Place};
 use super::view::Pattern;
 
@@ -16,15 +22,28 @@ pub(super) const TICK: &str = "@tick";
 /// Followed by the number of the pattern.
 pub(super) const PATTERN: &str = "@pattern";
 
-pub(super) fn prepared(root: &mut IdedExpr, places: &SourceInfo) -> Result<Vec<Pattern>, ConditionProblem> {
-    let mut prepare = Prepare { places, patterns: Vec::new() };
-    prepare.visit(root)?;
-    Ok(prepare.patterns)
+/// What is evaluated.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) tree: IdedExpr,
+    pub(super) patterns: Vec<Pattern>,
+    pub(super) loops: Vec<Loop>,
+}
+
+pub(super) fn prepared(mut tree: IdedExpr, places: &SourceInfo) -> Result<Program, ConditionProblem> {
+    let mut prepare = Prepare { places, patterns: Vec::new(), loops: Vec::new(), names: Vec::new(), within_cels: 0 };
+    prepare.visit(&mut tree)?;
+    Ok(Program { tree, patterns: prepare.patterns, loops: prepare.loops })
 }
 
 struct Prepare<'e> {
     places: &'e SourceInfo,
     patterns: Vec<Pattern>,
+    loops: Vec<Loop>,
+    /// The variables of the comprehensions around, and whether they hold something of the body.
+    names: Vec<(String, bool)>,
+    /// How many comprehensions around are run by cel.
+    within_cels: usize,
 }
 
 impl Prepare<'_> {
@@ -39,16 +58,22 @@ impl Prepare<'_> {
                 literal_to_the_right(call);
                 Ok(())
             }
-            Expr::Select(select) => self.visit(&mut select.operand),
+            Expr::Select(select) => {
+                self.visit(&mut select.operand)?;
+                if !select.test && matches!(select.operand.expr, Expr::Ident(_)) && self.is_of_body(&select.operand) {
+                    node.expr = index(std::mem::take(&mut *select.operand), std::mem::take(&mut select.field));
+                }
+                Ok(())
+            }
             Expr::List(list) => self.all(&mut list.elements),
             Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
                 EntryExpr::MapEntry(entry) => self.all([&mut entry.key, &mut entry.value]),
                 EntryExpr::StructField(field) => self.visit(&mut field.value),
             }),
-            Expr::Comprehension(loops) => {
-                self.all([&mut loops.iter_range, &mut loops.accu_init, &mut loops.loop_cond])?;
-                self.all([&mut loops.loop_step, &mut loops.result])?;
-                count_rounds(&mut loops.loop_cond, &mut loops.loop_step);
+            Expr::Comprehension(comprehension) => {
+                if let Some(ours) = self.comprehension(comprehension)? {
+                    node.expr = ours;
+                }
                 Ok(())
             }
             Expr::Literal(_) | Expr::Ident(_) | Expr::Struct(_) | Expr::Unspecified => Ok(()),
@@ -57,6 +82,44 @@ impl Prepare<'_> {
 
     fn all<'n>(&mut self, nodes: impl IntoIterator<Item = &'n mut IdedExpr>) -> Result<(), ConditionProblem> {
         nodes.into_iter().try_for_each(|node| self.visit(node))
+    }
+
+    /// What stands for a comprehension that is ours to run.
+    fn comprehension(&mut self, comprehension: &mut ComprehensionExpr) -> Result<Option<Expr>, ConditionProblem> {
+        let of_body = self.is_of_body(&comprehension.iter_range);
+        self.all([&mut comprehension.iter_range, &mut comprehension.accu_init])?;
+        let outer = self.names.len();
+        self.names.push((comprehension.iter_var.clone(), of_body));
+        let ours = if self.within_cels == 0 { Loop::taken_from(comprehension) } else { None };
+        let replaced = if let Some(mut ours) = ours {
+            self.visit(&mut ours.predicate)?;
+            self.loops.push(ours);
+            Some(loops::call(self.loops.len() - 1, std::mem::take(&mut comprehension.iter_range)))
+        } else {
+            self.names.push((comprehension.accu_var.clone(), false));
+            self.within_cels += 1;
+            self.all([&mut comprehension.loop_cond, &mut comprehension.loop_step, &mut comprehension.result])?;
+            self.within_cels -= 1;
+            count_rounds(&mut comprehension.loop_cond, &mut comprehension.loop_step);
+            None
+        };
+        self.names.truncate(outer);
+        Ok(replaced)
+    }
+
+    /// Whether a node is the body or lies within it.
+    fn is_of_body(&self, node: &IdedExpr) -> bool {
+        match &node.expr {
+            Expr::Ident(name) => match self.names.iter().rev().find(|(own, _)| own == name) {
+                Some((_, of_body)) => *of_body,
+                None => name == "body",
+            },
+            Expr::Select(select) => !select.test && self.is_of_body(&select.operand),
+            Expr::Call(call) if call.func_name == operators::INDEX => {
+                call.args.first().is_some_and(|operand| self.is_of_body(operand))
+            }
+            _ => false,
+        }
     }
 
     fn pattern(&mut self, call: &mut CallExpr, at: u64) -> Result<(), ConditionProblem> {
@@ -77,6 +140,11 @@ impl Prepare<'_> {
         }
         Ok(())
     }
+}
+
+fn index(operand: IdedExpr, field: String) -> Expr {
+    let field = IdedExpr { id: operand.id, expr: Expr::Literal(LiteralValue::String(CelString::from(field))) };
+    Expr::Call(CallExpr { func_name: operators::INDEX.to_owned(), target: None, args: vec![operand, field] })
 }
 
 /// The engine draws the pattern first and says what is wrong with it last.

@@ -5,6 +5,8 @@ use std::fmt;
 use cel::common::ast::SourceInfo;
 use cel::{ExecutionError, ParseErrors};
 
+use super::truth::Gives;
+
 /// A place in the text of a condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -76,6 +78,13 @@ pub enum ConditionProblem {
         /// The engine's words.
         message: String,
     },
+    /// A condition, or a part of it that must be a boolean, can never be one.
+    NeverBool {
+        /// The part.
+        at: Place,
+        /// What it gives instead.
+        gives: Gives,
+    },
 }
 
 impl ConditionProblem {
@@ -90,7 +99,8 @@ impl ConditionProblem {
             | Self::TooComplex { at }
             | Self::NoMessages { at }
             | Self::PatternNotLiteral { at }
-            | Self::BadPattern { at, message: _ } => Some(*at),
+            | Self::BadPattern { at, message: _ }
+            | Self::NeverBool { at, gives: _ } => Some(*at),
         }
     }
 
@@ -144,6 +154,7 @@ impl fmt::Display for ConditionProblem {
             Self::NoMessages { at: _ } => f.write_str("there are no message types; write a map: {\"name\": value}"),
             Self::PatternNotLiteral { at: _ } => f.write_str("the pattern of matches() must be a literal text"),
             Self::BadPattern { at: _, message } => write!(f, "the pattern cannot be used: {message}"),
+            Self::NeverBool { at: _, gives } => write!(f, "{gives}"),
         }
     }
 }

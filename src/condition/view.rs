@@ -13,7 +13,9 @@ use regex::Regex;
 
 use super::budget::Budget;
 use super::headers::Headers;
-use super::{json, prepare};
+use super::json;
+use super::loops::{LOOP, Round, Running};
+use super::prepare::{self, Program};
 
 /// What a condition may look at.
 #[derive(Clone, Copy, Debug)]
@@ -38,21 +40,57 @@ pub struct View<'a> {
     pub params: &'a [(String, String)],
 }
 
-/// A view together with what its evaluation may spend.
+/// A view together with what its evaluation may spend, and the round of the loop that it is in.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Scope<'a> {
     view: &'a View<'a>,
-    patterns: &'a [Pattern],
+    program: &'a Program,
     budget: &'a Budget,
+    round: Option<Round<'a>>,
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn new(view: &'a View<'a>, patterns: &'a [Pattern], budget: &'a Budget) -> Self {
-        Self { view, patterns, budget }
+    pub(super) fn new(view: &'a View<'a>, program: &'a Program, budget: &'a Budget) -> Self {
+        Self { view, program, budget, round: None }
+    }
+
+    pub(super) fn within(self, round: Round<'a>) -> Self {
+        Self { round: Some(round), ..self }
+    }
+
+    /// Whether there was enough left.
+    pub(super) fn spend(&self, steps: usize) -> bool {
+        self.budget.spend(steps)
+    }
+
+    /// The names that only `prepare` can write.
+    fn written_in<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        let numbered = |prefix| name.strip_prefix(prefix)?.parse::<usize>().ok();
+        if name == prepare::TICK {
+            return self.budget.spend(1).then(|| CowVal::Borrowed(&CelBool::TRUE as &dyn Val));
+        }
+        if let Some(own) = numbered(LOOP).and_then(|number| self.program.loops.get(number)) {
+            return Some(CowVal::owned(Running { own, around: self }));
+        }
+        numbered(prepare::PATTERN)
+            .and_then(|number| self.program.patterns.get(number))
+            .map(|pattern| CowVal::Borrowed(pattern as &dyn Val))
     }
 }
 
 impl VariableResolver for Scope<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        if variable.starts_with('@') {
+            return self.written_in(variable);
+        }
+        if let Some(round) = &self.round {
+            return match variable.strip_prefix(round.variable) {
+                Some("") => Some(CowVal::Borrowed(round.item)),
+                // `x.y` is a field of the item, even where a variable around has this very name.
+                Some(rest) if rest.starts_with('.') => None,
+                _ => round.around.resolve(variable),
+            };
+        }
         let text = |text: &'b str| Some(CowVal::owned(CelString::from(text)));
         match variable {
             "body" => self.view.body.map(|body| CowVal::Owned(json::boxed(body, self.budget))),
@@ -68,11 +106,7 @@ impl VariableResolver for Scope<'_> {
                 let of = |(name, value): &'b (String, String)| (CelMapKey::from(&**name), json::text(value));
                 Some(CowVal::owned(CelMap::from(self.view.params.iter().map(of).collect::<HashMap<_, _>>())))
             }
-            prepare::TICK => self.budget.spend(1).then(|| CowVal::owned(CelBool::from(true))),
-            _ => {
-                let number: usize = variable.strip_prefix(prepare::PATTERN)?.parse().ok()?;
-                self.patterns.get(number).map(|pattern| CowVal::Borrowed(pattern as &dyn Val))
-            }
+            _ => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::budget::Budget;
-use super::{Condition, ConditionError, Expression, View};
+use super::{Condition, ConditionError, Expression, View, parsed};
 use logic::Logic;
 pub use seen::{SHOWN_CHARS_MAX, Seen};
 
@@ -134,7 +134,7 @@ fn part(expression: &Expression, outcome: &Outcome, view: &View<'_>) -> Part {
         None => Gave::NotReached,
     };
     let error = outcome.gave.as_ref().and_then(|gave| gave.as_ref().err()).map(ToString::to_string);
-    let values = seen::values(&expression.tree, view);
+    let values = parsed(&expression.text).map(|(tree, _)| seen::values(&tree, view)).unwrap_or_default();
     Part { text: expression.text.clone(), gave, error, decisive: outcome.decisive, values }
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::super::tests::{PROMISES, body, over};
+use super::super::request::over;
+use super::super::tests::{PROMISES, body};
 use super::*;
 
 fn explained(text: &str) -> Explained {

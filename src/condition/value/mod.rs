@@ -16,7 +16,7 @@ use data_encoding::BASE64;
 use serde_json::{Map, Number, Value};
 
 use super::problem::NotJson;
-use super::{ConditionError, ConditionProblem, Expression, Place, View};
+use super::{ConditionError, ValueExpression, View};
 
 /// Longest value, written as JSON.
 pub const VALUE_BYTES_MAX: usize = 4 << 20;
@@ -25,29 +25,10 @@ pub const VALUE_NODES_MAX: usize = 1 << 18;
 /// Deepest nesting of a value.
 pub const VALUE_DEPTH_MAX: usize = 128;
 
-/// A compiled expression whose value is JSON.
-#[derive(Debug)]
-pub struct ValueExpression(Expression);
-
 impl ValueExpression {
-    /// Compiles and checks `text`.
-    pub fn compile(text: &str) -> Result<Self, ConditionProblem> {
-        Expression::compile(text).map(Self)
-    }
-
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.0.text
-    }
-
-    /// The parameters of the path that it names, each with its place.
-    pub fn params(&self) -> &[(String, Place)] {
-        &self.0.params
-    }
-
     /// Whether the value is written out as a text, a number, a boolean or null, so that there are no places in it.
     pub fn is_scalar(&self) -> bool {
-        matches!(self.0.tree.expr, Expr::Literal(_))
+        matches!(self.0.program.tree.expr, Expr::Literal(_))
     }
 
     /// The value over the request.

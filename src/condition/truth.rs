@@ -1,0 +1,233 @@
+//! Whether a condition can be true or false at all, as far as its text says.
+//!
+//! Only what can never be a boolean is a problem: a text such as `event.type`, a sum, the list of a `map`. What stands
+//! in the payload may be anything. Operands of `&&`, `||` and `!`, all three parts of `? :` and the predicates of
+//! `exists`, `all` and `exists_one` are asked as well, because an operand that is no boolean is an error.
+
+use std::fmt;
+
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
+
+use super::check::TYPES;
+use super::loops::{GATHERED, predicate};
+use super::problem::{ConditionProblem, Place};
+
+/// What an expression gives that is never true or false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// `event.type`, `'x'`, `string(…)`.
+    Text,
+    /// `size(…)`, `1`, `a - b`.
+    Number,
+    /// `a + b`, of numbers, texts or lists.
+    Sum,
+    /// `b'x'`, `bytes(…)`.
+    Bytes,
+    /// `null`
+    Null,
+    /// `[…]`, `map`, `filter`.
+    List,
+    /// `{…}`, `headers`.
+    Map,
+    /// `body.?x`
+    Optional,
+    /// `int`, `type(…)`.
+    Type,
+}
+
+impl fmt::Display for Gives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, mended) = match self {
+            Self::Text => ("a text", "compare it: … == \"…\""),
+            Self::Number => ("a number", "compare it: … > 0"),
+            Self::Sum => ("a number, a text or a list", "compare it: … == …"),
+            Self::Bytes => ("bytes", "compare them: … == b\"…\""),
+            Self::Null => ("null", "compare something with it: … == null"),
+            Self::List => ("a list", "ask about its elements: ….exists(x, x == …), or for its size: size(…) > 0"),
+            Self::Map => ("a map", "compare one of its fields, or ask for it: \"…\" in …"),
+            Self::Optional => ("an optional", "say what holds when it is empty: ….orValue(false)"),
+            Self::Type => ("a type", "compare it: type(…) == int"),
+        };
+        write!(f, "this gives {what}, never true or false; {mended}")
+    }
+}
+
+/// Finds the first part that has to be a boolean and cannot.
+pub(super) fn possible(root: &IdedExpr, places: &SourceInfo) -> Result<(), ConditionProblem> {
+    match (Truth { own_names: Vec::new() }).impossible(root) {
+        Some((id, gives)) => Err(ConditionProblem::NeverBool { at: Place::of(id, places), gives }),
+        None => Ok(()),
+    }
+}
+
+type Impossible = Option<(u64, Gives)>;
+
+struct Truth<'e> {
+    /// The variables of the loops around, which hide what else has their names.
+    own_names: Vec<&'e str>,
+}
+
+impl<'e> Truth<'e> {
+    fn impossible(&mut self, node: &'e IdedExpr) -> Impossible {
+        let operands = match &node.expr {
+            Expr::Call(call) => match call.func_name.as_str() {
+                operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT | operators::CONDITIONAL => {
+                    &*call.args
+                }
+                _ => return self.gives(node).map(|gives| (node.id, gives)),
+            },
+            Expr::Comprehension(comprehension) => return self.comprehension(node.id, comprehension),
+            _ => return self.gives(node).map(|gives| (node.id, gives)),
+        };
+        operands.iter().find_map(|operand| self.impossible(operand))
+    }
+
+    fn comprehension(&mut self, id: u64, comprehension: &'e ComprehensionExpr) -> Impossible {
+        // Of those that gather, only `map` and `filter` have no predicate; `optMap` binds a name in its result.
+        let asked = match predicate(comprehension) {
+            Some(predicate) => predicate,
+            None if comprehension.accu_var == GATHERED => return Some((id, Gives::List)),
+            None => &comprehension.result,
+        };
+        let outer = self.own_names.len();
+        self.own_names.extend([comprehension.iter_var.as_str(), comprehension.accu_var.as_str()]);
+        let impossible = self.impossible(asked);
+        self.own_names.truncate(outer);
+        impossible
+    }
+
+    /// What a value without logic of its own gives, if that is known and no boolean.
+    fn gives(&self, node: &IdedExpr) -> Option<Gives> {
+        match &node.expr {
+            Expr::Literal(literal) => match literal {
+                LiteralValue::Boolean(_) => None,
+                LiteralValue::Bytes(_) => Some(Gives::Bytes),
+                LiteralValue::Double(_) | LiteralValue::Int(_) | LiteralValue::UInt(_) => Some(Gives::Number),
+                LiteralValue::Null => Some(Gives::Null),
+                LiteralValue::String(_) => Some(Gives::Text),
+            },
+            Expr::List(_) => Some(Gives::List),
+            Expr::Map(_) => Some(Gives::Map),
+            Expr::Ident(name) if !self.own_names.contains(&name.as_str()) => match name.as_str() {
+                "source" | "method" | "path" | "query" => Some(Gives::Text),
+                "event" | "headers" | "params" => Some(Gives::Map),
+                name => TYPES.contains(&name).then_some(Gives::Type),
+            },
+            Expr::Select(select) if !select.test => self.member(&select.operand),
+            Expr::Call(call) => self.call(call),
+            Expr::Comprehension(_) | Expr::Ident(_) | Expr::Select(_) | Expr::Struct(_) | Expr::Unspecified => None,
+        }
+    }
+
+    /// What a member of `operand` gives: some variables hold nothing but texts, and optionals only optionals.
+    fn member(&self, operand: &IdedExpr) -> Option<Gives> {
+        match &operand.expr {
+            Expr::Ident(name) if self.own_names.contains(&name.as_str()) => None,
+            Expr::Ident(name) => matches!(name.as_str(), "event" | "headers" | "params").then_some(Gives::Text),
+            _ => self.gives(operand).filter(|gives| *gives == Gives::Optional),
+        }
+    }
+
+    fn call(&self, call: &CallExpr) -> Option<Gives> {
+        match call.func_name.as_str() {
+            operators::ADD => Some(Gives::Sum),
+            operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO | operators::NEGATE => {
+                Some(Gives::Number)
+            }
+            operators::INDEX => self.member(call.args.first()?),
+            operators::OPT_INDEX | operators::OPT_SELECT | "none" | "of" | "ofNonZeroValue" | "or" => {
+                Some(Gives::Optional)
+            }
+            "size" | "int" | "uint" | "double" => Some(Gives::Number),
+            "string" => Some(Gives::Text),
+            "bytes" => Some(Gives::Bytes),
+            "type" => Some(Gives::Type),
+            // Comparisons and questions are booleans; of `dyn`, `value` and `orValue` nothing is known.
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Condition, KeyExpression, ValueExpression};
+    use super::*;
+
+    #[test]
+    fn what_can_never_be_true_or_false_is_a_problem_of_conditions_only() {
+        for (text, expected) in [
+            ("event.type", Gives::Text),
+            ("event['id']", Gives::Text),
+            ("source", Gives::Text),
+            ("params.tenant", Gives::Text),
+            ("headers['x']", Gives::Text),
+            ("'x'", Gives::Text),
+            ("string(body.a)", Gives::Text),
+            ("size(body.x)", Gives::Number),
+            ("body.x.size()", Gives::Number),
+            ("-body.x", Gives::Number),
+            ("1u", Gives::Number),
+            ("1.5", Gives::Number),
+            ("1 + 2", Gives::Sum),
+            ("body.a + body.b", Gives::Sum),
+            ("body.a % 2", Gives::Number),
+            ("b'x'", Gives::Bytes),
+            ("null", Gives::Null),
+            ("[true]", Gives::List),
+            ("body.items.map(i, i)", Gives::List),
+            ("body.items.map(i, i.ok, i)", Gives::List),
+            ("body.items.filter(i, i.ok)", Gives::List),
+            ("{'a': true}", Gives::Map),
+            ("event", Gives::Map),
+            ("body.?x", Gives::Optional),
+            ("body.?x.y", Gives::Optional),
+            ("body.?x['y']", Gives::Optional),
+            ("body[?'x']", Gives::Optional),
+            ("optional.of(true)", Gives::Optional),
+            ("body.?x.optMap(x, x == 1)", Gives::Optional),
+            ("type(body.x)", Gives::Type),
+            ("bool", Gives::Type),
+            ("true && (false || !(body.a ? body.b : 'x'))", Gives::Text),
+            ("event.id ? true : false", Gives::Text),
+            ("body.x.exists(i, i + 1)", Gives::Sum),
+            ("body.x.all(i, i.y.exists_one(j, j.?z))", Gives::Optional),
+            ("body.x.all(event, event) && event", Gives::Map),
+        ] {
+            match Condition::compile(text) {
+                Err(ConditionProblem::NeverBool { at: _, gives }) => assert_eq!(gives, expected, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+            assert!(ValueExpression::compile(text).is_ok() && KeyExpression::compile(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_true_or_false_is_none() {
+        for text in [
+            "true",
+            "body",
+            "body.x",
+            "body['x'][0].y",
+            "dyn('x')",
+            "bool('true')",
+            "event.type == 'x'",
+            "size(body.x) > 0 && 1 in [1]",
+            "has(body.x)",
+            "has(event.id)",
+            "!body.x",
+            "body.a ? body.b : body.c",
+            "body.x.exists(i, i)",
+            "body.x.exists_one(i, i.ok)",
+            "body.x.all(event, event.type) && body.x.all(int, int)",
+            "[true][0]",
+            "{'a': true}.a",
+            "body.?x.orValue('x')",
+            "optional.of(true).value()",
+            "optional.of(true).hasValue()",
+            "'x'.contains('y') || 'x'.startsWith('y') || 'x'.endsWith('y') || 'x'.matches('y')",
+            "body.x.map(i, i)[0]",
+        ] {
+            assert!(Condition::compile(text).is_ok(), "{text}");
+        }
+    }
+}
