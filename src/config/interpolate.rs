@@ -61,7 +61,9 @@ pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, pr
                 scalar.written = Some(std::mem::replace(&mut scalar.text, filled));
             }
             Err(trouble) => {
-                if !problems.is_full() {
+                // What an alias or a merge copies is wrong once, and is looked at once.
+                let is_known = |known: &Problem| known.code == trouble.code && node.span.holds(known.span);
+                if !problems.is_full() && !problems.iter().any(is_known) {
                     let span = letters::part_of(&scalar.text, trouble.at, node.span, text).unwrap_or(node.span);
                     problems.push(Problem::error(trouble.code, file, span, trouble.message).help(trouble.help));
                 }

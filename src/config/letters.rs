@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::spans::{Position, Span};
 
 /// A longer value is pointed at as a whole: aliases could have it read a hundred thousand times.
-const VALUE_BYTES_MAX: usize = 64 << 10;
+const VALUE_BYTES_MAX: usize = 16 << 10;
 
 /// Where the bytes `part` of `value` stand, which was read from `span` of `text`.
 pub(super) fn part_of(value: &str, part: Range<usize>, span: Span, text: &str) -> Option<Span> {

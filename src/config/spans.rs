@@ -44,6 +44,11 @@ impl Span {
         Self { file, start: Position { line: 1, column: 1 }, end: Position { line: 1, column: 2 } }
     }
 
+    /// Whether the other one lies in it.
+    pub(super) fn holds(self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+
     pub(super) fn is_empty(self) -> bool {
         self.start == self.end
     }
