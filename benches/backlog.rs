@@ -5,9 +5,9 @@
 //! opens what the last one left, appends its first event, fills up to the step, and measures over the events that follow.
 //! So memory is the store's alone, and opening is measured as a restart meets it.
 //!
-//! CPU is what the kernel accounted to the whole process, producers included; they cost the same at every step. A window
-//! may or may not meet a compaction, so the average since the last step stands beside it. A raw open by the engine alone
-//! tells its part of the opening from ours. The folder is removed at the end.
+//! CPU is what the kernel accounted to the whole process, producers included; they cost the same at every step. A second
+//! may or may not meet a compaction, so a million events are measured, and the average since the last step stands beside
+//! them. A raw open by the engine alone tells its part of the opening from ours. The folder is removed at the end.
 #![expect(clippy::print_stdout, reason = "the table is the product")]
 #![expect(clippy::print_stderr, reason = "progress is for whoever waits")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark lives by the real clock")]
@@ -33,8 +33,8 @@ use hookgate::provider::Verified;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const PRODUCERS: u64 = 64;
-/// Events of one measurement.
-const WINDOW: u64 = 200_000;
+/// Events of one measurement: several of the engine's compactions, so that no row is without.
+const WINDOW: u64 = 1_000_000;
 const STEPS: [u64; 5] = [0, 100_000, 1_000_000, 3_000_000, 10_000_000];
 /// The default window of a source: nothing expires while this runs.
 const DEDUP_WINDOW: Duration = Duration::from_hours(24);

@@ -27,7 +27,7 @@ const GENERATION_KEYS: u32 = 512 * 1024;
 const PLANES: u32 = u8::BITS;
 /// The places of a filter in which one id may set bits: two lines of the cache for the whole group.
 const BLOCK_PLACES: usize = 128;
-/// Sixteen bits an id: about one wrong "perhaps" in a thousand.
+/// Sixteen bits an id: about one wrong "perhaps" in 1,500.
 const BLOCKS: usize = GENERATION_KEYS as usize * 16 / BLOCK_PLACES;
 /// So many groups are held: 64 MiB.
 const GROUPS_MAX: usize = 8;
@@ -74,12 +74,12 @@ pub(crate) fn key(generation: u32, digest: [u8; 16]) -> [u8; 20] {
     key
 }
 
-/// Where an id sets its bits: its block, and six places in it. Digests are random already.
-fn places(digest: [u8; 16]) -> (usize, [usize; 6]) {
+/// Where an id sets its bits: its block, and eight places in it. Digests are random already.
+fn places(digest: [u8; 16]) -> (usize, [usize; 8]) {
     let bits = u128::from_be_bytes(digest);
     let block = usize::try_from((bits >> 64) % BLOCKS as u128).unwrap_or(0);
     let place = |nth: u32| usize::try_from((bits >> (nth * 7)) & 127).unwrap_or(0);
-    (block, [place(0), place(1), place(2), place(3), place(4), place(5)])
+    (block, [place(0), place(1), place(2), place(3), place(4), place(5), place(6), place(7)])
 }
 
 /// A blocked Bloom filter over the ids of one generation, before it has its place in a group.

@@ -26,9 +26,11 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A memtable this full is written out; each keyspace has one.
 const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// The one of events. Each time it is written out there is one more file of bodies, and a list that names them all is
-/// written anew: half as many of them cost a quarter.
-const EVENTS_MEMTABLE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The one of events. Each time it is written out there is one more table, and the engine compares it with all others: half
+/// as many cost an eighth. A disk of 48 MiB has room for a journal and a table of this size.
+const EVENTS_MEMTABLE_BYTES_MAX: u64 = 20 * 1024 * 1024;
+/// So many memtables of events may wait to be written out; then a commit waits for the worker.
+const EVENTS_MEMTABLES_MAX: usize = 2;
 /// So many flushed tables of scattered keys are merged at once, into tables of this size.
 const SCATTERED_TABLES: u8 = 8;
 const SCATTERED_TABLE_BYTES: u64 = 8 * 1024 * 1024;
@@ -38,8 +40,9 @@ const SCATTERED_LEVEL_RATIO: f32 = 8.0;
 const NEARLY_IN_ORDER_TABLES: u8 = 4;
 const NEARLY_IN_ORDER_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 /// Delivery ids scatter within their generation, which is about seven flushed tables: so that a generation is rewritten
-/// about once, more than that are merged at once. They are looked for here only where a filter says "perhaps".
-const GENERATION_TABLES: u8 = 16;
+/// about once, more than that are merged at once. They are looked for here only where a filter says "perhaps". At twenty the
+/// engine slows down whoever writes.
+const GENERATION_TABLES: u8 = 12;
 const GENERATION_TABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// So many times a full memtable may be reported to the engine's worker, which has room for 1,000 such messages.
 const REPORTS_MAX: u64 = 250;
@@ -197,7 +200,13 @@ impl Fjall {
         Space::ALL.into_iter().zip(&self.keyspaces).filter(is_full).count() as u64
     }
 
+    fn waiting_memtables(&self) -> usize {
+        self.keyspaces.get(Space::Events as usize).map_or(0, |keyspace| keyspace.tree.sealed_memtable_count())
+    }
+
     /// Lets the engine's worker catch up, after a commit.
+    ///
+    /// What waits to be written out is memory, and a merge of a second is 200 MB of it at full speed.
     ///
     /// Each commit reports each memtable that is full, again and again while the worker is at a compaction, and the worker
     /// sends to the same channel: once that is full, fjall 3.1.13 with one worker stands still for ever, and memtables and
@@ -206,13 +215,12 @@ impl Fjall {
         let found = self.full_memtables();
         if found == 0 {
             self.reports.store(0, Ordering::Relaxed);
-            return;
         }
-        if self.reports.fetch_add(found, Ordering::Relaxed) < REPORTS_MAX {
-            return;
-        }
+        let reports = self.reports.fetch_add(found, Ordering::Relaxed);
+        let is_behind = || self.waiting_memtables() > EVENTS_MEMTABLES_MAX;
+        let is_full = || reports >= REPORTS_MAX && self.full_memtables() > 0;
         let begun = tokio::time::Instant::now();
-        while self.full_memtables() > 0 && begun.elapsed() < WORKER_WAIT_MAX {
+        while (is_behind() || is_full()) && begun.elapsed() < WORKER_WAIT_MAX {
             std::thread::sleep(WORKER_POLL);
         }
     }
