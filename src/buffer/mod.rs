@@ -22,6 +22,7 @@ mod delivery;
 mod draft;
 mod engine;
 mod fate;
+mod filters;
 mod generations;
 mod keys;
 mod lanes;
@@ -79,7 +80,7 @@ use committer::{Append, Command, Committer, Settle, Stored};
 #[cfg(not(test))]
 use engine::Space;
 use engine::{Disk, Medium};
-use generations::Filters;
+use filters::Filters;
 use keys::QueueKey;
 use passes::Passes;
 use shared::Shared;

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 
 use super::books::Books;
 use super::engine::{EngineError, Medium};
-use super::generations::Filters;
+use super::filters::Filters;
 use super::keys::DestinationId;
 use super::passes::Passes;
 use super::store::Store;

@@ -50,6 +50,9 @@ const REPORTS_MAX: u64 = 250;
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 const WORKER_POLL: Duration = Duration::from_millis(1);
 
+/// How large a memtable of events may get, of a store whose engine was told so; those from before have
+/// [`MEMTABLE_BYTES_MAX`].
+const EVENTS_MEMTABLE_KEY: &str = "events_memtable";
 /// Written before each compaction, so that there is something newer than what it may let go.
 const COMPACTED_KEY: &str = "compacted";
 /// fjall 3.1.13 looks for its oldest snapshot whenever so many were closed.
@@ -94,6 +97,8 @@ pub(super) struct Fjall {
     pub(super) db: Database,
     /// In the order of [`Space::ALL`].
     keyspaces: Vec<Keyspace>,
+    /// What the engine goes by: it keeps a keyspace's options with it.
+    events_memtable_bytes_max: u64,
     /// How often full memtables were reported since none was full.
     reports: AtomicU64,
 }
@@ -113,11 +118,12 @@ impl Fjall {
             .worker_threads(1)
             .open()
             .map_err(|error| opening(error, dir))?;
+        let events_memtable_bytes_max = events_memtable(&db).map_err(|error| opening(error, dir))?;
         let mut keyspaces = Vec::with_capacity(Space::ALL.len());
         for space in Space::ALL {
             keyspaces.push(db.keyspace(space.name(), || options(space)).map_err(|error| opening(error, dir))?);
         }
-        let store = Self { db, keyspaces, reports: AtomicU64::new(0) };
+        let store = Self { db, keyspaces, events_memtable_bytes_max, reports: AtomicU64::new(0) };
         store.db.persist(PersistMode::SyncAll).map_err(|error| opening(error, dir))?;
         sync_tree(dir).map_err(io)?;
         Ok(store)
@@ -130,16 +136,25 @@ impl Fjall {
 
 // The engine keeps these options with the keyspace: what is changed here holds for keyspaces that are made from then on.
 
-const fn memtable_bytes_max(space: Space) -> u64 {
-    match space {
-        Space::Events => EVENTS_MEMTABLE_BYTES_MAX,
-        _ => MEMTABLE_BYTES_MAX,
+/// How large a memtable of events may get. It is written down before the keyspace is made.
+fn events_memtable(db: &Database) -> fjall::Result<u64> {
+    let meta = db.keyspace(Space::Meta.name(), || options(Space::Meta))?;
+    if !db.keyspace_exists(Space::Events.name()) {
+        meta.insert(EVENTS_MEMTABLE_KEY, EVENTS_MEMTABLE_BYTES_MAX.to_be_bytes())?;
+        db.persist(PersistMode::SyncAll)?;
     }
+    let told = meta.get(EVENTS_MEMTABLE_KEY)?.and_then(|told| told.as_ref().try_into().ok());
+    Ok(told.map_or(MEMTABLE_BYTES_MAX, u64::from_be_bytes))
+}
+
+/// What is said of these files, and is not to be taken over into others.
+pub(super) fn is_of_these_files(space: Space, key: &[u8]) -> bool {
+    space == Space::Meta && key == EVENTS_MEMTABLE_KEY.as_bytes()
 }
 
 fn options(space: Space) -> KeyspaceCreateOptions {
     let plain = KeyspaceCreateOptions::default()
-        .max_memtable_size(memtable_bytes_max(space))
+        .max_memtable_size(if space == Space::Events { EVENTS_MEMTABLE_BYTES_MAX } else { MEMTABLE_BYTES_MAX })
         .data_block_compression_policy(CompressionPolicy::disabled());
     match space {
         Space::Lanes => scattered(plain),
@@ -195,7 +210,8 @@ fn scattered(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
 impl Fjall {
     fn full_memtables(&self) -> u64 {
         let is_full = |(space, keyspace): &(Space, &Keyspace)| {
-            keyspace.tree.active_memtable().size() > memtable_bytes_max(*space)
+            let most = if *space == Space::Events { self.events_memtable_bytes_max } else { MEMTABLE_BYTES_MAX };
+            keyspace.tree.active_memtable().size() > most
         };
         Space::ALL.into_iter().zip(&self.keyspaces).filter(is_full).count() as u64
     }
@@ -329,5 +345,26 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
     match dir.canonicalize()?.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or the guard over its messages does not see when it is full.
+    #[test]
+    fn a_store_goes_by_the_size_of_memtable_that_it_was_made_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Fjall::open(dir.path(), Fsync::Memory).unwrap();
+        let new = open();
+        assert_eq!(new.events_memtable_bytes_max, EVENTS_MEMTABLE_BYTES_MAX);
+        drop(new);
+        let again = open();
+        assert_eq!(again.events_memtable_bytes_max, EVENTS_MEMTABLE_BYTES_MAX);
+        again.keyspace(Space::Meta).unwrap().remove(EVENTS_MEMTABLE_KEY).unwrap();
+        again.sync().unwrap();
+        drop(again);
+        assert_eq!(open().events_memtable_bytes_max, MEMTABLE_BYTES_MAX);
     }
 }
