@@ -145,14 +145,52 @@ fn a_diff_tells_what_recorded_events_would_meet_under_another_file() {
     // The same without a gateway and without secrets, over a file of events.
     let (_, shown, _) = run(&site, &gateway, &["events", "show", &wanted[1], "--format", "json"]);
     site.file("events.jsonl", shown.as_bytes());
+    let (code, said, told) = diff_with(&site, ["routes.yaml", "new.yaml"], &[]);
+    assert_eq!(code, 3, "{told}");
+    assert!(said.contains("1 events: 0 as before, 1 otherwise") && said.contains("all (app) → no route"), "{said}");
+    assert!(told.contains("could not be judged here"), "{told}");
+}
+
+/// `diff` over `events.jsonl`, with these variables only.
+fn diff_with(site: &Site, files: [&str; 2], variables: &[(&str, &str)]) -> (i32, String, String) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
-        .args(["diff", "routes.yaml", "new.yaml", "--events", "events.jsonl"])
+        .args(["diff", files[0], files[1], "--events", "events.jsonl"])
         .env_clear()
+        .envs(variables.iter().copied())
         .current_dir(site.root())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", text_of(&output.stderr));
-    let (said, told) = (text_of(&output.stdout), text_of(&output.stderr));
-    assert!(said.contains("1 events: 0 as before, 1 otherwise") && said.contains("all (app) → no route"), "{said}");
-    assert!(told.contains("could not be judged here"), "{told}");
+    (output.status.code().unwrap(), text_of(&output.stdout), text_of(&output.stderr))
+}
+
+#[test]
+fn a_diff_does_not_take_a_secret_that_is_not_here_for_a_wrong_one() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, "true", ""));
+    let gateway = site.start();
+    let id = gateway.accept(&github("{}"));
+    let (_, shown, _) = run(&site, &gateway, &["events", "show", &id, "--format", "json"]);
+    site.file("events.jsonl", shown.as_bytes());
+    let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
+    let closed = now.replace("provider: github", "provider: github, allow_ips: [10.0.0.0/8]");
+    site.file("closed.yaml", closed.as_bytes());
+    site.file("elsewhere.yaml", now.replace("env: GITHUB_SECRET", "env: NOT_HERE").as_bytes());
+    site.file("other.yaml", now.replace("env: GITHUB_SECRET", "file: other").as_bytes());
+    site.file("other", b"another secret");
+    let here = [("GITHUB_SECRET", crate::support::SECRET)];
+    // The old file stops it before its signature is looked at.
+    let (code, said, told) = diff_with(&site, ["closed.yaml", "routes.yaml"], &[]);
+    assert_eq!(code, 3, "{told}");
+    for line in ["ip_denied 403 \u{2192} accepted 200", "nowhere \u{2192} all (app)"] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    assert!(told.contains("the signatures of 1 could not be judged here"), "{told}");
+    // The secret of the new file alone is not here.
+    let (code, said, told) = diff_with(&site, ["routes.yaml", "elsewhere.yaml"], &here);
+    assert_eq!((code, said.as_str()), (0, "1 events: 1 as before, 0 otherwise\n"), "{told}");
+    assert!(told.contains("the signatures of 1 could not be judged here"), "{told}");
+    // Another secret, which can be read, is a difference.
+    let (code, said, told) = diff_with(&site, ["routes.yaml", "other.yaml"], &here);
+    assert!(code == 3 && said.contains("accepted 200 \u{2192} bad_signature 401"), "{said}{told}");
+    assert!(!told.contains("could not be judged"), "{told}");
 }
