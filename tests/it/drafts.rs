@@ -194,3 +194,29 @@ fn a_diff_does_not_take_a_secret_that_is_not_here_for_a_wrong_one() {
     assert!(code == 3 && said.contains("accepted 200 \u{2192} bad_signature 401"), "{said}{told}");
     assert!(!told.contains("could not be judged"), "{told}");
 }
+
+#[test]
+fn a_configuration_that_only_the_environment_names_leaves_the_explanation_to_the_gateway() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, "body.n > 1", ""));
+    let gateway = site.start();
+    let id = gateway.accept(&github(r#"{"n": 2}"#));
+    let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
+    site.file("draft.yaml", now.replace("body.n > 1", "body.n < 2").as_bytes());
+    let explain = |more: &[&str]| {
+        let url = format!("http://{}", gateway.admin_address());
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
+            .args(["explain", &id, "--admin", &url])
+            .args(more)
+            .env_clear()
+            .env("HOOKGATE_CONFIG", "draft.yaml")
+            .current_dir(site.root())
+            .output()
+            .unwrap();
+        text_of(&output.stdout)
+    };
+    let said = explain(&[]);
+    assert!(said.contains("accepted  github push") && said.contains("> body.n > 1: true"), "{said}");
+    let said = explain(&["--config", "draft.yaml"]);
+    assert!(said.contains("under      draft.yaml") && said.contains("> body.n < 2: false"), "{said}");
+}

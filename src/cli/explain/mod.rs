@@ -50,8 +50,8 @@ pub(crate) struct Args {
     /// The moment of receipt, seconds since 1970. Default: now.
     #[arg(long, value_name = "UNIX_SECONDS", env = "HOOKGATE_NOW")]
     now: Option<u64>,
-    /// The configuration. A recorded event is judged under it when it is given, and by its gateway otherwise; where that is,
-    /// and its token, stands in it too. Default: routes.yaml.
+    /// The configuration. A recorded event is judged under it when it is given here, and by its gateway otherwise, also when
+    /// the variable names one; where that is, and its token, stands in it too. Default: routes.yaml.
     #[arg(long, value_name = "FILE", env = "HOOKGATE_CONFIG")]
     config: Option<PathBuf>,
     /// The admin listener of the gateway, instead of the file's.
@@ -62,8 +62,9 @@ pub(crate) struct Args {
     format: Format,
 }
 
-pub(crate) fn run(args: &Args) -> Exit {
-    match explained(args) {
+/// `is_draft`: the configuration was named for this request, and not by the environment for all commands.
+pub(crate) fn run(args: &Args, is_draft: bool) -> Exit {
+    match explained(args, is_draft) {
         Ok(told) if args.format == Format::Json => {
             terminal::say_json(&told);
             Exit::Ok
@@ -76,10 +77,10 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
 }
 
-fn explained(args: &Args) -> Result<Value, Exit> {
+fn explained(args: &Args, is_draft: bool) -> Result<Value, Exit> {
     let id = args.what.to_str().and_then(|text| Uuid::parse_str(text).ok()).filter(|_| !args.what.exists());
     match id {
-        Some(id) => stored(args, id),
+        Some(id) => stored(args, id, is_draft),
         None => file(args),
     }
 }
@@ -88,10 +89,10 @@ fn config(args: &Args) -> &Path {
     args.config.as_deref().unwrap_or(Path::new("routes.yaml"))
 }
 
-fn stored(args: &Args, id: Uuid) -> Result<Value, Exit> {
+fn stored(args: &Args, id: Uuid, is_draft: bool) -> Result<Value, Exit> {
     let checked = load::load_or_tell(config(args)).ok_or(Exit::Config)?;
     let admin = Admin::new(args.admin.as_deref(), &checked);
-    if args.config.is_some() {
+    if is_draft {
         return drafted(args, &admin, id);
     }
     // The gateway alone has the limiters, and the secrets of that time.
