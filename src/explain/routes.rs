@@ -83,9 +83,10 @@ pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked
     let event_type = find(&lane.event_type);
     // An id may be a digest of the body.
     let delivery_id = find(&lane.delivery_id).filter(|_| has_body);
-    // Of what was stored they are known; of what never came they are in the path.
-    let in_path = if head.params.is_empty() { lane.source.path.values(head.path) } else { Vec::new() };
-    let params = if head.params.is_empty() { &in_path } else { head.params };
+    // The gates read them from the path, under the names of today. Only where another path was called, what was recorded
+    // is all that is known.
+    let in_path = lane.source.path.matches(head.path).then(|| lane.source.path.values(head.path));
+    let params = in_path.as_deref().unwrap_or(head.params);
     let head = Head { params, ..*head };
     let view = head.view(&lane.source.name, json.as_ref(), (event_type.as_deref(), delivery_id.as_deref()));
     let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view, has_body)).collect();

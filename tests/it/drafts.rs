@@ -220,3 +220,24 @@ fn a_configuration_that_only_the_environment_names_leaves_the_explanation_to_the
     let said = explain(&["--config", "draft.yaml"]);
     assert!(said.contains("under      draft.yaml") && said.contains("> body.n < 2: false"), "{said}");
 }
+
+#[test]
+fn a_parameter_that_a_draft_renames_has_its_new_name_in_conditions() {
+    let receiver = Receiver::start();
+    let as_it_was = rest(&receiver, r#"params.tenant == "acme""#, "").replace("/in/github", "\"/in/github/{tenant}\"");
+    let site = Site::new(&as_it_was);
+    let gateway = site.start();
+    let id = gateway.accept(&github("{}").to("/in/github/acme"));
+    let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
+    let renamed = now.replace("{tenant}", "{shop}").replace("params.tenant", "params.shop");
+    site.file("renamed.yaml", renamed.as_bytes());
+    // Under a path that it does not come to, what it came with counts.
+    site.file("moved.yaml", now.replace("/in/github/", "/in/moved/").as_bytes());
+    for file in ["renamed.yaml", "moved.yaml"] {
+        let (code, said, told) = run(&site, &gateway, &["explain", &id, "--config", file]);
+        assert_eq!(code, 0, "{told}");
+        assert!(said.contains("all: wants it, for app"), "{file}\n{said}");
+    }
+    let (code, said, told) = run(&site, &gateway, &["diff", "routes.yaml", "renamed.yaml"]);
+    assert_eq!((code, said.as_str()), (0, "1 events: 1 as before, 0 otherwise\n"), "{told}");
+}
