@@ -65,7 +65,7 @@ fn a_body_that_the_gateway_does_not_show_is_not_guessed_at_by_a_draft() {
     let id = gateway.accept(&github(r#"{"n": 2}"#));
     let (code, said, told) = run(&site, &gateway, &["explain", &id, "--config", "routes.yaml"]);
     assert_eq!(code, 0, "{told}");
-    for line in ["undecided  github push", "all: may want it, for app", "the gateway does not show all of it"] {
+    for line in ["undecided  github ", "all: may want it, for app", "the gateway does not show all of it"] {
         assert!(said.contains(line), "{line}\n{said}");
     }
     let (_, said, _) = run(&site, &gateway, &["explain", &id]);
