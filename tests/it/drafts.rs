@@ -241,3 +241,14 @@ fn a_parameter_that_a_draft_renames_has_its_new_name_in_conditions() {
     let (code, said, told) = run(&site, &gateway, &["diff", "routes.yaml", "renamed.yaml"]);
     assert_eq!((code, said.as_str()), (0, "1 events: 1 as before, 0 otherwise\n"), "{told}");
 }
+
+#[test]
+fn a_request_in_a_file_comes_from_no_address() {
+    let receiver = Receiver::start();
+    let closed =
+        rest(&receiver, "true", "").replace("provider: github", "provider: github, allow_ips: [203.0.113.0/24]");
+    let site = Site::new(&closed);
+    site.file("request.http", &github("{}").wire());
+    let said = text_of(&site.cli(&["explain", "request.http"]).stdout);
+    assert!(said.contains("accepted  github push") && !said.contains("from 127.0.0.1"), "{said}");
+}

@@ -157,7 +157,6 @@ fn file(args: &Args) -> Result<Value, Exit> {
         let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
         let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        let sender = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
         let head = Head {
             method: &method,
             path,
@@ -166,15 +165,18 @@ fn file(args: &Args) -> Result<Value, Exit> {
             headers: &headers,
             content_length: Some(body.len() as u64),
             params: &[],
-            sender,
+            // No file says over which connection it came.
+            sender: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
         };
-        return Ok(tell(&setup, head, &Bytes::copy_from_slice(body), args.source.as_deref(), now));
+        let body = Bytes::copy_from_slice(body);
+        let question = question(head, &body, now);
+        return Ok(tell(&setup, &Question { source: args.source.as_deref(), has_sender: false, ..question }));
     }
     // A body is signed here, with whatever the rules verify with.
     let setup = setup(load::load_to_try(config(args), &load::environment, now), args)?;
     let lane = lane(args, &setup)?;
     let request = made(args, lane, Bytes::from(raw), now)?;
-    Ok(tell(&setup, request.head(), &request.body, None, now))
+    Ok(tell(&setup, &question(request.head(), &request.body, now)))
 }
 
 fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
@@ -188,18 +190,21 @@ fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
     })
 }
 
-fn tell(setup: &Setup, head: Head<'_>, body: &Bytes, source: Option<&str>, now: Timestamp) -> Value {
-    let question = Question {
+fn question<'a>(head: Head<'a>, body: &'a Bytes, now: Timestamp) -> Question<'a> {
+    Question {
         head,
         body: Some(body),
-        source,
+        source: None,
         has_sender: true,
         signature: Signature::Judged,
         now,
         random: rand::random(),
         keys: &NoKeys,
-    };
-    let mut told = explain(&setup.live.rules, &setup.live.destinations, &question);
+    }
+}
+
+fn tell(setup: &Setup, question: &Question<'_>) -> Value {
+    let mut told = explain(&setup.live.rules, &setup.live.destinations, question);
     told.without_levels();
     serde_json::to_value(&told).unwrap_or_default()
 }
