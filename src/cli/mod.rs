@@ -36,7 +36,8 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,8 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
     let exit = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
@@ -139,7 +141,7 @@ pub fn run() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Test(args) => test::run(&args),
-        Command::Explain(args) => explain::run(&args),
+        Command::Explain(args) => explain::run(&args, is_written(&matches, "config")),
         Command::Diff(args) => diff::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Answers(args) => answers::run(&args),
@@ -162,10 +164,14 @@ pub fn run() -> ExitCode {
     exit.into()
 }
 
+/// Whether a flag of the command stands on the command line itself; its value may come from the environment too.
+fn is_written(matches: &ArgMatches, flag: &str) -> bool {
+    let of_command = matches.subcommand().map(|(_, inner)| inner);
+    of_command.and_then(|inner| inner.value_source(flag)) == Some(ValueSource::CommandLine)
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn flags_without_a_variable(command: &clap::Command, path: &str, found: &mut Vec<String>) {

@@ -89,9 +89,13 @@ impl Recorded {
     /// secret is elsewhere or its time is over, is taken as it was judged then; one that was wrong is judged as it came.
     pub(super) fn explained_as_recorded(&self, live: &Live) -> (Explanation, bool) {
         let told = self.explained(live, true);
+        if self.is_contradicted(&told) { (self.explained(live, false), false) } else { (told, true) }
+    }
+
+    /// Whether its signature was right when it came and is wrong here.
+    pub(super) fn is_contradicted(&self, told: &Explanation) -> bool {
         let is_wrong = |says: &Verification| says.secret.is_none() && says.verdict != "not_configured";
-        let is_unjudged = self.event.verified_by.is_some() && told.verification.as_ref().is_some_and(is_wrong);
-        if is_unjudged { (self.explained(live, false), false) } else { (told, true) }
+        self.event.verified_by.is_some() && told.verification.as_ref().is_some_and(is_wrong)
     }
 }
 

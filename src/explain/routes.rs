@@ -72,20 +72,21 @@ pub(super) struct Looked {
 
 /// Asks every route, whatever the gates before them said.
 ///
-/// Without a body, what stands in it is not known: neither its type and id, where they stand there, nor what a condition
-/// says.
+/// Without a body, what stands in it is not known: neither its type and id, where the body has a part in them, nor what a
+/// condition says.
 pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked {
     let (has_body, body) = (body.is_some(), body.cloned().unwrap_or_default());
     let json = accept::parse(lane, head, &body).ok().flatten();
     let find = |template: &Option<crate::provider::EventTemplate>| {
-        template.as_ref().and_then(|found| found.render(head.headers, json.as_ref(), &body))
+        // A part of a type is another type, and an id may be a digest of the body.
+        let template = template.as_ref().filter(|template| has_body || !template.needs_body())?;
+        template.render(head.headers, json.as_ref(), &body)
     };
-    let event_type = find(&lane.event_type);
-    // An id may be a digest of the body.
-    let delivery_id = find(&lane.delivery_id).filter(|_| has_body);
-    // Of what was stored they are known; of what never came they are in the path.
-    let in_path = if head.params.is_empty() { lane.source.path.values(head.path) } else { Vec::new() };
-    let params = if head.params.is_empty() { &in_path } else { head.params };
+    let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
+    // The gates read them from the path, under the names of today. Only where another path was called, what was recorded
+    // is all that is known.
+    let in_path = lane.source.path.matches(head.path).then(|| lane.source.path.values(head.path));
+    let params = in_path.as_deref().unwrap_or(head.params);
     let head = Head { params, ..*head };
     let view = head.view(&lane.source.name, json.as_ref(), (event_type.as_deref(), delivery_id.as_deref()));
     let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view, has_body)).collect();

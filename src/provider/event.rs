@@ -68,6 +68,12 @@ impl EventTemplate {
         self.alternatives.iter().any(|template| template.uses(|source| matches!(source, Source::Json(_))))
     }
 
+    /// Whether the head alone does not say it: some part of it is read from the body, or is a digest of it.
+    pub fn needs_body(&self) -> bool {
+        let is_body = |source: &Source| matches!(source, Source::Json(_) | Source::Form(_) | Source::Body);
+        self.alternatives.iter().any(|template| template.uses(is_body))
+    }
+
     /// The JSON pointers that are read.
     pub fn pointers(&self) -> impl Iterator<Item = &str> {
         let values = self.alternatives.iter().flat_map(Template::values);

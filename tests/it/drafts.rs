@@ -65,7 +65,7 @@ fn a_body_that_the_gateway_does_not_show_is_not_guessed_at_by_a_draft() {
     let id = gateway.accept(&github(r#"{"n": 2}"#));
     let (code, said, told) = run(&site, &gateway, &["explain", &id, "--config", "routes.yaml"]);
     assert_eq!(code, 0, "{told}");
-    for line in ["undecided  github push", "all: may want it, for app", "the gateway does not show all of it"] {
+    for line in ["undecided  github ", "all: may want it, for app", "the gateway does not show all of it"] {
         assert!(said.contains(line), "{line}\n{said}");
     }
     let (_, said, _) = run(&site, &gateway, &["explain", &id]);
@@ -145,14 +145,110 @@ fn a_diff_tells_what_recorded_events_would_meet_under_another_file() {
     // The same without a gateway and without secrets, over a file of events.
     let (_, shown, _) = run(&site, &gateway, &["events", "show", &wanted[1], "--format", "json"]);
     site.file("events.jsonl", shown.as_bytes());
+    let (code, said, told) = diff_with(&site, ["routes.yaml", "new.yaml"], &[]);
+    assert_eq!(code, 3, "{told}");
+    assert!(said.contains("1 events: 0 as before, 1 otherwise") && said.contains("all (app) → no route"), "{said}");
+    assert!(told.contains("could not be judged here"), "{told}");
+}
+
+/// `diff` over `events.jsonl`, with these variables only.
+fn diff_with(site: &Site, files: [&str; 2], variables: &[(&str, &str)]) -> (i32, String, String) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
-        .args(["diff", "routes.yaml", "new.yaml", "--events", "events.jsonl"])
+        .args(["diff", files[0], files[1], "--events", "events.jsonl"])
         .env_clear()
+        .envs(variables.iter().copied())
         .current_dir(site.root())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", text_of(&output.stderr));
-    let (said, told) = (text_of(&output.stdout), text_of(&output.stderr));
-    assert!(said.contains("1 events: 0 as before, 1 otherwise") && said.contains("all (app) → no route"), "{said}");
-    assert!(told.contains("could not be judged here"), "{told}");
+    (output.status.code().unwrap(), text_of(&output.stdout), text_of(&output.stderr))
+}
+
+#[test]
+fn a_diff_does_not_take_a_secret_that_is_not_here_for_a_wrong_one() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, "true", ""));
+    let gateway = site.start();
+    let id = gateway.accept(&github("{}"));
+    let (_, shown, _) = run(&site, &gateway, &["events", "show", &id, "--format", "json"]);
+    site.file("events.jsonl", shown.as_bytes());
+    let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
+    let closed = now.replace("provider: github", "provider: github, allow_ips: [10.0.0.0/8]");
+    site.file("closed.yaml", closed.as_bytes());
+    site.file("elsewhere.yaml", now.replace("env: GITHUB_SECRET", "env: NOT_HERE").as_bytes());
+    site.file("other.yaml", now.replace("env: GITHUB_SECRET", "file: other").as_bytes());
+    site.file("other", b"another secret");
+    let here = [("GITHUB_SECRET", crate::support::SECRET)];
+    // The old file stops it before its signature is looked at.
+    let (code, said, told) = diff_with(&site, ["closed.yaml", "routes.yaml"], &[]);
+    assert_eq!(code, 3, "{told}");
+    for line in ["ip_denied 403 \u{2192} accepted 200", "nowhere \u{2192} all (app)"] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    assert!(told.contains("the signatures of 1 could not be judged here"), "{told}");
+    // The secret of the new file alone is not here.
+    let (code, said, told) = diff_with(&site, ["routes.yaml", "elsewhere.yaml"], &here);
+    assert_eq!((code, said.as_str()), (0, "1 events: 1 as before, 0 otherwise\n"), "{told}");
+    assert!(told.contains("the signatures of 1 could not be judged here"), "{told}");
+    // Another secret, which can be read, is a difference.
+    let (code, said, told) = diff_with(&site, ["routes.yaml", "other.yaml"], &here);
+    assert!(code == 3 && said.contains("accepted 200 \u{2192} bad_signature 401"), "{said}{told}");
+    assert!(!told.contains("could not be judged"), "{told}");
+}
+
+#[test]
+fn a_configuration_that_only_the_environment_names_leaves_the_explanation_to_the_gateway() {
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, "body.n > 1", ""));
+    let gateway = site.start();
+    let id = gateway.accept(&github(r#"{"n": 2}"#));
+    let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
+    site.file("draft.yaml", now.replace("body.n > 1", "body.n < 2").as_bytes());
+    let explain = |more: &[&str]| {
+        let url = format!("http://{}", gateway.admin_address());
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
+            .args(["explain", &id, "--admin", &url])
+            .args(more)
+            .env_clear()
+            .env("HOOKGATE_CONFIG", "draft.yaml")
+            .current_dir(site.root())
+            .output()
+            .unwrap();
+        text_of(&output.stdout)
+    };
+    let said = explain(&[]);
+    assert!(said.contains("accepted  github push") && said.contains("> body.n > 1: true"), "{said}");
+    let said = explain(&["--config", "draft.yaml"]);
+    assert!(said.contains("under      draft.yaml") && said.contains("> body.n < 2: false"), "{said}");
+}
+
+#[test]
+fn a_parameter_that_a_draft_renames_has_its_new_name_in_conditions() {
+    let receiver = Receiver::start();
+    let as_it_was = rest(&receiver, r#"params.tenant == "acme""#, "").replace("/in/github", "\"/in/github/{tenant}\"");
+    let site = Site::new(&as_it_was);
+    let gateway = site.start();
+    let id = gateway.accept(&github("{}").to("/in/github/acme"));
+    let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
+    let renamed = now.replace("{tenant}", "{shop}").replace("params.tenant", "params.shop");
+    site.file("renamed.yaml", renamed.as_bytes());
+    // Under a path that it does not come to, what it came with counts.
+    site.file("moved.yaml", now.replace("/in/github/", "/in/moved/").as_bytes());
+    for file in ["renamed.yaml", "moved.yaml"] {
+        let (code, said, told) = run(&site, &gateway, &["explain", &id, "--config", file]);
+        assert_eq!(code, 0, "{told}");
+        assert!(said.contains("all: wants it, for app"), "{file}\n{said}");
+    }
+    let (code, said, told) = run(&site, &gateway, &["diff", "routes.yaml", "renamed.yaml"]);
+    assert_eq!((code, said.as_str()), (0, "1 events: 1 as before, 0 otherwise\n"), "{told}");
+}
+
+#[test]
+fn a_request_in_a_file_comes_from_no_address() {
+    let receiver = Receiver::start();
+    let closed =
+        rest(&receiver, "true", "").replace("provider: github", "provider: github, allow_ips: [203.0.113.0/24]");
+    let site = Site::new(&closed);
+    site.file("request.http", &github("{}").wire());
+    let said = text_of(&site.cli(&["explain", "request.http"]).stdout);
+    assert!(said.contains("accepted  github push") && !said.contains("from 127.0.0.1"), "{said}");
 }

@@ -179,7 +179,7 @@ fn what_was_too_large_too_many_or_for_nobody_is_explained_as_far_as_its_head_goe
     let receiver = Receiver::start();
     let rest = rest(&receiver, "body.n == 1", "");
     let of = |settings: &str| rest.replace("provider: github", &format!("provider: github{settings}"));
-    let limited = of(", body: 8KiB, rate_limit: {rate: 1/h, burst: 1}");
+    let limited = of(", event: {type: \"header['x-github-event']\"}, body: 8KiB, rate_limit: {rate: 1/h, burst: 1}");
     let site = Site::new(&limited);
     let gateway = site.start();
     assert_eq!(gateway.send(&github(r#"{"n": 1}"#).to("/in/guthub")).status, 404);
@@ -217,6 +217,21 @@ fn what_was_too_large_too_many_or_for_nobody_is_explained_as_far_as_its_head_goe
         assert!(said.contains(line), "{line}\n{said}");
     }
     assert!(!said.contains("answer\n"), "{said}");
+}
+
+#[test]
+fn a_type_that_the_body_has_a_part_in_is_not_told_from_the_head() {
+    let receiver = Receiver::start();
+    let plain = Site::plain_rest(&receiver.url("/app"), "");
+    let rest = plain
+        .replace("provider: github", "provider: github, rate_limit: {rate: 1/h, burst: 1}")
+        .replace("to: app}", "to: app, events: [\"pull_request.*\"]}");
+    let gateway = Site::new(&rest).start();
+    let opened = || github(r#"{"action": "opened"}"#).without("X-GitHub-Event").with("X-GitHub-Event", "pull_request");
+    gateway.accept(&opened());
+    assert_eq!(gateway.send(&opened()).status, 503);
+    let told = &explanation(&gateway, &newest(&gateway, "rate_limited"))["explanation"];
+    assert_eq!((&told["event_type"], &told["routes"][0]["verdict"]), (&Value::Null, &"not_judged".into()), "{told}");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::Tried;
 use crate::cli::recorded::Recorded;
 use crate::explain::{BodyShown, Explanation, Sent, UNDECIDED, Verdict, short};
-use crate::server::Live;
 use crate::telemetry::NO_SOURCE;
 
 /// What can come otherwise, in the order in which it is told.
@@ -49,16 +49,22 @@ pub(super) struct Difference {
 
 pub(super) struct Compared {
     pub(super) differences: Vec<Difference>,
-    /// The signature could not be judged under the old file.
+    /// The signature could not be judged under one of the files, and is judged under neither.
     pub(super) is_unjudged: bool,
 }
 
 /// Headers that differ from one moment to the next.
 const OF_THE_MOMENT: [&str; 3] = ["webhook-timestamp", "webhook-signature", "traceparent"];
 
-pub(super) fn compare(recorded: &Recorded, old: &Live, new: &Live) -> Compared {
-    let (before, is_judged) = recorded.explained_as_recorded(old);
-    let after = recorded.explained(new, is_judged);
+pub(super) fn compare(recorded: &Recorded, old: &Tried, new: &Tried) -> Compared {
+    let (mut before, mut after) = (recorded.explained(old.live(), true), recorded.explained(new.live(), true));
+    // A new file that says other things of a signature than the old one, each by secrets that are here, is a difference.
+    let is_right_before = before.verification.is_some() && !recorded.is_contradicted(&before);
+    let is_known = is_right_before && !new.lacks_a_secret_of(&recorded.event.source);
+    let is_unjudged = recorded.is_contradicted(&before) || recorded.is_contradicted(&after) && !is_known;
+    if is_unjudged {
+        (before, after) = (recorded.explained(old.live(), false), recorded.explained(new.live(), false));
+    }
     let event_type = before.event_type.as_ref().or(after.event_type.as_ref());
     let what = match &*recorded.event.source {
         NO_SOURCE => "no source".to_owned(),
@@ -82,7 +88,7 @@ pub(super) fn compare(recorded: &Recorded, old: &Live, new: &Live) -> Compared {
             differ(Kind::Transformed, &format!("{what} by {route} to {destination}"), old, new);
         }
     }
-    Compared { differences, is_unjudged: !is_judged }
+    Compared { differences, is_unjudged }
 }
 
 /// What the sender is answered.

@@ -1,14 +1,14 @@
 //! `hookgate diff OLD NEW`: recorded events through both files; what would be answered, routed or sent otherwise.
 //!
 //! They come from a gateway (what it stored, and what it filtered or refused and laid aside), or from a file of what
-//! `hookgate events show --format json` printed. Secrets need not be here: a signature that cannot be judged under the old
-//! file is taken as it was judged at receipt. What was refused for its signature, or for how many came, is counted and not
-//! compared. Nothing is sent.
+//! `hookgate events show --format json` printed. Secrets need not be here: a signature that cannot be judged under one of
+//! the files is taken as it was judged at receipt, under both. What was refused for its signature, or for how many came, is
+//! counted and not compared. Nothing is sent.
 
 mod compare;
 mod records;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use super::check::report;
 use super::providers::Format;
 use super::{Exit, load, terminal};
 use crate::clock::{Clock, SystemClock};
-use crate::server::Setup;
+use crate::server::{Live, Setup};
 use compare::{Difference, Kind};
 use records::Records;
 
@@ -50,6 +50,23 @@ pub(crate) struct Args {
     format: Format,
 }
 
+/// A file that is tried out.
+struct Tried {
+    setup: Setup,
+    stood_in_for: BTreeSet<String>,
+}
+
+impl Tried {
+    const fn live(&self) -> &Live {
+        &self.setup.live
+    }
+
+    /// Whether some secret of a source is not here, so that it may be the one under which a signature is right.
+    fn lacks_a_secret_of(&self, source: &str) -> bool {
+        self.stood_in_for.contains(source)
+    }
+}
+
 /// One difference, and the events that have it.
 #[derive(Debug, Default)]
 struct Group {
@@ -75,12 +92,12 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 fn compared(args: &Args) -> Result<Exit, Exit> {
-    let (old, new) = (setup(&args.old)?, setup(&args.new)?);
+    let (old, new) = (tried(&args.old)?, tried(&args.new)?);
     let records = records::read(args)?;
     let mut groups: BTreeMap<Difference, Group> = BTreeMap::new();
     let mut counts = Counts::default();
     for recorded in &records.requests {
-        let compare::Compared { differences, is_unjudged } = compare::compare(recorded, &old.live, &new.live);
+        let compare::Compared { differences, is_unjudged } = compare::compare(recorded, &old, &new);
         counts.unjudged += usize::from(is_unjudged);
         counts.changed += usize::from(!differences.is_empty());
         counts.redacted += usize::from(recorded.is_redacted);
@@ -104,16 +121,17 @@ fn compared(args: &Args) -> Result<Exit, Exit> {
     Ok(if counts.changed > 0 { Exit::Findings } else { Exit::Ok })
 }
 
-fn setup(file: &Path) -> Result<Setup, Exit> {
+fn tried(file: &Path) -> Result<Tried, Exit> {
     let read = load::load_to_try(file, &load::environment, SystemClock.now());
     let mut checked = read.map_err(|error| {
         terminal::tell(format!("hookgate: cannot read {}: {error}", file.display()));
         Exit::Config
     })?;
-    checked.setup.take().ok_or_else(|| {
+    let setup = checked.setup.take().ok_or_else(|| {
         report(&checked);
         Exit::Config
-    })
+    })?;
+    Ok(Tried { setup, stood_in_for: checked.stood_in_for })
 }
 
 fn say(records: &Records, counts: &Counts, groups: &[(Difference, Group)]) {

@@ -50,8 +50,8 @@ pub(crate) struct Args {
     /// The moment of receipt, seconds since 1970. Default: now.
     #[arg(long, value_name = "UNIX_SECONDS", env = "HOOKGATE_NOW")]
     now: Option<u64>,
-    /// The configuration. A recorded event is judged under it when it is given, and by its gateway otherwise; where that is,
-    /// and its token, stands in it too. Default: routes.yaml.
+    /// The configuration. A recorded event is judged under it when it is given here, and by its gateway otherwise, also when
+    /// the variable names one; where that is, and its token, stands in it too. Default: routes.yaml.
     #[arg(long, value_name = "FILE", env = "HOOKGATE_CONFIG")]
     config: Option<PathBuf>,
     /// The admin listener of the gateway, instead of the file's.
@@ -62,8 +62,9 @@ pub(crate) struct Args {
     format: Format,
 }
 
-pub(crate) fn run(args: &Args) -> Exit {
-    match explained(args) {
+/// `is_draft`: the configuration was named for this request, and not by the environment for all commands.
+pub(crate) fn run(args: &Args, is_draft: bool) -> Exit {
+    match explained(args, is_draft) {
         Ok(told) if args.format == Format::Json => {
             terminal::say_json(&told);
             Exit::Ok
@@ -76,10 +77,10 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
 }
 
-fn explained(args: &Args) -> Result<Value, Exit> {
+fn explained(args: &Args, is_draft: bool) -> Result<Value, Exit> {
     let id = args.what.to_str().and_then(|text| Uuid::parse_str(text).ok()).filter(|_| !args.what.exists());
     match id {
-        Some(id) => stored(args, id),
+        Some(id) => stored(args, id, is_draft),
         None => file(args),
     }
 }
@@ -88,10 +89,10 @@ fn config(args: &Args) -> &Path {
     args.config.as_deref().unwrap_or(Path::new("routes.yaml"))
 }
 
-fn stored(args: &Args, id: Uuid) -> Result<Value, Exit> {
+fn stored(args: &Args, id: Uuid, is_draft: bool) -> Result<Value, Exit> {
     let checked = load::load_or_tell(config(args)).ok_or(Exit::Config)?;
     let admin = Admin::new(args.admin.as_deref(), &checked);
-    if args.config.is_some() {
+    if is_draft {
         return drafted(args, &admin, id);
     }
     // The gateway alone has the limiters, and the secrets of that time.
@@ -156,7 +157,6 @@ fn file(args: &Args) -> Result<Value, Exit> {
         let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
         let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        let sender = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
         let head = Head {
             method: &method,
             path,
@@ -165,15 +165,18 @@ fn file(args: &Args) -> Result<Value, Exit> {
             headers: &headers,
             content_length: Some(body.len() as u64),
             params: &[],
-            sender,
+            // No file says over which connection it came.
+            sender: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
         };
-        return Ok(tell(&setup, head, &Bytes::copy_from_slice(body), args.source.as_deref(), now));
+        let body = Bytes::copy_from_slice(body);
+        let question = question(head, &body, now);
+        return Ok(tell(&setup, &Question { source: args.source.as_deref(), has_sender: false, ..question }));
     }
     // A body is signed here, with whatever the rules verify with.
     let setup = setup(load::load_to_try(config(args), &load::environment, now), args)?;
     let lane = lane(args, &setup)?;
     let request = made(args, lane, Bytes::from(raw), now)?;
-    Ok(tell(&setup, request.head(), &request.body, None, now))
+    Ok(tell(&setup, &question(request.head(), &request.body, now)))
 }
 
 fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
@@ -187,18 +190,21 @@ fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
     })
 }
 
-fn tell(setup: &Setup, head: Head<'_>, body: &Bytes, source: Option<&str>, now: Timestamp) -> Value {
-    let question = Question {
+fn question<'a>(head: Head<'a>, body: &'a Bytes, now: Timestamp) -> Question<'a> {
+    Question {
         head,
         body: Some(body),
-        source,
+        source: None,
         has_sender: true,
         signature: Signature::Judged,
         now,
         random: rand::random(),
         keys: &NoKeys,
-    };
-    let mut told = explain(&setup.live.rules, &setup.live.destinations, &question);
+    }
+}
+
+fn tell(setup: &Setup, question: &Question<'_>) -> Value {
+    let mut told = explain(&setup.live.rules, &setup.live.destinations, question);
     told.without_levels();
     serde_json::to_value(&told).unwrap_or_default()
 }

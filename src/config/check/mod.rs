@@ -26,7 +26,7 @@ mod tls;
 mod tracing;
 mod twice;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -98,6 +98,8 @@ pub struct Checked {
     pub spans: Spans,
     /// Every secret that the file names, be it readable here or not.
     pub secrets: Vec<Listed>,
+    /// Sources of which some secret could not be read, and another text takes its place.
+    pub stood_in_for: BTreeSet<String>,
     /// Where the file has the admin listener.
     pub admin: SocketAddr,
     /// The token of the admin listener, where it can be read; also when there is an error elsewhere.
@@ -120,20 +122,22 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
             raw: None,
             spans,
             secrets: Vec::new(),
+            stood_in_for: BTreeSet::new(),
             admin: process::ADMIN_LISTEN,
             admin_token: None,
         };
     };
     let log = raw.server.log.clone();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
-    let mut checker = Checker { raw: &raw, spans, problems, world, base, listed: Vec::new(), token: None };
+    let (listed, stood_in_for) = (Vec::new(), BTreeSet::new());
+    let mut checker = Checker { raw: &raw, spans, problems, world, base, listed, stood_in_for, token: None };
     let setup = checker.setup();
-    let Checker { spans, problems, listed: secrets, token: admin_token, .. } = checker;
+    let Checker { spans, problems, listed: secrets, stood_in_for, token: admin_token, .. } = checker;
     let problems = problems.into_sorted();
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
     let admin = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(process::ADMIN_LISTEN, |address| address.0);
     let setup = setup.filter(|_| !has_error);
-    Checked { setup, log, problems, raw: Some(raw), spans, secrets, admin, admin_token }
+    Checked { setup, log, problems, raw: Some(raw), spans, secrets, stood_in_for, admin, admin_token }
 }
 
 struct Checker<'a> {
@@ -145,6 +149,8 @@ struct Checker<'a> {
     base: PathBuf,
     /// Every secret that the file names, be it readable or not.
     listed: Vec<Listed>,
+    /// Sources of which some secret could not be read, and another text takes its place.
+    stood_in_for: BTreeSet<String>,
     /// Of the admin listener.
     token: Option<Secret>,
 }

@@ -55,7 +55,12 @@ impl Checker<'_> {
             SecretPlace::Credential(name) => self.credential(name),
         };
         let read = match (read, self.world.secrets) {
-            (Err(_), Secrets::Instead(text)) => Ok(text.as_bytes().to_vec()),
+            (Err(_), Secrets::Instead(text)) => {
+                if let [Seg::Key("sources"), Seg::Key(source), ..] = at {
+                    self.stood_in_for.insert((*source).to_owned());
+                }
+                Ok(text.as_bytes().to_vec())
+            }
             (read, _) => read,
         };
         match read {
