@@ -98,6 +98,16 @@ impl TemplateProblem {
         &self.within
     }
 
+    /// The bytes of the text that may be repeated in what is said about it.
+    pub fn repeated(&self) -> Range<usize> {
+        let at = self.within.at();
+        match &self.fault {
+            // The kind is at fault, and the name that follows it is repeated with it.
+            TemplateFault::UnknownValue(name) => at.start..at.end.max(at.start + name.len()),
+            _ => at,
+        }
+    }
+
     /// A word that nothing is called, and the words that would be known in its place.
     pub fn unknown(&self) -> Option<(&str, Vec<&'static str>)> {
         match &self.fault {
