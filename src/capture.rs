@@ -208,7 +208,9 @@ impl Heads {
 impl Captured {
     fn bytes(&self) -> usize {
         let headers: usize = self.event.headers.iter().map(|(name, value)| name.len() + value.0.len() + 64).sum();
-        ENTRY_BYTES + headers + self.event.body.len() + self.event.target.len() + self.why.len()
+        let params: usize = self.event.params.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        let host = self.event.host.as_ref().map_or(0, String::len);
+        ENTRY_BYTES + headers + params + host + self.event.body.len() + self.event.target.len() + self.why.len()
     }
 }
 
@@ -271,6 +273,25 @@ mod tests {
         }
         let kept = capture.all().len();
         assert!((28..=32).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn a_long_host_and_long_parameters_count() {
+        for is_host in [true, false] {
+            let capture = capture(1000);
+            for number in 0..100 {
+                let mut captured = captured(number, RequestOutcome::Refused(Class::NotFound), 0);
+                let long = "a".repeat(60 * 1024);
+                if is_host {
+                    captured.event.host = Some(long);
+                } else {
+                    captured.event.params = vec![("tenant".to_owned(), long)];
+                }
+                capture.keep(captured, Worth::Head);
+            }
+            let kept = capture.all().len();
+            assert!((15..=17).contains(&kept), "{kept} of 100");
+        }
     }
 
     #[test]

@@ -50,12 +50,17 @@ pub(crate) fn find(provider: &str, event: Option<&str>) -> Option<&'static Sampl
     SAMPLES.iter().find(|sample| sample.provider == provider && event.is_none_or(|event| event == sample.event))
 }
 
-/// The body with another id of the same form at `pointer`, where it has a text.
+/// The body with another id of the same form at `pointer`, where it has a text. The same text elsewhere may be something
+/// else, such as the event type, and stays, as does every other byte.
 pub(crate) fn with_fresh_id(body: &str, pointer: &str, random: [u8; 32]) -> Option<String> {
     let json: Value = serde_json::from_str(body).ok()?;
     let id = json.pointer(pointer)?.as_str()?;
-    let quoted = |id: &str| format!("\"{id}\"");
-    Some(body.replace(&quoted(id), &quoted(&fresh(id, random))))
+    let (old, fresh) = (format!("\"{id}\""), fresh(id, random));
+    body.match_indices(&old).find_map(|(at, _)| {
+        let changed = format!("{}\"{fresh}\"{}", body.get(..at)?, body.get(at + old.len()..)?);
+        let json: Value = serde_json::from_str(&changed).ok()?;
+        (json.pointer(pointer)?.as_str()? == fresh).then_some(changed)
+    })
 }
 
 /// Another id: behind its prefix, such as `evt_`, each letter and each digit is another of its kind.
@@ -110,5 +115,8 @@ mod tests {
         assert!(id(&one).starts_with("evt_") && id(&one).len() == id(invoice).len());
         assert_eq!(one.replace(&id(&one), &id(invoice)), invoice);
         assert_eq!(with_fresh_id(invoice, "/no/such", [0; 32]), None);
+        let alike = r#"{"a": "x1", "x1": "x1", "id": "x1",  "z": "x1"}"#;
+        let changed = r#"{"a": "x1", "x1": "x1", "id": "f5",  "z": "x1"}"#;
+        assert_eq!(with_fresh_id(alike, "/id", [5; 32]).unwrap(), changed);
     }
 }

@@ -11,7 +11,7 @@ use super::{Exit, check, load, sample, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 use crate::lane::Lane;
-use crate::provider::{EventTemplate, Message, SignProblem, SignRequest};
+use crate::provider::{EventTemplate, Message, Row, SignProblem, SignRequest};
 use crate::server::Setup;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -177,14 +177,21 @@ async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Ex
     exit
 }
 
-/// The body of a recorded event as another event: with another id, where its source reads one in the body.
+/// The body of a recorded event as another event: with another id, where its source reads one in the body. An id may be put
+/// together from several places: the one where the provider has its own goes first, and none that the event type is read
+/// from is changed, or the event would take another route.
 fn fresh(args: &Args, lane: &Lane, body: &Bytes, random: [u8; 32]) -> Bytes {
     if args.file.is_some() || args.keep_id {
         return body.clone();
     }
-    let mut pointers = lane.delivery_id.iter().flat_map(EventTemplate::pointers);
+    let of_type: Vec<&str> = lane.event_type.iter().flat_map(EventTemplate::pointers).collect();
+    let delivery = lane.provider.as_ref().and_then(Row::delivery);
+    let of_provider: Vec<&str> = delivery.into_iter().flat_map(EventTemplate::pointers).collect();
+    let pointers = lane.delivery_id.iter().flat_map(EventTemplate::pointers);
+    let mut pointers: Vec<&str> = pointers.filter(|at| !of_type.contains(at)).collect();
+    pointers.sort_by_key(|at| !of_provider.contains(at));
     let text = std::str::from_utf8(body).ok();
-    let fresh = text.and_then(|text| pointers.find_map(|at| sample::with_fresh_id(text, at, random)));
+    let fresh = text.and_then(|text| pointers.iter().find_map(|at| sample::with_fresh_id(text, at, random)));
     fresh.map_or_else(|| body.clone(), Bytes::from)
 }
 

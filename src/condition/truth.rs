@@ -1,8 +1,10 @@
 //! Whether a condition can be true or false at all, as far as its text says.
 //!
 //! Only what can never be a boolean is a problem: a text such as `event.type`, a sum, the list of a `map`. What stands
-//! in the payload may be anything. Operands of `&&`, `||` and `!`, all three parts of `? :` and the predicates of
-//! `exists`, `all` and `exists_one` are asked as well, because an operand that is no boolean is an error.
+//! in the payload may be anything. Operands of `&&`, `||` and `!`, the test of `? :` and the predicates of `exists`,
+//! `all` and `exists_one` are asked as well, because an operand that is no boolean is an error. Of the two branches of
+//! `? :` one may be: it is what does not match, as `null` in `has(body.x) ? body.x : null`, or `optional.none()`, which
+//! `optFlatMap` gives for what is not there.
 
 use std::fmt;
 
@@ -71,15 +73,20 @@ impl<'e> Truth<'e> {
     fn impossible(&mut self, node: &'e IdedExpr) -> Impossible {
         let operands = match &node.expr {
             Expr::Call(call) => match call.func_name.as_str() {
-                operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT | operators::CONDITIONAL => {
-                    &*call.args
-                }
+                operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT => &*call.args,
+                operators::CONDITIONAL => return self.choice(&call.args),
                 _ => return self.gives(node).map(|gives| (node.id, gives)),
             },
             Expr::Comprehension(comprehension) => return self.comprehension(node.id, comprehension),
             _ => return self.gives(node).map(|gives| (node.id, gives)),
         };
         operands.iter().find_map(|operand| self.impossible(operand))
+    }
+
+    /// Test and branches of `? :`.
+    fn choice(&mut self, parts: &'e [IdedExpr]) -> Impossible {
+        let [test, one, other] = parts else { return None };
+        self.impossible(test).or_else(|| self.impossible(one).filter(|_| self.impossible(other).is_some()))
     }
 
     fn comprehension(&mut self, id: u64, comprehension: &'e ComprehensionExpr) -> Impossible {
@@ -187,7 +194,10 @@ mod tests {
             ("body.?x.optMap(x, x == 1)", Gives::Optional),
             ("type(body.x)", Gives::Type),
             ("bool", Gives::Type),
-            ("true && (false || !(body.a ? body.b : 'x'))", Gives::Text),
+            ("true && (false || !(body.a ? 'x' : body.?b))", Gives::Text),
+            ("has(body.x) ? null : 'x'", Gives::Null),
+            ("body.?x.optFlatMap(x, x + 1)", Gives::Sum),
+            ("body.?x.optFlatMap(x, optional.of(x))", Gives::Optional),
             ("event.id ? true : false", Gives::Text),
             ("body.x.exists(i, i + 1)", Gives::Sum),
             ("body.x.all(i, i.y.exists_one(j, j.?z))", Gives::Optional),
@@ -216,6 +226,10 @@ mod tests {
             "has(event.id)",
             "!body.x",
             "body.a ? body.b : body.c",
+            "has(body.x) ? body.x : null",
+            "body.a ? 'x' : body.b == 1",
+            "body.?x.optFlatMap(v, v == 1)",
+            "body.?x.y.optFlatMap(v, v)",
             "body.x.exists(i, i)",
             "body.x.exists_one(i, i.ok)",
             "body.x.all(event, event.type) && body.x.all(int, int)",

@@ -13,7 +13,7 @@ use super::files::{FileId, Files};
 use super::letters;
 use super::load;
 use super::problem::Problems;
-use super::tree::{Body, Entry, Node};
+use super::tree::{Body, Entry, Node, Scalar};
 
 /// A place in the text: line and column in characters, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +147,18 @@ impl Spans {
         matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.is_filled(part))
     }
 
+    /// The same for any value at `path` or below it that is `text`; where none is, for every value there.
+    pub fn is_filled_below(&self, path: &[Seg<'_>], text: &str, part: &Range<usize>) -> bool {
+        let Some(found) = self.root.at(path) else { return false };
+        let mut scalars = Vec::new();
+        scalars_below(found.node, &mut scalars);
+        let is_text = |scalar: &&Scalar| scalar.text == text;
+        if scalars.iter().any(&is_text) {
+            return scalars.into_iter().filter(is_text).any(|scalar| scalar.is_filled(part));
+        }
+        scalars.iter().any(|scalar| scalar.written.is_some())
+    }
+
     /// The same as [`Spans::of_part`] for the first value at `path` or below it that is `text`, whatever leads to it; for a key that is `text`,
     /// the key.
     pub fn of_part_below(&self, path: &[Seg<'_>], text: &str, part: Range<usize>) -> Option<Span> {
@@ -212,6 +224,14 @@ fn last_line(node: &Node) -> usize {
         Body::Scalar(_) | Body::Map(_) | Body::Seq(_) => None,
     }
     .unwrap_or(node.span.end.line)
+}
+
+fn scalars_below<'n>(node: &'n Node, scalars: &mut Vec<&'n Scalar>) {
+    match &node.body {
+        Body::Scalar(scalar) => scalars.push(scalar),
+        Body::Seq(items) => items.iter().for_each(|item| scalars_below(item, scalars)),
+        Body::Map(entries) => entries.iter().for_each(|entry| scalars_below(&entry.value, scalars)),
+    }
 }
 
 fn any_dropped(node: &Node) -> bool {

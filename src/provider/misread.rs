@@ -58,6 +58,8 @@ pub(super) enum TemplateFault {
     NoName(&'static str),
     /// Not a JSON pointer.
     Pointer(String),
+    /// A `*`, which is no step of a JSON pointer here.
+    PointerStar,
     /// A `~` that escapes nothing.
     PointerEscape,
     /// A member without a name.
@@ -96,6 +98,16 @@ impl TemplateProblem {
     /// Where it is.
     pub fn within(&self) -> &Within {
         &self.within
+    }
+
+    /// The bytes of the text that may be repeated in what is said about it.
+    pub fn repeated(&self) -> Range<usize> {
+        let at = self.within.at();
+        match &self.fault {
+            // The kind is at fault, and the name that follows it is repeated with it.
+            TemplateFault::UnknownValue(name) => at.start..at.end.max(at.start + name.len()),
+            _ => at,
+        }
     }
 
     /// A word that nothing is called, and the words that would be known in its place.
@@ -148,6 +160,7 @@ impl fmt::Display for TemplateFault {
             Self::HeaderName(name) => write!(f, "`{name}` is not the name of a header"),
             Self::NoName(kind) => write!(f, "`{kind}:` names nothing"),
             Self::Pointer(text) => write!(f, "`{text}` is not a JSON pointer; it begins with `/`"),
+            Self::PointerStar => f.write_str("one value is read here, so `*` is no step of the way to it; write the number of an element, such as `/items/0`"),
             Self::PointerEscape => f.write_str("in a JSON pointer `~` is written `~0`, and `/` inside a name `~1`"),
             Self::PointerStep => f.write_str("a step of this JSON pointer has no name"),
             Self::SignedHeaders => {

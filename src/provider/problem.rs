@@ -35,6 +35,11 @@ impl SchemeProblem {
         }
     }
 
+    /// Whether the whole value of the key may be repeated in what is said about it.
+    pub fn repeats_value(&self) -> bool {
+        matches!(self.fault, SchemeFault::Regex(_))
+    }
+
     /// What is wrong with the template, where one is.
     pub fn template(&self) -> Option<&TemplateProblem> {
         if let SchemeFault::Template(problem) = &self.fault { Some(problem) } else { None }

@@ -337,8 +337,13 @@ fn header_names(text: &str, begin: usize) -> Read<Vec<HeaderName>> {
 
 fn pointer(text: &str, begin: usize) -> Read<String> {
     let at = |start: usize, bytes: usize| begin + start..begin + start + bytes;
-    if !text.starts_with('/') || text.split('/').any(|step| step == "*") {
+    if !text.starts_with('/') {
         return Err((at(0, text.len()), TemplateFault::Pointer(text.to_owned())));
+    }
+    let is_step = |star: usize| text.get(..star).is_some_and(|before| before.ends_with('/'));
+    let is_whole = |star: usize| text.get(star + 1..).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some((star, _)) = text.match_indices('*').find(|(star, _)| is_step(*star) && is_whole(*star)) {
+        return Err((at(star, 1), TemplateFault::PointerStar));
     }
     if let Some((tilde, _)) =
         text.match_indices('~').find(|(tilde, _)| !matches!(text.get(tilde + 1..tilde + 2), Some("0" | "1")))

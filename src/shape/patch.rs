@@ -72,6 +72,11 @@ impl Place {
         other.steps.starts_with(&self.steps)
     }
 
+    /// Whether a step of it is `-`: the end of a list, which is another place each time, or a member of that name.
+    pub fn is_at_an_end(&self) -> bool {
+        self.steps.iter().any(|step| step == "-")
+    }
+
     /// Whether to remove this one may move what is at the other place: both lie in one list.
     pub fn moves(&self, other: &Self) -> bool {
         let Some((last, list)) = self.steps.split_last() else { return false };

@@ -99,6 +99,22 @@ fn each_recorded_event_is_sent_with_an_id_of_its_own_and_a_file_as_it_is() {
 }
 
 #[test]
+fn an_id_that_is_put_together_is_renewed_without_touching_the_type() {
+    let recorded = "evt_1Hookgate0000000000000001";
+    for event in [
+        r#"event: {id: "{json:/type}:{json:/id}"}"#,
+        r#"event: {id: "{json:/object}:{json:/id}"}"#,
+        r#"event: {type: "{json:/object}", id: "{json:/object}:{json:/id}"}"#,
+    ] {
+        let source = format!("provider: stripe, {event}");
+        let folder = Folder::with(&good(&nobody()).replace("provider: github", &source));
+        // Only one place is changed, so it is not the other one.
+        let ids = ids_sent(&folder, &["invoice.paid"], 1);
+        assert!(ids[0] != recorded && ids[0].starts_with("evt_"), "{event}: {ids:?}");
+    }
+}
+
+#[test]
 fn the_demo_plays_its_story_and_ends() {
     let ended = end(&mut hookgate(&["demo", "--once", "--listen", "127.0.0.1:0"])).with(0);
     for text in [

@@ -49,15 +49,28 @@ impl Checker<'_> {
         help: Option<String>,
     ) {
         let (span, place) = self.place_in(at, passage, problem.place());
-        let word = problem.place().map(|place| word_at(passage.text, place.offset));
-        let word = word.map(|word| passage.begin + word.start..passage.begin + word.end);
-        if word.is_some_and(|word| self.spans.is_filled(at, &word)) {
-            let message = "what a variable brings in makes an expression that does not compile";
-            let help = "the value of a variable is not shown here; look at the environment".to_owned();
-            return self.error_in(Code::InvalidCondition, Some(span), message, Some(help));
+        let repeated = match problem {
+            // The words of a parser repeat what they like of the text, before and behind the place.
+            ConditionProblem::Syntax { .. } => Some(0..passage.text.len()),
+            other => other.place().map(|place| word_at(passage.text, place.offset)),
+        };
+        if repeated.is_some_and(|part| self.is_brought_in(at, passage, &part)) {
+            return self.brought_in(Code::InvalidCondition, Some(span), "an expression that does not compile");
         }
         let message = format!("the {} does not compile: {problem}{place}", passage.what);
         self.error_in(Code::InvalidCondition, Some(span), message, help);
+    }
+
+    /// Whether a variable brought in some of the bytes `part` of an expression.
+    pub(super) fn is_brought_in(&self, at: &[Seg<'_>], passage: Passage<'_>, part: &Range<usize>) -> bool {
+        self.spans.is_filled(at, &(passage.begin + part.start..passage.begin + part.end))
+    }
+
+    /// Reports a mistake without the text in which it is, because a variable brought that in; it made `what`.
+    pub(super) fn brought_in(&mut self, code: Code, span: Option<Span>, what: &str) {
+        let message = format!("what a variable brings in makes {what}");
+        let help = "the value of a variable is not shown here; look at the environment".to_owned();
+        self.error_in(code, span, message, Some(help));
     }
 
     /// Where `place` of an expression in the value at `at` stands in the file; where it cannot be pointed at, in words.
@@ -87,7 +100,13 @@ impl Checker<'_> {
         let Some(paths) = paths else { return };
         let known: BTreeSet<&str> = paths.iter().flat_map(PathPattern::parameters).collect();
         for (name, place) in named.iter().filter(|(name, _)| !known.contains(&**name)) {
+            let word = word_at(passage.text, place.offset);
             let (span, place) = self.place_in(at, passage, Some(*place));
+            if self.is_brought_in(at, passage, &word) {
+                let what = "the name of a parameter that no source of this route has";
+                self.brought_in(Code::UnknownName, Some(span), what);
+                continue;
+            }
             let message = format!("no source of this route has {} in its path{place}", quoted(&format!("{{{name}}}")));
             let help = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `params.{near}`?"),

@@ -3,7 +3,8 @@
 //! What runs is well-defined: all of `set`, the outer place before what lies in it, then `remove` in its order. So an object
 //! may be set and a member put into it, or a part of it removed. Refused is what can never have an effect or never work:
 //! the same place set twice, a member of what is always a text, a place that is set and then removed. What is removed twice
-//! does no harm, and is a warning. Elements of lists move up when one before them is removed; where that is so, nothing is
+//! does no harm, and is a warning. With `-` every `set` appends and a `remove` finds nothing in a list, so that nothing is
+//! said of such a place. Elements of lists move up when one before them is removed; where that is so, nothing is
 //! said.
 
 use super::{Checker, path};
@@ -30,10 +31,9 @@ impl Checker<'_> {
         let mut found = Vec::new();
         for (index, ((inner, _), _)) in set.iter().enumerate() {
             let before = set.get(..index).unwrap_or_default();
-            let outer = before
-                .iter()
-                .rev()
-                .find(|((outer, _), is_scalar)| outer.is_same(inner) || (*is_scalar && outer.holds(inner)));
+            let outer = before.iter().rev().find(|((outer, _), is_scalar)| {
+                !outer.is_at_an_end() && (outer.is_same(inner) || (*is_scalar && outer.holds(inner)))
+            });
             found.extend(outer.zip(set.get(index)).map(|((outer, _), (inner, _))| self.set_in_vain(*outer, *inner)));
         }
         for (written, _) in &set {
@@ -98,7 +98,7 @@ impl Checker<'_> {
 
 /// Who of `others` takes `place` away, unless one of `all` that are removed moves the places about.
 fn removed_with<'w, 'p>(place: &Place, others: &'w [Written<'p>], all: &[Written<'_>]) -> Option<&'w Written<'p>> {
-    let taken = others.iter().find(|(other, _)| other.holds(place))?;
+    let taken = others.iter().find(|(other, _)| !other.is_at_an_end() && other.holds(place))?;
     let moved = all.iter().any(|(other, _)| !other.is_same(taken.0) && (other.moves(place) || other.moves(taken.0)));
     // The first of several removals at one place of a list takes what was set there; the others take what moves up.
     let is_moving = taken.0.moves(place) && all.iter().filter(|(other, _)| other.is_same(taken.0)).count() > 1;

@@ -226,8 +226,11 @@ impl<'a> Checker<'a> {
                 }
                 Err(BadUrl::Expression { text, begin, problem }) => {
                     let help = "what stands in braces is CEL; a literal brace is written `%7B` or `%7D`".to_owned();
-                    let what = format!("value {}", quoted(&text));
-                    let passage = Passage { what: &what, text: &text, begin: path + begin };
+                    let mut passage = Passage { what: "value", text: &text, begin: path + begin };
+                    let named = format!("value {}", quoted(&text));
+                    if !self.is_brought_in(&at, passage, &(0..text.len())) {
+                        passage.what = &named;
+                    }
                     self.bad_passage(&at, passage, &problem, Some(help));
                 }
             }

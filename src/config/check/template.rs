@@ -6,6 +6,9 @@ use crate::config::problem::Code;
 use crate::config::spans::Seg;
 use crate::provider::{HandshakeProblem, RowProblem, SchemeProblem, TemplateProblem, Within};
 
+/// What a variable makes of a text that was to be a template or a place in a message.
+const NO_TEMPLATE: &str = "a value that cannot be read";
+
 impl Checker<'_> {
     /// The caret stands under the part of the text at fault, or under the key, or under the type of a block that lacks it.
     pub(super) fn bad_scheme(&mut self, at: &[Seg<'_>], problem: &SchemeProblem) {
@@ -20,6 +23,14 @@ impl Checker<'_> {
         let part = problem.within().and_then(part);
         let kind = || self.spans.of(&[&block[..], &path!["type"]].concat());
         let span = part.or_else(|| self.spans.of(&at_key)).or_else(kind).or_else(|| self.spans.of_key(at));
+        let below = if self.spans.of(&at_key).is_some() { &at_key } else { &block };
+        let is_filled = match problem.template() {
+            Some(template) => self.spans.is_filled_below(below, template.within().text(), &template.repeated()),
+            None => problem.repeats_value() && self.spans.is_filled(&at_key, &(0..usize::MAX)),
+        };
+        if is_filled {
+            return self.brought_in(Code::InvalidScheme, span, NO_TEMPLATE);
+        }
         self.error_in(Code::InvalidScheme, span, problem.to_string(), problem.template().and_then(instead));
     }
 
@@ -36,12 +47,20 @@ impl Checker<'_> {
             keys.iter().find_map(below)
         });
         let span = part.or_else(|| self.spans.of_key(at));
+        let is_filled = template
+            .is_some_and(|template| self.spans.is_filled_below(at, template.within().text(), &template.repeated()));
+        if is_filled {
+            return self.brought_in(Code::InvalidScheme, span, NO_TEMPLATE);
+        }
         self.error_in(Code::InvalidScheme, span, problem.to_string(), template.and_then(instead));
     }
 
     /// What is wrong with the event type or id of a source.
     pub(super) fn bad_expression(&mut self, at: &[Seg<'_>], problem: &TemplateProblem) {
         let span = self.spans.of_part(at, problem.within().at()).or_else(|| self.spans.of(at));
+        if self.spans.is_filled(at, &problem.repeated()) {
+            return self.brought_in(Code::InvalidValue, span, NO_TEMPLATE);
+        }
         let usual = || "write `header['x-topic']`, `body.data.id`, or a template such as `{header:X-Topic}`".to_owned();
         let help = instead(problem).unwrap_or_else(usual);
         self.error_in(Code::InvalidValue, span, problem.to_string(), Some(help));
