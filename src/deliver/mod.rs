@@ -113,6 +113,11 @@ impl Destination {
         Ok(Arc::new(Target { path, query, ..(*target).clone() }))
     }
 
+    /// What the target's URL takes of the event, for people.
+    pub fn address_shown(&self, event: &EventData, target: &Target) -> Result<Option<String>, ShapeError> {
+        self.shape.address_shown(event, &target.url())
+    }
+
     fn post_params(&self) -> PostParams {
         PostParams { concurrency: self.concurrency, breaker: self.breaker, rate: self.rate }
     }

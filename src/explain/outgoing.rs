@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::told::shown_headers;
 use crate::clock::Timestamp;
 use crate::deliver::Destinations;
-use crate::event::{Copy, EventData};
+use crate::event::{Copy, EventData, KeyHash};
 
 /// What one service is sent.
 #[derive(Clone, Debug, Serialize)]
@@ -21,8 +21,11 @@ pub struct Sent {
     pub destination: String,
     /// Host and port of its targets. Paths may hold secrets.
     pub targets: Vec<String>,
-    /// Path and query, where the URL holds values of the event.
+    /// The values of the event in path and query, where the URL holds some.
     pub path: Option<String>,
+    /// Digests of the whole URLs: whether it goes elsewhere can be told without saying where.
+    #[serde(skip)]
+    pub addresses: Vec<KeyHash>,
     /// The method.
     pub method: String,
     /// The order key, as people see it.
@@ -66,6 +69,7 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         destination: copy.destination.to_string(),
         targets: Vec::new(),
         path: None,
+        addresses: Vec::new(),
         method: event.method.clone(),
         order_key: copy.order.as_ref().map(|key| key.label.clone()),
         headers: Vec::new(),
@@ -79,8 +83,10 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
     sent.targets = destination.labels();
     for weighted in destination.balance.targets.iter() {
         match destination.address(event, Arc::clone(&weighted.target)) {
-            Ok(filled) if filled == weighted.target => {}
-            Ok(filled) => sent.path = Some(filled.request_target(None)),
+            Ok(filled) => {
+                sent.addresses.push(KeyHash::of(&filled.url()));
+                sent.path = destination.address_shown(event, &weighted.target).ok().flatten().or(sent.path);
+            }
             Err(error) => {
                 sent.error = Some(error.to_string());
                 return sent;

@@ -135,6 +135,13 @@ impl Shape {
         template.fill(&event.view(body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
     }
 
+    /// The same for people: the values alone.
+    pub fn address_shown(&self, event: &EventData, url: &str) -> Result<Option<String>, ShapeError> {
+        let Some(template) = self.urls.get(url) else { return Ok(None) };
+        let (body, headers) = (transform::parse(&event.body), event.header_map());
+        template.shown(&event.view(body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
+    }
+
     /// What goes out for a route; `headers` are those that would go out with the event as it is. `is_shaped` says that the
     /// event was accepted for a route with a transform.
     pub fn apply(

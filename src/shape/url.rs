@@ -108,6 +108,28 @@ impl UrlTemplate {
     }
 }
 
+impl UrlTemplate {
+    /// The values that one event has in path and query, at their places; what is written around them may hold a secret.
+    pub(super) fn shown(&self, view: &View<'_>) -> Result<String, Unfilled> {
+        let path = fill_with(&self.path, view, abbreviated)?;
+        let query = self.query.as_ref().map(|query| fill_with(query, view, abbreviated)).transpose()?;
+        Ok(query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
+    }
+}
+
+/// Where a text begins and ends.
+fn abbreviated(text: &str) -> String {
+    let (first, last) = (text.strip_prefix('/'), text.strip_suffix(['/', '=']));
+    match text.len() {
+        0 | 1 => text.to_owned(),
+        _ => {
+            let begin = if first.is_some() { "/" } else { "" };
+            let end = last.and_then(|rest| text.get(rest.len()..)).unwrap_or_default();
+            format!("{begin}…{end}")
+        }
+    }
+}
+
 fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     // What is left begins at the byte that its length says.
@@ -131,10 +153,14 @@ fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
 }
 
 fn fill(pieces: &[Piece], view: &View<'_>) -> Result<String, Unfilled> {
+    fill_with(pieces, view, str::to_owned)
+}
+
+fn fill_with(pieces: &[Piece], view: &View<'_>, written: fn(&str) -> String) -> Result<String, Unfilled> {
     let mut filled = String::new();
     for piece in pieces {
         match piece {
-            Piece::Text(text) => filled.push_str(text),
+            Piece::Text(text) => filled.push_str(&written(text)),
             Piece::Value(_, expression) => {
                 let value = expression.key(view).filter(|value| !value.is_empty());
                 encode(&value.ok_or_else(|| Unfilled(expression.text().to_owned()))?, &mut filled);
@@ -164,6 +190,19 @@ mod tests {
     use super::*;
 
     fn filled(template: &str, tenant: &str) -> Filled {
+        over(tenant, |view| UrlTemplate::parse(template).unwrap().unwrap().fill(view))
+    }
+
+    #[test]
+    fn what_is_shown_of_a_url_are_the_values_and_no_secret_beside_them() {
+        let shown =
+            |template: &str| over("a b", |view| UrlTemplate::parse(template).unwrap().unwrap().shown(view)).unwrap();
+        assert_eq!(shown("/services/T0/SECRET/x?kind={body.tenant}"), "/…?…=a%20b");
+        assert_eq!(shown("/tenants/{body.tenant}/events/{body.n}"), "/…/a%20b/…/7");
+        assert_eq!(shown("/{body.tenant}"), "/a%20b");
+    }
+
+    fn over<T>(tenant: &str, ask: impl FnOnce(&View<'_>) -> T) -> T {
         let (headers, body) = (HeaderMap::new(), json!({"tenant": tenant, "n": 7, "none": null}));
         let view = View {
             body: Some(&body),
@@ -176,7 +215,7 @@ mod tests {
             query: "",
             params: &[],
         };
-        UrlTemplate::parse(template).unwrap().unwrap().fill(&view)
+        ask(&view)
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) enum Kind {
     Answered,
     /// Other routes or destinations.
     Routed,
-    /// Another body, other headers.
+    /// To another URL, another body, other headers.
     Transformed,
 }
 
@@ -118,6 +118,14 @@ fn changes(old: &Sent, new: &Sent) -> Vec<(String, String)> {
     let mut changes = Vec::new();
     let or_fine = |error: &Option<String>| error.clone().unwrap_or_else(|| "sent".to_owned());
     changes.push((or_fine(&old.error), or_fine(&new.error)));
+    if old.addresses != new.addresses {
+        let shown =
+            |sent: &Sent| format!("to {}{}", sent.targets.join(" or "), sent.path.as_deref().unwrap_or_default());
+        let (before, after) = (shown(old), shown(new));
+        // Paths may hold secrets.
+        let is_told = before != after;
+        changes.push(if is_told { (before, after) } else { (before, "another path there".to_owned()) });
+    }
     if old.body != new.body {
         changes.push(first_difference(old.body.as_ref(), new.body.as_ref()));
     }
@@ -176,5 +184,40 @@ fn place_of_difference(old: &serde_json::Value, new: &serde_json::Value) -> Stri
             (Some(before), Some(after)) => (old, new) = (before, after),
             _ => return place,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::KeyHash;
+
+    fn to(target: &str, url: &str) -> Sent {
+        Sent {
+            route: "r".to_owned(),
+            destination: "d".to_owned(),
+            targets: vec![target.to_owned()],
+            path: None,
+            addresses: vec![KeyHash::of(url)],
+            method: "POST".to_owned(),
+            order_key: None,
+            headers: Vec::new(),
+            body: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_goes_elsewhere_is_a_difference_and_its_path_is_not_told() {
+        let told = |old: &Sent, new: &Sent| -> Vec<(String, String)> {
+            changes(old, new).into_iter().filter(|(old, new)| old != new).collect()
+        };
+        let old = to("a:80", "http://a/SECRET");
+        assert_eq!(told(&old, &old), []);
+        assert_eq!(told(&old, &to("b:80", "http://b/SECRET")), [("to a:80".to_owned(), "to b:80".to_owned())]);
+        assert_eq!(
+            told(&old, &to("a:80", "http://a/OTHER")),
+            [("to a:80".to_owned(), "another path there".to_owned())]
+        );
     }
 }
