@@ -197,6 +197,11 @@ fn mistakes_in_cases_are_shown_with_a_caret() {
         ended.stderr
     );
     assert!(ended.stderr.contains("some.yaml:3:13") && ended.stderr.contains("^^^^^"), "{}", ended.stderr);
+    // The caret is under the value, and it is called one.
+    let wrong = "tests:\n  - {name: a, given: {source: github}, expect: {outcome: delivered}}\n";
+    fs::write(folder.path().join("cases/some.yaml"), wrong).unwrap();
+    let ended = test_in(&folder, &[]).with(78);
+    assert!(ended.stderr.contains("unknown_value") && ended.stderr.contains("some.yaml:2:58"), "{}", ended.stderr);
     let none = end(hookgate(&["test", "nowhere"]).current_dir(folder.path())).with(2);
     assert!(none.stderr.contains("cannot read nowhere"), "{}", none.stderr);
     fs::write(folder.path().join("cases/some.yaml"), "tests:\n  - {name: a, given: {source: nobody, body: {}}}\n")

@@ -107,6 +107,7 @@ pub(super) struct Expect {
     /// The status of the answer.
     pub(super) status: Option<u16>,
     /// How the request ends: `accepted`, `filtered`, `quarantined`, `bad_signature` …
+    #[serde(default, deserialize_with = "outcome_value")]
     pub(super) outcome: Option<RequestOutcome>,
     /// `verified`, or why not.
     pub(super) verdict: Option<String>,
@@ -134,4 +135,11 @@ pub(super) struct Outgoing {
     pub(super) headers: BTreeMap<String, String>,
     /// A part of the reason for which nothing can be sent.
     pub(super) error: Option<String>,
+}
+
+/// An outcome as a value; as a key, which is what the type reads by itself, another one would be unknown there.
+fn outcome_value<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<RequestOutcome>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let outcome = RequestOutcome::of_label(&text);
+    outcome.map(Some).ok_or_else(|| serde::de::Error::unknown_variant(&text, &RequestOutcome::LABELS))
 }
