@@ -244,29 +244,26 @@ fn spent_until(state: &InMemoryState) -> Option<Nanos> {
     state.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>).err().flatten()
 }
 
+/// A state of governor's that is held here as well.
+#[derive(Default)]
+struct Held<S>(Arc<S>);
+
 /// The one state that all spend of.
-#[derive(Clone, Default)]
-struct Together(Arc<InMemoryState>);
+type Together = Held<InMemoryState>;
 
-impl StateStore for Together {
-    type Key = NotKeyed;
+/// One state for each network.
+type BySender = Held<DashMapStateStore<IpAddr>>;
 
-    fn measure_and_replace<T, F, E>(&self, key: &NotKeyed, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        self.0.measure_and_replace(key, decide)
+impl<S> Clone for Held<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
-/// One state for each network.
-#[derive(Clone, Default)]
-struct BySender(Arc<DashMapStateStore<IpAddr>>);
+impl<S: StateStore> StateStore for Held<S> {
+    type Key = S::Key;
 
-impl StateStore for BySender {
-    type Key = IpAddr;
-
-    fn measure_and_replace<T, F, E>(&self, key: &IpAddr, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, key: &S::Key, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {

@@ -41,7 +41,12 @@ pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Ans
 }
 
 pub(super) async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
-    let none = || problem(StatusCode::NOT_FOUND, "there is no such event; it may have been kept long enough");
+    let none = || {
+        problem(
+            StatusCode::NOT_FOUND,
+            "there is no such event; it may be past the time that events are kept, and requests that were not stored are forgotten at a restart",
+        )
+    };
     let id = EventId::parse(id).ok_or_else(none)?;
     let found = desk.panel.archive.off_thread(move |archive| archive.buffer().find(id)).await.map_err(unavailable)?;
     found.ok_or_else(none)

@@ -72,7 +72,8 @@ fn ids_sent(folder: &Folder, args: &[&str], count: usize) -> Vec<String> {
                 if let Some(Ok(body)) = body {
                     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
                     let body: serde_json::Value = body;
-                    return body.get("id").unwrap().as_str().unwrap().to_owned();
+                    let of_github = text.lines().find_map(|line| line.strip_prefix("x-github-delivery: "));
+                    return of_github.or_else(|| body.get("id")?.as_str()).unwrap().to_owned();
                 }
                 let read = stream.read(&mut buffer).unwrap();
                 assert!(read > 0, "the request ended early: {text}");
@@ -96,6 +97,11 @@ fn each_recorded_event_is_sent_with_an_id_of_its_own_and_a_file_as_it_is() {
     assert_eq!(ids_sent(&folder, &["invoice.paid", "--keep-id"], 1), [recorded]);
     let file = "tests/payloads/stripe/invoice.paid.json";
     assert_eq!(ids_sent(&folder, &["invoice.paid", "--file", file], 1), [recorded]);
+    // The same where the provider has it in a header.
+    let folder = Folder::with(&good(&nobody()));
+    let (fresh, kept) =
+        (ids_sent(&folder, &["push", "-n", "2"], 2), ids_sent(&folder, &["push", "--keep-id", "-n", "2"], 2));
+    assert!(fresh[0] != fresh[1] && kept[0] == kept[1], "{fresh:?} {kept:?}");
 }
 
 #[test]

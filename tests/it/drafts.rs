@@ -139,7 +139,7 @@ fn a_diff_tells_what_recorded_events_would_meet_under_another_file() {
         of("answered"),
         [(1, "accepted 200 → filtered 200".to_owned()), (1, "filtered 200 → accepted 200".to_owned())]
     );
-    assert_eq!(of("routed"), [(1, "all (app) → no route".to_owned()), (1, "no route → all (app)".to_owned())]);
+    assert_eq!(of("routed"), [(1, "all (app) → nowhere".to_owned()), (1, "nowhere → all (app)".to_owned())]);
     assert_eq!(of("transformed").first().unwrap(), &(1, "no body/m → body/m 4".to_owned()));
     assert!(said.contains(&wanted[1]), "samples are named");
     // The same without a gateway and without secrets, over a file of events.
@@ -147,7 +147,7 @@ fn a_diff_tells_what_recorded_events_would_meet_under_another_file() {
     site.file("events.jsonl", shown.as_bytes());
     let (code, said, told) = diff_with(&site, ["routes.yaml", "new.yaml"], &[]);
     assert_eq!(code, 3, "{told}");
-    assert!(said.contains("1 events: 0 as before, 1 otherwise") && said.contains("all (app) → no route"), "{said}");
+    assert!(said.contains("1 event: 0 as before, 1 otherwise") && said.contains("all (app) → nowhere"), "{said}");
     assert!(told.contains("could not be judged here"), "{told}");
 }
 
@@ -187,7 +187,7 @@ fn a_diff_does_not_take_a_secret_that_is_not_here_for_a_wrong_one() {
     assert!(told.contains("the signatures of 1 could not be judged here"), "{told}");
     // The secret of the new file alone is not here.
     let (code, said, told) = diff_with(&site, ["routes.yaml", "elsewhere.yaml"], &here);
-    assert_eq!((code, said.as_str()), (0, "1 events: 1 as before, 0 otherwise\n"), "{told}");
+    assert_eq!((code, said.as_str()), (0, "1 event: 1 as before, 0 otherwise\n"), "{told}");
     assert!(told.contains("the signatures of 1 could not be judged here"), "{told}");
     // Another secret, which can be read, is a difference.
     let (code, said, told) = diff_with(&site, ["routes.yaml", "other.yaml"], &here);
@@ -239,7 +239,7 @@ fn a_parameter_that_a_draft_renames_has_its_new_name_in_conditions() {
         assert!(said.contains("all: wants it, for app"), "{file}\n{said}");
     }
     let (code, said, told) = run(&site, &gateway, &["diff", "routes.yaml", "renamed.yaml"]);
-    assert_eq!((code, said.as_str()), (0, "1 events: 1 as before, 0 otherwise\n"), "{told}");
+    assert_eq!((code, said.as_str()), (0, "1 event: 1 as before, 0 otherwise\n"), "{told}");
 }
 
 #[test]

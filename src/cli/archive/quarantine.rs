@@ -99,7 +99,7 @@ fn judge(args: &JudgeArgs) -> Result<Exit, Exit> {
     }
     terminal::tell(match (judged.judged, args.dry_run) {
         (0, _) => "nothing was in quarantine that could be judged".to_owned(),
-        (_, true) => "nothing was done; without --dry-run this is".to_owned(),
+        (_, true) => "nothing was done; without --dry-run it would be".to_owned(),
         (_, false) => format!("deliveries queued: {}", judged.deliveries),
     });
     Ok(Exit::Ok)

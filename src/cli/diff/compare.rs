@@ -53,6 +53,8 @@ pub(super) struct Compared {
     pub(super) is_unjudged: bool,
 }
 
+/// Where goes what no route wants, and what does not get as far as the routes.
+const NOWHERE: &str = "nowhere";
 /// Headers that differ from one moment to the next.
 const OF_THE_MOMENT: [&str; 3] = ["webhook-timestamp", "webhook-signature", "traceparent"];
 
@@ -102,11 +104,11 @@ fn answered(told: &Explanation) -> String {
 /// Where it goes; what is refused or kept back goes nowhere, whatever routes would say.
 fn routed(told: &Explanation) -> String {
     if !matches!(told.outcome, "accepted" | "filtered" | "handshake") {
-        return "nowhere".to_owned();
+        return NOWHERE.to_owned();
     }
     let wanting = told.routes.iter().filter(|says| says.verdict == Verdict::Matched);
     let routes: Vec<String> = wanting.map(|says| format!("{} ({})", says.route, says.to.join(", "))).collect();
-    if routes.is_empty() { "no route".to_owned() } else { routes.join(", ") }
+    if routes.is_empty() { NOWHERE.to_owned() } else { routes.join(", ") }
 }
 
 fn sent(told: &Explanation) -> BTreeMap<(&str, &str), &Sent> {

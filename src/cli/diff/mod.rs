@@ -136,7 +136,8 @@ fn tried(file: &Path) -> Result<Tried, Exit> {
 
 fn say(records: &Records, counts: &Counts, groups: &[(Difference, Group)]) {
     let (all, changed) = (records.requests.len(), counts.changed);
-    terminal::say(format!("{all} events: {} as before, {changed} otherwise", all - changed));
+    let events = if all == 1 { "event" } else { "events" };
+    terminal::say(format!("{all} {events}: {} as before, {changed} otherwise", all - changed));
     let left_out = [(records.unsigned, "refused for their signature"), (records.limited, "refused by a limit")];
     let left_out: Vec<String> =
         left_out.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();
