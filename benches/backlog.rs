@@ -7,7 +7,13 @@
 //!
 //! CPU is what the kernel accounted to the whole process, producers included; they cost the same at every step. A second
 //! may or may not meet a compaction, so a million events are measured, and the average since the last step stands beside
-//! them. A raw open by the engine alone tells its part of the opening from ours. The folder is removed at the end.
+//! them. A raw open by the engine alone tells its part of the opening from ours.
+//!
+//! The rows are minutes apart, and a shared machine is not the same for minutes. So the ratio that counts is measured at the
+//! end, in pairs: one process holds the deep store open and one without a backlog, and gives them events in turns, counted
+//! until the engine rests. The other store gets as many events, and a destination takes them all between the pairs: so it
+//! remembers delivery ids and merges tables as a store does that has worked for a while. The median of the pairs is the
+//! figure. The folder is removed at the end.
 #![expect(clippy::print_stdout, reason = "the table is the product")]
 #![expect(clippy::print_stderr, reason = "progress is for whoever waits")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark lives by the real clock")]
@@ -23,9 +29,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hookgate::buffer::{Buffer, BufferParams, Committed, Fsync};
+use hookgate::buffer::{Buffer, BufferParams, Committed, Fsync, Keep};
 use hookgate::clock::{Clock, SystemClock};
 use hookgate::event::{Copy, DedupKey, Event, EventData, EventId, HeaderBytes};
+use hookgate::outcome::Settled;
 use hookgate::provider::Verified;
 
 /// The gateway's allocator, so that memory is measured like for like.
@@ -35,6 +42,16 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const PRODUCERS: u64 = 64;
 /// Events of one measurement: several of the engine's compactions, so that no row is without.
 const WINDOW: u64 = 1_000_000;
+/// Times that the deep store is measured against the other one. Before them it is once that is not counted: it gives the
+/// other one its past, and the page cache memory that the machine has touched.
+const PAIRS: u64 = 5;
+/// Turns of each in a pair, and the events of a turn.
+const TURNS: u64 = 6;
+const TURN: u64 = 100_000;
+/// Deliveries that are taken at once.
+const TAKEN: usize = 256;
+/// The engine rests when the process has used no CPU for so long.
+const REST: Duration = Duration::from_millis(300);
 const STEPS: [u64; 5] = [0, 100_000, 1_000_000, 3_000_000, 10_000_000];
 /// The default window of a source: nothing expires while this runs.
 const DEDUP_WINDOW: Duration = Duration::from_hours(24);
@@ -51,6 +68,7 @@ fn main() -> ExitCode {
     }
     let done = Options::parse(&args).and_then(|options| match options.step {
         Some(step) => run_step(&options, step),
+        None if options.pairs => run_pairs(&options),
         None => conduct(&options, &args),
     });
     match done {
@@ -71,6 +89,8 @@ struct Options {
     dir: PathBuf,
     /// Set by the conductor: this process fills up to so many events and measures.
     step: Option<u64>,
+    /// Set by the conductor, or by whoever wants the pairs only: this process fills up what is missing and compares.
+    pairs: bool,
 }
 
 impl Options {
@@ -89,6 +109,7 @@ impl Options {
             fsync,
             dir,
             step: number(args, "--step")?,
+            pairs: args.iter().any(|arg| arg == "--pairs"),
         })
     }
 
@@ -125,7 +146,7 @@ fn conduct(options: &Options, args: &[String]) -> io::Result<()> {
     // The last step twice: the second one fills nothing, and opens what the first one left.
     let steps = STEPS.into_iter().filter(|step| *step < options.events).chain([options.events; 2]);
     let measured = steps.into_iter().try_fold(None, |first: Option<f64>, step| {
-        let line = child(args, step)?;
+        let line = child(args, &["--step", &step.to_string()])?;
         if step == 0 {
             fs::remove_dir_all(&store)?;
         }
@@ -134,21 +155,23 @@ fn conduct(options: &Options, args: &[String]) -> io::Result<()> {
         println!("{line} {:>7.2}", cpu / first);
         Ok::<_, io::Error>(Some(first))
     });
+    let pairs = measured.and_then(|_first| child(args, &["--pairs"]));
     fs::remove_dir_all(&store)?;
-    measured.map(|_first| ())
+    println!("{}", pairs?);
+    Ok(())
 }
 
 const HEADINGS: &str = "   backlog  CPU µs  since  events/s  p50 ms  p99 ms  max ms  write×  RSS MiB  open ms  engine ms  opened MiB  disk MiB   ratio";
 
-fn child(args: &[String], step: u64) -> io::Result<String> {
+fn child(args: &[String], part: &[&str]) -> io::Result<String> {
     let output = Command::new(env::current_exe()?)
         .args(args)
-        .args(["--step", &step.to_string()])
+        .args(part)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {
-        return Err(io::Error::other(format!("the step of {step} events ended with {}", output.status)));
+        return Err(io::Error::other(format!("{} ended with {}", part.join(" "), output.status)));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
@@ -227,6 +250,83 @@ fn run_step(options: &Options, step: u64) -> io::Result<()> {
         disk_bytes(&store)? as f64 / MIB,
     );
     Ok(())
+}
+
+/// The deep store against one without a backlog, in turns.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn run_pairs(options: &Options) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let deep = open(options, &options.dir.join("store"))?;
+    let other_dir = options.dir.join("other");
+    let other = open(options, &other_dir)?;
+    let queued = || deep.depth("service-0").ready;
+    runtime.block_on(produce(&deep, options, options.events.saturating_sub(queued()), false))?;
+    let mut begun_at = 0;
+    let mut ratios = Vec::new();
+    for pair in 0..=PAIRS {
+        runtime.block_on(deliver(&other, options));
+        rest()?;
+        if pair == 1 {
+            begun_at = queued();
+        }
+        let (mut empty, mut full) = (0.0, 0.0);
+        for turn in 0..TURNS {
+            // Whoever is first is not always the same one.
+            if turn % 2 == 0 {
+                empty += cost(&runtime, &other, options)?;
+            }
+            full += cost(&runtime, &deep, options)?;
+            if turn % 2 == 1 {
+                empty += cost(&runtime, &other, options)?;
+            }
+        }
+        let of_one = |cpu_us: f64| cpu_us / (TURNS * TURN) as f64;
+        eprintln!("pair {pair}: {:.2} and {:.2} µs, {:.3}", of_one(empty), of_one(full), full / empty);
+        if pair > 0 {
+            ratios.push(full / empty);
+        }
+    }
+    let ended_at = queued();
+    runtime.block_on(async { tokio::join!(deep.close(), other.close()) });
+    fs::remove_dir_all(&other_dir)?;
+    ratios.sort_by(f64::total_cmp);
+    let at = |index: usize| ratios.get(index).copied().unwrap_or(f64::NAN);
+    let (low, median, high) = (at(0), at(ratios.len() / 2), at(ratios.len() - 1));
+    println!("{PAIRS} pairs, nothing and {begun_at} to {ended_at} waiting: ratio {median:.2} ({low:.2}–{high:.2})");
+    Ok(())
+}
+
+/// All that waits is delivered, and gone.
+async fn deliver(buffer: &Buffer, options: &Options) {
+    let keep = Keep { delivered: Duration::ZERO, dead: Duration::ZERO };
+    for name in options.names() {
+        while buffer.depth(&name).ready > 0 {
+            for delivery in buffer.take_now(&name, TAKEN).await {
+                buffer.settle(delivery, Settled::Delivered, keep, None).await;
+            }
+        }
+    }
+}
+
+/// CPU of one turn, what the engine does about it later included.
+fn cost(runtime: &tokio::runtime::Runtime, buffer: &Buffer, options: &Options) -> io::Result<f64> {
+    let start = Usage::now()?;
+    runtime.block_on(produce(buffer, options, TURN, false))?;
+    rest()?;
+    Ok(Usage::now()?.cpu_us - start.cpu_us)
+}
+
+/// Waits until the process uses no CPU any more.
+fn rest() -> io::Result<()> {
+    let mut last = Usage::now()?.cpu_us;
+    loop {
+        std::thread::sleep(REST);
+        let now = Usage::now()?.cpu_us;
+        if now - last < TICK_US {
+            return Ok(());
+        }
+        last = now;
+    }
 }
 
 fn open(options: &Options, dir: &Path) -> io::Result<Buffer> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::draft::{Draft, Effect, Tally};
-use super::engine::EngineError;
+use super::engine::{Durability, EngineError};
 use super::fate::Tried;
 use super::keys::{LaneKey, QueueKey, QueueValue};
 use super::store::Store;
@@ -94,6 +94,16 @@ pub(crate) enum Command {
     Close(oneshot::Sender<()>),
 }
 
+impl Command {
+    /// The delivery id that will be looked for.
+    fn delivery_id(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Append(append) => append.dedup.as_ref().map(|dedup| dedup.key),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) struct Committer {
     pub(super) shared: Arc<Shared>,
     /// Ends of deliveries that a failed batch held.
@@ -158,6 +168,7 @@ impl Committer {
             result = result.and(draft.settle(settle));
         }
         let (mut closing, mut judged) = (None, Vec::new());
+        shared.filters.warm(commands.iter().filter_map(Command::delivery_id));
         // Looked at before every batch: a fast sender fills a disk in less than a second.
         shared.disk_low.store(shared.medium.is_low(), Ordering::Relaxed);
         for command in commands {
@@ -388,10 +399,11 @@ impl Committer {
     }
 
     fn close(&self, reply: oneshot::Sender<()>) {
-        if let Some(store) = self.shared.store.swap(None)
-            && let Err(error) = store.sync()
-        {
-            tracing::error!(%error, "the last sync failed; what was answered is on disk already");
+        if let Some(store) = self.shared.store.swap(None) {
+            let filters = generations::on_close(&self.shared);
+            if let Err(error) = store.commit(filters, Durability::Written).and_then(|()| store.sync()) {
+                tracing::error!(%error, "the last sync failed; what was answered is on disk already");
+            }
         }
         answer(reply, ());
     }

@@ -125,8 +125,12 @@ impl Draft<'_> {
         let (id, generation) =
             current.unwrap_or((last.saturating_add(1), Generation { class, ..Generation::default() }));
         let (count, until_ms) = (generation.count.saturating_add(1), generation.until_ms.max(expires_ms));
-        self.books.generations.insert(id, Generation { class, count, until_ms });
+        let generation = Generation { class, count, until_ms };
+        self.books.generations.insert(id, generation);
         shared.filters.insert(id, is_new, digest);
+        if generation.is_full() {
+            generations::store_filter(shared, &mut self.batch, id, &generation);
+        }
         id
     }
 
@@ -153,6 +157,7 @@ impl Draft<'_> {
         }
         if removed < most {
             self.books.generations.insert(id, Generation { until_ms: 0, ..of });
+            self.batch.remove(Space::Filters, id.to_be_bytes());
             self.shared.filters.forget(id);
         }
         Ok(())

@@ -5,23 +5,24 @@
 //! million of them that costs more than everything else. Within a generation little is rewritten, and between generations
 //! nothing. A look for an id asks a filter in memory for each generation, and the disk only where a filter says "perhaps".
 //!
-//! Invariants: only the newest generation of a class gets ids; a filter never says "no" to an id that is there. Filters are
-//! not stored: after a start they are built in the background, and a generation without one is looked for on disk.
+//! Invariants: only the newest generation of a class gets ids; a filter never says "no" to an id that is there. A filter is
+//! stored when its generation is full, and when the buffer is closed. After a start filters are read in the background, or
+//! built there where none is stored that fits; a generation without one is looked for on disk.
 //!
-//! Bounds: two bytes of memory an id for the generations that have a filter (`filters`).
+//! Bounds: three bytes of memory an id for the generations that have a filter (`filters`), and as many on disk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::engine::{EngineError, Space};
+use super::engine::{Batch, EngineError, Space};
 use super::filters::{FILTERS_MAX, Filter};
 use super::store::Store;
 
 /// Ids in a generation.
 pub(super) const GENERATION_KEYS: u32 = 512 * 1024;
-/// A generation with fewer ids is gone on with after a start; its filter is built at once.
+/// A generation with fewer ids is gone on with after a start; its filter is not stored, but built at once.
 const GOES_ON: u32 = 64 * 1024;
 
 /// Ids that are remembered for about as long.
@@ -80,26 +81,64 @@ fn build(shared: &Shared, store: &Arc<Store>, generation: u32) -> Result<Option<
     Ok(Some(filter))
 }
 
-/// After an opening: the newest generations go on if they are small, the others get their filters in the background, the
-/// newest first. To be called when the store is in its place.
+/// What a stored filter is a filter of: the generation as it was then. One that got more ids since, or whose number was given
+/// again, is another one.
+fn stored_as(generation: &Generation) -> Vec<u8> {
+    generation.to_bytes()
+}
+
+/// Puts a generation's filter into the batch, if it has one.
+pub(super) fn store_filter(shared: &Shared, batch: &mut Batch, id: u32, generation: &Generation) {
+    if let Some(filter) = shared.filters.of(id) {
+        batch.insert(Space::Filters, id.to_be_bytes(), [stored_as(generation), filter.to_bytes()].concat());
+    }
+}
+
+/// What is put into the store when the buffer is closed: the filters of generations that are to go on.
+pub(super) fn on_close(shared: &Shared) -> Batch {
+    let mut batch = Batch::default();
+    let known = shared.books(|books| books.generations.clone());
+    let newest = newest(&known);
+    for (id, generation) in known.iter().filter(|(id, of)| newest.get(&of.class) == Some(*id)) {
+        if generation.count >= GOES_ON && !generation.is_full() {
+            store_filter(shared, &mut batch, *id, generation);
+        }
+    }
+    batch
+}
+
+/// The filter as it was stored, if it is this generation's.
+fn load(store: &Store, id: u32, generation: &Generation) -> Result<Option<Filter>, EngineError> {
+    let stored = store.get(Space::Filters, &id.to_be_bytes())?;
+    Ok(stored.and_then(|stored| Filter::parse(stored.strip_prefix(stored_as(generation).as_slice())?)))
+}
+
+/// The generation of each class that gets ids.
+fn newest(known: &BTreeMap<u32, Generation>) -> BTreeMap<u8, u32> {
+    known.iter().map(|(id, generation)| (generation.class, *id)).collect()
+}
+
+/// After an opening: the newest generations go on if their filter is stored, or soon built; the others get theirs in the
+/// background, the newest first. To be called when the store is in its place.
 pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let Some(store) = shared.store.load_full() else { return Ok(()) };
     shared.filters.forget_all();
     let mut known = shared.books(|books| books.generations.clone());
     known.retain(|_, generation| generation.until_ms > 0);
-    let mut newest: BTreeMap<u8, u32> = BTreeMap::new();
-    for (id, generation) in &known {
-        newest.insert(generation.class, *id);
-    }
-    let mut others: Vec<u32> = Vec::new();
-    for (id, generation) in known.iter().rev() {
-        let is_newest = newest.get(&generation.class) == Some(id);
-        if shared.is_inline || (is_newest && generation.count < GOES_ON) {
-            if let Some(filter) = build(shared, &store, *id)? {
-                shared.filters.put(*id, &filter);
-            }
-        } else {
-            others.push(*id);
+    let newest = newest(&known);
+    let mut others: Vec<(u32, Generation)> = Vec::new();
+    for (id, generation) in known.into_iter().rev() {
+        let goes_on = newest.get(&generation.class) == Some(&id) && !generation.is_full();
+        let mut filter = None;
+        if shared.is_inline || goes_on {
+            filter = load(&store, id, &generation)?;
+        }
+        if filter.is_none() && (shared.is_inline || (goes_on && generation.count < GOES_ON)) {
+            filter = build(shared, &store, id)?;
+        }
+        match filter {
+            Some(filter) => shared.filters.put(id, &filter),
+            None => others.push((id, generation)),
         }
     }
     others.truncate(FILTERS_MAX);
@@ -108,8 +147,9 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     }
     let (shared, spawned) = (Arc::clone(shared), std::thread::Builder::new().name("filters".into()));
     let built = spawned.spawn(move || {
-        for id in others {
-            match build(&shared, &store, id) {
+        for (id, generation) in others {
+            let loaded = load(&store, id, &generation).transpose();
+            match loaded.map_or_else(|| build(&shared, &store, id), |loaded| loaded.map(Some)) {
                 Ok(Some(filter)) => shared.filters.put(id, &filter),
                 Ok(None) => return,
                 Err(error) => {
@@ -131,6 +171,10 @@ pub(crate) fn goes_on(shared: &Shared, id: u32, generation: &Generation) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::{Buffer, BufferParams, Committed, Fsync};
+    use crate::clock::{Clock, SystemClock};
+    use crate::event::{DedupKey, Event, EventData, EventId};
+    use crate::provider::Verified;
 
     #[test]
     fn windows_of_about_the_same_length_share_a_class() {
@@ -143,5 +187,51 @@ mod tests {
     fn a_generation_reads_back() {
         let generation = Generation { class: 7, count: 300, until_ms: 9 };
         assert_eq!(Generation::parse(&generation.to_bytes()), Some(generation));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_generation_goes_on_after_a_clean_stop_with_the_filter_that_was_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let (dir, quarantine_keep) = (folder.path().to_owned(), Duration::from_mins(1));
+            let params = BufferParams { dir, bytes_max: 1 << 30, fsync: Fsync::Memory, quarantine_keep };
+            Buffer::open(params, &["app".into()], Arc::new(SystemClock), Box::new(|_| {})).unwrap()
+        };
+        let key = |id: u32| {
+            let mut key = crate::provider::digest(&[&id.to_be_bytes()]);
+            key[..4].copy_from_slice(&id.to_be_bytes());
+            key
+        };
+        let append = |buffer: &Buffer, id: u32| {
+            let now = SystemClock.now();
+            let data = EventData::sample(EventId::at(now, rand::random()), now);
+            let dedup = DedupKey { key: key(id), body: None, window: Duration::from_hours(1) };
+            let (buffer, event) = (buffer.clone(), Event::new(Verified::by_choice("tests"), data, Some(dedup)));
+            async move { buffer.append(event).await.unwrap() }
+        };
+        let generations = |buffer: &Buffer| buffer.shared.books(|books| books.generations.clone());
+        let buffer = open();
+        for ids in (0..GOES_ON).collect::<Vec<_>>().chunks(4096) {
+            ids.iter().map(|id| append(&buffer, *id)).collect::<tokio::task::JoinSet<_>>().join_all().await;
+        }
+        assert_eq!(generations(&buffer)[&1].count, GOES_ON);
+        buffer.close().await;
+        drop(buffer);
+
+        let buffer = open();
+        assert!(buffer.shared.filters.has(1), "it was to be there at once");
+        assert_eq!(append(&buffer, 7).await, Committed::Duplicate);
+        assert_eq!(append(&buffer, GOES_ON).await, Committed::Stored);
+        assert_eq!((generations(&buffer).len(), generations(&buffer)[&1].count), (1, GOES_ON + 1));
+        // The stored filter does not know the last id, and its generation is another one than it was.
+        let store = buffer.shared.store.load_full().unwrap();
+        assert_eq!(load(&store, 1, &generations(&buffer)[&1]).unwrap(), None);
+        assert_eq!(build(&buffer.shared, &store, 1).unwrap(), buffer.shared.filters.of(1));
+        drop(store);
+        buffer.close().await;
+        drop(buffer);
+        let buffer = open();
+        assert_eq!(append(&buffer, GOES_ON).await, Committed::Duplicate);
+        buffer.close().await;
     }
 }

@@ -13,6 +13,7 @@
 //! | `quarantine` | sequence | stored bytes u32 ∥ name of the source |
 //! | `unverified` | sequence | the rules that judged it (8) ∥ name of the source |
 //! | `dedup` | generation u32 ∥ digest (16) | expires ms ∥ sequence ∥ fingerprints of bodies (16 each) |
+//! | `filters` | generation u32 | the generation as it was then ∥ its filter (`generations`) |
 //! | `books` | what is counted | numbers (`books`) |
 //! | `meta` | text | text |
 

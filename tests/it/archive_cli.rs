@@ -326,7 +326,10 @@ fn the_quarantine_is_listed_and_judged() {
     let dry = run(&site, &gateway, "quarantine judge --dry-run --source github").with(0);
     assert_eq!(dry.lines()[..2], ["SOURCE  ADMITTED  UNWANTED  KEPT", "github  1         0         1"]);
     assert_eq!((dry.told.starts_with("nothing was done"), receiver.count()), (true, 0));
-    let done = run(&site, &gateway, &format!("quarantine judge --id {id}")).with(0);
+    let unasked = run(&site, &gateway, &format!("quarantine judge --id {id}")).with(2);
+    assert!(unasked.told.contains("say --yes to let out what is admitted"), "{}", unasked.told);
+    assert_eq!(receiver.count(), 0);
+    let done = run(&site, &gateway, &format!("quarantine judge --id {id} --yes")).with(0);
     assert!(done.told.ends_with("deliveries queued: 1\n"), "{}", done.told);
     quarantined(1);
     assert_eq!(receiver.wait_for(1)[0].event_id(), id);

@@ -17,6 +17,7 @@ use fjall::{
     AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
 };
 
+use super::reach::Reach;
 use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, journal, salvage};
 use crate::buffer::{Fsync, OpenError, space};
 
@@ -26,18 +27,17 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A memtable this full is written out; each keyspace has one.
 const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// The one of events. Each time it is written out there is one more table, and the engine compares it with all others: half
-/// as many cost an eighth. A disk of 48 MiB has room for a journal and a table of this size.
-const EVENTS_MEMTABLE_BYTES_MAX: u64 = 20 * 1024 * 1024;
+/// The one of events. A disk of 48 MiB has room for a journal and a table of this size.
+const EVENTS_MEMTABLE_BYTES_MAX: u64 = 12 * 1024 * 1024;
 /// So many memtables of events may wait to be written out; then a commit waits for the worker.
 const EVENTS_MEMTABLES_MAX: usize = 2;
 /// So many flushed tables of scattered keys are merged at once, into tables of this size.
 const SCATTERED_TABLES: u8 = 8;
 const SCATTERED_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 const SCATTERED_LEVEL_RATIO: f32 = 8.0;
-/// Event ids grow but for those of one millisecond. So each flushed table overlaps the last one a little, and what is
-/// rewritten for that is one table: the smaller, the less.
-const NEARLY_IN_ORDER_TABLES: u8 = 4;
+/// Event ids grow but for those of one millisecond, and events reach back (`reach`). So each flushed table overlaps the
+/// last one a little, and what is rewritten for that is one table: the smaller, the less.
+pub(super) const NEARLY_IN_ORDER_TABLES: u8 = 4;
 const NEARLY_IN_ORDER_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 /// Delivery ids scatter within their generation, which is about seven flushed tables: so that a generation is rewritten
 /// about once, more than that are merged at once. They are looked for here only where a filter says "perhaps". At twenty the
@@ -101,6 +101,7 @@ pub(super) struct Fjall {
     events_memtable_bytes_max: u64,
     /// How often full memtables were reported since none was full.
     reports: AtomicU64,
+    reach: Reach,
 }
 
 impl Fjall {
@@ -123,7 +124,11 @@ impl Fjall {
         for space in Space::ALL {
             keyspaces.push(db.keyspace(space.name(), || options(space)).map_err(|error| opening(error, dir))?);
         }
-        let store = Self { db, keyspaces, events_memtable_bytes_max, reports: AtomicU64::new(0) };
+        let reach = Reach::new();
+        let store = Self { db, keyspaces, events_memtable_bytes_max, reports: AtomicU64::new(0), reach };
+        if let Some(last) = store.last_key(Space::Events).map_err(OpenError::Engine)? {
+            store.reach.comes(&last);
+        }
         store.db.persist(PersistMode::SyncAll).map_err(|error| opening(error, dir))?;
         sync_tree(dir).map_err(io)?;
         Ok(store)
@@ -159,14 +164,9 @@ fn options(space: Space) -> KeyspaceCreateOptions {
     match space {
         Space::Lanes => scattered(plain),
         // Bodies lie in files of their own, which compaction does not rewrite.
-        Space::Events => {
-            in_order(plain).with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None)))
-        }
-        Space::Ids => in_order(plain).compaction_strategy(Arc::new(
-            Leveled::default()
-                .with_l0_threshold(NEARLY_IN_ORDER_TABLES)
-                .with_table_target_size(NEARLY_IN_ORDER_TABLE_BYTES),
-        )),
+        Space::Events => nearly_in_order(plain)
+            .with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None))),
+        Space::Ids => nearly_in_order(plain),
         // What asks for a delivery id has asked a filter before.
         Space::Dedup => in_order(plain).compaction_strategy(Arc::new(
             Leveled::default().with_l0_threshold(GENERATION_TABLES).with_table_target_size(GENERATION_TABLE_BYTES),
@@ -178,6 +178,7 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         | Space::Quarantine
         | Space::Unverified
         | Space::Ordered
+        | Space::Filters
         | Space::DedupExpiry
         | Space::Books
         | Space::Meta
@@ -189,6 +190,14 @@ fn options(space: Space) -> KeyspaceCreateOptions {
 /// in memory for as long as the backlog lasts, to say yes.
 fn in_order(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
     plain.filter_policy(FilterPolicy::disabled())
+}
+
+fn nearly_in_order(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
+    in_order(plain).compaction_strategy(Arc::new(
+        Leveled::default()
+            .with_l0_threshold(NEARLY_IN_ORDER_TABLES)
+            .with_table_target_size(NEARLY_IN_ORDER_TABLE_BYTES),
+    ))
 }
 
 /// Keys that scatter, looked up before each write, and nearly always in vain.
@@ -269,7 +278,14 @@ impl Engine for Fjall {
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         let mut written = self.db.batch();
+        let events = self.keyspace(Space::Events)?;
+        if let Some(key) = self.reach.back(events.tree.active_memtable().id()) {
+            written.remove(events, key);
+        }
         for change in batch.0 {
+            if change.space == Space::Events && change.value.is_some() {
+                self.reach.comes(&change.key);
+            }
             let keyspace = self.keyspace(change.space)?;
             match change.value {
                 Some(value) => written.insert(keyspace, change.key, value),

@@ -14,6 +14,7 @@ mod disk;
 #[cfg(test)]
 pub(crate) mod fake;
 mod journal;
+mod reach;
 mod salvage;
 
 use std::fmt;
@@ -42,6 +43,7 @@ pub(crate) enum Space {
     Lanes,
     Ordered,
     Dedup,
+    Filters,
     Books,
     Meta,
     /// Format 1 only.
@@ -51,7 +53,7 @@ pub(crate) enum Space {
 }
 
 impl Space {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Events,
         Self::Ids,
         Self::Queue,
@@ -63,6 +65,7 @@ impl Space {
         Self::Lanes,
         Self::Ordered,
         Self::Dedup,
+        Self::Filters,
         Self::Books,
         Self::Meta,
         Self::DedupExpiry,
@@ -83,6 +86,7 @@ impl Space {
             Self::Lanes => "lanes",
             Self::Ordered => "ordered",
             Self::Dedup => "dedup",
+            Self::Filters => "filters",
             Self::DedupExpiry => "dedup_expiry",
             Self::Books => "books",
             Self::Meta => "meta",

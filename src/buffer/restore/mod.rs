@@ -58,6 +58,10 @@ pub(super) fn restore(engine: &dyn Engine, now: Timestamp) -> Result<(), EngineE
     engine.commit(batch, Durability::Written)?;
     let mut batch = Batch::default();
     Books::recount(engine, bytes)?.write(&mut batch);
+    // Delivery ids were put back, and a filter must know them all: they are built anew.
+    for pair in engine.scan(Space::Filters, &[], None) {
+        batch.remove(Space::Filters, pair?.0);
+    }
     engine.commit(batch, Durability::Synced)?;
     tracing::warn!(placed, "the buffer was looked through after damage; so many deliveries are made again");
     engine.sync()

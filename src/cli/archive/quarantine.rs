@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::pages::{List, ListArgs};
 use super::sheet::{Event, Problem, moment, or_dash, read};
 use super::table::{COLUMNS, Row, cut, table};
-use super::{Asked, ended};
+use super::{Asked, consent, ended};
 use crate::cli::{Exit, terminal};
 
 /// So many problems of an event are listed; `events show` has all.
@@ -34,6 +34,9 @@ pub(in crate::cli) struct JudgeArgs {
     /// Only say what would be done.
     #[arg(long, env = "HOOKGATE_DRY_RUN")]
     dry_run: bool,
+    /// Go on without a question.
+    #[arg(long, env = "HOOKGATE_YES")]
+    yes: bool,
     #[command(flatten)]
     asked: Asked,
 }
@@ -47,6 +50,12 @@ struct Judgement {
     deliveries: u64,
     by_source: BTreeMap<String, Counts>,
     samples: Vec<Sample>,
+}
+
+impl Judgement {
+    fn admitted(&self) -> u64 {
+        self.by_source.values().map(|counts| counts.admitted).sum()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -87,21 +96,36 @@ fn lines(events: &[Value]) -> Vec<String> {
 
 fn judge(args: &JudgeArgs) -> Result<Exit, Exit> {
     let admin = args.asked.gateway()?;
-    let mut body = Map::from_iter([("dry_run".to_owned(), Value::from(args.dry_run))]);
-    body.extend(args.source.iter().map(|source| ("source".to_owned(), source.as_str().into())));
-    body.extend(args.id.iter().map(|id| ("id".to_owned(), id.to_string().into())));
-    let answer = admin.post("/api/v1/quarantine/judge", &Value::Object(body)).map_err(|problem| problem.told())?;
-    let judged: Judgement = read(&answer).ok_or_else(|| admin.not_ours().told())?;
-    if args.asked.is_json() {
-        terminal::say_json(&answer);
-    } else {
-        judged_lines(&judged).iter().for_each(terminal::say);
+    let ask = |dry_run: bool| {
+        let mut body = Map::from_iter([("dry_run".to_owned(), Value::from(dry_run))]);
+        body.extend(args.source.iter().map(|source| ("source".to_owned(), source.as_str().into())));
+        body.extend(args.id.iter().map(|id| ("id".to_owned(), id.to_string().into())));
+        let answer = admin.post("/api/v1/quarantine/judge", &Value::Object(body)).map_err(|problem| problem.told())?;
+        let judged: Judgement = read(&answer).ok_or_else(|| admin.not_ours().told())?;
+        Ok((answer, judged))
+    };
+    let say = |answer: &Value, judged: &Judgement| {
+        if args.asked.is_json() {
+            terminal::say_json(answer);
+        } else {
+            judged_lines(judged).iter().for_each(terminal::say);
+        }
+    };
+    let (answer, plan) = ask(true)?;
+    if args.dry_run || plan.admitted() == 0 {
+        say(&answer, &plan);
+        terminal::tell(match (plan.judged, args.dry_run) {
+            (0, _) => "nothing was in quarantine that could be judged",
+            (_, true) => "nothing was done; without --dry-run it would be",
+            (_, false) => "nothing was done: the rules of today admit none of them",
+        });
+        return Ok(Exit::Ok);
     }
-    terminal::tell(match (judged.judged, args.dry_run) {
-        (0, _) => "nothing was in quarantine that could be judged".to_owned(),
-        (_, true) => "nothing was done; without --dry-run it would be".to_owned(),
-        (_, false) => format!("deliveries queued: {}", judged.deliveries),
-    });
+    judged_lines(&plan).iter().for_each(terminal::tell);
+    consent::consent(args.yes, "let out what is admitted")?;
+    let (answer, done) = ask(false)?;
+    say(&answer, &done);
+    terminal::tell(format!("deliveries queued: {}", done.deliveries));
     Ok(Exit::Ok)
 }
 

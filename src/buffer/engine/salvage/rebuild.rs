@@ -198,7 +198,8 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     fn everything(&mut self, old: &Database) -> Result<(), EngineError> {
-        for space in Space::ALL {
+        // Filters are built anew.
+        for space in Space::ALL.into_iter().filter(|space| *space != Space::Filters) {
             if !old.keyspace_exists(space.name()) {
                 self.gaps.insert(space, 1);
                 continue;
