@@ -234,6 +234,7 @@ fn run_step(options: &Options, step: u64) -> io::Result<()> {
     let since = if to_fill >= WINDOW { (start.cpu_us - at_open.cpu_us) / to_fill as f64 } else { f64::NAN };
     let payload = WINDOW as f64 * options.bytes as f64;
     let rate = WINDOW as f64 / (end.at - start.at).as_secs_f64();
+    is_accounted_for(&buffer, options, found.max(step) + WINDOW + 1)?;
     runtime.block_on(buffer.close());
     println!(
         "{:>10} {:>7.2} {since:>6.2} {rate:>9.0} {:>7.2} {:>7.2} {:>7.0} {:>7.2} {:>8.0} {:>8.0} {:>10.0} {:>11.0} {:>9.0}",
@@ -287,12 +288,25 @@ fn run_pairs(options: &Options) -> io::Result<()> {
         }
     }
     let ended_at = queued();
+    is_accounted_for(&deep, options, ended_at)?;
+    is_accounted_for(&other, options, TURNS * TURN)?;
     runtime.block_on(async { tokio::join!(deep.close(), other.close()) });
     fs::remove_dir_all(&other_dir)?;
     ratios.sort_by(f64::total_cmp);
     let at = |index: usize| ratios.get(index).copied().unwrap_or(f64::NAN);
     let (low, median, high) = (at(0), at(ratios.len() / 2), at(ratios.len() - 1));
     println!("{PAIRS} pairs, nothing and {begun_at} to {ended_at} waiting: ratio {median:.2} ({low:.2}–{high:.2})");
+    Ok(())
+}
+
+/// What came in is what was delivered and what waits, and so many wait.
+fn is_accounted_for(buffer: &Buffer, options: &Options, waiting: u64) -> io::Result<()> {
+    for name in options.names() {
+        let book = buffer.book(&name);
+        if !book.is_balanced() || book.queued != waiting {
+            return Err(io::Error::other(format!("{waiting} should wait for {name}, and its book says {book:?}")));
+        }
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::draft::{Draft, Effect, Tally};
-use super::engine::{Durability, EngineError};
+use super::engine::EngineError;
 use super::fate::Tried;
 use super::keys::{LaneKey, QueueKey, QueueValue};
 use super::store::Store;
@@ -400,9 +400,12 @@ impl Committer {
 
     fn close(&self, reply: oneshot::Sender<()>) {
         if let Some(store) = self.shared.store.swap(None) {
-            let filters = generations::on_close(&self.shared);
-            if let Err(error) = store.commit(filters, Durability::Written).and_then(|()| store.sync()) {
+            if let Err(error) = store.sync() {
                 tracing::error!(%error, "the last sync failed; what was answered is on disk already");
+            } else if !self.shared.disk_low.load(Ordering::Relaxed)
+                && let Err(error) = generations::store_filters(&self.shared, &store)
+            {
+                tracing::warn!(%error, "filters over delivery ids could not be stored; they are built again at the next start");
             }
         }
         answer(reply, ());

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::engine::{Batch, EngineError, Space};
+use super::engine::{Batch, Durability, EngineError, Space};
 use super::filters::{FILTERS_MAX, Filter};
 use super::store::Store;
 
@@ -94,23 +94,26 @@ pub(super) fn store_filter(shared: &Shared, batch: &mut Batch, id: u32, generati
     }
 }
 
-/// What is put into the store when the buffer is closed: the filters of generations that are to go on.
-pub(super) fn on_close(shared: &Shared) -> Batch {
-    let mut batch = Batch::default();
+/// When the buffer is closed: the filters of generations that are not full. The newest are to go on, and those that were
+/// left behind by a kill -9 need not be built at every start.
+pub(super) fn store_filters(shared: &Shared, store: &Store) -> Result<(), EngineError> {
     let known = shared.books(|books| books.generations.clone());
-    let newest = newest(&known);
-    for (id, generation) in known.iter().filter(|(id, of)| newest.get(&of.class) == Some(*id)) {
-        if generation.count >= GOES_ON && !generation.is_full() {
-            store_filter(shared, &mut batch, *id, generation);
+    for (id, generation) in known.into_iter().filter(|(_, of)| of.count >= GOES_ON && !of.is_full()) {
+        if load(store, id, &generation).is_none() {
+            let mut batch = Batch::default();
+            store_filter(shared, &mut batch, id, &generation);
+            store.commit(batch, Durability::Written)?;
         }
     }
-    batch
+    store.sync()
 }
 
-/// The filter as it was stored, if it is this generation's.
-fn load(store: &Store, id: u32, generation: &Generation) -> Result<Option<Filter>, EngineError> {
-    let stored = store.get(Space::Filters, &id.to_be_bytes())?;
-    Ok(stored.and_then(|stored| Filter::parse(stored.strip_prefix(stored_as(generation).as_slice())?)))
+/// The filter as it was stored, if it is this generation's. One that cannot be read can be built.
+fn load(store: &Store, id: u32, generation: &Generation) -> Option<Filter> {
+    let stored = store.get(Space::Filters, &id.to_be_bytes()).inspect_err(|error| {
+        tracing::warn!(%error, "a stored filter over delivery ids cannot be read; it is built again");
+    });
+    Filter::parse(stored.ok()??.strip_prefix(stored_as(generation).as_slice())?)
 }
 
 /// The generation of each class that gets ids.
@@ -131,7 +134,7 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
         let goes_on = newest.get(&generation.class) == Some(&id) && !generation.is_full();
         let mut filter = None;
         if shared.is_inline || goes_on {
-            filter = load(&store, id, &generation)?;
+            filter = load(&store, id, &generation);
         }
         if filter.is_none() && (shared.is_inline || (goes_on && generation.count < GOES_ON)) {
             filter = build(shared, &store, id)?;
@@ -148,8 +151,8 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let (shared, spawned) = (Arc::clone(shared), std::thread::Builder::new().name("filters".into()));
     let built = spawned.spawn(move || {
         for (id, generation) in others {
-            let loaded = load(&store, id, &generation).transpose();
-            match loaded.map_or_else(|| build(&shared, &store, id), |loaded| loaded.map(Some)) {
+            let loaded = load(&store, id, &generation);
+            match loaded.map_or_else(|| build(&shared, &store, id), |loaded| Ok(Some(loaded))) {
                 Ok(Some(filter)) => shared.filters.put(id, &filter),
                 Ok(None) => return,
                 Err(error) => {
@@ -225,7 +228,7 @@ mod tests {
         assert_eq!((generations(&buffer).len(), generations(&buffer)[&1].count), (1, GOES_ON + 1));
         // The stored filter does not know the last id, and its generation is another one than it was.
         let store = buffer.shared.store.load_full().unwrap();
-        assert_eq!(load(&store, 1, &generations(&buffer)[&1]).unwrap(), None);
+        assert_eq!(load(&store, 1, &generations(&buffer)[&1]), None);
         assert_eq!(build(&buffer.shared, &store, 1).unwrap(), buffer.shared.filters.of(1));
         drop(store);
         buffer.close().await;

@@ -77,8 +77,10 @@ fn fresh(id: &str, random: [u8; 32]) -> String {
     prefix.chars().chain(unique.chars().zip(random.into_iter().cycle()).map(one)).collect()
 }
 
-/// The delivery id of a recorded event whose provider sends it in a header.
-pub(crate) const RECORDED_ID: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+/// The delivery id of a recorded event whose provider sends it in a header: the same each time, and another for another.
+pub(crate) fn recorded_id(event: &str) -> String {
+    uuid::Builder::from_random_bytes(crate::provider::digest(&[event.as_bytes()])).into_uuid().to_string()
+}
 
 /// The headers with which the provider sends, but for the signature.
 pub(crate) fn headers(provider: &str, event: &str, delivery_id: &str) -> HeaderMap {

@@ -148,7 +148,7 @@ async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Ex
             pace.tick().await;
         }
         let now = SystemClock.now();
-        let id = if args.keep_id { sample::RECORDED_ID.to_owned() } else { delivery_id(now) };
+        let id = if args.keep_id { sample::recorded_id(event) } else { delivery_id(now) };
         let headers = sample::headers(provider, event, &id);
         let body = fresh(args, lane, body, rand::random());
         let signed = match sign(lane, (lane.source.path.as_str(), headers), body, now, args.tamper) {

@@ -102,6 +102,7 @@ fn each_recorded_event_is_sent_with_an_id_of_its_own_and_a_file_as_it_is() {
     let (fresh, kept) =
         (ids_sent(&folder, &["push", "-n", "2"], 2), ids_sent(&folder, &["push", "--keep-id", "-n", "2"], 2));
     assert!(fresh[0] != fresh[1] && kept[0] == kept[1], "{fresh:?} {kept:?}");
+    assert_ne!(ids_sent(&folder, &["ping", "--keep-id"], 1)[0], kept[0], "another event");
 }
 
 #[test]

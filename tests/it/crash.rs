@@ -95,4 +95,5 @@ fn a_hole_in_the_last_batch_does_not_keep_the_gateway_from_starting() {
     let receiver = Receiver::start_on(port);
     drained(&gateway);
     sent.all_arrived(&receiver.seen());
+    accounts(&gateway, &[("all", "app", 21)]);
 }

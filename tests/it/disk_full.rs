@@ -74,5 +74,6 @@ fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_f
     sent.refused_in_order();
     eventually("the queue is empty", SOON * 3, || (queued(&gateway.metrics(), "app") == 0).then_some(()));
     sent.all_arrived(&receiver.seen());
+    accounts(&gateway, &[("all", "app", 0)]);
     assert!(!gateway.log().contains("panicked"));
 }

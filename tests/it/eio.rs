@@ -131,7 +131,9 @@ fn what_is_answered_after_a_failed_sync_does_not_hang_on_what_was_not_synced() {
         Journal::wipe(&synced.path, synced.end()..failed);
     }
     let gateway = site.start();
+    let found = queued(&gateway.metrics(), "app");
     let receiver = Receiver::start_on(port);
     eventually("the queue is empty", SOON * 2, || (queued(&gateway.metrics(), "app") == 0).then_some(()));
     sent.all_arrived(&receiver.seen());
+    accounts(&gateway, &[("all", "app", found)]);
 }

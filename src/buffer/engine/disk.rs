@@ -279,7 +279,10 @@ impl Engine for Fjall {
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         let mut written = self.db.batch();
         let events = self.keyspace(Space::Events)?;
-        if let Some(key) = self.reach.back(events.tree.active_memtable().id()) {
+        // A store from before has a thousand tables, and would merge each with 64 MiB of others.
+        if self.events_memtable_bytes_max == EVENTS_MEMTABLE_BYTES_MAX
+            && let Some(key) = self.reach.back(events.tree.active_memtable().id())
+        {
             written.remove(events, key);
         }
         for change in batch.0 {

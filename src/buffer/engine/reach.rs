@@ -2,7 +2,8 @@
 //!
 //! Events come in the order of their keys, so the tables that they are written to do not overlap, and the engine keeps such
 //! tables as they are: a thousand at ten million events, and whatever it does about one it compares with all others. So
-//! each memtable of events reaches back over the last one, and the engine merges its tables as it merges others.
+//! each memtable of events reaches back over the last one, and the engine merges its tables as it merges others. (One that
+//! began while a batch was on its way does not; it is merged with the next.)
 //!
 //! Invariant: what is removed for that is never an event.
 

@@ -114,10 +114,10 @@ fn judge(args: &JudgeArgs) -> Result<Exit, Exit> {
     let (answer, plan) = ask(true)?;
     if args.dry_run || plan.admitted() == 0 {
         say(&answer, &plan);
-        terminal::tell(match (plan.judged, args.dry_run) {
+        terminal::tell(match (plan.judged, plan.admitted()) {
             (0, _) => "nothing was in quarantine that could be judged",
-            (_, true) => "nothing was done; without --dry-run it would be",
-            (_, false) => "nothing was done: the rules of today admit none of them",
+            (_, 0) => "nothing was done: the rules of today admit none of them",
+            _ => "nothing was done; without --dry-run it would be",
         });
         return Ok(Exit::Ok);
     }
@@ -125,6 +125,13 @@ fn judge(args: &JudgeArgs) -> Result<Exit, Exit> {
     consent::consent(args.yes, "let out what is admitted")?;
     let (answer, done) = ask(false)?;
     say(&answer, &done);
+    if done.admitted() != plan.admitted() {
+        terminal::tell(format!(
+            "{} were admitted, and {} in the plan: events or rules came between",
+            done.admitted(),
+            plan.admitted()
+        ));
+    }
     terminal::tell(format!("deliveries queued: {}", done.deliveries));
     Ok(Exit::Ok)
 }

@@ -91,6 +91,10 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), 
         Some(opened) => opened?,
         None => rebuild::rebuild(dir, fsync, &mut mended)?,
     };
+    if !found.saved.is_empty() {
+        // Whoever is interrupted from here on finds them in the store, and they have no place there yet.
+        remember_mended(dir).map_err(io_error)?;
+    }
     let mut brought = bring_back(&engine, &found, mended);
     if matches!(brought, Err(EngineError::Damaged(_))) && !mended.rebuilt {
         drop(engine);
