@@ -401,7 +401,7 @@ impl Committer {
     fn close(&self, reply: oneshot::Sender<()>) {
         if let Some(store) = self.shared.store.swap(None) {
             if let Err(error) = store.sync() {
-                tracing::error!(%error, "the last sync failed; what was answered is on disk already");
+                tracing::error!(%error, "the last sync failed; with fsync: group what was answered is on disk already");
             } else if !self.shared.disk_low.load(Ordering::Relaxed)
                 && let Err(error) = generations::store_filters(&self.shared, &store)
             {

@@ -94,11 +94,11 @@ pub(super) fn store_filter(shared: &Shared, batch: &mut Batch, id: u32, generati
     }
 }
 
-/// When the buffer is closed: the filters of generations that are not full. The newest are to go on, and those that were
-/// left behind by a kill -9 need not be built at every start.
+/// When the buffer is closed: the filters that are not stored yet. The newest generations are to go on, and what a kill -9
+/// or an earlier version left without one need not be built at every start.
 pub(super) fn store_filters(shared: &Shared, store: &Store) -> Result<(), EngineError> {
     let known = shared.books(|books| books.generations.clone());
-    for (id, generation) in known.into_iter().filter(|(_, of)| of.count >= GOES_ON && !of.is_full()) {
+    for (id, generation) in known.into_iter().filter(|(_, of)| of.count >= GOES_ON) {
         if load(store, id, &generation).is_none() {
             let mut batch = Batch::default();
             store_filter(shared, &mut batch, id, &generation);

@@ -27,7 +27,8 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A memtable this full is written out; each keyspace has one.
 const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// The one of events. A disk of 48 MiB has room for a journal and a table of this size.
+/// The one of events. A disk of 48 MiB has room for a journal and a table of this size. It also tells stores whose tables of
+/// events are merged (`reach`) from those of earlier versions: whoever changes it tells them apart in another way.
 const EVENTS_MEMTABLE_BYTES_MAX: u64 = 12 * 1024 * 1024;
 /// So many memtables of events may wait to be written out; then a commit waits for the worker.
 const EVENTS_MEMTABLES_MAX: usize = 2;
