@@ -16,13 +16,14 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::event::{Copy, Event, EventData, EventId, KeyHash, OrderKey, kept_headers};
+use crate::event::{Event, EventData, EventId, kept_headers};
 use crate::inbound::Head;
 use crate::lane::{Lane, NeedsKeys, Reading, Rules};
 use crate::limit::Gatekeeper;
 use crate::payload::{Malformed, Payload};
-use crate::provider::{EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
+use crate::provider::{Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
 use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
+use crate::routing::{Named, RouteError, route};
 use crate::schema::{OnInvalid, OnMissing, SchemaVerdict};
 use crate::source::{OnMalformed, Source};
 
@@ -70,8 +71,8 @@ pub struct Notes {
     pub schema_failed: Option<String>,
     /// Routes that matched.
     pub matched: Vec<Arc<str>>,
-    /// Routes whose condition failed with an error.
-    pub route_errors: Vec<Arc<str>>,
+    /// Routes that failed with an error: their condition, a key, or the event's type that they need.
+    pub route_errors: Vec<RouteError>,
     /// The event's type.
     pub event_type: Option<String>,
     /// How long after it was signed the request came, where the scheme says.
@@ -211,16 +212,20 @@ pub fn accept(
     if let Some(shaken) = greets {
         return handshake(shaken);
     }
-    let find =
-        |template: &Option<EventTemplate>| template.as_ref().and_then(|found| found.render(head.headers, json, &body));
-    let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
-    notes.event_type.clone_from(&event_type);
+    let named = Named::read(lane, head.headers, json, &body);
+    notes.event_type.clone_from(&named.event_type);
     if let Err(problem) = &document {
         problems.extend(hygiene(lane, problem, now, notes)?);
     } else if let Some(json) = json {
-        problems.extend(check_schema(lane, event_type.as_deref().unwrap_or_default(), json, now, notes)?);
+        problems.extend(check_schema(lane, named.event_type.as_deref().unwrap_or_default(), json, now, notes)?);
     }
-    let copies = route(lane, head, json, (event_type.as_deref(), delivery_id.as_deref()), notes);
+    let routed = route(lane, head, json, &named);
+    // What is wrong with the payload comes first: a condition often fails because of it.
+    if problems.is_empty() {
+        problems = routed.problems();
+    }
+    (notes.matched, notes.route_errors) = (routed.matched, routed.errors);
+    let (Named { event_type, delivery_id, .. }, copies) = (named, routed.copies);
     if copies.is_empty() && problems.is_empty() {
         return Ok(Accepted::Filtered { event_type });
     }
@@ -409,37 +414,4 @@ pub(crate) fn check_schema(
             }
         }
     }
-}
-
-/// One copy for every destination of every route that wants the event.
-pub(crate) fn route(
-    lane: &Lane,
-    head: &Head<'_>,
-    json: Option<&Value>,
-    (event_type, delivery_id): (Option<&str>, Option<&str>),
-    notes: &mut Notes,
-) -> Vec<Copy> {
-    let view = head.view(&lane.source.name, json, (event_type, delivery_id));
-    let mut copies = Vec::new();
-    for route in &lane.routes {
-        match route.wants(event_type, &view) {
-            Ok(true) => {
-                notes.matched.push(Arc::clone(&route.name));
-                let order = route.order_by.as_ref().and_then(|by| by.key(&view)).map(|key| OrderKey::of(&key));
-                copies.extend(route.to.iter().map(|to| Copy {
-                    route: Arc::clone(&route.name),
-                    destination: Arc::clone(&to.destination),
-                    balance: to.balance_by.as_ref().and_then(|by| by.key(&view)).map(|key| KeyHash::of(&key)),
-                    order: order.clone(),
-                    shaped: route.shapes,
-                }));
-            }
-            Ok(false) => {}
-            Err(error) => {
-                tracing::debug!(route = %route.name, %error, "a condition failed; no match");
-                notes.route_errors.push(Arc::clone(&route.name));
-            }
-        }
-    }
-    copies
 }

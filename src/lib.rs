@@ -36,6 +36,7 @@ pub mod again;
 pub mod event;
 pub mod lane;
 pub mod reply;
+pub mod routing;
 // What keeps and moves events.
 pub mod buffer;
 pub mod capture;

@@ -38,17 +38,18 @@ route       condition
 provider    answer clock patience refusal secret
 event       clock condition provider refusal
 lane        budget event limit payload provider route schema source
-accept      clock condition event inbound lane limit payload provider refusal route schema source
+routing     event inbound lane provider refusal route
+accept      clock condition event inbound lane limit payload provider refusal route routing schema source
 reply       answer event provider refusal source
-again       accept event inbound lane refusal
+again       accept event inbound lane refusal routing
 buffer      clock event outcome
-telemetry   accept budget clock event outcome refusal secret
+telemetry   accept budget clock event outcome refusal route routing secret
 shape       clock condition event payload provider script secret
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
 capture     clock event redact refusal
-explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route shape source
-archive     again buffer clock condition deliver event lane payload refusal route
+explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route routing shape source
+archive     again buffer clock condition deliver event lane payload refusal route routing
 ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply source telemetry
 admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome provider redact refusal route secret telemetry
 rejudge     lane buffer event provider

@@ -90,8 +90,9 @@ pub(super) async fn replay(State(desk): State<Desk>, Path(id): Path<String>, bod
     }
     let deliveries: Vec<Value> =
         chosen.deliveries.iter().map(|(copy, is_new)| sheet::copy(copy, json!({ "new": is_new }))).collect();
+    let failed = chosen.failed.iter().map(|error| json!({ "route": error.route, "why": error.fault.to_string() }));
     let skipped: Vec<Value> =
-        chosen.skipped.iter().map(|(copy, why)| sheet::copy(copy, json!({ "why": why }))).collect();
+        chosen.skipped.iter().map(|(copy, why)| sheet::copy(copy, json!({ "why": why }))).chain(failed).collect();
     let mut queued = 0;
     if !asked.dry_run && !chosen.wishes.is_empty() {
         queued = archive.buffer().grant(chosen.wishes).await.map_err(unavailable)?.queued;

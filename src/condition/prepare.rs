@@ -6,6 +6,7 @@
 //!   asks each scope for variables that have all of its name, or less. Of other values, optionals among them, a field
 //!   is not always what an index is.
 //! - `matches("…")` becomes a call of [`MATCHES`] with a pattern that is compiled here, once.
+//! - `timestamp(x)` and `duration(x)` become what CEL means by them (see `times`).
 //! - `[1, 2] == x` becomes `x == [1, 2]`: cel asks the left side, and its own lists do not know ours.
 //!
 //! None of the new names can be written in CEL.
@@ -15,6 +16,7 @@ use cel::common::types::CelString;
 
 use super::loops::{self, Loop};
 use super::problem::{ConditionProblem, Place};
+use super::times;
 use super::view::Pattern;
 
 pub(super) const MATCHES: &str = "@matches";
@@ -56,6 +58,7 @@ impl Prepare<'_> {
                     self.pattern(call, at)?;
                 }
                 literal_to_the_right(call);
+                times::prepare(node);
                 Ok(())
             }
             Expr::Select(select) => {

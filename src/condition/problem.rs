@@ -5,6 +5,7 @@ use std::fmt;
 use cel::common::ast::SourceInfo;
 use cel::{ExecutionError, ParseErrors};
 
+use super::times::BadTime;
 use super::truth::Gives;
 
 /// A place in the text of a condition.
@@ -51,6 +52,22 @@ pub enum ConditionProblem {
         /// What may be meant.
         nearest: Option<&'static str>,
     },
+    /// It calls a function that exists in another form.
+    WrongCall {
+        /// Where.
+        at: Place,
+        /// As written.
+        name: String,
+        /// A right call.
+        form: &'static str,
+    },
+    /// A time or a zone is written out that can never be read.
+    BadTime {
+        /// What is written out.
+        at: Place,
+        /// What is wrong with it.
+        problem: BadTime,
+    },
     /// Comprehensions are nested deeper than `NESTING_MAX`.
     NestedTooDeep {
         /// The one too deep.
@@ -95,6 +112,8 @@ impl ConditionProblem {
             Self::Syntax { at, message: _ }
             | Self::UnknownVariable { at, name: _, nearest: _ }
             | Self::UnknownFunction { at, name: _, nearest: _ }
+            | Self::WrongCall { at, name: _, form: _ }
+            | Self::BadTime { at, problem: _ }
             | Self::NestedTooDeep { at }
             | Self::TooComplex { at }
             | Self::NoMessages { at }
@@ -145,8 +164,14 @@ impl fmt::Display for ConditionProblem {
             }
             Self::UnknownFunction { at: _, name, nearest } => {
                 write!(f, "there is no function \"{name}\"")?;
-                meant(f, *nearest)
+                let names = super::functions::names().join(", ");
+                match nearest {
+                    Some(near) => write!(f, "; did you mean \"{near}\"? The functions are {names}"),
+                    None => write!(f, "; the functions are {names}"),
+                }
             }
+            Self::WrongCall { at: _, name, form } => write!(f, "{name}() is called so: {form}"),
+            Self::BadTime { at: _, problem } => write!(f, "{problem}"),
             Self::NestedTooDeep { at: _ } => {
                 write!(f, "all, exists, map and filter may be nested {} deep", super::NESTING_MAX)
             }
@@ -191,7 +216,7 @@ impl Place {
     }
 }
 
-/// Why an evaluation gave no answer; the condition does not match then.
+/// Why an evaluation gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConditionError {
     /// The condition reads the body, which is not JSON.
@@ -206,11 +231,16 @@ pub enum ConditionError {
     /// A number left its range, or was divided by zero.
     Arithmetic,
     /// A function failed, such as `int("x")`.
-    FunctionFailed,
+    FunctionFailed {
+        /// Which, where it is one of ours.
+        name: Option<&'static str>,
+    },
     /// The payload asks for more than `STEPS_MAX`.
     TooLarge,
     /// The condition's value is not a boolean.
     NotBool,
+    /// The value is no key: a list, a map, bytes, no number.
+    NotAKey,
     /// JSON cannot say the value.
     NotJson(NotJson),
     /// The value is larger than `VALUE_BYTES_MAX`, `VALUE_NODES_MAX` or `VALUE_DEPTH_MAX`.
@@ -255,9 +285,10 @@ impl ConditionError {
             ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) | ExecutionError::Overflow(..) => {
                 Self::Arithmetic
             }
-            ExecutionError::FunctionError { .. }
-            | ExecutionError::DuplicateKey(_)
-            | ExecutionError::InternalError(_) => Self::FunctionFailed,
+            ExecutionError::FunctionError { function, .. } => {
+                Self::FunctionFailed { name: super::functions::known(function) }
+            }
+            ExecutionError::DuplicateKey(_) | ExecutionError::InternalError(_) => Self::FunctionFailed { name: None },
             _ => Self::WrongType,
         }
     }
@@ -271,9 +302,13 @@ impl fmt::Display for ConditionError {
             Self::MissingKey { name: None } => f.write_str("a key or index is not there"),
             Self::WrongType => f.write_str("a value has a type that the expression cannot use"),
             Self::Arithmetic => f.write_str("a number is out of range or divided by zero"),
-            Self::FunctionFailed => f.write_str("a function failed"),
+            Self::FunctionFailed { name: Some(name) } => write!(f, "the function {name}() cannot use its argument"),
+            Self::FunctionFailed { name: None } => f.write_str("a function failed"),
             Self::TooLarge => write!(f, "the payload asks for more than {} steps", super::STEPS_MAX),
             Self::NotBool => f.write_str("the condition is neither true nor false"),
+            Self::NotAKey => f.write_str(
+                "the value is no key: a key is a text, a number, a boolean or a time, and null or an empty optional is none",
+            ),
             Self::NotJson(why) => write!(f, "{why}"),
             Self::ValueTooLarge => write!(
                 f,

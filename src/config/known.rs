@@ -86,6 +86,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("when", "when: body.livemode"),
     ("to", "to: billing"),
     ("order_by", "order_by: body.repository.full_name"),
+    ("on_error", "on_error: quarantine"),
     ("transform", "transform: {set: {status: '\"new\"'}, remove: [/customer/email]}"),
     ("transform.body", "body: '{\"text\": body.name}'"),
     ("js", "js: transforms/order.js"),

@@ -7,8 +7,10 @@ use crate::accept;
 use crate::condition::View;
 use crate::inbound::Head;
 use crate::lane::Lane;
+use crate::provider::EventTemplate;
 use crate::redact::{REDACTED, Redaction};
-use crate::route::Route;
+use crate::route::{Route, Stage, Unread};
+use crate::routing::Named;
 
 /// What a route says.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +23,8 @@ pub struct RouteSays {
     pub events: Option<Vec<String>>,
     /// Its condition, in parts.
     pub when: Option<crate::condition::Explained>,
+    /// What failed, and why.
+    pub error: Option<String>,
     /// Where it sends.
     pub to: Vec<String>,
 }
@@ -58,8 +62,12 @@ pub enum Verdict {
     OtherType,
     /// Its condition is false.
     ConditionFalse,
-    /// Its condition failed, which is no match.
+    /// Its condition failed with an error.
     ConditionFailed,
+    /// Its key of order, or the key of one of its destinations, failed with an error.
+    KeyFailed,
+    /// The event's own type or id, which it needs, could not be read.
+    EventFailed,
     /// It asks for what stands in the body, which was not kept.
     NotJudged,
 }
@@ -77,36 +85,47 @@ pub(super) struct Looked {
 pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked {
     let (has_body, body) = (body.is_some(), body.cloned().unwrap_or_default());
     let json = accept::parse(lane, head, &body).ok().flatten();
-    let find = |template: &Option<crate::provider::EventTemplate>| {
+    let mut named = Named::read(lane, head.headers, json.as_ref(), &body);
+    if !has_body {
         // A part of a type is another type, and an id may be a digest of the body.
-        let template = template.as_ref().filter(|template| has_body || !template.needs_body())?;
-        template.render(head.headers, json.as_ref(), &body)
-    };
-    let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
+        let needs_body = |template: &Option<EventTemplate>| template.as_ref().is_some_and(EventTemplate::needs_body);
+        named.event_type = named.event_type.filter(|_| !needs_body(&lane.event_type));
+        named.delivery_id = named.delivery_id.filter(|_| !needs_body(&lane.delivery_id));
+        named.unread = Unread::default();
+    }
     // The gates read them from the path, under the names of today. Only where another path was called, what was recorded
     // is all that is known.
     let in_path = lane.source.path.matches(head.path).then(|| lane.source.path.values(head.path));
     let params = in_path.as_deref().unwrap_or(head.params);
     let head = Head { params, ..*head };
-    let view = head.view(&lane.source.name, json.as_ref(), (event_type.as_deref(), delivery_id.as_deref()));
-    let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view, has_body)).collect();
-    Looked { event_type, delivery_id, says }
+    let view = head.view(&lane.source.name, json.as_ref(), (named.event_type.as_deref(), named.delivery_id.as_deref()));
+    let says = lane.routes.iter().map(|route| ask(route, &named, &view, has_body)).collect();
+    Looked { event_type: named.event_type, delivery_id: named.delivery_id, says }
 }
 
-fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>, has_body: bool) -> RouteSays {
+fn ask(route: &Route, named: &Named, view: &View<'_>, has_body: bool) -> RouteSays {
+    let event_type = named.event_type.as_deref();
     let knows_type = has_body || event_type.is_some();
-    let verdict = match route.wants(event_type, view) {
+    let judged = route.judge(event_type, &named.unread, view);
+    let asks_body = route.when.is_some() || route.events.is_some() && !knows_type;
+    let verdict = match &judged {
+        Err(fault) if has_body => match fault.stage() {
+            Stage::When => Verdict::ConditionFailed,
+            Stage::OrderBy | Stage::Balance | Stage::Transform => Verdict::KeyFailed,
+            Stage::Event => Verdict::EventFailed,
+        },
         _ if knows_type && !route.wants_type(event_type) => Verdict::OtherType,
-        _ if !has_body && (route.when.is_some() || route.events.is_some() && !knows_type) => Verdict::NotJudged,
-        Ok(true) => Verdict::Matched,
-        Ok(false) => Verdict::ConditionFalse,
-        Err(_) => Verdict::ConditionFailed,
+        _ if !has_body && asks_body => Verdict::NotJudged,
+        // Without a body a key is not known, and whether the event is wanted is.
+        Ok(Some(_)) | Err(_) => Verdict::Matched,
+        Ok(None) => Verdict::ConditionFalse,
     };
     RouteSays {
         route: route.name.to_string(),
         verdict,
         events: route.events.as_ref().map(|globs| globs.written().to_vec()),
         when: route.when.as_ref().filter(|_| has_body).map(|condition| condition.explain(view)),
+        error: judged.err().filter(|_| has_body).map(|fault| fault.to_string()),
         to: route.to.iter().map(|to| to.destination.to_string()).collect(),
     }
 }
@@ -127,5 +146,7 @@ fn near_miss(says: &RouteSays) -> Option<String> {
         }
         Verdict::ConditionFalse => Some(format!("route `{}`: the type fits, and its condition is false", says.route)),
         Verdict::ConditionFailed => Some(format!("route `{}`: the type fits, and its condition failed", says.route)),
+        Verdict::KeyFailed => Some(format!("route `{}`: type and condition fit, and a key failed", says.route)),
+        Verdict::EventFailed => Some(format!("route `{}`: the event's type or id could not be read", says.route)),
     }
 }

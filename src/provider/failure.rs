@@ -94,6 +94,13 @@ pub struct Malformed {
     fault: Fault,
 }
 
+impl Malformed {
+    /// Returns what is wrong, without the place.
+    pub(super) const fn fault(&self) -> Fault {
+        self.fault
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.place, self.fault)

@@ -59,7 +59,7 @@ pub use addresses::{Ips, Preset};
 pub use answer::{AnswerProblem, AnswerSpec};
 pub use batch::{BatchLine, BatchProblem, batch};
 pub use block::Scheme;
-pub use event::EventTemplate;
+pub use event::{EventFault, EventTemplate};
 pub use facts::{AnswerSet, Budget, Content, FactName, FactSource, FactSources, Retry};
 pub use failure::{Failure, Fault, Malformed, Place};
 pub use handshake::{Captured, Desk, Handshake, HandshakeReply, Shaken};

@@ -162,7 +162,7 @@ fn fill_with(pieces: &[Piece], view: &View<'_>, written: fn(&str) -> String) -> 
         match piece {
             Piece::Text(text) => filled.push_str(&written(text)),
             Piece::Value(_, expression) => {
-                let value = expression.key(view).filter(|value| !value.is_empty());
+                let value = expression.key(view).ok().flatten().filter(|value| !value.is_empty());
                 encode(&value.ok_or_else(|| Unfilled(expression.text().to_owned()))?, &mut filled);
             }
         }

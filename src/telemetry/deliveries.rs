@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{InFlight, Telemetry};
 use crate::event::EventId;
 use crate::outcome::{Attempt, DeathCause};
+use crate::route::Stage;
 
 /// Why a delivery was put off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl DeliveryResult {
 impl Telemetry {
     /// A route's transform, or the destination's format or signature, could not be made; nothing was sent.
     pub fn unshaped(&self, destination: &str, route: &str, event: EventId, error: &dyn std::fmt::Display) {
-        self.0.route_errors.with_label_values(&[route, "transform"]).inc();
+        self.0.route_errors.with_label_values(&[route, Stage::Transform.label()]).inc();
         tracing::warn!(destination, route, %event, %error, "the event could not be transformed; nothing was sent");
     }
 

@@ -172,7 +172,7 @@ impl Families {
             unrouted: make.counter("events_unrouted_total", "Verified events that no route wanted.", &["source"]),
             route_errors: make.counter(
                 "route_errors_total",
-                "Conditions that failed with an error (when: no match), and transforms that did (transform: a dead letter).",
+                "Events on which a route failed with an error, by the part that did (event, when, order_by, balance; transform: a dead letter).",
                 &["route", "stage"],
             ),
             queue_events: make.gauge("queue_events", "Deliveries in the queue.", &["destination", "state"]),

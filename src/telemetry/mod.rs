@@ -9,6 +9,7 @@
 mod collector;
 mod deliveries;
 mod families;
+mod routes;
 mod secrets;
 mod spans;
 mod trace;
@@ -20,12 +21,14 @@ pub use trace::{AttemptTrace, Share};
 mod targets;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use prometheus::{Encoder, IntGauge, TextEncoder};
 
 use families::Families;
+use routes::RouteLines;
 use spans::Spans;
 
 use crate::accept::Notes;
@@ -37,9 +40,9 @@ use crate::refusal::RequestOutcome;
 /// The label of requests that reached no source.
 pub const NO_SOURCE: &str = "_none";
 
-/// Counts and logs, and records spans where they are wanted; clones share the metrics.
+/// Counts and logs, and records spans where they are wanted; clones share the metrics, and what was logged of routes.
 #[derive(Clone, Debug)]
-pub struct Telemetry(Families, Option<Spans>);
+pub struct Telemetry(Families, Option<Spans>, Arc<RouteLines>);
 
 impl Default for Telemetry {
     fn default() -> Self {
@@ -50,7 +53,7 @@ impl Default for Telemetry {
 impl Telemetry {
     /// Registers all metrics in a registry of its own.
     pub fn new() -> Self {
-        Self(Families::new(), None)
+        Self(Families::new(), None, Arc::default())
     }
 
     /// The metrics in Prometheus' text format.
@@ -135,8 +138,8 @@ impl Telemetry {
         for route in notes.matched.iter().filter(|_| is_sent) {
             self.0.route_matches.with_label_values(&[&**route]).inc();
         }
-        for route in &notes.route_errors {
-            self.0.route_errors.with_label_values(&[&**route, "when"]).inc();
+        if is_new {
+            self.route_errors(source, request, now);
         }
         match request.outcome {
             RequestOutcome::Duplicate => self.0.duplicates.with_label_values(&[source]).inc(),
@@ -198,6 +201,7 @@ impl Telemetry {
 fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
     let event = request.event.map(|id| id.to_string());
     let took_ms = u64::try_from(request.took.as_millis()).unwrap_or(u64::MAX);
+    let failed_routes = failed_routes(request.notes);
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
@@ -211,6 +215,7 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
                 secret = request.notes.secret.as_deref(),
                 answered_by = request.notes.answered_by,
                 braked = request.notes.braked.then_some(true),
+                failed_routes = failed_routes.as_deref(),
                 why = (!request.why.is_empty()).then_some(request.why),
                 sender = %request.sender,
                 bytes = request.body_bytes,
@@ -228,6 +233,14 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
         | RequestOutcome::Quarantined
         | RequestOutcome::Refused(_) => line!(info),
     }
+}
+
+/// The routes that failed on the event, by name; of many only the first.
+fn failed_routes(notes: &Notes) -> Option<String> {
+    const NAMES_MAX: usize = 8;
+    let names: Vec<&str> = notes.route_errors.iter().take(NAMES_MAX).map(|error| &*error.route).collect();
+    let more = if notes.route_errors.len() > NAMES_MAX { ", …" } else { "" };
+    (!names.is_empty()).then(|| names.join(", ") + more)
 }
 
 /// Three digits, without an allocation a request.

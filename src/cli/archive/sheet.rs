@@ -107,8 +107,12 @@ impl Try {
 
 impl Problem {
     pub(super) fn short(&self) -> String {
-        let place = if self.pointer.is_empty() { "/" } else { &self.pointer };
-        format!("{place}: {}", self.message)
+        match &*self.pointer {
+            // What failed on a route has no place in the payload.
+            "" if self.message.starts_with("route ") => self.message.clone(),
+            "" => format!("/: {}", self.message),
+            place => format!("{place}: {}", self.message),
+        }
     }
 }
 

@@ -111,9 +111,16 @@ impl Page {
             [] => {}
             problems => {
                 let schema = text(told, "schema");
-                self.say(format!("  payload    {}", if schema.is_empty() { "not as it should be" } else { schema }));
+                let of_routes = problems.iter().all(|problem| text(problem, "message").starts_with("route "));
+                match (of_routes, schema) {
+                    (true, _) => self.say("  kept back  no route takes it, and what failed may be mended".to_owned()),
+                    (false, "") => self.say("  payload    not as it should be".to_owned()),
+                    (false, schema) => self.say(format!("  payload    {schema}")),
+                }
                 for problem in problems {
-                    self.say(format!("               {}: {}", text(problem, "pointer"), text(problem, "message")));
+                    let place = Some(text(problem, "pointer")).filter(|place| !place.is_empty());
+                    let place = place.map_or(String::new(), |place| format!("{place}: "));
+                    self.say(format!("               {place}{}", text(problem, "message")));
                 }
             }
         }
@@ -135,9 +142,12 @@ impl Page {
                 "other_type" => format!("{name}: wants other types ({wanted})"),
                 "condition_false" => format!("{name}: its condition is false"),
                 "not_judged" => format!("{name}: may want it, for {to}; that stands in the body, which was not kept"),
-                _ => format!("{name}: its condition failed, which is no match"),
+                "key_failed" => format!("{name}: a key failed, so it takes nothing"),
+                "event_failed" => format!("{name}: the event's type or id could not be read, so it takes nothing"),
+                _ => format!("{name}: its condition failed, so it takes nothing"),
             };
             lines.push(line);
+            lines.extend(says.get("error").and_then(Value::as_str).map(|error| format!("  {error}")));
             if text(says, "verdict") != "other_type" {
                 lines.extend(says.get("when").filter(|when| !when.is_null()).map(condition).unwrap_or_default());
             }

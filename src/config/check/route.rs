@@ -8,7 +8,7 @@ use super::{Checker, path};
 use crate::condition::{Condition, KeyExpression};
 use crate::config::problem::{Code, quoted};
 use crate::config::raw;
-use crate::route::{EventGlobs, Recipient, Route};
+use crate::route::{EventGlobs, OnError, Recipient, Route};
 
 /// A fan-out beyond this is a mistake; every copy is a record in the queue.
 const DESTINATIONS_MAX: usize = 256;
@@ -44,6 +44,10 @@ impl<'a> Checker<'a> {
                     events,
                     when,
                     order_by,
+                    on_error: match written.on_error {
+                        Some(raw::OnError::NoMatch) => OnError::NoMatch,
+                        Some(raw::OnError::Quarantine) | None => OnError::Quarantine,
+                    },
                     shapes: written.transform.is_some(),
                     to,
                 }),

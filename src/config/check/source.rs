@@ -86,8 +86,9 @@ impl Checker<'_> {
         let source = self.source(name, written, row.as_ref(), allow_ips);
         let schemas = self.schemas(name, written);
         let event = written.event.clone().unwrap_or_default();
-        let event_type = self.template(name, "type", event.r#type.as_deref(), row.as_ref().and_then(Row::event));
-        let delivery_id = self.template(name, "id", event.id.as_deref(), row.as_ref().and_then(Row::delivery));
+        let (own_type, own_id) = own_names(&event, row.as_ref());
+        let event_type = self.template(name, "type", own_type, row.as_ref().and_then(Row::event));
+        let delivery_id = self.template(name, "id", own_id, row.as_ref().and_then(Row::delivery));
         self.what_is_taken(name, written);
         self.doubts_of_source(name, written, row.as_ref());
         // A row or an expression that could not be read has been reported.
@@ -382,6 +383,14 @@ fn listens(route: &raw::Route, source: &str) -> bool {
 }
 
 /// The secret that is called `name`.
+/// The expressions for type and id that are the source's own. What repeats the row's, as `config show` writes it, is the
+/// row's: of its own expression a source means that the value is there.
+fn own_names<'e>(event: &'e raw::EventKeys, row: Option<&Row>) -> (Option<&'e str>, Option<&'e str>) {
+    let of_type = |own: &&str| !row.is_some_and(|row| row.event_text().eq([*own]));
+    let of_id = |own: &&str| !row.is_some_and(|row| row.delivery_text().eq([*own]));
+    (event.r#type.as_deref().filter(of_type), event.id.as_deref().filter(of_id))
+}
+
 fn position(secrets: &[raw::Secret], name: &str) -> Option<usize> {
     secrets.iter().position(|secret| secret_name(secret) == name)
 }

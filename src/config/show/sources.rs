@@ -12,12 +12,18 @@ use crate::lane::Lane;
 use crate::limit::Rate;
 use crate::patience::spelled;
 use crate::provider::{Retry, Row};
+use crate::route::OnError;
 use crate::schema::{OnInvalid, OnMissing, SchemaSet};
 use crate::source::Mode;
 
 pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
     let body = written_body(tree, raw);
     let public_url = tree.at(&["server", "public_url"]).cloned();
+    for route in lanes.iter().flat_map(|lane| &lane.routes) {
+        if let Some(written) = tree.entry("routes").and_then(|routes| routes.entry(&route.name)) {
+            written.fill(&["on_error"], on_error(route.on_error), &Origin::Default);
+        }
+    }
     for lane in lanes {
         if let Some(source) = tree.entry("sources").and_then(|sources| sources.entry(&lane.source.name)) {
             if let Some(body) = body.clone().filter(|_| lane.source.body_bytes_max == usual_body(raw)) {
@@ -33,6 +39,13 @@ pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
                 source.graft(&["public_url"], url.taken_over_from("server"));
             }
         }
+    }
+}
+
+const fn on_error(on_error: OnError) -> &'static str {
+    match on_error {
+        OnError::Quarantine => "quarantine",
+        OnError::NoMatch => "no_match",
     }
 }
 
