@@ -157,17 +157,20 @@ mod tests {
             ("optional.of()", "of() is called so: optional.of(x)"),
             ("optional.size(body)", "size() is called so: size(x)"),
         ] {
-            let problem = ValueExpression::compile(text).map(|_| ()).map_err(|problem| problem.to_string());
-            assert_eq!(problem, Err(expected.to_owned()), "{text}");
+            let problem = ValueExpression::compile(text).expect_err(text);
+            assert_eq!(problem.to_string(), expected, "{text}");
         }
     }
 
     #[test]
     fn an_unknown_function_is_answered_with_a_near_name_and_the_list() {
         for (text, start) in [
-            ("timestmp(body.at)", "there is no function \"timestmp\"; did you mean \"timestamp\"? The functions are all, bool,"),
+            (
+                "timestmp(body.at)",
+                "there is no function \"timestmp\"; did you mean \"timestamp\"? The functions are all, bool,",
+            ),
             ("lowerAscii(body.x)", "there is no function \"lowerAscii\"; the functions are all, bool, bytes,"),
-            ("body.at.getYear()", "there is no function \"getYear\"; did you mean"),
+            ("timestamp(body.at).getHour()", "there is no function \"getHour\"; did you mean \"getHours\"? The functions are"),
         ] {
             match ValueExpression::compile(text) {
                 Err(problem @ ConditionProblem::UnknownFunction { .. }) => {

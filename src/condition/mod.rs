@@ -20,6 +20,7 @@ mod headers;
 mod json;
 mod key;
 mod loops;
+mod needs;
 mod prepare;
 mod problem;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
 pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, Seen, brief};
 pub use key::KEY_BYTES_MAX;
+pub use needs::Needed;
 pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
 pub use times::BadTime;
 pub use truth::Gives;

@@ -106,6 +106,8 @@ pub enum Code {
     Repeated,
     /// Warning: two settings, or a setting and the provider, do not fit together.
     Mismatch,
+    /// Warning: an expression fails with an error on events that their schema allows.
+    MayFail,
     /// Warning: what is sent can be read and changed on its way.
     PlainHttp,
     /// Warning: more people are believed than were probably meant.
@@ -156,6 +158,7 @@ impl Code {
             Self::Shadowed => "shadowed",
             Self::Repeated => "repeated",
             Self::Mismatch => "mismatch",
+            Self::MayFail => "may_fail",
             Self::PlainHttp => "plain_http",
             Self::TooOpen => "too_open",
             Self::Outdated => "outdated",

@@ -72,6 +72,11 @@ impl<'r> Loader<'r> {
         Ok(schema)
     }
 
+    /// The text of a schema that was read.
+    pub(super) fn document(&self, schema: &SchemaName) -> Option<Arc<Value>> {
+        self.documents.get(schema).map(Arc::clone)
+    }
+
     /// The schema and all it refers to, directly or not.
     pub(super) fn with_references(&mut self, first: &SchemaName) -> Result<Library, Vec<SchemaProblem>> {
         let mut documents = BTreeMap::new();

@@ -11,6 +11,7 @@
 
 mod compile;
 mod load;
+mod outline;
 mod problem;
 mod refs;
 mod report;
@@ -26,6 +27,8 @@ use serde_json::Value;
 
 use compile::Compiled;
 use load::{EventFile, Loader};
+use outline::Text;
+pub use outline::{Member, Outline, Outlines};
 pub use problem::SchemaProblem;
 pub use report::{MESSAGE_BYTES_MAX, PROBLEMS_MAX, SchemaError};
 
@@ -101,6 +104,8 @@ pub struct SchemaSet {
     globs: Vec<(GlobMatcher, Arc<Compiled>)>,
     on_missing: OnMissing,
     on_invalid: OnInvalid,
+    /// The texts, until they are taken.
+    outlines: Outlines,
 }
 
 /// What a set says about one event.
@@ -143,8 +148,15 @@ impl SchemaSet {
         }
         // Stable, so that of equally long starts the one written first wins.
         building.globs.sort_by_key(|(literal, ..)| std::cmp::Reverse(*literal));
-        let globs = building.globs.into_iter().map(|(_, matcher, schema)| (matcher, schema)).collect();
-        Ok(Self { exact: building.exact, globs, on_missing: params.on_missing, on_invalid: params.on_invalid })
+        let outlines = building.outlines(&loader);
+        let globs = building.globs.into_iter().map(|(.., matcher, schema)| (matcher, schema)).collect();
+        let SchemaParams { on_missing, on_invalid, .. } = params;
+        Ok(Self { exact: building.exact, globs, on_missing, on_invalid, outlines })
+    }
+
+    /// Takes the texts of the schemas, which nothing needs once the configuration is loaded.
+    pub fn take_outlines(&mut self) -> Outlines {
+        std::mem::take(&mut self.outlines)
     }
 
     /// Checks one event.
@@ -183,8 +195,8 @@ pub fn literal_start(event: &str) -> Option<usize> {
     event.find(GLOB_LETTERS)
 }
 
-/// With the length of its literal start.
-type Glob = (usize, GlobMatcher, Arc<Compiled>);
+/// With the length of its literal start, and as it is written.
+type Glob = (usize, String, GlobMatcher, Arc<Compiled>);
 
 /// The set while its schemas are gathered; one file is compiled once however many events use it.
 #[derive(Default)]
@@ -196,6 +208,20 @@ struct Building {
 }
 
 impl Building {
+    /// The texts of all schemas, each by the types that it is for.
+    fn outlines(&self, loader: &Loader<'_>) -> Outlines {
+        let text = |schema: &Compiled| {
+            let name = schema.name();
+            Some(Text { name: name.clone(), document: loader.document(name)? })
+        };
+        let mut exact: Vec<_> =
+            self.exact.iter().filter_map(|(event, schema)| Some((event.clone(), text(schema)?))).collect();
+        exact.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let globs = self.globs.iter();
+        let globs = globs.filter_map(|(_, glob, matcher, schema)| Some((glob.clone(), matcher.clone(), text(schema)?)));
+        Outlines { exact, globs: globs.collect() }
+    }
+
     fn add_all(&mut self, loader: &mut Loader<'_>, files: &[EventFile]) {
         for (event_type, file) in files {
             self.add(loader, event_type, file);
@@ -215,7 +241,7 @@ impl Building {
         match GlobBuilder::new(event).backslash_escape(true).build() {
             Ok(glob) => {
                 if let Some(schema) = self.schema(loader, file) {
-                    self.globs.push((literal, glob.compile_matcher(), schema));
+                    self.globs.push((literal, event.to_owned(), glob.compile_matcher(), schema));
                 }
             }
             Err(error) => {

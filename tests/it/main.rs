@@ -37,6 +37,7 @@ mod memory;
 mod metrics_page;
 mod neighbour;
 mod observe;
+mod on_error;
 mod order;
 mod orphans;
 mod outage;

@@ -13,7 +13,9 @@ const DIFFERENCES_MAX: usize = 5;
 pub(super) fn problems(wanted: &[String], got: &[PayloadProblem]) -> Vec<String> {
     let fits = |wanted: &str, problem: &PayloadProblem| {
         let (pointer, message) = wanted.split_once(": ").unwrap_or((wanted, ""));
-        problem.pointer == pointer.trim() && problem.message.contains(message)
+        let is_at = problem.pointer == pointer.trim() && problem.message.contains(message);
+        // What failed on a route has no pointer, and a text with a colon of its own.
+        is_at || (problem.pointer.is_empty() && problem.message.contains(wanted))
     };
     let mut found = Vec::new();
     for one in wanted.iter().filter(|one| !got.iter().any(|problem| fits(one, problem))) {

@@ -44,17 +44,20 @@ pub enum BadTime {
 impl std::fmt::Display for BadTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Timestamp => "this is no timestamp; write RFC 3339, such as \"2026-11-30T12:00:00Z\", or Unix seconds",
+            Self::Timestamp => {
+                "this is no timestamp; write RFC 3339, such as \"2026-11-30T12:00:00Z\", or Unix seconds"
+            }
             Self::Duration => "this is no duration; write numbers with h, m, s, ms, us or ns, such as \"1h30m\"",
-            Self::Zone => "this is no time zone; write a name such as \"Europe/Berlin\", or an offset such as \"+01:00\"",
+            Self::Zone => {
+                "this is no time zone; write a name such as \"Europe/Berlin\", or an offset such as \"+01:00\""
+            }
         })
     }
 }
 
 /// Adds the functions of this file.
 pub(super) fn add_to(environment: &mut Env) {
-    for (name, id, function) in
-        [(UTC, "timestamp_in_utc", in_utc as Function), (SPELLED, "spelled_duration", spelled)]
+    for (name, id, function) in [(UTC, "timestamp_in_utc", in_utc as Function), (SPELLED, "spelled_duration", spelled)]
     {
         environment.add_overload(name, id, vec![DYN_TYPE], function).expect("no other function has this name");
     }

@@ -84,7 +84,10 @@ fn what_is_no_moment_and_no_span_is_an_error_that_names_the_function() {
         ("timestamp(body.at) > body.at", ConditionError::WrongType),
         ("timestamp(body.at) + 1 > timestamp(0)", ConditionError::WrongType),
         ("timestamp('9999-12-31T23:59:59Z') + duration(body.span) > timestamp(0)", ConditionError::Arithmetic),
-        ("timestamp('9999-12-31T23:59:59Z') - timestamp('0001-01-01T00:00:00Z') > duration(body.span)", ConditionError::Arithmetic),
+        (
+            "timestamp('9999-12-31T23:59:59Z') - timestamp('0001-01-01T00:00:00Z') > duration(body.span)",
+            ConditionError::Arithmetic,
+        ),
         ("body.at.getHours() == 1", ConditionError::WrongType),
     ] {
         assert_eq!(answer(text), Err(error), "{text}");
@@ -126,7 +129,10 @@ fn as_json_they_are_texts() {
         ("timestamp(body.at)", json!("2024-02-29T21:30:15.25Z")),
         ("timestamp('9999-12-31T23:59:59.999999999Z')", json!("9999-12-31T23:59:59.999999999Z")),
         ("timestamp('0001-01-01T00:00:00Z')", json!("0001-01-01T00:00:00Z")),
-        ("{'at': timestamp(0), 'in': [duration('1ns'), duration('-90m')]}", json!({"at": "1970-01-01T00:00:00Z", "in": ["0.000000001s", "-5400s"]})),
+        (
+            "{'at': timestamp(0), 'in': [duration('1ns'), duration('-90m')]}",
+            json!({"at": "1970-01-01T00:00:00Z", "in": ["0.000000001s", "-5400s"]}),
+        ),
     ] {
         let value = over(Some(&body()), |view| ValueExpression::compile(text).unwrap().value(view));
         assert_eq!(value, Ok(expected), "{text}");

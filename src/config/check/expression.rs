@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Checker;
 use crate::condition::{ConditionProblem, Place};
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::{Code, Problem, quoted};
 use crate::config::spans::{Seg, Span};
 use crate::config::{nearest, raw};
 use crate::source::PathPattern;
@@ -83,6 +83,26 @@ impl Checker<'_> {
             Some(span) => (span, String::new()),
             None => (whole, format!(" (line {}, column {} of the {what})", place.line, place.column)),
         }
+    }
+
+    /// Warns of a place in an expression; of a text that a variable brought in, only that it is there.
+    pub(super) fn doubt_in(
+        &mut self,
+        at: &[Seg<'_>],
+        passage: Passage<'_>,
+        place: Place,
+        (message, help): (String, String),
+    ) {
+        let word = word_at(passage.text, place.offset);
+        let (span, place) = self.place_in(at, passage, Some(place));
+        let is_brought_in = self.is_brought_in(at, passage, &word);
+        let message = if is_brought_in {
+            "what a variable brings in may fail on events that fit their schema".to_owned()
+        } else {
+            format!("{message}{place}")
+        };
+        let problem = Problem::warning(Code::MayFail, self.spans.file_of(span), span, message);
+        self.problems.push(if is_brought_in { problem } else { problem.help(help) });
     }
 
     /// Reports the parameters of the path that an expression at `at` names and that no source of `from` has.

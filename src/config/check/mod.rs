@@ -12,6 +12,7 @@ mod desk;
 mod destination;
 mod doubt;
 mod expression;
+mod needs;
 mod overlap;
 mod place;
 mod process;
@@ -162,7 +163,8 @@ impl<'a> Checker<'a> {
         let destinations = self.destinations(&transforms);
         let keys = self.balance_keys();
         let routes = self.routes(&keys);
-        let lanes = self.lanes(&providers, &routes);
+        let mut lanes = self.lanes(&providers, &routes);
+        self.what_routes_need(lanes.as_deref_mut().unwrap_or_default());
         self.warn_of_unused(&routes);
         self.what_is_said_twice();
         self.doubts(&destinations);
