@@ -170,7 +170,10 @@ mod tests {
                 "there is no function \"timestmp\"; did you mean \"timestamp\"? The functions are all, bool,",
             ),
             ("lowerAscii(body.x)", "there is no function \"lowerAscii\"; the functions are all, bool, bytes,"),
-            ("timestamp(body.at).getHour()", "there is no function \"getHour\"; did you mean \"getHours\"? The functions are"),
+            (
+                "timestamp(body.at).getHour()",
+                "there is no function \"getHour\"; did you mean \"getHours\"? The functions are",
+            ),
         ] {
             match ValueExpression::compile(text) {
                 Err(problem @ ConditionProblem::UnknownFunction { .. }) => {

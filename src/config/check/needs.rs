@@ -33,23 +33,30 @@ impl Checker<'_> {
 
     fn what_a_route_needs(&mut self, route: &Route, outlines: &Outlines) {
         for reader in readers(route) {
-            let mut said: Vec<Vec<&str>> = Vec::new();
-            for need in &reader.needs {
-                let names: Vec<&str> = need.steps.iter().map(|(name, _)| name.as_str()).collect();
-                for outline in wanted(route, outlines) {
-                    let found = if need.as_truth { no_truth(&reader, need, &names, &outline) } else { None };
-                    let found = found.or_else(|| may_be_missing(route, &reader, need, &names, &outline));
-                    let Some((steps, place, message, help)) = found else { continue };
-                    let told: Vec<&str> = names.iter().copied().take(steps).collect();
-                    if !said.contains(&told) {
-                        said.push(told);
-                        let passage = Passage::whole(reader.what, reader.text);
-                        self.doubt_in(&reader.at, passage, place, (message, help));
-                    }
-                }
+            for (place, words) in doubts(route, &reader, outlines) {
+                self.doubt_in(&reader.at, Passage::whole(reader.what, reader.text), place, words);
             }
         }
     }
+}
+
+/// What is doubtful about an expression: where, what is wrong, and what to do. Each member is named once.
+fn doubts(route: &Route, reader: &Reader<'_>, outlines: &Outlines) -> Vec<(Place, (String, String))> {
+    let (mut said, mut found): (Vec<Vec<&str>>, Vec<_>) = (Vec::new(), Vec::new());
+    for need in &reader.needs {
+        let names: Vec<&str> = need.steps.iter().map(|(name, _)| name.as_str()).collect();
+        for outline in wanted(route, outlines) {
+            let no_truth = if need.as_truth { no_truth(reader, need, &names, &outline) } else { None };
+            let doubt = no_truth.or_else(|| may_be_missing(route, reader, need, &names, &outline));
+            let Some((steps, place, message, help)) = doubt else { continue };
+            let member: Vec<&str> = names.iter().copied().take(steps).collect();
+            if !said.contains(&member) {
+                said.push(member);
+                found.push((place, (message, help)));
+            }
+        }
+    }
+    found
 }
 
 /// A member that may be left out: how many steps lead to it, where it is written, what is wrong, what to do.
