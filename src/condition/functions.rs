@@ -157,7 +157,7 @@ mod tests {
             ("optional.of()", "of() is called so: optional.of(x)"),
             ("optional.size(body)", "size() is called so: size(x)"),
         ] {
-            let problem = ValueExpression::compile(text).expect_err(text);
+            let problem = ValueExpression::compile(text).unwrap_err();
             assert_eq!(problem.to_string(), expected, "{text}");
         }
     }
