@@ -95,8 +95,8 @@ impl<'e> Walk<'e> {
             (operators::LOGICAL_NOT, [operand]) => self.visit(operand, true),
             (operators::CONDITIONAL, [test, one, other]) => {
                 self.visit(test, true);
-                self.behind(test, one, true, as_truth);
-                self.behind(test, other, false, as_truth);
+                self.behind((test, true), one, as_truth);
+                self.behind((test, false), other, as_truth);
             }
             (_, arguments) => {
                 call.target.as_deref().into_iter().chain(arguments).for_each(|part| self.visit(part, false));
@@ -106,12 +106,12 @@ impl<'e> Walk<'e> {
 
     /// Two operands, each of which counts only where the other one is `truth`.
     fn beside(&mut self, left: &'e IdedExpr, right: &'e IdedExpr, truth: bool) {
-        self.behind(right, left, truth, true);
-        self.behind(left, right, truth, true);
+        self.behind((right, truth), left, true);
+        self.behind((left, truth), right, true);
     }
 
     /// `node`, which counts only where `guard` is `truth`.
-    fn behind(&mut self, guard: &'e IdedExpr, node: &'e IdedExpr, truth: bool, as_truth: bool) {
+    fn behind(&mut self, (guard, truth): (&'e IdedExpr, bool), node: &'e IdedExpr, as_truth: bool) {
         let outer = self.sure.len();
         self.gather(guard, truth);
         let is_typed = usize::from(self.asks_type(guard));
