@@ -67,14 +67,14 @@ impl Outlines {
     }
 }
 
-impl Outline<'_> {
+impl<'o> Outline<'o> {
     /// The schema's name.
-    pub fn name(&self) -> &SchemaName {
+    pub fn name(self) -> &'o SchemaName {
         &self.text.name
     }
 
     /// Returns what it says of each member on a path, outermost first, as far as it says something certain.
-    pub fn members<'s>(&self, path: impl IntoIterator<Item = &'s str>) -> Vec<Member> {
+    pub fn members<'s>(self, path: impl IntoIterator<Item = &'s str>) -> Vec<Member> {
         let mut found = Vec::new();
         let mut here = self.whole();
         for name in path {
@@ -86,7 +86,7 @@ impl Outline<'_> {
     }
 
     /// Returns the types of the value at a path, where they are certain.
-    pub fn types<'s>(&self, path: impl IntoIterator<Item = &'s str>) -> Vec<&str> {
+    pub fn types<'s>(self, path: impl IntoIterator<Item = &'s str>) -> Vec<&'o str> {
         let mut here = self.whole();
         for name in path {
             let Some((_, there)) = here.member(name) else { return Vec::new() };
@@ -95,8 +95,8 @@ impl Outline<'_> {
         here.types()
     }
 
-    fn whole(&self) -> Here<'_> {
-        let document: &Value = &self.text.document;
+    fn whole(self) -> Here<'o> {
+        let document: &'o Value = &self.text.document;
         Here::of(document, vec![document])
     }
 }

@@ -113,8 +113,8 @@ impl Page {
                 let schema = text(told, "schema");
                 let of_routes = problems.iter().all(|problem| text(problem, "message").starts_with("route "));
                 match (of_routes, schema) {
-                    (true, _) => self.say("  kept back  no route takes it, and what failed may be mended".to_owned()),
-                    (false, "") => self.say("  payload    not as it should be".to_owned()),
+                    (true, _) => self.say("  kept back  no route takes it, and what failed may be mended"),
+                    (false, "") => self.say("  payload    not as it should be"),
                     (false, schema) => self.say(format!("  payload    {schema}")),
                 }
                 for problem in problems {

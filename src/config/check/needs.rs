@@ -46,8 +46,8 @@ fn doubts(route: &Route, reader: &Reader<'_>, outlines: &Outlines) -> Vec<(Place
     for need in &reader.needs {
         let names: Vec<&str> = need.steps.iter().map(|(name, _)| name.as_str()).collect();
         for outline in wanted(route, outlines) {
-            let no_truth = if need.as_truth { no_truth(reader, need, &names, &outline) } else { None };
-            let doubt = no_truth.or_else(|| may_be_missing(route, reader, need, &names, &outline));
+            let no_truth = if need.as_truth { no_truth(reader, need, &names, outline) } else { None };
+            let doubt = no_truth.or_else(|| may_be_missing(route, reader, need, &names, outline));
             let Some((steps, place, message, help)) = doubt else { continue };
             let member: Vec<&str> = names.iter().copied().take(steps).collect();
             if !said.contains(&member) {
@@ -65,7 +65,7 @@ fn may_be_missing(
     reader: &Reader<'_>,
     need: &Needed,
     names: &[&str],
-    outline: &Outline<'_>,
+    outline: Outline<'_>,
 ) -> Option<(usize, Place, String, String)> {
     let members = outline.members(names.iter().copied());
     let index = members.iter().enumerate().skip(need.sure).find(|(_, member)| **member == Member::Optional)?.0;
@@ -97,7 +97,7 @@ fn no_truth(
     reader: &Reader<'_>,
     need: &Needed,
     names: &[&str],
-    outline: &Outline<'_>,
+    outline: Outline<'_>,
 ) -> Option<(usize, Place, String, String)> {
     let types = outline.types(names.iter().copied());
     if types.is_empty() || types.contains(&"boolean") {
