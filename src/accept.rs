@@ -13,17 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 
+use crate::body::Document;
 use crate::clock::Timestamp;
 use crate::event::{Copy, Event, EventData, EventId, KeyHash, OrderKey, kept_headers};
 use crate::inbound::Head;
-use crate::lane::{Lane, NeedsKeys, Reading, Rules};
+use crate::lane::{Lane, NeedsKeys, Rules};
 use crate::limit::Gatekeeper;
-use crate::payload::{Malformed, Payload};
+use crate::payload::Payload;
 use crate::provider::{EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
 use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
-use crate::schema::{OnInvalid, OnMissing, SchemaVerdict};
+use crate::schema::{OnInvalid, OnMissing, SchemaSet, SchemaVerdict};
 use crate::source::{OnMalformed, Source};
 
 /// A request that may send its body.
@@ -66,7 +66,9 @@ pub struct Notes {
     pub verdict: &'static str,
     /// The name of the secret that matched.
     pub secret: Option<String>,
-    /// The schema that the payload failed.
+    /// What the body was read as.
+    pub body_read: Option<&'static str>,
+    /// The schema that the payload failed, or what stands for all where it cannot be read.
     pub schema_failed: Option<String>,
     /// Routes that matched.
     pub matched: Vec<Arc<str>>,
@@ -204,23 +206,18 @@ pub fn accept(
     }
     let proof = verify(lane, &message, keys, now, notes)?;
     let mut problems = if spends { spend(lane, head, now, notes)? } else { Vec::new() };
-    let document = parse(lane, head, &body);
-    let json = document.as_ref().ok().and_then(Option::as_ref);
+    let document = read(lane, head, &body);
+    notes.body_read = Some(document.label());
     // What `enforce: false` lets in is not verified: to answer it could mean to sign for a stranger.
-    let greets = if proof.secret().is_some() { lane.desk.shake(true, &message, json, now) } else { None };
+    let greets = if proof.secret().is_some() { lane.desk.shake(true, &message, document.json(), now) } else { None };
     if let Some(shaken) = greets {
         return handshake(shaken);
     }
-    let find =
-        |template: &Option<EventTemplate>| template.as_ref().and_then(|found| found.render(head.headers, json, &body));
+    let find = |template: &Option<EventTemplate>| rendered(template.as_ref(), head, &document, &body);
     let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
     notes.event_type.clone_from(&event_type);
-    if let Err(problem) = &document {
-        problems.extend(hygiene(lane, problem, now, notes)?);
-    } else if let Some(json) = json {
-        problems.extend(check_schema(lane, event_type.as_deref().unwrap_or_default(), json, now, notes)?);
-    }
-    let copies = route(lane, head, json, (event_type.as_deref(), delivery_id.as_deref()), notes);
+    problems.extend(check_body(lane, event_type.as_deref().unwrap_or_default(), &document, now, notes)?);
+    let copies = route(lane, head, &document, (event_type.as_deref(), delivery_id.as_deref()), notes);
     if copies.is_empty() && problems.is_empty() {
         return Ok(Accepted::Filtered { event_type });
     }
@@ -323,34 +320,37 @@ fn spend(lane: &Lane, head: &Head<'_>, now: Timestamp, notes: &mut Notes) -> Res
     }
 }
 
-/// The body as JSON, when it says that it is JSON; any other type is carried as it is.
-pub(crate) fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, PayloadProblem> {
-    let media_type = head.media_type();
-    let is_json = match media_type.as_deref() {
-        Some(media_type) if media_type == "application/json" || media_type.ends_with("+json") => true,
-        Some(media_type) if media_type != "text/plain" || !lane.json_as_text => false,
-        Some(_) | None => matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')),
-    };
-    if !is_json || body.is_empty() {
-        return Ok(None);
-    }
-    let read = match &lane.reading {
-        Reading::Nothing => return Ok(None),
-        Reading::Scalars(pointers) => Payload::sketch(body, pointers),
-        Reading::Tree => Payload::parse(body).map(Payload::into_value),
-    };
-    match read {
-        Ok(json) => Ok(Some(json)),
-        Err(malformed) => {
-            let message = malformed.to_string();
-            let pointer = if let Malformed::DuplicateKey { pointer, .. } = malformed { pointer } else { String::new() };
-            Err(PayloadProblem { pointer, message })
-        }
+/// The body as its source reads it.
+pub(crate) fn read<'b>(lane: &Lane, head: &Head<'_>, body: &'b [u8]) -> Document<'b> {
+    lane.body.read(head.media_type(), body, &lane.reading)
+}
+
+/// What an event template of the source gives for a request.
+pub(crate) fn rendered(
+    template: Option<&EventTemplate>,
+    head: &Head<'_>,
+    document: &Document<'_>,
+    body: &[u8],
+) -> Option<String> {
+    template?.render(head.headers, document.json(), (document.form_bytes(), body))
+}
+
+/// What hygiene and schemas say of a body.
+pub(crate) fn check_body(
+    lane: &Lane,
+    event_type: &str,
+    document: &Document<'_>,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Result<Vec<PayloadProblem>, Refusal> {
+    match document.malformed() {
+        Some(problem) => hygiene(lane, problem, now, notes),
+        None => check_schema(lane, event_type, document, now, notes),
     }
 }
 
 /// What the source says about JSON that is none.
-pub(crate) fn hygiene(
+fn hygiene(
     lane: &Lane,
     problem: &PayloadProblem,
     now: Timestamp,
@@ -367,29 +367,38 @@ pub(crate) fn hygiene(
     }
 }
 
-pub(crate) fn check_schema(
+/// The label of `schema_failures_total` for a body that no schema can check.
+const UNREAD: &str = "_unread";
+
+fn check_schema(
     lane: &Lane,
     event_type: &str,
-    json: &Value,
+    document: &Document<'_>,
     now: Timestamp,
     notes: &mut Notes,
 ) -> Result<Vec<PayloadProblem>, Refusal> {
     let Some(schemas) = &lane.schemas else { return Ok(Vec::new()) };
-    match schemas.check(event_type, json) {
-        SchemaVerdict::Valid { .. } => Ok(Vec::new()),
-        SchemaVerdict::NoSchema => {
-            let problem = PayloadProblem { pointer: String::new(), message: "no schema for this event type".into() };
-            match schemas.on_missing() {
-                OnMissing::Allow => Ok(Vec::new()),
-                OnMissing::Quarantine | OnMissing::Reject if !lane.source.enforce => Ok(Vec::new()),
-                OnMissing::Quarantine => Ok(vec![problem]),
-                OnMissing::Reject if is_braked(lane, now, notes) => Ok(vec![problem]),
-                OnMissing::Reject => {
-                    Err(Refusal::new(Class::SchemaRejected, "no schema for this event type")
-                        .with_problems(vec![problem]))
-                }
-            }
+    let invalid = |problems: Vec<PayloadProblem>, why: String, notes: &mut Notes| match schemas.on_invalid() {
+        OnInvalid::Allow => Ok(Vec::new()),
+        OnInvalid::Quarantine | OnInvalid::Reject if !lane.source.enforce => Ok(Vec::new()),
+        OnInvalid::Quarantine => Ok(problems),
+        OnInvalid::Reject if is_braked(lane, now, notes) => Ok(problems),
+        OnInvalid::Reject => Err(Refusal::new(Class::SchemaRejected, why).with_problems(problems)),
+    };
+    let verdict = match document.checked() {
+        Some(checked) => schemas.check(event_type, &checked),
+        // Without a schema there is none that a body could break; what has none is missing one.
+        None if schemas.is_empty() => SchemaVerdict::NoSchema,
+        None => {
+            notes.schema_failed = Some(UNREAD.to_owned());
+            let problem = document.unchecked();
+            let why = problem.message.clone();
+            return invalid(vec![problem], why, notes);
         }
+    };
+    match verdict {
+        SchemaVerdict::Valid { .. } => Ok(Vec::new()),
+        SchemaVerdict::NoSchema => missing(lane, schemas, now, notes),
         SchemaVerdict::Invalid { schema, problems, .. } => {
             notes.schema_failed = Some(schema.to_string());
             let problems: Vec<PayloadProblem> = problems
@@ -397,16 +406,26 @@ pub(crate) fn check_schema(
                 .take(PROBLEMS_MAX)
                 .map(|error| PayloadProblem { pointer: error.instance_path, message: error.message })
                 .collect();
-            match schemas.on_invalid() {
-                OnInvalid::Allow => Ok(Vec::new()),
-                OnInvalid::Quarantine | OnInvalid::Reject if !lane.source.enforce => Ok(Vec::new()),
-                OnInvalid::Quarantine => Ok(problems),
-                OnInvalid::Reject if is_braked(lane, now, notes) => Ok(problems),
-                OnInvalid::Reject => {
-                    Err(Refusal::new(Class::SchemaRejected, "payload does not match its schema")
-                        .with_problems(problems))
-                }
-            }
+            invalid(problems, "payload does not match its schema".to_owned(), notes)
+        }
+    }
+}
+
+/// What the source says about a type without a schema.
+fn missing(
+    lane: &Lane,
+    schemas: &SchemaSet,
+    now: Timestamp,
+    notes: &mut Notes,
+) -> Result<Vec<PayloadProblem>, Refusal> {
+    let problem = PayloadProblem { pointer: String::new(), message: "no schema for this event type".into() };
+    match schemas.on_missing() {
+        OnMissing::Allow => Ok(Vec::new()),
+        OnMissing::Quarantine | OnMissing::Reject if !lane.source.enforce => Ok(Vec::new()),
+        OnMissing::Quarantine => Ok(vec![problem]),
+        OnMissing::Reject if is_braked(lane, now, notes) => Ok(vec![problem]),
+        OnMissing::Reject => {
+            Err(Refusal::new(Class::SchemaRejected, "no schema for this event type").with_problems(vec![problem]))
         }
     }
 }
@@ -415,11 +434,11 @@ pub(crate) fn check_schema(
 pub(crate) fn route(
     lane: &Lane,
     head: &Head<'_>,
-    json: Option<&Value>,
+    document: &Document<'_>,
     (event_type, delivery_id): (Option<&str>, Option<&str>),
     notes: &mut Notes,
 ) -> Vec<Copy> {
-    let view = head.view(&lane.source.name, json, (event_type, delivery_id));
+    let view = head.view(&lane.source.name, document, (event_type, delivery_id));
     let mut copies = Vec::new();
     for route in &lane.routes {
         match route.wants(event_type, &view) {

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::HeaderMap;
 
-use crate::accept::{Notes, check_schema, hygiene, parse, route};
+use crate::accept::{Notes, check_body, read, rendered, route};
+use crate::body::Document;
 use crate::event::{Copy, EventData};
 use crate::inbound::Head;
 use crate::lane::Lane;
@@ -19,6 +20,10 @@ pub struct Again {
     pub problems: Vec<PayloadProblem>,
     /// Where it goes.
     pub copies: Vec<Copy>,
+    /// Its type, as today's rules read it.
+    pub event_type: Option<String>,
+    /// The provider's id of the delivery, as today's rules read it.
+    pub delivery_id: Option<String>,
     /// What would be answered instead of accepting it.
     pub refusal: Option<Refusal>,
 }
@@ -27,31 +32,32 @@ pub struct Again {
 pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
     let (headers, mut notes) = (event.header_map(), Notes::default());
     let head = stored_head(event, &headers);
-    let document = parse(lane, &head, &event.body);
-    let json = document.as_ref().ok().and_then(Option::as_ref);
-    let judged = match (&document, json) {
-        (Err(problem), _) => hygiene(lane, problem, event.received_at(), &mut notes),
-        (Ok(_), Some(json)) => {
-            let event_type = event.event_type.as_deref().unwrap_or_default();
-            check_schema(lane, event_type, json, event.received_at(), &mut notes)
-        }
-        (Ok(_), None) => Ok(Vec::new()),
+    let document = read(lane, &head, &event.body);
+    let (event_type, delivery_id) = names(lane, &head, &document, event);
+    let of_type = event_type.as_deref().unwrap_or_default();
+    let judged = check_body(lane, of_type, &document, event.received_at(), &mut notes);
+    let copies = route(lane, &head, &document, (event_type.as_deref(), delivery_id.as_deref()), &mut notes);
+    let (problems, refusal) = match judged {
+        Ok(problems) => (problems, None),
+        Err(refusal) => (refusal.problems.clone(), Some(refusal)),
     };
-    let of_type = (event.event_type.as_deref(), event.delivery_id.as_deref());
-    let copies = route(lane, &head, json, of_type, &mut notes);
-    match judged {
-        Ok(problems) => Again { problems, copies, refusal: None },
-        Err(refusal) => Again { problems: refusal.problems.clone(), copies, refusal: Some(refusal) },
-    }
+    Again { problems, copies, event_type, delivery_id, refusal }
 }
 
 /// Where today's routes send a stored event.
 pub fn route_again(lane: &Lane, event: &EventData) -> Vec<Copy> {
     let (headers, mut notes) = (event.header_map(), Notes::default());
     let head = stored_head(event, &headers);
-    let document = parse(lane, &head, &event.body).ok().flatten();
-    let of_type = (event.event_type.as_deref(), event.delivery_id.as_deref());
-    route(lane, &head, document.as_ref(), of_type, &mut notes)
+    let document = read(lane, &head, &event.body);
+    let (event_type, delivery_id) = names(lane, &head, &document, event);
+    route(lane, &head, &document, (event_type.as_deref(), delivery_id.as_deref()), &mut notes)
+}
+
+/// Type and id of a stored event under today's rules. What they do not find stays as it was stored.
+fn names(lane: &Lane, head: &Head<'_>, document: &Document<'_>, event: &EventData) -> (Option<String>, Option<String>) {
+    let find = |template: &Option<_>| rendered(template.as_ref(), head, document, &event.body);
+    let or = |stored: &Option<String>, found: Option<String>| found.or_else(|| stored.clone());
+    (or(&event.event_type, find(&lane.event_type)), or(&event.delivery_id, find(&lane.delivery_id)))
 }
 
 /// The head of a stored event. Where host and sender are not known, no host and no address stand in their places.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use crate::body::Document;
 use crate::clock::Timestamp;
 use crate::condition::View;
 use crate::provider::{Verified, digest};
@@ -201,10 +201,11 @@ impl EventData {
 
     /// What conditions, keys and values of a stored event look at. Whoever asks has read the body and made the map, because
     /// the view only borrows.
-    pub fn view<'a>(&'a self, body: Option<&'a Value>, headers: &'a HeaderMap) -> View<'a> {
+    pub fn view<'a>(&'a self, document: &'a Document<'a>, headers: &'a HeaderMap) -> View<'a> {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         View {
-            body,
+            body: document.json(),
+            received: document,
             headers,
             event_type: self.event_type.as_deref().unwrap_or_default(),
             event_id: self.delivery_id.as_deref().unwrap_or_default(),

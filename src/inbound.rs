@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use serde_json::Value;
 
+use crate::body::{self, Document};
 use crate::condition::View;
 
 /// The head of one request.
@@ -44,11 +44,12 @@ impl Head<'_> {
     pub fn view<'v>(
         &'v self,
         source: &'v str,
-        body: Option<&'v Value>,
+        document: &'v Document<'v>,
         (event_type, event_id): (Option<&'v str>, Option<&'v str>),
     ) -> View<'v> {
         View {
-            body,
+            body: document.json(),
+            received: document,
             headers: self.headers,
             event_type: event_type.unwrap_or_default(),
             event_id: event_id.unwrap_or_default(),
@@ -62,9 +63,7 @@ impl Head<'_> {
 
     /// The media type of the body in lower case, without parameters.
     pub fn media_type(&self) -> Option<String> {
-        let value = self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
+        body::media_type(self.headers)
     }
 }
 

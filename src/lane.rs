@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::body::{Bodies, BodyRules};
 use crate::budget::Budget;
 use crate::event::{DedupKey, JudgedBy};
 use crate::limit::{Gatekeeper, SourceQuota};
@@ -12,6 +13,8 @@ use crate::provider::{Desk, EventTemplate, KeyLocation, Row, Verified, Verifier,
 use crate::route::Route;
 use crate::schema::SchemaSet;
 use crate::source::{OnMalformed, Source, SourceTable};
+
+pub use crate::body::Reading;
 
 /// The longest delivery id that is remembered; longer ones are cut, which the digest in the dedup key makes harmless.
 const DELIVERY_ID_BYTES_MAX: usize = 256;
@@ -33,6 +36,11 @@ impl Rules {
     /// The lane of this source.
     pub fn lane(&self, source: &str) -> Option<&Lane> {
         self.lanes.iter().find(|lane| *lane.source.name == *source)
+    }
+
+    /// How the bodies of stored events are read.
+    pub fn bodies(&self) -> Bodies {
+        Bodies::of(self.lanes.iter().map(|lane| (&*lane.source.name, lane.body.clone())))
     }
 
     /// Keeps what was counted under the old rules; of a limit only where it is the same.
@@ -76,8 +84,8 @@ pub struct Lane {
     pub routes: Vec<Arc<Route>>,
     /// How much of the JSON these need.
     pub reading: Reading,
-    /// Whether the provider says that its JSON is plain text.
-    pub json_as_text: bool,
+    /// How bodies are read.
+    pub body: BodyRules,
 }
 
 /// Keys that a message was signed with, perhaps.
@@ -87,17 +95,6 @@ pub struct NeedsKeys {
     pub places: Vec<KeyLocation>,
     /// Nobody has looked there yet; otherwise, what is here lacks the id that the message names.
     pub are_missing: bool,
-}
-
-/// How much of a JSON body is read. Every way but `Nothing` checks all of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// Nothing looks into it.
-    Nothing,
-    /// Event type and delivery id only: a scan, a third of the cost of a tree.
-    Scalars(Vec<Pointer>),
-    /// A tree, for schemas, conditions, keys and handshakes.
-    Tree,
 }
 
 impl Lane {

@@ -33,6 +33,7 @@ pub mod source;
 // The product.
 pub mod accept;
 pub mod again;
+pub mod body;
 pub mod event;
 pub mod lane;
 pub mod reply;

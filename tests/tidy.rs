@@ -27,7 +27,6 @@ secret      clock
 answer      refusal
 budget      clock patience refusal
 condition
-inbound     condition
 limit
 payload
 schema
@@ -36,19 +35,21 @@ source      answer
 redact
 route       condition
 provider    answer clock patience refusal secret
-event       clock condition provider refusal
-lane        budget event limit payload provider route schema source
-accept      clock condition event inbound lane limit payload provider refusal route schema source
+body        condition payload provider refusal
+inbound     body condition
+event       body clock condition provider refusal
+lane        body budget event limit payload provider route schema source
+accept      body clock condition event inbound lane limit payload provider refusal route schema source
 reply       answer event provider refusal source
-again       accept event inbound lane refusal
+again       accept body event inbound lane refusal
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
-shape       clock condition event payload provider script secret
+shape       body clock condition event payload provider script secret
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
 capture     clock event redact refusal
 explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route shape source
-archive     again buffer clock condition deliver event lane payload refusal route
+archive     again body buffer clock condition deliver event lane refusal route
 ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply source telemetry
 admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome provider redact refusal route secret telemetry
 rejudge     lane buffer event provider

@@ -26,10 +26,10 @@ pub(super) fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> R
 pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
     if let Some(outcome) = which.outcome.as_deref().and_then(explained::Aside::of) {
-        let filter = which.without_outcome().filter(archive.clock().now())?;
+        let filter = which.without_outcome().filter(archive)?;
         return explained::list(&desk, outcome, filter, &which).await;
     }
-    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let (filter, limit, cursor) = (which.filter(archive)?, which.limit(), which.cursor()?);
     let since = filter.since.unwrap_or(Timestamp::from_unix_ms(0));
     let found = archive.off_thread(move |archive| {
         archive.buffer().events(cursor.as_deref(), since, limit, &|found: &Found| filter.wants(found))
@@ -102,7 +102,7 @@ pub(super) async fn replay(State(desk): State<Desk>, Path(id): Path<String>, bod
 
 pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
-    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let (filter, limit, cursor) = (which.filter(archive)?, which.limit(), which.cursor()?);
     let destination = which.destination.clone();
     let found = archive
         .off_thread(move |archive| {
@@ -131,14 +131,14 @@ struct Drop {
 
 pub(super) async fn drop_dead(State(desk): State<Desk>, body: Bytes) -> Answered {
     let asked: Drop = parse(&body, "{\"id\": \"…\"} or {\"filter\": {…}, \"dry_run\": true}")?;
-    let (archive, now) = (&desk.panel.archive, desk.panel.archive.clock().now());
+    let archive = &desk.panel.archive;
     if let Some(id) = &asked.id {
         return drop_of_one(&desk, id, asked.dry_run).await;
     }
     if asked.filter.is_empty() && !asked.all {
         return Err(problem(StatusCode::BAD_REQUEST, "say which: `id`, a `filter`, or `all`"));
     }
-    let mut filter = asked.filter.without_pages()?.filter(now)?;
+    let mut filter = asked.filter.without_pages()?.filter(archive)?;
     filter.outcome = Some(DeliveryState::DeadLettered);
     let destination = asked.filter.destination.clone();
     let (filter, mut cursor) = (std::sync::Arc::new(filter), None);
@@ -170,7 +170,7 @@ pub(super) async fn drop_dead(State(desk): State<Desk>, body: Bytes) -> Answered
 
 pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
-    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let (filter, limit, cursor) = (which.filter(archive)?, which.limit(), which.cursor()?);
     let found = archive
         .off_thread(move |archive| {
             let mut page = archive.buffer().quarantine(cursor.as_deref(), limit)?;

@@ -75,7 +75,8 @@ fn judge(rules: &Rules, found: &Found) -> Option<(JudgedOne, Option<Wish>)> {
     if today.copies.is_empty() {
         return Some((one(Verdict::Unwanted, Vec::new()), None));
     }
-    let released = EventData { problems: Vec::new(), copies: today.copies, ..EventData::clone(event) };
+    let again::Again { copies, event_type, delivery_id, .. } = today;
+    let released = EventData { problems: Vec::new(), copies, event_type, delivery_id, ..EventData::clone(event) };
     Some((one(Verdict::Admitted, Vec::new()), Some(Wish::Admit { seq: found.seq, event: Arc::new(released) })))
 }
 

@@ -5,7 +5,11 @@ use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, SourceInfo}
 use super::problem::{ConditionProblem, Place};
 use super::{DEPTH_MAX, NESTING_MAX};
 
-pub(super) const VARIABLES: [&str; 8] = ["body", "event", "headers", "method", "params", "path", "query", "source"];
+pub(super) const VARIABLES: [&str; 10] =
+    ["body", "event", "form", "form_all", "headers", "method", "params", "path", "query", "source"];
+
+/// Variables that are JSON: their members are found by name.
+pub(super) const OF_JSON: [&str; 3] = ["body", "form", "form_all"];
 
 const EVENT_FIELDS: [&str; 2] = ["id", "type"];
 

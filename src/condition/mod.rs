@@ -39,7 +39,7 @@ pub use key::KEY_BYTES_MAX;
 pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
 pub use truth::Gives;
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX};
-pub use view::View;
+pub use view::{Received, View};
 
 use budget::Budget;
 use prepare::Program;
@@ -170,7 +170,7 @@ impl Expression {
         if budget.exceeded() {
             return Err(ConditionError::TooLarge);
         }
-        let value = outcome.map_err(|error| ConditionError::of(&error, &self.text))?;
+        let value = outcome.map_err(|error| ConditionError::of(&error, &self.text).about(view.received))?;
         let read = read(&*value);
         if budget.exceeded() { Err(ConditionError::TooLarge) } else { Ok(read) }
     }

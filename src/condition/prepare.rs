@@ -2,7 +2,7 @@
 //!
 //! - A loop that is ours to run is taken out (see `loops.rs`).
 //! - Every round of another comprehension first reads the variable [`TICK`], which spends one step of the budget.
-//! - `x.a` becomes `x["a"]` where `x` is the body or an item of it: for every path that is written with dots, cel first
+//! - `x.a` becomes `x["a"]` where `x` is the body, the form or an item of them: for every path that is written with dots, cel first
 //!   asks each scope for variables that have all of its name, or less. Of other values, optionals among them, a field
 //!   is not always what an index is.
 //! - `matches("…")` becomes a call of [`MATCHES`] with a pattern that is compiled here, once.
@@ -13,6 +13,7 @@
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 use cel::common::types::CelString;
 
+use super::check::OF_JSON;
 use super::loops::{self, Loop};
 use super::problem::{ConditionProblem, Place};
 use super::view::Pattern;
@@ -107,12 +108,12 @@ impl Prepare<'_> {
         Ok(replaced)
     }
 
-    /// Whether a node is the body or lies within it.
+    /// Whether a node is the body or the form, or lies within one of them.
     fn is_of_body(&self, node: &IdedExpr) -> bool {
         match &node.expr {
             Expr::Ident(name) => match self.names.iter().rev().find(|(own, _)| own == name) {
                 Some((_, of_body)) => *of_body,
-                None => name == "body",
+                None => OF_JSON.contains(&name.as_str()),
             },
             Expr::Select(select) => !select.test && self.is_of_body(&select.operand),
             Expr::Call(call) if call.func_name == operators::INDEX => {

@@ -6,6 +6,7 @@ use cel::common::ast::SourceInfo;
 use cel::{ExecutionError, ParseErrors};
 
 use super::truth::Gives;
+use super::view::Received;
 
 /// A place in the text of a condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -196,6 +197,8 @@ impl Place {
 pub enum ConditionError {
     /// The condition reads the body, which is not JSON.
     NoBody,
+    /// The same, and it is known why not.
+    BodyNotJson(String),
     /// A key or index that is not there. The name is given when it stands in the condition itself.
     MissingKey {
         /// As written.
@@ -263,10 +266,21 @@ impl ConditionError {
     }
 }
 
+impl ConditionError {
+    /// The same with the reason for which there is no JSON.
+    pub(super) fn about(self, received: &dyn Received) -> Self {
+        match self {
+            Self::NoBody => received.no_json().map_or(Self::NoBody, Self::BodyNotJson),
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for ConditionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBody => f.write_str("the body is not JSON"),
+            Self::BodyNotJson(why) => f.write_str(why),
             Self::MissingKey { name: Some(name) } => write!(f, "there is no \"{name}\"; see has() and .?"),
             Self::MissingKey { name: None } => f.write_str("a key or index is not there"),
             Self::WrongType => f.write_str("a value has a type that the expression cannot use"),

@@ -186,11 +186,13 @@ fn event(question: &Question<'_>, lane: &Lane, body: &Bytes) -> EventData {
 /// What the gates after the signature say, whether or not the request came so far.
 fn look_on(told: &mut Explanation, lane: &Lane, destinations: &Destinations, question: &Question<'_>, notes: &Notes) {
     let looked = routes::look(lane, &question.head, question.body);
-    told.near_misses.extend(routes::near_misses(&looked.says));
+    told.near_misses.extend(routes::near_misses(&looked));
+    told.body = looked.body;
     told.event_type = looked.event_type;
     told.delivery_id = looked.delivery_id;
     told.routes = looked.says;
-    told.schema.clone_from(&notes.schema_failed);
+    // What stands for all schemas is a label of a metric.
+    told.schema = notes.schema_failed.clone().filter(|schema| !schema.starts_with('_'));
     if let Some(event) = &told.event {
         told.problems.clone_from(&event.problems);
         // What is kept back is not sent.

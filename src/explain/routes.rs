@@ -7,6 +7,7 @@ use crate::accept;
 use crate::condition::View;
 use crate::inbound::Head;
 use crate::lane::Lane;
+use crate::provider::EventTemplate;
 use crate::redact::{REDACTED, Redaction};
 use crate::route::Route;
 
@@ -37,6 +38,8 @@ impl RouteSays {
                         let is_whole = seen.value.starts_with(['{', '[']);
                         redaction.touches_bodies() && (is_whole || redaction.hides(steps))
                     }
+                    // Fields may hold whole documents.
+                    Some((&"form" | &"form_all", _)) => redaction.touches_bodies(),
                     Some((&"headers", [name])) => redaction.hides_header(name),
                     _ => false,
                 };
@@ -65,6 +68,10 @@ pub enum Verdict {
 }
 
 pub(super) struct Looked {
+    /// What the body was read as; nothing where it was not kept.
+    pub(super) body: Option<String>,
+    /// Whether the type or the id may stand in what was not read.
+    pub(super) is_unread: bool,
     pub(super) event_type: Option<String>,
     pub(super) delivery_id: Option<String>,
     pub(super) says: Vec<RouteSays>,
@@ -76,11 +83,11 @@ pub(super) struct Looked {
 /// condition says.
 pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked {
     let (has_body, body) = (body.is_some(), body.cloned().unwrap_or_default());
-    let json = accept::parse(lane, head, &body).ok().flatten();
-    let find = |template: &Option<crate::provider::EventTemplate>| {
+    let document = accept::read(lane, head, &body);
+    let find = |template: &Option<EventTemplate>| {
         // A part of a type is another type, and an id may be a digest of the body.
         let template = template.as_ref().filter(|template| has_body || !template.needs_body())?;
-        template.render(head.headers, json.as_ref(), &body)
+        accept::rendered(Some(template), head, &document, &body)
     };
     let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
     // The gates read them from the path, under the names of today. Only where another path was called, what was recorded
@@ -88,9 +95,16 @@ pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked
     let in_path = lane.source.path.matches(head.path).then(|| lane.source.path.values(head.path));
     let params = in_path.as_deref().unwrap_or(head.params);
     let head = Head { params, ..*head };
-    let view = head.view(&lane.source.name, json.as_ref(), (event_type.as_deref(), delivery_id.as_deref()));
+    let view = head.view(&lane.source.name, &document, (event_type.as_deref(), delivery_id.as_deref()));
     let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view, has_body)).collect();
-    Looked { event_type, delivery_id, says }
+    let reads_json = lane.event_type.as_ref().is_some_and(EventTemplate::needs_json);
+    Looked {
+        body: has_body.then(|| document.told()),
+        is_unread: has_body && reads_json && document.is_unread(),
+        event_type,
+        delivery_id,
+        says,
+    }
 }
 
 fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>, has_body: bool) -> RouteSays {
@@ -111,9 +125,12 @@ fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>, has_body: bool)
     }
 }
 
-/// Routes that one thing alone kept from the event.
-pub(super) fn near_misses(says: &[RouteSays]) -> Vec<String> {
-    says.iter().filter_map(near_miss).collect()
+/// Routes that one thing alone kept from the event, and that the type may be another one.
+pub(super) fn near_misses(looked: &Looked) -> Vec<String> {
+    let is_other = looked.is_unread && looked.says.iter().any(|says| says.verdict == Verdict::OtherType);
+    let unread = "a part of the type stands in the body's JSON, and no JSON was read; see `body:` of the source";
+    let unread = is_other.then(|| unread.to_owned());
+    unread.into_iter().chain(looked.says.iter().filter_map(near_miss)).collect()
 }
 
 fn near_miss(says: &RouteSays) -> Option<String> {

@@ -33,6 +33,8 @@ pub struct Explanation {
     pub event_type: Option<String>,
     /// The provider's own id of the delivery.
     pub delivery_id: Option<String>,
+    /// What its body was read as; nothing where it was not kept.
+    pub body: Option<String>,
     /// What is wrong with the payload.
     pub problems: Vec<PayloadProblem>,
     /// The schema that the payload fails.
@@ -138,6 +140,7 @@ impl Explanation {
             verification: None,
             event_type: None,
             delivery_id: None,
+            body: None,
             problems: Vec::new(),
             schema: None,
             limits: Vec::new(),

@@ -24,8 +24,6 @@ pub enum Malformed {
         /// First bad byte.
         at: Position,
     },
-    /// The body begins with a byte order mark.
-    ByteOrderMark,
     /// The body ends inside a value, or is empty.
     Truncated {
         /// Where it ends.
@@ -69,7 +67,6 @@ impl Malformed {
     /// Where the trouble was noticed.
     pub fn at(&self) -> Position {
         match self {
-            Self::ByteOrderMark => Position { byte: 0, line: 1, column: 1 },
             Self::NotUtf8 { at }
             | Self::Truncated { at }
             | Self::Syntax { at }
@@ -79,6 +76,24 @@ impl Malformed {
             | Self::DuplicateKey { at, pointer: _ }
             | Self::TrailingData { at } => *at,
         }
+    }
+
+    /// The same, in a body with `bytes` before the text that was read.
+    pub(super) fn behind(mut self, bytes: usize) -> Self {
+        match &mut self {
+            Self::NotUtf8 { at }
+            | Self::Truncated { at }
+            | Self::Syntax { at }
+            | Self::TooDeep { at }
+            | Self::NumberOutOfRange { at }
+            | Self::LoneSurrogate { at }
+            | Self::DuplicateKey { at, pointer: _ }
+            | Self::TrailingData { at } => {
+                at.byte += bytes;
+                at.column += if at.line == 1 { bytes } else { 0 };
+            }
+        }
+        self
     }
 
     /// serde_json keeps its error codes private, so its texts are read; a test pins each of them.
@@ -111,7 +126,6 @@ impl fmt::Display for Malformed {
         let Position { byte, line, column } = self.at();
         match self {
             Self::NotUtf8 { at: _ } => f.write_str("the body is not UTF-8")?,
-            Self::ByteOrderMark => f.write_str("the body begins with a byte order mark")?,
             Self::Truncated { at: _ } => f.write_str("the body ends inside a JSON value")?,
             Self::Syntax { at: _ } => f.write_str("the body is not JSON")?,
             Self::TooDeep { at: _ } => write!(f, "the body is nested deeper than {}", super::DEPTH_MAX)?,

@@ -101,8 +101,19 @@ fn every_kind_of_fault_is_told_apart() {
 }
 
 #[test]
+fn a_byte_order_mark_is_read_over_and_counted() {
+    let body = b"\xef\xbb\xbf{\"n\":1}";
+    assert_eq!(Payload::parse(body).unwrap().into_value(), serde_json::json!({"n": 1}));
+    let pointers = [Pointer::parse("/n").unwrap()];
+    assert_eq!(Payload::scan(body, &pointers).unwrap().text_at(&pointers[0]).as_deref(), Some("1"));
+    assert_eq!(refused(b"\xef\xbb\xbf[1,]").at(), Position { byte: 6, line: 1, column: 7 });
+    assert_eq!(refused(b"\xef\xbb\xbf\n[1,]").at(), Position { byte: 7, line: 2, column: 4 });
+    assert_eq!(kind(&refused(b"\xef\xbb\xbf\xef\xbb\xbf{}")), "Syntax", "one is a mark, two are none");
+    assert_eq!(kind(&refused(b"\xef\xbb\xbf")), "Truncated");
+}
+
+#[test]
 fn what_is_not_utf8_is_refused_wherever_it_stands() {
-    assert_eq!(refused(b"\xef\xbb\xbf{}"), Malformed::ByteOrderMark);
     for (body, byte) in
         [(&b"\"\xff\""[..], 1), (b"\xff", 0), (b"[1] \xc3", 4), (b"\"\xed\xa0\x80\"", 1), (b"\"\xc0\xaf\"", 1)]
     {

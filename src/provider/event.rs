@@ -80,10 +80,16 @@ impl EventTemplate {
         values.filter_map(|(source, _)| if let Source::Json(pointer) = source { Some(pointer.as_str()) } else { None })
     }
 
-    /// The event type or delivery id of a message, if it has one.
-    pub fn render(&self, headers: &HeaderMap, json: Option<&Value>, body: &[u8]) -> Option<String> {
+    /// The event type or delivery id of a message, if it has one. `form` is the form, where the body is known to be one.
+    pub fn render(
+        &self,
+        headers: &HeaderMap,
+        json: Option<&Value>,
+        (form, body): (Option<&[u8]>, &[u8]),
+    ) -> Option<String> {
         let context = BTreeMap::new();
-        let view = View::new(Message { method: "", url: "", headers, body }, json, &context);
+        let message = Message { method: "", url: "", headers, body };
+        let view = View { form, ..View::new(message, json, &context) };
         self.alternatives.iter().find_map(|template| printable(&view.render(template).ok()?))
     }
 }

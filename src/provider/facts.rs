@@ -261,6 +261,7 @@ pub enum FactName {
     Disable,
     Ips,
     BodyMax,
+    Body,
     Answers,
     Order,
     Recovery,

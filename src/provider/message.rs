@@ -39,6 +39,8 @@ pub(super) struct View<'v> {
     pub(super) message: Message<'v>,
     /// The body as JSON, or the element of it that `each` is at.
     pub(super) json: Option<&'v Value>,
+    /// The form, where the body is known to be one whatever its type says.
+    pub(super) form: Option<&'v [u8]>,
     pub(super) context: &'v BTreeMap<String, String>,
     /// The named parts of the signature header.
     pub(super) parts: &'v [(&'v str, &'v str)],
@@ -59,6 +61,7 @@ impl<'v> View<'v> {
         Self {
             message,
             json,
+            form: None,
             context,
             parts: &[],
             timestamp: None,
@@ -142,6 +145,9 @@ impl<'v> View<'v> {
 
     /// The fields of a form body. An empty body is an empty form, whatever its type.
     pub(super) fn form(&self) -> Result<form_urlencoded::Parse<'v>, Failure> {
+        if let Some(form) = self.form {
+            return Ok(form_urlencoded::parse(form));
+        }
         let form = media_type(self.message.headers)?.is_some_and(|kind| kind == "application/x-www-form-urlencoded");
         if form || self.message.body.is_empty() {
             Ok(form_urlencoded::parse(self.message.body))

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::addresses::{Ips, Preset};
 use super::answer::{AnswerProblem, AnswerSpec};
 use super::block::Scheme;
+use super::body::BodySpec;
 use super::event::EventTemplate;
 use super::facts::{AnswerSet, Budget, Content, FactName, FactSources, Retry};
 use super::handshake::{self, Handshake};
@@ -63,6 +64,8 @@ pub struct RowSpec {
     /// What bodies look like; empty is unknown.
     #[serde(default)]
     content: Vec<Content>,
+    /// How bodies are read: `auto`, `json`, `form`, or the field of a form that holds the JSON: `{form: payload}`.
+    body: Option<BodySpec>,
     /// The largest body that the provider sends.
     body_max: Option<String>,
     /// The addresses from which it sends.
@@ -217,6 +220,11 @@ impl Row {
     /// What bodies look like; empty is unknown.
     pub fn content(&self) -> &[Content] {
         &self.spec.content
+    }
+
+    /// How its bodies are read.
+    pub fn body(&self) -> Option<&BodySpec> {
+        self.spec.body.as_ref()
     }
 
     /// The addresses from which it sends.

@@ -159,6 +159,11 @@ impl SchemaSet {
         SchemaVerdict::Invalid { schema: schema.name(), problems, more }
     }
 
+    /// Whether no schema is named.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.globs.is_empty()
+    }
+
     /// The configured answer to `NoSchema`.
     pub fn on_missing(&self) -> OnMissing {
         self.on_missing

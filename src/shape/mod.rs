@@ -21,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::body::Bodies;
 use crate::clock::Timestamp;
 use crate::condition::ConditionError;
 use crate::event::EventData;
@@ -46,6 +47,8 @@ pub struct Shape {
     pub routes: BTreeMap<Arc<str>, Option<Arc<Transform>>>,
     /// What is filled into the URLs of its targets, by the URL as it is written.
     pub urls: BTreeMap<String, UrlTemplate>,
+    /// How the bodies of each source are read.
+    pub bodies: Bodies,
 }
 
 /// What goes out, but `Host` and `Content-Length`.
@@ -131,15 +134,17 @@ impl Shape {
             return Ok(None);
         }
         let Some(template) = self.urls.get(&url()) else { return Ok(None) };
-        let (body, headers) = (transform::parse(&event.body), event.header_map());
-        template.fill(&event.view(body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
+        let headers = event.header_map();
+        let document = self.bodies.read(&event.source, &headers, &event.body);
+        template.fill(&event.view(&document, &headers)).map(Some).map_err(ShapeError::Url)
     }
 
     /// The same for people: the values alone.
     pub fn address_shown(&self, event: &EventData, url: &str) -> Result<Option<String>, ShapeError> {
         let Some(template) = self.urls.get(url) else { return Ok(None) };
-        let (body, headers) = (transform::parse(&event.body), event.header_map());
-        template.shown(&event.view(body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
+        let headers = event.header_map();
+        let document = self.bodies.read(&event.source, &headers, &event.body);
+        template.shown(&event.view(&document, &headers)).map(Some).map_err(ShapeError::Url)
     }
 
     /// What goes out for a route; `headers` are those that would go out with the event as it is. `is_shaped` says that the
@@ -158,7 +163,7 @@ impl Shape {
         };
         let mut shaped = Shaped { headers, body: event.body.clone(), is_made: false };
         if let Some(transform) = transform {
-            transform.apply(event, route, &mut shaped)?;
+            transform.apply((event, &self.bodies), route, &mut shaped)?;
         }
         self.format.apply(event, route, &mut shaped);
         if shaped.is_made && shaped.body.len() > BODY_BYTES_MAX {

@@ -206,6 +206,7 @@ mod tests {
         let (headers, body) = (HeaderMap::new(), json!({"tenant": tenant, "n": 7, "none": null}));
         let view = View {
             body: Some(&body),
+            received: &(),
             headers: &headers,
             event_type: "push",
             event_id: "e",

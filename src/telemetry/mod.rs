@@ -209,6 +209,7 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
                 event_type = request.notes.event_type.as_deref(),
                 verdict = request.notes.verdict,
                 secret = request.notes.secret.as_deref(),
+                body_read = request.notes.body_read,
                 answered_by = request.notes.answered_by,
                 braked = request.notes.braked.then_some(true),
                 why = (!request.why.is_empty()).then_some(request.why),

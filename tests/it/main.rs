@@ -28,6 +28,7 @@ mod drafts;
 mod eio;
 mod every_payload;
 mod formats;
+mod forms;
 mod framing;
 mod full;
 mod handshake;

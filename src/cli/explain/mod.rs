@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::admin::Admin;
-use super::given::{Parts, Request};
+use super::given::{self, Parts, Request};
 use super::providers::Format;
 use super::recorded::{Recorded, is_unsigned};
 use super::send::Tamper;
@@ -228,14 +228,7 @@ fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a Lane, Exit> {
 }
 
 fn made(args: &Args, lane: &Lane, body: Bytes, now: Timestamp) -> Result<Request, Exit> {
-    let split = |line: &String| {
-        let (name, value) = line.split_once(':')?;
-        Some((name.trim().to_owned(), value.trim().to_owned()))
-    };
-    let Some(headers) = args.header.iter().map(split).collect::<Option<Vec<_>>>() else {
-        terminal::tell("hookgate: write a header as --header 'name: value'");
-        return Err(Exit::Usage);
-    };
+    let headers = given::written(&args.header).ok_or(Exit::Usage)?;
     let parts = Parts {
         event: args.event.as_deref().unwrap_or_default(),
         target: args.target.as_deref(),

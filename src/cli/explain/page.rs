@@ -107,6 +107,9 @@ impl Page {
             let before = before.map_or(String::new(), |secs| format!(", signed {secs} s before"));
             self.say(format!("  signature  {}{by}{before}", text(says, "verdict")));
         }
+        if let Some(body) = told.get("body").and_then(Value::as_str) {
+            self.say(format!("  body       {body}"));
+        }
         match list(told, "problems") {
             [] => {}
             problems => {

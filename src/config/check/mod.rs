@@ -7,6 +7,7 @@
 mod addresses;
 mod answers;
 mod balance;
+mod bodies;
 mod capture;
 mod desk;
 mod destination;
@@ -37,6 +38,7 @@ use super::problem::{Code, Problem, Problems, quoted};
 use super::raw;
 use super::spans::{Seg, Span, Spans};
 use super::{Disk, Loaded, Severity, nearest, path};
+use crate::body::Bodies;
 use crate::clock::Timestamp;
 use crate::lane::Rules;
 use crate::limit::Gatekeeper;
@@ -130,7 +132,17 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     let log = raw.server.log.clone();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
     let (listed, stood_in_for) = (Vec::new(), BTreeSet::new());
-    let mut checker = Checker { raw: &raw, spans, problems, world, base, listed, stood_in_for, token: None };
+    let mut checker = Checker {
+        raw: &raw,
+        spans,
+        problems,
+        world,
+        base,
+        listed,
+        stood_in_for,
+        token: None,
+        bodies: Bodies::default(),
+    };
     let setup = checker.setup();
     let Checker { spans, problems, listed: secrets, stood_in_for, token: admin_token, .. } = checker;
     let problems = problems.into_sorted();
@@ -153,11 +165,14 @@ struct Checker<'a> {
     stood_in_for: BTreeSet<String>,
     /// Of the admin listener.
     token: Option<Secret>,
+    /// How the bodies of stored events are read.
+    bodies: Bodies,
 }
 
 impl<'a> Checker<'a> {
     fn setup(&mut self) -> Option<Setup> {
         let providers = self.providers();
+        self.bodies = self.bodies(&providers);
         let transforms = self.transforms();
         let destinations = self.destinations(&transforms);
         let keys = self.balance_keys();

@@ -195,7 +195,7 @@ impl<'a> Checker<'a> {
             Some(raw::Format::Envelope) => Format::Envelope,
         };
         let routes = routes.collect();
-        Shape { format, signer, routes, urls: self.urls(name, written) }
+        Shape { format, signer, routes, urls: self.urls(name, written), bodies: self.bodies.clone() }
     }
 
     /// What is filled into the URLs of a destination.

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::desk::patience;
 use super::secret::secret_name;
 use super::{Checker, Secrets, path};
+use crate::body::{Bodies, BodyRules};
 use crate::budget::Budget;
 use crate::config::problem::{Code, quoted};
 use crate::config::{nearest, raw};
@@ -58,6 +59,16 @@ impl Checker<'_> {
         rows
     }
 
+    /// How the bodies of each source are read when they have been stored.
+    pub(super) fn bodies(&self, providers: &Providers) -> Bodies {
+        let builtin = provider::builtin();
+        let rules = self.raw.sources.iter().map(|(name, written)| {
+            let row = written.provider.as_deref().and_then(|name| providers.get(name).or_else(|| builtin.get(name)));
+            (name.as_str(), body_rules(written, row))
+        });
+        Bodies::of(rules)
+    }
+
     /// One lane per source; `None` when a source cannot be made.
     pub(super) fn lanes(&mut self, providers: &Providers, routes: &BTreeMap<&str, Arc<Route>>) -> Option<Vec<Lane>> {
         let raw = self.raw;
@@ -104,11 +115,10 @@ impl Checker<'_> {
         } else {
             self.verifier((name, written), scheme?, secrets, context)
         };
-        let json_as_text = row
-            .as_ref()
-            .is_some_and(|row| row.content().contains(&Content::Json) && row.content().contains(&Content::Text));
+        let takes_any = schemas.as_ref().is_some_and(|schemas| !schemas.is_empty());
+        self.doubts_of_body(name, written, row.as_ref(), takes_any);
         let mut lane = Lane {
-            json_as_text,
+            body: BodyRules { takes_any, ..body_rules(written, row.as_ref()) },
             source: source?,
             verifier: verifier?,
             budget: Budget::new(patience(written, row.as_ref())),
@@ -269,12 +279,22 @@ impl Checker<'_> {
         }
         // A provider's own cap only ever raises ours: what it never sends need not be refused.
         let usual = row.and_then(Row::body_bytes_max).unwrap_or(0).max(usual_body(self.raw));
-        let body_bytes_max = written.body.map_or(usual, |body| body.0);
-        if written.body.is_some() && body_bytes_max > BODY_BYTES_MOST {
+        let (size, key) = match (written.body_max, written.body.as_ref().and_then(raw::Body::size)) {
+            (Some(_), Some(_)) => {
+                let help = "leave `body_max`; `body` says how bodies are read".to_owned();
+                let message = "the largest body is said twice";
+                self.error(Code::InvalidValue, &path!["sources", name, "body"], message, Some(help));
+                (None, "body")
+            }
+            (Some(size), None) => (Some(size), "body_max"),
+            (None, size) => (size, "body"),
+        };
+        let body_bytes_max = size.map_or(usual, |body| body.0);
+        if size.is_some() && body_bytes_max > BODY_BYTES_MOST {
             let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
             self.error(
                 Code::InvalidValue,
-                &path!["sources", name, "body"],
+                &path!["sources", name, key],
                 "bodies of this size are not taken",
                 Some(help),
             );
@@ -363,6 +383,17 @@ impl Checker<'_> {
     fn routes_of(&self, name: &str, routes: &BTreeMap<&str, Arc<Route>>) -> Vec<Arc<Route>> {
         let listening = self.raw.routes.iter().filter(|(_, route)| listens(route, name));
         listening.filter_map(|(route, _)| routes.get(route.as_str()).cloned()).collect()
+    }
+}
+
+/// How bodies are read: as the source says, else as the provider's row does.
+fn body_rules(written: &raw::Source, row: Option<&Row>) -> BodyRules {
+    let own = written.body.as_ref().and_then(raw::Body::spec);
+    let has = |content: Content| row.is_some_and(|row| row.content().contains(&content));
+    BodyRules {
+        spec: own.or_else(|| row.and_then(Row::body)).cloned().unwrap_or_default(),
+        json_as_text: has(Content::Json) && has(Content::Text),
+        takes_any: false,
     }
 }
 

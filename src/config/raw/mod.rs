@@ -7,6 +7,7 @@
 mod allow;
 mod answer;
 mod balance;
+mod body;
 mod destination;
 mod listener;
 mod net;
@@ -27,6 +28,7 @@ use crate::provider::RowSpec;
 pub use allow::{AllowIps, Allowed};
 pub use answer::Reply;
 pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
+pub use body::Body;
 pub use destination::{
     DeadLetter, Defaults, Destination, DestinationDefaults, Format, Jitter, Retry, RetryOn, ServiceTls, Sign, SignType,
 };

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::words::ProviderName;
-use super::{AllowIps, ContextValue, Moment, Reply, Secret, Url};
+use super::{AllowIps, Body, ContextValue, Moment, Reply, Secret, Url};
 use crate::config::units::{Bytes, Count, Duration, Rate};
 use crate::provider::VerifySpec;
 use crate::refusal::RequestOutcome;
@@ -40,8 +40,11 @@ pub struct Source {
     /// The addresses that may call: ranges, the name of a provider that publishes its own, or a list of both; without
     /// this, all.
     pub allow_ips: Option<AllowIps>,
+    /// How bodies are read: `auto` (JSON by its content type, and for schemas whatever parses as JSON), `json`, `form`, or
+    /// the field of a form that holds the JSON: `{form: payload}`. Without this, as the provider's row says, else `auto`.
+    pub body: Option<Body>,
     /// The largest body.
-    pub body: Option<Bytes>,
+    pub body_max: Option<Bytes>,
     /// JSON Schemas for bodies.
     pub schemas: Option<Schemas>,
     /// Where the type and the id of an event are found.
