@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::body::Document;
+use crate::checks;
 use crate::clock::Timestamp;
 use crate::event::{Copy, Event, EventData, EventId, KeyHash, OrderKey, kept_headers};
 use crate::inbound::Head;
@@ -22,9 +23,8 @@ use crate::lane::{Lane, NeedsKeys, Rules};
 use crate::limit::Gatekeeper;
 use crate::payload::Payload;
 use crate::provider::{EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
-use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
-use crate::schema::{OnInvalid, OnMissing, SchemaSet, SchemaVerdict};
-use crate::source::{OnMalformed, Source};
+use crate::refusal::{Class, PayloadProblem, Refusal};
+use crate::source::Source;
 
 /// A request that may send its body.
 #[derive(Debug)]
@@ -343,91 +343,14 @@ pub(crate) fn check_body(
     now: Timestamp,
     notes: &mut Notes,
 ) -> Result<Vec<PayloadProblem>, Refusal> {
-    match document.malformed() {
-        Some(problem) => hygiene(lane, problem, now, notes),
-        None => check_schema(lane, event_type, document, now, notes),
-    }
-}
-
-/// What the source says about JSON that is none.
-fn hygiene(
-    lane: &Lane,
-    problem: &PayloadProblem,
-    now: Timestamp,
-    notes: &mut Notes,
-) -> Result<Vec<PayloadProblem>, Refusal> {
-    match lane.source.on_malformed {
-        OnMalformed::Allow => Ok(Vec::new()),
-        OnMalformed::Quarantine | OnMalformed::Reject if !lane.source.enforce => Ok(Vec::new()),
-        OnMalformed::Quarantine => Ok(vec![problem.clone()]),
-        OnMalformed::Reject if is_braked(lane, now, notes) => Ok(vec![problem.clone()]),
-        OnMalformed::Reject => {
-            Err(Refusal::new(Class::Malformed, problem.message.clone()).with_problems(vec![problem.clone()]))
-        }
-    }
-}
-
-/// The label of `schema_failures_total` for a body that no schema can check.
-const UNREAD: &str = "_unread";
-
-fn check_schema(
-    lane: &Lane,
-    event_type: &str,
-    document: &Document<'_>,
-    now: Timestamp,
-    notes: &mut Notes,
-) -> Result<Vec<PayloadProblem>, Refusal> {
-    let Some(schemas) = &lane.schemas else { return Ok(Vec::new()) };
-    let invalid = |problems: Vec<PayloadProblem>, why: String, notes: &mut Notes| match schemas.on_invalid() {
-        OnInvalid::Allow => Ok(Vec::new()),
-        OnInvalid::Quarantine | OnInvalid::Reject if !lane.source.enforce => Ok(Vec::new()),
-        OnInvalid::Quarantine => Ok(problems),
-        OnInvalid::Reject if is_braked(lane, now, notes) => Ok(problems),
-        OnInvalid::Reject => Err(Refusal::new(Class::SchemaRejected, why).with_problems(problems)),
-    };
-    let verdict = match document.checked() {
-        Some(checked) => schemas.check(event_type, &checked),
-        // Without a schema there is none that a body could break; what has none is missing one.
-        None if schemas.is_empty() => SchemaVerdict::NoSchema,
-        None => {
-            notes.schema_failed = Some(UNREAD.to_owned());
-            let problem = document.unchecked();
-            let why = problem.message.clone();
-            return invalid(vec![problem], why, notes);
-        }
-    };
-    match verdict {
-        SchemaVerdict::Valid { .. } => Ok(Vec::new()),
-        SchemaVerdict::NoSchema => missing(lane, schemas, now, notes),
-        SchemaVerdict::Invalid { schema, problems, .. } => {
-            notes.schema_failed = Some(schema.to_string());
-            let problems: Vec<PayloadProblem> = problems
-                .into_iter()
-                .take(PROBLEMS_MAX)
-                .map(|error| PayloadProblem { pointer: error.instance_path, message: error.message })
-                .collect();
-            invalid(problems, "payload does not match its schema".to_owned(), notes)
-        }
-    }
-}
-
-/// What the source says about a type without a schema.
-fn missing(
-    lane: &Lane,
-    schemas: &SchemaSet,
-    now: Timestamp,
-    notes: &mut Notes,
-) -> Result<Vec<PayloadProblem>, Refusal> {
-    let problem = PayloadProblem { pointer: String::new(), message: "no schema for this event type".into() };
-    match schemas.on_missing() {
-        OnMissing::Allow => Ok(Vec::new()),
-        OnMissing::Quarantine | OnMissing::Reject if !lane.source.enforce => Ok(Vec::new()),
-        OnMissing::Quarantine => Ok(vec![problem]),
-        OnMissing::Reject if is_braked(lane, now, notes) => Ok(vec![problem]),
-        OnMissing::Reject => {
-            Err(Refusal::new(Class::SchemaRejected, "no schema for this event type").with_problems(vec![problem]))
-        }
-    }
+    let mut braked = false;
+    let checked = checks::check(lane, event_type, document, || {
+        braked = lane.budget.brakes(now);
+        braked
+    });
+    notes.braked |= braked;
+    notes.schema_failed = checked.schema.or(notes.schema_failed.take());
+    checked.problems
 }
 
 /// One copy for every destination of every route that wants the event.

@@ -34,6 +34,7 @@ pub mod source;
 pub mod accept;
 pub mod again;
 pub mod body;
+mod checks;
 pub mod event;
 pub mod lane;
 pub mod reply;

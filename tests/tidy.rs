@@ -39,7 +39,8 @@ body        condition payload provider refusal
 inbound     body condition
 event       body clock condition provider refusal
 lane        body budget event limit payload provider route schema source
-accept      body clock condition event inbound lane limit payload provider refusal route schema source
+checks      body lane refusal schema source
+accept      body checks clock condition event inbound lane limit payload provider refusal route source
 reply       answer event provider refusal source
 again       accept body event inbound lane refusal
 buffer      clock event outcome

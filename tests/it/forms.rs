@@ -80,12 +80,12 @@ fn a_body_that_no_schema_can_check_is_refused_and_the_answer_says_what_was_expec
     let receiver = Receiver::start();
     let gateway = with_schema(&receiver, "on_invalid: reject").start();
     for (kind, body, came) in [
-        (Some("image/png"), &b"\x89PNG\r\n\x1a\n\0"[..], "content type image/png: the body is not UTF-8"),
-        (Some("text/plain"), b"hello", "content type text/plain: the body is not JSON"),
+        (Some("image/png"), &b"\x89PNG\r\n\x1a\n\0"[..], "content type image/png): the body is not UTF-8"),
+        (Some("text/plain"), b"hello", "content type text/plain): the body is not JSON"),
         (Some("multipart/form-data; boundary=x"), b"--x\r\n\r\n1\r\n--x--", "content type multipart/form-data"),
         (Some(FORM), b"n=1", "a form without the field \"payload\""),
-        (Some("application/json"), b"", "an empty body"),
-        (None, b"", "an empty body"),
+        (Some("application/json"), b"", "the body is empty"),
+        (None, b"", "the body is empty"),
         (None, b"n=1", "no content type"),
     ] {
         let answer = gateway.send(&push(kind, body));

@@ -16,9 +16,10 @@ impl Checker<'_> {
         let spec = own.or_else(|| row.and_then(Row::body)).cloned().unwrap_or_default();
         let sends = |content: Content| row.is_some_and(|row| row.content().contains(&content));
         let title = row.map(Row::title).unwrap_or_default();
-        let key = |own: Option<&BodySpec>| if own.is_some() { "body" } else { "schemas" };
-        let at = path!["sources", name, key(own)];
-        if own == Some(&BodySpec::Json) && sends(Content::Form) {
+        let at = path!["sources", name, if own.is_some() { "body" } else { "schemas" }];
+        // Of what a provider sends the usual comes first; another choice may be made there.
+        let usually = row.and_then(|row| row.content().first());
+        if own == Some(&BodySpec::Json) && usually == Some(&Content::Form) {
             let message = format!("{title} sends forms, and `body: json` takes none: they are malformed");
             self.warning(Code::Mismatch, &at, message, Some(help(row)));
         } else if has_schemas && sends(Content::Form) && spec == BodySpec::Auto {

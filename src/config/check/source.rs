@@ -281,7 +281,7 @@ impl Checker<'_> {
         let usual = row.and_then(Row::body_bytes_max).unwrap_or(0).max(usual_body(self.raw));
         let (size, key) = match (written.body_max, written.body.as_ref().and_then(raw::Body::size)) {
             (Some(_), Some(_)) => {
-                let help = "leave `body_max`; `body` says how bodies are read".to_owned();
+                let help = "keep `body_max`, and say with `body` how bodies are read".to_owned();
                 let message = "the largest body is said twice";
                 self.error(Code::InvalidValue, &path!["sources", name, "body"], message, Some(help));
                 (None, "body")
