@@ -158,6 +158,7 @@ fn conditions(criterion: &mut Criterion) {
     let view = View {
         params: &[],
         body: Some(&body),
+        received: &(),
         headers: &headers,
         event_type: "invoice.paid",
         event_id: "evt_1",
