@@ -26,16 +26,16 @@ refusal
 secret      clock
 answer      refusal
 budget      clock patience refusal
-condition
+payload
+condition   payload
 inbound     condition
 limit
-payload
 schema
-script      clock
+script      clock payload
 source      answer
 redact
 route       condition
-provider    answer clock patience refusal secret
+provider    answer clock patience payload refusal secret
 event       clock condition provider refusal
 lane        budget event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
@@ -47,10 +47,10 @@ shape       clock condition event payload provider script secret
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
 capture     clock event redact refusal
-explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route shape source
+explain     accept again clock condition deliver event inbound lane limit payload provider redact refusal reply route shape source
 archive     again buffer clock condition deliver event lane payload refusal route
 ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply source telemetry
-admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome provider redact refusal route secret telemetry
+admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome payload provider redact refusal route secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *

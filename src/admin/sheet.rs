@@ -10,6 +10,7 @@ use crate::buffer::{Book, DeadLetter, Ending, Fate, Found, Parked, Tried};
 use crate::capture::Captured;
 use crate::clock::Timestamp;
 use crate::event::{Copy, EventData, HeaderBytes};
+use crate::payload::Payload;
 use crate::redact::{REDACTED, Redaction};
 use crate::refusal::{Class, RequestOutcome};
 
@@ -145,7 +146,7 @@ fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
 fn body(body: &[u8], redaction: &Redaction) -> Value {
     if redaction.touches_bodies() {
         // What cannot be looked into is not shown.
-        let mut json = serde_json::from_slice(body).unwrap_or_else(|_no_json| Value::from(REDACTED));
+        let mut json = Payload::lenient(body).unwrap_or_else(|| Value::from(REDACTED));
         redaction.apply(&mut json);
         return json!({ "text": json.to_string() });
     }

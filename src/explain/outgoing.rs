@@ -11,6 +11,7 @@ use super::told::shown_headers;
 use crate::clock::Timestamp;
 use crate::deliver::Destinations;
 use crate::event::{Copy, EventData, KeyHash};
+use crate::payload::Payload;
 
 /// What one service is sent.
 #[derive(Clone, Debug, Serialize)]
@@ -52,7 +53,7 @@ pub enum BodyShown {
 
 /// A body as JSON where it is JSON, as text where it is text.
 pub(super) fn shown_body(body: &Bytes) -> BodyShown {
-    if let Ok(json) = serde_json::from_slice(body) {
+    if let Some(json) = Payload::lenient(body) {
         return BodyShown::Json(json);
     }
     std::str::from_utf8(body)

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+/// What our readers say of a number as serde_json says it.
+pub(super) const OUT_OF_RANGE: &str = "number out of range";
+
 /// A place in the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
@@ -41,7 +44,7 @@ pub enum Malformed {
         /// The bracket too many.
         at: Position,
     },
-    /// A number fits no 64-bit float.
+    /// A number fits no 64-bit float, or is longer than `NUMBER_BYTES_MAX`.
     NumberOutOfRange {
         /// Where.
         at: Position,
@@ -94,7 +97,7 @@ impl Malformed {
         let says = |start: &str| text.starts_with(start);
         if says("recursion limit exceeded") {
             Self::TooDeep { at }
-        } else if says("number out of range") {
+        } else if says(OUT_OF_RANGE) {
             Self::NumberOutOfRange { at }
         } else if says("lone leading surrogate") || says("unexpected end of hex escape") {
             Self::LoneSurrogate { at }

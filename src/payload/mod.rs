@@ -5,14 +5,16 @@
 //! - [`Payload::scan`] builds nothing and picks a few scalars, for sources that need only the event's type and id.
 //!
 //! Both refuse what two readers could understand differently or what could hurt us: invalid UTF-8, a byte order
-//! mark, trailing data, duplicate keys, nesting deeper than [`DEPTH_MAX`], numbers that fit no `f64`, lone
-//! surrogates. Memory stays proportional to the body: duplicates are found in the map being built, or in one list
+//! mark, trailing data, duplicate keys, nesting deeper than [`DEPTH_MAX`], numbers that fit no `f64` or are longer than
+//! [`NUMBER_BYTES_MAX`], lone surrogates. A number keeps its text, digit for digit. Memory stays proportional to the body: duplicates are found in the map being built, or in one list
 //! of the keys of the objects that are open.
 //!
 //! It deliberately does not write JSON: what we forward is the bytes we received.
 
+mod decimal;
 mod keys;
 mod malformed;
+mod number;
 mod parse;
 mod pointer;
 mod scan;
@@ -21,7 +23,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+pub use decimal::Decimal;
 pub use malformed::{Malformed, Position};
+pub use number::NUMBER_BYTES_MAX;
 pub use pointer::{BadPointer, Pointer};
 pub use scan::{POINTERS_MAX, Scanned};
 
@@ -39,6 +43,12 @@ impl Payload {
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
         let text = text_of(body)?;
         parse::tree(text).map(|value| Self { value })
+    }
+
+    /// The tree of a body that may hold the same key twice; the last one counts. For signatures, which are judged before
+    /// the body is.
+    pub fn lenient(body: &[u8]) -> Option<Value> {
+        parse::lenient(std::str::from_utf8(body).ok()?)
     }
 
     /// Checks the body as [`Payload::parse`] does, but keeps only the scalars at `pointers`.
@@ -76,7 +86,7 @@ impl Payload {
     pub fn text_at(&self, pointer: &Pointer) -> Option<Cow<'_, str>> {
         match pointer.find(&self.value)? {
             Value::String(text) => Some(Cow::Borrowed(text)),
-            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            Value::Number(number) => Some(Cow::Borrowed(number.as_str())),
             Value::Bool(flag) => Some(Cow::Borrowed(bool_text(*flag))),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         }

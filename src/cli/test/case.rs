@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::config::raw::Moment;
 use crate::explain::{Explanation, Question, Signature, Verdict, explain};
 use crate::lane::Lane;
+use crate::payload::Payload;
 use crate::provider::NoKeys;
 use crate::refusal::RequestOutcome;
 use crate::server::Live;
@@ -128,7 +129,7 @@ fn body(given: &Given, lane: &Lane, folder: &Path) -> Result<Bytes, NotRun> {
     if given.set.is_empty() && given.remove.is_empty() {
         return Ok(received);
     }
-    let mut json: Value = serde_json::from_slice(&received).map_err(|_no_json| NotRun::NotJson)?;
+    let mut json: Value = Payload::lenient(&received).ok_or(NotRun::NotJson)?;
     let place = |text: &String| Place::parse(text).map_err(|bad| NotRun::Place(text.clone(), bad));
     for (text, value) in &given.set {
         if !place(text)?.set(&mut json, value.clone()) {
