@@ -1,9 +1,10 @@
 //! What is checked of a condition before it may run: its names, how deep it goes, and that it builds no messages.
 
-use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, SourceInfo};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
 use super::problem::{ConditionProblem, Place};
 use super::{DEPTH_MAX, NESTING_MAX};
+use crate::payload::Decimal;
 
 pub(super) const VARIABLES: [&str; 8] = ["body", "event", "headers", "method", "params", "path", "query", "source"];
 
@@ -99,6 +100,7 @@ impl<'e> Check<'e> {
 
     fn visit_kind(&mut self, node: &'e IdedExpr) -> Result<(), ConditionProblem> {
         match &node.expr {
+            Expr::Literal(LiteralValue::Double(number)) => self.double(node, *number.inner()),
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.variable(node, name),
             Expr::Select(select) => {
@@ -141,6 +143,25 @@ impl<'e> Check<'e> {
         self.nesting -= 1;
         self.own_names.truncate(outer);
         Ok(())
+    }
+
+    /// A number that is written out has the value that it gets.
+    fn double(&self, node: &IdedExpr, number: f64) -> Result<(), ConditionProblem> {
+        let at = self.at(node);
+        let text = self.places.source.get(at.offset..).unwrap_or_default().trim_start_matches('-');
+        let is_part = |(place, letter): &(usize, char)| {
+            let after_exponent = || text.get(..*place).is_some_and(|before| before.ends_with(['e', 'E']));
+            letter.is_ascii_digit()
+                || matches!(letter, '.' | 'e' | 'E')
+                || (matches!(letter, '+' | '-') && after_exponent())
+        };
+        let length = text.char_indices().take_while(is_part).count();
+        let written = text.get(..length).unwrap_or_default();
+        let is_exact = written.parse::<f64>().is_err() || Decimal::is_held_by_double(written);
+        if is_exact && number.is_finite() {
+            return Ok(());
+        }
+        Err(ConditionProblem::LongLiteral { at, number: written.to_owned() })
     }
 
     fn variable(&self, node: &IdedExpr, name: &str) -> Result<(), ConditionProblem> {

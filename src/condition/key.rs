@@ -1,13 +1,14 @@
 //! Keys: the text that an expression makes of a request, by which requests belong together.
 //!
-//! A text is itself; a number and a boolean are written out, so that `7` and `"7"` are one key. Anything else, and any
+//! A text is itself; a number and a boolean are written out, so that `7` and `"7"` are one key. A number of the payload
+//! has its own digits, all of them: `1.10` and `1.1` are two keys. Anything else, and any
 //! error, is no key: whoever asked does without. A key is at most [`KEY_BYTES_MAX`] long; what is longer is cut, and
 //! keys that begin alike for so long are one.
 
 use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt};
 use cel::common::value::Val;
 
-use super::{KeyExpression, View};
+use super::{KeyExpression, View, number};
 
 /// Longest key.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -39,6 +40,9 @@ fn written_out(value: &dyn Val) -> Option<String> {
     if let Some(uint) = value.downcast_ref::<CelUInt>() {
         return Some(uint.inner().to_string());
     }
+    if let Some(digits) = number::digits(value) {
+        return Some(digits);
+    }
     value
         .downcast_ref::<CelDouble>()
         .filter(|number| number.inner().is_finite())
@@ -67,7 +71,8 @@ mod tests {
             ("body.int", Some("-7")),
             ("body.big", Some("18446744073709551615")),
             ("body.half", Some("1.5")),
-            ("body.one", Some("1")),
+            ("body.one", Some("1.0")),
+            ("body.one + 1.0", Some("2")),
             ("body.yes", Some("true")),
             ("source + '/' + event.id", Some("github/e1")),
             ("body.nothing", None),

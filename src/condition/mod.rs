@@ -19,6 +19,7 @@ mod headers;
 mod json;
 mod key;
 mod loops;
+mod number;
 mod prepare;
 mod problem;
 #[cfg(test)]
@@ -113,6 +114,9 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     environment
         .add_overload(prepare::MATCHES, "string_matches_pattern", vec![STRING_TYPE, DYN_TYPE], matches_pattern)
         .expect("no other function has this name");
+    environment
+        .add_overload(prepare::WRITTEN, "any_written", vec![DYN_TYPE], number::written)
+        .expect("no other function has this name");
     Arc::new(environment)
 });
 
@@ -170,7 +174,10 @@ impl Expression {
         if budget.exceeded() {
             return Err(ConditionError::TooLarge);
         }
-        let value = outcome.map_err(|error| ConditionError::of(&error, &self.text))?;
+        let value = outcome.map_err(|error| match ConditionError::of(&error, &self.text) {
+            ConditionError::WrongType if budget.has_met_long_number() => ConditionError::LongNumber,
+            other => other,
+        })?;
         let read = read(&*value);
         if budget.exceeded() { Err(ConditionError::TooLarge) } else { Ok(read) }
     }

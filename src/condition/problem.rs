@@ -78,6 +78,13 @@ pub enum ConditionProblem {
         /// The engine's words.
         message: String,
     },
+    /// A number is written out that has more digits than a double.
+    LongLiteral {
+        /// Where.
+        at: Place,
+        /// As written, without its sign.
+        number: String,
+    },
     /// A condition, or a part of it that must be a boolean, can never be one.
     NeverBool {
         /// The part.
@@ -100,6 +107,7 @@ impl ConditionProblem {
             | Self::NoMessages { at }
             | Self::PatternNotLiteral { at }
             | Self::BadPattern { at, message: _ }
+            | Self::LongLiteral { at, number: _ }
             | Self::NeverBool { at, gives: _ } => Some(*at),
         }
     }
@@ -154,6 +162,10 @@ impl fmt::Display for ConditionProblem {
             Self::NoMessages { at: _ } => f.write_str("there are no message types; write a map: {\"name\": value}"),
             Self::PatternNotLiteral { at: _ } => f.write_str("the pattern of matches() must be a literal text"),
             Self::BadPattern { at: _, message } => write!(f, "the pattern cannot be used: {message}"),
+            Self::LongLiteral { at: _, number } => write!(
+                f,
+                "{number} is no double, which has about 17 digits; compare the digits: string(…) == \"{number}\""
+            ),
             Self::NeverBool { at: _, gives } => write!(f, "{gives}"),
         }
     }
@@ -203,6 +215,8 @@ pub enum ConditionError {
     },
     /// An operator or function was given a type that it does not take.
     WrongType,
+    /// A number of the payload has more digits than a 64-bit integer or a double, and was to be calculated with.
+    LongNumber,
     /// A number left its range, or was divided by zero.
     Arithmetic,
     /// A function failed, such as `int("x")`.
@@ -270,6 +284,10 @@ impl fmt::Display for ConditionError {
             Self::MissingKey { name: Some(name) } => write!(f, "there is no \"{name}\"; see has() and .?"),
             Self::MissingKey { name: None } => f.write_str("a key or index is not there"),
             Self::WrongType => f.write_str("a value has a type that the expression cannot use"),
+            Self::LongNumber => f.write_str(
+                "a number has more digits than expressions calculate with (64-bit integers and doubles); copy it, compare \
+                 it with body.x on the left side, or use its digits: string(body.x)",
+            ),
             Self::Arithmetic => f.write_str("a number is out of range or divided by zero"),
             Self::FunctionFailed => f.write_str("a function failed"),
             Self::TooLarge => write!(f, "the payload asks for more than {} steps", super::STEPS_MAX),
