@@ -89,6 +89,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("transform", "transform: {set: {status: '\"new\"'}, remove: [/customer/email]}"),
     ("transform.body", "body: '{\"text\": body.name}'"),
     ("js", "js: transforms/order.js"),
+    ("numbers", "numbers: lossy"),
     ("format", "format: cloudevents"),
     ("sign", "sign: {type: standard-webhooks, secrets: [{file: /run/secrets/internal-signing}]}"),
     ("url", "url: http://billing:8080/hooks"),

@@ -1,4 +1,6 @@
 //! What a route makes of its events: a new body, or the old one with places set and removed, and other headers.
+//!
+//! What is not touched keeps its value digit for digit; members are sorted by name.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -8,7 +10,7 @@ use super::{Place, ShapeError, Shaped};
 use crate::condition::ValueExpression;
 use crate::event::EventData;
 use crate::payload::Payload;
-use crate::script::Script;
+use crate::script::{Numbers, Script};
 
 const JSON: &str = "application/json";
 
@@ -33,7 +35,7 @@ pub enum Making {
     /// The value of an expression.
     Expression(ValueExpression),
     /// The `body` of what a script gives back.
-    Script(Script),
+    Script(Script, Numbers),
 }
 
 /// Headers that are set, and headers that are taken out before.
@@ -47,7 +49,7 @@ pub struct HeaderEdits {
 
 impl Transform {
     pub(super) fn is_heavy(&self) -> bool {
-        matches!(self.making, Making::Script(_))
+        matches!(self.making, Making::Script(..))
     }
 
     pub(super) fn apply(&self, event: &EventData, route: &str, shaped: &mut Shaped) -> Result<(), ShapeError> {
@@ -78,9 +80,10 @@ impl Transform {
             Making::Expression(expression) => {
                 expression.value(&view).map_err(|error| ShapeError::Expression("body".to_owned(), error))?
             }
-            Making::Script(script) => {
+            Making::Script(script, numbers) => {
                 let received = received.as_ref().ok_or(ShapeError::NotJson)?;
-                let mut back = script.run(&given(event, route, received, &headers)).map_err(ShapeError::Script)?;
+                let given = given(event, route, received, &headers);
+                let mut back = script.run(&given, *numbers).map_err(ShapeError::Script)?;
                 back.get_mut("body").map(Value::take).ok_or(ShapeError::NoBody)?
             }
         };

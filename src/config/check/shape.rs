@@ -14,7 +14,7 @@ use crate::config::raw;
 use crate::config::spans::{Seg, Span};
 use crate::deliver::Target;
 use crate::provider;
-use crate::script::Script;
+use crate::script::{Numbers, Script};
 use crate::shape::{
     BadUrl, Format, HeaderEdits, Making, Place, Shape, Signer, Transform, UrlTemplate, is_free, written_as_url,
 };
@@ -48,6 +48,11 @@ impl<'a> Checker<'a> {
             self.error_of(Code::LimitExceeded, &at, message, Some("write a script: `js: FILE`".to_owned()));
         }
         let making = self.making((route, from), written);
+        if written.numbers.is_some() && written.js.is_none() {
+            let message = "`numbers` is about scripts, and this transform has none";
+            let help = "remove it: without a script all numbers keep their digits".to_owned();
+            self.error_of(Code::InvalidValue, &path!["routes", route, "transform", "numbers"], message, Some(help));
+        }
         let set = written.set.iter().map(|(place, text)| {
             let at = [&at[..], &path!["set", place]].concat();
             let found = self.place(&at, place);
@@ -81,7 +86,14 @@ impl<'a> Checker<'a> {
                 let at = path!["routes", route, "transform", "body"];
                 self.value(&at, ("body", text), from).map(Making::Expression)
             }
-            (None, Some(file)) => self.script(&path!["routes", route, "transform", "js"], file).map(Making::Script),
+            (None, Some(file)) => {
+                let script = self.script(&path!["routes", route, "transform", "js"], file)?;
+                let numbers = match written.numbers {
+                    Some(raw::Numbers::Exact) | None => Numbers::Exact,
+                    Some(raw::Numbers::Lossy) => Numbers::Lossy,
+                };
+                Some(Making::Script(script, numbers))
+            }
             (Some(_), Some(_)) => {
                 let help = "leave one of the two".to_owned();
                 let message = "`body` and `js` both make the body";

@@ -32,7 +32,7 @@ pub use destination::{
 };
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, TargetUrl, Url};
-pub use route::{HeaderEdits, OneOrMany, Route, Transform};
+pub use route::{HeaderEdits, Numbers, OneOrMany, Route, Transform};
 pub use secret::{ContextValue, Date, Moment, Secret, SecretPlace};
 pub use source::{Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source};
 pub use words::{Name, Threads, Version};

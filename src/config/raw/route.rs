@@ -36,6 +36,9 @@ pub struct Transform {
     /// A file with a script whose default export is a function: it gets the event, and the `body` of what it gives back is
     /// sent. At most 50 ms and 16 MiB.
     pub js: Option<PathBuf>,
+    /// What becomes of numbers that JavaScript cannot hold, such as integers beyond 2^53. `exact`: a script that reads one
+    /// fails (`transform_failed`), and one that leaves them where they are keeps their digits. `lossy`: they are rounded.
+    pub numbers: Option<Numbers>,
     /// Places in the body and what is put there, in CEL: `{status: '"new"', /customer/name: body.name}`. A place is a JSON
     /// pointer, or the name of a member of the top level.
     #[serde(default)]
@@ -45,6 +48,16 @@ pub struct Transform {
     pub remove: Vec<String>,
     /// Headers that are set and taken out.
     pub headers: Option<HeaderEdits>,
+}
+
+/// What becomes of numbers that JavaScript cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbers {
+    /// A script that reads one fails.
+    Exact,
+    /// They are rounded.
+    Lossy,
 }
 
 /// Headers that are set and taken out.
