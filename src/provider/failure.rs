@@ -174,6 +174,10 @@ pub enum Fault {
     Length,
     /// Is not a plain time in the expected unit.
     NotATime,
+    /// Holds what separates it from its neighbour in the signed text, which begins so.
+    Separator(char),
+    /// Holds characters that no URL holds.
+    UrlCharacters,
     /// Has another value than the scheme requires.
     Unexpected,
     /// Is a text that a handshake of this source signs for whoever asks.
@@ -191,6 +195,14 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Separator(begin) => {
+                return write!(
+                    f,
+                    "holds {begin:?}, which separates it from what is signed beside it: another message could have the same \
+                     signed text"
+                );
+            }
+            Self::UrlCharacters => "has characters in its URL that no URL has",
             Self::Repeated => "is there more than once",
             Self::TooLong => "is longer than 8 KiB",
             Self::NotText => "is not text",

@@ -180,6 +180,10 @@ impl<'v> View<'v> {
             };
             let value = single_header(self.message.headers, &header)?
                 .ok_or_else(|| Failure::Missing(Place::Header(header.as_str().to_owned())))?;
+            if signed.assign.as_ref().is_some_and(|assign| holds_pair(value, &signed.join, assign)) {
+                let separator = signed.join.chars().next().unwrap_or_default();
+                return Err(Failure::malformed(Place::Header(header.as_str().to_owned()), Fault::Separator(separator)));
+            }
             if position > 0 {
                 out.extend_from_slice(signed.join.as_bytes());
             }
@@ -208,6 +212,14 @@ impl Source {
             Self::Id | Self::KeyId | Self::Secret | Self::Method | Self::Url | Self::Path => Place::Request,
         }
     }
+}
+
+/// Whether a value holds what could be the next pair of a list: `; charset=utf-8` is none where names end with a colon.
+pub(super) fn holds_pair(value: &[u8], join: &str, assign: &str) -> bool {
+    let place_of = |text: &str, within: &[u8]| {
+        within.windows(text.len().max(1)).position(|window| window == text.as_bytes()).map(|at| at + text.len())
+    };
+    place_of(join, value).and_then(|begin| place_of(assign, value.get(begin..).unwrap_or_default())).is_some()
 }
 
 /// A header that may be there once at most.

@@ -16,6 +16,7 @@ mod algorithm;
 mod answer;
 mod batch;
 mod block;
+mod border;
 mod compile;
 mod compile_jwt;
 mod event;

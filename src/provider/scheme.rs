@@ -51,6 +51,9 @@ pub(super) struct BlockSpec {
     /// What is signed, as a template such as `{ts}.{body}`; or several alternatives.
     #[serde(alias = "msg")]
     pub(super) signed: Option<OneOrMany<String>>,
+    /// The one value of `signed` that may hold the text that separates it from the next: `json:/reference`. Any other that
+    /// does is refused, because another message could have the same signed text; body, URL and form may always hold it.
+    pub(super) may_hold_separator: Option<String>,
     /// A hash that the text goes through before it is signed (which hashes it again).
     pub(super) prehash: Option<Algorithm>,
     /// When it was signed, and how old it may be.
