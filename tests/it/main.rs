@@ -36,6 +36,7 @@ mod logs;
 mod memory;
 mod metrics_page;
 mod neighbour;
+mod numbers;
 mod observe;
 mod order;
 mod orphans;
