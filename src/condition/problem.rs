@@ -126,6 +126,9 @@ impl ConditionProblem {
             "and" | "AND" => "; write `&&`",
             "or" | "OR" => "; write `||`",
             "not" | "NOT" => "; write `!`",
+            _ if first.msg.starts_with("invalid int literal") => {
+                "; an integer has 64 bits: compare the digits of a longer one, string(…) == \"…\""
+            }
             _ if rest.starts_with('=') && !rest.starts_with("==") => "; write `==` to compare",
             _ => "",
         };
@@ -164,7 +167,8 @@ impl fmt::Display for ConditionProblem {
             Self::BadPattern { at: _, message } => write!(f, "the pattern cannot be used: {message}"),
             Self::LongLiteral { at: _, number } => write!(
                 f,
-                "{number} is no double, which has about 17 digits; compare the digits: string(…) == \"{number}\""
+                "{number} is no double, which has about 17 digits; compare the digits: string(…) == \"{}\"",
+                number.trim_end_matches(".0")
             ),
             Self::NeverBool { at: _, gives } => write!(f, "{gives}"),
         }

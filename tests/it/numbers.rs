@@ -77,7 +77,7 @@ fn a_route_may_say_that_its_script_gets_rounded_numbers() {
     );
     let gateway = site.start();
     gateway.accept(&github(LONG));
-    assert_eq!(one_body(&receiver), r#"{"i":9007199254740992,"p":10.00,"v":1.2345678901234568e+23}"#);
+    assert_eq!(one_body(&receiver), r#"{"i":9007199254740992,"p":10.00,"v":1.2345678901234569e+23}"#);
 }
 
 #[test]
@@ -85,7 +85,8 @@ fn a_body_stays_byte_for_byte_in_an_envelope_and_a_cloud_event() {
     for format in ["envelope", "cloudevents"] {
         let receiver = Receiver::start();
         let rest = Site::plain_rest(&receiver.url("/app"), &format!(", format: {format}"));
-        Site::new(&rest).start().accept(&github(LONG));
+        let gateway = Site::new(&rest).start();
+        gateway.accept(&github(LONG));
         assert!(one_body(&receiver).contains(LONG), "{format}");
     }
 }
@@ -129,9 +130,10 @@ fn keys_of_order_and_places_in_urls_have_every_digit() {
         gateway.accept(&github(format!("{{\"id\": {id}}}")));
     }
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 2);
-    dead(&gateway, 1);
-    let parked = gateway.admin("/api/v1/parked").json();
-    assert_eq!(parked["parked"].as_array().map(Vec::len), Some(1), "the other keys go on: {parked}");
+    eventually("one key is parked, and the others go on", SOON, || {
+        let parked = gateway.admin("/api/v1/parked").json();
+        (parked["parked"].as_array().map(Vec::len) == Some(1)).then_some(())
+    });
     let mut targets: Vec<String> = receiver.seen().into_iter().map(|seen| seen.target).collect();
     targets.sort_unstable();
     assert_eq!(targets, ["/app/1.10", "/app/123456789012345678901234", "/app/123456789012345678901235"]);
