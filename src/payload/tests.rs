@@ -27,7 +27,8 @@ fn as_serde_json_writes(value: &Value) -> Value {
 fn every_number_keeps_its_text() {
     let body = r#"{"b":[-0,0.10,1E5,1e5,1E+5,1e-05,-1.5E-3,123456789012345678901234,0.12345678901234567890,10.00,"7e7\\",18446744073709551616,{"c\"1e1":2e2}],"a":true,"d":9e9}"#;
     let tree = Payload::parse(body.as_bytes()).unwrap().into_value();
-    let sorted = format!("{{\"a\":true,{},\"d\":9e9}}", &body[1..body.find(",\"a\"").unwrap()]);
+    let (list, _) = body.split_once(",\"a\"").unwrap();
+    let sorted = list.replacen('{', "{\"a\":true,", 1) + ",\"d\":9e9}";
     assert_eq!(tree.to_string(), sorted);
     assert_eq!(Payload::lenient(b"{\"a\":1,\"a\":1E1}").unwrap().to_string(), "{\"a\":1E1}");
 }

@@ -133,10 +133,10 @@ impl LongNumbers {
 
 fn restore_written(made: &mut Value, came: &Value) {
     match (made, came) {
-        (Value::Number(made), Value::Number(came)) if made != came => {
-            if Decimal::of(made.as_str()) == Decimal::of(came.as_str()) {
-                made.clone_from(came);
-            }
+        (Value::Number(made), Value::Number(came))
+            if made != came && Decimal::of(made.as_str()) == Decimal::of(came.as_str()) =>
+        {
+            made.clone_from(came);
         }
         (Value::Array(made), Value::Array(came)) => {
             made.iter_mut().zip(came).for_each(|(made, came)| restore_written(made, came));

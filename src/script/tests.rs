@@ -361,7 +361,7 @@ fn scripts_run_on_several_threads_at_once() {
         for n in 0..4 {
             let script = &script;
             scope.spawn(move || {
-                (0..50).for_each(|_| assert_eq!(script.run(&json!({"n": n}), Numbers::Exact), Ok(json!(n * 2))))
+                (0..50).for_each(|_| assert_eq!(script.run(&json!({"n": n}), Numbers::Exact), Ok(json!(n * 2))));
             });
         }
     });

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::laws::{NOW, headers, label, message, problem, verifier};
 use crate::provider::block::{Proof, Signed};
+use crate::provider::border::Border;
 use crate::provider::mac::{KeyedMac, MacAlgorithm};
 use crate::provider::template::{Atom, Source, Template};
 use crate::provider::{Message, builtin};
@@ -28,7 +29,7 @@ fn of_all_rows(say: impl Fn(&Signed) -> Vec<String>) -> Vec<String> {
 
 #[test]
 fn each_row_says_which_separators_its_values_do_not_hold() {
-    let found = of_all_rows(|signed| signed.borders.iter().flatten().map(|border| border.shown()).collect());
+    let found = of_all_rows(|signed| signed.borders.iter().flatten().map(Border::shown).collect());
     if std::env::var_os("UPDATE").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/provider/tests/borders.txt");
         std::fs::write(path, found.join("\n") + "\n").unwrap();
