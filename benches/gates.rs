@@ -20,7 +20,7 @@ use hookgate::event::{Copy, Event, EventData, EventId};
 use hookgate::payload::Payload;
 use hookgate::provider::{Message, SignRequest, Verified, Verifier, builtin};
 use hookgate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaSet, SchemaVerdict};
-use hookgate::script::Script;
+use hookgate::script::{Numbers, Script};
 use hookgate::secret::{Secret, SecretName};
 use serde_json::json;
 
@@ -208,8 +208,8 @@ fn conditions(criterion: &mut Criterion) {
         ),
     ] {
         let script = Script::compile(source, name).expect("it can be read");
-        script.run(&body).expect("it gives a value");
-        group.bench_function(name, |bench| bench.iter(|| script.run(&body)));
+        script.run(&body, Numbers::Exact).expect("it gives a value");
+        group.bench_function(name, |bench| bench.iter(|| script.run(&body, Numbers::Exact)));
     }
     group.finish();
 }
