@@ -146,7 +146,7 @@ fn a_search_finds_a_long_number_and_not_its_neighbour() {
     let [first, _] = ["123456789012345678901234", "123456789012345678901235"]
         .map(|id| gateway.accept(&github(format!("{{\"id\": {id}}}"))));
     let find = |text: &str| {
-        let text: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
         gateway.admin(&format!("/api/v1/events?where={text}"))
     };
     let found = find("string(body.id) == \"123456789012345678901234\"").json();
