@@ -247,6 +247,6 @@ fn changed(body: &Bytes) -> Bytes {
 /// Posts a signed request.
 pub(crate) async fn post(client: &Client, target: &Target, signed: &Signed) -> Result<Answer, NoAnswer> {
     let out = Outgoing { method: "POST", query: None, headers: &signed.headers, body: &signed.body };
-    let bounds = Bounds { connect: TIMEOUT, total: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
+    let bounds = Bounds { connect: TIMEOUT, total: TIMEOUT, answer_time: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
     client.send(target, &out, bounds).await
 }

@@ -13,11 +13,16 @@ mod backoff;
 mod balance;
 mod balancers;
 mod breaker;
+mod connect;
+mod duplex;
+mod exchange;
 mod health;
 mod outgoing;
 mod post;
+mod redirect;
 mod resolve;
 mod retries;
+mod retry_after;
 mod sync;
 mod tls;
 mod worker;
@@ -44,7 +49,8 @@ pub use backoff::{Jitter, Policy, RetryOn};
 pub use balance::{BalanceParams, Selection, Targets, WeightedTarget};
 pub use breaker::BreakerParams;
 pub use health::HealthParams;
-pub use sync::Forwarded;
+pub use resolve::Lookup;
+pub use sync::{Forwarded, SyncAnswer};
 pub use tls::{Authorities, Identity, PemProblem, ServiceName, TlsSettings};
 
 use balancers::Balancers;
@@ -54,6 +60,8 @@ use retries::Retries;
 
 /// Of an answer to a buffered delivery nothing but its beginning is kept, for the dead letter.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// The time that the body of an answer has where nobody waits for the body; a longer one costs its connection.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// A retry that the ratio of retries holds back is looked at again after this, and up to so much later: each look is a
 /// record written anew.
 const HELD_BACK: Duration = Duration::from_secs(1);
@@ -298,7 +306,7 @@ impl Deliverer {
             Settled::Dead(cause) => DeliveryResult::Dead(*cause),
             Settled::Parked(cause) => {
                 let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
-                self.telemetry.parked(name, event.id, key, *cause);
+                self.telemetry.parked(name, event.id, key, (*cause, Some(attempt)));
                 return;
             }
             Settled::Again { wait, counts } => {
@@ -310,7 +318,8 @@ impl Deliverer {
             }
         };
         let latency = self.clock.now().since(event.received_at());
-        self.telemetry.delivery(&Ended { destination: name, route, event: event.id, attempts: tried, result, latency });
+        let (event, attempts, last) = (event.id, tried, Some(attempt));
+        self.telemetry.delivery(&Ended { destination: name, route, event, attempts, result, latency, last });
     }
 
     /// Ends a delivery without a try.
@@ -321,12 +330,13 @@ impl Deliverer {
         let copy = delivery.copy();
         if settled == Settled::Parked(cause) {
             let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
-            self.telemetry.parked(name, event, key, cause);
+            self.telemetry.parked(name, event, key, (cause, None));
         } else {
             let route = copy.map(|copy| &*copy.route).unwrap_or_default();
             let latency = self.buffer.now().since(delivery.since());
             let result = DeliveryResult::Dead(cause);
-            self.telemetry.delivery(&Ended { destination: name, route, event, attempts, result, latency });
+            let last = None;
+            self.telemetry.delivery(&Ended { destination: name, route, event, attempts, result, latency, last });
         }
         self.buffer.settle(delivery, settled, destination.keep, None).await;
     }
@@ -357,10 +367,8 @@ impl Deliverer {
         let query = event.target.split_once('?').map(|(_, query)| query);
         let out = Outgoing { method: &event.method, query, headers: &shaped.headers, body: &shaped.body };
         match self.client.send(target, &out, bounds).await {
-            Ok(answer) => (outgoing::judge(&answer, self.clock.now()), Some(answer)),
-            Err(NoAnswer { outcome, detail }) => {
-                (Attempt { outcome, status: None, retry_after: None, abort: false, detail }, None)
-            }
+            Ok(answer) => (outgoing::judge(&answer, target, self.clock.now()), Some(answer)),
+            Err(NoAnswer { outcome, detail }) => (Attempt::without_answer(outcome, detail), None),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::Bounds;
 use super::post::{Post, Turn};
-use super::{ANSWER_BYTES_MAX, Deliverer, Destination, HELD_BACK, HELD_BACK_SPREAD, report};
+use super::{ANSWER_BYTES_MAX, ANSWER_TIME, Deliverer, Destination, HELD_BACK, HELD_BACK_SPREAD, report};
 use crate::buffer::Delivery;
 use crate::outcome::{DeathCause, Settled};
 use crate::telemetry::Deferral;
@@ -121,6 +121,7 @@ impl Deliverer {
                 let bounds = Bounds {
                     connect: destination.connect_timeout,
                     total: destination.timeout,
+                    answer_time: ANSWER_TIME,
                     answer_bytes_max: ANSWER_BYTES_MAX,
                 };
                 let trying = self.clone().deliver(Arc::clone(destination), delivery, permit, bounds);

@@ -33,7 +33,7 @@ use crate::budget;
 use crate::buffer::{Buffer, Committed, NotStored};
 use crate::capture::Capture;
 use crate::clock::Clock;
-use crate::deliver::Deliverer;
+use crate::deliver::{Deliverer, SyncAnswer};
 use crate::event::{Event, EventId};
 use crate::keyring::Keyring;
 use crate::lane::{Lane, Rules};
@@ -360,15 +360,19 @@ impl Gateway {
         let id = event.data().id;
         let (committed, answer) = match self.shared.deliverer.forward(event, deadline).await {
             Ok(forwarded) => (Ok(forwarded.committed), forwarded.answer),
-            Err(not_stored) => (Err(not_stored), None),
+            Err(not_stored) => (Err(not_stored), SyncAnswer::Gateway),
         };
         let mut decision = self.stored(committed, &lane.source, (RequestOutcome::Accepted, id))?;
         if decision.outcome == RequestOutcome::Accepted {
-            let by = if answer.is_some() { AnsweredBy::Service } else { AnsweredBy::Gateway };
+            let by = match &answer {
+                SyncAnswer::Service(_) => AnsweredBy::Service,
+                SyncAnswer::Cut => AnsweredBy::Cut,
+                SyncAnswer::Gateway => AnsweredBy::Gateway,
+            };
             notes.answered_by = Some(by.label());
             self.shared.telemetry.sync_answer(&lane.source.name, by);
         }
-        if let Some(answer) = answer {
+        if let SyncAnswer::Service(answer) = answer {
             decision.reply = Reply::passed_back(answer.status, &answer.headers, answer.body, id);
         }
         Ok(decision)

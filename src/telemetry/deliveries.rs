@@ -37,6 +37,8 @@ pub enum AnsweredBy {
     Service,
     /// The gateway: the event is stored, and its delivery goes on.
     Gateway,
+    /// The gateway, because the service's own answer was cut off, too long or too slow to be passed on.
+    Cut,
 }
 
 impl AnsweredBy {
@@ -45,6 +47,7 @@ impl AnsweredBy {
         match self {
             Self::Service => "service",
             Self::Gateway => "gateway",
+            Self::Cut => "cut",
         }
     }
 }
@@ -115,9 +118,10 @@ impl Telemetry {
 
     /// A delivery failed for good and its order key waits for a person.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
-    pub fn parked(&self, destination: &str, event: EventId, key: &str, cause: DeathCause) {
+    pub fn parked(&self, destination: &str, event: EventId, key: &str, (cause, last): (DeathCause, Option<&Attempt>)) {
         let cause = cause.label();
-        tracing::error!(target: "hookgate::delivery", destination, %event, key, cause, "parked: what follows under this order key waits for a person");
+        let (outcome, status, detail) = said(last);
+        tracing::error!(target: "hookgate::delivery", destination, %event, key, cause, outcome, status, detail, "parked: what follows under this order key waits for a person");
     }
 
     /// A source in `mode: sync` was answered, by its service or by the gateway.
@@ -129,23 +133,25 @@ impl Telemetry {
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
     pub fn retrying(&self, destination: &str, event: EventId, attempt: &Attempt, wait: Duration) {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let detail = attempt.detail.as_str();
-        tracing::info!(target: "hookgate::delivery", destination, %event, outcome = attempt.outcome.label(), detail, wait_ms, "retry");
+        let (outcome, status, detail) = said(Some(attempt));
+        let unread_retry_after = attempt.unread_retry_after.as_deref();
+        tracing::info!(target: "hookgate::delivery", destination, %event, outcome, status, detail, unread_retry_after, wait_ms, "retry");
     }
 
     /// A delivery ended.
     pub fn delivery(&self, ended: &Ended<'_>) {
         self.0.deliveries.with_label_values(&[ended.destination, ended.result.label()]).inc();
-        let Ended { destination, route, event, attempts, result, latency } = *ended;
+        let Ended { destination, route, event, attempts, result, latency, last } = *ended;
+        let (outcome, status, detail) = said(last);
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         match result {
             DeliveryResult::Delivered => {
                 self.0.latency.with_label_values(&[route]).observe(latency.as_secs_f64());
-                tracing::info!(target: "hookgate::delivery", destination, route, %event, attempts, latency_ms, "delivered");
+                tracing::info!(target: "hookgate::delivery", destination, route, %event, attempts, status, latency_ms, "delivered");
             }
             DeliveryResult::Dead(cause) => {
                 let cause = cause.label();
-                tracing::warn!(target: "hookgate::delivery", destination, route, %event, attempts, latency_ms, cause, "dead letter");
+                tracing::warn!(target: "hookgate::delivery", destination, route, %event, attempts, outcome, status, detail, latency_ms, cause, "dead letter");
             }
         }
     }
@@ -166,4 +172,12 @@ pub struct Ended<'a> {
     pub result: DeliveryResult,
     /// From accepted to now.
     pub latency: Duration,
+    /// The attempt that it ended with; `None` when it ended without one.
+    pub last: Option<&'a Attempt>,
+}
+
+/// Outcome, status and detail of an attempt, for the log.
+fn said(attempt: Option<&Attempt>) -> (Option<&'static str>, Option<u16>, Option<&str>) {
+    let outcome = attempt.map(|attempt| attempt.outcome.label());
+    (outcome, attempt.and_then(|attempt| attempt.status), attempt.map(|attempt| attempt.detail.as_str()))
 }
