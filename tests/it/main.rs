@@ -15,6 +15,7 @@
 
 mod accounts;
 mod addresses;
+mod answers;
 mod archive;
 mod archive_cli;
 mod balance;
@@ -35,6 +36,7 @@ mod include;
 mod logs;
 mod memory;
 mod metrics_page;
+mod names;
 mod neighbour;
 mod observe;
 mod order;
