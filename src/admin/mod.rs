@@ -8,10 +8,12 @@
 mod api;
 mod asked;
 mod explained;
+mod kept;
 mod redeliveries;
 mod reload;
 mod replays;
 mod sheet;
+mod standing;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,7 @@ use crate::archive::{Archive, Jobs};
 use crate::buffer::{Book, Buffer, Fsync, QueueDepth};
 use crate::capture::Capture;
 use crate::clock::Timestamp;
+use crate::deliver::Deliverer;
 use crate::lane::Rules;
 use crate::provider::KeyRing;
 use crate::secret::{Listed, Secret};
@@ -69,6 +72,7 @@ pub struct Panel {
     capture: Arc<Capture>,
     keys: Arc<dyn KeyRing>,
     jobs: Jobs,
+    deliverer: Deliverer,
     /// Asked for where `Desk` says so.
     token: ArcSwapOption<Secret>,
     reloads: ArcSwapOption<mpsc::Sender<ReloadAsk>>,
@@ -80,7 +84,7 @@ impl Panel {
     /// A panel that shows no source yet; counting begins now.
     pub fn new(
         archive: Archive,
-        (capture, keys): (Arc<Capture>, Arc<dyn KeyRing>),
+        (capture, keys, deliverer): (Arc<Capture>, Arc<dyn KeyRing>, Deliverer),
         telemetry: Telemetry,
         fsync: Fsync,
     ) -> Self {
@@ -99,6 +103,7 @@ impl Panel {
             capture,
             keys,
             jobs: Jobs::default(),
+            deliverer,
             token: ArcSwapOption::empty(),
             reloads: ArcSwapOption::empty(),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
+use super::kept;
 use crate::archive::{DeliveryState, Job, Judged, Plan, Verdict, state_of, states_of};
 use crate::buffer::{Book, DeadLetter, Ending, Fate, Found, Parked, Tried};
 use crate::capture::Captured;
@@ -27,7 +28,7 @@ fn tried(tried: &Tried) -> Value {
     })
 }
 
-fn delivery(found: &Found, event: &EventData, at: usize, is_whole: bool) -> Value {
+fn delivery(found: &Found, event: &EventData, at: usize, whole: Option<&Redaction>) -> Value {
     let fate = found.fate.as_ref().and_then(|fate| fate.copies.get(at));
     let (copy, end) = (event.copies.get(at), fate.and_then(|fate| fate.end));
     let cause = end.and_then(|(ending, _)| match ending {
@@ -47,9 +48,10 @@ fn delivery(found: &Found, event: &EventData, at: usize, is_whole: bool) -> Valu
         "order_key": copy.and_then(|copy| copy.order.as_ref()).map(|key| &key.label),
         "last": fate.and_then(|fate| fate.tries.last()).map(tried),
     });
-    if is_whole && let Some(sheet) = sheet.as_object_mut() {
+    if let (Some(redaction), Some(sheet)) = (whole, sheet.as_object_mut()) {
         let tries: Vec<Value> = fate.map_or_else(Vec::new, |fate| fate.tries.iter().map(tried).collect());
         sheet.insert("tries".into(), tries.into());
+        sheet.insert("answer".into(), kept(found, at, redaction).into());
     }
     sheet
 }
@@ -59,14 +61,15 @@ fn outcome(found: &Found) -> &'static str {
     states_of(found).into_iter().max().unwrap_or(DeliveryState::Queued).label()
 }
 
-fn event_sheet(found: &Found, is_whole: bool) -> Value {
+/// With a redaction it holds each try and each answer.
+fn event_sheet(found: &Found, whole: Option<&Redaction>) -> Value {
     let Some(event) = &found.event else {
         let id = found.fate.as_ref().map(|fate| fate.id.to_string());
         return json!({ "id": id, "outcome": outcome(found), "deliveries": [] });
     };
     let is_at_rest = |fate: &&Fate| fate.is_over() || found.is_quarantined;
     let kept_until = found.fate.as_ref().filter(is_at_rest).map_or(0, |fate| fate.keep_until_ms);
-    let deliveries: Vec<Value> = (0..event.copies.len()).map(|at| delivery(found, event, at, is_whole)).collect();
+    let deliveries: Vec<Value> = (0..event.copies.len()).map(|at| delivery(found, event, at, whole)).collect();
     json!({
         "id": event.id.to_string(),
         "source": event.source,
@@ -85,7 +88,7 @@ fn event_sheet(found: &Found, is_whole: bool) -> Value {
 
 /// One line of a list.
 pub(super) fn event(found: &Found) -> Value {
-    event_sheet(found, false)
+    event_sheet(found, None)
 }
 
 /// A sheet with more members.
@@ -107,7 +110,7 @@ pub(super) fn quarantined(found: &Found) -> Value {
 
 /// All that is known of an event, but what is not to be seen.
 pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
-    let sheet = event_sheet(found, true);
+    let sheet = event_sheet(found, Some(redaction));
     let Some(event) = &found.event else { return sheet };
     let mut sheet = with(sheet, request(event, redaction));
     if redaction.hides_anything() {
@@ -183,7 +186,7 @@ pub(super) fn whole_captured(it: &Captured, redaction: &Redaction) -> Value {
 }
 
 /// One dead letter.
-pub(super) fn dead_letter(dead: &DeadLetter) -> Value {
+pub(super) fn dead_letter(dead: &DeadLetter, redaction: &Redaction) -> Value {
     let at = usize::from(dead.copy);
     let copy = dead.found.event.as_ref().and_then(|event| event.copies.get(at));
     let fate = dead.found.fate.as_ref().and_then(|fate| fate.copies.get(at));
@@ -196,7 +199,14 @@ pub(super) fn dead_letter(dead: &DeadLetter) -> Value {
         "cause": dead.cause.label(),
         "attempts": fate.map_or(0, |fate| fate.tries_total),
         "last": fate.and_then(|fate| fate.tries.last()).map(tried),
+        "answer": kept(&dead.found, at, redaction),
     })
+}
+
+/// The kept answer to one of an event's deliveries.
+fn kept(found: &Found, at: usize, redaction: &Redaction) -> Option<Value> {
+    let answer = found.fate.as_ref()?.copies.get(at)?.answer.as_ref()?;
+    Some(kept::answer(answer, found.event.as_deref(), redaction))
 }
 
 /// One parked key.

@@ -6,10 +6,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::api::{Answered, answer, problem};
 use super::asked::{Asked, Rules, Which, cursor_text, parse};
-use super::{Desk, explained, sheet};
+use super::{Desk, explained, sheet, standing};
 use crate::archive::{Choice, DeliveryState, Filter, Scope};
 use crate::buffer::{Found, NotStored, ParkedKey, WISHES_MAX, Wish};
 use crate::clock::Timestamp;
@@ -112,11 +113,9 @@ pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) 
         })
         .await
         .map_err(unavailable)?;
-    Ok(page(
-        "dead_letters",
-        sheet::without_keys(found.entries.iter().map(sheet::dead_letter).collect(), &desk.panel.capture.redaction()),
-        found.next.as_ref(),
-    ))
+    let redaction = desk.panel.capture.redaction();
+    let entries = found.entries.iter().map(|dead| sheet::dead_letter(dead, &redaction)).collect();
+    Ok(page("dead_letters", sheet::without_keys(entries, &redaction), found.next.as_ref()))
 }
 
 /// Which dead letters are dropped: one event's, or those that a filter names.
@@ -259,13 +258,23 @@ async fn unpark(desk: &Desk, key: &str, wish: fn(ParkedKey) -> Wish) -> Response
 }
 
 pub(super) async fn destinations(State(desk): State<Desk>) -> Response {
+    // Reading the age of queues may touch the disk.
+    let listed = tokio::task::spawn_blocking(move || listed_destinations(&desk)).await;
+    listed.unwrap_or_else(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the list broke off"))
+}
+
+fn listed_destinations(desk: &Desk) -> Response {
     let (buffer, table) = (desk.panel.archive.buffer(), desk.panel.archive.destinations());
+    let (now, moment) = (Instant::now(), desk.panel.archive.clock().now());
     let destinations: Vec<Value> = buffer
         .destinations()
         .iter()
         .map(|name| {
             let urls = table.get(name).map(|destination| destination.urls());
-            sheet::book(name, urls.as_deref(), &buffer.book(name))
+            let book = sheet::book(name, urls.as_deref(), &buffer.book(name));
+            let (standing, depth) = (desk.panel.deliverer.standing(name), buffer.depth(name));
+            let due = (depth.ready, buffer.oldest_age(name));
+            sheet::with(book, standing::members(standing.as_ref(), due, (now, moment)))
         })
         .collect();
     answer(&json!({ "destinations": destinations }))

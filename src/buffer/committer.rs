@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::answer::KeptAnswer;
 use super::draft::{Draft, Effect, Tally};
 use super::engine::EngineError;
 use super::fate::Tried;
@@ -66,6 +67,7 @@ pub(crate) struct Settle {
     pub(crate) copies: usize,
     pub(crate) settled: Settled,
     pub(crate) tried: Option<Tried>,
+    pub(crate) answer: Option<Box<KeptAnswer>>,
     pub(crate) keep: Keep,
     /// Held until the end is in the store.
     pub(crate) claim: Option<Claim>,

@@ -15,6 +15,7 @@
 //!
 //! Deliberately not here: HTTP, retry policy, metrics. The layout on disk is in `keys` and `record`.
 
+mod answer;
 mod books;
 mod committer;
 mod dedup;
@@ -57,6 +58,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, EventId};
 use crate::outcome::Settled;
 
+pub use answer::KeptAnswer;
 pub use books::Book;
 pub use delivery::Delivery;
 pub use engine::EngineError;
@@ -319,12 +321,19 @@ impl Buffer {
         true
     }
 
-    /// Records how an attempt ended. `tried` is `None` where nothing was tried.
-    pub async fn settle(&self, delivery: Delivery, settled: Settled, keep: Keep, tried: Option<Tried>) {
+    /// Records how an attempt ended, with the answer that is kept. `tried` is `None` where nothing was tried.
+    pub async fn settle(
+        &self,
+        delivery: Delivery,
+        settled: Settled,
+        keep: Keep,
+        tried: Option<(Tried, Option<Box<KeptAnswer>>)>,
+    ) {
         let Delivery { key, value, event, claim } = delivery;
         let (id, copies) =
             event.map_or((EventId::NIL, usize::from(key.copy) + 1), |event| (event.id, event.copies.len()));
-        let settle = Settle { key, value, event: id, copies, settled, tried, keep, claim };
+        let (tried, answer) = tried.map_or((None, None), |(tried, answer)| (Some(tried), answer));
+        let settle = Settle { key, value, event: id, copies, settled, tried, answer, keep, claim };
         if self.commands.send(Command::Settle(settle)).await.is_err() {
             // Only while the process stops: the delivery stays in the queue and is made again after the restart.
             tracing::debug!("an end of a delivery came after the buffer was closed");

@@ -104,6 +104,8 @@ struct Expression {
     text: String,
     program: Program,
     params: Vec<(String, Place)>,
+    /// Values of variables in the text that are not shown, each with what stands for it.
+    hidden: Vec<(String, String)>,
 }
 
 type Fits = fn(&IdedExpr, &SourceInfo) -> Result<(), ConditionProblem>;
@@ -117,9 +119,18 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 impl Condition {
-    /// The parts of it that have no logic of their own, as they are written.
+    /// The same, whose explanations name a variable in the place of each of these values.
+    #[must_use]
+    pub fn hiding(mut self, values: Vec<(String, String)>) -> Self {
+        self.0.hidden = values;
+        // A value that holds another one is looked for first.
+        self.0.hidden.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        self
+    }
+
+    /// The parts of it that have no logic of their own, as they are shown.
     pub fn parts(&self) -> Vec<String> {
-        explain::parts(&self.0.text)
+        explain::parts(&self.0.text).iter().map(|part| self.0.shown(part)).collect()
     }
 
     /// Whether the request matches; an error counts as no match. [`Condition::explain`] says why.
@@ -143,7 +154,16 @@ impl Expression {
         let params = check::expression(&tree, &places)?;
         fits(&tree, &places)?;
         let program = prepare::prepared(tree, &places)?;
-        Ok(Self { text: text.to_owned(), program, params })
+        Ok(Self { text: text.to_owned(), program, params, hidden: Vec::new() })
+    }
+
+    /// A text about this expression without the values that are not shown.
+    fn shown(&self, text: &str) -> String {
+        let hide = |text: String, (value, shown): &(String, String)| match value.as_str() {
+            "" => text,
+            value => text.replace(value, shown),
+        };
+        self.hidden.iter().fold(text.to_owned(), hide)
     }
 
     fn truth(&self, view: &View<'_>, budget: &Budget) -> Result<bool, ConditionError> {

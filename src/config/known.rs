@@ -121,6 +121,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("dead_letter", "dead_letter: {keep: 14d}"),
     ("keep", "keep: 14d"),
     ("concurrency", "concurrency: 64"),
+    ("headers", "headers: {Authorization: {file: /run/secrets/token, prefix: \"Bearer \"}}"),
+    ("transform.headers", "headers: {set: {X-Team: billing}, remove: [X-Internal]}"),
+    ("keep_answer", "keep_answer: 2KiB"),
     ("max_size", "max_size: 20GiB"),
     ("keep_delivered", "keep_delivered: 72h"),
 ];

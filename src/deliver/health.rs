@@ -42,6 +42,8 @@ pub struct HealthParams {
     pub unhealthy_after: u32,
     /// So many successes in a row make an unhealthy target healthy.
     pub healthy_after: u32,
+    /// The destination's own headers, which every check carries as every attempt does.
+    pub headers: HeaderMap,
 }
 
 /// What is known of the health of one destination's targets.
@@ -123,7 +125,8 @@ impl Check {
     async fn trouble(&self, target: &Target) -> Option<String> {
         let page = Target { path: self.params.path.clone(), query: None, ..target.clone() };
         let agent = (header::USER_AGENT, HeaderValue::from_static("hookgate-health"));
-        let headers = HeaderMap::from_iter([agent]);
+        let mut headers = HeaderMap::from_iter([agent]);
+        headers.extend(self.params.headers.clone());
         let out = Outgoing { method: "GET", query: None, headers: &headers, body: &Bytes::new() };
         let timeout = self.params.timeout;
         let bounds = Bounds { connect: timeout, total: timeout, answer_bytes_max: PAGE_BYTES_MAX };

@@ -18,8 +18,10 @@ mod outgoing;
 mod post;
 mod resolve;
 mod retries;
+mod settled;
 mod sync;
 mod tls;
+mod trouble;
 mod worker;
 
 use std::collections::HashMap;
@@ -42,17 +44,19 @@ use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry, TracedAttempt
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 pub use backoff::{Jitter, Policy, RetryOn};
 pub use balance::{BalanceParams, Selection, Targets, WeightedTarget};
-pub use breaker::BreakerParams;
+pub use breaker::{BreakerParams, Circuit};
 pub use health::HealthParams;
+pub use post::Standing;
 pub use sync::Forwarded;
 pub use tls::{Authorities, Identity, PemProblem, ServiceName, TlsSettings};
+pub use trouble::LastError;
 
 use balancers::Balancers;
 use breaker::Verdict;
 use post::{Permit, Post, PostParams};
 use retries::Retries;
 
-/// Of an answer to a buffered delivery nothing but its beginning is kept, for the dead letter.
+/// Of an answer to a buffered delivery so much is read at least.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// A retry that the ratio of retries holds back is looked at again after this, and up to so much later: each look is a
 /// record written anew.
@@ -82,6 +86,8 @@ pub struct Destination {
     pub breaker: Option<BreakerParams>,
     /// How it wants its events.
     pub shape: Shape,
+    /// So many bytes of the beginning of an answer are kept with the delivery.
+    pub keep_answer: usize,
 }
 
 impl Destination {
@@ -105,6 +111,22 @@ impl Destination {
     ) -> Result<Shaped, ShapeError> {
         let (route, is_shaped) = copy.map_or(("", false), |copy| (&*copy.route, copy.shaped));
         self.shape.apply(event, (route, is_shaped), outgoing::headers(event, route, attempt), now)
+    }
+
+    /// What people are shown of what [`Destination::outgoing`] gave for the same attempt, or of why it gave nothing.
+    pub fn outgoing_shown(
+        &self,
+        event: &EventData,
+        copy: Option<&Copy>,
+        attempt: u32,
+        outgoing: &Result<Shaped, ShapeError>,
+    ) -> Result<Shaped, String> {
+        let route = copy.map_or("", |copy| &*copy.route);
+        let headers = outgoing::headers(event, route, attempt);
+        match outgoing {
+            Ok(sent) => Ok(self.shape.shown(event, route, headers, sent)),
+            Err(error) => Err(self.shape.error_shown(event, route, headers, error)),
+        }
     }
 
     /// The target, with what its URL wants of the event.
@@ -274,12 +296,11 @@ impl Deliverer {
         let waited = self.buffer.now().since(delivery.since());
         let settled = destination.policy.decide(&attempt, delivery.attempts(), waited, (self.chance)());
         let settled = in_order(settled, delivery.is_ordered());
-        if let Settled::Again { wait, counts: false } = settled {
-            post.pause(wait, Instant::now());
-        }
+        self.note(&post, (&attempt, &settled), &target);
         let record = Tried::new(&attempt, self.clock.now(), took);
+        let kept = answer.as_ref().and_then(|answer| self.kept(&destination, answer));
         self.say(&destination, &delivery, (&attempt, &settled, tried));
-        self.buffer.settle(delivery, settled.clone(), destination.keep, Some(record)).await;
+        self.buffer.settle(delivery, settled.clone(), destination.keep, Some((record, kept))).await;
         answer.map(|answer| (answer, settled))
     }
 

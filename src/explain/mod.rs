@@ -26,7 +26,7 @@ use crate::provider::KeyRing;
 use crate::refusal::{Refusal, RequestOutcome};
 use crate::reply::Reply;
 
-pub use outgoing::{BodyShown, Sent};
+pub use outgoing::{BodyShown, Compared, Sent};
 pub use recorded::{Recorded, explain_recorded};
 pub use routes::{RouteSays, Verdict};
 pub use told::{AnswerSays, Asked, Explanation, Limit, Verification};

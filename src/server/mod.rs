@@ -120,7 +120,7 @@ impl Server {
         );
         let panel = Arc::new(Panel::new(
             archive,
-            (Arc::clone(&shared.capture), Arc::clone(&shared.keyring) as _),
+            (Arc::clone(&shared.capture), Arc::clone(&shared.keyring) as _, deliverer.clone()),
             telemetry,
             setup.buffer.fsync,
         ));

@@ -1,5 +1,5 @@
 //! What a destination is sent: the event byte for byte as it came, or what a route's [`Transform`], the destination's
-//! [`Format`] and its [`Signer`] make of it, in this order.
+//! [`Format`], its headers and its [`Signer`] make of it, in this order.
 //!
 //! It is worked out anew for each try, from the stored event and the rules in force: an event that failed here is mended by
 //! mending the rule and replaying it. A failure is never a reason to send something else: without its transform an event
@@ -10,6 +10,7 @@
 
 mod format;
 mod patch;
+mod shown;
 mod sign;
 mod transform;
 mod url;
@@ -25,9 +26,11 @@ use crate::clock::Timestamp;
 use crate::condition::ConditionError;
 use crate::event::EventData;
 use crate::script::ScriptError;
+use shown::put;
 
 pub use format::Format;
 pub use patch::{BadPath, Place};
+pub use shown::{HIDDEN, MaskedTransforms, SetHeaders, is_credential};
 pub use sign::Signer;
 pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
@@ -46,6 +49,10 @@ pub struct Shape {
     pub routes: BTreeMap<Arc<str>, Option<Arc<Transform>>>,
     /// What is filled into the URLs of its targets, by the URL as it is written.
     pub urls: BTreeMap<String, UrlTemplate>,
+    /// Headers that are set on every attempt, over those of the sender and of transforms.
+    pub headers: SetHeaders,
+    /// What people are shown in the place of values that they are not.
+    pub masked: MaskedTransforms,
 }
 
 /// What goes out, but `Host` and `Content-Length`.
@@ -156,6 +163,42 @@ impl Shape {
             Some(None) | None if is_shaped => return Err(ShapeError::NoTransform),
             Some(None) | None => None,
         };
+        let mut shaped = self.made(event, (route, transform), headers)?;
+        put(&self.headers.sent, &mut shaped.headers);
+        if let Some(signer) = &self.signer {
+            signer.sign(event.id, now, &mut shaped).map_err(ShapeError::Sign)?;
+        }
+        Ok(shaped)
+    }
+
+    /// What people are shown of `sent`, which [`Shape::apply`] made of the same event and headers.
+    pub fn shown(&self, event: &EventData, route: &str, headers: HeaderMap, sent: &Shaped) -> Shaped {
+        let mut shown = match self.masked.transforms.get(route) {
+            Some(transform) => sent.masked_by(self.made(event, (route, Some(&**transform)), headers)),
+            None => sent.clone(),
+        };
+        put(&self.headers.shown, &mut shown.headers);
+        shown
+    }
+
+    /// Why nothing is sent, for people: the words of an error may repeat a value that is not shown.
+    pub fn error_shown(&self, event: &EventData, route: &str, headers: HeaderMap, error: &ShapeError) -> String {
+        let Some(transform) = self.masked.transforms.get(route) else { return error.to_string() };
+        let is_of_transform = !matches!(error, ShapeError::NoTransform | ShapeError::Url(_) | ShapeError::Sign(_));
+        match self.made(event, (route, Some(&**transform)), headers) {
+            _ if !is_of_transform => error.to_string(),
+            Err(masked) => masked.to_string(),
+            Ok(_) => "the transform failed; why is not shown, because it holds the value of a variable".to_owned(),
+        }
+    }
+
+    /// The body and the headers, before the destination's own headers and its signature.
+    fn made(
+        &self,
+        event: &EventData,
+        (route, transform): (&str, Option<&Transform>),
+        headers: HeaderMap,
+    ) -> Result<Shaped, ShapeError> {
         let mut shaped = Shaped { headers, body: event.body.clone(), is_made: false };
         if let Some(transform) = transform {
             transform.apply(event, route, &mut shaped)?;
@@ -163,9 +206,6 @@ impl Shape {
         self.format.apply(event, route, &mut shaped);
         if shaped.is_made && shaped.body.len() > BODY_BYTES_MAX {
             return Err(ShapeError::TooLarge);
-        }
-        if let Some(signer) = &self.signer {
-            signer.sign(event.id, now, &mut shaped).map_err(ShapeError::Sign)?;
         }
         Ok(shaped)
     }

@@ -146,6 +146,7 @@ fn destination(name: &str) -> Destination {
     let target = Arc::new(Target::parse(&format!("http://{name}/")).unwrap());
     let one = WeightedTarget { target, weight: 1.try_into().unwrap() };
     Destination {
+        keep_answer: 64,
         name: name.into(),
         balance: BalanceParams { targets: Targets::new(vec![one]).unwrap(), by: Selection::RoundRobin, health: None },
         timeout: Duration::from_secs(5),

@@ -20,7 +20,8 @@ pub enum Deferral {
 }
 
 impl Deferral {
-    const fn label(self) -> &'static str {
+    /// Metric label and API field.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
@@ -113,6 +114,27 @@ impl Telemetry {
         }
     }
 
+    /// A destination is still in trouble; said once a minute. `oldest` is the age of the oldest delivery that waits.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
+    pub fn in_trouble(&self, destination: &str, troubled: &Troubled, oldest: Duration, next_probe: Option<Duration>) {
+        let Troubled { lasts, waiting, target, status, error } = troubled;
+        let (for_secs, oldest_secs) = (lasts.as_secs(), oldest.as_secs());
+        let (target, last_error) = (target.as_deref(), error.as_deref());
+        let next_probe_secs = next_probe.map(|wait| wait.as_secs());
+        tracing::warn!(
+            target: "hookgate::delivery", destination, waiting, oldest_secs, for_secs, last_target = target, last_status = *status, last_error,
+            next_probe_secs, "the destination is in trouble, and deliveries wait"
+        );
+    }
+
+    /// The trouble of a destination is over.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
+    pub fn well_again(&self, destination: &str, well: &WellAgain) {
+        let took_ms = u64::try_from(well.took.as_millis()).unwrap_or(u64::MAX);
+        let (taken, lasted_secs) = (well.taken, well.lasted.as_secs());
+        tracing::info!(target: "hookgate::delivery", destination, taken, took_ms, lasted_secs, "the destination is well again");
+    }
+
     /// A delivery failed for good and its order key waits for a person.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
     pub fn parked(&self, destination: &str, event: EventId, key: &str, cause: DeathCause) {
@@ -149,6 +171,32 @@ impl Telemetry {
             }
         }
     }
+}
+
+/// A destination that is in trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Troubled {
+    /// For how long.
+    pub lasts: Duration,
+    /// Deliveries that wait.
+    pub waiting: u64,
+    /// Host and port of the target that failed last.
+    pub target: Option<String>,
+    /// Its status, when there was an answer.
+    pub status: Option<u16>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// A destination whose trouble is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WellAgain {
+    /// Deliveries that it took since it answered again.
+    pub taken: u64,
+    /// In this time.
+    pub took: Duration,
+    /// How long the trouble lasted in all.
+    pub lasted: Duration,
 }
 
 /// One ended delivery.

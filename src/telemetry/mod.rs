@@ -14,7 +14,7 @@ mod spans;
 mod trace;
 
 pub use collector::Export;
-pub use deliveries::{AnsweredBy, Deferral, DeliveryResult, Ended};
+pub use deliveries::{AnsweredBy, Deferral, DeliveryResult, Ended, Troubled, WellAgain};
 pub use spans::{TracedAttempt, TracingParams};
 pub use trace::{AttemptTrace, Share};
 mod targets;

@@ -15,6 +15,7 @@
 
 mod accounts;
 mod addresses;
+mod answers;
 mod archive;
 mod archive_cli;
 mod balance;
@@ -31,6 +32,7 @@ mod formats;
 mod framing;
 mod full;
 mod handshake;
+mod headers;
 mod include;
 mod logs;
 mod memory;
@@ -43,6 +45,7 @@ mod outage;
 mod params;
 mod patience;
 mod poison;
+mod recovery;
 mod redeliver;
 mod refused;
 mod reload;

@@ -6,6 +6,7 @@
 //!
 //! Not here: live tails, explanations, differences between two files.
 
+mod answer;
 mod consent;
 mod curl;
 mod dlq;

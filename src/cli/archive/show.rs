@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::admin::Admin;
 use super::sheet::{Delivery, Event, Problem, Try, read};
-use super::{Asked, curl, pretty};
+use super::{Asked, answer, curl, pretty};
 use crate::cli::{Exit, terminal};
 
 /// What the gateway says of a body that it has all of.
@@ -110,7 +110,14 @@ pub(super) fn body(raw: &Value) -> Option<Vec<u8>> {
 fn page(event: &Event, raw: &Value) -> String {
     let mut lines = facts(event);
     section(&mut lines, "headers", event.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
-    section(&mut lines, "deliveries", event.deliveries.iter().flat_map(delivery));
+    let answers = raw.get("deliveries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let answers = answers.iter().map(|delivery| delivery.get("answer")).chain(std::iter::repeat(None));
+    let deliveries = event.deliveries.iter().zip(answers);
+    let told = deliveries.flat_map(|(one, answer)| {
+        let answer = answer.map(answer::lines).unwrap_or_default();
+        delivery(one).into_iter().chain(answer)
+    });
+    section(&mut lines, "deliveries", told);
     section(&mut lines, "problems", event.problems.iter().map(|problem| format!("  {}", Problem::short(problem))));
     lines.push(String::new());
     match raw.get("body_kept").and_then(Value::as_str) {

@@ -70,7 +70,13 @@ impl Condition {
             parts = vec![part(&self.0, &whole, view)];
         }
         parts.sort_by_key(|part| !part.decisive);
-        let error = verdict.as_ref().err().map(ToString::to_string);
+        let shown = |text: String| self.0.shown(&text);
+        for part in &mut parts {
+            part.text = shown(std::mem::take(&mut part.text));
+            part.error = part.error.take().map(shown);
+            part.values.iter_mut().for_each(|seen| seen.path = shown(std::mem::take(&mut seen.path)));
+        }
+        let error = verdict.as_ref().err().map(ToString::to_string).map(shown);
         Explained { matches: verdict.unwrap_or(false), error, parts }
     }
 }

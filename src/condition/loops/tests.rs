@@ -11,7 +11,7 @@ use super::super::{ConditionError, Expression, STEPS_MAX, parsed};
 type Outcome = (Result<bool, ConditionError>, u32);
 
 fn outcome(program: Program, text: &str, body: &Json) -> Outcome {
-    let expression = Expression { text: text.to_owned(), program, params: Vec::new() };
+    let expression = Expression { text: text.to_owned(), program, params: Vec::new(), hidden: Vec::new() };
     let budget = Budget::default();
     (over(Some(body), |view| expression.truth(view, &budget)), budget.spent())
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::{Checker, path};
 use crate::condition::KeyExpression;
 use crate::config::problem::{Code, quoted};
@@ -165,6 +167,7 @@ impl<'a> Checker<'a> {
             timeout: timeout.map_or(TIMEOUT, |time| time.0),
             unhealthy_after: unhealthy_after.map_or(UNHEALTHY_AFTER, |count| count.0.get()),
             healthy_after: healthy_after.map_or(HEALTHY_AFTER, |count| count.0.get()),
+            headers: HeaderMap::new(),
         })
     }
 }

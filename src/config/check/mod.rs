@@ -12,6 +12,8 @@ mod desk;
 mod destination;
 mod doubt;
 mod expression;
+mod headers;
+mod masked;
 mod overlap;
 mod place;
 mod process;

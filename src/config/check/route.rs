@@ -24,6 +24,8 @@ impl<'a> Checker<'a> {
             let (at_when, at_order) = (path!["routes", name, "when"], path!["routes", name, "order_by"]);
             let when = written.when.as_ref();
             let when = when.and_then(|text| self.expression(&at_when, "condition", text, Condition::compile));
+            let hidden = self.spans.masked(&at_when).map(|masked| masked.values).unwrap_or_default();
+            let when = when.map(|condition| condition.hiding(hidden));
             let order_by = written.order_by.as_ref();
             let order_by = order_by.and_then(|text| self.expression(&at_order, "key", text, KeyExpression::compile));
             if let (Some(condition), Some(text)) = (&when, &written.when) {

@@ -8,6 +8,7 @@ mod allow;
 mod answer;
 mod balance;
 mod destination;
+mod header;
 mod listener;
 mod net;
 mod route;
@@ -30,6 +31,7 @@ pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
 pub use destination::{
     DeadLetter, Defaults, Destination, DestinationDefaults, Format, Jitter, Retry, RetryOn, ServiceTls, Sign, SignType,
 };
+pub use header::HeaderText;
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, TargetUrl, Url};
 pub use route::{HeaderEdits, OneOrMany, Route, Transform};
