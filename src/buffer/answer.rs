@@ -27,7 +27,8 @@ pub struct KeptAnswer {
     pub content_encoding: Option<String>,
     /// Whether this is all of the body.
     pub is_whole: bool,
-    body: HeaderBytes,
+    /// The beginning of the body; [`KeptAnswer::body`] gives its bytes.
+    pub body: HeaderBytes,
 }
 
 impl KeptAnswer {

@@ -38,7 +38,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Copy, EventData};
 use crate::limit::Rate;
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
-use crate::shape::{Shape, ShapeError, Shaped};
+use crate::shape::{ErrorShown, Shape, ShapeError, Shaped};
 use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry, TracedAttempt};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
@@ -120,7 +120,7 @@ impl Destination {
         copy: Option<&Copy>,
         attempt: u32,
         outgoing: &Result<Shaped, ShapeError>,
-    ) -> Result<Shaped, String> {
+    ) -> Result<Shaped, ErrorShown> {
         let route = copy.map_or("", |copy| &*copy.route);
         let headers = outgoing::headers(event, route, attempt);
         match outgoing {

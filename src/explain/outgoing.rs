@@ -120,7 +120,7 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
             sent.headers = shown_headers(&shown.headers);
             sent.body = Some(shown_body(&shown.body));
         }
-        Err(error) => sent.error = Some(error),
+        Err(error) => sent.error = Some(error.to_string()),
     }
     if let Ok(shaped) = outgoing {
         let digest = |(name, value): (String, String)| (name, KeyHash::of(&value));

@@ -30,7 +30,7 @@ use shown::put;
 
 pub use format::Format;
 pub use patch::{BadPath, Place};
-pub use shown::{HIDDEN, MaskedTransforms, SetHeaders, is_credential};
+pub use shown::{ErrorShown, HIDDEN, MaskedTransforms, SetHeaders, is_credential};
 pub use sign::Signer;
 pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
@@ -182,14 +182,16 @@ impl Shape {
     }
 
     /// Why nothing is sent, for people: the words of an error may repeat a value that is not shown.
-    pub fn error_shown(&self, event: &EventData, route: &str, headers: HeaderMap, error: &ShapeError) -> String {
-        let Some(transform) = self.masked.transforms.get(route) else { return error.to_string() };
+    pub fn error_shown(&self, event: &EventData, route: &str, headers: HeaderMap, error: &ShapeError) -> ErrorShown {
         let is_of_transform = !matches!(error, ShapeError::NoTransform | ShapeError::Url(_) | ShapeError::Sign(_));
-        match self.made(event, (route, Some(&**transform)), headers) {
-            _ if !is_of_transform => error.to_string(),
-            Err(masked) => masked.to_string(),
-            Ok(_) => "the transform failed; why is not shown, because it holds the value of a variable".to_owned(),
-        }
+        let masked = self.masked.transforms.get(route).filter(|_| is_of_transform);
+        ErrorShown(match masked.map(|transform| self.made(event, (route, Some(&**transform)), headers)) {
+            None => error.to_string(),
+            Some(Err(masked)) => masked.to_string(),
+            Some(Ok(_)) => {
+                "the transform failed; why is not shown, because it holds the value of a variable".to_owned()
+            }
+        })
     }
 
     /// The body and the headers, before the destination's own headers and its signature.

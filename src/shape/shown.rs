@@ -7,6 +7,7 @@
 //! What is sent is not changed here. Not here: redaction of what a sender sent (`redact`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,6 +52,18 @@ pub struct MaskedTransforms {
     /// Transforms without the values of variables, by route; a route without an entry has no such value.
     pub transforms: BTreeMap<Arc<str>, Arc<Transform>>,
 }
+
+/// Why nothing is sent, without the values of variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorShown(pub(super) String);
+
+impl fmt::Display for ErrorShown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ErrorShown {}
 
 /// Puts the headers over those that are there.
 pub(super) fn put(set: &HeaderMap, headers: &mut HeaderMap) {

@@ -250,6 +250,7 @@ const WITHOUT_DEFAULT: &[(&str, &str)] = &[
     ("listeners.*.serve", "takes events without"),
     ("providers", "a row is as it is written"),
     ("capture.redact", "nothing is hidden"),
+    ("destinations.*.headers", "none is set"),
     ("destinations.*.sign", "not signed"),
     ("destinations.*.tls", "as the URL says"),
     ("include", "what it names is shown itself"),
