@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use crate::budget::Budget;
+use crate::credential::CredentialPlace;
 use crate::event::{DedupKey, JudgedBy};
 use crate::limit::{Gatekeeper, SourceQuota};
 use crate::payload::Pointer;
-use crate::provider::{Desk, EventTemplate, KeyLocation, Row, Verified, Verifier, digest};
+use crate::provider::{Desk, EventTemplate, Handshake, KeyLocation, Row, Verified, Verifier, digest};
 use crate::route::Route;
 use crate::schema::SchemaSet;
 use crate::source::{OnMalformed, Source, SourceTable};
@@ -33,6 +34,14 @@ impl Rules {
     /// The lane of this source.
     pub fn lane(&self, source: &str) -> Option<&Lane> {
         self.lanes.iter().find(|lane| *lane.source.name == *source)
+    }
+
+    /// Returns the places at which the senders of a source put credentials; of a source that is not known here, those of all.
+    pub fn credentials(&self, source: &str) -> Vec<CredentialPlace> {
+        match self.lane(source) {
+            Some(lane) => lane.credentials(),
+            None => self.lanes.iter().flat_map(Lane::credentials).collect(),
+        }
     }
 
     /// Keeps what was counted under the old rules; of a limit only where it is the same.
@@ -119,6 +128,18 @@ impl Lane {
         // An id that is signed is worth more than one that is claimed.
         let body = (signed.is_none() || proof.covers_body()).then(|| proof.fingerprint(body));
         Some(DedupKey { key: signed.or(claimed)?, body, window })
+    }
+
+    /// Returns the places at which its senders put credentials: by the scheme in force, and by the provider's, which goes
+    /// on whatever is verified here.
+    pub fn credentials(&self) -> Vec<CredentialPlace> {
+        let of_provider = self.provider.iter().flat_map(|row| row.scheme().credentials());
+        let of_handshakes = self.desk.handshakes.iter().flat_map(Handshake::credentials);
+        let mut places = self.verifier.scheme().credentials();
+        places.extend(of_provider.chain(of_handshakes));
+        places.sort();
+        places.dedup();
+        places
     }
 
     /// Stands for all that decides about a signature here.

@@ -14,12 +14,14 @@
 // Leaves: they import nothing of ours but each other.
 pub mod answer;
 pub mod clock;
+pub mod credential;
 pub mod inbound;
 pub mod outcome;
 pub mod patience;
 pub mod redact;
 pub mod refusal;
 pub mod secret;
+pub mod wrapping;
 // The gates.
 pub mod budget;
 pub mod condition;

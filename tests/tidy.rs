@@ -33,24 +33,26 @@ payload
 schema
 script      clock
 source      answer
-redact
+credential
+redact      credential
+wrapping
 route       condition
-provider    answer clock patience refusal secret
+provider    answer clock credential patience refusal secret wrapping
 event       clock condition provider refusal
-lane        budget event limit payload provider route schema source
+lane        budget credential event limit payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
 reply       answer event provider refusal source
 again       accept event inbound lane refusal
 buffer      clock event outcome
 telemetry   accept budget clock event outcome refusal secret
-shape       clock condition event payload provider script secret
+shape       clock condition credential event payload provider script secret
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
 capture     clock event redact refusal
-explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route shape source
+explain     accept again clock condition credential deliver event inbound lane limit provider redact refusal reply route shape source
 archive     again buffer clock condition deliver event lane payload refusal route
 ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply source telemetry
-admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome provider redact refusal route secret telemetry
+admin       again archive buffer capture clock condition credential deliver event explain inbound lane limit outcome provider redact refusal route secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *

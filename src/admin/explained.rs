@@ -15,6 +15,7 @@ use crate::buffer::Found;
 use crate::capture::{BodyKept, Captured};
 use crate::event::{EventData, EventId};
 use crate::explain::{Recorded, Signature, explain_recorded};
+use crate::redact::Redaction;
 use crate::refusal::RequestOutcome;
 
 /// Which of what was laid aside.
@@ -66,6 +67,11 @@ fn found(captured: &Captured) -> Found {
     Found { seq: 0, event, fate: None, is_quarantined: false, same_id_as: None }
 }
 
+/// What people do not get to see of a request of this source.
+pub(super) fn redaction(desk: &Desk, source: &str) -> Redaction {
+    desk.panel.capture.redaction().with_credentials(&desk.panel.archive.rules().credentials(source))
+}
+
 /// What was laid aside under this id.
 pub(super) fn aside(desk: &Desk, id: &str) -> Option<Arc<Captured>> {
     EventId::parse(id).and_then(|id| desk.panel.capture.find(id))
@@ -97,7 +103,7 @@ fn told(desk: &Desk, event: &EventData, (has_body, body_bytes): (bool, u64)) -> 
     let (rules, destinations) = (panel.archive.rules(), panel.archive.destinations());
     let (signature, keys) = (Signature::Judged, &*panel.keys);
     let recorded = Recorded { event, has_body, body_bytes, signature, keys };
-    let mut told = explain_recorded(&rules, &destinations, &recorded);
-    told.redact(&panel.capture.redaction(), &event.body);
-    serde_json::to_value(&told).unwrap_or_default()
+    let told = explain_recorded(&rules, &destinations, &recorded);
+    let redaction = redaction(desk, &event.source);
+    told.shown(&redaction, &sheet::credentials_of(event, &redaction), &event.body)
 }

@@ -9,6 +9,7 @@ use crate::archive::{DeliveryState, Job, Judged, Plan, Verdict, state_of, states
 use crate::buffer::{Book, DeadLetter, Ending, Fate, Found, Parked, Tried};
 use crate::capture::Captured;
 use crate::clock::Timestamp;
+use crate::credential::{CredentialPlace, Credentials};
 use crate::event::{Copy, EventData, HeaderBytes};
 use crate::redact::{REDACTED, Redaction};
 use crate::refusal::{Class, RequestOutcome};
@@ -113,7 +114,19 @@ pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
     if redaction.hides_anything() {
         hide_keys(&mut sheet);
     }
+    without_credentials(sheet, event, redaction)
+}
+
+/// A sheet that says the credentials of a request nowhere, whatever was made of them.
+fn without_credentials(mut sheet: Value, event: &EventData, redaction: &Redaction) -> Value {
+    credentials_of(event, redaction).hide_in_json(&mut sheet, REDACTED);
     sheet
+}
+
+/// The credentials that stand in a request.
+pub(super) fn credentials_of(event: &EventData, redaction: &Redaction) -> Credentials {
+    let headers = event.headers.iter().map(|(name, value)| (name.as_str(), &*value.0));
+    redaction.credentials_in(&event.target, headers, &event.body)
 }
 
 /// The request itself.
@@ -123,18 +136,38 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         json!([name, if redaction.hides_header(name) { REDACTED } else { &*value }])
     };
     let headers: Vec<Value> = event.headers.iter().map(shown).collect();
+    let chosen = event.headers.iter().any(|(name, _)| redaction.chose_header(name))
+        || parameters(&event.target).any(|name| redaction.chose_query(&name));
     let host = event.host.as_deref().map(|host| if redaction.hides_host() { REDACTED } else { host });
     json!({
         "host": host,
         "sender": sender(event, redaction),
         "method": event.method,
-        "target": event.target,
+        "target": redaction.target(&event.target),
         "params": event.params,
         "headers": headers,
         "body": body(&event.body, redaction),
-        "redacted": redaction.touches_bodies() || event.headers.iter().any(|(name, _)| redaction.hides_header(name)),
+        "redacted": redaction.touches_bodies() || chosen,
+        "hidden": hidden(event, redaction),
         "problems": event.problems,
     })
+}
+
+/// The places of this request that hold a credential of its sender, and are not shown.
+fn hidden(event: &EventData, redaction: &Redaction) -> Vec<String> {
+    let headers = event.headers.iter().map(|(name, _)| name).filter(|name| redaction.hides_header(name));
+    let headers = headers.map(|name| CredentialPlace::Header(name.to_ascii_lowercase()).to_string());
+    let query = parameters(&event.target).filter(|name| redaction.hides_query(name));
+    let mut hidden: Vec<String> = headers.chain(query.map(|name| CredentialPlace::Query(name).to_string())).collect();
+    hidden.sort();
+    hidden.dedup();
+    hidden
+}
+
+/// The names of the parameters of the query.
+fn parameters(target: &str) -> impl Iterator<Item = String> {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned())
 }
 
 fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
@@ -143,6 +176,9 @@ fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
 }
 
 fn body(body: &[u8], redaction: &Redaction) -> Value {
+    if let Some(form) = std::str::from_utf8(body).ok().and_then(|body| redaction.form(body)) {
+        return json!({ "text": form });
+    }
     if redaction.touches_bodies() {
         // What cannot be looked into is not shown.
         let mut json = serde_json::from_slice(body).unwrap_or_else(|_no_json| Value::from(REDACTED));
@@ -179,7 +215,7 @@ pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
 
 /// All that is known of a request that was not stored.
 pub(super) fn whole_captured(it: &Captured, redaction: &Redaction) -> Value {
-    with(captured(it, redaction), request(&it.event, redaction))
+    without_credentials(with(captured(it, redaction), request(&it.event, redaction)), &it.event, redaction)
 }
 
 /// One dead letter.

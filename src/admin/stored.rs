@@ -53,11 +53,13 @@ pub(super) async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
 }
 
 pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    let redaction = desk.panel.capture.redaction();
     if let Some(captured) = explained::aside(&desk, &id) {
+        let redaction = explained::redaction(&desk, &captured.event.source);
         return Ok(answer(&json!({ "event": sheet::whole_captured(&captured, &redaction) })));
     }
-    Ok(answer(&json!({ "event": sheet::whole(&find(&desk, &id).await?, &redaction) })))
+    let found = find(&desk, &id).await?;
+    let redaction = explained::redaction(&desk, found.event.as_ref().map_or("", |event| &event.source));
+    Ok(answer(&json!({ "event": sheet::whole(&found, &redaction) })))
 }
 
 /// What is asked of one event.

@@ -80,6 +80,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("window", "window: 24h"),
     ("deadline", "deadline: 2500ms"),
     ("enforce", "enforce: false"),
+    ("forward_secret", "forward_secret: false"),
     ("answers", "answers: {bad_signature: 401}"),
     ("from", "from: stripe"),
     ("events", "events: [invoice.*, charge.refunded]"),

@@ -112,6 +112,8 @@ pub enum Code {
     TooOpen,
     /// Warning: what is known of the provider is old.
     Outdated,
+    /// Warning: a secret stands in quotes, begins with a mark, or holds what nobody sees.
+    OddSecret,
     /// There are more problems than are shown.
     TooManyProblems,
 }
@@ -159,6 +161,7 @@ impl Code {
             Self::PlainHttp => "plain_http",
             Self::TooOpen => "too_open",
             Self::Outdated => "outdated",
+            Self::OddSecret => "odd_secret",
             Self::TooManyProblems => "too_many_problems",
         }
     }
@@ -297,14 +300,24 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`")?;
         for c in self.0.chars().take(QUOTED_CHARS_MAX) {
-            if is_hidden(c) || c == '\n' || c == '\t' {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                write!(f, "{c}")?;
-            }
+            write_escaped(f, c)?;
         }
         f.write_str(if self.0.chars().nth(QUOTED_CHARS_MAX).is_some() { "…`" } else { "`" })
     }
+}
+
+/// A text as it is quoted, uncut and without the backquotes.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        // A string takes everything.
+        write_escaped(&mut escaped, c).unwrap_or_default();
+    }
+    escaped
+}
+
+fn write_escaped(to: &mut impl fmt::Write, c: char) -> fmt::Result {
+    if is_hidden(c) || c == '\n' || c == '\t' { write!(to, "{}", c.escape_default()) } else { to.write_char(c) }
 }
 
 /// A character that would not be seen or would change what is seen: controls, and the marks that turn the direction of

@@ -143,7 +143,11 @@ fn collect(node: &Node, secret: bool, spans: &mut Vec<Span>) {
                     // A mapping may be a source that is called `github-token`; its secrets have keys of their own.
                     let is_map =
                         matches!(entry.value.body, Body::Map(_)) && entry.key != "secrets" && entry.key != "token";
-                    let hidden = secret || (!is_map && sounds_secret(&entry.key)) || entry.key == "env";
+                    // `forward_secret: true` says what becomes of a secret, and is none.
+                    let is_switch =
+                        matches!(&entry.value.body, Body::Scalar(scalar) if matches!(scalar.kind(), Kind::Bool(_)));
+                    let sounds = !is_map && !is_switch && sounds_secret(&entry.key);
+                    let hidden = secret || sounds || entry.key == "env";
                     collect(&entry.value, hidden && !shown, spans);
                 }
             }

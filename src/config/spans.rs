@@ -147,6 +147,20 @@ impl Spans {
         matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.is_filled(part))
     }
 
+    /// The text at `path` as it is written, with `${VAR}` in place of the value of a variable: all that a message shows of it.
+    pub fn written(&self, path: &[Seg<'_>]) -> Option<&str> {
+        match &self.root.at(path)?.node.body {
+            Body::Scalar(scalar) => Some(scalar.written.as_ref().unwrap_or(&scalar.text)),
+            Body::Seq(_) | Body::Map(_) => None,
+        }
+    }
+
+    /// Whether a variable brought in any of the text at `path`.
+    pub fn has_variable(&self, path: &[Seg<'_>]) -> bool {
+        let found = self.root.at(path);
+        matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.written.is_some())
+    }
+
     /// The same for any value at `path` or below it that is `text`; where none is, for every value there.
     pub fn is_filled_below(&self, path: &[Seg<'_>], text: &str, part: &Range<usize>) -> bool {
         let Some(found) = self.root.at(path) else { return false };

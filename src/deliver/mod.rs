@@ -22,6 +22,7 @@ mod sync;
 mod tls;
 mod worker;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -116,6 +117,15 @@ impl Destination {
     /// What the target's URL takes of the event, for people.
     pub fn address_shown(&self, event: &EventData, target: &Target) -> Result<Option<String>, ShapeError> {
         self.shape.address_shown(event, &target.url())
+    }
+
+    /// The event as it is forwarded: without the credentials of its sender that are withheld.
+    fn forwarded(&self, event: Arc<EventData>) -> Arc<EventData> {
+        let withheld = match self.shape.withheld.forwarded(&event) {
+            Cow::Owned(forwarded) => Some(forwarded),
+            Cow::Borrowed(_) => None,
+        };
+        withheld.map_or(event, Arc::new)
     }
 
     fn post_params(&self) -> PostParams {
@@ -237,6 +247,7 @@ impl Deliverer {
             self.bury(&destination, delivery, DeathCause::Corrupt).await;
             return None;
         };
+        let event = destination.forwarded(event);
         let tried = delivery.attempts().saturating_add(1);
         let key = delivery.copy().and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
         let target = self.balancers.pick(&destination, key);

@@ -121,6 +121,7 @@ fn explain_admitted(
         verdict: notes.verdict,
         secret: notes.secret.clone(),
         signed_before_secs: notes.lag.map(|lag| lag.as_secs()),
+        url: signed_url(lane, question),
     });
     if told.verification.as_ref().is_some_and(|says| says.secret.is_none() && says.verdict != "not_configured") {
         told.near_misses.extend(near::to_a_secret(rules, lane, question, body));
@@ -154,10 +155,21 @@ fn explain_taken(
         Some(refusal) => refused(question, refusal, Some(lane)),
         None => accepted_as(outcome, question, lane, is_sent.then_some(event)),
     };
-    let by = |name: &str| Verification { verdict: TAKEN, secret: Some(name.to_owned()), signed_before_secs: None };
+    let by = |name: &str| Verification {
+        verdict: TAKEN,
+        secret: Some(name.to_owned()),
+        signed_before_secs: None,
+        url: signed_url(lane, question),
+    };
     told.verification = secret.map(by);
     look_on(&mut told, lane, destinations, question, &Notes::default());
     told
+}
+
+/// The URL that is judged, where the scheme signs one.
+fn signed_url(lane: &Lane, question: &Question<'_>) -> Option<String> {
+    let is_signed = lane.verifier.scheme().signs_url();
+    is_signed.then(|| lane.source.signed_url(&question.head.target()))
 }
 
 /// The request as it would be stored.

@@ -21,6 +21,8 @@ pub struct Sent {
     pub destination: String,
     /// Host and port of its targets. Paths may hold secrets.
     pub targets: Vec<String>,
+    /// Places of the sender's credentials that are not forwarded, such as `query:token`.
+    pub withheld: Vec<String>,
     /// The values of the event in path and query, where the URL holds some.
     pub path: Option<String>,
     /// Digests of the whole URLs: whether it goes elsewhere can be told without saying where.
@@ -68,6 +70,7 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         route: copy.route.to_string(),
         destination: copy.destination.to_string(),
         targets: Vec::new(),
+        withheld: Vec::new(),
         path: None,
         addresses: Vec::new(),
         method: event.method.clone(),
@@ -81,6 +84,8 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         return sent;
     };
     sent.targets = destination.labels();
+    sent.withheld = destination.shape.withheld.of(event);
+    let event = &*destination.shape.withheld.forwarded(event);
     for weighted in destination.balance.targets.iter() {
         match destination.address(event, Arc::clone(&weighted.target)) {
             Ok(filled) => {

@@ -38,6 +38,11 @@ impl RouteSays {
                         redaction.touches_bodies() && (is_whole || redaction.hides(steps))
                     }
                     Some((&"headers", [name])) => redaction.hides_header(name),
+                    // It may be cut in the middle of what is hidden.
+                    Some((&"query", _)) => {
+                        let query = seen.value.trim_matches('"');
+                        redaction.query(query) != query
+                    }
                     _ => false,
                 };
                 if is_hidden {

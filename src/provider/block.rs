@@ -237,7 +237,7 @@ impl Block {
         tied(one, other) || tied(other, one)
     }
 
-    fn uses(&self, wanted: impl Fn(&Source) -> bool) -> bool {
+    pub(super) fn uses(&self, wanted: impl Fn(&Source) -> bool) -> bool {
         self.sources().into_iter().any(|source| source.uses(&wanted))
     }
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use super::location::KeyLocation;
 
+/// No clock and no queue is wrong by so much: the timestamp is in another unit.
+const AGES: Duration = Duration::from_hours(24 * 365 * 40);
+
 /// Why a message was not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -72,8 +75,16 @@ impl fmt::Display for Failure {
             Self::Missing(place) => write!(f, "{place} is missing"),
             Self::MalformedHeader(malformed) => write!(f, "{malformed}"),
             Self::WrongSecretOrBody => f.write_str("no signature matches: another secret, or the message was changed"),
-            Self::TooOld { by } => write!(f, "signed too long ago, by {} s more than the tolerance", seconds(*by)),
-            Self::InFuture { by } => write!(f, "signed in the future, by {} s more than the tolerance", seconds(*by)),
+            Self::TooOld { by } => {
+                let hint =
+                    if *by > AGES { "; the timestamp looks like seconds where milliseconds are due" } else { "" };
+                write!(f, "signed too long ago, by {} s more than the tolerance{hint}", seconds(*by))
+            }
+            Self::InFuture { by } => {
+                let by_unit = "the timestamp looks like milliseconds where seconds are due";
+                let hint = if *by > AGES { by_unit } else { "this machine's clock may be wrong" };
+                write!(f, "signed in the future, by {} s more than the tolerance; {hint}", seconds(*by))
+            }
             Self::UnknownKey => f.write_str("the message names a key that is not configured"),
             Self::KeyNotHere(_) => f.write_str("the key that the message names has not been fetched"),
         }

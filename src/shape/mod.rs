@@ -13,6 +13,7 @@ mod patch;
 mod sign;
 mod transform;
 mod url;
+mod withheld;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +32,7 @@ pub use patch::{BadPath, Place};
 pub use sign::Signer;
 pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
+pub use withheld::Withheld;
 
 /// The largest body that is made here; the largest that comes in, in base64, with its headers.
 const BODY_BYTES_MAX: usize = 96 * 1024 * 1024;
@@ -46,6 +48,8 @@ pub struct Shape {
     pub routes: BTreeMap<Arc<str>, Option<Arc<Transform>>>,
     /// What is filled into the URLs of its targets, by the URL as it is written.
     pub urls: BTreeMap<String, UrlTemplate>,
+    /// Credentials of senders that are not forwarded.
+    pub withheld: Arc<Withheld>,
 }
 
 /// What goes out, but `Host` and `Content-Length`.

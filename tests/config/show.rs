@@ -269,6 +269,7 @@ const WITHOUT_DEFAULT: &[(&str, &str)] = &[
     ("sources.*.schemas.dir", "no folder"),
     ("routes.*.transform", "not transformed"),
     ("sources.*.verify", "a scheme is as it is written"),
+    ("sources.*.forward_secret", "what is in the query stays here, what is in a header goes on"),
     ("sources.*.secrets", "named after their place, at any time"),
 ];
 

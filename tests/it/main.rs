@@ -21,6 +21,7 @@ mod balance;
 mod bytes;
 mod clock;
 mod crash;
+mod credentials;
 mod dedup;
 mod delivery;
 mod disk_full;

@@ -31,6 +31,8 @@ pub(super) struct Event {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) headers: Vec<(String, String)>,
+    /// Places that hold a credential, which is not shown.
+    pub(super) hidden: Vec<String>,
     pub(super) problems: Vec<Problem>,
 }
 

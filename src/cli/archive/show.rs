@@ -1,6 +1,7 @@
 //! `hookgate events show ID`: one stored event, whole.
 //!
-//! Headers are shown as they were stored, secrets of the sender included: whoever may ask the gateway may read them.
+//! Headers are shown as they were stored, but the credentials of the sender, which the gateway does not show: the command
+//! of `--curl` has variables in their places.
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -64,6 +65,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
             let name = terminal::harmless(name);
             terminal::tell(format!(
                 "hookgate: the header {name} held bytes that are no text; it is not sent as it was"
+            ));
+        }
+        let variables = request.variables();
+        if !variables.is_empty() {
+            let variables = variables.join(", ");
+            terminal::tell(format!(
+                "the gateway does not show the sender's credentials; before you run this, set {variables} (in a URL percent-encoded)"
             ));
         }
         terminal::say(command);
@@ -138,6 +146,10 @@ fn facts(event: &Event) -> Vec<String> {
         ("", failed) => format!("no: {failed}"),
         (secret, _) => secret.to_owned(),
     };
+    let hidden = match event.hidden.as_slice() {
+        [] => String::new(),
+        places => format!("{} (credentials of the sender)", places.join(", ")),
+    };
     let request = format!("{} {}, {} bytes", event.method, event.target, event.bytes);
     let facts = [
         ("event", event.id.as_str()),
@@ -149,6 +161,7 @@ fn facts(event: &Event) -> Vec<String> {
         ("sender", &event.sender),
         ("verified", &verified),
         ("delivery id", &event.delivery_id),
+        ("not shown", &hidden),
         ("same id as", &event.same_id_as),
         ("outcome", &event.outcome),
         ("kept until", &event.kept_until),

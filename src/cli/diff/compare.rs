@@ -198,6 +198,7 @@ mod tests {
         Sent {
             route: "r".to_owned(),
             destination: "d".to_owned(),
+            withheld: Vec::new(),
             targets: vec![target.to_owned()],
             path: None,
             addresses: vec![KeyHash::of(url)],

@@ -106,6 +106,9 @@ impl Page {
             let before = says.get("signed_before_secs").and_then(Value::as_u64);
             let before = before.map_or(String::new(), |secs| format!(", signed {secs} s before"));
             self.say(format!("  signature  {}{by}{before}", text(says, "verdict")));
+            if let Some(url) = says.get("url").and_then(Value::as_str) {
+                self.say(format!("             judged over the URL {url}"));
+            }
         }
         match list(told, "problems") {
             [] => {}
@@ -164,6 +167,10 @@ impl Page {
             let mut lines = vec![format!("route {}{}", text(sent, "route"), key(sent))];
             if let Some(error) = sent.get("error").and_then(Value::as_str) {
                 lines.push(format!("nothing is sent: {error}"));
+            }
+            let withheld = texts(sent, "withheld").join(", ");
+            if !withheld.is_empty() {
+                lines.push(format!("not forwarded: {withheld}"));
             }
             lines.extend(headers(sent));
             lines.push(String::new());

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Checker;
 use crate::condition::{ConditionProblem, Place};
 use crate::config::problem::{Code, quoted};
-use crate::config::spans::{Seg, Span};
+use crate::config::spans::{Seg, Span, path};
 use crate::config::{nearest, raw};
 use crate::source::PathPattern;
 
@@ -108,6 +108,12 @@ impl Checker<'_> {
                 continue;
             }
             let message = format!("no source of this route has {} in its path{place}", quoted(&format!("{{{name}}}")));
+            // A name that a variable brought in is not said.
+            let is_written = |name: &&str| {
+                let names_it = |from: &String| self.spans.written(&path!["sources", from, "path"]);
+                from.0.iter().filter_map(names_it).any(|written| written.contains(&format!("{{{name}}}")))
+            };
+            let known: BTreeSet<&str> = known.iter().copied().filter(is_written).collect();
             let help = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `params.{near}`?"),
                 None if known.is_empty() => {

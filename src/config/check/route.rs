@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::expression::Passage;
 use super::{Checker, path};
 use crate::condition::{Condition, KeyExpression};
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::Code;
 use crate::config::raw;
 use crate::route::{EventGlobs, Recipient, Route};
 
@@ -74,8 +74,8 @@ impl<'a> Checker<'a> {
         for (key, list) in [("from", &written.from), ("to", &written.to)] {
             for (index, one) in list.0.iter().enumerate() {
                 if list.0.iter().take(index).any(|before| before == one) {
-                    let message = format!("{} is named twice", quoted(one));
-                    self.error(Code::InvalidValue, &path!["routes", name, key, index], message, None);
+                    let at = path!["routes", name, key, index];
+                    self.error(Code::InvalidValue, &at, format!("{} is named twice", self.quoted(&at)), None);
                 }
             }
             if list.0.is_empty() && !self.spans.is_broken(&path!["routes", name, key]) {
@@ -93,9 +93,10 @@ impl<'a> Checker<'a> {
         let mut is_whole = true;
         for (index, glob) in globs.iter().enumerate() {
             if let Err(problem) = EventGlobs::compile([glob.as_str()]) {
-                let message = format!("{} is not a glob: {problem}", quoted(glob));
+                let at = path!["routes", name, "events", index];
+                let message = format!("{} is not a glob{}", self.quoted(&at), self.because(&at, problem));
                 let help = "`*` is any run of characters, `{a,b}` either".to_owned();
-                self.error(Code::InvalidValue, &path!["routes", name, "events", index], message, Some(help));
+                self.error(Code::InvalidValue, &at, message, Some(help));
                 is_whole = false;
             }
         }

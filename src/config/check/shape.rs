@@ -50,7 +50,7 @@ impl<'a> Checker<'a> {
         let making = self.making((route, from), written);
         let set = written.set.iter().map(|(place, text)| {
             let at = [&at[..], &path!["set", place]].concat();
-            let found = self.place(&at, place);
+            let found = self.place(&at, place, &quoted(place).to_string());
             let value = self.value(&at, ("value", text), from);
             found.zip(value)
         });
@@ -60,7 +60,11 @@ impl<'a> Checker<'a> {
         set.sort_by(|(one, _), (other, _)| one.order(other));
         let remove = written.remove.iter().enumerate();
         let remove: Vec<_> = remove
-            .map(|(at_index, place)| self.place(&[&at[..], &path!["remove", at_index]].concat(), place))
+            .map(|(at_index, place)| {
+                let at = [&at[..], &path!["remove", at_index]].concat();
+                let shown = self.quoted(&at);
+                self.place(&at, place, &shown)
+            })
             .collect();
         self.overlaps(route, &set, &remove);
         let headers = written.headers.as_ref().map(|headers| self.header_edits(route, headers)).unwrap_or_default();
@@ -99,7 +103,8 @@ impl<'a> Checker<'a> {
 
     fn script(&mut self, at: &[Seg<'_>], file: &Path) -> Option<Script> {
         let path = self.beside(file);
-        let shown = quoted(&path.display().to_string()).to_string();
+        let shown =
+            if self.spans.has_variable(at) { self.quoted(at) } else { quoted(&path.display().to_string()).to_string() };
         let text = match (self.world.read)(&path).map(String::from_utf8) {
             Ok(Ok(text)) => text,
             Ok(Err(_bytes)) => {
@@ -118,17 +123,13 @@ impl<'a> Checker<'a> {
             .ok()
     }
 
-    fn place(&mut self, at: &[Seg<'_>], text: &str) -> Option<Place> {
+    /// `shown` is what is written for it.
+    fn place(&mut self, at: &[Seg<'_>], text: &str, shown: &str) -> Option<Place> {
         match Place::parse(text) {
             Ok(place) => Some(place),
             Err(problem) => {
                 let help = "write a JSON pointer such as `/customer/email`, or the name of a member".to_owned();
-                self.error_of(
-                    Code::InvalidValue,
-                    at,
-                    format!("{} is no place in a body: {problem}", quoted(text)),
-                    Some(help),
-                );
+                self.error_of(Code::InvalidValue, at, format!("{shown} is no place in a body: {problem}"), Some(help));
                 None
             }
         }
@@ -148,7 +149,9 @@ impl<'a> Checker<'a> {
                 let span = self.spans.of_part(&at, part).or_else(|| self.spans.of(&at));
                 self.error_in(Code::InvalidValue, span, message, None);
             }
-            let Some((header, value)) = self.header_name(&at, name).zip(value.ok()) else { continue };
+            let Some((header, value)) = self.header_name(&at, name, &quoted(name).to_string()).zip(value.ok()) else {
+                continue;
+            };
             if let Some((_, first)) = known.iter().find(|(known, _)| *known == header) {
                 let span = self.spans.of_key(&at).unwrap_or(Span::TOP);
                 let message = format!("the header {} is set twice: names of headers have no case", quoted(name));
@@ -160,19 +163,22 @@ impl<'a> Checker<'a> {
             edits.set.push((header, value));
         }
         for (index, name) in written.remove.iter().enumerate() {
-            edits.remove.extend(self.header_name(&[&at[..], &path!["remove", index]].concat(), name));
+            let at = [&at[..], &path!["remove", index]].concat();
+            let shown = self.quoted(&at);
+            edits.remove.extend(self.header_name(&at, name, &shown));
         }
         edits
     }
 
-    fn header_name(&mut self, at: &[Seg<'_>], text: &str) -> Option<HeaderName> {
+    /// `shown` is what is written for it.
+    fn header_name(&mut self, at: &[Seg<'_>], text: &str, shown: &str) -> Option<HeaderName> {
         let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
-            self.error_of(Code::InvalidValue, at, format!("{} is no name of a header", quoted(text)), None);
+            self.error_of(Code::InvalidValue, at, format!("{shown} is no name of a header"), None);
             return None;
         };
         if !is_free(&name) {
             let help = "what frames a request, and what begins with `Hookgate-`, is the gateway's own".to_owned();
-            self.error_of(Code::InvalidValue, at, format!("the header {} cannot be changed", quoted(text)), Some(help));
+            self.error_of(Code::InvalidValue, at, format!("the header {shown} cannot be changed"), Some(help));
             return None;
         }
         Some(name)
@@ -195,7 +201,8 @@ impl<'a> Checker<'a> {
             Some(raw::Format::Envelope) => Format::Envelope,
         };
         let routes = routes.collect();
-        Shape { format, signer, routes, urls: self.urls(name, written) }
+        // What is withheld is known when the sources are.
+        Shape { format, signer, routes, urls: self.urls(name, written), withheld: Arc::default() }
     }
 
     /// What is filled into the URLs of a destination.

@@ -10,7 +10,7 @@ use super::desk::patience;
 use super::secret::secret_name;
 use super::{Checker, Secrets, path};
 use crate::budget::Budget;
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::Code;
 use crate::config::{nearest, raw};
 use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
@@ -136,7 +136,7 @@ impl Checker<'_> {
                     SourceKind::Memory => "it is from memory",
                     _ => "it rests on one third-party table",
                 };
-                let message = format!("the row of {} is not proven: {whence}", quoted(wanted));
+                let message = format!("the row of {} is not proven: {whence}", self.quoted(&at));
                 self.warning(Code::Unproven, &at, message, Some(help));
             }
             return Some(row.clone());
@@ -147,7 +147,7 @@ impl Checker<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "spell the scheme out under `verify:`, or add a row under `providers:`".to_owned(),
             };
-            self.error(Code::UnknownName, &at, format!("there is no provider {}", quoted(wanted)), Some(help));
+            self.error(Code::UnknownName, &at, format!("there is no provider {}", self.quoted(&at)), Some(help));
         }
         None
     }
@@ -159,7 +159,15 @@ impl Checker<'_> {
             if self.spans.is_broken(&at) {
                 return None;
             }
-            return Scheme::compile(&spec).map_err(|problem| self.bad_scheme(&at, &problem)).ok();
+            let scheme = Scheme::compile(&spec).map_err(|problem| self.bad_scheme(&at, &problem)).ok()?;
+            if let Some(row) = row.filter(|row| scheme.is_none().is_some() && row.scheme().is_none().is_none()) {
+                let (title, signs) = (row.title(), row.verified_by());
+                let message =
+                    format!("{title} proves who it is ({signs}), and this source takes its events from everybody");
+                let help = "take `verify` away, so that the provider's own scheme is checked, and name the secret";
+                self.warning(Code::TooOpen, &at, message, Some(help.to_owned()));
+            }
+            return Some(scheme);
         }
         if row.is_none() && written.provider.is_none() && !self.spans.is_broken(&path!["sources", name]) {
             let help = "add `provider: NAME`, or `verify:` with the scheme, or `verify: {type: none, reason: \"…\"}`"

@@ -65,6 +65,9 @@ pub struct Source {
     /// `false`: refusals stay refusals even when the provider is about to give the endpoint up. The default keeps what
     /// our own schema, hygiene or quota would refuse then, and answers as accepted.
     pub failure_brake: Option<bool>,
+    /// Whether the credential with which the sender proves itself (a token, a password) goes on to the services. Without
+    /// this one in the query is taken out, because access logs keep URLs, and one in a header goes on as it came.
+    pub forward_secret: Option<bool>,
 }
 
 /// What the provider's handshake needs.
