@@ -192,7 +192,10 @@ fn without_invisible(text: &[u8]) -> Option<Vec<u8>> {
         let left: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0xa0).collect();
         return (left.len() < text.len() && left.is_ascii()).then_some(left);
     };
-    let left: String = text.chars().filter(|letter| !is_invisible(*letter)).collect();
+    // The mark at the beginning is a layer of its own.
+    let is_mark = |at: usize, letter: char| at == 0 && letter == '\u{feff}';
+    let left = text.chars().enumerate().filter(|(at, letter)| is_mark(*at, *letter) || !is_invisible(*letter));
+    let left: String = left.map(|(_, letter)| letter).collect();
     (left.len() < text.len()).then(|| left.into_bytes())
 }
 
@@ -264,9 +267,10 @@ mod tests {
             (format!("export SHOP_SECRET = '{SECRET}'").into(), &[Name, Quotes]),
             (format!("X-Gitlab-Token: {SECRET}").into(), &[Name]),
             (format!("{SECRET}\u{a0}").into(), &[Invisible]),
-            (format!("s3cr3t\u{200b}-of-the-shop").into(), &[Invisible]),
+            ("s3cr3t\u{200b}-of-the-shop".into(), &[Invisible]),
             ([SECRET.as_bytes(), b"\xa0"].concat(), &[Invisible]),
             (format!("{SECRET}\0").into(), &[Invisible]),
+            (format!("\u{feff}{SECRET}\u{200b}").into(), &[ByteOrderMark, Invisible]),
             (encoded.clone().into(), &[Base64]),
             (encoded.trim_end_matches('=').into(), &[Base64]),
             (BASE64.encode(format!("{SECRET}\n").as_bytes()).into(), &[Base64]),

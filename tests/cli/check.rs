@@ -120,7 +120,7 @@ fn files_with_a_bad_variable() -> Vec<(String, &'static str)> {
             "`${P} x` is no name of a header",
         ),
         (of("provider: github", "provider: \"${P}\""), "there is no provider `${P}`"),
-        (of("provider: github", "provider: github, content_types: [\"${P}\"]"), "not a media type"),
+        (of("provider: github", "provider: github, content_types: [\"${P} x\"]"), "`${P} x` is not a media type"),
         (good(ADDRESS) + "capture: {redact: [\"${P}\"]}\n", "`${P}` cannot be redacted"),
         (good(ADDRESS) + "include: [\"x/${P}/\"]\n", "`x/${P}/` names no file"),
     ]

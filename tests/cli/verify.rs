@@ -166,7 +166,7 @@ fn by_hand_a_line_feed_that_an_editor_added_is_told() {
 #[test]
 fn by_hand_a_key_that_cannot_be_read_says_what_it_looks_like() {
     let pem = "-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----";
-    let args = ["verify", "--provider", "postal", "--secret", pem, "-"];
+    let args = ["verify", "--provider", "postal", &format!("--secret={pem}"), "-"];
     let ended = run_with_input(&args, REQUEST.as_bytes()).with(1);
     assert!(ended.stderr.contains("has `\\n` as two letters instead of line feeds"), "{}", ended.stderr);
 }

@@ -65,7 +65,7 @@ fn a_token_in_the_query_is_shown_nowhere_and_not_forwarded() {
         assert!(!text.contains(TOKEN), "{what}: {text}");
     }
     let (_, said, _) = run(&site, &gateway, &["explain", &id]);
-    assert!(said.contains("not forwarded: query:token") && said.contains("token=[redacted]"), "{said}");
+    assert!(said.contains("not forwarded: query:token") && said.contains("t%6Fken=[redacted]"), "{said}");
     let (code, command, told) = run(&site, &gateway, &["events", "show", &id, "--curl"]);
     assert!(code == 0 && command.contains("t%6Fken='\"${TOKEN:?}\"'&c'"), "{command}");
     assert!(told.contains("set TOKEN") && !command.contains(TOKEN), "{told}");
@@ -159,7 +159,10 @@ fn a_secret_in_a_wrong_dress_is_told_by_what_it_would_be_right_without() {
     for (dressed, near) in [
         (format!("\"{}\"", TOKEN), "it is right without the quotes (the secret `main`)"),
         (format!("HUB={}", TOKEN), "it is right with NAME= removed (the secret `main`)"),
-        (format!("\u{feff}{}\u{200b}", TOKEN), "without the byte order mark"),
+        (
+            format!("\u{feff}{}\u{200b}", TOKEN),
+            "it is right without the byte order mark, without the invisible characters",
+        ),
         (data_encoding::BASE64.encode(TOKEN.as_bytes()), "it is right base64-decoded"),
     ] {
         let site = Site::new(&plain.replace("env: GITHUB_SECRET", "file: hub"));

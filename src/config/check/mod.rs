@@ -146,7 +146,9 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
 /// The problems in the order of the files, none of which says the value of a variable.
 fn shown(problems: Problems, hidden: &Hidden) -> Vec<Problem> {
     let mut problems = problems.into_sorted();
-    problems.iter_mut().for_each(|problem| hidden.hide_in(problem));
+    for problem in &mut problems {
+        hidden.hide_in(problem);
+    }
     problems
 }
 

@@ -66,7 +66,8 @@ pub struct Source {
     /// our own schema, hygiene or quota would refuse then, and answers as accepted.
     pub failure_brake: Option<bool>,
     /// Whether the credential with which the sender proves itself (a token, a password) goes on to the services. Without
-    /// this one in the query is taken out, because access logs keep URLs, and one in a header goes on as it came.
+    /// this one in the query is taken out, because access logs keep URLs, and one in a header goes on as it came. `false`
+    /// withholds `Authorization` and `Cookie` too.
     pub forward_secret: Option<bool>,
 }
 
