@@ -270,5 +270,8 @@ pub(super) async fn destinations(State(desk): State<Desk>) -> Response {
             sheet::book(name, urls.as_deref(), &buffer.book(name))
         })
         .collect();
-    answer(&json!({ "destinations": destinations }))
+    let mut shown = json!({ "destinations": destinations });
+    // The path of a URL may be a secret that a variable brings in.
+    desk.panel.capture.redaction().hide_values(&mut shown);
+    answer(&shown)
 }

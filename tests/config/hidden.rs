@@ -44,19 +44,20 @@ fn values(yaml: &str) -> Vec<Value> {
                 ended = true;
             }
             Event::Alias(..) => ended = true,
-            Event::Scalar(text, style, ..) => match around.last_mut() {
-                Some(Some(key @ None)) => *key = Some(text.into_owned()),
-                _ => {
-                    let key = around.iter().rev().find_map(|one| one.clone().flatten()).unwrap_or_default();
-                    let is_flow = !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                    if is_flow && span.start.line() == span.end.line() && span.start.col() < span.end.col() {
-                        let at = |marker: &saphyr_parser::Marker| starts[marker.line() - 1] + marker.col();
-                        let (begin, end) = (at(&span.start), at(&span.end));
-                        values.push(Value { begin, end, text: text.into_owned(), key });
-                    }
-                    ended = true;
+            Event::Scalar(text, style, ..) => {
+                if let Some(Some(key @ None)) = around.last_mut() {
+                    *key = Some(text.into_owned());
+                    continue;
                 }
-            },
+                let key = around.iter().rev().find_map(|one| one.clone().flatten()).unwrap_or_default();
+                let is_flow = !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                if is_flow && span.start.line() == span.end.line() && span.start.col() < span.end.col() {
+                    let at = |marker: &saphyr_parser::Marker| starts.get(marker.line() - 1).unwrap() + marker.col();
+                    let (begin, end) = (at(&span.start), at(&span.end));
+                    values.push(Value { begin, end, text: text.into_owned(), key });
+                }
+                ended = true;
+            }
             _ => {}
         }
         if let (true, Some(Some(key))) = (ended, around.last_mut()) {
@@ -89,7 +90,7 @@ fn leaks(file: &Path) -> (usize, Vec<String>) {
     let (mut checked, mut leaks) = (0, Vec::new());
     // What is about the size of a file says the same of each value.
     for value in values(yaml).into_iter().filter(|value| !SHOWN.contains(&&*value.key)).take(60) {
-        let of = |range: std::ops::Range<usize>| letters[range].iter().collect::<String>();
+        let of = |range: std::ops::Range<usize>| letters.get(range).unwrap().iter().collect::<String>();
         let filled = format!("{}\"${{MARKED}}\"{}", of(0..value.begin), of(value.end..letters.len()));
         for text in marked(&value.text).into_iter().filter(|text| !is_in_host(text)) {
             around.set("MARKED", &text);

@@ -213,6 +213,12 @@ fn neither_a_refused_reload_nor_an_explanation_says_the_value_of_a_variable() {
     }
     let (_, said, _) = run(&site, &gateway, &["explain", &id]);
     assert!(said.contains("body.type != \"${GITHUB_SECRET}\""), "{said}");
+    site.rewrite(&good.replace(&receiver.url("/app"), &receiver.url("/services/${GITHUB_SECRET}")));
+    assert_eq!(gateway.change("POST", "/api/v1/reload", "{}").status, 200);
+    let listed = gateway.admin("/api/v1/destinations").text();
+    assert!(listed.contains("/services/${GITHUB_SECRET}") && !listed.contains(TOKEN), "{listed}");
+    let (code, _, told) = run(&site, &gateway, &["events", "show", &id, "--curl"]);
+    assert!(code == 2 && told.contains("say where to with --to URL"), "{told}");
     site.rewrite(&good.replace(&receiver.url("/app"), "https://h/services/${GITHUB_SECRET}#x"));
     let refused = gateway.change("POST", "/api/v1/reload", "{}");
     assert_eq!(refused.status, 422);

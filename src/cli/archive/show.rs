@@ -100,6 +100,12 @@ fn destination(admin: &Admin, event: &Event) -> Result<String, Exit> {
         terminal::tell("hookgate: the event went to no destination of today; say where to with --to URL");
         return Err(Exit::Failed);
     };
+    if url.contains("${") {
+        terminal::tell(format!(
+            "hookgate: the gateway does not show all of {url} ({name}); say where to with --to URL"
+        ));
+        return Err(Exit::Usage);
+    }
     terminal::tell(format!("to the destination {name}; --to sends it elsewhere"));
     Ok(url)
 }
