@@ -52,7 +52,9 @@ fn values(yaml: &str) -> Vec<Value> {
                 let key = around.iter().rev().find_map(|one| one.clone().flatten()).unwrap_or_default();
                 let is_flow = !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
                 if is_flow && span.start.line() == span.end.line() && span.start.col() < span.end.col() {
-                    let at = |marker: &saphyr_parser::Marker| starts.get(marker.line() - 1).unwrap() + marker.col();
+                    let at = |marker: &saphyr_parser::Marker| {
+                        starts.get(marker.line() - 1).copied().unwrap_or_default() + marker.col()
+                    };
                     let (begin, end) = (at(&span.start), at(&span.end));
                     values.push(Value { begin, end, text: text.into_owned(), key });
                 }
@@ -90,7 +92,7 @@ fn leaks(file: &Path) -> (usize, Vec<String>) {
     let (mut checked, mut leaks) = (0, Vec::new());
     // What is about the size of a file says the same of each value.
     for value in values(yaml).into_iter().filter(|value| !SHOWN.contains(&&*value.key)).take(60) {
-        let of = |range: std::ops::Range<usize>| letters.get(range).unwrap().iter().collect::<String>();
+        let of = |range: std::ops::Range<usize>| letters.iter().skip(range.start).take(range.len()).collect::<String>();
         let filled = format!("{}\"${{MARKED}}\"{}", of(0..value.begin), of(value.end..letters.len()));
         for text in marked(&value.text).into_iter().filter(|text| !is_in_host(text)) {
             around.set("MARKED", &text);
