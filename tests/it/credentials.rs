@@ -7,10 +7,10 @@ use crate::why::{newest, run};
 /// One source with these settings, and these destinations at the receiver, each on a path of its name.
 fn rest(receiver: &Receiver, source: &str, destinations: &[(&str, &str)]) -> String {
     let names: Vec<&str> = destinations.iter().map(|(name, _)| *name).collect();
-    let listed: String = destinations
-        .iter()
-        .map(|(name, settings)| format!("  {name}: {{url: \"{}\"{settings}}}\n", receiver.url(&format!("/{name}"))))
-        .collect();
+    let one = |(name, settings): &(&str, &str)| {
+        format!("  {name}: {{url: \"{}\"{settings}}}\n", receiver.url(&format!("/{name}")))
+    };
+    let listed = destinations.iter().map(one).collect::<Vec<_>>().concat();
     format!(
         "sources:\n  shop: {{path: /in/shop, secrets: [{{name: main, env: GITHUB_SECRET}}], {source}}}\nroutes:\n  all: {{from: shop, \
          to: [{}], when: 'query != \"x\"'}}\ndestinations:\n{listed}",
@@ -157,10 +157,10 @@ fn a_secret_in_a_wrong_dress_is_told_by_what_it_would_be_right_without() {
     let receiver = Receiver::start();
     let plain = Site::plain_rest(&receiver.url("/app"), "");
     for (dressed, near) in [
-        (format!("\"{}\"", TOKEN), "it is right without the quotes (the secret `main`)"),
-        (format!("HUB={}", TOKEN), "it is right with NAME= removed (the secret `main`)"),
+        (format!("\"{TOKEN}\""), "it is right without the quotes (the secret `main`)"),
+        (format!("HUB={TOKEN}"), "it is right with NAME= removed (the secret `main`)"),
         (
-            format!("\u{feff}{}\u{200b}", TOKEN),
+            format!("\u{feff}{TOKEN}\u{200b}"),
             "it is right without the byte order mark, without the invisible characters",
         ),
         (data_encoding::BASE64.encode(TOKEN.as_bytes()), "it is right base64-decoded"),
