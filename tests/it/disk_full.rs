@@ -77,3 +77,24 @@ fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_f
     accounts(&gateway, &[("all", "app", 0)]);
     assert!(!gateway.log().contains("panicked"));
 }
+
+/// A restart on a disk without a free byte: what waits goes out, and the gateway takes events again once there is room.
+#[test]
+fn a_gateway_that_starts_on_a_full_disk_takes_events_again_by_itself_when_there_is_room() {
+    let _alone = alone();
+    let port = free_port();
+    let rest = Site::plain_rest(&format!("http://127.0.0.1:{port}/app"), "");
+    let site = Site::new(&rest);
+    let Some(disk) = SmallDisk::mount(&site.path("data"), DISK_MIB) else { return };
+    let gateway = site.start();
+    let sent = fill_up(gateway.address(), &gateway);
+    gateway.kill();
+    let ballast = disk.fill();
+    let gateway = site.start();
+    let receiver = Receiver::start_on(port);
+    eventually("what waits goes out", SOON * 3, || sent.have_arrived(&receiver.seen()).then_some(()));
+    std::fs::remove_file(ballast).unwrap();
+    eventually("it takes events again by itself", SOON * 3, || gateway.send(&github("{}")).event_id());
+    eventually("the queue is empty", SOON * 3, || (queued(&gateway.metrics(), "app") == 0).then_some(()));
+    assert_eq!(gateway.admin("/readyz").status, 200);
+}
