@@ -8,12 +8,17 @@
 
 mod aside;
 mod body;
+mod chunked;
 mod framing;
 mod guard;
 mod handover;
+mod head;
+mod http1;
 mod judge;
+mod linger;
 mod listen;
 mod tls;
+mod wire;
 mod write;
 
 use std::sync::Arc;
@@ -43,12 +48,14 @@ use crate::reply::Reply;
 use crate::source::{Mode, Source};
 use crate::telemetry::{AnsweredBy, Commit, Request, Telemetry};
 
+use wire::Control;
+
 pub use body::BodyBudget;
 pub use listen::{BoundListener, ListenerLimits, ListenerParams, bind, serve};
 pub use tls::{CertificateFiles, Certificates, TlsParams, TlsProblem};
 
-/// An idle connection is closed after this.
-const KEEPALIVE_SECS: u64 = 30;
+/// Connections are kept open, and not by pingora's clock: heads are waited for in `http1`.
+const KEEPALIVE_SECS: u64 = 1;
 /// A client that does not read its answer is cut off after this.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -101,52 +108,48 @@ struct Decision {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = ();
+    /// The connection below, under HTTP/1.
+    type CTX = Option<Control>;
 
-    fn new_ctx(&self) {}
+    fn new_ctx(&self) -> Self::CTX {
+        None
+    }
 
     /// pingora would add a compression module to every request.
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
 
-    /// Called once the head is read: tells the guard that its deadline is met.
+    /// Called once the head is read, with what `http1` has hung on the session.
     fn on_connection_reuse(
         &self,
         _session: &mut Session,
-        _ctx: &mut (),
+        wire: &mut Self::CTX,
         context: Box<dyn std::any::Any + Send + Sync>,
     ) {
-        if let Ok(head) = context.downcast::<guard::HeadRead>() {
-            head.tell();
-        }
+        *wire = context.downcast::<Control>().ok().map(|control| *control);
     }
 
-    /// Marks the connection as one that has served a request.
-    fn persist_connection_context(
-        &self,
-        _session: &Session,
-        _ctx: &(),
-    ) -> Option<Box<dyn std::any::Any + Send + Sync>> {
-        Some(Box::new(guard::Served))
-    }
-
-    async fn early_request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, _wire: &mut Self::CTX) -> pingora::Result<()> {
         session.set_write_timeout(Some(WRITE_TIMEOUT));
-        session.set_pipelining_enabled(true);
         let keepalive = session.get_keepalive().filter(|_| !self.shared.draining.load(Ordering::Relaxed));
-        // pingora keeps an HTTP/1.1 connection open for ever after its first request.
-        // It also takes an empty chunk-size line for the end of a body; what follows must not become a request.
+        // What follows a chunked body must not become a request, however the body was read.
         let is_chunked = session.req_header().headers.contains_key(http::header::TRANSFER_ENCODING);
-        session.set_keepalive(keepalive.filter(|_| !is_chunked).map(|_| KEEPALIVE_SECS));
+        let is_kept = !is_chunked && !self.limits.keep_alive.is_zero();
+        session.set_keepalive(keepalive.filter(|_| is_kept).map(|_| KEEPALIVE_SECS));
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<bool> {
+    async fn request_filter(&self, session: &mut Session, wire: &mut Self::CTX) -> pingora::Result<bool> {
         let started = Instant::now();
         let in_flight = self.shared.telemetry.in_flight(&self.listener);
         let rules = self.shared.rules.load_full();
         let mut notes = Notes::default();
-        let mut seen = Seen { lane: None, body: None, begun: None, sender: Self::peer(session) };
+        let mut seen = Seen { wire: wire.clone(), lane: None, body: None, begun: None, sender: Self::peer(session) };
         let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
+        if let Some(wire) = wire
+            && session.as_downstream_mut().is_body_done()
+        {
+            wire.message_is_whole();
+        }
         let written = write::write(&decision.reply, session.as_downstream_mut()).await;
         let request = Request {
             source: seen.lane.map(|lane| &*lane.source.name),
@@ -174,22 +177,27 @@ impl ProxyHttp for Gateway {
             self.shared.telemetry.budget(&lane.source.name, &recorded);
         }
         drop(in_flight);
+        if written.is_ok() && session.as_downstream().is_http2() {
+            linger::drain(session.as_downstream_mut(), self.limits.body_timeout).await;
+        }
         written.map(|()| true)
     }
 
     /// Never reached: `request_filter` answers everything.
-    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut ()) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _session: &mut Session, _wire: &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
         Err(Error::explain(ErrorType::HTTPStatus(404), "this gateway forwards nothing unverified"))
     }
 
     /// Requests are logged by `telemetry`, once.
-    fn suppress_error_log(&self, _session: &Session, _ctx: &(), _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _wire: &Self::CTX, _error: &Error) -> bool {
         true
     }
 }
 
 /// What the access line needs and the gates learn on the way.
 struct Seen<'a> {
+    /// The connection below, under HTTP/1.
+    wire: Option<Control>,
     lane: Option<&'a Lane>,
     /// The whole of it.
     body: Option<Bytes>,
@@ -232,7 +240,7 @@ impl Gateway {
         notes: &mut Notes,
         seen: &mut Seen<'a>,
     ) -> Result<Decision, Refusal> {
-        framing::check(session.as_downstream(), self.limits.header_bytes_max)?;
+        framing::check(session.as_downstream(), &self.limits, &self.listener)?;
         // The head is copied, because reading the body needs the session for itself.
         let request = session.as_downstream().req_header().clone();
         seen.sender = crate::inbound::sender(seen.sender, &request.headers, &rules.trusted_proxies);
@@ -247,7 +255,7 @@ impl Gateway {
         if self.shared.draining.load(Ordering::Relaxed) && !self.shared.buffer.stats().open {
             return Err(Refusal::new(Class::Draining, "the gateway is stopping"));
         }
-        let read = self.read_body(session, &lane.source, head.content_length).await;
+        let read = self.read_body(session, &lane.source, head.content_length, seen.wire.clone()).await;
         let (body, _held) = read.map_err(|unread| {
             seen.begun = unread.begun;
             unread.refusal
@@ -307,8 +315,10 @@ impl Gateway {
         session: &mut Session,
         source: &Source,
         declared: Option<u64>,
+        wire: Option<Control>,
     ) -> Result<(Bytes, body::Held), body::Unread> {
         let caps = body::Caps {
+            wire,
             bytes_max: source.body_bytes_max,
             timeout: self.limits.body_timeout,
             budget: Arc::clone(&self.shared.bodies),

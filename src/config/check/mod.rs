@@ -12,6 +12,7 @@ mod desk;
 mod destination;
 mod doubt;
 mod expression;
+mod listener;
 mod overlap;
 mod place;
 mod process;

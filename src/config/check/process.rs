@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::destination::DEAD_KEEP;
-use super::source::BODY_BYTES_MOST;
 use super::{Checker, Secrets, path};
 use crate::admin::Page;
 use crate::buffer::{BufferParams, Fsync};
 use crate::config::problem::Code;
 use crate::config::raw;
 use crate::config::spans::Span;
-use crate::ingress::{CertificateFiles, Certificates, ListenerLimits, ListenerParams, TlsParams};
+use crate::ingress::{CertificateFiles, Certificates, ListenerParams, TlsParams};
 use crate::limit::Rate;
 use crate::secret::Secret;
 use crate::server::{ADMIN, PageListener, ProcessParams};
@@ -23,11 +22,6 @@ use crate::server::{ADMIN, PageListener, ProcessParams};
 const GRACE: Duration = Duration::from_secs(30);
 const DATA_DIR: &str = "/var/lib/hookgate";
 pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8900);
-const CONNECTIONS: usize = 20_000;
-const HEADER_BYTES: usize = 16 * 1024;
-const HEADER_BYTES_MOST: u64 = 256 * 1024;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const BUFFER_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 const BUFFER_BYTES_LEAST: u64 = 1024 * 1024;
 /// More than two cores can take, and still a bound.
@@ -69,41 +63,12 @@ impl Checker<'_> {
         let mut listeners = Vec::new();
         for (name, listener) in raw.listeners.iter().filter(|(_, listener)| listener.serve.is_empty()) {
             let tls = listener.tls.as_ref().and_then(|tls| self.tls(name.as_str(), tls));
-            let limits = listener.limits.clone().unwrap_or_default();
-            if limits.body.is_some_and(|body| body.0 > BODY_BYTES_MOST) {
-                let at = path!["listeners", name, "limits", "body"];
-                let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
-                self.error(Code::InvalidValue, &at, "bodies of this size are not taken", Some(help));
-            }
-            let header_bytes = limits.headers.map_or(HEADER_BYTES as u64, |bytes| bytes.0);
-            if header_bytes > HEADER_BYTES_MOST {
-                let at = path!["listeners", name, "limits", "headers"];
-                self.error(
-                    Code::InvalidValue,
-                    &at,
-                    "headers of this size are not read",
-                    Some("at most `256KiB`".into()),
-                );
-            }
-            let count = |written: Option<crate::config::units::Count>| {
-                written.map_or(CONNECTIONS, |count| count.0.get() as usize)
-            };
-            listeners.push(ListenerParams {
-                name: Arc::from(name.as_str()),
-                address: listener.address.0,
-                tls,
-                limits: ListenerLimits {
-                    connections: count(limits.connections),
-                    connections_per_ip: count(limits.connections_per_ip),
-                    header_bytes_max: usize::try_from(header_bytes).unwrap_or(HEADER_BYTES),
-                    header_timeout: limits.header_timeout.map_or(HEADER_TIMEOUT, |timeout| timeout.0),
-                    body_timeout: limits.body_timeout.map_or(BODY_TIMEOUT, |timeout| timeout.0),
-                },
-            });
+            let limits = self.limits(name.as_str(), listener);
+            listeners.push(ListenerParams { name: Arc::from(name.as_str()), address: listener.address.0, tls, limits });
         }
         self.listeners_at_one_address();
         if listeners.is_empty() && !self.spans.is_broken(&path!["listeners"]) {
-            let help = "add `listeners: {public: {address: 0.0.0.0:8080}}`".to_owned();
+            let help = self.where_events_go_in();
             self.error_of(Code::MissingKey, &path!["listeners"], "no listener takes events", Some(help));
         }
         listeners
@@ -178,6 +143,7 @@ impl Checker<'_> {
                 let help = "give this listener another name; the admin listener is set under `admin:`".to_owned();
                 self.error_of(Code::InvalidName, &path!["listeners", name], "`admin` is taken", Some(help));
             }
+            self.limits_of_pages(name.as_str(), listener);
             if listener.tls.is_some() {
                 let at = path!["listeners", name, "tls"];
                 let message = "TLS on a listener that serves pages is not supported by this version yet";
