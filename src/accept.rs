@@ -132,12 +132,8 @@ fn admit_to(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
         let why = format!("declared body is larger than {} bytes", source.body_bytes_max);
         return Err(Refusal::new(Class::TooLarge, why));
     }
-    let mut encodings = head.headers.get_all(http::header::CONTENT_ENCODING).iter();
-    if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Refusal::new(
-            Class::BadContentType,
-            "the body is compressed, and signatures cover the plain bytes",
-        ));
+    if let Some(coding) = head.compression() {
+        return Err(compressed(&coding));
     }
     if brings_events && !source.content_types.is_empty() {
         let media_type = head.media_type().unwrap_or_default();
@@ -146,6 +142,13 @@ fn admit_to(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+fn compressed(coding: &str) -> Refusal {
+    let why =
+        format!("the body is compressed ({coding}); bodies are read and forwarded as they come, so send it plain");
+    let refusal = Refusal::new(Class::BadContentType, why.clone()).telling("Content coding not accepted", why);
+    refusal.with_header("accept-encoding", "identity")
 }
 
 fn check_address(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
