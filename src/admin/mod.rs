@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use subtle::ConstantTimeEq;
@@ -142,6 +143,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let desk = Desk { panel, wants_token };
+    let serves_api = pages.contains(&Page::Api);
     let mut router: Router<Desk> = Router::new();
     for page in pages {
         router = match page {
@@ -151,7 +153,10 @@ pub async fn serve(
             Page::Api => router.merge(api::router(&desk)),
         };
     }
-    let app = router.with_state(desk);
+    if !serves_api {
+        router = router.fallback(|| async { (StatusCode::NOT_FOUND, NO_EVENTS) });
+    }
+    let app = router.with_state(desk).layer(map_response(shut_in));
     let stopped = async move {
         // The sender lives as long as the server; its end is a stop too.
         drop(stop.wait_for(|stopping| *stopping).await);
@@ -159,6 +164,23 @@ pub async fn serve(
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin listener ended");
     }
+}
+
+/// What a listener with `serve` answers to whatever is none of its pages.
+const NO_EVENTS: &str = "no such page: this listener has `serve`; events go to a listener without it\n";
+
+/// Adds the headers that every answer has, errors and unknown pages too: no cache, no frame, no guessed type, no address
+/// told to other pages. A page that brings its own keeps it.
+async fn shut_in(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 impl Desk {

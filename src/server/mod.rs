@@ -5,6 +5,7 @@
 //! needs a restart (listeners, data directory, buffer) is said and left. **Stop**: readiness 503 and `Connection: close`,
 //! then no new connections, in-flight requests answered, attempts finished, buffer synced and closed.
 
+mod private;
 mod reload;
 mod setup;
 mod sockets;
@@ -92,6 +93,7 @@ impl Server {
         };
         let bound = sockets::bind_listeners(setup.listeners)?;
         let page_sockets = sockets::bind_pages(&setup.pages).await?;
+        private::keep(&setup.process.data_dir, &setup.buffer.dir);
         let buffer = open_buffer(&setup.buffer, &setup.live.destinations, &surroundings, &telemetry)?;
         let destinations = Arc::new(ArcSwap::from_pointee(setup.live.destinations));
         let (clock, chance) = (Arc::clone(&surroundings.clock), surroundings.chance);

@@ -188,6 +188,11 @@ impl Gateway {
         self.addresses["public"]
     }
 
+    /// Where a listener of this name listens.
+    pub(crate) fn address_of(&self, listener: &str) -> SocketAddr {
+        self.addresses[listener]
+    }
+
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.addresses["admin"]
     }
