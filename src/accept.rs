@@ -74,6 +74,8 @@ pub struct Notes {
     pub route_errors: Vec<Arc<str>>,
     /// The event's type.
     pub event_type: Option<String>,
+    /// The provider's own id of the delivery.
+    pub delivery_id: Option<String>,
     /// How long after it was signed the request came, where the scheme says.
     pub lag: Option<Duration>,
     /// Where there may be keys under which the same request verifies.
@@ -215,6 +217,7 @@ pub fn accept(
         |template: &Option<EventTemplate>| template.as_ref().and_then(|found| found.render(head.headers, json, &body));
     let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
     notes.event_type.clone_from(&event_type);
+    notes.delivery_id.clone_from(&delivery_id);
     if let Err(problem) = &document {
         problems.extend(hygiene(lane, problem, now, notes)?);
     } else if let Some(json) = json {

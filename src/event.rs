@@ -32,6 +32,11 @@ impl EventId {
         Self(*uuid::Builder::from_unix_timestamp_millis(now.unix_ms(), &random).as_uuid().as_bytes())
     }
 
+    /// The bits that are not time: the same id is made of them and of the same moment.
+    pub fn random(&self) -> [u8; 10] {
+        self.0.last_chunk().copied().unwrap_or_default()
+    }
+
     /// Its sixteen bytes.
     pub const fn as_bytes(&self) -> [u8; 16] {
         self.0
@@ -405,6 +410,7 @@ pub(crate) mod tests {
         let late = EventId::at(Timestamp::from_unix_ms(2), [0; 10]);
         assert!(early < late);
         assert_eq!(EventId::parse(&late.to_string()), Some(late));
+        assert_eq!(EventId::at(Timestamp::from_unix_ms(1), early.random()), early);
     }
 
     #[test]

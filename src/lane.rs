@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::budget::Budget;
 use crate::event::{DedupKey, JudgedBy};
 use crate::limit::{Gatekeeper, SourceQuota};
+use crate::only_failing::VerificationWatch;
 use crate::payload::Pointer;
 use crate::provider::{Desk, EventTemplate, KeyLocation, Row, Verified, Verifier, digest};
 use crate::route::Route;
@@ -43,6 +44,7 @@ impl Rules {
         for lane in &mut self.lanes {
             if let Some(before) = old.lanes.iter().find(|before| before.source.name == lane.source.name) {
                 lane.budget.take_over(&before.budget);
+                lane.watch = before.watch.clone();
                 if let (Some(quota), Some(before)) = (&mut lane.quota, &before.quota) {
                     quota.take_over(before);
                 }
@@ -70,6 +72,8 @@ pub struct Lane {
     pub schemas: Option<SchemaSet>,
     /// How near the provider is to giving this source up.
     pub budget: Budget,
+    /// Whether it verifies, or only fails.
+    pub watch: VerificationWatch,
     /// Spent by verified requests.
     pub quota: Option<SourceQuota>,
     /// The routes that listen to this source.

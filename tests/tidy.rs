@@ -24,11 +24,13 @@ outcome
 patience
 refusal
 secret      clock
+sender
 answer      refusal
 budget      clock patience refusal
 condition
 inbound     condition
 limit
+only_failing clock sender
 payload
 schema
 script      clock
@@ -37,20 +39,21 @@ redact
 route       condition
 provider    answer clock patience refusal secret
 event       clock condition provider refusal
-lane        budget event limit payload provider route schema source
+lane        budget event limit only_failing payload provider route schema source
 accept      clock condition event inbound lane limit payload provider refusal route schema source
 reply       answer event provider refusal source
 again       accept event inbound lane refusal
 buffer      clock event outcome
-telemetry   accept budget clock event outcome refusal secret
+telemetry   accept budget clock event only_failing outcome refusal secret
 shape       clock condition event payload provider script secret
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
-capture     clock event redact refusal
+capture     clock event redact refusal sender
 explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route shape source
 archive     again buffer clock condition deliver event lane payload refusal route
-ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply source telemetry
-admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome provider redact refusal route secret telemetry
+refused     accept again archive buffer capture event inbound keyring lane provider refusal telemetry
+ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply sender source telemetry
+admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome provider redact refusal refused route secret telemetry
 rejudge     lane buffer event provider
 server      *
 config      *

@@ -9,6 +9,7 @@ mod api;
 mod asked;
 mod explained;
 mod redeliveries;
+mod refused;
 mod reload;
 mod replays;
 mod sheet;
@@ -34,8 +35,9 @@ use crate::capture::Capture;
 use crate::clock::Timestamp;
 use crate::lane::Rules;
 use crate::provider::KeyRing;
+use crate::refused::Refused;
 use crate::secret::{Listed, Secret};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{SourceStanding, Telemetry};
 
 use api::SourceSheet;
 
@@ -68,6 +70,7 @@ pub struct Panel {
     archive: Archive,
     capture: Arc<Capture>,
     keys: Arc<dyn KeyRing>,
+    refused: Refused,
     jobs: Jobs,
     /// Asked for where `Desk` says so.
     token: ArcSwapOption<Secret>,
@@ -80,7 +83,7 @@ impl Panel {
     /// A panel that shows no source yet; counting begins now.
     pub fn new(
         archive: Archive,
-        (capture, keys): (Arc<Capture>, Arc<dyn KeyRing>),
+        (capture, keys, refused): (Arc<Capture>, Arc<dyn KeyRing>, Refused),
         telemetry: Telemetry,
         fsync: Fsync,
     ) -> Self {
@@ -98,6 +101,7 @@ impl Panel {
             archive,
             capture,
             keys,
+            refused,
             jobs: Jobs::default(),
             token: ArcSwapOption::empty(),
             reloads: ArcSwapOption::empty(),
@@ -112,8 +116,19 @@ impl Panel {
     /// Shows these sources and secrets from now on.
     pub fn show(&self, rules: &Rules, secrets: &[Listed]) {
         self.telemetry.secrets(secrets);
+        self.show_sources(rules);
         self.secrets.store(Arc::new(secrets.to_vec()));
         self.sources.store(Arc::new(api::sheets(rules, secrets)));
+    }
+
+    /// Has one series for each source, and none for others.
+    fn show_sources(&self, rules: &Rules) {
+        let now = self.archive.clock().now();
+        self.telemetry.sources(rules.lanes.iter().map(|lane| SourceStanding {
+            name: &lane.source.name,
+            budget: lane.budget.level_now(now),
+            verification: lane.watch.standing(),
+        }));
     }
 
     /// Asks for this token from now on. Without one the old stays: what listens off loopback cannot be opened to everybody by
@@ -218,6 +233,7 @@ impl Panel {
     fn scrape(&self) -> Vec<u8> {
         // A request that began before a reload may have counted for a secret that has gone.
         self.telemetry.secrets(&self.secrets.load());
+        self.show_sources(&self.archive.rules());
         let stats = self.buffer.stats();
         self.telemetry.buffer(stats.used_bytes, stats.limit_bytes, stats.dedup_entries);
         self.telemetry.unreadable_records(stats.corrupt);

@@ -164,6 +164,7 @@ pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
         "id": event.id.to_string(),
         "source": event.source,
         "type": event.event_type,
+        "delivery_id": event.delivery_id,
         "received_at": event.received_at().to_string(),
         "bytes": captured.body_bytes,
         "body_kept": captured.kept.label(),

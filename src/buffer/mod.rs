@@ -58,6 +58,7 @@ use crate::event::{Event, EventId};
 use crate::outcome::Settled;
 
 pub use books::Book;
+pub use dedup::Repetition;
 pub use delivery::Delivery;
 pub use engine::EngineError;
 pub use fate::{CopyFate, Ending, Fate, TRIES_KEPT, Tried};

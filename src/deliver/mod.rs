@@ -37,7 +37,7 @@ use crate::event::{Copy, EventData};
 use crate::limit::Rate;
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
 use crate::shape::{Shape, ShapeError, Shaped};
-use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry, TracedAttempt};
+use crate::telemetry::{Deferral, DeliveryLine, DeliveryResult, Ended, Telemetry, TracedAttempt};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 pub use backoff::{Jitter, Policy, RetryOn};
@@ -238,6 +238,9 @@ impl Deliverer {
             return None;
         };
         let tried = delivery.attempts().saturating_add(1);
+        let route = delivery.copy().map(|copy| Arc::clone(&copy.route)).unwrap_or_default();
+        let line =
+            DeliveryLine { source: &event.source, route: &route, destination: name, event: event.id, attempt: tried };
         let key = delivery.copy().and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
         let target = self.balancers.pick(&destination, key);
         let shaped = self.shaped(&destination, &event, delivery.copy(), tried).await;
@@ -245,8 +248,7 @@ impl Deliverer {
             Ok(ready) => ready,
             Err(error) => {
                 permit.ended(Verdict::Unknown);
-                let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
-                self.telemetry.unshaped(name, route, event.id, &error.brief());
+                self.telemetry.unshaped(line, &error.brief());
                 self.bury(&destination, delivery, DeathCause::Unshaped).await;
                 return None;
             }
@@ -264,11 +266,16 @@ impl Deliverer {
             self.retries.succeeded(Instant::now());
         }
         let took = started.elapsed();
-        self.telemetry.attempt(name, event.id, &attempt, took);
+        self.telemetry.attempt(line, &attempt, took);
         if let Some(trace) = &trace {
-            let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
-            let ended =
-                TracedAttempt { destination: name, route, event: &event, number: tried, attempt: &attempt, took };
+            let ended = TracedAttempt {
+                destination: name,
+                route: &route,
+                event: &event,
+                number: tried,
+                attempt: &attempt,
+                took,
+            };
             self.telemetry.attempt_traced(trace, &ended, self.clock.now());
         }
         let waited = self.buffer.now().since(delivery.since());
@@ -292,25 +299,31 @@ impl Deliverer {
     ) {
         let (Some(event), name) = (delivery.event(), &*destination.name) else { return };
         let copy = delivery.copy();
-        let route = copy.map(|copy| &*copy.route).unwrap_or_default();
+        let line = DeliveryLine {
+            source: &event.source,
+            route: copy.map(|copy| &*copy.route).unwrap_or_default(),
+            destination: name,
+            event: event.id,
+            attempt: tried,
+        };
         let result = match settled {
             Settled::Delivered => DeliveryResult::Delivered,
             Settled::Dead(cause) => DeliveryResult::Dead(*cause),
             Settled::Parked(cause) => {
                 let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
-                self.telemetry.parked(name, event.id, key, *cause);
+                self.telemetry.parked(line, attempt.status, key, *cause);
                 return;
             }
             Settled::Again { wait, counts } => {
                 if !counts {
                     self.telemetry.deferred(name, Deferral::RetryAfter);
                 }
-                self.telemetry.retrying(name, event.id, attempt, *wait);
+                self.telemetry.retrying(line, attempt, *wait);
                 return;
             }
         };
         let latency = self.clock.now().since(event.received_at());
-        self.telemetry.delivery(&Ended { destination: name, route, event: event.id, attempts: tried, result, latency });
+        self.telemetry.delivery(&Ended { line, status: attempt.status, result, latency });
     }
 
     /// Ends a delivery without a try.
@@ -319,14 +332,20 @@ impl Deliverer {
         let (attempts, name) = (delivery.attempts(), &*destination.name);
         let event = delivery.event().map_or(crate::event::EventId::NIL, |event| event.id);
         let copy = delivery.copy();
+        let line = DeliveryLine {
+            source: delivery.event().map(|event| &*event.source).unwrap_or_default(),
+            route: copy.map(|copy| &*copy.route).unwrap_or_default(),
+            destination: name,
+            event,
+            attempt: attempts,
+        };
         if settled == Settled::Parked(cause) {
             let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
-            self.telemetry.parked(name, event, key, cause);
+            self.telemetry.parked(line, None, key, cause);
         } else {
-            let route = copy.map(|copy| &*copy.route).unwrap_or_default();
             let latency = self.buffer.now().since(delivery.since());
             let result = DeliveryResult::Dead(cause);
-            self.telemetry.delivery(&Ended { destination: name, route, event, attempts, result, latency });
+            self.telemetry.delivery(&Ended { line, status: None, result, latency });
         }
         self.buffer.settle(delivery, settled, destination.keep, None).await;
     }

@@ -6,6 +6,7 @@
 //!
 //! Deliberately not here: what is accepted (`accept`), what is stored (`buffer`), how it goes on (`deliver`).
 
+mod account;
 mod aside;
 mod body;
 mod framing;
@@ -32,16 +33,17 @@ use crate::accept::{self, Accepted, Notes};
 use crate::budget;
 use crate::buffer::{Buffer, Committed, NotStored};
 use crate::capture::Capture;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::deliver::Deliverer;
-use crate::event::{Event, EventId};
+use crate::event::{DedupKey, Event, EventId};
 use crate::keyring::Keyring;
 use crate::lane::{Lane, Rules};
 use crate::provider::{HandshakeReply, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::reply::Reply;
+use crate::sender::Sender;
 use crate::source::{Mode, Source};
-use crate::telemetry::{AnsweredBy, Commit, Request, Telemetry};
+use crate::telemetry::{AnsweredBy, Called, Commit, Request, Telemetry};
 
 pub use body::BodyBudget;
 pub use listen::{BoundListener, ListenerLimits, ListenerParams, bind, serve};
@@ -97,6 +99,8 @@ struct Decision {
     event: Option<EventId>,
     /// From when to when the event was stored.
     stored: Option<(Instant, Instant)>,
+    /// By what a repetition was recognised.
+    repeats: Option<DedupKey>,
 }
 
 #[async_trait]
@@ -145,24 +149,35 @@ impl ProxyHttp for Gateway {
         let in_flight = self.shared.telemetry.in_flight(&self.listener);
         let rules = self.shared.rules.load_full();
         let mut notes = Notes::default();
-        let mut seen = Seen { lane: None, body: None, begun: None, sender: Self::peer(session) };
+        let mut seen = Seen { lane: None, body: None, begun: None, sender: Self::peer(session), received: None };
         let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
         let written = write::write(&decision.reply, session.as_downstream_mut()).await;
+        // Looked up after the answer, which does not wait for it.
+        let first_event = account::first_event(&self.shared, decision.repeats).await;
+        let (head, sender) = (session.as_downstream().req_header(), Sender::of(seen.sender));
+        let host = framing::host(head).ok();
+        let path = account::path(seen.lane, head.uri.path());
         let request = Request {
             source: seen.lane.map(|lane| &*lane.source.name),
             outcome: decision.outcome,
             status: if written.is_ok() { decision.reply.status } else { 0 },
             why: &decision.why,
             event: decision.event,
+            first_event,
+            called: Called { method: head.method.as_str(), host: host.as_deref(), path: &path },
             notes: &notes,
             sender: seen.sender,
+            is_known_sender: seen.lane.is_some_and(|lane| lane.watch.knows(sender)),
             body_bytes: seen.body.as_ref().map_or(0, Bytes::len),
             took: started.elapsed(),
-            headers: &session.as_downstream().req_header().headers,
+            headers: &head.headers,
             commit: decision.stored.map(|(from, to)| Commit { after: from - started, took: to - from }),
         };
         let now = self.shared.clock.now();
         self.shared.telemetry.request(&request, now);
+        if let Some(lane) = seen.lane {
+            account::verification(&self.shared, lane, (notes.verdict, sender), now);
+        }
         if let Some(lane) =
             seen.lane.filter(|_| budget::counts(request.outcome) && request.status != 0 && !notes.verdict.is_empty())
         {
@@ -196,6 +211,8 @@ struct Seen<'a> {
     /// How one began that was not read to its end.
     begun: Option<body::Begun>,
     sender: std::net::IpAddr,
+    /// When its last byte had arrived.
+    received: Option<Timestamp>,
 }
 
 impl Gateway {
@@ -219,9 +236,12 @@ impl Gateway {
                 why: refusal.why.into_owned(),
                 event: None,
                 stored: None,
+                repeats: None,
             },
         };
-        aside::lay(&self.shared, session.as_downstream().req_header(), seen, notes, &mut decision);
+        let head = session.as_downstream().req_header();
+        account::name(notes, seen, &head.headers);
+        aside::lay(&self.shared, head, seen, notes, &mut decision);
         decision
     }
 
@@ -254,6 +274,7 @@ impl Gateway {
         })?;
         seen.body = Some(body.clone());
         let (now, received) = (self.shared.clock.now(), Instant::now());
+        seen.received = Some(now);
         let judge = judge::Judge { shared: &self.shared, admitted: &admitted, body: &body, now };
         match judge.accept(notes).await? {
             Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
@@ -318,10 +339,10 @@ impl Gateway {
 
     /// Commits, then answers: never the other way round.
     async fn store(&self, event: Event, source: &Source, outcome: RequestOutcome) -> Result<Decision, Refusal> {
-        let id = event.data().id;
+        let (id, dedup) = (event.data().id, event.dedup());
         let from = Instant::now();
         let stored = self.shared.buffer.append(event).await;
-        let decision = self.stored(stored, source, (outcome, id))?;
+        let decision = self.stored(stored, source, (outcome, id, dedup))?;
         Ok(Decision { stored: Some((from, Instant::now())), ..decision })
     }
 
@@ -329,7 +350,7 @@ impl Gateway {
         &self,
         stored: Result<Committed, NotStored>,
         source: &Source,
-        (outcome, id): (RequestOutcome, EventId),
+        (outcome, id, dedup): (RequestOutcome, EventId, Option<DedupKey>),
     ) -> Result<Decision, Refusal> {
         let outcome = match stored {
             Ok(Committed::Stored) => outcome,
@@ -346,7 +367,8 @@ impl Gateway {
         };
         let id = (outcome != RequestOutcome::Duplicate).then_some(id);
         let reply = Reply::accepted(outcome, source, id);
-        Ok(Decision { outcome, reply, why: String::new(), event: id, stored: None })
+        let repeats = dedup.filter(|_| outcome == RequestOutcome::Duplicate);
+        Ok(Decision { outcome, reply, why: String::new(), event: id, stored: None, repeats })
     }
 
     /// Commits, then forwards: the service's own answer if it comes in time, else the accepted one.
@@ -357,12 +379,12 @@ impl Gateway {
         deadline: Instant,
         notes: &mut Notes,
     ) -> Result<Decision, Refusal> {
-        let id = event.data().id;
+        let (id, dedup) = (event.data().id, event.dedup());
         let (committed, answer) = match self.shared.deliverer.forward(event, deadline).await {
             Ok(forwarded) => (Ok(forwarded.committed), forwarded.answer),
             Err(not_stored) => (Err(not_stored), None),
         };
-        let mut decision = self.stored(committed, &lane.source, (RequestOutcome::Accepted, id))?;
+        let mut decision = self.stored(committed, &lane.source, (RequestOutcome::Accepted, id, dedup))?;
         if decision.outcome == RequestOutcome::Accepted {
             let by = if answer.is_some() { AnsweredBy::Service } else { AnsweredBy::Gateway };
             notes.answered_by = Some(by.label());
@@ -377,6 +399,6 @@ impl Gateway {
 
 impl Decision {
     fn answered(outcome: RequestOutcome, reply: Reply) -> Self {
-        Self { outcome, reply, why: String::new(), event: None, stored: None }
+        Self { outcome, reply, why: String::new(), event: None, stored: None, repeats: None }
     }
 }

@@ -8,6 +8,7 @@
 mod reload;
 mod setup;
 mod sockets;
+mod sources;
 
 use reload::Fixed;
 pub use reload::{Applied, NotApplied};
@@ -26,13 +27,14 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::{self, Backlog, Page, Panel, ReloadAsk};
-use crate::archive::Archive;
+use crate::archive::{Archive, RulesNow};
 use crate::buffer::{Buffer, BufferParams, CommitReport};
 use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates};
 use crate::keyring::Keyring;
+use crate::refused::Refused;
 use crate::rejudge;
 use crate::secret::Listed;
 use crate::telemetry::{Export, Telemetry};
@@ -112,18 +114,16 @@ impl Server {
             capture: Arc::new(Capture::new(setup.live.capture)),
         });
         let in_force = Arc::clone(&shared);
-        let archive = Archive::new(
-            buffer,
-            Arc::new(move || in_force.rules.load_full()),
-            Arc::clone(&destinations),
-            Arc::clone(&shared.clock),
+        let rules: RulesNow = Arc::new(move || in_force.rules.load_full());
+        let (capture, keys) = (Arc::clone(&shared.capture), Arc::clone(&shared.keyring));
+        let refused = Refused::new(
+            (Arc::clone(&capture), buffer.clone()),
+            Arc::clone(&rules),
+            Arc::clone(&keys),
+            telemetry.clone(),
         );
-        let panel = Arc::new(Panel::new(
-            archive,
-            (Arc::clone(&shared.capture), Arc::clone(&shared.keyring) as _),
-            telemetry,
-            setup.buffer.fsync,
-        ));
+        let archive = Archive::new(buffer, rules, Arc::clone(&destinations), Arc::clone(&shared.clock));
+        let panel = Arc::new(Panel::new(archive, (capture, keys, refused), telemetry, setup.buffer.fsync));
         let mut server = Self {
             shared,
             panel,
@@ -141,6 +141,8 @@ impl Server {
             pages: JoinSet::new(),
             spans,
         };
+        let (known, in_force) = (server.buffer().clone(), server.shared.rules.load_full());
+        server.pages.spawn_blocking(move || sources::learn(&known, &in_force));
         server.serve_deliveries(deliverer);
         server.tend_keys();
         server.panel.ask_for(setup.admin_token);
@@ -187,7 +189,10 @@ impl Server {
             loop {
                 tokio::select! {
                     stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
-                    _ = tidy.tick() => shared.buffer.tidy_up().await,
+                    _ = tidy.tick() => {
+                        sources::tend(&shared);
+                        shared.buffer.tidy_up().await;
+                    }
                     _ = shrink.tick() => {
                         shared.rules.load().gatekeeper.shrink();
                         shared.rules.load().lanes.iter().filter_map(|lane| lane.quota.as_ref()).for_each(crate::limit::SourceQuota::shrink);
@@ -282,6 +287,7 @@ impl Server {
         tokio::time::sleep((grace / 10).min(Duration::from_millis(500))).await;
         self.stop_listeners.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
+        self.shared.telemetry.sum_up_all_refusals();
         self.stop_deliveries.send_replace(true);
         while self.deliveries.join_next().await.is_some() {}
         self.shared.buffer.close().await;

@@ -74,12 +74,28 @@ impl DeliveryResult {
     }
 }
 
+/// Which delivery a line is about.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryLine<'a> {
+    /// The source of the event; empty where the event cannot be read.
+    pub source: &'a str,
+    /// Which route sent it.
+    pub route: &'a str,
+    /// Where it goes.
+    pub destination: &'a str,
+    /// The event.
+    pub event: EventId,
+    /// Which attempt it is, from one; the number of attempts where there was none.
+    pub attempt: u32,
+}
+
 /// Happenings at the deliveries.
 impl Telemetry {
     /// A route's transform, or the destination's format or signature, could not be made; nothing was sent.
-    pub fn unshaped(&self, destination: &str, route: &str, event: EventId, error: &dyn std::fmt::Display) {
+    pub fn unshaped(&self, line: DeliveryLine<'_>, error: &dyn std::fmt::Display) {
+        let DeliveryLine { source, route, destination, event, attempt } = line;
         self.0.route_errors.with_label_values(&[route, "transform"]).inc();
-        tracing::warn!(destination, route, %event, %error, "the event could not be transformed; nothing was sent");
+        tracing::warn!(source, route, destination, attempt, %event, %error, "the event could not be transformed; nothing was sent");
     }
 
     /// A try is under way; the guard ends it.
@@ -88,13 +104,14 @@ impl Telemetry {
     }
 
     /// A try ended.
-    pub fn attempt(&self, destination: &str, event: EventId, attempt: &Attempt, took: Duration) {
-        self.0.attempts.with_label_values(&[destination, attempt.outcome.label()]).inc();
+    pub fn attempt(&self, line: DeliveryLine<'_>, ended: &Attempt, took: Duration) {
+        let DeliveryLine { source, route, destination, event, attempt } = line;
+        self.0.attempts.with_label_values(&[destination, ended.outcome.label()]).inc();
         self.0.attempt_seconds.with_label_values(&[destination]).observe(took.as_secs_f64());
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let detail = attempt.detail.as_str();
+        let detail = ended.detail.as_str();
         tracing::debug!(
-            target: "hookgate::delivery", destination, %event, outcome = attempt.outcome.label(), status = attempt.status, detail, took_ms, "attempt"
+            target: "hookgate::delivery", source, route, destination, attempt, %event, outcome = ended.outcome.label(), status = ended.status, detail, took_ms, "attempt"
         );
     }
 
@@ -115,9 +132,10 @@ impl Telemetry {
 
     /// A delivery failed for good and its order key waits for a person.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
-    pub fn parked(&self, destination: &str, event: EventId, key: &str, cause: DeathCause) {
+    pub fn parked(&self, line: DeliveryLine<'_>, status: Option<u16>, key: &str, cause: DeathCause) {
+        let DeliveryLine { source, route, destination, event, attempt } = line;
         let cause = cause.label();
-        tracing::error!(target: "hookgate::delivery", destination, %event, key, cause, "parked: what follows under this order key waits for a person");
+        tracing::error!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, key, cause, "parked: what follows under this order key waits for a person");
     }
 
     /// A source in `mode: sync` was answered, by its service or by the gateway.
@@ -127,25 +145,27 @@ impl Telemetry {
 
     /// A delivery waits for its next try.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
-    pub fn retrying(&self, destination: &str, event: EventId, attempt: &Attempt, wait: Duration) {
+    pub fn retrying(&self, line: DeliveryLine<'_>, ended: &Attempt, wait: Duration) {
+        let DeliveryLine { source, route, destination, event, attempt } = line;
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let detail = attempt.detail.as_str();
-        tracing::info!(target: "hookgate::delivery", destination, %event, outcome = attempt.outcome.label(), detail, wait_ms, "retry");
+        let detail = ended.detail.as_str();
+        tracing::info!(target: "hookgate::delivery", source, route, destination, attempt, status = ended.status, %event, outcome = ended.outcome.label(), detail, wait_ms, "retry");
     }
 
     /// A delivery ended.
     pub fn delivery(&self, ended: &Ended<'_>) {
-        self.0.deliveries.with_label_values(&[ended.destination, ended.result.label()]).inc();
-        let Ended { destination, route, event, attempts, result, latency } = *ended;
+        let Ended { line, status, result, latency } = *ended;
+        let DeliveryLine { source, route, destination, event, attempt } = line;
+        self.0.deliveries.with_label_values(&[destination, result.label()]).inc();
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         match result {
             DeliveryResult::Delivered => {
                 self.0.latency.with_label_values(&[route]).observe(latency.as_secs_f64());
-                tracing::info!(target: "hookgate::delivery", destination, route, %event, attempts, latency_ms, "delivered");
+                tracing::info!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, latency_ms, "delivered");
             }
             DeliveryResult::Dead(cause) => {
                 let cause = cause.label();
-                tracing::warn!(target: "hookgate::delivery", destination, route, %event, attempts, latency_ms, cause, "dead letter");
+                tracing::warn!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, latency_ms, cause, "dead letter");
             }
         }
     }
@@ -154,14 +174,10 @@ impl Telemetry {
 /// One ended delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
-    /// Where it went.
-    pub destination: &'a str,
-    /// Which route sent it.
-    pub route: &'a str,
-    /// The event.
-    pub event: EventId,
-    /// Tries, the last one included.
-    pub attempts: u32,
+    /// Which delivery.
+    pub line: DeliveryLine<'a>,
+    /// What the service answered at last, if it did.
+    pub status: Option<u16>,
     /// How it ended.
     pub result: DeliveryResult,
     /// From accepted to now.

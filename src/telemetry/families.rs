@@ -67,6 +67,10 @@ pub(super) struct Families {
     pub(super) reloads: IntCounterVec,
     pub(super) dedup_entries: IntGauge,
     pub(super) log_dropped: IntCounter,
+    pub(super) last_verified: IntGaugeVec,
+    pub(super) only_failing: IntGaugeVec,
+    pub(super) lines_suppressed: IntCounterVec,
+    pub(super) refused_admitted: IntCounterVec,
     pub(super) spans_dropped: IntCounterVec,
 }
 
@@ -88,8 +92,8 @@ impl Maker<'_> {
         self.add(IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
     }
 
-    fn level(&self, name: &str, help: &str) -> GaugeVec {
-        self.add(GaugeVec::new(Opts::new(format!("hookgate_{name}"), help), &["source"]))
+    fn level(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.add(GaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
     }
 
     fn single(&self, name: &str, help: &str) -> IntGauge {
@@ -152,9 +156,14 @@ impl Families {
             ),
             budget_used: make.level(
                 "provider_failure_budget_used",
-                "How near the provider is to giving this source up, in the measure of its nearest rule.",
+                "How near the provider is to giving this source up, in the measure of its nearest rule: by verified requests, and by all as if what failed verification came from the provider too.",
+                &["source", "proof"],
             ),
-            budget_limit: make.level("provider_failure_budget_limit", "Where the provider gives this source up."),
+            budget_limit: make.level(
+                "provider_failure_budget_limit",
+                "Where the provider gives this source up.",
+                &["source"],
+            ),
             provider_lag: make.histogram(
                 "provider_lag_seconds",
                 "Time from the provider's signature to the request.",
@@ -245,6 +254,26 @@ impl Families {
             reloads: make.counter("config_reloads_total", "Reloads.", &["result"]),
             dedup_entries: make.single("dedup_entries", "Delivery ids remembered."),
             spans_dropped: make.counter("spans_dropped_total", "Spans that did not reach the collector.", &["reason"]),
+            last_verified: make.gauge(
+                "source_last_verified_timestamp_seconds",
+                "When a request to this source was verified last, Unix time; 0 is never, as far as is known.",
+                &["source"],
+            ),
+            only_failing: make.gauge(
+                "source_only_failing",
+                "1 while a source that verified before has had failures for five minutes and nothing verified.",
+                &["source"],
+            ),
+            lines_suppressed: make.counter(
+                "refusal_log_lines_suppressed_total",
+                "Log lines of refusals that were summed up instead of written.",
+                &["source", "outcome"],
+            ),
+            refused_admitted: make.counter(
+                "refused_admitted_total",
+                "Refused requests that were admitted by `hookgate refused admit`.",
+                &["source"],
+            ),
             log_dropped: make
                 .add(IntCounter::new("hookgate_log_lines_dropped_total", "Log lines that could not be written.")),
             registry,

@@ -9,27 +9,31 @@
 mod collector;
 mod deliveries;
 mod families;
+mod refusals;
 mod secrets;
+mod sources;
 mod spans;
 mod trace;
 
 pub use collector::Export;
-pub use deliveries::{AnsweredBy, Deferral, DeliveryResult, Ended};
+pub use deliveries::{AnsweredBy, Deferral, DeliveryLine, DeliveryResult, Ended};
+pub use sources::SourceStanding;
 pub use spans::{TracedAttempt, TracingParams};
 pub use trace::{AttemptTrace, Share};
 mod targets;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use prometheus::{Encoder, IntGauge, TextEncoder};
 
 use families::Families;
+use refusals::RefusalLines;
 use spans::Spans;
 
 use crate::accept::Notes;
-use crate::budget::{Alarm, Recorded};
 use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::refusal::RequestOutcome;
@@ -39,7 +43,7 @@ pub const NO_SOURCE: &str = "_none";
 
 /// Counts and logs, and records spans where they are wanted; clones share the metrics.
 #[derive(Clone, Debug)]
-pub struct Telemetry(Families, Option<Spans>);
+pub struct Telemetry(Families, Option<Spans>, Arc<RefusalLines>);
 
 impl Default for Telemetry {
     fn default() -> Self {
@@ -50,7 +54,7 @@ impl Default for Telemetry {
 impl Telemetry {
     /// Registers all metrics in a registry of its own.
     pub fn new() -> Self {
-        Self(Families::new(), None)
+        Self(Families::new(), None, Arc::default())
     }
 
     /// The metrics in Prometheus' text format.
@@ -81,10 +85,16 @@ pub struct Request<'a> {
     pub why: &'a str,
     /// The stored event, if there is one.
     pub event: Option<EventId>,
+    /// Of a repetition: the event that was stored first, where it is known.
+    pub first_event: Option<EventId>,
+    /// What was called.
+    pub called: Called<'a>,
     /// What the gates noted.
     pub notes: &'a Notes,
     /// Who sent it.
     pub sender: IpAddr,
+    /// Whether requests of this sender were verified at this source before.
+    pub is_known_sender: bool,
     /// Size of the body that was read.
     pub body_bytes: usize,
     /// From head to answer.
@@ -93,6 +103,17 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// When the event was stored, if it was waited for.
     pub commit: Option<Commit>,
+}
+
+/// The request line, as the log shows it. It has no query, which may hold a token.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Called<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The host, where it is clear.
+    pub host: Option<&'a str>,
+    /// The path.
+    pub path: &'a str,
 }
 
 /// The time in which an event was stored.
@@ -144,23 +165,10 @@ impl Telemetry {
             RequestOutcome::Filtered => self.0.unrouted.with_label_values(&[source]).inc(),
             RequestOutcome::Accepted | RequestOutcome::Quarantined | RequestOutcome::Refused(_) => {}
         }
-        log_request(source, outcome, request);
+        if self.has_line(source, request, now) {
+            log_request(source, outcome, request);
+        }
         self.request_traced(request, now);
-    }
-
-    /// An answer was counted against the provider's patience.
-    pub fn budget(&self, source: &str, recorded: &Recorded) {
-        if let Some(level) = recorded.level {
-            self.0.budget_used.with_label_values(&[source]).set(level.used);
-            self.0.budget_limit.with_label_values(&[source]).set(level.limit);
-        }
-        match &recorded.alarm {
-            Some(Alarm::Near { rule, then }) => {
-                tracing::error!(source, rule, then, "the provider is about to give this source up");
-            }
-            Some(Alarm::Over) => tracing::warn!(source, "the provider's patience is no longer in danger"),
-            None => {}
-        }
     }
 
     /// A request begins; the guard ends it.
@@ -195,8 +203,24 @@ impl Telemetry {
     }
 }
 
+/// The longest text of a sender's in a line.
+const SHOWN_CHARS_MAX: usize = 256;
+
+/// A text of a sender's, as a line shows it: bounded, and without anything that could command a terminal.
+fn shown(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).map(plain).collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
     let event = request.event.map(|id| id.to_string());
+    let first_event = request.first_event.map(|id| id.to_string());
+    let Called { method, host, path } = request.called;
+    let (method, host, path) = (shown(method), host.map(shown), shown(path));
     let took_ms = u64::try_from(request.took.as_millis()).unwrap_or(u64::MAX);
     macro_rules! line {
         ($level:ident) => {
@@ -206,7 +230,12 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
                 outcome,
                 status = request.status,
                 event = event.as_deref(),
+                first_event = first_event.as_deref(),
+                delivery_id = request.notes.delivery_id.as_deref(),
                 event_type = request.notes.event_type.as_deref(),
+                method,
+                host,
+                path,
                 verdict = request.notes.verdict,
                 secret = request.notes.secret.as_deref(),
                 answered_by = request.notes.answered_by,
@@ -354,6 +383,15 @@ mod tests {
             assert!(name.starts_with("hookgate_") || name.starts_with("process_"), "{name}");
         }
         assert!(text.contains("hookgate_config_last_reload_successful 1"));
+    }
+
+    #[test]
+    fn a_text_of_a_stranger_is_bounded_and_commands_nothing() {
+        assert_eq!(shown("/in/a"), "/in/a");
+        assert_eq!(shown("/\u{1b}[31m\u{9b}2J\n"), "/\u{fffd}[31m\u{fffd}2J\u{fffd}");
+        let long = shown(&"ö".repeat(300));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (257, true));
+        assert_eq!(shown(&"a".repeat(256)).len(), 256);
     }
 
     #[test]

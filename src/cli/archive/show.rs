@@ -106,6 +106,11 @@ pub(super) fn body(raw: &Value) -> Option<Vec<u8>> {
     }
 }
 
+/// The page of a request that was not stored.
+pub(super) fn page_of(raw: &Value) -> Option<String> {
+    read::<Event>(raw).map(|event| page(&event, raw))
+}
+
 /// All of it, for people.
 fn page(event: &Event, raw: &Value) -> String {
     let mut lines = facts(event);

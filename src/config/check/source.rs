@@ -14,6 +14,7 @@ use crate::config::problem::{Code, quoted};
 use crate::config::{nearest, raw};
 use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
+use crate::only_failing::VerificationWatch;
 use crate::provider::{
     self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SourceKind, Verifier,
     VerifySpec,
@@ -112,6 +113,7 @@ impl Checker<'_> {
             source: source?,
             verifier: verifier?,
             budget: Budget::new(patience(written, row.as_ref())),
+            watch: VerificationWatch::default(),
             provider: row,
             desk,
             event_type,
