@@ -22,6 +22,7 @@ pub use spans::{TracedAttempt, TracingParams};
 pub use trace::{AttemptTrace, Share};
 mod targets;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,13 +208,16 @@ impl Telemetry {
 const SHOWN_CHARS_MAX: usize = 256;
 
 /// A text of a sender's, as a line shows it: bounded, and without anything that could command a terminal.
-fn shown(text: &str) -> String {
+fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN_CHARS_MAX && !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
     let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
     let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).map(plain).collect();
     if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
         shown.push('…');
     }
-    shown
+    Cow::Owned(shown)
 }
 
 fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
@@ -233,9 +237,9 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
                 first_event = first_event.as_deref(),
                 delivery_id = request.notes.delivery_id.as_deref(),
                 event_type = request.notes.event_type.as_deref(),
-                method,
-                host,
-                path,
+                method = &*method,
+                host = host.as_deref(),
+                path = &*path,
                 verdict = request.notes.verdict,
                 secret = request.notes.secret.as_deref(),
                 answered_by = request.notes.answered_by,
@@ -389,7 +393,8 @@ mod tests {
     fn a_text_of_a_stranger_is_bounded_and_commands_nothing() {
         assert_eq!(shown("/in/a"), "/in/a");
         assert_eq!(shown("/\u{1b}[31m\u{9b}2J\n"), "/\u{fffd}[31m\u{fffd}2J\u{fffd}");
-        let long = shown(&"ö".repeat(300));
+        let long = "ö".repeat(300);
+        let long = shown(&long);
         assert_eq!((long.chars().count(), long.ends_with('…')), (257, true));
         assert_eq!(shown(&"a".repeat(256)).len(), 256);
     }

@@ -15,6 +15,7 @@
 
 mod accounts;
 mod addresses;
+mod admit;
 mod archive;
 mod archive_cli;
 mod balance;
@@ -56,6 +57,7 @@ mod service_tls;
 mod shape;
 mod slow;
 mod spans;
+mod strangers;
 mod support;
 mod sync_mode;
 mod tls;
