@@ -44,7 +44,7 @@ pub struct Failures {
     /// What was wrong with the last of them: a label of the verifier's failures.
     pub verdict: &'static str,
     /// Whether the alarm was raised.
-    is_told: bool,
+    pub is_told: bool,
 }
 
 /// What has changed, to be told once.

@@ -179,7 +179,7 @@ fn admission(done: &Admission, dry_run: bool) -> Value {
         .collect();
     let told = json!({
         "dry_run": dry_run,
-        "judged": VERDICTS.iter().map(|label| total(&label)).sum::<u64>(),
+        "judged": VERDICTS.iter().map(total).sum::<u64>(),
         "admitted": done.admitted,
         "by_source": by_source,
         "samples": done.samples.iter().map(sample).collect::<Vec<_>>(),

@@ -68,7 +68,7 @@ fn a_flood_from_many_addresses_does_not_push_out_the_only_real_request() {
     for (what, address) in floods {
         let capture = capture(1000);
         capture.keep(from(1, "stripe", "192.0.2.1"), Worth::Whole);
-        for number in 2..20_000 {
+        for number in 2..5000 {
             capture.keep(from(number, "stripe", &address(number)), Worth::Whole);
         }
         assert!(capture.find(from(1, "stripe", "192.0.2.1").event.id).is_some(), "{what}");

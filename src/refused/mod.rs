@@ -92,6 +92,9 @@ pub struct Admission {
     pub stopped: Option<NotStored>,
 }
 
+/// Deliveries of one page: dedup keys and bodies.
+type Deliveries = HashSet<([u8; 16], Option<[u8; 16]>)>;
+
 /// Tells whether a request was refused for its signature.
 pub fn is_for_signature(outcome: RequestOutcome) -> bool {
     let classes = [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp];
@@ -186,7 +189,7 @@ impl Refused {
         captured: &Captured,
         judged: Judged,
         dry_run: bool,
-        (seen, admission): (&mut HashSet<([u8; 16], Option<[u8; 16]>)>, &mut Admission),
+        (seen, admission): (&mut Deliveries, &mut Admission),
     ) -> Result<Verdict, NotStored> {
         let Some(event) = judged.event else { return Ok(judged.verdict) };
         let (id, source) = (captured.event.id, &*captured.event.source);

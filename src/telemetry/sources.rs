@@ -136,7 +136,7 @@ impl Telemetry {
 fn sources_of(family: &impl Collector) -> BTreeSet<String> {
     let families = family.collect();
     let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
-    let labels = metrics.flat_map(|metric| metric.get_label());
+    let labels = metrics.flat_map(prometheus::proto::Metric::get_label);
     labels.filter(|label| label.name() == "source").map(|label| label.value().to_owned()).collect()
 }
 

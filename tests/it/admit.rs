@@ -264,3 +264,26 @@ fn a_full_buffer_is_told_and_nothing_that_is_held_is_lost() {
     bodies.dedup();
     assert_eq!((bodies.len(), well.count()), (40, 40));
 }
+
+#[test]
+fn one_that_is_named_is_admitted_without_a_question_and_two_who_admit_at_once_store_each_request_once() {
+    let receiver = Receiver::start();
+    let settings = ", dedup: {window: 0s}";
+    let (site, gateway) = wrong(&receiver, settings, "");
+    for at in 0..30 {
+        refuse(&gateway, &github(format!("{{\"at\":{at}}}")));
+    }
+    mended(&site, &gateway, &receiver, settings, "");
+    let id = held(&gateway)[7]["id"].as_str().unwrap().to_owned();
+    let (code, said, told) = run(&site, &gateway, &["refused", "admit", &id]);
+    assert!(code == 0 && told.contains("admitted: 1 event\n"), "{said}{told}");
+    assert_eq!(receiver.wait_for(1)[0].event_id(), id);
+    let admitted: u64 = std::thread::scope(|scope| {
+        let both = [(); 2].map(|()| scope.spawn(|| admit(&gateway, "{}")["admitted"].as_u64().unwrap()));
+        both.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    assert_eq!(admitted, 29);
+    receiver.wait_for(30);
+    gateway.wait_for_metric("hookgate_deliveries_accepted_total", &[], 30);
+    assert!(held(&gateway).is_empty());
+}
