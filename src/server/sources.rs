@@ -13,6 +13,9 @@ use crate::sender::Sender;
 /// Pages of stored events that are looked through at a start, each of 8 MiB at most.
 const PAGES_MAX: usize = 16;
 
+/// When a sender was verified last at a source.
+type Verified = BTreeMap<(Arc<str>, Option<Sender>), Timestamp>;
+
 /// Tells what time alone changes: sources that only fail, and refusals to be summed up. To be called about once a second.
 pub(super) fn tend(shared: &Shared) {
     let now = shared.clock.now();
@@ -29,7 +32,7 @@ pub(super) fn tend(shared: &Shared) {
 pub(super) fn learn(buffer: &Buffer, rules: &Rules) {
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
-        let verified: RefCell<BTreeMap<(Arc<str>, Option<Sender>), Timestamp>> = RefCell::default();
+        let verified = RefCell::new(Verified::new());
         let note = |found: &Found| {
             if let Some(event) = found.event.as_ref().filter(|event| event.verified_by.is_some()) {
                 let key = (Arc::clone(&event.source), event.sender.map(Sender::of));
