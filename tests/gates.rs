@@ -55,6 +55,7 @@ fn routed(sources: &str, rest: &str) -> hookgate::config::check::Checked {
             list: &|_| Ok(Vec::new()),
             now: NOW,
             processors: 1,
+            disk_bytes: &|_| None,
             secrets: hookgate::config::check::Secrets::Real,
         },
     )

@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::archive::{Archive, Jobs};
-use crate::buffer::{Book, Buffer, Fsync, QueueDepth};
+use crate::buffer::{Book, Buffer, Bytes, Fsync, QueueDepth, Refusing};
 use crate::capture::Capture;
 use crate::clock::Timestamp;
 use crate::lane::Rules;
@@ -180,17 +180,26 @@ async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: He
     let panel = &desk.panel;
     let stats = panel.buffer.stats();
     let draining = panel.draining.load(Ordering::Relaxed);
-    let ready = stats.open && !stats.full && !draining;
+    let because = stats.refusing_because();
+    let ready = because.is_none() && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose"));
     if !verbose || !desk.knows(&headers) {
         return (status, if ready { "ok\n" } else { "not ready\n" }).into_response();
     }
     let word = |is_good: bool| if is_good { "ok" } else { "FAILED" };
+    let short = stats.shortage.map(|shortage| format!(": {shortage}")).unwrap_or_default();
+    let disk = stats.disk.map_or_else(
+        || "unknown".to_owned(),
+        |disk| {
+            let (free, reserve) = (Bytes(disk.free_bytes), Bytes(disk.reserve_bytes()));
+            format!("{free} of {} are free, {reserve} are kept for the engine", Bytes(disk.total_bytes))
+        },
+    );
     let text = format!(
-        "buffer open: {}\nbuffer has room: {} ({} of {} bytes)\nnot draining: {}\ndurability: {}\n",
+        "buffer open: {}\nbuffer has room: {}{short} ({} of {} bytes)\ndisk: {disk}\nnot draining: {}\ndurability: {}\n",
         word(stats.open),
-        word(!stats.full),
+        word(stats.shortage.is_none()),
         stats.used_bytes,
         stats.limit_bytes,
         word(!draining),
@@ -220,6 +229,8 @@ impl Panel {
         self.telemetry.secrets(&self.secrets.load());
         let stats = self.buffer.stats();
         self.telemetry.buffer(stats.used_bytes, stats.limit_bytes, stats.dedup_entries);
+        let refusing = Refusing::ALL.map(|reason| (reason.label(), stats.refuses_for(reason)));
+        self.telemetry.disk(stats.disk.map(|disk| disk.free_bytes), refusing);
         self.telemetry.unreadable_records(stats.corrupt);
         for (source, events) in self.buffer.quarantined() {
             self.telemetry.quarantined(&source, events);

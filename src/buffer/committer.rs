@@ -170,14 +170,16 @@ impl Committer {
         let (mut closing, mut judged) = (None, Vec::new());
         shared.filters.warm(commands.iter().filter_map(Command::delivery_id));
         // Looked at before every batch: a fast sender fills a disk in less than a second.
-        shared.disk_low.store(shared.medium.is_low(), Ordering::Relaxed);
+        shared.look_at_disk();
         for command in commands {
             let drafted = match command {
-                Command::Append(append) if shared.is_full_for(u64::from(append.bytes())) => {
-                    answer(append.reply, Err(NotStored::Full));
-                    Ok(())
-                }
-                Command::Append(append) => draft.append(append),
+                Command::Append(append) => match shared.shortage_for(u64::from(append.bytes())) {
+                    Some(shortage) => {
+                        answer(append.reply, Err(NotStored::Full(shortage)));
+                        Ok(())
+                    }
+                    None => draft.append(append),
+                },
                 Command::Settle(settle) => draft.settle(settle),
                 Command::Rejudge(rejudge) => {
                     judged.push(rejudge);

@@ -6,7 +6,7 @@
 //! closes the door and reopens the store; it is never retried and hoped for.
 //!
 //! **Bounds.** Waiting appends: [`WAITING_BYTES`] and [`WAITING_COUNT`]. Stored bytes: `max_size`. Free space on the
-//! disk: [`space::RESERVE_BYTES`] are left for settling deliveries. Memory: a window per destination, whatever the
+//! disk: a reserve is left for settling deliveries. Memory: a window per destination, whatever the
 //! backlog. Deliveries that end ride in the next batch without a sync of their own: a lost end is a duplicate, which "at
 //! least once" allows.
 //!
@@ -66,7 +66,10 @@ pub use look::{DeadLetter, Found, Page, Parked, Seq};
 pub use passes::{PASS_LONGEST, PASSES_MAX, TooManyPasses, Wanted};
 pub use record::Corrupt;
 pub use suspects::{Judgement, Slice, Suspect};
-pub use terms::{BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Stats};
+pub use space::{Bytes, DiskSpace};
+pub use terms::{
+    BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Refusing, Shortage, Stats,
+};
 pub use unverified::Unverified;
 pub use wishes::{Granted, ParkedKey, WISHES_MAX, Wish};
 
@@ -190,6 +193,7 @@ impl Buffer {
             passes: Passes::default(),
             corrupt: AtomicU64::new(mended.lost),
             disk_low: AtomicBool::new(false),
+            disk: Mutex::default(),
             suspected: AtomicBool::new(false),
             busy_since_ms: AtomicU64::new(0),
             on_commit,
@@ -231,8 +235,8 @@ impl Buffer {
         if !self.shared.is_open() {
             return Err(NotStored::Failed);
         }
-        if self.shared.is_full_for(record.len() as u64) {
-            return Err(NotStored::Full);
+        if let Some(shortage) = self.shared.shortage_for(record.len() as u64) {
+            return Err(NotStored::Full(shortage));
         }
         let permit = self.reserve(record.len())?;
         let (reply, committed) = oneshot::channel();
@@ -408,7 +412,8 @@ impl Buffer {
             dedup_entries: total.dedup,
             corrupt: self.shared.corrupt.load(Ordering::Relaxed),
             open: self.shared.is_open(),
-            full: self.shared.is_full_for(1),
+            shortage: self.shared.shortage_for(1),
+            disk: self.shared.disk(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::terminal;
 use super::watch::Prints;
+use crate::buffer::DiskSpace;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::check::{Checked, Secrets, World, check};
 
@@ -80,6 +81,7 @@ fn load_in(
         },
         now,
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        disk_bytes: &|folder| DiskSpace::under(folder).map(|space| space.total_bytes),
         secrets,
     };
     Ok(check(&text, path, &world))

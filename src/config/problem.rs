@@ -92,6 +92,8 @@ pub enum Code {
     EndsSoon,
     /// Warning: events may be lost that the default would keep.
     WeakDurability,
+    /// Warning: `max_size` and the reserve exceed the disk.
+    LargerThanTheDisk,
     /// Warning: what fails its checks is counted and goes on.
     NotEnforced,
     /// Warning: this version does a part of what the key says.
@@ -149,6 +151,7 @@ impl Code {
             Self::Unused => "unused",
             Self::EndsSoon => "ends_soon",
             Self::WeakDurability => "weak_durability",
+            Self::LargerThanTheDisk => "larger_than_the_disk",
             Self::NotEnforced => "not_enforced",
             Self::Partial => "partial",
             Self::Backlog => "backlog",

@@ -338,7 +338,7 @@ impl Gateway {
                 outcome
             }
             Ok(Committed::Duplicate) => RequestOutcome::Duplicate,
-            Err(NotStored::Full) => return Err(Refusal::new(Class::BufferFull, "the buffer is full")),
+            Err(NotStored::Full(shortage)) => return Err(Refusal::new(Class::BufferFull, shortage.to_string())),
             Err(NotStored::Busy) => return Err(Refusal::new(Class::Overloaded, "too much waits for the buffer")),
             Err(NotStored::Failed) => {
                 return Err(Refusal::new(Class::Internal, "the buffer could not store the event"));

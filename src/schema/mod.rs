@@ -15,7 +15,7 @@ mod problem;
 mod refs;
 mod report;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -157,6 +157,12 @@ impl SchemaSet {
         }
         let (problems, more) = schema.report(document);
         SchemaVerdict::Invalid { schema: schema.name(), problems, more }
+    }
+
+    /// The names of its schemas, each once.
+    pub fn names(&self) -> BTreeSet<&str> {
+        let globs = self.globs.iter().map(|(_, schema)| schema);
+        self.exact.values().chain(globs).map(|schema| schema.name().as_str()).collect()
     }
 
     /// The configured answer to `NoSchema`.

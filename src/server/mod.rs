@@ -5,6 +5,7 @@
 //! needs a restart (listeners, data directory, buffer) is said and left. **Stop**: readiness 503 and `Connection: close`,
 //! then no new connections, in-flight requests answered, attempts finished, buffer synced and closed.
 
+mod refusing;
 mod reload;
 mod setup;
 mod sockets;
@@ -33,9 +34,13 @@ use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates};
 use crate::keyring::Keyring;
+use crate::lane::Rules;
+use crate::refusal::RequestOutcome;
 use crate::rejudge;
+use crate::schema::SchemaSet;
 use crate::secret::Listed;
-use crate::telemetry::{Export, Telemetry};
+use crate::source::Mode;
+use crate::telemetry::{Export, Known, KnownSource, Telemetry};
 
 /// Bodies of requests in flight, all together.
 const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
@@ -184,10 +189,14 @@ impl Server {
             let mut tidy = tokio::time::interval(TIDY_EVERY);
             tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut shrink = tokio::time::interval(SHRINK_EVERY);
+            let mut refusing = refusing::RefusingWatch::default();
             loop {
                 tokio::select! {
                     stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
-                    _ = tidy.tick() => shared.buffer.tidy_up().await,
+                    _ = tidy.tick() => {
+                        shared.buffer.tidy_up().await;
+                        refusing.look(&shared.buffer.stats(), shared.clock.monotonic(), &shared.telemetry);
+                    }
                     _ = shrink.tick() => {
                         shared.rules.load().gatekeeper.shrink();
                         shared.rules.load().lanes.iter().filter_map(|lane| lane.quota.as_ref()).for_each(crate::limit::SourceQuota::shrink);
@@ -238,6 +247,7 @@ impl Server {
             if let Ok(address) = listener.local_addr() {
                 self.addresses.insert(Arc::clone(listener.name()), address);
             }
+            self.shared.telemetry.known_listener(listener.name(), listener.certificates().is_some());
             if let Some(certificates) = listener.certificates() {
                 self.shared.telemetry.certificate(listener.name(), certificates.not_after());
                 self.certificates.push((Arc::clone(listener.name()), Arc::clone(certificates)));
@@ -262,7 +272,9 @@ impl Server {
         for Backlog { destination, events } in self.panel.backlogs() {
             tracing::warn!(%destination, events, "deliveries wait for a destination that is not configured; they are kept");
         }
-        self.panel.show(&self.shared.rules.load(), secrets);
+        let rules = self.shared.rules.load();
+        self.panel.show(&rules, secrets);
+        self.shared.telemetry.known(&known(&rules, &self.destinations.load()));
         let quarantined: u64 = self.shared.buffer.quarantined().values().sum();
         if quarantined > 0 {
             tracing::info!(
@@ -294,6 +306,19 @@ impl Server {
             tracing::debug!("a reader of the admin pages was cut off");
         }
     }
+}
+
+/// The names in force, which label series.
+fn known<'a>(rules: &'a Rules, destinations: &'a Destinations) -> Known<'a> {
+    let sources = rules.lanes.iter().map(|lane| KnownSource {
+        name: &lane.source.name,
+        answers: RequestOutcome::ALL.map(|outcome| (outcome, lane.source.answers.status(outcome))).to_vec(),
+        schemas: lane.schemas.iter().flat_map(SchemaSet::names).collect(),
+        is_sync: matches!(lane.source.mode, Mode::Sync { .. }),
+    });
+    let routes: BTreeSet<&str> = rules.lanes.iter().flat_map(|lane| &lane.routes).map(|route| &*route.name).collect();
+    let destinations: BTreeSet<&str> = destinations.keys().map(|name| &**name).collect();
+    Known { sources: sources.collect(), routes, destinations }
 }
 
 /// The name of the admin listener among the page listeners.

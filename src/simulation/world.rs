@@ -325,7 +325,7 @@ impl World {
                     self.story.sum.failed_commits += 1;
                     Said::Unknown
                 }
-                Err(NotStored::Full | NotStored::Busy) => Said::Unknown,
+                Err(NotStored::Full(_) | NotStored::Busy) => Said::Unknown,
             };
             let Sent { id, delivery_id, said, .. } = &self.sent[at];
             let line = format!("{delivery_id} {id}: {said:?}");

@@ -20,7 +20,9 @@ pub enum Deferral {
 }
 
 impl Deferral {
-    const fn label(self) -> &'static str {
+    pub(super) const ALL: [Self; 4] = [Self::Rate, Self::Concurrency, Self::Breaker, Self::RetryAfter];
+
+    pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
@@ -40,6 +42,8 @@ pub enum AnsweredBy {
 }
 
 impl AnsweredBy {
+    pub(super) const ALL: [Self; 2] = [Self::Service, Self::Gateway];
+
     /// Metric label and log field.
     pub const fn label(self) -> &'static str {
         match self {
@@ -59,6 +63,9 @@ pub enum DeliveryResult {
 }
 
 impl DeliveryResult {
+    /// Every label; a delivery that a person gave up is `discarded`.
+    pub(super) const LABELS: [&'static str; 4] = ["delivered", "dead_lettered", "expired", "discarded"];
+
     const fn label(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",

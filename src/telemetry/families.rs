@@ -2,6 +2,10 @@
 //!
 //! A table, registered once; what is counted when stands in the happenings beside it.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -22,6 +26,7 @@ const LATENCY_SECONDS: [f64; 14] =
 #[derive(Clone, Debug)]
 pub(super) struct Families {
     pub(super) registry: Registry,
+    pub(super) described: Arc<[Described]>,
     pub(super) requests: IntCounterVec,
     pub(super) request_seconds: HistogramVec,
     pub(super) request_bytes: HistogramVec,
@@ -46,6 +51,8 @@ pub(super) struct Families {
     pub(super) queue_oldest: IntGaugeVec,
     pub(super) buffer_used: IntGauge,
     pub(super) buffer_limit: IntGauge,
+    pub(super) buffer_refusing: IntGaugeVec,
+    pub(super) disk_free: IntGauge,
     pub(super) commit_seconds: prometheus::Histogram,
     pub(super) commit_events: prometheus::Histogram,
     pub(super) buffer_errors: IntCounterVec,
@@ -70,40 +77,63 @@ pub(super) struct Families {
     pub(super) spans_dropped: IntCounterVec,
 }
 
+/// A metric as the reference lists it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Described {
+    /// The name, with our prefix.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: Vec<String>,
+    /// The help text.
+    pub help: String,
+}
+
 /// Registers one family after another; a name that is registered twice is a bug that the first start shows.
-struct Maker<'a>(&'a Registry);
+struct Maker<'a> {
+    registry: &'a Registry,
+    described: RefCell<Vec<Described>>,
+}
 
 impl Maker<'_> {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+    fn add<C: Collector + Clone + 'static>(&self, kind: &'static str, made: prometheus::Result<C>) -> C {
         let collector = made.expect("metric names and labels are valid constants");
-        self.0.register(Box::new(collector.clone())).expect("each metric is registered once");
+        self.registry.register(Box::new(collector.clone())).expect("each metric is registered once");
+        let described = collector.desc().into_iter().map(|of| Described {
+            name: of.fq_name.clone(),
+            kind,
+            labels: of.variable_labels.clone(),
+            help: of.help.clone(),
+        });
+        self.described.borrow_mut().extend(described);
         collector
     }
 
     fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
+        self.add("counter", IntCounterVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
     }
 
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
+        self.add("gauge", IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
     }
 
     fn level(&self, name: &str, help: &str) -> GaugeVec {
-        self.add(GaugeVec::new(Opts::new(format!("hookgate_{name}"), help), &["source"]))
+        self.add("gauge", GaugeVec::new(Opts::new(format!("hookgate_{name}"), help), &["source"]))
     }
 
     fn single(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::new(format!("hookgate_{name}"), help))
+        self.add("gauge", IntGauge::new(format!("hookgate_{name}"), help))
     }
 
     fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
         let opts = HistogramOpts::new(format!("hookgate_{name}"), help).buckets(buckets.to_vec());
-        self.add(HistogramVec::new(opts, labels))
+        self.add("histogram", HistogramVec::new(opts, labels))
     }
 
     fn plain_histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Histogram {
         let opts = HistogramOpts::new(format!("hookgate_{name}"), help).buckets(buckets.to_vec());
-        self.add(prometheus::Histogram::with_opts(opts))
+        self.add("histogram", prometheus::Histogram::with_opts(opts))
     }
 }
 
@@ -112,7 +142,7 @@ impl Families {
     #[expect(clippy::too_many_lines, reason = "a table: one line a metric, in the order of the contract")]
     pub(super) fn new() -> Self {
         let registry = Registry::new();
-        let make = Maker(&registry);
+        let make = Maker { registry: &registry, described: RefCell::default() };
         let build = make.gauge("build_info", "Always 1; the version is a label.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let process = prometheus::process_collector::ProcessCollector::for_self();
@@ -183,6 +213,12 @@ impl Families {
             ),
             buffer_used: make.single("buffer_used_bytes", "Bytes of stored events."),
             buffer_limit: make.single("buffer_limit_bytes", "Bytes at which the buffer refuses (buffer.max_size)."),
+            buffer_refusing: make.gauge(
+                "buffer_refusing",
+                "1 while events are refused for this reason: buffer.max_size, the disk's reserve, or an engine that failed.",
+                &["reason"],
+            ),
+            disk_free: make.single("disk_free_bytes", "Free bytes of the file system that the buffer lies on."),
             commit_seconds: make.plain_histogram(
                 "buffer_commit_duration_seconds",
                 "Write and sync of one commit.",
@@ -246,7 +282,8 @@ impl Families {
             dedup_entries: make.single("dedup_entries", "Delivery ids remembered."),
             spans_dropped: make.counter("spans_dropped_total", "Spans that did not reach the collector.", &["reason"]),
             log_dropped: make
-                .add(IntCounter::new("hookgate_log_lines_dropped_total", "Log lines that could not be written.")),
+                .add("counter", IntCounter::new("hookgate_log_lines_dropped_total", "Log lines that could not be written.")),
+            described: make.described.into_inner().into(),
             registry,
         }
     }

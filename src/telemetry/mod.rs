@@ -9,11 +9,16 @@
 mod collector;
 mod deliveries;
 mod families;
+mod known;
+#[cfg(test)]
+mod reference;
 mod secrets;
 mod spans;
 mod trace;
 
 pub use collector::Export;
+pub use families::Described;
+pub use known::{Known, KnownSource};
 pub use deliveries::{AnsweredBy, Deferral, DeliveryResult, Ended};
 pub use spans::{TracedAttempt, TracingParams};
 pub use trace::{AttemptTrace, Share};
@@ -60,6 +65,13 @@ impl Telemetry {
             tracing::error!(%error, "the metrics could not be written");
         }
         text
+    }
+
+    /// Every metric of ours, in the order of the alphabet.
+    pub fn described(&self) -> Vec<Described> {
+        let mut described = self.0.described.to_vec();
+        described.sort_unstable();
+        described
     }
 
     /// Log lines could not be written.
@@ -247,6 +259,8 @@ pub enum TlsFailure {
 }
 
 impl TlsFailure {
+    pub(super) const ALL: [Self; 2] = [Self::Timeout, Self::Protocol];
+
     const fn label(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -299,6 +313,29 @@ impl Telemetry {
         self.0.buffer_used.set(i64::try_from(used_bytes).unwrap_or(i64::MAX));
         self.0.buffer_limit.set(i64::try_from(limit_bytes).unwrap_or(i64::MAX));
         self.0.dedup_entries.set(i64::try_from(dedup_entries).unwrap_or(i64::MAX));
+    }
+
+    /// The disk's free bytes, where they are known, and why the buffer refuses events now.
+    pub fn disk<const N: usize>(&self, free_bytes: Option<u64>, refusing: [(&'static str, bool); N]) {
+        if let Some(free_bytes) = free_bytes {
+            self.0.disk_free.set(i64::try_from(free_bytes).unwrap_or(i64::MAX));
+        }
+        for (reason, refuses) in refusing {
+            self.0.buffer_refusing.with_label_values(&[reason]).set(i64::from(refuses));
+        }
+    }
+
+    /// The buffer begins to refuse events.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
+    pub fn buffer_refuses(&self, reason: &'static str, why: &str) {
+        tracing::error!(reason, why, "the buffer refuses events; senders get 503 and deliveries go on");
+    }
+
+    /// The buffer takes events again.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
+    pub fn buffer_accepts(&self, refused_for: Duration) {
+        let refused_secs = refused_for.as_secs();
+        tracing::info!(refused_secs, "the buffer takes events again");
     }
 
     /// Deliveries that entered a destination's queue or were found in it, and those that a person gave up, since the start.

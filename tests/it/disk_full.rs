@@ -64,6 +64,14 @@ fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_f
     let ballast = disk.fill();
     let refused = || gateway.metrics().sum("hookgate_requests_total", &[("code", "503")]);
     eventually("it refuses", SOON, || (refused() > 20).then_some(()));
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.sum("hookgate_buffer_refusing", &[("reason", "disk")]), 1);
+    assert!(metrics.sum("hookgate_disk_free_bytes", &[]) < 12 << 20);
+    let ready = gateway.admin("/readyz?verbose");
+    assert!(ready.text().contains("buffer has room: FAILED: the disk is short: "), "{}", ready.text());
+    for line in ["the buffer refuses events", "are kept for the engine"] {
+        eventually(line, SOON, || gateway.log().contains(line).then_some(()));
+    }
     // Retries go on meanwhile, and their ends find no room.
     pass(Duration::from_secs(2));
     assert_eq!(gateway.admin("/livez").status, 200);

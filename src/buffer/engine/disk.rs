@@ -19,7 +19,7 @@ use fjall::{
 
 use super::reach::Reach;
 use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, journal, salvage};
-use crate::buffer::{Fsync, OpenError, space};
+use crate::buffer::{DiskSpace, Fsync, OpenError};
 
 /// What the engine may keep in memory of what it has read.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -89,8 +89,8 @@ impl Medium for Disk {
         self.open()
     }
 
-    fn is_low(&self) -> bool {
-        space::is_low(&self.dir)
+    fn space(&self) -> Option<DiskSpace> {
+        DiskSpace::of(&self.dir)
     }
 }
 

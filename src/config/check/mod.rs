@@ -61,6 +61,8 @@ pub struct World<'a> {
     pub now: Timestamp,
     /// How many processors there are.
     pub processors: usize,
+    /// The bytes of the file system that a folder lies on, or would lie on; `None` where nobody knows.
+    pub disk_bytes: &'a dyn Fn(&Path) -> Option<u64>,
     /// What becomes of secrets.
     pub secrets: Secrets<'a>,
 }

@@ -11,7 +11,7 @@ use super::destination::DEAD_KEEP;
 use super::source::BODY_BYTES_MOST;
 use super::{Checker, Secrets, path};
 use crate::admin::Page;
-use crate::buffer::{BufferParams, Fsync};
+use crate::buffer::{BufferParams, Bytes, DiskSpace, Fsync};
 use crate::config::problem::Code;
 use crate::config::raw;
 use crate::config::spans::Span;
@@ -214,6 +214,25 @@ impl Checker<'_> {
         self.secret(token, "admin-token", &path!["admin", "token"])
     }
 
+    /// Warns of a `max_size` that the disk ends before: events are then refused for the disk, which no share of `max_size` shows.
+    fn fits_the_disk(&mut self, dir: &std::path::Path, bytes_max: u64) {
+        let Some(total_bytes) = (self.world.disk_bytes)(dir) else { return };
+        let reserve = DiskSpace { free_bytes: total_bytes, total_bytes }.reserve_bytes();
+        if bytes_max.saturating_add(reserve) <= total_bytes {
+            return;
+        }
+        let default = if self.raw.buffer.max_size.is_none() { ", the default," } else { "" };
+        let message = format!(
+            "`max_size` of {}{default} and {} kept for the engine are more than the file system of `data_dir` has: {}",
+            Bytes(bytes_max),
+            Bytes(reserve),
+            Bytes(total_bytes)
+        );
+        let most = total_bytes.saturating_sub(reserve) / (1024 * 1024);
+        let help = format!("events are refused when the disk is short; `max_size: {most}MiB` is the most that fits");
+        self.warning(Code::LargerThanTheDisk, &path!["buffer", "max_size"], message, Some(help));
+    }
+
     pub(super) fn buffer(&mut self) -> BufferParams {
         let buffer = &self.raw.buffer;
         let fsync = match buffer.fsync {
@@ -236,6 +255,7 @@ impl Checker<'_> {
             self.error(Code::InvalidValue, &at, "a buffer this small holds nothing", Some("at least `1MiB`".into()));
         }
         let dir: PathBuf = self.process().data_dir.join("buffer");
+        self.fits_the_disk(&dir, bytes_max);
         let dead_letter = self.raw.defaults.destination.dead_letter.as_ref();
         let quarantine_keep = dead_letter.and_then(|dead| dead.keep).map_or(DEAD_KEEP, |keep| keep.0);
         BufferParams { dir, bytes_max, fsync, quarantine_keep }
