@@ -180,8 +180,7 @@ async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: He
     let panel = &desk.panel;
     let stats = panel.buffer.stats();
     let draining = panel.draining.load(Ordering::Relaxed);
-    let because = stats.refusing_because();
-    let ready = because.is_none() && !draining;
+    let ready = stats.open && stats.shortage.is_none() && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose"));
     if !verbose || !desk.knows(&headers) {

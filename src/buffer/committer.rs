@@ -173,7 +173,7 @@ impl Committer {
         shared.look_at_disk();
         for command in commands {
             let drafted = match command {
-                Command::Append(append) => match shared.shortage_for(u64::from(append.bytes())) {
+                Command::Append(append) => match shared.refuse_for(u64::from(append.bytes())) {
                     Some(shortage) => {
                         answer(append.reply, Err(NotStored::Full(shortage)));
                         Ok(())

@@ -65,8 +65,8 @@ pub use keys::DestinationId;
 pub use look::{DeadLetter, Found, Page, Parked, Seq};
 pub use passes::{PASS_LONGEST, PASSES_MAX, TooManyPasses, Wanted};
 pub use record::Corrupt;
-pub use suspects::{Judgement, Slice, Suspect};
 pub use space::{Bytes, DiskSpace};
+pub use suspects::{Judgement, Slice, Suspect};
 pub use terms::{
     BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Refusing, Shortage, Stats,
 };
@@ -193,6 +193,7 @@ impl Buffer {
             passes: Passes::default(),
             corrupt: AtomicU64::new(mended.lost),
             disk_low: AtomicBool::new(false),
+            too_large: Mutex::default(),
             disk: Mutex::default(),
             suspected: AtomicBool::new(false),
             busy_since_ms: AtomicU64::new(0),
@@ -235,7 +236,7 @@ impl Buffer {
         if !self.shared.is_open() {
             return Err(NotStored::Failed);
         }
-        if let Some(shortage) = self.shared.shortage_for(record.len() as u64) {
+        if let Some(shortage) = self.shared.refuse_for(record.len() as u64) {
             return Err(NotStored::Full(shortage));
         }
         let permit = self.reserve(record.len())?;
@@ -413,6 +414,7 @@ impl Buffer {
             corrupt: self.shared.corrupt.load(Ordering::Relaxed),
             open: self.shared.is_open(),
             shortage: self.shared.shortage_for(1),
+            refusing: self.shared.shortage(),
             disk: self.shared.disk(),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
@@ -18,6 +19,9 @@ use super::unverified::Ledger;
 use super::window::Window;
 use super::{BufferParams, OnCommit, OpenError, STALL, Shortage};
 use crate::clock::Clock;
+
+/// A buffer that had no room for an event counts as full for events of that size for so long.
+const TOO_LARGE_FOR: Duration = Duration::from_mins(1);
 
 /// Destinations by name: their number on disk, their window in memory.
 pub(super) type Destinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
@@ -39,6 +43,8 @@ pub(crate) struct Shared {
     pub(super) passes: Passes,
     pub(super) corrupt: AtomicU64,
     pub(super) disk_low: AtomicBool,
+    /// The last event that `max_size` had no room for: its bytes, and when it came.
+    pub(super) too_large: Mutex<Option<(u64, Duration)>>,
     /// The disk's space at the last look.
     pub(super) disk: Mutex<Option<DiskSpace>>,
     /// The store's files are damaged: it is to be opened anew, which mends them.
@@ -127,5 +133,23 @@ impl Shared {
             return Some(Shortage::Disk(self.disk().unwrap_or(DiskSpace { free_bytes: 0, total_bytes: 0 })));
         }
         (used_bytes.saturating_add(bytes) > limit_bytes).then_some(Shortage::Size { used_bytes, limit_bytes })
+    }
+
+    /// The same for an event that came, which is remembered when there is no room for it.
+    pub(super) fn refuse_for(&self, bytes: u64) -> Option<Shortage> {
+        let shortage = self.shortage_for(bytes);
+        if matches!(shortage, Some(Shortage::Size { .. })) {
+            let refused = Some((bytes, self.clock.monotonic()));
+            *self.too_large.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        }
+        shortage
+    }
+
+    /// What there is too little of now: for an event of one byte, or of as many as were refused a moment ago.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        let refused = *self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.monotonic();
+        let recent = refused.filter(|(_, at)| now.saturating_sub(*at) < TOO_LARGE_FOR);
+        self.shortage_for(recent.map_or(1, |(bytes, _)| bytes))
     }
 }

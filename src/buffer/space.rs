@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn the_reserve_is_a_quarter_of_a_small_disk_and_256_mib_of_a_large_one() {
-        let space = |free_mib: u64, total_mib: u64| DiskSpace { free_bytes: free_mib << 20, total_bytes: total_mib << 20 };
+        let space =
+            |free_mib: u64, total_mib: u64| DiskSpace { free_bytes: free_mib << 20, total_bytes: total_mib << 20 };
         for (free, total, is_short) in [(11, 48, true), (12, 48, false), (255, 9000, true), (256, 9000, false)] {
             assert_eq!(space(free, total).is_short(), is_short, "{free} of {total} MiB");
         }

@@ -93,7 +93,12 @@ impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Size { used_bytes, limit_bytes } => {
-                write!(f, "the buffer is full: {} of {} are used (buffer.max_size)", Bytes(used_bytes), Bytes(limit_bytes))
+                write!(
+                    f,
+                    "the buffer is full: {} of {} are used (buffer.max_size)",
+                    Bytes(used_bytes),
+                    Bytes(limit_bytes)
+                )
             }
             Self::Disk(space) => {
                 let (free, reserve) = (Bytes(space.free_bytes), Bytes(space.reserve_bytes()));
@@ -192,8 +197,10 @@ pub struct Stats {
     pub corrupt: u64,
     /// Whether the store takes appends.
     pub open: bool,
-    /// What there is too little of for one more event.
+    /// What there is too little of for the smallest event.
     pub shortage: Option<Shortage>,
+    /// What there is too little of for events like those that came in the last minute.
+    pub refusing: Option<Shortage>,
     /// The disk's space at the last look, at most a second ago.
     pub disk: Option<DiskSpace>,
 }
@@ -202,8 +209,8 @@ impl Stats {
     /// Whether events are refused for this reason. Several may hold at a time.
     pub fn refuses_for(&self, reason: Refusing) -> bool {
         match reason {
-            Refusing::Size => self.used_bytes >= self.limit_bytes,
-            Refusing::Disk => matches!(self.shortage, Some(Shortage::Disk(_))),
+            Refusing::Size => matches!(self.refusing, Some(Shortage::Size { .. })),
+            Refusing::Disk => matches!(self.refusing, Some(Shortage::Disk(_))),
             Refusing::Engine => !self.open,
         }
     }
@@ -216,8 +223,10 @@ impl Stats {
     /// What is said of why events are refused now, with its numbers.
     pub fn refusing_because(&self) -> Option<String> {
         if !self.open {
-            return Some("the store is closed after a failed write or sync, or a commit hangs; it is being reopened".into());
+            return Some(
+                "the store is closed after a failed write or sync, or a commit hangs; it is being reopened".into(),
+            );
         }
-        self.shortage.map(|shortage| shortage.to_string())
+        self.refusing.map(|shortage| shortage.to_string())
     }
 }

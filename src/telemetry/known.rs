@@ -14,14 +14,8 @@ use crate::refusal::{Class, RequestOutcome};
 use crate::telemetry::{AnsweredBy, Deferral, DeliveryResult};
 
 /// How a request ends that reached no source.
-const WITHOUT_SOURCE: [Class; 6] = [
-    Class::NotFound,
-    Class::Malformed,
-    Class::HeadersTooLarge,
-    Class::RateLimited,
-    Class::Overloaded,
-    Class::Draining,
-];
+const WITHOUT_SOURCE: [Class; 6] =
+    [Class::NotFound, Class::Malformed, Class::HeadersTooLarge, Class::RateLimited, Class::Overloaded, Class::Draining];
 /// Stages at which a route can fail with an error.
 const STAGES: [&str; 2] = ["when", "transform"];
 /// Operations of the buffer that can fail.

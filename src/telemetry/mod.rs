@@ -17,9 +17,9 @@ mod spans;
 mod trace;
 
 pub use collector::Export;
+pub use deliveries::{AnsweredBy, Deferral, DeliveryResult, Ended};
 pub use families::Described;
 pub use known::{Known, KnownSource};
-pub use deliveries::{AnsweredBy, Deferral, DeliveryResult, Ended};
 pub use spans::{TracedAttempt, TracingParams};
 pub use trace::{AttemptTrace, Share};
 mod targets;

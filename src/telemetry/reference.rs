@@ -3,10 +3,11 @@
 //! `UPDATE=1 cargo test --lib telemetry` writes `docs/reference/metrics.md` anew.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use super::Telemetry;
+use super::{Described, Telemetry};
 
 const PAGE: &str = "docs/reference/metrics.md";
 const ALERTS: &str = "deploy/prometheus/alerts.yaml";
@@ -24,7 +25,8 @@ fn page() -> String {
         .to_owned();
     for metric in Telemetry::new().described() {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
-        page.push_str(&format!("| `{}` | {} | {} | {} |\n", metric.name, metric.kind, labels.join(", "), metric.help));
+        let Described { name, kind, help, .. } = &metric;
+        writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();
     }
     page
 }

@@ -58,11 +58,17 @@ fn every_series_with_configured_labels_is_there_at_zero_before_the_first_request
         let has = |found: &[(String, String)]| {
             labels.iter().all(|(key, value)| found.iter().any(|(known, is)| known == key && is == value))
         };
-        let values: Vec<f64> =
-            metrics.series().into_iter().filter(|(known, found, _)| known == name && has(found)).map(|of| of.2).collect();
+        let values: Vec<f64> = metrics
+            .series()
+            .into_iter()
+            .filter(|(known, found, _)| known == name && has(found))
+            .map(|of| of.2)
+            .collect();
         assert_eq!(values, [0.0], "{name}{labels:?}");
     };
-    for (outcome, code) in [("accepted", "200"), ("bad_signature", "401"), ("quarantined", "200"), ("buffer_full", "503")] {
+    for (outcome, code) in
+        [("accepted", "200"), ("bad_signature", "401"), ("quarantined", "200"), ("buffer_full", "503")]
+    {
         of("hookgate_requests_total", &[("source", "github"), ("outcome", outcome), ("code", code)]);
     }
     of("hookgate_requests_total", &[("source", "_none"), ("outcome", "not_found"), ("code", "404")]);
@@ -90,10 +96,17 @@ fn every_series_with_configured_labels_is_there_at_zero_before_the_first_request
     assert!(metrics.sum("hookgate_disk_free_bytes", &[]) > 0);
     // A series of our own that is missing here has labels that a configuration does not decide.
     let page: BTreeSet<String> = metrics.series().into_iter().map(|(name, _, _)| name).collect();
-    let later = ["hookgate_secret_not_after_timestamp_seconds", "hookgate_tls_certificate_not_after_timestamp_seconds",
-        "hookgate_tls_handshake_failures_total", "hookgate_schema_failures_total", "hookgate_sync_answers_total",
-        "hookgate_target_healthy", "hookgate_spans_dropped_total", "hookgate_provider_failure_budget_used",
-        "hookgate_provider_failure_budget_limit"];
+    let later = [
+        "hookgate_secret_not_after_timestamp_seconds",
+        "hookgate_tls_certificate_not_after_timestamp_seconds",
+        "hookgate_tls_handshake_failures_total",
+        "hookgate_schema_failures_total",
+        "hookgate_sync_answers_total",
+        "hookgate_target_healthy",
+        "hookgate_spans_dropped_total",
+        "hookgate_provider_failure_budget_used",
+        "hookgate_provider_failure_budget_limit",
+    ];
     let absent: Vec<String> = hookgate::telemetry::Telemetry::new()
         .described()
         .into_iter()
