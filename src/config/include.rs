@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::encoding::text_of;
 use super::files::FileId;
 use super::load::settle;
 use super::nearest;
@@ -164,7 +165,7 @@ impl Inclusion<'_> {
             let message = format!("with {} the files have more than {TEXT_BYTES_MAX} bytes together", quoted(&shown));
             return Err(Mistake::new(Code::LimitExceeded, message, "include less"));
         }
-        String::from_utf8(bytes).map_err(|_not_text| unusable("is not text in UTF-8", ""))
+        text_of(bytes).map_err(|not_text| unusable(&format!("cannot be read: {not_text}"), ""))
     }
 
     /// What could have been meant by a path that leads nowhere.

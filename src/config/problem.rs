@@ -104,6 +104,8 @@ pub enum Code {
     Shadowed,
     /// Warning: another route sends the same events to the same place.
     Repeated,
+    /// Warning: this can be used, and was probably meant otherwise.
+    Misspelt,
     /// Warning: two settings, or a setting and the provider, do not fit together.
     Mismatch,
     /// Warning: what is sent can be read and changed on its way.
@@ -155,6 +157,7 @@ impl Code {
             Self::Unproven => "unproven",
             Self::Shadowed => "shadowed",
             Self::Repeated => "repeated",
+            Self::Misspelt => "misspelt",
             Self::Mismatch => "mismatch",
             Self::PlainHttp => "plain_http",
             Self::TooOpen => "too_open",

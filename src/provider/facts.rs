@@ -269,6 +269,7 @@ pub enum FactName {
     Content,
     Event,
     Delivery,
+    Types,
 }
 
 /// Where a fact was read.

@@ -4,7 +4,7 @@
 //! provider signs, what it sends, how it behaves as a sender, what it must be answered, and for each of these facts where
 //! it was read. A new provider that the language can express is a new file, and needs no code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -60,6 +60,9 @@ pub struct RowSpec {
     event: Option<OneOrMany<String>>,
     /// Where the id of a delivery stands, which tells repetitions.
     delivery: Option<OneOrMany<String>>,
+    /// All event types that the provider sends; empty is unknown.
+    #[serde(default)]
+    types: BTreeSet<String>,
     /// What bodies look like; empty is unknown.
     #[serde(default)]
     content: Vec<Content>,
@@ -197,6 +200,16 @@ impl Row {
     /// The templates of the delivery id, as they are written.
     pub fn delivery_text(&self) -> impl Iterator<Item = &str> {
         self.spec.delivery.iter().flat_map(|written| &written.0).map(String::as_str)
+    }
+
+    /// All event types that the provider sends; empty is unknown.
+    pub fn types(&self) -> &BTreeSet<String> {
+        &self.spec.types
+    }
+
+    /// The month in which its event types were read.
+    pub fn types_read(&self) -> Option<String> {
+        self.spec.sources.get(&FactName::Types).map(|source| source.read.to_string())
     }
 
     /// The largest body that the provider sends.

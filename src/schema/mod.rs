@@ -6,16 +6,18 @@
 //! No schema leaves its folder: references go to files inside the root and to nowhere else, patterns run in the
 //! linear `regex` engine. A failing event costs little more than a valid one: see `report`.
 //!
-//! Formats are asserted where the schema's draft says so. It deliberately does not decide what happens to an
+//! `format`, `contentMediaType` and `contentEncoding` are notes unless the source asserts them (JSON Schema 2020-12,
+//! validation, sections 7.2 and 8.2: an implementation may treat them so in every draft). It deliberately does not decide what happens to an
 //! invalid event; it carries the configured answer for whoever does.
 
 mod compile;
+mod keywords;
 mod load;
 mod problem;
 mod refs;
 mod report;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,8 +27,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
 
 use compile::Compiled;
-use load::{EventFile, Loader};
-pub use problem::SchemaProblem;
+use load::{EventFile, Library, Loader};
+pub use problem::{SchemaDoubt, SchemaProblem};
 pub use report::{MESSAGE_BYTES_MAX, PROBLEMS_MAX, SchemaError};
 
 /// Largest file that is read as a schema.
@@ -74,6 +76,8 @@ pub struct SchemaParams {
     pub on_invalid: OnInvalid,
     /// The folder that neither a path nor a reference may leave.
     pub root: PathBuf,
+    /// Keywords that are asserted.
+    pub asserted: Asserted,
 }
 
 /// A schema's file, relative to the root.
@@ -101,6 +105,16 @@ pub struct SchemaSet {
     globs: Vec<(GlobMatcher, Arc<Compiled>)>,
     on_missing: OnMissing,
     on_invalid: OnInvalid,
+    doubts: Vec<SchemaDoubt>,
+}
+
+/// Keywords that are asserted instead of noted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asserted {
+    /// `format`.
+    pub format: bool,
+    /// `contentMediaType` and `contentEncoding`.
+    pub content: bool,
 }
 
 /// What a set says about one event.
@@ -127,8 +141,14 @@ pub enum SchemaVerdict<'s> {
 impl SchemaSet {
     /// Reads and compiles every schema, or says everything that is wrong with them.
     pub fn compile(params: SchemaParams, read: &Read<'_>) -> Result<Self, Vec<SchemaProblem>> {
-        let mut loader = Loader::new(&params.root, read).map_err(|problem| vec![problem])?;
-        let mut building = Building::default();
+        let (on_missing, on_invalid) = (params.on_missing, params.on_invalid);
+        if params.dir.is_none() && params.events.is_empty() {
+            // What becomes of a body that is no JSON is said here too, and needs no schema.
+            let (exact, globs, doubts) = (HashMap::new(), Vec::new(), Vec::new());
+            return Ok(Self { exact, globs, on_missing, on_invalid, doubts });
+        }
+        let mut loader = Loader::new(&params.root, read).map_err(|problem| without_root(&params, problem))?;
+        let mut building = Building { asserted: params.asserted, ..Building::default() };
         if let Some(dir) = &params.dir {
             match loader.files_of(dir) {
                 Ok(files) => building.add_all(&mut loader, &files),
@@ -144,7 +164,7 @@ impl SchemaSet {
         // Stable, so that of equally long starts the one written first wins.
         building.globs.sort_by_key(|(literal, ..)| std::cmp::Reverse(*literal));
         let globs = building.globs.into_iter().map(|(_, matcher, schema)| (matcher, schema)).collect();
-        Ok(Self { exact: building.exact, globs, on_missing: params.on_missing, on_invalid: params.on_invalid })
+        Ok(Self { exact: building.exact, globs, on_missing, on_invalid, doubts: building.doubts })
     }
 
     /// Checks one event.
@@ -157,6 +177,11 @@ impl SchemaSet {
         }
         let (problems, more) = schema.report(document);
         SchemaVerdict::Invalid { schema: schema.name(), problems, more }
+    }
+
+    /// What the schemas say and hardly mean.
+    pub fn doubts(&self) -> &[SchemaDoubt] {
+        &self.doubts
     }
 
     /// The configured answer to `NoSchema`.
@@ -193,6 +218,18 @@ struct Building {
     exact: HashMap<String, Arc<Compiled>>,
     globs: Vec<Glob>,
     problems: Vec<SchemaProblem>,
+    doubts: Vec<SchemaDoubt>,
+    /// Documents whose keywords were looked at.
+    looked_at: BTreeSet<SchemaName>,
+    asserted: Asserted,
+}
+
+/// The folder of schemas cannot be used. A file that is there and lies elsewhere is the fault; else each that is missing.
+fn without_root(params: &SchemaParams, problem: SchemaProblem) -> Vec<SchemaProblem> {
+    let named = params.dir.iter().chain(params.events.iter().map(|(_, file)| file));
+    let elsewhere: Vec<_> =
+        named.filter(|path| path.exists()).map(|path| SchemaProblem::Outside { path: path.clone() }).collect();
+    if elsewhere.is_empty() { vec![problem] } else { elsewhere }
 }
 
 impl Building {
@@ -225,6 +262,18 @@ impl Building {
         }
     }
 
+    fn look_at_keywords(&mut self, library: &Library) -> Result<(), Vec<SchemaProblem>> {
+        let mut problems = Vec::new();
+        for (name, document) in library.documents() {
+            if self.looked_at.insert(name.clone()) {
+                let found = keywords::look(name, document);
+                self.doubts.extend(found.doubts);
+                problems.extend(found.problems);
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     fn schema(&mut self, loader: &mut Loader<'_>, file: &Path) -> Option<Arc<Compiled>> {
         let loaded = loader.load(file).map_err(|problem| self.problems.push(problem)).ok()?;
         if let Some(known) = self.compiled.get(&loaded) {
@@ -232,7 +281,10 @@ impl Building {
         }
         let compiled = loader
             .with_references(&loaded)
-            .and_then(|library| Compiled::new(loaded.clone(), &library))
+            .and_then(|library| {
+                self.look_at_keywords(&library)?;
+                Compiled::new(loaded.clone(), &library, self.asserted)
+            })
             .map_err(|problems| self.problems.extend(problems))
             .ok()
             .map(Arc::new);

@@ -46,6 +46,20 @@ impl<'a> Checker<'a> {
         let raw = self.raw;
         let defaults = &raw.defaults.destination;
         let keep = |dead_letter: &Option<raw::DeadLetter>| dead_letter.as_ref().and_then(|dead| dead.keep);
+        let timeouts = [
+            ("timeout", written.timeout, defaults.timeout),
+            ("connect_timeout", written.connect_timeout, defaults.connect_timeout),
+        ];
+        for (key, own, usual) in timeouts {
+            self.not_zero(&path!["destinations", name, key], own);
+            self.not_zero(&path!["defaults", "destination", key], usual);
+        }
+        for (retry, own) in [(&written.retry, true), (&defaults.retry, false)] {
+            let give_up = retry.as_ref().and_then(|retry| retry.give_up_after);
+            let at = path!["destinations", name, "retry", "give_up_after"];
+            let usual = path!["defaults", "destination", "retry", "give_up_after"];
+            self.not_zero(if own { &at } else { &usual }, give_up);
+        }
         let timeout = written.timeout.or(defaults.timeout).map_or(TIMEOUT, |timeout| timeout.0);
         Destination {
             name: Arc::from(name),

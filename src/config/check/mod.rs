@@ -12,6 +12,7 @@ mod desk;
 mod destination;
 mod doubt;
 mod expression;
+mod glob;
 mod overlap;
 mod place;
 mod process;
@@ -22,6 +23,7 @@ mod secret;
 mod shape;
 mod source;
 mod template;
+mod titles;
 mod tls;
 mod tracing;
 mod twice;
@@ -241,7 +243,7 @@ impl<'a> Checker<'a> {
 
     fn warn_of_unused(&mut self, routes: &BTreeMap<&'a str, Arc<Route>>) {
         // What a misspelt name was to mean is not unused.
-        if self.problems.iter().any(|problem| problem.code == Code::UnknownName) {
+        if self.problems.iter().any(|problem| matches!(problem.code, Code::UnknownName | Code::UnknownKey)) {
             return;
         }
         for name in self.raw.sources.keys() {

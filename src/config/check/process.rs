@@ -75,6 +75,9 @@ impl Checker<'_> {
                 let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
                 self.error(Code::InvalidValue, &at, "bodies of this size are not taken", Some(help));
             }
+            for (key, time) in [("header_timeout", limits.header_timeout), ("body_timeout", limits.body_timeout)] {
+                self.not_zero(&path!["listeners", name, "limits", key], time);
+            }
             let header_bytes = limits.headers.map_or(HEADER_BYTES as u64, |bytes| bytes.0);
             if header_bytes > HEADER_BYTES_MOST {
                 let at = path!["listeners", name, "limits", "headers"];

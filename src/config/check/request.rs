@@ -6,6 +6,7 @@ use crate::config::raw;
 
 impl Checker<'_> {
     pub(super) fn what_is_taken(&mut self, name: &str, written: &raw::Source) {
+        self.not_zero(&path!["sources", name, "deadline"], written.deadline);
         let lists = [
             ("methods", written.methods.as_ref().is_some_and(Vec::is_empty), "takes no request"),
             ("content_types", written.content_types.as_ref().is_some_and(Vec::is_empty), "takes every type"),
@@ -46,6 +47,7 @@ impl Checker<'_> {
         if let Some(schemas) = &written.schemas
             && schemas.dir.is_none()
             && schemas.events.is_empty()
+            && schemas.on_invalid.is_none()
             && !self.spans.is_broken(&path!["sources", name, "schemas"])
         {
             let help = "add `dir: schemas/stripe` or `events: {push: schemas/push.json}`".to_owned();

@@ -99,6 +99,7 @@ impl<'a> Checker<'a> {
                 is_whole = false;
             }
         }
+        self.doubts_of_globs(name, globs);
         if globs.is_empty() {
             let help = "leave `events` out to take every type".to_owned();
             self.error(

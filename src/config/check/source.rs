@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::desk::patience;
 use super::secret::secret_name;
-use super::{Checker, Secrets, path};
+use super::{Checker, Secrets, path, titles};
 use crate::budget::Budget;
 use crate::config::problem::{Code, quoted};
 use crate::config::{nearest, raw};
@@ -90,6 +90,7 @@ impl Checker<'_> {
         let delivery_id = self.template(name, "id", event.id.as_deref(), row.as_ref().and_then(Row::delivery));
         self.what_is_taken(name, written);
         self.doubts_of_source(name, written, row.as_ref());
+        self.doubts_of_types(name, written, row.as_ref());
         // A row or an expression that could not be read has been reported.
         let is_known = written.provider.is_none() || row.is_some();
         let (unread_type, unread_id) = (event.r#type.is_some(), event.id.is_some());
@@ -143,7 +144,8 @@ impl Checker<'_> {
         }
         if self.spans.of(&path!["providers", wanted]).is_none() {
             let known = builtin.names().chain(providers.keys().map(String::as_str));
-            let help = match nearest(wanted, known) {
+            let near = nearest(wanted, known).map(str::to_owned).or_else(|| titles::titled(wanted));
+            let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "spell the scheme out under `verify:`, or add a row under `providers:`".to_owned(),
             };

@@ -115,6 +115,20 @@ pub struct Schemas {
     pub on_missing: Option<OnMissing>,
     /// What becomes of an event that does not fit its schema.
     pub on_invalid: Option<OnInvalid>,
+    /// Keywords that refuse a body; without this they are notes: `format` checks dates, addresses and the like, `content`
+    /// checks `contentMediaType` and `contentEncoding`.
+    #[serde(default)]
+    pub assert: Vec<Assertion>,
+}
+
+/// A keyword that refuses a body instead of being a note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Assertion {
+    /// `format`.
+    Format,
+    /// `contentMediaType` and `contentEncoding`.
+    Content,
 }
 
 /// What becomes of an event for which there is no schema.
