@@ -19,8 +19,8 @@ use hookgate::condition::{Condition, ValueExpression, View};
 use hookgate::event::{Copy, Event, EventData, EventId};
 use hookgate::payload::Payload;
 use hookgate::provider::{Message, SignRequest, Verified, Verifier, builtin};
-use hookgate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaSet, SchemaVerdict};
-use hookgate::script::Script;
+use hookgate::schema::{Asserted, OnInvalid, OnMissing, SchemaParams, SchemaSet, SchemaVerdict};
+use hookgate::script::{Numbers, Script};
 use hookgate::secret::{Secret, SecretName};
 use serde_json::json;
 
@@ -62,6 +62,7 @@ fn parse_and_schema(criterion: &mut Criterion) {
         on_missing: OnMissing::Allow,
         on_invalid: OnInvalid::Quarantine,
         root,
+        asserted: Asserted::default(),
     };
     let schemas =
         SchemaSet::compile(params, &|path: &Path| std::fs::read(path)).expect("the project's schemas compile");
@@ -156,6 +157,7 @@ fn invoice() -> serde_json::Value {
 fn conditions(criterion: &mut Criterion) {
     let (body, headers) = (invoice(), http::HeaderMap::new());
     let view = View {
+        received: &(),
         params: &[],
         body: Some(&body),
         headers: &headers,
@@ -208,8 +210,8 @@ fn conditions(criterion: &mut Criterion) {
         ),
     ] {
         let script = Script::compile(source, name).expect("it can be read");
-        script.run(&body).expect("it gives a value");
-        group.bench_function(name, |bench| bench.iter(|| script.run(&body)));
+        script.run(&body, Numbers::Exact).expect("it gives a value");
+        group.bench_function(name, |bench| bench.iter(|| script.run(&body, Numbers::Exact)));
     }
     group.finish();
 }

@@ -13,18 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 
+use crate::body::Document;
+use crate::checks;
 use crate::clock::Timestamp;
-use crate::event::{Copy, Event, EventData, EventId, KeyHash, OrderKey, kept_headers};
+use crate::event::{Event, EventData, EventId, kept_headers};
 use crate::inbound::Head;
-use crate::lane::{Lane, NeedsKeys, Reading, Rules};
+use crate::lane::{Lane, NeedsKeys, Rules};
 use crate::limit::Gatekeeper;
-use crate::payload::{Malformed, Payload};
-use crate::provider::{EventTemplate, Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
-use crate::refusal::{Class, PROBLEMS_MAX, PayloadProblem, Refusal};
-use crate::schema::{OnInvalid, OnMissing, SchemaVerdict};
-use crate::source::{OnMalformed, Source};
+use crate::payload::Payload;
+use crate::provider::{Failure, HandshakeReply, KeyLocation, KeyRing, Message, Shaken, Verified};
+use crate::refusal::{Class, PayloadProblem, Refusal};
+use crate::routing::{Named, RouteError, route};
+use crate::source::Source;
 
 /// A request that may send its body.
 #[derive(Debug)]
@@ -66,14 +67,18 @@ pub struct Notes {
     pub verdict: &'static str,
     /// The name of the secret that matched.
     pub secret: Option<String>,
-    /// The schema that the payload failed.
+    /// What the body was read as.
+    pub body_read: Option<&'static str>,
+    /// The schema that the payload failed, or what stands for all where it cannot be read.
     pub schema_failed: Option<String>,
     /// Routes that matched.
     pub matched: Vec<Arc<str>>,
-    /// Routes whose condition failed with an error.
-    pub route_errors: Vec<Arc<str>>,
+    /// Routes that failed with an error: their condition, a key, or the event's type that they need.
+    pub route_errors: Vec<RouteError>,
     /// The event's type.
     pub event_type: Option<String>,
+    /// The provider's own id of the delivery.
+    pub delivery_id: Option<String>,
     /// How long after it was signed the request came, where the scheme says.
     pub lag: Option<Duration>,
     /// Where there may be keys under which the same request verifies.
@@ -132,12 +137,8 @@ fn admit_to(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
         let why = format!("declared body is larger than {} bytes", source.body_bytes_max);
         return Err(Refusal::new(Class::TooLarge, why));
     }
-    let mut encodings = head.headers.get_all(http::header::CONTENT_ENCODING).iter();
-    if encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Refusal::new(
-            Class::BadContentType,
-            "the body is compressed, and signatures cover the plain bytes",
-        ));
+    if let Some(coding) = head.compression() {
+        return Err(compressed(&coding));
     }
     if brings_events && !source.content_types.is_empty() {
         let media_type = head.media_type().unwrap_or_default();
@@ -146,6 +147,13 @@ fn admit_to(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+fn compressed(coding: &str) -> Refusal {
+    let why =
+        format!("the body is compressed ({coding}); bodies are read and forwarded as they come, so send it plain");
+    let refusal = Refusal::new(Class::BadContentType, why.clone()).telling("Content coding not accepted", why);
+    refusal.with_header("accept-encoding", "identity")
 }
 
 fn check_address(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
@@ -204,23 +212,24 @@ pub fn accept(
     }
     let proof = verify(lane, &message, keys, now, notes)?;
     let mut problems = if spends { spend(lane, head, now, notes)? } else { Vec::new() };
-    let document = parse(lane, head, &body);
-    let json = document.as_ref().ok().and_then(Option::as_ref);
+    let document = read(lane, head, &body);
+    notes.body_read = Some(document.label());
     // What `enforce: false` lets in is not verified: to answer it could mean to sign for a stranger.
-    let greets = if proof.secret().is_some() { lane.desk.shake(true, &message, json, now) } else { None };
+    let greets = if proof.secret().is_some() { lane.desk.shake(true, &message, document.json(), now) } else { None };
     if let Some(shaken) = greets {
         return handshake(shaken);
     }
-    let find =
-        |template: &Option<EventTemplate>| template.as_ref().and_then(|found| found.render(head.headers, json, &body));
-    let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
-    notes.event_type.clone_from(&event_type);
-    if let Err(problem) = &document {
-        problems.extend(hygiene(lane, problem, now, notes)?);
-    } else if let Some(json) = json {
-        problems.extend(check_schema(lane, event_type.as_deref().unwrap_or_default(), json, now, notes)?);
+    let named = Named::read(lane, head.headers, &document, &body);
+    notes.event_type.clone_from(&named.event_type);
+    notes.delivery_id.clone_from(&named.delivery_id);
+    problems.extend(check_body(lane, named.event_type.as_deref().unwrap_or_default(), &document, now, notes)?);
+    let routed = route(lane, head, &document, &named);
+    // What is wrong with the payload comes first: a condition often fails because of it.
+    if problems.is_empty() {
+        problems = routed.problems();
     }
-    let copies = route(lane, head, json, (event_type.as_deref(), delivery_id.as_deref()), notes);
+    (notes.matched, notes.route_errors) = (routed.matched, routed.errors);
+    let (Named { event_type, delivery_id, .. }, copies) = (named, routed.copies);
     if copies.is_empty() && problems.is_empty() {
         return Ok(Accepted::Filtered { event_type });
     }
@@ -323,123 +332,25 @@ fn spend(lane: &Lane, head: &Head<'_>, now: Timestamp, notes: &mut Notes) -> Res
     }
 }
 
-/// The body as JSON, when it says that it is JSON; any other type is carried as it is.
-pub(crate) fn parse(lane: &Lane, head: &Head<'_>, body: &[u8]) -> Result<Option<Value>, PayloadProblem> {
-    let media_type = head.media_type();
-    let is_json = match media_type.as_deref() {
-        Some(media_type) if media_type == "application/json" || media_type.ends_with("+json") => true,
-        Some(media_type) if media_type != "text/plain" || !lane.json_as_text => false,
-        Some(_) | None => matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')),
-    };
-    if !is_json || body.is_empty() {
-        return Ok(None);
-    }
-    let read = match &lane.reading {
-        Reading::Nothing => return Ok(None),
-        Reading::Scalars(pointers) => Payload::sketch(body, pointers),
-        Reading::Tree => Payload::parse(body).map(Payload::into_value),
-    };
-    match read {
-        Ok(json) => Ok(Some(json)),
-        Err(malformed) => {
-            let message = malformed.to_string();
-            let pointer = if let Malformed::DuplicateKey { pointer, .. } = malformed { pointer } else { String::new() };
-            Err(PayloadProblem { pointer, message })
-        }
-    }
+/// The body as its source reads it.
+pub(crate) fn read<'b>(lane: &Lane, head: &Head<'_>, body: &'b [u8]) -> Document<'b> {
+    lane.body.read(head.media_type(), body, &lane.reading)
 }
 
-/// What the source says about JSON that is none.
-pub(crate) fn hygiene(
-    lane: &Lane,
-    problem: &PayloadProblem,
-    now: Timestamp,
-    notes: &mut Notes,
-) -> Result<Vec<PayloadProblem>, Refusal> {
-    match lane.source.on_malformed {
-        OnMalformed::Allow => Ok(Vec::new()),
-        OnMalformed::Quarantine | OnMalformed::Reject if !lane.source.enforce => Ok(Vec::new()),
-        OnMalformed::Quarantine => Ok(vec![problem.clone()]),
-        OnMalformed::Reject if is_braked(lane, now, notes) => Ok(vec![problem.clone()]),
-        OnMalformed::Reject => {
-            Err(Refusal::new(Class::Malformed, problem.message.clone()).with_problems(vec![problem.clone()]))
-        }
-    }
-}
-
-pub(crate) fn check_schema(
+/// What hygiene and schemas say of a body.
+pub(crate) fn check_body(
     lane: &Lane,
     event_type: &str,
-    json: &Value,
+    document: &Document<'_>,
     now: Timestamp,
     notes: &mut Notes,
 ) -> Result<Vec<PayloadProblem>, Refusal> {
-    let Some(schemas) = &lane.schemas else { return Ok(Vec::new()) };
-    match schemas.check(event_type, json) {
-        SchemaVerdict::Valid { .. } => Ok(Vec::new()),
-        SchemaVerdict::NoSchema => {
-            let problem = PayloadProblem { pointer: String::new(), message: "no schema for this event type".into() };
-            match schemas.on_missing() {
-                OnMissing::Allow => Ok(Vec::new()),
-                OnMissing::Quarantine | OnMissing::Reject if !lane.source.enforce => Ok(Vec::new()),
-                OnMissing::Quarantine => Ok(vec![problem]),
-                OnMissing::Reject if is_braked(lane, now, notes) => Ok(vec![problem]),
-                OnMissing::Reject => {
-                    Err(Refusal::new(Class::SchemaRejected, "no schema for this event type")
-                        .with_problems(vec![problem]))
-                }
-            }
-        }
-        SchemaVerdict::Invalid { schema, problems, .. } => {
-            notes.schema_failed = Some(schema.to_string());
-            let problems: Vec<PayloadProblem> = problems
-                .into_iter()
-                .take(PROBLEMS_MAX)
-                .map(|error| PayloadProblem { pointer: error.instance_path, message: error.message })
-                .collect();
-            match schemas.on_invalid() {
-                OnInvalid::Allow => Ok(Vec::new()),
-                OnInvalid::Quarantine | OnInvalid::Reject if !lane.source.enforce => Ok(Vec::new()),
-                OnInvalid::Quarantine => Ok(problems),
-                OnInvalid::Reject if is_braked(lane, now, notes) => Ok(problems),
-                OnInvalid::Reject => {
-                    Err(Refusal::new(Class::SchemaRejected, "payload does not match its schema")
-                        .with_problems(problems))
-                }
-            }
-        }
-    }
-}
-
-/// One copy for every destination of every route that wants the event.
-pub(crate) fn route(
-    lane: &Lane,
-    head: &Head<'_>,
-    json: Option<&Value>,
-    (event_type, delivery_id): (Option<&str>, Option<&str>),
-    notes: &mut Notes,
-) -> Vec<Copy> {
-    let view = head.view(&lane.source.name, json, (event_type, delivery_id));
-    let mut copies = Vec::new();
-    for route in &lane.routes {
-        match route.wants(event_type, &view) {
-            Ok(true) => {
-                notes.matched.push(Arc::clone(&route.name));
-                let order = route.order_by.as_ref().and_then(|by| by.key(&view)).map(|key| OrderKey::of(&key));
-                copies.extend(route.to.iter().map(|to| Copy {
-                    route: Arc::clone(&route.name),
-                    destination: Arc::clone(&to.destination),
-                    balance: to.balance_by.as_ref().and_then(|by| by.key(&view)).map(|key| KeyHash::of(&key)),
-                    order: order.clone(),
-                    shaped: route.shapes,
-                }));
-            }
-            Ok(false) => {}
-            Err(error) => {
-                tracing::debug!(route = %route.name, %error, "a condition failed; no match");
-                notes.route_errors.push(Arc::clone(&route.name));
-            }
-        }
-    }
-    copies
+    let mut braked = false;
+    let checked = checks::check(lane, event_type, document, || {
+        braked = lane.budget.brakes(now);
+        braked
+    });
+    notes.braked |= braked;
+    notes.schema_failed = checked.schema.or(notes.schema_failed.take());
+    checked.problems
 }

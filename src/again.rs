@@ -6,11 +6,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::HeaderMap;
 
-use crate::accept::{Notes, check_schema, hygiene, parse, route};
+use crate::accept::{Notes, check_body, read};
 use crate::event::{Copy, EventData};
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::refusal::{PayloadProblem, Refusal};
+use crate::routing::{Named, Routed, route};
 
 /// What today's rules make of a stored event; its signature was judged at its receipt.
 #[derive(Debug)]
@@ -19,39 +20,35 @@ pub struct Again {
     pub problems: Vec<PayloadProblem>,
     /// Where it goes.
     pub copies: Vec<Copy>,
+    /// Its type and id, as today's rules read them; what they do not find is as it was stored.
+    pub named: Named,
     /// What would be answered instead of accepting it.
     pub refusal: Option<Refusal>,
 }
 
-/// Judges a stored event by today's hygiene, schemas and routes. What would be refused today counts as wrong.
+/// Judges a stored event by today's hygiene, schemas and routes. What would be refused or kept back today counts as wrong.
 pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
     let (headers, mut notes) = (event.header_map(), Notes::default());
     let head = stored_head(event, &headers);
-    let document = parse(lane, &head, &event.body);
-    let json = document.as_ref().ok().and_then(Option::as_ref);
-    let judged = match (&document, json) {
-        (Err(problem), _) => hygiene(lane, problem, event.received_at(), &mut notes),
-        (Ok(_), Some(json)) => {
-            let event_type = event.event_type.as_deref().unwrap_or_default();
-            check_schema(lane, event_type, json, event.received_at(), &mut notes)
-        }
-        (Ok(_), None) => Ok(Vec::new()),
+    let document = read(lane, &head, &event.body);
+    let named = Named::again(lane, event, &headers, &document);
+    let of_type = named.event_type.as_deref().unwrap_or_default();
+    let judged = check_body(lane, of_type, &document, event.received_at(), &mut notes);
+    let routed = route(lane, &head, &document, &named);
+    let (problems, refusal) = match judged {
+        Ok(problems) if problems.is_empty() => (routed.problems(), None),
+        Ok(problems) => (problems, None),
+        Err(refusal) => (refusal.problems.clone(), Some(refusal)),
     };
-    let of_type = (event.event_type.as_deref(), event.delivery_id.as_deref());
-    let copies = route(lane, &head, json, of_type, &mut notes);
-    match judged {
-        Ok(problems) => Again { problems, copies, refusal: None },
-        Err(refusal) => Again { problems: refusal.problems.clone(), copies, refusal: Some(refusal) },
-    }
+    Again { problems, copies: routed.copies, named, refusal }
 }
 
-/// Where today's routes send a stored event.
-pub fn route_again(lane: &Lane, event: &EventData) -> Vec<Copy> {
-    let (headers, mut notes) = (event.header_map(), Notes::default());
+/// Says where today's routes send a stored event, and which of them fail on it.
+pub fn route_again(lane: &Lane, event: &EventData) -> Routed {
+    let headers = event.header_map();
     let head = stored_head(event, &headers);
-    let document = parse(lane, &head, &event.body).ok().flatten();
-    let of_type = (event.event_type.as_deref(), event.delivery_id.as_deref());
-    route(lane, &head, document.as_ref(), of_type, &mut notes)
+    let document = read(lane, &head, &event.body);
+    route(lane, &head, &document, &Named::again(lane, event, &headers, &document))
 }
 
 /// The head of a stored event. Where host and sender are not known, no host and no address stand in their places.

@@ -8,9 +8,9 @@
 //! quarantine-and-accept, so that a wrong schema costs a look and not the subscription; a synchronous source is answered
 //! from the buffer and its event delivered. A bad signature is refused whatever the brake says.
 //!
-//! What ends before the signature is not counted: strangers can send it. Bad signatures, which they can send too, are seen
-//! in the level and told in the log, because a wrong secret on our side looks the same; the brake counts what was verified
-//! only, so that no stranger can move it.
+//! What ends before the signature is not counted: strangers can send it. Bad signatures, which they can send too, have a
+//! level of their own, because a wrong secret on our side looks the same; the alarm and the brake count what was verified
+//! only, so that no stranger can move them. That a source only fails is told by `only_failing`.
 //!
 //! Counts live in memory: a restart begins at zero, a reload keeps them. Time is handed in.
 
@@ -63,11 +63,14 @@ struct State {
     parts: VecDeque<(u64, u32, u32)>,
 }
 
-/// How much of the budget is used.
+/// How much of the budget is used, by the rule that is nearest to its limit: the nearest of what was verified, and where
+/// nothing of that failed, of all.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
-    /// In the rule's own measure: failures, a share from 0 to 1, or seconds.
-    pub used: f64,
+    /// By verified requests, in the rule's own measure: failures, a share from 0 to 1, or seconds.
+    pub verified: f64,
+    /// The same by all requests, as if what failed verification came from the provider too.
+    pub unverified: f64,
     /// Where the provider gives up.
     pub limit: f64,
 }
@@ -147,15 +150,34 @@ impl Budget {
         if is_verified {
             counts.verified.count(is_success, part_ms, now);
         }
-        let near = self.patience.limits.iter().find(|limit| counts.seen.is_near(limit.rule, part_ms, now));
+        let near = self.patience.limits.iter().find(|limit| counts.verified.is_near(limit.rule, part_ms, now));
         let alarm = match (near, counts.was_near) {
             (Some(limit), false) => Some(Alarm::Near { rule: limit.rule.to_string(), then: limit.then.clone() }),
             (None, true) => Some(Alarm::Over),
             (Some(_), true) | (None, false) => None,
         };
         counts.was_near = near.is_some();
-        let levels = self.patience.limits.iter().map(|limit| counts.seen.level(limit.rule, part_ms, now));
-        Recorded { level: levels.max_by(|one, other| one.part().total_cmp(&other.part())), alarm }
+        Recorded { level: self.level(&counts, now), alarm }
+    }
+
+    /// Returns how much is used now; `None` without rules.
+    pub fn level_now(&self, now: Timestamp) -> Option<Level> {
+        self.level(&self.lock(), now)
+    }
+
+    fn level(&self, counts: &Counts, now: Timestamp) -> Option<Level> {
+        let part_ms = self.part_ms();
+        let levels = self.patience.limits.iter().map(|limit| {
+            let (verified, limit_at) = counts.verified.level(limit.rule, part_ms, now);
+            let (unverified, _) = counts.seen.level(limit.rule, part_ms, now);
+            Level { verified, unverified, limit: limit_at }
+        });
+        levels.max_by(|one, other| {
+            let (of_verified, of_all) = (one.verified / one.limit, one.unverified / one.limit);
+            of_verified
+                .total_cmp(&(other.verified / other.limit))
+                .then(of_all.total_cmp(&(other.unverified / other.limit)))
+        })
     }
 
     /// The length of a part, after the shortest window of the rules; `None` without a window.
@@ -169,12 +191,6 @@ impl Budget {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Level {
-    fn part(self) -> f64 {
-        self.used / self.limit
     }
 }
 
@@ -212,17 +228,18 @@ impl State {
         })
     }
 
-    fn level(&self, rule: Rule, part_ms: Option<u64>, now: Timestamp) -> Level {
+    /// How much is used, and the limit.
+    fn level(&self, rule: Rule, part_ms: Option<u64>, now: Timestamp) -> (f64, f64) {
         match rule {
-            Rule::Consecutive(limit) => Level { used: f64::from(self.consecutive), limit: f64::from(limit) },
+            Rule::Consecutive(limit) => (f64::from(self.consecutive), f64::from(limit)),
             Rule::Share { share, within, at_least } => {
                 let (all, failed) = self.sums(within, part_ms, now);
                 let counts = all >= at_least.max(SHARE_OF_AT_LEAST);
-                Level { used: if counts { f64::from(failed) / f64::from(all) } else { 0.0 }, limit: share }
+                (if counts { f64::from(failed) / f64::from(all) } else { 0.0 }, share)
             }
             Rule::Lasting(limit) => {
                 let since = self.failing_since.map_or(0, |since| now.unix_ms().saturating_sub(since.unix_ms()));
-                Level { used: Duration::from_millis(since).as_secs_f64(), limit: limit.as_secs_f64() }
+                (Duration::from_millis(since).as_secs_f64(), limit.as_secs_f64())
             }
         }
     }
@@ -236,7 +253,10 @@ impl State {
                 all.saturating_add(1) >= at_least.max(SHARE_OF_AT_LEAST)
                     && (f64::from(failed) + 1.0) / (f64::from(all) + 1.0) >= share
             }
-            Rule::Lasting(_) => self.level(rule, part_ms, now).part() >= 0.9,
+            Rule::Lasting(_) => {
+                let (used, limit) = self.level(rule, part_ms, now);
+                used / limit >= 0.9
+            }
         }
     }
 }
@@ -300,7 +320,7 @@ mod tests {
             assert!(!shopify.brakes(at(n)), "{n}");
         }
         let seventh = shopify.record(answered(false, SOON), at(7));
-        assert_eq!(seventh.level, Some(Level { used: 7.0, limit: 8.0 }));
+        assert_eq!(seventh.level, Some(Level { verified: 7.0, unverified: 7.0, limit: 8.0 }));
         assert!(matches!(seventh.alarm, Some(Alarm::Near { .. })));
         assert!(shopify.brakes(at(7)));
         assert_eq!(shopify.record(answered(true, SOON), at(8)).alarm, Some(Alarm::Over));
@@ -311,7 +331,7 @@ mod tests {
     fn an_answer_after_the_provider_s_time_is_a_failure() {
         let shopify = budget(Rule::Consecutive(8));
         let late = shopify.record(answered(true, Duration::from_secs(6)), at(0));
-        assert_eq!(late.level, Some(Level { used: 1.0, limit: 8.0 }));
+        assert_eq!(late.level, Some(Level { verified: 1.0, unverified: 1.0, limit: 8.0 }));
     }
 
     #[test]
@@ -352,7 +372,8 @@ mod tests {
         old.record(answered(false, SOON), at(0));
         let new = budget(Rule::Consecutive(8));
         new.take_over(&old);
-        assert_eq!(new.record(answered(false, SOON), at(1)).level, Some(Level { used: 2.0, limit: 8.0 }));
+        let level = new.record(answered(false, SOON), at(1)).level;
+        assert_eq!(level, Some(Level { verified: 2.0, unverified: 2.0, limit: 8.0 }));
     }
 
     #[test]
@@ -365,13 +386,28 @@ mod tests {
     }
 
     #[test]
-    fn bad_signatures_are_seen_and_do_not_move_the_brake() {
-        let shopify = budget(Rule::Consecutive(8));
-        for n in 1..=20_u32 {
-            let forged = Answered { is_success: false, is_verified: false, took: SOON };
-            assert_eq!(shopify.record(forged, at(u64::from(n))).level.map(|level| level.used), Some(f64::from(n)));
+    fn bad_signatures_have_a_level_of_their_own_and_move_neither_the_alarm_nor_the_brake() {
+        for rule in [Rule::Consecutive(8), Rule::Lasting(Duration::from_secs(10))] {
+            let shopify = budget(rule);
+            for n in 0..=20_u32 {
+                let forged = Answered { is_success: false, is_verified: false, took: SOON };
+                let recorded = shopify.record(forged, at(u64::from(n)));
+                let level = recorded.level.unwrap();
+                assert!(level.unverified >= f64::from(n) && level.verified < 0.5, "{level:?}");
+                assert_eq!(recorded.alarm, None);
+            }
+            assert!(!shopify.brakes(at(21)));
         }
-        assert!(!shopify.brakes(at(21)));
+    }
+
+    #[test]
+    fn the_level_is_that_of_the_rule_which_verified_requests_are_nearest_to() {
+        let limit = |rule| Limit { rule, then: String::new() };
+        let limits = vec![limit(Rule::Consecutive(100)), limit(Rule::Consecutive(8))];
+        let budget = Budget::new(Patience { limits, time: None, brake: true });
+        assert_eq!(budget.level_now(at(0)).map(|level| level.verified), Some(0.0));
+        budget.record(answered(false, SOON), at(0));
+        assert_eq!(budget.level_now(at(0)).map(|level| level.limit), Some(8.0));
     }
 
     #[test]

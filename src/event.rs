@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use crate::body::Document;
 use crate::clock::Timestamp;
 use crate::condition::View;
 use crate::provider::{Verified, digest};
@@ -30,6 +30,11 @@ impl EventId {
     /// A new id at `now`; `random` fills the bits that are not time.
     pub fn at(now: Timestamp, random: [u8; 10]) -> Self {
         Self(*uuid::Builder::from_unix_timestamp_millis(now.unix_ms(), &random).as_uuid().as_bytes())
+    }
+
+    /// The bits that are not time: the same id is made of them and of the same moment.
+    pub fn random(&self) -> [u8; 10] {
+        self.0.last_chunk().copied().unwrap_or_default()
     }
 
     /// Its sixteen bytes.
@@ -201,10 +206,11 @@ impl EventData {
 
     /// What conditions, keys and values of a stored event look at. Whoever asks has read the body and made the map, because
     /// the view only borrows.
-    pub fn view<'a>(&'a self, body: Option<&'a Value>, headers: &'a HeaderMap) -> View<'a> {
+    pub fn view<'a>(&'a self, document: &'a Document<'a>, headers: &'a HeaderMap) -> View<'a> {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         View {
-            body,
+            body: document.json(),
+            received: document,
             headers,
             event_type: self.event_type.as_deref().unwrap_or_default(),
             event_id: self.delivery_id.as_deref().unwrap_or_default(),
@@ -405,6 +411,7 @@ pub(crate) mod tests {
         let late = EventId::at(Timestamp::from_unix_ms(2), [0; 10]);
         assert!(early < late);
         assert_eq!(EventId::parse(&late.to_string()), Some(late));
+        assert_eq!(EventId::at(Timestamp::from_unix_ms(1), early.random()), early);
     }
 
     #[test]

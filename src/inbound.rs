@@ -6,9 +6,12 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use serde_json::Value;
 
+use crate::body::{self, Document};
 use crate::condition::View;
+
+/// The longest name of a content coding that is repeated to whoever sent it.
+const CODING_BYTES_SHOWN: usize = 20;
 
 /// The head of one request.
 #[derive(Clone, Copy, Debug)]
@@ -44,11 +47,12 @@ impl Head<'_> {
     pub fn view<'v>(
         &'v self,
         source: &'v str,
-        body: Option<&'v Value>,
+        document: &'v Document<'v>,
         (event_type, event_id): (Option<&'v str>, Option<&'v str>),
     ) -> View<'v> {
         View {
-            body,
+            body: document.json(),
+            received: document,
             headers: self.headers,
             event_type: event_type.unwrap_or_default(),
             event_id: event_id.unwrap_or_default(),
@@ -60,11 +64,19 @@ impl Head<'_> {
         }
     }
 
+    /// The first coding of `Content-Encoding` that changes the body. `identity` and an empty list do not.
+    pub fn compression(&self) -> Option<String> {
+        let lines = self.headers.get_all(http::header::CONTENT_ENCODING).iter();
+        let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let coding = codings.find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))?;
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+');
+        let is_shown = coding.len() <= CODING_BYTES_SHOWN && coding.iter().all(is_name);
+        Some(if is_shown { String::from_utf8_lossy(coding).into_owned() } else { "in an unknown way".to_owned() })
+    }
+
     /// The media type of the body in lower case, without parameters.
     pub fn media_type(&self) -> Option<String> {
-        let value = self.headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
+        body::media_type(self.headers)
     }
 }
 
@@ -97,6 +109,44 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-forwarded-for", value.parse().unwrap());
         headers
+    }
+
+    #[test]
+    fn only_what_changes_the_body_is_compression() {
+        let coding = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("content-encoding", line.parse().unwrap());
+            }
+            let (path, host, sender) = ("/", "a", "192.0.2.1".parse().unwrap());
+            let head = Head {
+                method: "POST",
+                path,
+                query: None,
+                host,
+                headers: &headers,
+                content_length: None,
+                params: &[],
+                sender,
+            };
+            head.compression()
+        };
+        let none: [&[&str]; 8] =
+            [&[], &[""], &[" "], &[","], &[" , ,"], &["identity"], &["identity, Identity"], &["", "identity", ","]];
+        for lines in none {
+            assert_eq!(coding(lines), None, "{lines:?}");
+        }
+        for (lines, name) in [
+            (&["gzip"][..], "gzip"),
+            (&["identity, br"], "br"),
+            (&["", "zstd"], "zstd"),
+            (&[", X-GZip,"], "X-GZip"),
+            (&["gzip;q=1"], "in an unknown way"),
+            (&["identity identity"], "in an unknown way"),
+            (&["averyveryverylongname"], "in an unknown way"),
+        ] {
+            assert_eq!(coding(lines).as_deref(), Some(name), "{lines:?}");
+        }
     }
 
     #[test]

@@ -4,14 +4,19 @@
 
 use std::sync::Arc;
 
+use crate::body::{Bodies, BodyRules};
 use crate::budget::Budget;
+use crate::credential::CredentialPlace;
 use crate::event::{DedupKey, JudgedBy};
 use crate::limit::{Gatekeeper, SourceQuota};
+use crate::only_failing::VerificationWatch;
 use crate::payload::Pointer;
-use crate::provider::{Desk, EventTemplate, KeyLocation, Row, Verified, Verifier, digest};
+use crate::provider::{Desk, EventTemplate, Handshake, KeyLocation, Row, Verified, Verifier, digest};
 use crate::route::Route;
 use crate::schema::SchemaSet;
 use crate::source::{OnMalformed, Source, SourceTable};
+
+pub use crate::body::Reading;
 
 /// The longest delivery id that is remembered; longer ones are cut, which the digest in the dedup key makes harmless.
 const DELIVERY_ID_BYTES_MAX: usize = 256;
@@ -35,6 +40,19 @@ impl Rules {
         self.lanes.iter().find(|lane| *lane.source.name == *source)
     }
 
+    /// Returns the places at which the senders of a source put credentials; of a source that is not known here, those of all.
+    pub fn credentials(&self, source: &str) -> Vec<CredentialPlace> {
+        match self.lane(source) {
+            Some(lane) => lane.credentials(),
+            None => self.lanes.iter().flat_map(Lane::credentials).collect(),
+        }
+    }
+
+    /// How the bodies of stored events are read.
+    pub fn bodies(&self) -> Bodies {
+        Bodies::of(self.lanes.iter().map(|lane| (&*lane.source.name, lane.body.clone())))
+    }
+
     /// Keeps what was counted under the old rules; of a limit only where it is the same.
     pub fn take_over(&mut self, old: &Self) {
         if self.gatekeeper.has_rates_of(&old.gatekeeper) {
@@ -43,6 +61,7 @@ impl Rules {
         for lane in &mut self.lanes {
             if let Some(before) = old.lanes.iter().find(|before| before.source.name == lane.source.name) {
                 lane.budget.take_over(&before.budget);
+                lane.watch = before.watch.clone();
                 if let (Some(quota), Some(before)) = (&mut lane.quota, &before.quota) {
                     quota.take_over(before);
                 }
@@ -70,14 +89,16 @@ pub struct Lane {
     pub schemas: Option<SchemaSet>,
     /// How near the provider is to giving this source up.
     pub budget: Budget,
+    /// Whether it verifies, or only fails.
+    pub watch: VerificationWatch,
     /// Spent by verified requests.
     pub quota: Option<SourceQuota>,
     /// The routes that listen to this source.
     pub routes: Vec<Arc<Route>>,
     /// How much of the JSON these need.
     pub reading: Reading,
-    /// Whether the provider says that its JSON is plain text.
-    pub json_as_text: bool,
+    /// How bodies are read.
+    pub body: BodyRules,
 }
 
 /// Keys that a message was signed with, perhaps.
@@ -87,17 +108,6 @@ pub struct NeedsKeys {
     pub places: Vec<KeyLocation>,
     /// Nobody has looked there yet; otherwise, what is here lacks the id that the message names.
     pub are_missing: bool,
-}
-
-/// How much of a JSON body is read. Every way but `Nothing` checks all of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// Nothing looks into it.
-    Nothing,
-    /// Event type and delivery id only: a scan, a third of the cost of a tree.
-    Scalars(Vec<Pointer>),
-    /// A tree, for schemas, conditions, keys and handshakes.
-    Tree,
 }
 
 impl Lane {
@@ -119,6 +129,18 @@ impl Lane {
         // An id that is signed is worth more than one that is claimed.
         let body = (signed.is_none() || proof.covers_body()).then(|| proof.fingerprint(body));
         Some(DedupKey { key: signed.or(claimed)?, body, window })
+    }
+
+    /// Returns the places at which its senders put credentials: by the scheme in force, and by the provider's, which goes
+    /// on whatever is verified here.
+    pub fn credentials(&self) -> Vec<CredentialPlace> {
+        let of_provider = self.provider.iter().flat_map(|row| row.scheme().credentials());
+        let of_handshakes = self.desk.handshakes.iter().flat_map(Handshake::credentials);
+        let mut places = self.verifier.scheme().credentials();
+        places.extend(of_provider.chain(of_handshakes));
+        places.sort();
+        places.dedup();
+        places
     }
 
     /// Stands for all that decides about a signature here.

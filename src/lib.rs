@@ -14,16 +14,20 @@
 // Leaves: they import nothing of ours but each other.
 pub mod answer;
 pub mod clock;
+pub mod credential;
 pub mod inbound;
 pub mod outcome;
 pub mod patience;
 pub mod redact;
 pub mod refusal;
 pub mod secret;
+pub mod sender;
+pub mod wrapping;
 // The gates.
 pub mod budget;
 pub mod condition;
 pub mod limit;
+pub mod only_failing;
 pub mod payload;
 pub mod provider;
 pub mod route;
@@ -33,14 +37,18 @@ pub mod source;
 // The product.
 pub mod accept;
 pub mod again;
+pub mod body;
+mod checks;
 pub mod event;
 pub mod lane;
 pub mod reply;
+pub mod routing;
 // What keeps and moves events.
 pub mod buffer;
 pub mod capture;
 pub mod deliver;
 pub mod keyring;
+pub mod refused;
 pub mod rejudge;
 pub mod shape;
 pub mod telemetry;

@@ -82,10 +82,19 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// `Retry-After`, as a wait from now.
     pub retry_after: Option<Duration>,
+    /// A `Retry-After` that could not be read: cut, and harmless to show.
+    pub unread_retry_after: Option<String>,
     /// The destination said that this event will never do (410, or `webhook-delivery: abort-message`).
     pub abort: bool,
     /// For the log and the dead letter; no payload, no secrets.
     pub detail: String,
+}
+
+impl Attempt {
+    /// An attempt that got no answer.
+    pub const fn without_answer(outcome: AttemptOutcome, detail: String) -> Self {
+        Self { outcome, status: None, retry_after: None, unread_retry_after: None, abort: false, detail }
+    }
 }
 
 /// What becomes of a delivery after an attempt.

@@ -1,24 +1,55 @@
-//! What people do not get to see of stored requests: places in JSON bodies and headers, replaced where they are shown.
+//! What people do not get to see of stored requests: places in JSON bodies, headers and parameters of the query, replaced
+//! where they are shown.
 //!
-//! Only what is shown is changed; what is stored, delivered and judged stays as it came. A body that is no JSON cannot be
-//! looked into, so where places of bodies are named, it is not shown at all.
+//! Some are chosen by the operator, others are known to hold the credential of a sender. Only what is shown is changed; what
+//! is stored, delivered and judged stays as it came. A body that is no JSON cannot be looked into, so where places of bodies
+//! are named, it is not shown at all.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
+
+use crate::credential::{ALWAYS, CredentialPlace, Credentials, Pair, with_pairs, with_pairs_of_target};
 
 /// Stands where something is not shown.
 pub const REDACTED: &str = "[redacted]";
 /// The longest place.
 const STEPS_MAX: usize = 64;
 const HEADER: &str = "header:";
+const QUERY: &str = "query:";
 
 /// What is not shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
-    places: Vec<Vec<Step>>,
-    headers: Vec<String>,
+    /// What the operator chose.
+    chosen: Places,
     hides_bodies: bool,
+    /// Where credentials of senders stand.
+    credentials: Places,
+    /// Values of variables of the configuration, each with what is written for it.
+    values: Vec<Veiled>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Places {
+    json: Vec<Vec<Step>>,
+    headers: Vec<String>,
+    query: Vec<String>,
+    form: Vec<String>,
+}
+
+/// A value that is not shown, and what is shown instead.
+#[derive(Clone, PartialEq, Eq)]
+struct Veiled {
+    value: String,
+    written: String,
+}
+
+impl fmt::Debug for Veiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
 }
 
 /// One step of a place.
@@ -44,9 +75,9 @@ pub enum BadRedaction {
 impl fmt::Display for BadRedaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Form => {
-                f.write_str("it is neither a place such as `/data/card/number` or `/**/email`, nor `header:NAME`")
-            }
+            Self::Form => f.write_str(
+                "it is neither a place such as `/data/card/number` or `/**/email`, nor `header:NAME` or `query:NAME`",
+            ),
             Self::TooDeep => write!(f, "it has more than {STEPS_MAX} steps"),
         }
     }
@@ -60,21 +91,49 @@ impl Redaction {
         self
     }
 
-    /// Adds `/data/card/number`, `/**/email` or `header:authorization`.
+    /// Adds `/data/card/number`, `/**/email`, `header:authorization` or `query:token`.
     pub fn add(&mut self, text: &str) -> Result<(), BadRedaction> {
         if let Some(name) = text.strip_prefix(HEADER) {
             let name = name.trim().to_ascii_lowercase();
             http::HeaderName::from_bytes(name.as_bytes()).ok().ok_or(BadRedaction::Form)?;
-            self.headers.push(name);
+            self.chosen.headers.push(name);
             return Ok(());
         }
-        let path = text.strip_prefix('/').ok_or(BadRedaction::Form)?;
-        let steps: Vec<Step> = path.split('/').map(step).collect();
-        if steps.len() > STEPS_MAX {
-            return Err(BadRedaction::TooDeep);
+        if let Some(name) = text.strip_prefix(QUERY) {
+            let name = Some(name.trim()).filter(|name| !name.is_empty()).ok_or(BadRedaction::Form)?;
+            self.chosen.query.push(name.to_owned());
+            return Ok(());
         }
-        self.places.push(steps);
+        self.chosen.json.push(steps(text)?);
         Ok(())
+    }
+
+    /// Adds the places at which the sender of a request puts its credential, and the headers that hold one whatever the
+    /// sender.
+    #[must_use]
+    pub fn with_credentials(mut self, places: &[CredentialPlace]) -> Self {
+        self.credentials.headers.extend(ALWAYS.map(str::to_owned));
+        for place in places {
+            match place {
+                CredentialPlace::Header(name) => self.credentials.headers.push(name.clone()),
+                CredentialPlace::Query(name) => self.credentials.query.push(name.clone()),
+                CredentialPlace::Form(name) => self.credentials.form.push(name.clone()),
+                // The place of a scheme has no more steps than a place of ours.
+                CredentialPlace::Json(pointer) => self.credentials.json.extend(steps(pointer)),
+            }
+        }
+        self
+    }
+
+    /// Adds the value of a variable of the configuration; `written` is shown in its place.
+    pub fn add_value(&mut self, value: String, written: String) {
+        self.values.push(Veiled { value, written });
+    }
+
+    /// Nothing but the values of variables is hidden.
+    #[must_use]
+    pub fn only_values(&self) -> Self {
+        Self { values: self.values.clone(), ..Self::default() }
     }
 
     /// Whether bodies are shown at all.
@@ -82,19 +141,105 @@ impl Redaction {
         !self.hides_bodies
     }
 
-    /// Whether there is anything that is not shown.
+    /// Whether there is anything that the operator chose not to be shown.
     pub fn hides_anything(&self) -> bool {
-        self.touches_bodies() || !self.headers.is_empty()
+        let Places { json, headers, query, form: _ } = &self.chosen;
+        self.hides_bodies || !json.is_empty() || !headers.is_empty() || !query.is_empty()
     }
 
     /// Whether anything of a body is not shown.
     pub fn touches_bodies(&self) -> bool {
-        self.hides_bodies || !self.places.is_empty()
+        let of_credentials = &self.credentials;
+        self.hides_bodies
+            || !self.chosen.json.is_empty()
+            || !of_credentials.json.is_empty()
+            || !of_credentials.form.is_empty()
     }
 
     /// Whether the value of this header is not shown.
     pub fn hides_header(&self, name: &str) -> bool {
-        self.headers.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+        self.chose_header(name) || self.credentials.headers.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the operator chose that the value of this header is not shown.
+    pub fn chose_header(&self, name: &str) -> bool {
+        self.chosen.headers.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the value of this parameter of the query is not shown.
+    pub fn hides_query(&self, name: &str) -> bool {
+        self.chose_query(name) || self.credentials.query.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the operator chose that the value of this parameter of the query is not shown.
+    pub fn chose_query(&self, name: &str) -> bool {
+        self.chosen.query.iter().any(|hidden| hidden == name)
+    }
+
+    /// A query as it is shown.
+    pub fn query<'q>(&self, query: &'q str) -> Cow<'q, str> {
+        with_pairs(query, |name| if self.hides_query(name) { Pair::Shown(REDACTED) } else { Pair::Kept })
+    }
+
+    /// A path with its query as it is shown.
+    pub fn target<'q>(&self, target: &'q str) -> Cow<'q, str> {
+        with_pairs_of_target(target, |name| if self.hides_query(name) { Pair::Shown(REDACTED) } else { Pair::Kept })
+    }
+
+    /// A form as it is shown, where nothing else of a body is hidden; `None` where the body is to be JSON.
+    pub fn form(&self, body: &str) -> Option<String> {
+        let is_form = !self.hides_bodies && self.chosen.json.is_empty() && self.credentials.json.is_empty();
+        let hides = |name: &str| self.credentials.form.iter().any(|hidden| hidden.eq_ignore_ascii_case(name));
+        let shown = |name: &str| if hides(name) { Pair::Shown(REDACTED) } else { Pair::Kept };
+        (is_form && !self.credentials.form.is_empty()).then(|| with_pairs(body, shown).into_owned())
+    }
+
+    /// The credentials that stand in a request, so that they are found wherever else they are said.
+    pub fn credentials_in<'h>(
+        &self,
+        target: &str,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        body: &[u8],
+    ) -> Credentials {
+        let mut found = Credentials::default();
+        let hidden = &self.credentials;
+        for (name, value) in headers {
+            if hidden.headers.iter().any(|hidden| hidden.eq_ignore_ascii_case(name)) {
+                found.header(value);
+            }
+        }
+        let is_one = |names: &[String], name: &str| names.iter().any(|hidden| hidden.eq_ignore_ascii_case(name));
+        if let Some((_, query)) = target.split_once('?') {
+            found.pairs(query, |name| is_one(&hidden.query, name));
+        }
+        if let Some(body) = std::str::from_utf8(body).ok().filter(|_| !hidden.form.is_empty()) {
+            found.pairs(body, |name| is_one(&hidden.form, name));
+        }
+        if let Some(mut json) = serde_json::from_slice(body).ok().filter(|_: &Value| !hidden.json.is_empty()) {
+            let places: Vec<&[Step]> = hidden.json.iter().map(Vec::as_slice).collect();
+            walk(&mut json, &places, &mut |value| {
+                if let Value::String(text) = &*value {
+                    found.add(text);
+                }
+            });
+        }
+        found
+    }
+
+    /// Puts what is written in the place of the values of variables, in every text of a JSON value.
+    pub fn hide_values(&self, json: &mut Value) {
+        match json {
+            Value::String(text) => {
+                for Veiled { value, written } in &self.values {
+                    if text.contains(value.as_str()) {
+                        *text = text.replace(value.as_str(), written);
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_values(item)),
+            Value::Object(members) => members.values_mut().for_each(|member| self.hide_values(member)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
 
     /// Whether the host that was called is not shown.
@@ -110,21 +255,32 @@ impl Redaction {
     /// Whether the place with these steps, or anything above it, is not shown.
     pub fn hides(&self, steps: &[&str]) -> bool {
         self.hides_bodies
-            || self
-                .places
-                .iter()
-                .any(|place| (1..=steps.len()).any(|end| fits(place, steps.get(..end).unwrap_or(steps))))
+            || self.places().any(|place| (1..=steps.len()).any(|end| fits(place, steps.get(..end).unwrap_or(steps))))
     }
 
     /// Replaces what is not shown of a body.
     pub fn apply(&self, body: &mut Value) {
         if self.hides_bodies {
             *body = Value::from(REDACTED);
-        } else if !self.places.is_empty() {
-            let places: Vec<&[Step]> = self.places.iter().map(Vec::as_slice).collect();
-            walk(body, &places);
+            return;
+        }
+        let places: Vec<&[Step]> = self.places().collect();
+        if !places.is_empty() {
+            walk(body, &places, &mut |value| *value = Value::from(REDACTED));
         }
     }
+
+    /// The places in bodies, whoever says that they are hidden.
+    fn places(&self) -> impl Iterator<Item = &[Step]> {
+        self.chosen.json.iter().chain(&self.credentials.json).map(Vec::as_slice)
+    }
+}
+
+/// The steps of `/data/card/number`.
+fn steps(text: &str) -> Result<Vec<Step>, BadRedaction> {
+    let path = text.strip_prefix('/').ok_or(BadRedaction::Form)?;
+    let steps: Vec<Step> = path.split('/').map(step).collect();
+    if steps.len() > STEPS_MAX { Err(BadRedaction::TooDeep) } else { Ok(steps) }
 }
 
 fn step(text: &str) -> Step {
@@ -147,31 +303,31 @@ fn fits(place: &[Step], steps: &[&str]) -> bool {
 }
 
 /// `places` are what is left of the places on the way to `value`. JSON of ours is at most as deep as its parser allows.
-fn walk(value: &mut Value, places: &[&[Step]]) {
+fn walk(value: &mut Value, places: &[&[Step]], found: &mut dyn FnMut(&mut Value)) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                enter(member, name, places);
+                enter(member, name, places, found);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                enter(item, &index.to_string(), places);
+                enter(item, &index.to_string(), places, found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-fn enter(value: &mut Value, name: &str, places: &[&[Step]]) {
+fn enter(value: &mut Value, name: &str, places: &[&[Step]], found: &mut dyn FnMut(&mut Value)) {
     let mut below: Vec<&[Step]> = Vec::new();
     for place in places {
         follow(place, name, &mut below);
     }
     if below.iter().any(|place| place.is_empty()) {
-        *value = Value::from(REDACTED);
+        found(value);
     } else if !below.is_empty() {
-        walk(value, &below);
+        walk(value, &below, found);
     }
 }
 
@@ -233,9 +389,31 @@ mod tests {
     }
 
     #[test]
+    fn credentials_are_hidden_and_the_rest_of_the_request_is_not() {
+        let places = [
+            CredentialPlace::Header("x-gitlab-token".to_owned()),
+            CredentialPlace::Query("token".to_owned()),
+            CredentialPlace::Json("/value/*/clientState".to_owned()),
+        ];
+        let redaction = Redaction::default().with_credentials(&places);
+        assert!(!redaction.hides_anything(), "nobody chose it");
+        assert!(redaction.hides_header("X-Gitlab-Token") && redaction.hides_header("Authorization"));
+        assert_eq!(redaction.target("/in?a=1&token=s3cr3t"), "/in?a=1&token=[redacted]");
+        let body = br#"{"value": [{"clientState": "of the body", "n": "kept"}]}"#;
+        let mut shown = serde_json::from_slice(body).unwrap();
+        redaction.apply(&mut shown);
+        assert_eq!(shown, json!({"value": [{"clientState": REDACTED, "n": "kept"}]}));
+        let headers = [("x-gitlab-token", &b"of the header"[..]), ("x-other", b"kept")];
+        let credentials = redaction.credentials_in("/in?token=of%20the%20query", headers, body);
+        let mut said = json!(["of the body", "of the header", "of the query", "kept"]);
+        credentials.hide_in_json(&mut said, "-");
+        assert_eq!(said, json!(["-", "-", "-", "kept"]));
+    }
+
+    #[test]
     fn what_is_neither_is_refused() {
         let mut redaction = Redaction::default();
-        for text in ["", "email", "header:", "header:a b", &"/a".repeat(65)] {
+        for text in ["", "email", "header:", "header:a b", "query:", "query: ", &"/a".repeat(65)] {
             assert!(redaction.add(text).is_err(), "{text}");
         }
     }

@@ -192,6 +192,20 @@ pub struct Refusal {
     pub status: Option<u16>,
     /// Whether what follows on the connection can no longer be told apart from this request.
     pub breaks_framing: bool,
+    /// A title and a detail for the sender, where the class's title does not say enough to mend the request.
+    pub told: Option<Box<Told>>,
+}
+
+/// What a sender is told beside the class (RFC 9457 `title` and `detail`). Holds no key of the configuration, no secret and
+/// nothing of the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// In place of the class's title.
+    pub title: &'static str,
+    /// What to do about it.
+    pub detail: String,
+    /// A header that the status asks for.
+    pub header: Option<(&'static str, &'static str)>,
 }
 
 impl Refusal {
@@ -204,7 +218,24 @@ impl Refusal {
             retry_after_secs: class.retry_after_secs(),
             status: None,
             breaks_framing: false,
+            told: None,
         }
+    }
+
+    /// With a title and a detail for the sender.
+    #[must_use]
+    pub fn telling(mut self, title: &'static str, detail: impl Into<String>) -> Self {
+        self.told = Some(Box::new(Told { title, detail: detail.into(), header: None }));
+        self
+    }
+
+    /// With a header that the status asks for, beside what is told.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        if let Some(told) = &mut self.told {
+            told.header = Some((name, value));
+        }
+        self
     }
 
     /// After this the connection is closed, whatever the framing seems to say.

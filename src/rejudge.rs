@@ -71,7 +71,7 @@ pub async fn run(
 async fn pass(buffer: &Buffer, by: By, counts: &mut Counts) -> Result<(), NotStored> {
     let mut from = Some(0).filter(|_| !buffer.unverified().is_empty());
     while let Some(start) = from {
-        if buffer.stats().full {
+        if buffer.stats().shortage.is_some() {
             return Ok(());
         }
         let (reader, by) = (buffer.clone(), by.clone());
@@ -185,6 +185,7 @@ mod tests {
             list: &|_| Ok(Vec::new()),
             now,
             processors: 1,
+            disk_bytes: &|_| None,
             secrets: crate::config::check::Secrets::Real,
         };
         let checked = check(&text, std::path::Path::new("f.yaml"), &world);

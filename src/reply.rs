@@ -4,7 +4,7 @@
 //! failed and never repeats the payload. It is written to the wire by `ingress/write.rs`. Which status a class answers is the source's `answers:` or the class's default.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Serialize;
 
 use crate::answer::Answer;
@@ -20,6 +20,8 @@ struct Problem<'a> {
     title: &'static str,
     status: u16,
     outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [PayloadProblem],
 }
@@ -81,9 +83,10 @@ impl Reply {
         if status != 204 && status != 304 && answer.is_none_or(|answer| answer.body.is_none()) {
             let problem = Problem {
                 r#type: "about:blank",
-                title: class.title(),
+                title: refusal.told.as_ref().map_or(class.title(), |told| told.title),
                 status,
                 outcome: class.label(),
+                detail: refusal.told.as_ref().map(|told| &*told.detail),
                 errors: &refusal.problems,
             };
             reply.body = serde_json::to_vec(&problem).map(Bytes::from).unwrap_or_default();
@@ -91,6 +94,9 @@ impl Reply {
         }
         if let Some(secs) = refusal.retry_after_secs {
             reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if let Some((name, value)) = refusal.told.as_ref().and_then(|told| told.header) {
+            reply.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         if let (405, Some(source)) = (class.status(), source)
             && let Ok(allow) = HeaderValue::from_str(&source.methods.join(", "))
@@ -151,6 +157,16 @@ mod tests {
             text,
             r#"{"type":"about:blank","title":"Signature not accepted","status":401,"outcome":"bad_signature"}"#
         );
+    }
+
+    #[test]
+    fn a_refusal_tells_the_sender_how_to_mend_the_request() {
+        let refusal = Refusal::new(Class::BadContentType, "for the operator").telling("Title", "Detail");
+        let refusal = refusal.with_header("accept-encoding", "identity");
+        let reply = Reply::refusal(&refusal, None);
+        let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!((&body["title"], &body["detail"]), (&"Title".into(), &"Detail".into()));
+        assert_eq!(reply.headers.get("accept-encoding").unwrap(), "identity");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! What goes where: a [`Route`] wants events of some sources, of some types, under a condition.
 //!
-//! Every matching route gets its own copy; order never matters. An error in a condition is *no match*: counted and logged,
-//! never a reason to drop the event elsewhere.
+//! Every matching route gets its own copy; order never matters. A route on which something fails with an error (its
+//! condition, one of its keys, the event's type that it needs) takes nothing: [`RouteFault`] says what failed, and
+//! [`OnError`] what an event is worth that no other route takes. False is no error.
 
 use std::fmt;
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use crate::condition::{Condition, ConditionError, KeyExpression, View};
+use crate::condition::{Condition, ConditionError, KeyExpression, View, brief};
 
 /// A rule of routes.yaml.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Route {
     pub when: Option<Condition>,
     /// By what its events are kept in order; `None` is in no order.
     pub order_by: Option<KeyExpression>,
+    /// What becomes of an event on which the route fails.
+    pub on_error: OnError,
     /// Whether its events are changed before they are sent.
     pub shapes: bool,
     /// The destinations that get a copy each.
@@ -36,19 +39,155 @@ pub struct Recipient {
     pub balance_by: Option<Arc<KeyExpression>>,
 }
 
+/// What becomes of an event on which a route fails with an error, when no other route takes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It is kept in quarantine, with the error as its problem.
+    #[default]
+    Quarantine,
+    /// As if the condition were false.
+    NoMatch,
+}
+
+/// The part of a route that failed: the closed list of the label `stage` of `route_errors_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The event's own type or id, which the route needs and the source could not read.
+    Event,
+    /// The condition.
+    When,
+    /// The key of order.
+    OrderBy,
+    /// The key by which a destination chooses one of its targets.
+    Balance,
+    /// The transform; it is worked out at the delivery, and what fails there is a dead letter.
+    Transform,
+}
+
+impl Stage {
+    /// Every stage, for tables and for series that begin at zero.
+    pub const ALL: [Self; 5] = [Self::Event, Self::When, Self::OrderBy, Self::Balance, Self::Transform];
+
+    /// Metric label, log field and API field.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::When => "when",
+            Self::OrderBy => "order_by",
+            Self::Balance => "balance",
+            Self::Transform => "transform",
+        }
+    }
+}
+
+/// Why a route could not judge an event. The text names expressions and places, never values of the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteFault {
+    /// The route needs the event's type, which could not be read.
+    Type(Arc<str>),
+    /// The route needs the event's id, which could not be read.
+    Id(Arc<str>),
+    /// The condition failed, in this part of it if it is known.
+    When(ConditionError, String),
+    /// The key of order failed.
+    OrderBy(ConditionError, String),
+    /// The key of this destination failed.
+    Balance(ConditionError, Arc<str>, String),
+}
+
+impl RouteFault {
+    /// Returns the part of the route that failed.
+    pub const fn stage(&self) -> Stage {
+        match self {
+            Self::Type(_) | Self::Id(_) => Stage::Event,
+            Self::When(..) => Stage::When,
+            Self::OrderBy(..) => Stage::OrderBy,
+            Self::Balance(..) => Stage::Balance,
+        }
+    }
+}
+
+impl fmt::Display for RouteFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type(why) => write!(f, "event type failed: {why}"),
+            Self::Id(why) => write!(f, "event id failed: {why}"),
+            Self::When(error, part) => write!(f, "condition failed: {error} (in `{}`)", brief(part)),
+            Self::OrderBy(error, text) => write!(f, "order_by failed: {error} (in `{}`)", brief(text)),
+            Self::Balance(error, to, text) => {
+                write!(f, "balance key of destination \"{to}\" failed: {error} (in `{}`)", brief(text))
+            }
+        }
+    }
+}
+
+/// What a source could not read of an event's own type and id, each with the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Why there is no type.
+    pub event_type: Option<Arc<str>>,
+    /// Why there is no id.
+    pub event_id: Option<Arc<str>>,
+}
+
+/// The keys under which a route takes an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Its place in the order; `None` is none.
+    pub order: Option<String>,
+    /// For each of the route's destinations, in their order; `None` is none.
+    pub balance: Vec<Option<String>>,
+}
+
 impl Route {
     /// Whether it looks into the body.
     pub fn reads_body(&self) -> bool {
         self.when.is_some() || self.order_by.is_some() || self.to.iter().any(|to| to.balance_by.is_some())
     }
 
-    /// Whether this route wants the event.
-    pub fn wants(&self, event_type: Option<&str>, view: &View<'_>) -> Result<bool, ConditionError> {
-        let type_fits = self.wants_type(event_type);
-        match &self.when {
-            Some(condition) if type_fits => condition.matches(view),
-            _ => Ok(type_fits),
+    /// Judges an event; gives the keys under which the route takes it, or nothing where it does not want it.
+    pub fn judge(
+        &self,
+        event_type: Option<&str>,
+        unread: &Unread,
+        view: &View<'_>,
+    ) -> Result<Option<Keys>, RouteFault> {
+        let needs_type = || self.events.is_some() || self.reads(|(event_type, _)| event_type);
+        if let Some(why) = unread.event_type.as_ref().filter(|_| needs_type()) {
+            return Err(RouteFault::Type(Arc::clone(why)));
         }
+        if !self.wants_type(event_type) {
+            return Ok(None);
+        }
+        if let Some(why) = unread.event_id.as_ref().filter(|_| self.reads(|(_, event_id)| event_id)) {
+            return Err(RouteFault::Id(Arc::clone(why)));
+        }
+        if let Some(condition) = &self.when {
+            let failed = |error| RouteFault::When(error, condition.text().to_owned());
+            if !condition.matches(view).map_err(failed)? {
+                return Ok(None);
+            }
+        }
+        self.keys(view).map(Some)
+    }
+
+    fn keys(&self, view: &View<'_>) -> Result<Keys, RouteFault> {
+        let key = |by: &KeyExpression| by.key(view).map_err(|error| (error, by.text().to_owned()));
+        let order = self.order_by.as_ref().map(|by| key(by).map_err(|(error, text)| RouteFault::OrderBy(error, text)));
+        let balance = self.to.iter().map(|to| {
+            let failed = |(error, text)| RouteFault::Balance(error, Arc::clone(&to.destination), text);
+            to.balance_by.as_deref().map_or(Ok(None), |by| key(by).map_err(failed))
+        });
+        Ok(Keys { order: order.transpose()?.flatten(), balance: balance.collect::<Result<_, _>>()? })
+    }
+
+    /// Whether any expression looks at the event's type, or at its id.
+    fn reads(&self, which: fn((bool, bool)) -> bool) -> bool {
+        let of_key = |key: &KeyExpression| which((key.reads_event_type(), key.reads_event_id()));
+        let condition = self.when.as_ref();
+        condition.is_some_and(|when| which((when.reads_event_type(), when.reads_event_id())))
+            || self.order_by.as_ref().is_some_and(of_key)
+            || self.to.iter().any(|to| to.balance_by.as_deref().is_some_and(of_key))
     }
 
     /// Whether it wants events of this type.

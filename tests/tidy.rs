@@ -5,6 +5,8 @@
 //! here with its reason, and must be needed.
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop at the first surprise")]
 
+#[path = "tidy/imports.rs"]
+mod imports;
 #[path = "tidy/manifest.rs"]
 mod manifest;
 #[path = "tidy/mutations.rs"]
@@ -16,48 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Who may import whom, leaves first: a module, then what it may import; `*` is all that stands above it. `lib.rs` has no
-/// row: it only names the modules.
-const IMPORTS: &str = "
-clock
-outcome
-patience
-refusal
-secret      clock
-answer      refusal
-budget      clock patience refusal
-condition
-inbound     condition
-limit
-payload
-schema
-script      clock
-source      answer
-redact
-route       condition
-provider    answer clock patience refusal secret
-event       clock condition provider refusal
-lane        budget event limit payload provider route schema source
-accept      clock condition event inbound lane limit payload provider refusal route schema source
-reply       answer event provider refusal source
-again       accept event inbound lane refusal
-buffer      clock event outcome
-telemetry   accept budget clock event outcome refusal secret
-shape       clock condition event payload provider script secret
-deliver     buffer clock event limit outcome shape telemetry
-keyring     clock deliver provider
-capture     clock event redact refusal
-explain     accept again clock condition deliver event inbound lane limit provider redact refusal reply route shape source
-archive     again buffer clock condition deliver event lane payload refusal route
-ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply source telemetry
-admin       again archive buffer capture clock condition deliver event explain inbound lane limit outcome provider redact refusal route secret telemetry
-rejudge     lane buffer event provider
-server      *
-config      *
-cli         *
-main        cli
-simulation  *
-";
+use imports::IMPORTS;
 
 /// Where a dependency may be named: a folder of `src/`, or a file.
 const HOMES: &[(&str, &[&str])] = &[

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::redeliveries::redeliveries;
-use super::{Desk, Panel, explained, reload, replays, sheet, stored, token_wanted};
+use super::{Desk, Panel, explained, refused, reload, replays, sheet, stored, token_wanted};
 use crate::clock::Timestamp;
 use crate::lane::{Lane, Rules};
 use crate::secret::Listed;
@@ -74,6 +74,9 @@ pub(super) fn router(desk: &Desk) -> Router<Desk> {
         .route("/api/v1/events/{id}", get(stored::event))
         .route("/api/v1/events/{id}/explain", get(explained::explain))
         .route("/api/v1/events/{id}/replay", post(stored::replay))
+        .route("/api/v1/refused", get(refused::list))
+        .route("/api/v1/refused/admit", post(refused::admit))
+        .route("/api/v1/refused/{id}", get(refused::show))
         .route("/api/v1/replays", get(replays::list).post(replays::begin))
         .route("/api/v1/replays/{id}", get(replays::get).delete(replays::cancel))
         .route("/api/v1/dead-letters", get(stored::dead_letters))

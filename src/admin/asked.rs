@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use serde::Deserialize;
 
 use super::api::problem;
-use crate::archive::{DeliveryState, Filter, RulesOf};
+use crate::archive::{Archive, DeliveryState, Filter, RulesOf};
 use crate::clock::Timestamp;
 use crate::condition::Condition;
 use crate::route::EventGlobs;
@@ -63,7 +63,8 @@ fn wrong(title: &str) -> Response {
 impl Which {
     /// As a filter.
     #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
-    pub(super) fn filter(&self, now: Timestamp) -> Result<Filter, Response> {
+    pub(super) fn filter(&self, archive: &Archive) -> Result<Filter, Response> {
+        let now = archive.clock().now();
         let time = |text: &Option<String>, what: &str| match text {
             None => Ok(None),
             Some(text) => moment(text, now).map(Some).ok_or_else(|| {
@@ -93,6 +94,7 @@ impl Which {
             event_type: event_type.map_err(|error| wrong(&format!("`type` is not a glob: {error}")))?,
             outcome,
             condition: condition.map_err(|error| wrong(&format!("`where` does not compile: {error}")))?,
+            bodies: archive.rules().bodies(),
         })
     }
 

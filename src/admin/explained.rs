@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use super::api::{Answered, answer, problem};
 use super::asked::Which;
-use super::{Desk, sheet, stored};
+use super::{Desk, refused, sheet, stored};
 use crate::archive::Filter;
-use crate::buffer::Found;
 use crate::capture::{BodyKept, Captured};
 use crate::event::{EventData, EventId};
 use crate::explain::{Recorded, Signature, explain_recorded};
+use crate::redact::Redaction;
 use crate::refusal::RequestOutcome;
+use crate::refused::as_found;
 
 /// Which of what was laid aside.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,7 @@ impl Aside {
         }
     }
 
-    fn wants(self, outcome: RequestOutcome) -> bool {
+    pub(super) fn wants(self, outcome: RequestOutcome) -> bool {
         match self {
             Self::Refused => matches!(outcome, RequestOutcome::Refused(_)),
             Self::With(wanted) => outcome == wanted,
@@ -48,10 +49,15 @@ impl Aside {
 pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Which) -> Answered {
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
     let limit = which.limit();
-    let capture = Arc::clone(&desk.panel.capture);
+    let panel = Arc::clone(&desk.panel);
     let looking = move || {
-        let all = capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
-        all.filter(|it| wanted.wants(it.outcome) && filter.wants(&found(it))).take(limit).collect::<Vec<_>>()
+        let all = panel.capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
+        // A refused request was not read when it came; what it claims is read now.
+        let named = all.filter(|it| wanted.wants(it.outcome)).map(|it| {
+            let event = panel.refused.named(&it);
+            Captured { event, ..Captured::clone(&it) }
+        });
+        named.filter(|it| filter.wants(&as_found(it.event.clone()))).take(limit).collect::<Vec<_>>()
     };
     let listed = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
     let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
@@ -60,10 +66,9 @@ pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Whi
     Ok(stored::page("events", entries, next.as_ref()))
 }
 
-/// As if it had been stored.
-fn found(captured: &Captured) -> Found {
-    let event = Some(Arc::new(captured.event.clone()));
-    Found { seq: 0, event, fate: None, is_quarantined: false, same_id_as: None }
+/// What people do not get to see of a request of this source.
+pub(super) fn redaction(desk: &Desk, source: &str) -> Redaction {
+    desk.panel.capture.redaction().with_credentials(&desk.panel.archive.rules().credentials(source))
 }
 
 /// What was laid aside under this id.
@@ -72,7 +77,9 @@ pub(super) fn aside(desk: &Desk, id: &str) -> Option<Arc<Captured>> {
 }
 
 pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
+    let mut notes = Vec::new();
     let (event, body, recorded) = if let Some(captured) = aside(&desk, &id) {
+        notes.extend(refused::hint(&desk, &captured).await);
         let body = (captured.kept == BodyKept::Whole, captured.body_bytes);
         let recorded = json!({
             "outcome": captured.outcome.label(), "why": captured.why, "status": captured.status,
@@ -89,6 +96,7 @@ pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) ->
     };
     let told = tokio::task::spawn_blocking(move || told(&desk, &event, body)).await;
     let told = told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
+    let told = sheet::with(told, json!({ "notes": notes }));
     Ok(answer(&json!({ "explanation": told, "recorded": recorded })))
 }
 
@@ -97,7 +105,7 @@ fn told(desk: &Desk, event: &EventData, (has_body, body_bytes): (bool, u64)) -> 
     let (rules, destinations) = (panel.archive.rules(), panel.archive.destinations());
     let (signature, keys) = (Signature::Judged, &*panel.keys);
     let recorded = Recorded { event, has_body, body_bytes, signature, keys };
-    let mut told = explain_recorded(&rules, &destinations, &recorded);
-    told.redact(&panel.capture.redaction(), &event.body);
-    serde_json::to_value(&told).unwrap_or_default()
+    let told = explain_recorded(&rules, &destinations, &recorded);
+    let redaction = redaction(desk, &event.source);
+    told.shown(&redaction, &sheet::credentials_of(event, &redaction), &event.body)
 }

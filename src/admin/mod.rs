@@ -8,10 +8,13 @@
 mod api;
 mod asked;
 mod explained;
+mod kept;
 mod redeliveries;
+mod refused;
 mod reload;
 mod replays;
 mod sheet;
+mod standing;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +24,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use subtle::ConstantTimeEq;
@@ -29,13 +33,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::archive::{Archive, Jobs};
-use crate::buffer::{Book, Buffer, Fsync, QueueDepth};
+use crate::buffer::{Book, Buffer, Bytes, Fsync, QueueDepth, Refusing};
 use crate::capture::Capture;
 use crate::clock::Timestamp;
+use crate::deliver::Deliverer;
 use crate::lane::Rules;
 use crate::provider::KeyRing;
+use crate::refused::Refused;
 use crate::secret::{Listed, Secret};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{SourceStanding, Telemetry};
 
 use api::SourceSheet;
 
@@ -68,7 +74,9 @@ pub struct Panel {
     archive: Archive,
     capture: Arc<Capture>,
     keys: Arc<dyn KeyRing>,
+    refused: Refused,
     jobs: Jobs,
+    deliverer: Deliverer,
     /// Asked for where `Desk` says so.
     token: ArcSwapOption<Secret>,
     reloads: ArcSwapOption<mpsc::Sender<ReloadAsk>>,
@@ -80,7 +88,8 @@ impl Panel {
     /// A panel that shows no source yet; counting begins now.
     pub fn new(
         archive: Archive,
-        (capture, keys): (Arc<Capture>, Arc<dyn KeyRing>),
+        (capture, keys, refused): (Arc<Capture>, Arc<dyn KeyRing>, Refused),
+        deliverer: Deliverer,
         telemetry: Telemetry,
         fsync: Fsync,
     ) -> Self {
@@ -98,7 +107,9 @@ impl Panel {
             archive,
             capture,
             keys,
+            refused,
             jobs: Jobs::default(),
+            deliverer,
             token: ArcSwapOption::empty(),
             reloads: ArcSwapOption::empty(),
         }
@@ -112,8 +123,19 @@ impl Panel {
     /// Shows these sources and secrets from now on.
     pub fn show(&self, rules: &Rules, secrets: &[Listed]) {
         self.telemetry.secrets(secrets);
+        self.show_sources(rules);
         self.secrets.store(Arc::new(secrets.to_vec()));
         self.sources.store(Arc::new(api::sheets(rules, secrets)));
+    }
+
+    /// Has one series for each source, and none for others.
+    fn show_sources(&self, rules: &Rules) {
+        let now = self.archive.clock().now();
+        self.telemetry.sources(rules.lanes.iter().map(|lane| SourceStanding {
+            name: &lane.source.name,
+            budget: lane.budget.level_now(now),
+            verification: lane.watch.standing(),
+        }));
     }
 
     /// Asks for this token from now on. Without one the old stays: what listens off loopback cannot be opened to everybody by
@@ -142,6 +164,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let desk = Desk { panel, wants_token };
+    let serves_api = pages.contains(&Page::Api);
     let mut router: Router<Desk> = Router::new();
     for page in pages {
         router = match page {
@@ -151,7 +174,10 @@ pub async fn serve(
             Page::Api => router.merge(api::router(&desk)),
         };
     }
-    let app = router.with_state(desk);
+    if !serves_api {
+        router = router.fallback(|| async { (StatusCode::NOT_FOUND, NO_EVENTS) });
+    }
+    let app = router.with_state(desk).layer(map_response(shut_in));
     let stopped = async move {
         // The sender lives as long as the server; its end is a stop too.
         drop(stop.wait_for(|stopping| *stopping).await);
@@ -159,6 +185,23 @@ pub async fn serve(
     if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stopped).await {
         tracing::error!(%error, "the admin listener ended");
     }
+}
+
+/// What a listener with `serve` answers to whatever is none of its pages.
+const NO_EVENTS: &str = "no such page: this listener has `serve`; events go to a listener without it\n";
+
+/// Adds the headers that every answer has, errors and unknown pages too: no cache, no frame, no guessed type, no address
+/// told to other pages. A page that brings its own keeps it.
+async fn shut_in(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 impl Desk {
@@ -180,17 +223,25 @@ async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: He
     let panel = &desk.panel;
     let stats = panel.buffer.stats();
     let draining = panel.draining.load(Ordering::Relaxed);
-    let ready = stats.open && !stats.full && !draining;
+    let ready = stats.open && stats.shortage.is_none() && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose = query.is_some_and(|query| query.split('&').any(|part| part == "verbose"));
     if !verbose || !desk.knows(&headers) {
         return (status, if ready { "ok\n" } else { "not ready\n" }).into_response();
     }
     let word = |is_good: bool| if is_good { "ok" } else { "FAILED" };
+    let short = stats.shortage.map(|shortage| format!(": {shortage}")).unwrap_or_default();
+    let disk = stats.disk.map_or_else(
+        || "unknown".to_owned(),
+        |disk| {
+            let (free, reserve) = (Bytes(disk.free_bytes), Bytes(disk.reserve_bytes()));
+            format!("{free} of {} are free, {reserve} are kept for the engine", Bytes(disk.total_bytes))
+        },
+    );
     let text = format!(
-        "buffer open: {}\nbuffer has room: {} ({} of {} bytes)\nnot draining: {}\ndurability: {}\n",
+        "buffer open: {}\nbuffer has room: {}{short} ({} of {} bytes)\ndisk: {disk}\nnot draining: {}\ndurability: {}\n",
         word(stats.open),
-        word(!stats.full),
+        word(stats.shortage.is_none()),
         stats.used_bytes,
         stats.limit_bytes,
         word(!draining),
@@ -218,8 +269,11 @@ impl Panel {
     fn scrape(&self) -> Vec<u8> {
         // A request that began before a reload may have counted for a secret that has gone.
         self.telemetry.secrets(&self.secrets.load());
+        self.show_sources(&self.archive.rules());
         let stats = self.buffer.stats();
         self.telemetry.buffer(stats.used_bytes, stats.limit_bytes, stats.dedup_entries);
+        let refusing = Refusing::ALL.map(|reason| (reason.label(), stats.refuses_for(reason)));
+        self.telemetry.disk(stats.disk.map(|disk| disk.free_bytes), refusing);
         self.telemetry.unreadable_records(stats.corrupt);
         for (source, events) in self.buffer.quarantined() {
             self.telemetry.quarantined(&source, events);

@@ -39,7 +39,7 @@ pub(super) async fn begin(State(desk): State<Desk>, body: Bytes) -> Answered {
     let example = "{\"from\": \"events\", \"filter\": {\"since\": \"24h\"}, \"rules\": \"original\", \"rate\": \"50/s\", \"dry_run\": true}";
     let asked: Ask = parse(&body, example)?;
     let archive = &desk.panel.archive;
-    let filter = asked.filter.without_pages()?.filter(archive.clock().now())?;
+    let filter = asked.filter.without_pages()?.filter(archive)?;
     let wanted = match &asked.rate {
         None => None,
         Some(text) => Some(

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
+use super::kept;
 use crate::archive::{DeliveryState, Job, Judged, Plan, Verdict, state_of, states_of};
 use crate::buffer::{Book, DeadLetter, Ending, Fate, Found, Parked, Tried};
 use crate::capture::Captured;
 use crate::clock::Timestamp;
+use crate::credential::{CredentialPlace, Credentials};
 use crate::event::{Copy, EventData, HeaderBytes};
+use crate::payload::Payload;
 use crate::redact::{REDACTED, Redaction};
 use crate::refusal::{Class, RequestOutcome};
 
@@ -27,7 +30,7 @@ fn tried(tried: &Tried) -> Value {
     })
 }
 
-fn delivery(found: &Found, event: &EventData, at: usize, is_whole: bool) -> Value {
+fn delivery(found: &Found, event: &EventData, at: usize, whole: Option<&Redaction>) -> Value {
     let fate = found.fate.as_ref().and_then(|fate| fate.copies.get(at));
     let (copy, end) = (event.copies.get(at), fate.and_then(|fate| fate.end));
     let cause = end.and_then(|(ending, _)| match ending {
@@ -47,9 +50,10 @@ fn delivery(found: &Found, event: &EventData, at: usize, is_whole: bool) -> Valu
         "order_key": copy.and_then(|copy| copy.order.as_ref()).map(|key| &key.label),
         "last": fate.and_then(|fate| fate.tries.last()).map(tried),
     });
-    if is_whole && let Some(sheet) = sheet.as_object_mut() {
+    if let (Some(redaction), Some(sheet)) = (whole, sheet.as_object_mut()) {
         let tries: Vec<Value> = fate.map_or_else(Vec::new, |fate| fate.tries.iter().map(tried).collect());
         sheet.insert("tries".into(), tries.into());
+        sheet.insert("answer".into(), kept(found, at, redaction).into());
     }
     sheet
 }
@@ -59,14 +63,15 @@ fn outcome(found: &Found) -> &'static str {
     states_of(found).into_iter().max().unwrap_or(DeliveryState::Queued).label()
 }
 
-fn event_sheet(found: &Found, is_whole: bool) -> Value {
+/// With a redaction it holds each try and each answer.
+fn event_sheet(found: &Found, whole: Option<&Redaction>) -> Value {
     let Some(event) = &found.event else {
         let id = found.fate.as_ref().map(|fate| fate.id.to_string());
         return json!({ "id": id, "outcome": outcome(found), "deliveries": [] });
     };
     let is_at_rest = |fate: &&Fate| fate.is_over() || found.is_quarantined;
     let kept_until = found.fate.as_ref().filter(is_at_rest).map_or(0, |fate| fate.keep_until_ms);
-    let deliveries: Vec<Value> = (0..event.copies.len()).map(|at| delivery(found, event, at, is_whole)).collect();
+    let deliveries: Vec<Value> = (0..event.copies.len()).map(|at| delivery(found, event, at, whole)).collect();
     json!({
         "id": event.id.to_string(),
         "source": event.source,
@@ -85,7 +90,7 @@ fn event_sheet(found: &Found, is_whole: bool) -> Value {
 
 /// One line of a list.
 pub(super) fn event(found: &Found) -> Value {
-    event_sheet(found, false)
+    event_sheet(found, None)
 }
 
 /// A sheet with more members.
@@ -107,13 +112,25 @@ pub(super) fn quarantined(found: &Found) -> Value {
 
 /// All that is known of an event, but what is not to be seen.
 pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
-    let sheet = event_sheet(found, true);
+    let sheet = event_sheet(found, Some(redaction));
     let Some(event) = &found.event else { return sheet };
     let mut sheet = with(sheet, request(event, redaction));
     if redaction.hides_anything() {
         hide_keys(&mut sheet);
     }
+    without_credentials(sheet, event, redaction)
+}
+
+/// A sheet that says the credentials of a request nowhere, whatever was made of them.
+fn without_credentials(mut sheet: Value, event: &EventData, redaction: &Redaction) -> Value {
+    credentials_of(event, redaction).hide_in_json(&mut sheet, REDACTED);
     sheet
+}
+
+/// The credentials that stand in a request.
+pub(super) fn credentials_of(event: &EventData, redaction: &Redaction) -> Credentials {
+    let headers = event.headers.iter().map(|(name, value)| (name.as_str(), &*value.0));
+    redaction.credentials_in(&event.target, headers, &event.body)
 }
 
 /// The request itself.
@@ -123,18 +140,38 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         json!([name, if redaction.hides_header(name) { REDACTED } else { &*value }])
     };
     let headers: Vec<Value> = event.headers.iter().map(shown).collect();
+    let chosen = event.headers.iter().any(|(name, _)| redaction.chose_header(name))
+        || parameters(&event.target).any(|name| redaction.chose_query(&name));
     let host = event.host.as_deref().map(|host| if redaction.hides_host() { REDACTED } else { host });
     json!({
         "host": host,
         "sender": sender(event, redaction),
         "method": event.method,
-        "target": event.target,
+        "target": redaction.target(&event.target),
         "params": event.params,
         "headers": headers,
         "body": body(&event.body, redaction),
-        "redacted": redaction.touches_bodies() || event.headers.iter().any(|(name, _)| redaction.hides_header(name)),
+        "redacted": redaction.touches_bodies() || chosen,
+        "hidden": hidden(event, redaction),
         "problems": event.problems,
     })
+}
+
+/// The places of this request that hold a credential of its sender, and are not shown.
+fn hidden(event: &EventData, redaction: &Redaction) -> Vec<String> {
+    let headers = event.headers.iter().map(|(name, _)| name).filter(|name| redaction.hides_header(name));
+    let headers = headers.map(|name| CredentialPlace::Header(name.to_ascii_lowercase()).to_string());
+    let query = parameters(&event.target).filter(|name| redaction.hides_query(name));
+    let mut hidden: Vec<String> = headers.chain(query.map(|name| CredentialPlace::Query(name).to_string())).collect();
+    hidden.sort();
+    hidden.dedup();
+    hidden
+}
+
+/// The names of the parameters of the query.
+fn parameters(target: &str) -> impl Iterator<Item = String> {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned())
 }
 
 fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
@@ -143,9 +180,12 @@ fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
 }
 
 fn body(body: &[u8], redaction: &Redaction) -> Value {
+    if let Some(form) = std::str::from_utf8(body).ok().and_then(|body| redaction.form(body)) {
+        return json!({ "text": form });
+    }
     if redaction.touches_bodies() {
         // What cannot be looked into is not shown.
-        let mut json = serde_json::from_slice(body).unwrap_or_else(|_no_json| Value::from(REDACTED));
+        let mut json = Payload::lenient(body).unwrap_or_else(|| Value::from(REDACTED));
         redaction.apply(&mut json);
         return json!({ "text": json.to_string() });
     }
@@ -164,6 +204,7 @@ pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
         "id": event.id.to_string(),
         "source": event.source,
         "type": event.event_type,
+        "delivery_id": event.delivery_id,
         "received_at": event.received_at().to_string(),
         "bytes": captured.body_bytes,
         "body_kept": captured.kept.label(),
@@ -179,11 +220,11 @@ pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
 
 /// All that is known of a request that was not stored.
 pub(super) fn whole_captured(it: &Captured, redaction: &Redaction) -> Value {
-    with(captured(it, redaction), request(&it.event, redaction))
+    without_credentials(with(captured(it, redaction), request(&it.event, redaction)), &it.event, redaction)
 }
 
 /// One dead letter.
-pub(super) fn dead_letter(dead: &DeadLetter) -> Value {
+pub(super) fn dead_letter(dead: &DeadLetter, redaction: &Redaction) -> Value {
     let at = usize::from(dead.copy);
     let copy = dead.found.event.as_ref().and_then(|event| event.copies.get(at));
     let fate = dead.found.fate.as_ref().and_then(|fate| fate.copies.get(at));
@@ -196,7 +237,14 @@ pub(super) fn dead_letter(dead: &DeadLetter) -> Value {
         "cause": dead.cause.label(),
         "attempts": fate.map_or(0, |fate| fate.tries_total),
         "last": fate.and_then(|fate| fate.tries.last()).map(tried),
+        "answer": kept(&dead.found, at, redaction),
     })
+}
+
+/// The kept answer to one of an event's deliveries.
+fn kept(found: &Found, at: usize, redaction: &Redaction) -> Option<Value> {
+    let answer = found.fate.as_ref()?.copies.get(at)?.answer.as_ref()?;
+    Some(kept::answer(answer, found.event.as_deref(), redaction))
 }
 
 /// One parked key.

@@ -6,10 +6,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::api::{Answered, answer, problem};
 use super::asked::{Asked, Rules, Which, cursor_text, parse};
-use super::{Desk, explained, sheet};
+use super::{Desk, explained, sheet, standing};
 use crate::archive::{Choice, DeliveryState, Filter, Scope};
 use crate::buffer::{Found, NotStored, ParkedKey, WISHES_MAX, Wish};
 use crate::clock::Timestamp;
@@ -26,10 +27,10 @@ pub(super) fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> R
 pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
     if let Some(outcome) = which.outcome.as_deref().and_then(explained::Aside::of) {
-        let filter = which.without_outcome().filter(archive.clock().now())?;
+        let filter = which.without_outcome().filter(archive)?;
         return explained::list(&desk, outcome, filter, &which).await;
     }
-    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let (filter, limit, cursor) = (which.filter(archive)?, which.limit(), which.cursor()?);
     let since = filter.since.unwrap_or(Timestamp::from_unix_ms(0));
     let found = archive.off_thread(move |archive| {
         archive.buffer().events(cursor.as_deref(), since, limit, &|found: &Found| filter.wants(found))
@@ -53,11 +54,13 @@ pub(super) async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
 }
 
 pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    let redaction = desk.panel.capture.redaction();
     if let Some(captured) = explained::aside(&desk, &id) {
+        let redaction = explained::redaction(&desk, &captured.event.source);
         return Ok(answer(&json!({ "event": sheet::whole_captured(&captured, &redaction) })));
     }
-    Ok(answer(&json!({ "event": sheet::whole(&find(&desk, &id).await?, &redaction) })))
+    let found = find(&desk, &id).await?;
+    let redaction = explained::redaction(&desk, found.event.as_ref().map_or("", |event| &event.source));
+    Ok(answer(&json!({ "event": sheet::whole(&found, &redaction) })))
 }
 
 /// What is asked of one event.
@@ -90,8 +93,9 @@ pub(super) async fn replay(State(desk): State<Desk>, Path(id): Path<String>, bod
     }
     let deliveries: Vec<Value> =
         chosen.deliveries.iter().map(|(copy, is_new)| sheet::copy(copy, json!({ "new": is_new }))).collect();
+    let failed = chosen.failed.iter().map(|error| json!({ "route": error.route, "why": error.fault.to_string() }));
     let skipped: Vec<Value> =
-        chosen.skipped.iter().map(|(copy, why)| sheet::copy(copy, json!({ "why": why }))).collect();
+        chosen.skipped.iter().map(|(copy, why)| sheet::copy(copy, json!({ "why": why }))).chain(failed).collect();
     let mut queued = 0;
     if !asked.dry_run && !chosen.wishes.is_empty() {
         queued = archive.buffer().grant(chosen.wishes).await.map_err(unavailable)?.queued;
@@ -102,7 +106,7 @@ pub(super) async fn replay(State(desk): State<Desk>, Path(id): Path<String>, bod
 
 pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
-    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let (filter, limit, cursor) = (which.filter(archive)?, which.limit(), which.cursor()?);
     let destination = which.destination.clone();
     let found = archive
         .off_thread(move |archive| {
@@ -112,11 +116,9 @@ pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) 
         })
         .await
         .map_err(unavailable)?;
-    Ok(page(
-        "dead_letters",
-        sheet::without_keys(found.entries.iter().map(sheet::dead_letter).collect(), &desk.panel.capture.redaction()),
-        found.next.as_ref(),
-    ))
+    let redaction = desk.panel.capture.redaction();
+    let entries = found.entries.iter().map(|dead| sheet::dead_letter(dead, &redaction)).collect();
+    Ok(page("dead_letters", sheet::without_keys(entries, &redaction), found.next.as_ref()))
 }
 
 /// Which dead letters are dropped: one event's, or those that a filter names.
@@ -131,14 +133,14 @@ struct Drop {
 
 pub(super) async fn drop_dead(State(desk): State<Desk>, body: Bytes) -> Answered {
     let asked: Drop = parse(&body, "{\"id\": \"…\"} or {\"filter\": {…}, \"dry_run\": true}")?;
-    let (archive, now) = (&desk.panel.archive, desk.panel.archive.clock().now());
+    let archive = &desk.panel.archive;
     if let Some(id) = &asked.id {
         return drop_of_one(&desk, id, asked.dry_run).await;
     }
     if asked.filter.is_empty() && !asked.all {
         return Err(problem(StatusCode::BAD_REQUEST, "say which: `id`, a `filter`, or `all`"));
     }
-    let mut filter = asked.filter.without_pages()?.filter(now)?;
+    let mut filter = asked.filter.without_pages()?.filter(archive)?;
     filter.outcome = Some(DeliveryState::DeadLettered);
     let destination = asked.filter.destination.clone();
     let (filter, mut cursor) = (std::sync::Arc::new(filter), None);
@@ -170,7 +172,7 @@ pub(super) async fn drop_dead(State(desk): State<Desk>, body: Bytes) -> Answered
 
 pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
-    let (filter, limit, cursor) = (which.filter(archive.clock().now())?, which.limit(), which.cursor()?);
+    let (filter, limit, cursor) = (which.filter(archive)?, which.limit(), which.cursor()?);
     let found = archive
         .off_thread(move |archive| {
             let mut page = archive.buffer().quarantine(cursor.as_deref(), limit)?;
@@ -259,14 +261,27 @@ async fn unpark(desk: &Desk, key: &str, wish: fn(ParkedKey) -> Wish) -> Response
 }
 
 pub(super) async fn destinations(State(desk): State<Desk>) -> Response {
+    // Reading the age of queues may touch the disk.
+    let listed = tokio::task::spawn_blocking(move || listed_destinations(&desk)).await;
+    listed.unwrap_or_else(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the list broke off"))
+}
+
+fn listed_destinations(desk: &Desk) -> Response {
     let (buffer, table) = (desk.panel.archive.buffer(), desk.panel.archive.destinations());
+    let (now, moment) = (Instant::now(), desk.panel.archive.clock().now());
     let destinations: Vec<Value> = buffer
         .destinations()
         .iter()
         .map(|name| {
             let urls = table.get(name).map(|destination| destination.urls());
-            sheet::book(name, urls.as_deref(), &buffer.book(name))
+            let book = sheet::book(name, urls.as_deref(), &buffer.book(name));
+            let (standing, depth) = (desk.panel.deliverer.standing(name), buffer.depth(name));
+            let due = (depth.ready, buffer.oldest_age(name));
+            sheet::with(book, standing::members(standing.as_ref(), due, (now, moment)))
         })
         .collect();
-    answer(&json!({ "destinations": destinations }))
+    let mut shown = json!({ "destinations": destinations });
+    // The path of a URL may be a secret that a variable brings in.
+    desk.panel.capture.redaction().hide_values(&mut shown);
+    answer(&shown)
 }

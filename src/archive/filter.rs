@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::body::Bodies;
 use crate::buffer::{DeadLetter, Ending, Found};
 use crate::clock::Timestamp;
 use crate::condition::Condition;
 use crate::event::EventData;
-use crate::payload::Payload;
 use crate::route::EventGlobs;
 
 /// How it stands with one delivery: closed, for filters and for people.
@@ -102,6 +102,8 @@ pub struct Filter {
     pub outcome: Option<DeliveryState>,
     /// For which this holds, over the stored request.
     pub condition: Option<Condition>,
+    /// How the bodies of each source are read for it.
+    pub bodies: Bodies,
 }
 
 impl Filter {
@@ -124,7 +126,7 @@ impl Filter {
 
     /// Nothing is said that an event which cannot be read could fail.
     fn says_nothing_of_events(&self) -> bool {
-        let Self { since, until, source, route, destination: _, event_type, outcome: _, condition } = self;
+        let Self { since, until, source, route, destination: _, event_type, outcome: _, condition, bodies: _ } = self;
         since.is_none()
             && until.is_none()
             && source.is_none()
@@ -142,7 +144,7 @@ impl Filter {
                 .event_type
                 .as_ref()
                 .is_none_or(|globs| event.event_type.as_ref().is_some_and(|of| globs.matches(of)))
-            && self.condition.as_ref().is_none_or(|condition| holds(condition, event))
+            && self.condition.as_ref().is_none_or(|condition| self.holds(condition, event))
     }
 
     fn wants_a_copy(&self, found: &Found, event: &EventData) -> bool {
@@ -161,11 +163,11 @@ impl Filter {
                 && self.outcome.is_none_or(|outcome| outcome == state_of(found, at))
         })
     }
-}
 
-/// A condition that fails with an error does not hold, as in a route.
-fn holds(condition: &Condition, event: &Arc<EventData>) -> bool {
-    let body = Payload::parse(&event.body).ok().map(Payload::into_value);
-    let headers = event.header_map();
-    condition.matches(&event.view(body.as_ref(), &headers)).unwrap_or(false)
+    /// A condition that fails with an error does not hold, as in a route.
+    fn holds(&self, condition: &Condition, event: &EventData) -> bool {
+        let headers = event.header_map();
+        let document = self.bodies.read(&event.source, &headers, &event.body);
+        condition.matches(&event.view(&document, &headers)).unwrap_or(false)
+    }
 }

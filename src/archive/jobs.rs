@@ -176,7 +176,7 @@ impl Runner {
     async fn run(mut self, choice: Arc<Choice>) {
         let state = match self.go_through(choice).await {
             Ok(()) => JobState::Done,
-            Err(NotStored::Full | NotStored::Busy | NotStored::Failed) => JobState::Failed,
+            Err(NotStored::Full(_) | NotStored::Busy | NotStored::Failed) => JobState::Failed,
         };
         let now = self.archive.clock().now();
         self.jobs.with_running(&self.id, |job| {

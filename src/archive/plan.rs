@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::deliver::Destinations;
 use crate::event::{Copy, EventData, EventId};
 use crate::lane::Rules;
+use crate::routing::{RouteError, Routed};
 
 /// So many ids are shown of a plan.
 const SAMPLES: usize = 5;
@@ -57,6 +58,8 @@ pub struct Chosen {
     pub deliveries: Vec<(Copy, bool)>,
     /// What is left alone, and why.
     pub skipped: Vec<(Copy, &'static str)>,
+    /// Routes of today that fail on the event, and so send it nowhere.
+    pub failed: Vec<RouteError>,
 }
 
 /// What would be done about all of them.
@@ -109,7 +112,10 @@ impl Choice {
         let today = match self.rules {
             RulesOf::Original => event.copies.clone(),
             RulesOf::Today => {
-                lane_of(rules, &event.source).map_or_else(Vec::new, |lane| again::route_again(lane, event))
+                let routed = lane_of(rules, &event.source).map(|lane| again::route_again(lane, event));
+                let Routed { copies, errors, .. } = routed.unwrap_or_default();
+                chosen.failed = errors;
+                copies
             }
         };
         let is_gone = |copy: &Copy| !destinations.contains_key(&copy.destination);

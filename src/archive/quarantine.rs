@@ -75,7 +75,13 @@ fn judge(rules: &Rules, found: &Found) -> Option<(JudgedOne, Option<Wish>)> {
     if today.copies.is_empty() {
         return Some((one(Verdict::Unwanted, Vec::new()), None));
     }
-    let released = EventData { problems: Vec::new(), copies: today.copies, ..EventData::clone(event) };
+    let released = EventData {
+        problems: Vec::new(),
+        copies: today.copies,
+        event_type: today.named.event_type,
+        delivery_id: today.named.delivery_id,
+        ..EventData::clone(event)
+    };
     Some((one(Verdict::Admitted, Vec::new()), Some(Wish::Admit { seq: found.seq, event: Arc::new(released) })))
 }
 

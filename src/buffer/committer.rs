@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use super::answer::KeptAnswer;
 use super::draft::{Draft, Effect, Tally};
 use super::engine::EngineError;
 use super::fate::Tried;
@@ -30,7 +31,7 @@ use crate::outcome::Settled;
 const BATCH_COMMANDS: usize = 1024;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Space is asked back from the engine at most this often.
-const COMPACT_EVERY: Duration = Duration::from_secs(5);
+const COMPACT_EVERY: Duration = Duration::from_secs(2);
 /// The first compaction learns what is stale, the next one rewrites it, another one meets what was removed meanwhile.
 const COMPACTIONS: u8 = 3;
 /// A store that others still hold is tried again so often, and so long after each time.
@@ -66,6 +67,7 @@ pub(crate) struct Settle {
     pub(crate) copies: usize,
     pub(crate) settled: Settled,
     pub(crate) tried: Option<Tried>,
+    pub(crate) answer: Option<Box<KeptAnswer>>,
     pub(crate) keep: Keep,
     /// Held until the end is in the store.
     pub(crate) claim: Option<Claim>,
@@ -170,14 +172,16 @@ impl Committer {
         let (mut closing, mut judged) = (None, Vec::new());
         shared.filters.warm(commands.iter().filter_map(Command::delivery_id));
         // Looked at before every batch: a fast sender fills a disk in less than a second.
-        shared.disk_low.store(shared.medium.is_low(), Ordering::Relaxed);
+        shared.look_at_disk();
         for command in commands {
             let drafted = match command {
-                Command::Append(append) if shared.is_full_for(u64::from(append.bytes())) => {
-                    answer(append.reply, Err(NotStored::Full));
-                    Ok(())
-                }
-                Command::Append(append) => draft.append(append),
+                Command::Append(append) => match shared.refuse_for(u64::from(append.bytes())) {
+                    Some(shortage) => {
+                        answer(append.reply, Err(NotStored::Full(shortage)));
+                        Ok(())
+                    }
+                    None => draft.append(append),
+                },
                 Command::Settle(settle) => draft.settle(settle),
                 Command::Rejudge(rejudge) => {
                     judged.push(rejudge);
@@ -203,9 +207,9 @@ impl Committer {
         if draft.has_removed {
             self.compactions_owed = COMPACTIONS;
         }
-        let is_whole = self.commit(draft, result);
+        let mut is_whole = self.commit(draft, result);
         if is_whole && self.compactions_owed > 0 && shared.disk_low.load(Ordering::Relaxed) {
-            self.give_space_back(&store);
+            is_whole = self.give_space_back(&store);
         }
         drop(store);
         if !is_whole {
@@ -216,11 +220,12 @@ impl Committer {
     }
 
     /// On a disk that runs short: what was removed is still in the engine's files until it compacts them. Nothing is taken
-    /// in meanwhile, so this may hold the batches up, once in a while.
-    fn give_space_back(&mut self, store: &Store) {
+    /// in meanwhile, so this may hold the batches up, once in a while. False when it failed: then the engine may have stopped,
+    /// and what it has half written takes space until it is opened anew.
+    fn give_space_back(&mut self, store: &Store) -> bool {
         let now = self.shared.clock.monotonic();
         if self.compacted_at.is_some_and(|at| now.saturating_sub(at) < COMPACT_EVERY) {
-            return;
+            return true;
         }
         self.compacted_at = Some(now);
         match store.give_space_back() {
@@ -228,8 +233,10 @@ impl Committer {
             Err(error) => {
                 tracing::warn!(%error, "the disk runs short, and the engine could not give space back");
                 self.shared.met(&error);
+                return false;
             }
         }
+        true
     }
 
     /// The store is not open: refuse, keep the ends, try to reopen.

@@ -14,7 +14,9 @@ use super::draft::Draft;
 use super::engine::{EngineError, Space};
 use super::generations::{self, Generation, class_of};
 use super::keys;
-use crate::event::DedupKey;
+use super::store::Store;
+use super::{Buffer, NotStored, Shared};
+use crate::event::{DedupKey, EventId};
 
 /// So many bodies are told apart under one delivery id; the oldest makes room.
 const BODIES_KEPT: usize = 8;
@@ -35,11 +37,48 @@ impl Known {
         Some(Self { expires_ms: u64::from_be_bytes(*expires), seq: u64::from_be_bytes(*seq), bodies })
     }
 
+    /// Whether this body came under the id, or none are told apart under it.
+    fn has_body(&self, dedup: &DedupKey) -> bool {
+        self.bodies.is_empty() || dedup.body.is_none_or(|body| self.bodies.contains(&body))
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
         let mut value = keys::pair(self.expires_ms, self.seq).to_vec();
         value.extend(self.bodies.iter().flatten());
         value
     }
+}
+
+/// A delivery that was seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repetition {
+    /// The event that was stored under its id, while it is kept.
+    pub first: Option<EventId>,
+}
+
+impl Buffer {
+    /// Finds what a delivery repeats, as the committer would now. Reads the disk: not for async threads.
+    pub fn repeated(&self, dedup: &DedupKey) -> Result<Option<Repetition>, NotStored> {
+        let now_ms = self.now().unix_ms();
+        self.look(|store| {
+            let found = find(&self.shared, store, dedup.key)?.map(|(_, known)| known);
+            match found.filter(|known| known.expires_ms > now_ms && known.has_body(dedup)) {
+                Some(known) => Ok(Some(Repetition { first: self.id_of(store, known.seq)? })),
+                None => Ok(None),
+            }
+        })
+    }
+}
+
+/// What the store knows of a delivery id.
+fn find(shared: &Shared, store: &Store, digest: [u8; 16]) -> Result<Option<(u32, Known)>, EngineError> {
+    let candidates = shared.books(|books| shared.filters.candidates(books.generations.keys().rev().copied(), digest));
+    for id in candidates {
+        if let Some(value) = store.get(Space::Dedup, &generations::key(id, digest))? {
+            return Ok(Known::parse(&value).map(|known| (id, known)));
+        }
+    }
+    Ok(None)
 }
 
 /// Delivery ids in a batch under construction: which generation an id is in, and what is known of it.
@@ -60,28 +99,18 @@ impl Draft<'_> {
         if let Some(found) = self.dedup.get(&digest) {
             return Ok(Some(found.clone()));
         }
-        let shared = self.shared;
-        let candidates =
-            shared.books(|books| shared.filters.candidates(books.generations.keys().rev().copied(), digest));
         // What this batch has begun has nothing in the store.
-        for id in candidates {
-            if let Some(value) = self.store.get(Space::Dedup, &generations::key(id, digest))? {
-                return Ok(Known::parse(&value).map(|known| (id, known)));
-            }
-        }
-        Ok(None)
+        find(self.shared, self.store, digest)
     }
 
     /// Whether this delivery was seen, by the store or by this batch.
     pub(super) fn look_up(&self, dedup: &DedupKey) -> Result<Seen, EngineError> {
         let at = self.find(dedup.key)?;
         let live = at.as_ref().map(|(_, known)| known).filter(|known| known.expires_ms > self.now.unix_ms());
-        let (is_repeated, same_id_as) = match (live, dedup.body) {
-            (None, _) => (false, None),
-            // No bodies are told apart under this id.
-            (Some(known), _) if known.bodies.is_empty() => (true, None),
-            (Some(known), Some(body)) if !known.bodies.contains(&body) => (false, Some(known.seq)),
-            (Some(_), _) => (true, None),
+        let (is_repeated, same_id_as) = match live {
+            None => (false, None),
+            Some(known) if known.has_body(dedup) => (true, None),
+            Some(known) => (false, Some(known.seq)),
         };
         Ok(Seen { is_repeated, same_id_as, at })
     }

@@ -1,10 +1,11 @@
 //! What became of an event's deliveries so far: written when a first try has ended, and with whatever happens after.
 //!
 //! An event without a fate has all its deliveries in the queue, untried. A fate is small and bounded: the last
-//! [`TRIES_KEPT`] tries of each delivery, each with a short detail.
+//! [`TRIES_KEPT`] tries of each delivery, each with a short detail, and one answer, whose bytes count as the event's.
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::KeptAnswer;
 use super::keys::DestinationId;
 use crate::clock::Timestamp;
 use crate::event::EventId;
@@ -72,6 +73,9 @@ pub struct CopyFate {
     pub replays: u32,
     /// Its order key waits for a person.
     pub parked: bool,
+    /// The last answer that said something. Records of earlier versions end before it.
+    #[serde(default)]
+    pub answer: Option<Box<KeptAnswer>>,
 }
 
 impl CopyFate {
@@ -113,6 +117,16 @@ impl Fate {
         Self { id, bytes, keep_until_ms: 0, same_id_as: None, copies: vec![CopyFate::default(); copies] }
     }
 
+    /// Keeps the answer to a try of this copy, in the place of an earlier one. Gives by how many bytes the event has grown.
+    pub(crate) fn keep_answer(&mut self, copy: u16, answer: Box<KeptAnswer>) -> i64 {
+        let Some(of_copy) = self.copies.get_mut(usize::from(copy)) else { return 0 };
+        let before = self.bytes;
+        let gone = of_copy.answer.as_ref().map_or(0, |answer| answer.stored_bytes());
+        self.bytes = before.saturating_sub(gone).saturating_add(answer.stored_bytes());
+        of_copy.answer = Some(answer);
+        i64::from(self.bytes) - i64::from(before)
+    }
+
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         rmp_serde::to_vec(self).unwrap_or_default()
     }
@@ -128,5 +142,40 @@ impl Fate {
 
     pub(crate) fn has_dead(&self) -> bool {
         self.copies.iter().any(CopyFate::is_dead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// A copy as an earlier version wrote it.
+    #[derive(Serialize)]
+    struct Earlier(u32, Vec<Tried>, u32, Option<u64>, Option<(Ending, u64)>, u32, bool);
+
+    #[test]
+    fn records_of_earlier_versions_are_read() {
+        let earlier =
+            rmp_serde::to_vec(&Earlier(3, Vec::new(), 1, None, Some((Ending::Delivered, 5)), 0, false)).unwrap();
+        let read: CopyFate = rmp_serde::from_slice(&earlier).unwrap();
+        assert_eq!((read.destination, read.end, read.answer), (3, Some((Ending::Delivered, 5)), None));
+    }
+
+    #[test]
+    fn the_bytes_of_a_kept_answer_count_as_the_events() {
+        let answer = |text: &'static str| {
+            let body = Bytes::from_static(text.as_bytes());
+            Box::new(KeptAnswer::new((500, Timestamp::from_unix_ms(7)), (&body, true), 100))
+        };
+        let mut fate = Fate::new(EventId::NIL, 100, 1);
+        let grown = fate.keep_answer(0, answer("0123456789"));
+        assert_eq!((i64::from(fate.bytes), grown > 10), (100 + grown, true));
+        assert_eq!(fate.keep_answer(0, answer("01234")), -5);
+        assert_eq!(fate.keep_answer(9, answer("no such copy")), 0);
+        let read = Fate::parse(&fate.to_bytes()).unwrap();
+        assert_eq!(read, fate);
+        assert_eq!(&read.copies[0].answer.as_ref().unwrap().body()[..], b"01234");
     }
 }

@@ -82,7 +82,7 @@ pub struct Page<T> {
 }
 
 impl Buffer {
-    fn look<T>(&self, look: impl FnOnce(&Store) -> Result<T, EngineError>) -> Result<T, NotStored> {
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Store) -> Result<T, EngineError>) -> Result<T, NotStored> {
         let Some(store) = self.shared.store.load_full() else { return Err(NotStored::Failed) };
         look(&store).map_err(|error| {
             tracing::error!(%error, "the buffer cannot be read");
@@ -101,6 +101,17 @@ impl Buffer {
             Some(_) | None => None,
         };
         Ok(Found { seq, event, fate, is_quarantined, same_id_as })
+    }
+
+    /// The id of the event in this place, while it is kept.
+    pub(super) fn id_of(&self, store: &Store, seq: Seq) -> Result<Option<EventId>, EngineError> {
+        if !store.contains(Space::Events, &seq.to_be_bytes())? {
+            return Ok(None);
+        }
+        match fate_of(store, seq)? {
+            Some(fate) => Ok(Some(fate.id)),
+            None => Ok(scan::read_event(&self.shared, store, seq)?.map(|event| event.id)),
+        }
     }
 
     /// One event.

@@ -6,7 +6,7 @@
 //! closes the door and reopens the store; it is never retried and hoped for.
 //!
 //! **Bounds.** Waiting appends: [`WAITING_BYTES`] and [`WAITING_COUNT`]. Stored bytes: `max_size`. Free space on the
-//! disk: [`space::RESERVE_BYTES`] are left for settling deliveries. Memory: a window per destination, whatever the
+//! disk: a reserve is left for settling deliveries. Memory: a window per destination, whatever the
 //! backlog. Deliveries that end ride in the next batch without a sync of their own: a lost end is a duplicate, which "at
 //! least once" allows.
 //!
@@ -15,6 +15,7 @@
 //!
 //! Deliberately not here: HTTP, retry policy, metrics. The layout on disk is in `keys` and `record`.
 
+mod answer;
 mod books;
 mod committer;
 mod dedup;
@@ -57,7 +58,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, EventId};
 use crate::outcome::Settled;
 
+pub use answer::KeptAnswer;
 pub use books::Book;
+pub use dedup::Repetition;
 pub use delivery::Delivery;
 pub use engine::EngineError;
 pub use fate::{CopyFate, Ending, Fate, TRIES_KEPT, Tried};
@@ -65,8 +68,11 @@ pub use keys::DestinationId;
 pub use look::{DeadLetter, Found, Page, Parked, Seq};
 pub use passes::{PASS_LONGEST, PASSES_MAX, TooManyPasses, Wanted};
 pub use record::Corrupt;
+pub use space::{Bytes, DiskSpace};
 pub use suspects::{Judgement, Slice, Suspect};
-pub use terms::{BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Stats};
+pub use terms::{
+    BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Refusing, Shortage, Stats,
+};
 pub use unverified::Unverified;
 pub use wishes::{Granted, ParkedKey, WISHES_MAX, Wish};
 
@@ -190,6 +196,8 @@ impl Buffer {
             passes: Passes::default(),
             corrupt: AtomicU64::new(mended.lost),
             disk_low: AtomicBool::new(false),
+            too_large: Mutex::default(),
+            disk: Mutex::default(),
             suspected: AtomicBool::new(false),
             busy_since_ms: AtomicU64::new(0),
             on_commit,
@@ -231,8 +239,8 @@ impl Buffer {
         if !self.shared.is_open() {
             return Err(NotStored::Failed);
         }
-        if self.shared.is_full_for(record.len() as u64) {
-            return Err(NotStored::Full);
+        if let Some(shortage) = self.shared.refuse_for(record.len() as u64) {
+            return Err(NotStored::Full(shortage));
         }
         let permit = self.reserve(record.len())?;
         let (reply, committed) = oneshot::channel();
@@ -319,12 +327,19 @@ impl Buffer {
         true
     }
 
-    /// Records how an attempt ended. `tried` is `None` where nothing was tried.
-    pub async fn settle(&self, delivery: Delivery, settled: Settled, keep: Keep, tried: Option<Tried>) {
+    /// Records how an attempt ended, with the answer that is kept. `tried` is `None` where nothing was tried.
+    pub async fn settle(
+        &self,
+        delivery: Delivery,
+        settled: Settled,
+        keep: Keep,
+        tried: Option<(Tried, Option<Box<KeptAnswer>>)>,
+    ) {
         let Delivery { key, value, event, claim } = delivery;
         let (id, copies) =
             event.map_or((EventId::NIL, usize::from(key.copy) + 1), |event| (event.id, event.copies.len()));
-        let settle = Settle { key, value, event: id, copies, settled, tried, keep, claim };
+        let (tried, answer) = tried.map_or((None, None), |(tried, answer)| (Some(tried), answer));
+        let settle = Settle { key, value, event: id, copies, settled, tried, answer, keep, claim };
         if self.commands.send(Command::Settle(settle)).await.is_err() {
             // Only while the process stops: the delivery stays in the queue and is made again after the restart.
             tracing::debug!("an end of a delivery came after the buffer was closed");
@@ -408,7 +423,9 @@ impl Buffer {
             dedup_entries: total.dedup,
             corrupt: self.shared.corrupt.load(Ordering::Relaxed),
             open: self.shared.is_open(),
-            full: self.shared.is_full_for(1),
+            shortage: self.shared.shortage_for(1),
+            refusing: self.shared.shortage(),
+            disk: self.shared.disk(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What the committer learns from the store when the buffer is opened: destinations and books. Nothing here walks over
 //! what is queued, so that a deep backlog does not hold a start up.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::books::Books;
@@ -21,7 +20,7 @@ impl Committer {
     pub(crate) fn recover(shared: Arc<Shared>, store: Store, destinations: &[Arc<str>]) -> Result<Self, OpenError> {
         let mut committer =
             Self { shared, deferred: Vec::new(), next_destination: 1, compactions_owed: 0, compacted_at: None };
-        committer.shared.disk_low.store(committer.shared.medium.is_low(), Ordering::Relaxed);
+        committer.shared.look_at_disk();
         match committer.recover_all(store, destinations) {
             Err(EngineError::Damaged(what)) => {
                 tracing::error!(what, "the buffer's files are damaged; it is built anew from what can be read");

@@ -29,7 +29,8 @@ impl Draft<'_> {
             let book = self.book(key.destination);
             book.rescheduled = book.rescheduled.saturating_sub(1);
         }
-        let (now, tried) = (self.now, settle.tried.take());
+        let (now, tried, answer) = (self.now, settle.tried.take(), settle.answer.take());
+        let mut grown = 0;
         let mut over_at = None;
         let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
         let copy = fate.and_then(|fate| {
@@ -38,6 +39,7 @@ impl Draft<'_> {
                 over_at = Some(fate.keep_until_ms).filter(|_| fate.is_over());
                 fate.copies.resize_with(settle.copies, Default::default);
             }
+            grown = answer.map_or(0, |answer| fate.keep_answer(key.copy, answer));
             fate.copies.get_mut(usize::from(key.copy))
         });
         if let Some(copy) = copy {
@@ -47,6 +49,7 @@ impl Draft<'_> {
                 copy.remember(tried);
             }
         }
+        self.books.total.bytes = self.books.total.bytes.saturating_add_signed(grown);
         if let Some(keep_until_ms) = over_at {
             self.batch.remove(Space::Expiry, keys::pair(keep_until_ms, key.seq));
         }

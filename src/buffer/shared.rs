@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
@@ -11,12 +12,16 @@ use super::engine::{EngineError, Medium};
 use super::filters::Filters;
 use super::keys::DestinationId;
 use super::passes::Passes;
+use super::space::DiskSpace;
 use super::store::Store;
 use super::timeline::Timeline;
 use super::unverified::Ledger;
 use super::window::Window;
-use super::{BufferParams, OnCommit, OpenError, STALL};
+use super::{BufferParams, OnCommit, OpenError, STALL, Shortage};
 use crate::clock::Clock;
+
+/// A buffer that had no room for an event counts as full for events of that size for so long.
+const TOO_LARGE_FOR: Duration = Duration::from_mins(1);
 
 /// Destinations by name: their number on disk, their window in memory.
 pub(super) type Destinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
@@ -38,6 +43,10 @@ pub(crate) struct Shared {
     pub(super) passes: Passes,
     pub(super) corrupt: AtomicU64,
     pub(super) disk_low: AtomicBool,
+    /// The last event that `max_size` had no room for: its bytes, and when it came.
+    pub(super) too_large: Mutex<Option<(u64, Duration)>>,
+    /// The disk's space at the last look.
+    pub(super) disk: Mutex<Option<DiskSpace>>,
     /// The store's files are damaged: it is to be opened anew, which mends them.
     pub(super) suspected: AtomicBool,
     /// When the batch under way began, monotonic and one more; 0 between batches: an engine that hangs is noticed by this.
@@ -105,8 +114,42 @@ impl Shared {
         names
     }
 
-    pub(super) fn is_full_for(&self, bytes: u64) -> bool {
-        let used = self.books(|books| books.total.bytes);
-        self.disk_low.load(Ordering::Relaxed) || used.saturating_add(bytes) > self.params.bytes_max
+    /// Looks how much space the disk has. To be called before every batch: a fast sender fills a disk in less than a second.
+    pub(super) fn look_at_disk(&self) {
+        let space = self.medium.space();
+        self.disk_low.store(space.is_some_and(DiskSpace::is_short), Ordering::Relaxed);
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = space;
+    }
+
+    /// The disk's space at the last look.
+    pub(super) fn disk(&self) -> Option<DiskSpace> {
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is too little of for so many bytes more.
+    pub(super) fn shortage_for(&self, bytes: u64) -> Option<Shortage> {
+        let (used_bytes, limit_bytes) = (self.books(|books| books.total.bytes), self.params.bytes_max);
+        if self.disk_low.load(Ordering::Relaxed) {
+            return Some(Shortage::Disk(self.disk().unwrap_or(DiskSpace { free_bytes: 0, total_bytes: 0 })));
+        }
+        (used_bytes.saturating_add(bytes) > limit_bytes).then_some(Shortage::Size { used_bytes, limit_bytes })
+    }
+
+    /// The same for an event that came, which is remembered when there is no room for it.
+    pub(super) fn refuse_for(&self, bytes: u64) -> Option<Shortage> {
+        let shortage = self.shortage_for(bytes);
+        if matches!(shortage, Some(Shortage::Size { .. })) {
+            let refused = Some((bytes, self.clock.monotonic()));
+            *self.too_large.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        }
+        shortage
+    }
+
+    /// What there is too little of now: for an event of one byte, or of as many as were refused a moment ago.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        let refused = *self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.monotonic();
+        let recent = refused.filter(|(_, at)| now.saturating_sub(*at) < TOO_LARGE_FOR);
+        self.shortage_for(recent.map_or(1, |(bytes, _)| bytes))
     }
 }

@@ -1,27 +1,108 @@
-//! How much room the disk has left.
+//! The room that the disk has left.
 //!
-//! A full disk is met before it is full: below [`RESERVE_BYTES`] of free space no event is taken in, so that what is left
-//! serves the ends of deliveries, which make room again.
+//! A full disk is met before it is full: below the reserve of free space no event is taken in, so that what is left serves
+//! the ends of deliveries, which make room again. Unknown space counts as enough: the write itself will tell.
 
+use std::fmt;
 use std::path::Path;
 
 /// Free space that appends may not touch; the engine flushes and compacts in it. A quarter of a small disk, when that is
 /// less.
 pub(crate) const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Whether the disk under `dir` has less free space than the reserve. Unknown counts as enough: the write itself will
-/// tell.
-pub(crate) fn is_low(dir: &Path) -> bool {
-    let Ok(stat) = rustix::fs::statvfs(dir) else { return false };
-    let total = stat.f_blocks.saturating_mul(stat.f_frsize);
-    free(&stat) < RESERVE_BYTES.min(total / 4)
+/// The space of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Bytes that this process may still write.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
 }
 
-/// Whether the disk under `dir` can take so many bytes more. Unknown counts as yes.
+impl DiskSpace {
+    /// Returns the space of the file system that `dir` lies on; `None` where the system does not tell.
+    pub fn of(dir: &Path) -> Option<Self> {
+        let stat = rustix::fs::statvfs(dir).ok()?;
+        Some(Self {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    /// Returns the space of the file system that `dir` lies on, or would lie on when it is made.
+    pub fn under(dir: &Path) -> Option<Self> {
+        let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
+        Self::of(existing)
+    }
+
+    /// Free space that is kept for the engine.
+    pub fn reserve_bytes(self) -> u64 {
+        RESERVE_BYTES.min(self.total_bytes / 4)
+    }
+
+    /// Whether less is free than the reserve.
+    pub fn is_short(self) -> bool {
+        self.free_bytes < self.reserve_bytes()
+    }
+}
+
+/// Whether the disk under `dir` can take so many bytes more.
 pub(crate) fn has_room(dir: &Path, bytes: u64) -> bool {
-    rustix::fs::statvfs(dir).map_or(true, |stat| free(&stat) >= bytes)
+    DiskSpace::of(dir).is_none_or(|space| space.free_bytes >= bytes)
 }
 
-fn free(stat: &rustix::fs::StatVfs) -> u64 {
-    stat.f_bavail.saturating_mul(stat.f_frsize)
+/// A number of bytes for people, in the largest binary unit that it fills.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut unit, mut rest) = ("B", self.0);
+        let mut tenths = 0;
+        for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+            if rest < 1024 {
+                break;
+            }
+            (tenths, rest, unit) = (rest % 1024 * 10 / 1024, rest / 1024, next);
+        }
+        // Below a hundred a tenth tells something.
+        if tenths > 0 && rest < 100 { write!(f, "{rest}.{tenths} {unit}") } else { write!(f, "{rest} {unit}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_a_quarter_of_a_small_disk_and_256_mib_of_a_large_one() {
+        let space =
+            |free_mib: u64, total_mib: u64| DiskSpace { free_bytes: free_mib << 20, total_bytes: total_mib << 20 };
+        for (free, total, is_short) in [(11, 48, true), (12, 48, false), (255, 9000, true), (256, 9000, false)] {
+            assert_eq!(space(free, total).is_short(), is_short, "{free} of {total} MiB");
+        }
+    }
+
+    #[test]
+    fn bytes_are_written_in_the_largest_unit_that_they_fill() {
+        let written = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (104 << 20, "104 MiB"),
+            (20 << 30, "20 GiB"),
+            ((20 << 30) - 1, "19.9 GiB"),
+            (u64::MAX, "16383 PiB"),
+        ];
+        for (bytes, text) in written {
+            assert_eq!(Bytes(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_made_yet_has_the_space_of_the_one_around_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = DiskSpace::under(&folder.path().join("data/buffer")).unwrap();
+        assert!(space.total_bytes > 0 && space.total_bytes >= space.free_bytes);
+    }
 }

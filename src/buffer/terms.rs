@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::engine::EngineError;
+use super::space::{Bytes, DiskSpace};
 
 /// When an append is answered as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +68,69 @@ pub enum Committed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStored {
     /// `max_size` or the disk's reserve is reached.
-    Full,
+    Full(Shortage),
     /// Too much waits for the committer.
     Busy,
     /// The write or sync failed, or the store is being reopened.
     Failed,
+}
+
+/// What the buffer has too little of to take an event in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// `buffer.max_size` is reached.
+    Size {
+        /// Bytes of stored events.
+        used_bytes: u64,
+        /// `max_size`.
+        limit_bytes: u64,
+    },
+    /// Less is free on the disk than is kept for the engine.
+    Disk(DiskSpace),
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Size { used_bytes, limit_bytes } => {
+                write!(
+                    f,
+                    "the buffer is full: {} of {} are used (buffer.max_size)",
+                    Bytes(used_bytes),
+                    Bytes(limit_bytes)
+                )
+            }
+            Self::Disk(space) => {
+                let (free, reserve) = (Bytes(space.free_bytes), Bytes(space.reserve_bytes()));
+                write!(f, "the disk is short: {free} are free, {reserve} are kept for the engine")
+            }
+        }
+    }
+}
+
+/// Why the buffer takes no events in: the closed list behind `hookgate_buffer_refusing{reason}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusing {
+    /// `buffer.max_size` is reached.
+    Size,
+    /// The disk has less free space than the reserve.
+    Disk,
+    /// The store is closed after a failed write, or a commit hangs.
+    Engine,
+}
+
+impl Refusing {
+    /// Every reason, the one that hides the others last.
+    pub const ALL: [Self; 3] = [Self::Size, Self::Disk, Self::Engine];
+
+    /// Metric label and log field.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Disk => "disk",
+            Self::Engine => "engine",
+        }
+    }
 }
 
 /// Why the buffer could not be opened.
@@ -138,6 +197,36 @@ pub struct Stats {
     pub corrupt: u64,
     /// Whether the store takes appends.
     pub open: bool,
-    /// Whether an append would be refused as full.
-    pub full: bool,
+    /// What there is too little of for the smallest event.
+    pub shortage: Option<Shortage>,
+    /// What there is too little of for events like those that came in the last minute.
+    pub refusing: Option<Shortage>,
+    /// The disk's space at the last look, at most a second ago.
+    pub disk: Option<DiskSpace>,
+}
+
+impl Stats {
+    /// Whether events are refused for this reason. Several may hold at a time.
+    pub fn refuses_for(&self, reason: Refusing) -> bool {
+        match reason {
+            Refusing::Size => matches!(self.refusing, Some(Shortage::Size { .. })),
+            Refusing::Disk => matches!(self.refusing, Some(Shortage::Disk(_))),
+            Refusing::Engine => !self.open,
+        }
+    }
+
+    /// Why events are refused now; the reason that hides the others.
+    pub fn refusing(&self) -> Option<Refusing> {
+        Refusing::ALL.into_iter().rev().find(|reason| self.refuses_for(*reason))
+    }
+
+    /// What is said of why events are refused now, with its numbers.
+    pub fn refusing_because(&self) -> Option<String> {
+        if !self.open {
+            return Some(
+                "the store is closed after a failed write or sync, or a commit hangs; it is being reopened".into(),
+            );
+        }
+        self.refusing.map(|shortage| shortage.to_string())
+    }
 }

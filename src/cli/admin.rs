@@ -107,12 +107,16 @@ impl Admin {
         }
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let out = Outgoing { method, query: None, headers: &headers, body: &body };
-        let bounds = Bounds { connect: CONNECT, total: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
+        let bounds =
+            Bounds { connect: CONNECT, total: TIMEOUT, answer_time: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
         let unreachable = |why: String| AdminProblem::Unreachable { url: self.url.clone(), why };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| unreachable(format!("cannot start: {error}")))?;
         let answer = runtime.block_on(async { Client::new().send(&target, &out, bounds).await });
         let answer = answer.map_err(|none| unreachable(none.detail))?;
+        if !answer.is_whole {
+            return Err(unreachable("its answer did not come whole".to_owned()));
+        }
         let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
         match (answer.status, value) {
             (200..300, Some(value)) => Ok(value),

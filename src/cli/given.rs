@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::sample;
 use super::send::{Tamper, sign};
+use super::{sample, terminal};
 use crate::clock::Timestamp;
 use crate::inbound::Head;
 use crate::lane::Lane;
@@ -71,6 +71,7 @@ impl Request {
         let target = parts.target.map_or_else(|| plain(lane.source.path.as_str()), str::to_owned);
         let mut headers = sample::headers(provider, parts.event, DELIVERY_ID);
         let mut body = parts.body.clone();
+        headers.insert(header::CONTENT_TYPE, sample::content_type(lane.provider.as_ref(), &body));
         edit(&mut headers, parts.headers)?;
         if parts.is_signed && lane.verifier.scheme().is_none().is_none() {
             let signed = sign(lane, (&target, headers), body, parts.now, parts.tamper).map_err(NoRequest::Sign)?;
@@ -114,7 +115,21 @@ fn usual_sender(lane: &Lane) -> IpAddr {
     lane.source.allow_ips.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), ipnet::IpNet::network)
 }
 
-fn edit(headers: &mut HeaderMap, edits: &[(String, String)]) -> Result<(), NoRequest> {
+/// Headers written as `name: value`.
+pub(super) fn written(lines: &[String]) -> Option<Vec<(String, String)>> {
+    let split = |line: &String| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    let headers: Option<Vec<_>> = lines.iter().map(split).collect();
+    if headers.is_none() {
+        terminal::tell("hookgate: write a header as --header 'name: value'");
+    }
+    headers
+}
+
+/// Replaces headers; one with an empty value is taken away.
+pub(super) fn edit(headers: &mut HeaderMap, edits: &[(String, String)]) -> Result<(), NoRequest> {
     for (name, value) in edits {
         let bad = || NoRequest::Header(name.clone());
         let parsed = HeaderName::from_bytes(name.as_bytes()).ok().ok_or_else(bad)?;

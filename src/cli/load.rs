@@ -6,8 +6,10 @@ use std::path::Path;
 
 use super::terminal;
 use super::watch::Prints;
+use crate::buffer::DiskSpace;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::check::{Checked, Secrets, World, check};
+use crate::config::text_of;
 
 /// A larger file is no configuration.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -28,16 +30,16 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
 
 /// Reads a file whole, or stdin for `-`.
 pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     if is_stdin(path) {
-        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+        std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+        std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     }
-    if text.len() as u64 > FILE_BYTES_MAX {
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(std::io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
-    Ok(text)
+    text_of(bytes).map_err(std::io::Error::other)
 }
 
 /// Reads and checks a configuration; `env` looks variables up.
@@ -80,6 +82,7 @@ fn load_in(
         },
         now,
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        disk_bytes: &|folder| DiskSpace::under(folder).map(|space| space.total_bytes),
         secrets,
     };
     Ok(check(&text, path, &world))

@@ -116,6 +116,9 @@ enum Command {
     /// List the events that are kept back, or judge them by the rules of today.
     #[command(subcommand)]
     Quarantine(archive::Quarantine),
+    /// List what was refused for its signature, and admit what verifies by now.
+    #[command(subcommand)]
+    Refused(archive::Refused),
     /// List the order keys that wait for a person, and let them go on.
     #[command(subcommand)]
     Parked(archive::Parked),
@@ -152,6 +155,7 @@ pub fn run() -> ExitCode {
         Command::Events(command) => archive::events(&command),
         Command::Dlq(command) => archive::dlq(&command),
         Command::Quarantine(command) => archive::quarantine(&command),
+        Command::Refused(command) => archive::refused(&command),
         Command::Parked(command) => archive::parked(&command),
         Command::Graph(args) => graph::run(&args),
         Command::Config(command) => config::run(&command),

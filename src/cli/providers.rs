@@ -121,6 +121,7 @@ fn explain(row: &Row, format: Format) {
         say("needs", format!("`context: {{{label}: …}}`, or: {because}"));
     }
     say("content", row.content().iter().map(|content| content.word()).collect::<Vec<_>>().join(", "));
+    say("body", row.body().map_or_else(String::new, |spec| format!("`body: {spec}`")));
     say("largest body", with(FactName::BodyMax, row.body_bytes_max().map_or_else(String::new, size)));
     say("addresses", with(FactName::Ips, addresses(row)));
     say("rotation", row.rotation().unwrap_or_default().to_owned());
@@ -255,6 +256,7 @@ fn facts(row: &Row) -> Value {
         "verified_by": row.verified_by(),
         "event": row.event_text().collect::<Vec<_>>(),
         "delivery": row.delivery_text().collect::<Vec<_>>(),
+        "body": row.body().map(ToString::to_string),
         "content": row.content().iter().map(|content| content.word()).collect::<Vec<_>>(),
         "body_max_bytes": row.body_bytes_max(),
         "ips": row.ips().map(|ips| json!({"published": ips.published(), "ranges": ips.ranges().iter().map(ToString::to_string).collect::<Vec<_>>(), "preset": row.preset().is_some()})),

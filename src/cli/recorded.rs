@@ -7,10 +7,11 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use serde_json::Value;
 
+use crate::credential::Credentials;
 use crate::event::{EventData, EventId, HeaderBytes};
 use crate::explain::{self, Explanation, Signature, Verification, explain_recorded};
 use crate::provider::NoKeys;
-use crate::redact::REDACTED;
+use crate::redact::{REDACTED, Redaction};
 use crate::refusal::{Class, RequestOutcome};
 use crate::server::Live;
 
@@ -22,6 +23,8 @@ pub(super) struct Recorded {
     pub(super) aside: Option<RequestOutcome>,
     /// Something of it was not shown.
     pub(super) is_redacted: bool,
+    /// A credential of its sender was not shown.
+    pub(super) hides_credentials: bool,
     has_body: bool,
     body_bytes: u64,
 }
@@ -70,10 +73,17 @@ impl Recorded {
         Some(Self {
             aside: kept.and(text("outcome")).and_then(RequestOutcome::of_label),
             is_redacted,
+            hides_credentials: sheet.get("hidden").and_then(Value::as_array).is_some_and(|hidden| !hidden.is_empty()),
             has_body: kept.is_none_or(|kept| kept == "whole") && !hides_body,
             body_bytes: sheet.get("bytes").and_then(Value::as_u64).unwrap_or(event.body.len() as u64),
             event,
         })
+    }
+
+    /// The credentials that stand in it, as far as they were shown.
+    pub(super) fn credentials(&self, redaction: &Redaction) -> Credentials {
+        let headers = self.event.headers.iter().map(|(name, value)| (name.as_str(), &*value.0));
+        redaction.credentials_in(&self.event.target, headers, &self.event.body)
     }
 
     /// What these rules make of it. A signature that is not judged is taken for right.

@@ -4,6 +4,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use crate::provider::{Content, Row};
+
 /// One recorded event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
@@ -80,6 +82,17 @@ fn fresh(id: &str, random: [u8; 32]) -> String {
 /// The delivery id of a recorded event whose provider sends it in a header: the same each time, and another for another.
 pub(crate) fn recorded_id(event: &str) -> String {
     uuid::Builder::from_random_bytes(crate::provider::digest(&[event.as_bytes()])).into_uuid().to_string()
+}
+
+/// The content type with which a provider sends this body: one that sends forms sends as a form what is no JSON.
+pub(crate) fn content_type(row: Option<&Row>, body: &[u8]) -> HeaderValue {
+    let sends_forms = row.is_some_and(|row| row.content().contains(&Content::Form));
+    let is_json = matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'['));
+    HeaderValue::from_static(if sends_forms && !is_json {
+        "application/x-www-form-urlencoded"
+    } else {
+        "application/json"
+    })
 }
 
 /// The headers with which the provider sends, but for the signature.

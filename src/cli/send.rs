@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::ValueEnum;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 
+use super::given::{self, NoRequest};
 use super::{Exit, check, load, sample, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     /// The body.
     #[arg(long, env = "HOOKGATE_FILE")]
     file: Option<PathBuf>,
+    /// A header of the request, `name: value`, instead of the one that the provider sends; may be given several times.
+    #[arg(long, value_name = "HEADER", env = "HOOKGATE_HEADER")]
+    header: Vec<String>,
     /// Send a recorded event with the id that it was recorded with, and not with a fresh one each time: the gateway takes the
     /// second for a repetition. What --file names is never changed.
     #[arg(long, env = "HOOKGATE_KEEP_ID")]
@@ -77,11 +81,12 @@ pub(crate) fn run(args: &Args) -> Exit {
         ));
         return Exit::Failed;
     };
+    let Some(own) = given::written(&args.header) else { return Exit::Usage };
     let Some(body) = body(args, lane) else { return Exit::Failed };
     let Some(target) = target(args, lane, &setup) else { return Exit::Failed };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
-        Ok(runtime) => runtime.block_on(send_all(args, lane, &body, &target)),
+        Ok(runtime) => runtime.block_on(send_all(args, (lane, &own), &body, &target)),
         Err(error) => {
             terminal::tell(format!("hookgate: cannot start: {error}"));
             Exit::Failed
@@ -136,7 +141,7 @@ fn target(args: &Args, lane: &Lane, setup: &Setup) -> Option<Target> {
     target
 }
 
-async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Exit {
+async fn send_all(args: &Args, (lane, own): (&Lane, &[(String, String)]), body: &Bytes, target: &Target) -> Exit {
     let client = Client::new();
     let provider = lane.provider.as_ref().map_or("", |row| row.id());
     let event =
@@ -151,7 +156,7 @@ async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Ex
         let id = if args.keep_id { sample::recorded_id(event) } else { delivery_id(now) };
         let headers = sample::headers(provider, event, &id);
         let body = fresh(args, lane, body, rand::random());
-        let signed = match sign(lane, (lane.source.path.as_str(), headers), body, now, args.tamper) {
+        let signed = match signed(args, (lane, own), headers, body, now) {
             Ok(signed) => signed,
             Err(problem) => {
                 terminal::tell(format!("hookgate: {problem}"));
@@ -176,6 +181,22 @@ async fn send_all(args: &Args, lane: &Lane, body: &Bytes, target: &Target) -> Ex
         }
     }
     exit
+}
+
+/// The request with its own headers, which also stand over those of the signature.
+fn signed(
+    args: &Args,
+    (lane, own): (&Lane, &[(String, String)]),
+    mut headers: HeaderMap,
+    body: Bytes,
+    now: Timestamp,
+) -> Result<Signed, NoRequest> {
+    headers.insert(header::CONTENT_TYPE, sample::content_type(lane.provider.as_ref(), &body));
+    given::edit(&mut headers, own)?;
+    let target = lane.source.path.as_str();
+    let mut signed = sign(lane, (target, headers), body, now, args.tamper).map_err(NoRequest::Sign)?;
+    given::edit(&mut signed.headers, own)?;
+    Ok(signed)
 }
 
 /// The body of a recorded event as another event: with another id, where its source reads one in the body. An id may be put
@@ -247,6 +268,6 @@ fn changed(body: &Bytes) -> Bytes {
 /// Posts a signed request.
 pub(crate) async fn post(client: &Client, target: &Target, signed: &Signed) -> Result<Answer, NoAnswer> {
     let out = Outgoing { method: "POST", query: None, headers: &signed.headers, body: &signed.body };
-    let bounds = Bounds { connect: TIMEOUT, total: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
+    let bounds = Bounds { connect: TIMEOUT, total: TIMEOUT, answer_time: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
     client.send(target, &out, bounds).await
 }

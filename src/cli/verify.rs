@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Exit, load, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::provider::{self, Message, Verifier};
+use crate::provider::{self, Failed, Message, NoKeys, Verifier};
 use crate::secret::{Secret, SecretName};
+use crate::wrapping::seen;
 
 const HEADERS_MAX: usize = 128;
 
@@ -76,13 +77,20 @@ fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
         return Exit::Failed;
     };
     let secrets = args.secret.iter().zip(1..);
-    let secrets = secrets
-        .filter_map(|(text, number)| Secret::new(SecretName::new(&number.to_string()), text.clone().into_bytes()));
-    let verifier = match Verifier::new(row.scheme().clone(), secrets.collect(), args.context.iter().cloned().collect())
-    {
+    let secrets: Vec<Secret> = secrets
+        .filter_map(|(text, number)| Secret::new(SecretName::new(&number.to_string()), text.clone().into_bytes()))
+        .collect();
+    let context = args.context.iter().cloned().collect();
+    let verifier = match Verifier::new(row.scheme().clone(), secrets.clone(), context) {
         Ok(verifier) => verifier,
         Err(problem) => {
             terminal::tell(format!("hookgate: {problem}"));
+            for secret in &secrets {
+                let layers: Vec<&str> = seen(secret.expose()).iter().map(|layer| layer.is_seen_as()).collect();
+                if !layers.is_empty() {
+                    terminal::tell(format!("the secret `{}` {}", secret.name(), layers.join("; inside, it ")));
+                }
+            }
             return Exit::Failed;
         }
     };
@@ -97,7 +105,7 @@ fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
         terminal::tell("hookgate: this is no HTTP request: a request line, headers, an empty line, the body");
         return Exit::Failed;
     };
-    let url = args.url.clone().unwrap_or(target);
+    let url = args.url.clone().unwrap_or_else(|| target.clone());
     let message = Message { method: &method, url: &url, headers: &headers, body };
     let now = args.now.map_or_else(|| SystemClock.now(), Timestamp::from_unix_secs);
     match verifier.verify(&message, now) {
@@ -111,6 +119,14 @@ fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
         }
         Err(failure) => {
             terminal::say(format!("failed: {} ({failure})", failure.label()));
+            if verifier.scheme().signs_url() {
+                terminal::say(format!("judged over the URL {}", terminal::harmless(&url)));
+            }
+            let failed =
+                Failed { verifier: &verifier, secrets: &secrets, message, called: &target, ring: &NoKeys, now };
+            for miss in failed.near_misses() {
+                terminal::say(format!("near miss: {}", terminal::harmless(&miss)));
+            }
             Exit::Failed
         }
     }

@@ -4,7 +4,7 @@
 //! and the caller asks it after the evaluation.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use cel::common::traits::Iterator as CelIterator;
 use cel::common::value::Val;
@@ -15,13 +15,14 @@ use super::{LIST_LENGTH_MAX, STEPS_MAX};
 #[derive(Debug)]
 pub(super) struct Budget {
     left: AtomicU32,
+    met_long_number: AtomicBool,
 }
 
 const EXCEEDED: u32 = 0;
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { left: AtomicU32::new(STEPS_MAX + 1) }
+        Self { left: AtomicU32::new(STEPS_MAX + 1), met_long_number: AtomicBool::new(false) }
     }
 }
 
@@ -36,6 +37,16 @@ impl Budget {
 
     pub(super) fn exceeded(&self) -> bool {
         self.left.load(Ordering::Relaxed) == EXCEEDED
+    }
+
+    /// Notes that a number was read with which nothing can be calculated.
+    pub(super) fn meet_long_number(&self) {
+        self.met_long_number.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a type that does not fit may be that of such a number.
+    pub(super) fn has_met_long_number(&self) -> bool {
+        self.met_long_number.load(Ordering::Relaxed)
     }
 
     #[cfg(test)]

@@ -1,52 +1,20 @@
 //! What is checked of a condition before it may run: its names, how deep it goes, and that it builds no messages.
 
-use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, SourceInfo};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
+use super::functions::{self, BadCall};
 use super::problem::{ConditionProblem, Place};
-use super::{DEPTH_MAX, NESTING_MAX};
+use super::{DEPTH_MAX, NESTING_MAX, times};
+use crate::payload::Decimal;
 
-pub(super) const VARIABLES: [&str; 8] = ["body", "event", "headers", "method", "params", "path", "query", "source"];
+pub(super) const VARIABLES: [&str; 10] =
+    ["body", "event", "form", "form_all", "headers", "method", "params", "path", "query", "source"];
 
-const EVENT_FIELDS: [&str; 2] = ["id", "type"];
+/// Variables that are JSON: their members are found by name.
+pub(super) const OF_JSON: [&str; 3] = ["body", "form", "form_all"];
 
 /// Names of types may be compared with: `type(body.id) == string`.
 pub(super) const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
-
-/// cel's standard library without `chrono`, plus the macros as they are written.
-const FUNCTIONS: [&str; 28] = [
-    "all",
-    "bool",
-    "bytes",
-    "contains",
-    "double",
-    "dyn",
-    "endsWith",
-    "exists",
-    "exists_one",
-    "filter",
-    "has",
-    "hasValue",
-    "int",
-    "map",
-    "matches",
-    "none",
-    "of",
-    "ofNonZeroValue",
-    "optFlatMap",
-    "optMap",
-    "or",
-    "orValue",
-    "size",
-    "startsWith",
-    "string",
-    "type",
-    "uint",
-    "value",
-];
-
-/// The namespace of `optional.none()`, `optional.of(x)` and `optional.ofNonZeroValue(x)`.
-const OPTIONAL: &str = "optional";
-const OPTIONAL_FUNCTIONS: [&str; 3] = ["none", "of", "ofNonZeroValue"];
 
 /// The parser is recursive as well: brackets and signs are counted before it sees the text.
 pub(super) fn brackets(text: &str) -> Result<(), ConditionProblem> {
@@ -69,19 +37,29 @@ pub(super) fn brackets(text: &str) -> Result<(), ConditionProblem> {
     Ok(())
 }
 
-/// Checks an expression; gives the parameters of the path that it names.
-pub(super) fn expression(root: &IdedExpr, places: &SourceInfo) -> Result<Vec<(String, Place)>, ConditionProblem> {
-    let mut check = Check { places, own_names: Vec::new(), params: Vec::new(), depth: 0, nesting: 0 };
+/// What an expression names that others look after.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// The parameters of the path, each with its place.
+    pub(super) params: Vec<(String, Place)>,
+    /// `event.type`, or all of `event`.
+    pub(super) event_type: bool,
+    /// `event.id`, or all of `event`.
+    pub(super) event_id: bool,
+}
+
+/// Checks an expression; gives what it names.
+pub(super) fn expression(root: &IdedExpr, places: &SourceInfo) -> Result<Names, ConditionProblem> {
+    let mut check = Check { places, own_names: Vec::new(), names: Names::default(), depth: 0, nesting: 0 };
     check.visit(root)?;
-    Ok(check.params)
+    Ok(check.names)
 }
 
 struct Check<'e> {
     places: &'e SourceInfo,
     /// The variables of the comprehensions around.
     own_names: Vec<&'e str>,
-    /// The fields of `params` that were seen.
-    params: Vec<(String, Place)>,
+    names: Names,
     depth: usize,
     nesting: usize,
 }
@@ -99,18 +77,19 @@ impl<'e> Check<'e> {
 
     fn visit_kind(&mut self, node: &'e IdedExpr) -> Result<(), ConditionProblem> {
         match &node.expr {
+            Expr::Literal(LiteralValue::Double(number)) => self.double(node, *number.inner()),
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.variable(node, name),
+            Expr::Select(select) if self.is_of("event", &select.operand) => self.event_field(node, &select.field),
             Expr::Select(select) => {
-                self.field(node, &select.operand, &select.field)?;
+                if self.is_of("params", &select.operand) {
+                    self.names.params.push((select.field.clone(), self.at(node)));
+                }
                 self.visit(&select.operand)
             }
             Expr::Call(call) => {
-                let target = call.target.as_deref();
-                let namespaced =
-                    target.is_some_and(|target| matches!(&target.expr, Expr::Ident(name) if name == OPTIONAL));
-                self.function(node, &call.func_name, namespaced)?;
-                if let Some(target) = target.filter(|_| !namespaced) {
+                self.function(node, call)?;
+                if let Some(target) = call.target.as_deref().filter(|_| !functions::is_namespaced(call)) {
                     self.visit(target)?;
                 }
                 call.args.iter().try_for_each(|argument| self.visit(argument))
@@ -143,7 +122,29 @@ impl<'e> Check<'e> {
         Ok(())
     }
 
-    fn variable(&self, node: &IdedExpr, name: &str) -> Result<(), ConditionProblem> {
+    /// A number that is written out has the value that it gets.
+    fn double(&self, node: &IdedExpr, number: f64) -> Result<(), ConditionProblem> {
+        let at = self.at(node);
+        let text = self.places.source.get(at.offset..).unwrap_or_default().trim_start_matches('-');
+        let is_part = |(place, letter): &(usize, char)| {
+            let after_exponent = || text.get(..*place).is_some_and(|before| before.ends_with(['e', 'E']));
+            letter.is_ascii_digit()
+                || matches!(letter, '.' | 'e' | 'E')
+                || (matches!(letter, '+' | '-') && after_exponent())
+        };
+        let length = text.char_indices().take_while(is_part).count();
+        let written = text.get(..length).unwrap_or_default();
+        let is_exact = written.parse::<f64>().is_err() || Decimal::is_held_by_double(written);
+        if is_exact && number.is_finite() {
+            return Ok(());
+        }
+        Err(ConditionProblem::LongLiteral { at, number: written.to_owned() })
+    }
+
+    fn variable(&mut self, node: &IdedExpr, name: &str) -> Result<(), ConditionProblem> {
+        if name == "event" && !self.own_names.contains(&name) {
+            (self.names.event_type, self.names.event_id) = (true, true);
+        }
         if self.own_names.contains(&name) || VARIABLES.contains(&name) || TYPES.contains(&name) {
             return Ok(());
         }
@@ -151,29 +152,32 @@ impl<'e> Check<'e> {
         Err(ConditionProblem::UnknownVariable { at: self.at(node), name: name.to_owned(), nearest })
     }
 
-    fn field(&mut self, node: &IdedExpr, operand: &IdedExpr, field: &str) -> Result<(), ConditionProblem> {
-        let is_of =
-            |one: &str| matches!(&operand.expr, Expr::Ident(name) if name == one && !self.own_names.contains(&one));
-        if is_of("params") {
-            self.params.push((field.to_owned(), self.at(node)));
-        }
-        if !is_of("event") || EVENT_FIELDS.contains(&field) {
-            return Ok(());
-        }
-        let name = format!("event.{field}");
-        let nearest = nearest(&name, &["event.id", "event.type"]);
-        Err(ConditionProblem::UnknownVariable { at: self.at(node), name, nearest })
+    /// Whether a node is this variable of ours.
+    fn is_of(&self, variable: &str, node: &IdedExpr) -> bool {
+        matches!(&node.expr, Expr::Ident(name) if name == variable && !self.own_names.contains(&variable))
     }
 
-    fn function(&self, node: &IdedExpr, name: &str, namespaced: bool) -> Result<(), ConditionProblem> {
-        // Operators are calls of names that nobody can write.
-        let operator = name.starts_with(['_', '!', '-', '@']);
-        let known = if namespaced { OPTIONAL_FUNCTIONS.contains(&name) } else { FUNCTIONS.contains(&name) };
-        if operator || known {
-            return Ok(());
+    fn event_field(&mut self, node: &IdedExpr, field: &str) -> Result<(), ConditionProblem> {
+        match field {
+            "type" => self.names.event_type = true,
+            "id" => self.names.event_id = true,
+            _ => {
+                let name = format!("event.{field}");
+                let nearest = nearest(&name, &["event.id", "event.type"]);
+                return Err(ConditionProblem::UnknownVariable { at: self.at(node), name, nearest });
+            }
         }
-        let nearest = nearest(name, &FUNCTIONS);
-        Err(ConditionProblem::UnknownFunction { at: self.at(node), name: name.to_owned(), nearest })
+        Ok(())
+    }
+
+    fn function(&self, node: &IdedExpr, call: &CallExpr) -> Result<(), ConditionProblem> {
+        let (at, name) = (self.at(node), call.func_name.clone());
+        functions::check(call).map_err(|bad| match bad {
+            BadCall::Unknown(nearest) => ConditionProblem::UnknownFunction { at, name, nearest },
+            BadCall::Form(form) => ConditionProblem::WrongCall { at, name, form },
+        })?;
+        times::check(call)
+            .map_err(|(id, problem)| ConditionProblem::BadTime { at: Place::of(id, self.places), problem })
     }
 
     fn at(&self, node: &IdedExpr) -> Place {
@@ -181,7 +185,7 @@ impl<'e> Check<'e> {
     }
 }
 
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(super) fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let scored = known.iter().map(|candidate| (strsim::damerau_levenshtein(name, candidate), *candidate));
     scored.filter(|(distance, _)| *distance <= 1 + name.len() / 4).min().map(|(_, candidate)| candidate)
 }

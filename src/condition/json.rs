@@ -1,7 +1,7 @@
 //! A `serde_json::Value` as a CEL value, without converting it.
 //!
-//! Objects and arrays are borrowed; their members become CEL values when they are read. Integers are `int`, or
-//! `uint` above `i64::MAX`; other numbers are `double`; CEL compares the three with one another.
+//! Objects and arrays are borrowed; their members become CEL values when they are read. Numbers keep their
+//! digits (`number.rs`).
 //!
 //! CEL may ask for the elements of a list by reference, so a list that a comprehension goes through keeps them for
 //! as long as it lives.
@@ -10,17 +10,18 @@ use std::sync::OnceLock;
 
 use cel::ExecutionError;
 use cel::common::traits::{Container, Indexer, Iterable, Iterator as CelIterator, Sizer, Zeroer};
-use cel::common::types::{self, CelBool, CelDouble, CelInt, CelNull, CelString, CelUInt, Kind, Type};
+use cel::common::types::{self, CelBool, CelInt, CelNull, CelString, CelUInt, Kind, Type};
 use cel::common::value::{CowVal, Val};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::budget::{Budget, Elements, lent};
+use super::number;
 
 pub(super) fn boxed<'a>(value: &'a Value, budget: &'a Budget) -> Box<dyn Val + 'a> {
     match value {
         Value::Null => Box::new(CelNull),
         Value::Bool(flag) => Box::new(CelBool::from(*flag)),
-        Value::Number(number) => boxed_number(number),
+        Value::Number(number) => number::boxed(number, budget),
         Value::String(string) => {
             budget.spend(string.len() / 1024);
             text(string)
@@ -43,16 +44,6 @@ pub(super) fn key_of(index: &dyn Val) -> Result<&str, ExecutionError> {
     let unexpected =
         || ExecutionError::UnexpectedType { got: index.get_type().name().to_owned(), want: "string".to_owned() };
     index.downcast_ref::<CelString<'_>>().map(CelString::inner).ok_or_else(unexpected)
-}
-
-fn boxed_number<'v>(number: &Number) -> Box<dyn Val + 'v> {
-    if let Some(int) = number.as_i64() {
-        Box::new(CelInt::from(int))
-    } else if let Some(uint) = number.as_u64() {
-        Box::new(CelUInt::from(uint))
-    } else {
-        Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN)))
-    }
 }
 
 static LIST: Type = types::LIST_TYPE;

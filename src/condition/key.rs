@@ -1,35 +1,42 @@
 //! Keys: the text that an expression makes of a request, by which requests belong together.
 //!
-//! A text is itself; a number and a boolean are written out, so that `7` and `"7"` are one key. Anything else, and any
-//! error, is no key: whoever asked does without. A key is at most [`KEY_BYTES_MAX`] long; what is longer is cut, and
-//! keys that begin alike for so long are one.
+//! A text is itself; a number and a boolean are written out, so that `7` and `"7"` are one key. A number of the payload
+//! has its own digits, all of them: `1.10` and `1.1` are two keys. A timestamp and a duration are written as `string()`
+//! writes them. Null and an empty optional (`body.?customer`) say that there is no key, and an optional that holds
+//! something is what it holds. Anything else is an error, as is an expression that fails: whoever asked decides what an
+//! event without an answer is worth. A key is at most [`KEY_BYTES_MAX`] long; what is longer is cut, and keys that begin
+//! alike for so long are one.
 
-use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelNull, CelOptional, CelString, CelUInt};
 use cel::common::value::Val;
 
-use super::{KeyExpression, View};
+use super::{ConditionError, KeyExpression, View, number, times};
 
 /// Longest key.
 pub const KEY_BYTES_MAX: usize = 1024;
 
 impl KeyExpression {
-    /// The key of the request, if it has one.
-    pub fn key(&self, view: &View<'_>) -> Option<String> {
-        match self.0.evaluate(view, written_out) {
-            Ok(key) => key,
-            Err(error) => {
-                tracing::debug!(%error, "an expression gave no key");
-                None
-            }
-        }
+    /// Returns the key of the request; `None` where the value says that there is none.
+    pub fn key(&self, view: &View<'_>) -> Result<Option<String>, ConditionError> {
+        self.0.evaluate(view, written_out)?
     }
 }
 
-fn written_out(value: &dyn Val) -> Option<String> {
+fn written_out(value: &dyn Val) -> Result<Option<String>, ConditionError> {
     if let Some(text) = value.downcast_ref::<CelString<'_>>() {
         let text = text.inner();
-        return Some(text.get(..text.floor_char_boundary(KEY_BYTES_MAX)).unwrap_or(text).to_owned());
+        return Ok(Some(text.get(..text.floor_char_boundary(KEY_BYTES_MAX)).unwrap_or(text).to_owned()));
     }
+    if let Some(optional) = value.downcast_ref::<CelOptional<'_>>() {
+        return optional.inner().map_or(Ok(None), written_out);
+    }
+    if value.downcast_ref::<CelNull>().is_some() {
+        return Ok(None);
+    }
+    scalar(value).map(Some).ok_or(ConditionError::NotAKey)
+}
+
+fn scalar(value: &dyn Val) -> Option<String> {
     if let Some(flag) = value.downcast_ref::<CelBool>() {
         return Some(flag.inner().to_string());
     }
@@ -39,10 +46,13 @@ fn written_out(value: &dyn Val) -> Option<String> {
     if let Some(uint) = value.downcast_ref::<CelUInt>() {
         return Some(uint.inner().to_string());
     }
-    value
-        .downcast_ref::<CelDouble>()
-        .filter(|number| number.inner().is_finite())
-        .map(|number| number.inner().to_string())
+    if let Some(digits) = number::digits(value) {
+        return Some(digits);
+    }
+    if let Some(number) = value.downcast_ref::<CelDouble>() {
+        return number.inner().is_finite().then(|| number.inner().to_string());
+    }
+    times::written(value)
 }
 
 #[cfg(test)]
@@ -52,42 +62,63 @@ mod tests {
     use super::super::request::over;
     use super::*;
 
-    fn key_of(text: &str, body: Option<&Value>) -> Option<String> {
+    fn key_of(text: &str, body: Option<&Value>) -> Result<Option<String>, ConditionError> {
         let expression = KeyExpression::compile(text).unwrap();
         over(body, |view| expression.key(view))
     }
 
     #[test]
-    fn scalars_are_keys_and_nothing_else_is() {
+    fn scalars_are_keys_and_null_or_an_empty_optional_says_that_there_is_none() {
         let body = json!({"text": "a", "empty": "", "int": -7, "big": u64::MAX, "half": 1.5, "one": 1.0, "yes": true,
-            "nothing": null, "list": ["a"], "map": {"a": 1}});
+            "nothing": null, "at": "2026-11-30T12:00:00.50+02:00"});
         let keys = [
             ("body.text", Some("a")),
             ("body.empty", Some("")),
             ("body.int", Some("-7")),
             ("body.big", Some("18446744073709551615")),
             ("body.half", Some("1.5")),
-            ("body.one", Some("1")),
+            ("body.one", Some("1.0")),
+            ("body.one + 1.0", Some("2")),
             ("body.yes", Some("true")),
             ("source + '/' + event.id", Some("github/e1")),
+            ("timestamp(body.at)", Some("2026-11-30T10:00:00.5Z")),
+            ("duration('90m')", Some("5400s")),
             ("body.nothing", None),
-            ("body.list", None),
-            ("body.map", None),
-            ("body.missing", None),
             ("body.?missing", None),
+            ("body.?nothing", None),
+            ("body.?text", Some("a")),
             ("body.?missing.orValue('none')", Some("none")),
-            ("1.0 / 0.0", None),
         ];
         for (text, key) in keys {
-            assert_eq!(key_of(text, Some(&body)).as_deref(), key, "{text}");
+            assert_eq!(key_of(text, Some(&body)), Ok(key.map(str::to_owned)), "{text}");
         }
-        assert_eq!(key_of("body.text", None), None, "there is no JSON");
+    }
+
+    #[test]
+    fn what_fails_or_is_no_scalar_is_an_error_and_not_an_event_without_a_key() {
+        let body = json!({"list": ["a"], "map": {"a": 1}, "text": "soon"});
+        let missing = || ConditionError::MissingKey { name: Some("missing".to_owned()) };
+        for (text, error) in [
+            ("body.missing", missing()),
+            ("body.map.missing", missing()),
+            ("body.list", ConditionError::NotAKey),
+            ("body.map", ConditionError::NotAKey),
+            ("body.?map", ConditionError::NotAKey),
+            ("b'a'", ConditionError::NotAKey),
+            ("1.0 / 0.0", ConditionError::NotAKey),
+            ("type(1)", ConditionError::NotAKey),
+            ("body.text + 1", ConditionError::WrongType),
+            ("timestamp(body.text)", ConditionError::FunctionFailed { name: Some("timestamp") }),
+        ] {
+            assert_eq!(key_of(text, Some(&body)), Err(error), "{text}");
+        }
+        assert_eq!(key_of("body.text", None), Err(ConditionError::NoBody), "there is no JSON");
     }
 
     #[test]
     fn a_long_key_is_cut_between_two_characters() {
         let body = json!({"long": format!("a{}", "ä".repeat(KEY_BYTES_MAX))});
-        let key = key_of("body.long", Some(&body)).unwrap();
+        let key = key_of("body.long", Some(&body)).unwrap().unwrap();
         assert_eq!((key.len(), key.ends_with('ä')), (KEY_BYTES_MAX - 1, true));
     }
 }

@@ -8,21 +8,25 @@
 //! What an event can make us spend is bounded by [`STEPS_MAX`], counted over all comprehensions, comparisons and
 //! long strings of one evaluation.
 //!
-//! A condition that fails (a missing key, a wrong type) does not match; the error says why, without the values of
-//! the payload. A key that fails is no key. There are no timestamps and durations, no clock and no randomness: the same event always gives the
-//! same answer.
+//! An expression that fails (a missing key, a wrong type) is an error that says why, without the values of the payload; what
+//! an event is worth on which a route fails is the route's business. There is no clock and no randomness: the same event
+//! always gives the same answer.
 
 mod budget;
 mod check;
 mod explain;
+mod functions;
 mod headers;
 mod json;
 mod key;
 mod loops;
+mod needs;
+mod number;
 mod prepare;
 mod problem;
 #[cfg(test)]
 mod request;
+mod times;
 mod truth;
 mod value;
 mod view;
@@ -34,14 +38,17 @@ use cel::common::types::{CelBool, CelString, DYN_TYPE, STRING_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
-pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, Seen};
+pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, Seen, brief};
 pub use key::KEY_BYTES_MAX;
+pub use needs::Needed;
 pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
+pub use times::BadTime;
 pub use truth::Gives;
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX};
-pub use view::View;
+pub use view::{Received, View};
 
 use budget::Budget;
+use check::Names;
 use prepare::Program;
 use view::{Pattern, Scope};
 
@@ -77,7 +84,17 @@ macro_rules! kind {
             /// The parameters of the path that it names, each with its place; whether there are such is the source's
             /// business.
             pub fn params(&self) -> &[(String, Place)] {
-                &self.0.params
+                &self.0.names.params
+            }
+
+            /// Whether it looks at the event's type: `event.type`.
+            pub fn reads_event_type(&self) -> bool {
+                self.0.names.event_type
+            }
+
+            /// Whether it looks at the event's id: `event.id`.
+            pub fn reads_event_id(&self) -> bool {
+                self.0.names.event_id
             }
         }
     };
@@ -103,7 +120,9 @@ kind! {
 struct Expression {
     text: String,
     program: Program,
-    params: Vec<(String, Place)>,
+    names: Names,
+    /// Values of variables in the text that are not shown, each with what stands for it.
+    hidden: Vec<(String, String)>,
 }
 
 type Fits = fn(&IdedExpr, &SourceInfo) -> Result<(), ConditionProblem>;
@@ -113,16 +132,29 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     environment
         .add_overload(prepare::MATCHES, "string_matches_pattern", vec![STRING_TYPE, DYN_TYPE], matches_pattern)
         .expect("no other function has this name");
+    environment
+        .add_overload(prepare::WRITTEN, "any_written", vec![DYN_TYPE], number::written)
+        .expect("no other function has this name");
+    times::add_to(&mut environment);
     Arc::new(environment)
 });
 
 impl Condition {
-    /// The parts of it that have no logic of their own, as they are written.
-    pub fn parts(&self) -> Vec<String> {
-        explain::parts(&self.0.text)
+    /// The same, whose explanations name a variable in the place of each of these values.
+    #[must_use]
+    pub fn hiding(mut self, values: Vec<(String, String)>) -> Self {
+        self.0.hidden = values;
+        // A value that holds another one is looked for first.
+        self.0.hidden.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        self
     }
 
-    /// Whether the request matches; an error counts as no match. [`Condition::explain`] says why.
+    /// The parts of it that have no logic of their own, as they are shown.
+    pub fn parts(&self) -> Vec<String> {
+        explain::parts(&self.0.text).iter().map(|part| self.0.shown(part)).collect()
+    }
+
+    /// Whether the request matches. [`Condition::explain`] says why.
     pub fn matches(&self, view: &View<'_>) -> Result<bool, ConditionError> {
         self.0.truth(view, &Budget::default())
     }
@@ -140,10 +172,19 @@ impl Expression {
         }
         check::brackets(text)?;
         let (tree, places) = parsed(text)?;
-        let params = check::expression(&tree, &places)?;
+        let names = check::expression(&tree, &places)?;
         fits(&tree, &places)?;
         let program = prepare::prepared(tree, &places)?;
-        Ok(Self { text: text.to_owned(), program, params })
+        Ok(Self { text: text.to_owned(), program, names, hidden: Vec::new() })
+    }
+
+    /// A text about this expression without the values that are not shown.
+    fn shown(&self, text: &str) -> String {
+        let hide = |text: String, (value, shown): &(String, String)| match value.as_str() {
+            "" => text,
+            value => text.replace(value, shown),
+        };
+        self.hidden.iter().fold(text.to_owned(), hide)
     }
 
     fn truth(&self, view: &View<'_>, budget: &Budget) -> Result<bool, ConditionError> {
@@ -170,7 +211,10 @@ impl Expression {
         if budget.exceeded() {
             return Err(ConditionError::TooLarge);
         }
-        let value = outcome.map_err(|error| ConditionError::of(&error, &self.text))?;
+        let value = outcome.map_err(|error| match ConditionError::of(&error, &self.text).about(view.received) {
+            ConditionError::WrongType if budget.has_met_long_number() => ConditionError::LongNumber,
+            other => other,
+        })?;
         let read = read(&*value);
         if budget.exceeded() { Err(ConditionError::TooLarge) } else { Ok(read) }
     }

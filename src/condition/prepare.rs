@@ -2,22 +2,28 @@
 //!
 //! - A loop that is ours to run is taken out (see `loops.rs`).
 //! - Every round of another comprehension first reads the variable [`TICK`], which spends one step of the budget.
-//! - `x.a` becomes `x["a"]` where `x` is the body or an item of it: for every path that is written with dots, cel first
+//! - `x.a` becomes `x["a"]` where `x` is the body, the form or an item of them: for every path that is written with dots, cel first
 //!   asks each scope for variables that have all of its name, or less. Of other values, optionals among them, a field
 //!   is not always what an index is.
 //! - `matches("…")` becomes a call of [`MATCHES`] with a pattern that is compiled here, once.
-//! - `[1, 2] == x` becomes `x == [1, 2]`: cel asks the left side, and its own lists do not know ours.
+//! - `[1, 2] == x` becomes `x == [1, 2]` and `5 < x` becomes `x > 5`: cel asks the left side, and its own lists and numbers
+//!   do not know ours.
+//! - `string(x)` becomes `string(@written(x))`, so that a number of the payload keeps its digits.
+//! - `timestamp(x)` and `duration(x)` become what CEL means by them (see `times`).
 //!
 //! None of the new names can be written in CEL.
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 use cel::common::types::CelString;
 
+use super::check::OF_JSON;
 use super::loops::{self, Loop};
 use super::problem::{ConditionProblem, Place};
+use super::times;
 use super::view::Pattern;
 
 pub(super) const MATCHES: &str = "@matches";
+pub(super) const WRITTEN: &str = "@written";
 pub(super) const TICK: &str = "@tick";
 /// Followed by the number of the pattern.
 pub(super) const PATTERN: &str = "@pattern";
@@ -55,7 +61,11 @@ impl Prepare<'_> {
                 if call.func_name == "matches" {
                     self.pattern(call, at)?;
                 }
+                if call.func_name == "string" {
+                    call.args.iter_mut().for_each(as_written);
+                }
                 literal_to_the_right(call);
+                times::prepare(node);
                 Ok(())
             }
             Expr::Select(select) => {
@@ -107,12 +117,12 @@ impl Prepare<'_> {
         Ok(replaced)
     }
 
-    /// Whether a node is the body or lies within it.
+    /// Whether a node is the body or the form, or lies within one of them.
     fn is_of_body(&self, node: &IdedExpr) -> bool {
         match &node.expr {
             Expr::Ident(name) => match self.names.iter().rev().find(|(own, _)| own == name) {
                 Some((_, of_body)) => *of_body,
-                None => name == "body",
+                None => OF_JSON.contains(&name.as_str()),
             },
             Expr::Select(select) => !select.test && self.is_of_body(&select.operand),
             Expr::Call(call) if call.func_name == operators::INDEX => {
@@ -154,12 +164,38 @@ fn last_line(message: &str) -> String {
 }
 
 fn literal_to_the_right(call: &mut CallExpr) {
-    if matches!(call.func_name.as_str(), operators::EQUALS | operators::NOT_EQUALS)
-        && let [left, right] = call.args.as_mut_slice()
-        && matches!(left.expr, Expr::List(_) | Expr::Map(_) | Expr::Comprehension(_))
-    {
+    let mirrored = match call.func_name.as_str() {
+        same @ (operators::EQUALS | operators::NOT_EQUALS) => same,
+        operators::LESS => operators::GREATER,
+        operators::LESS_EQUALS => operators::GREATER_EQUALS,
+        operators::GREATER => operators::LESS,
+        operators::GREATER_EQUALS => operators::LESS_EQUALS,
+        _ => return,
+    };
+    let is_equality = mirrored == call.func_name;
+    let [left, right] = call.args.as_mut_slice() else { return };
+    let is_made = matches!(left.expr, Expr::List(_) | Expr::Map(_) | Expr::Comprehension(_));
+    if (is_made && is_equality) || (is_number(&left.expr) && !is_number(&right.expr)) {
         std::mem::swap(left, right);
+        call.func_name = mirrored.to_owned();
     }
+}
+
+/// Whether a number is written out here.
+fn is_number(expression: &Expr) -> bool {
+    match expression {
+        Expr::Literal(LiteralValue::Double(_) | LiteralValue::Int(_) | LiteralValue::UInt(_)) => true,
+        Expr::Call(call) if call.func_name == operators::NEGATE => call.args.iter().all(|arg| is_number(&arg.expr)),
+        _ => false,
+    }
+}
+
+/// `node` becomes `@written(node)`.
+fn as_written(node: &mut IdedExpr) {
+    let id = node.id;
+    let inner = std::mem::take(node);
+    let call = CallExpr { func_name: WRITTEN.to_owned(), target: None, args: vec![inner] };
+    *node = IdedExpr { id, expr: Expr::Call(call) };
 }
 
 /// Puts the tick where the round begins, but keeps the shape of `map` and `filter`, which cel knows how to run

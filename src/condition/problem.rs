@@ -5,7 +5,9 @@ use std::fmt;
 use cel::common::ast::SourceInfo;
 use cel::{ExecutionError, ParseErrors};
 
+use super::times::BadTime;
 use super::truth::Gives;
+use super::view::Received;
 
 /// A place in the text of a condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,22 @@ pub enum ConditionProblem {
         /// What may be meant.
         nearest: Option<&'static str>,
     },
+    /// It calls a function that exists in another form.
+    WrongCall {
+        /// Where.
+        at: Place,
+        /// As written.
+        name: String,
+        /// A right call.
+        form: &'static str,
+    },
+    /// A time or a zone is written out that can never be read.
+    BadTime {
+        /// What is written out.
+        at: Place,
+        /// What is wrong with it.
+        problem: BadTime,
+    },
     /// Comprehensions are nested deeper than `NESTING_MAX`.
     NestedTooDeep {
         /// The one too deep.
@@ -78,6 +96,13 @@ pub enum ConditionProblem {
         /// The engine's words.
         message: String,
     },
+    /// A number is written out that has more digits than a double.
+    LongLiteral {
+        /// Where.
+        at: Place,
+        /// As written, without its sign.
+        number: String,
+    },
     /// A condition, or a part of it that must be a boolean, can never be one.
     NeverBool {
         /// The part.
@@ -95,11 +120,14 @@ impl ConditionProblem {
             Self::Syntax { at, message: _ }
             | Self::UnknownVariable { at, name: _, nearest: _ }
             | Self::UnknownFunction { at, name: _, nearest: _ }
+            | Self::WrongCall { at, name: _, form: _ }
+            | Self::BadTime { at, problem: _ }
             | Self::NestedTooDeep { at }
             | Self::TooComplex { at }
             | Self::NoMessages { at }
             | Self::PatternNotLiteral { at }
             | Self::BadPattern { at, message: _ }
+            | Self::LongLiteral { at, number: _ }
             | Self::NeverBool { at, gives: _ } => Some(*at),
         }
     }
@@ -118,6 +146,9 @@ impl ConditionProblem {
             "and" | "AND" => "; write `&&`",
             "or" | "OR" => "; write `||`",
             "not" | "NOT" => "; write `!`",
+            _ if first.msg.starts_with("invalid int literal") => {
+                "; an integer has 64 bits: compare the digits of a longer one, string(…) == \"…\""
+            }
             _ if rest.starts_with('=') && !rest.starts_with("==") => "; write `==` to compare",
             _ => "",
         };
@@ -145,8 +176,14 @@ impl fmt::Display for ConditionProblem {
             }
             Self::UnknownFunction { at: _, name, nearest } => {
                 write!(f, "there is no function \"{name}\"")?;
-                meant(f, *nearest)
+                let names = super::functions::names().join(", ");
+                match nearest {
+                    Some(near) => write!(f, "; did you mean \"{near}\"? The functions are {names}"),
+                    None => write!(f, "; the functions are {names}"),
+                }
             }
+            Self::WrongCall { at: _, name, form } => write!(f, "{name}() is called so: {form}"),
+            Self::BadTime { at: _, problem } => write!(f, "{problem}"),
             Self::NestedTooDeep { at: _ } => {
                 write!(f, "all, exists, map and filter may be nested {} deep", super::NESTING_MAX)
             }
@@ -154,6 +191,11 @@ impl fmt::Display for ConditionProblem {
             Self::NoMessages { at: _ } => f.write_str("there are no message types; write a map: {\"name\": value}"),
             Self::PatternNotLiteral { at: _ } => f.write_str("the pattern of matches() must be a literal text"),
             Self::BadPattern { at: _, message } => write!(f, "the pattern cannot be used: {message}"),
+            Self::LongLiteral { at: _, number } => write!(
+                f,
+                "{number} is no double, which has about 17 digits; compare the digits: string(…) == \"{}\"",
+                number.trim_end_matches(".0")
+            ),
             Self::NeverBool { at: _, gives } => write!(f, "{gives}"),
         }
     }
@@ -191,11 +233,13 @@ impl Place {
     }
 }
 
-/// Why an evaluation gave no answer; the condition does not match then.
+/// Why an evaluation gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConditionError {
     /// The condition reads the body, which is not JSON.
     NoBody,
+    /// The same, and it is known why not.
+    BodyNotJson(String),
     /// A key or index that is not there. The name is given when it stands in the condition itself.
     MissingKey {
         /// As written.
@@ -203,14 +247,21 @@ pub enum ConditionError {
     },
     /// An operator or function was given a type that it does not take.
     WrongType,
+    /// A number of the payload has more digits than a 64-bit integer or a double, and was to be calculated with.
+    LongNumber,
     /// A number left its range, or was divided by zero.
     Arithmetic,
     /// A function failed, such as `int("x")`.
-    FunctionFailed,
+    FunctionFailed {
+        /// Which, where it is one of ours.
+        name: Option<&'static str>,
+    },
     /// The payload asks for more than `STEPS_MAX`.
     TooLarge,
     /// The condition's value is not a boolean.
     NotBool,
+    /// The value is no key: a list, a map, bytes, no number.
+    NotAKey,
     /// JSON cannot say the value.
     NotJson(NotJson),
     /// The value is larger than `VALUE_BYTES_MAX`, `VALUE_NODES_MAX` or `VALUE_DEPTH_MAX`.
@@ -255,10 +306,21 @@ impl ConditionError {
             ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) | ExecutionError::Overflow(..) => {
                 Self::Arithmetic
             }
-            ExecutionError::FunctionError { .. }
-            | ExecutionError::DuplicateKey(_)
-            | ExecutionError::InternalError(_) => Self::FunctionFailed,
+            ExecutionError::FunctionError { function, .. } => {
+                Self::FunctionFailed { name: super::functions::known(function) }
+            }
+            ExecutionError::DuplicateKey(_) | ExecutionError::InternalError(_) => Self::FunctionFailed { name: None },
             _ => Self::WrongType,
+        }
+    }
+}
+
+impl ConditionError {
+    /// The same with the reason for which there is no JSON.
+    pub(super) fn about(self, received: &dyn Received) -> Self {
+        match self {
+            Self::NoBody => received.no_json().map_or(Self::NoBody, Self::BodyNotJson),
+            other => other,
         }
     }
 }
@@ -267,13 +329,22 @@ impl fmt::Display for ConditionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBody => f.write_str("the body is not JSON"),
+            Self::BodyNotJson(why) => f.write_str(why),
             Self::MissingKey { name: Some(name) } => write!(f, "there is no \"{name}\"; see has() and .?"),
             Self::MissingKey { name: None } => f.write_str("a key or index is not there"),
             Self::WrongType => f.write_str("a value has a type that the expression cannot use"),
+            Self::LongNumber => f.write_str(
+                "a number has more digits than expressions calculate with (64-bit integers and doubles); copy it, compare \
+                 it with body.x on the left side, or use its digits: string(body.x)",
+            ),
             Self::Arithmetic => f.write_str("a number is out of range or divided by zero"),
-            Self::FunctionFailed => f.write_str("a function failed"),
+            Self::FunctionFailed { name: Some(name) } => write!(f, "the function {name}() cannot use its argument"),
+            Self::FunctionFailed { name: None } => f.write_str("a function failed"),
             Self::TooLarge => write!(f, "the payload asks for more than {} steps", super::STEPS_MAX),
             Self::NotBool => f.write_str("the condition is neither true nor false"),
+            Self::NotAKey => f.write_str(
+                "the value is no key: a key is a text, a number, a boolean or a time, and null or an empty optional is none",
+            ),
             Self::NotJson(why) => write!(f, "{why}"),
             Self::ValueTooLarge => write!(
                 f,

@@ -12,6 +12,7 @@ pub(super) fn over<T>(body: Option<&Json>, look: impl FnOnce(&View<'_>) -> T) ->
     headers.append("X-Shop-Topic", HeaderValue::from_static("second"));
     look(&View {
         body,
+        received: &(),
         headers: &headers,
         event_type: "push",
         event_id: "e1",

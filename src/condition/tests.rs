@@ -136,7 +136,7 @@ fn what_goes_wrong_is_no_match_and_says_why_without_values() {
         ("body.livemode.x", ConditionError::WrongType),
         ("body.repository.stars.matches('7')", ConditionError::WrongType),
         ("body.repository.stars / 0 == 1", ConditionError::Arithmetic),
-        ("int(body.repository.full_name) == 1", ConditionError::FunctionFailed),
+        ("int(body.repository.full_name) == 1", ConditionError::FunctionFailed { name: Some("int") }),
         ("body.repository.full_name", ConditionError::NotBool),
         ("body.livemode ? body.repository : true", ConditionError::NotBool),
         ("body.pair", ConditionError::NotBool),

@@ -19,10 +19,16 @@ use super::problem::{ConditionProblem, Place};
 pub enum Gives {
     /// `event.type`, `'x'`, `string(…)`.
     Text,
-    /// `size(…)`, `1`, `a - b`.
+    /// `size(…)`, `1`, `a * b`.
     Number,
-    /// `a + b`, of numbers, texts or lists.
+    /// `a + b`, of numbers, texts, lists or times.
     Sum,
+    /// `a - b`, of numbers or times.
+    Difference,
+    /// `timestamp(…)`
+    Timestamp,
+    /// `duration(…)`
+    Duration,
     /// `b'x'`, `bytes(…)`.
     Bytes,
     /// `null`
@@ -42,7 +48,10 @@ impl fmt::Display for Gives {
         let (what, mended) = match self {
             Self::Text => ("a text", "compare it: … == \"…\""),
             Self::Number => ("a number", "compare it: … > 0"),
-            Self::Sum => ("a number, a text or a list", "compare it: … == …"),
+            Self::Sum => ("a number, a text, a list or a time", "compare it: … == …"),
+            Self::Difference => ("a number or a time", "compare it: … == …"),
+            Self::Timestamp => ("a timestamp", "compare it: … < timestamp(\"2026-11-30T12:00:00Z\")"),
+            Self::Duration => ("a duration", "compare it: … < duration(\"1h30m\")"),
             Self::Bytes => ("bytes", "compare them: … == b\"…\""),
             Self::Null => ("null", "compare something with it: … == null"),
             Self::List => ("a list", "ask about its elements: ….exists(x, x == …), or for its size: size(…) > 0"),
@@ -138,14 +147,16 @@ impl<'e> Truth<'e> {
     fn call(&self, call: &CallExpr) -> Option<Gives> {
         match call.func_name.as_str() {
             operators::ADD => Some(Gives::Sum),
-            operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO | operators::NEGATE => {
-                Some(Gives::Number)
-            }
+            operators::SUBSTRACT => Some(Gives::Difference),
+            operators::MULTIPLY | operators::DIVIDE | operators::MODULO | operators::NEGATE => Some(Gives::Number),
             operators::INDEX => self.member(call.args.first()?),
             operators::OPT_INDEX | operators::OPT_SELECT | "none" | "of" | "ofNonZeroValue" | "or" => {
                 Some(Gives::Optional)
             }
             "size" | "int" | "uint" | "double" => Some(Gives::Number),
+            name if call.target.is_some() && name.starts_with("get") => Some(Gives::Number),
+            "timestamp" => Some(Gives::Timestamp),
+            "duration" => Some(Gives::Duration),
             "string" => Some(Gives::Text),
             "bytes" => Some(Gives::Bytes),
             "type" => Some(Gives::Type),
@@ -178,6 +189,13 @@ mod tests {
             ("1 + 2", Gives::Sum),
             ("body.a + body.b", Gives::Sum),
             ("body.a % 2", Gives::Number),
+            ("body.a - 1", Gives::Difference),
+            ("timestamp(body.a) - timestamp(body.b)", Gives::Difference),
+            ("timestamp(body.a)", Gives::Timestamp),
+            ("duration(body.a)", Gives::Duration),
+            ("timestamp(body.a).getHours()", Gives::Number),
+            ("timestamp(body.a).getHours('UTC')", Gives::Number),
+            ("body.ok && duration('1h')", Gives::Duration),
             ("b'x'", Gives::Bytes),
             ("null", Gives::Null),
             ("[true]", Gives::List),
@@ -240,6 +258,9 @@ mod tests {
             "optional.of(true).hasValue()",
             "'x'.contains('y') || 'x'.startsWith('y') || 'x'.endsWith('y') || 'x'.matches('y')",
             "body.x.map(i, i)[0]",
+            "timestamp(body.x) < timestamp(body.y)",
+            "timestamp(body.x).getHours() in [1, 2]",
+            "duration(body.x) == duration('1h')",
         ] {
             assert!(Condition::compile(text).is_ok(), "{text}");
         }

@@ -2,6 +2,8 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::LazyLock;
 
 use cel::ExecutionError;
 use cel::common::traits::Indexer;
@@ -17,11 +19,40 @@ use super::json;
 use super::loops::{LOOP, Round, Running};
 use super::prepare::{self, Program};
 
+/// What is known of a body beside its JSON. The form is decoded when an expression asks for it.
+pub trait Received: fmt::Debug + Sync {
+    /// An object of the form's fields, each with its first value; without fields where the body is no form.
+    fn form(&self) -> &serde_json::Value;
+    /// The same with all values of each field, in lists.
+    fn form_all(&self) -> &serde_json::Value;
+    /// Why there is no JSON, where there is none.
+    fn no_json(&self) -> Option<String>;
+}
+
+static NO_FIELDS: LazyLock<serde_json::Value> = LazyLock::new(|| serde_json::Value::Object(serde_json::Map::new()));
+
+/// Nothing is known.
+impl Received for () {
+    fn form(&self) -> &serde_json::Value {
+        &NO_FIELDS
+    }
+
+    fn form_all(&self) -> &serde_json::Value {
+        &NO_FIELDS
+    }
+
+    fn no_json(&self) -> Option<String> {
+        None
+    }
+}
+
 /// What a condition may look at.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// Absent when the body is not JSON.
     pub body: Option<&'a serde_json::Value>,
+    /// The form, and why the body is not JSON.
+    pub received: &'a dyn Received,
     /// Names are found in any case; the first value counts.
     pub headers: &'a HeaderMap,
     /// `event.type`
@@ -94,6 +125,8 @@ impl VariableResolver for Scope<'_> {
         let text = |text: &'b str| Some(CowVal::owned(CelString::from(text)));
         match variable {
             "body" => self.view.body.map(|body| CowVal::Owned(json::boxed(body, self.budget))),
+            "form" => Some(CowVal::Owned(json::boxed(self.view.received.form(), self.budget))),
+            "form_all" => Some(CowVal::Owned(json::boxed(self.view.received.form_all(), self.budget))),
             "headers" => Some(CowVal::owned(Headers::new(self.view.headers))),
             "event" => Some(CowVal::owned(Event { kind: self.view.event_type, id: self.view.event_id })),
             "event.type" => text(self.view.event_type),

@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::encoding::text_of;
 use super::files::FileId;
 use super::load::settle;
 use super::nearest;
@@ -71,12 +72,24 @@ pub(super) fn with_included(mut main: Node, text_bytes: usize, reader: &mut Read
 }
 
 /// The items of the main file's `include`, each with its place; `None` when there are none or they are no text.
-fn items(main: &mut Node, reader: &mut Reader<'_>) -> Option<Vec<(String, Span)>> {
+fn items(main: &mut Node, reader: &mut Reader<'_>) -> Option<Vec<Item>> {
     let list = main.get_mut("include").filter(|list| !list.dropped)?;
     let typed: Vec<String> = settle(list, &[Seg::Key("include")], &reader.files, &mut reader.problems)?;
     let Body::Seq(nodes) = &list.body else { return None };
-    let places = nodes.iter().filter(|node| !node.dropped).map(|node| node.span);
-    Some(typed.into_iter().zip(places).collect())
+    let kept = nodes.iter().filter(|node| !node.dropped);
+    let items = typed.into_iter().zip(kept).map(|(text, node)| {
+        let written = if let Body::Scalar(scalar) = &node.body { scalar.written.clone() } else { None };
+        Item { shown: written.unwrap_or_else(|| text.clone()), text, span: node.span }
+    });
+    Some(items.collect())
+}
+
+/// An item of `include`.
+struct Item {
+    text: String,
+    /// As it is written, with `${VAR}` in place.
+    shown: String,
+    span: Span,
 }
 
 /// What is being included.
@@ -91,10 +104,10 @@ struct Inclusion<'a> {
 
 impl Inclusion<'_> {
     /// Finds the files of one item; `false` when that went wrong, and a problem says why.
-    fn find(&mut self, (text, span): &(String, Span), reader: &mut Reader<'_>) -> bool {
+    fn find(&mut self, Item { text, shown, span }: &Item, reader: &mut Reader<'_>) -> bool {
         let folder = self.main.parent().unwrap_or(Path::new(""));
         let path: PathBuf = folder.join(text).components().filter(|part| *part != Component::CurDir).collect();
-        let found = match pattern(text) {
+        let found = match pattern(text, shown) {
             Ok(None) if path == self.main => Err(Mistake::itself()),
             Ok(None) => Ok(vec![path]),
             Ok(Some(pattern)) => self.matching(&path, &pattern),
@@ -164,7 +177,7 @@ impl Inclusion<'_> {
             let message = format!("with {} the files have more than {TEXT_BYTES_MAX} bytes together", quoted(&shown));
             return Err(Mistake::new(Code::LimitExceeded, message, "include less"));
         }
-        String::from_utf8(bytes).map_err(|_not_text| unusable("is not text in UTF-8", ""))
+        text_of(bytes).map_err(|not_text| unusable(&format!("cannot be read: {not_text}"), ""))
     }
 
     /// What could have been meant by a path that leads nowhere.
@@ -180,22 +193,22 @@ impl Inclusion<'_> {
 }
 
 /// The glob in the last part of a path; `None` when it is a plain path.
-fn pattern(text: &str) -> Result<Option<GlobMatcher>, Mistake> {
+fn pattern(text: &str, shown: &str) -> Result<Option<GlobMatcher>, Mistake> {
     let is_glob = |part: &str| part.contains(['*', '?', '[', '{']);
     let (folder, name) = text.rsplit_once('/').unwrap_or(("", text));
     if matches!(name, "" | "." | "..") {
-        let message = format!("{} names no file", quoted(text));
+        let message = format!("{} names no file", quoted(shown));
         return Err(Mistake::new(Code::InvalidValue, message, "for all files of a folder write `routes.d/*.yaml`"));
     }
     if is_glob(folder) {
-        let message = format!("the folder of {} is a glob", quoted(text));
+        let message = format!("the folder of {} is a glob", quoted(shown));
         return Err(Mistake::new(Code::InvalidValue, message, "only the last part can be one: `routes.d/*.yaml`"));
     }
     if !is_glob(name) {
         return Ok(None);
     }
     let glob = GlobBuilder::new(name).literal_separator(true).build().map_err(|error| {
-        let message = format!("{} is not a glob: {}", quoted(text), error.kind());
+        let message = format!("{} is not a glob: {}", quoted(shown), error.kind());
         Mistake::new(Code::InvalidValue, message, "`*` is any run of characters, `{a,b}` either")
     })?;
     Ok(Some(glob.compile_matcher()))

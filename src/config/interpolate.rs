@@ -74,9 +74,19 @@ pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, pr
 }
 
 impl Piece<'_> {
+    /// What is written for it.
+    pub(super) fn written(&self) -> &str {
+        self.written
+    }
+
     fn stretch(&self) -> Stretch {
         let is_literal = self.variable.is_none() && self.text == self.written;
-        Stretch { bytes: self.text.len(), written_bytes: self.written.len(), is_literal }
+        Stretch {
+            bytes: self.text.len(),
+            written_bytes: self.written.len(),
+            is_literal,
+            is_from_outside: self.is_from_outside,
+        }
     }
 }
 

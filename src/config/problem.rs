@@ -92,6 +92,8 @@ pub enum Code {
     EndsSoon,
     /// Warning: events may be lost that the default would keep.
     WeakDurability,
+    /// Warning: `max_size` and the reserve exceed the disk.
+    LargerThanTheDisk,
     /// Warning: what fails its checks is counted and goes on.
     NotEnforced,
     /// Warning: this version does a part of what the key says.
@@ -104,14 +106,20 @@ pub enum Code {
     Shadowed,
     /// Warning: another route sends the same events to the same place.
     Repeated,
+    /// Warning: this can be used, and was probably meant otherwise.
+    Misspelt,
     /// Warning: two settings, or a setting and the provider, do not fit together.
     Mismatch,
+    /// Warning: an expression fails with an error on events that their schema allows.
+    MayFail,
     /// Warning: what is sent can be read and changed on its way.
     PlainHttp,
     /// Warning: more people are believed than were probably meant.
     TooOpen,
     /// Warning: what is known of the provider is old.
     Outdated,
+    /// Warning: a secret stands in quotes, begins with a mark, or holds what nobody sees.
+    OddSecret,
     /// There are more problems than are shown.
     TooManyProblems,
 }
@@ -149,16 +157,20 @@ impl Code {
             Self::Unused => "unused",
             Self::EndsSoon => "ends_soon",
             Self::WeakDurability => "weak_durability",
+            Self::LargerThanTheDisk => "larger_than_the_disk",
             Self::NotEnforced => "not_enforced",
             Self::Partial => "partial",
             Self::Backlog => "backlog",
             Self::Unproven => "unproven",
             Self::Shadowed => "shadowed",
             Self::Repeated => "repeated",
+            Self::Misspelt => "misspelt",
             Self::Mismatch => "mismatch",
+            Self::MayFail => "may_fail",
             Self::PlainHttp => "plain_http",
             Self::TooOpen => "too_open",
             Self::Outdated => "outdated",
+            Self::OddSecret => "odd_secret",
             Self::TooManyProblems => "too_many_problems",
         }
     }
@@ -297,14 +309,24 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`")?;
         for c in self.0.chars().take(QUOTED_CHARS_MAX) {
-            if is_hidden(c) || c == '\n' || c == '\t' {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                write!(f, "{c}")?;
-            }
+            write_escaped(f, c)?;
         }
         f.write_str(if self.0.chars().nth(QUOTED_CHARS_MAX).is_some() { "…`" } else { "`" })
     }
+}
+
+/// A text as it is quoted, uncut and without the backquotes.
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        // A string takes everything.
+        write_escaped(&mut escaped, c).unwrap_or_default();
+    }
+    escaped
+}
+
+fn write_escaped(to: &mut impl fmt::Write, c: char) -> fmt::Result {
+    if is_hidden(c) || c == '\n' || c == '\t' { write!(to, "{}", c.escape_default()) } else { to.write_char(c) }
 }
 
 /// A character that would not be seen or would change what is seen: controls, and the marks that turn the direction of

@@ -14,7 +14,9 @@ use super::tree::{Body, Kind, Node};
 /// Whether `key` sounds like one that holds a secret, right or wrong.
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["secret", "token", "passw", "credential", "api_key", "apikey", "private_key"].iter().any(|word| key.contains(word))
+    ["secret", "token", "passw", "credential", "api_key", "apikey", "private_key", "api-key", "authorization", "cookie"]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 /// The keys of a secret whose values may be shown.
@@ -24,6 +26,15 @@ const SHOWN: &[&str] = &["name", "file", "env", "credential", "not_before", "not
 pub(super) fn refuse_inline(root: &mut Node, file: &Path, problems: &mut Problems) {
     if let Some(token) = root.get_mut("admin").and_then(|admin| admin.get_mut("token")) {
         check(token, file, problems);
+    }
+    if let Some(Node { body: Body::Map(destinations), .. }) = root.get_mut("destinations") {
+        for destination in destinations {
+            let Some(Node { body: Body::Map(headers), .. }) = destination.value.get_mut("headers") else { continue };
+            // A literal is a header's value; one that is a place is that of a secret.
+            for header in headers.iter_mut().filter(|header| matches!(header.value.body, Body::Map(_))) {
+                check(&mut header.value, file, problems);
+            }
+        }
     }
     let Some(Node { body: Body::Map(sources), .. }) = root.get_mut("sources") else { return };
     for source in sources {
@@ -143,7 +154,11 @@ fn collect(node: &Node, secret: bool, spans: &mut Vec<Span>) {
                     // A mapping may be a source that is called `github-token`; its secrets have keys of their own.
                     let is_map =
                         matches!(entry.value.body, Body::Map(_)) && entry.key != "secrets" && entry.key != "token";
-                    let hidden = secret || (!is_map && sounds_secret(&entry.key)) || entry.key == "env";
+                    // `forward_secret: true` says what becomes of a secret, and is none.
+                    let is_switch =
+                        matches!(&entry.value.body, Body::Scalar(scalar) if matches!(scalar.kind(), Kind::Bool(_)));
+                    let sounds = !is_map && !is_switch && sounds_secret(&entry.key);
+                    let hidden = secret || sounds || entry.key == "env";
                     collect(&entry.value, hidden && !shown, spans);
                 }
             }

@@ -13,7 +13,7 @@ use super::files::{FileId, Files};
 use super::letters;
 use super::load;
 use super::problem::Problems;
-use super::tree::{Body, Entry, Node, Scalar};
+use super::tree::{Body, Entry, Masked, Node, Scalar};
 
 /// A place in the text: line and column in characters, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,6 +145,28 @@ impl Spans {
     pub fn is_filled(&self, path: &[Seg<'_>], part: &Range<usize>) -> bool {
         let found = self.root.at(path);
         matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.is_filled(part))
+    }
+
+    /// The text at `path` as it is written, with `${VAR}` in place of the value of a variable: all that a message shows of it.
+    pub fn written(&self, path: &[Seg<'_>]) -> Option<&str> {
+        match &self.root.at(path)?.node.body {
+            Body::Scalar(scalar) => Some(scalar.written.as_ref().unwrap_or(&scalar.text)),
+            Body::Seq(_) | Body::Map(_) => None,
+        }
+    }
+
+    /// The text at `path` without the values of variables; `None` where the environment gave nothing of it.
+    pub(super) fn masked(&self, path: &[Seg<'_>]) -> Option<Masked> {
+        match &self.root.at(path)?.node.body {
+            Body::Scalar(scalar) => scalar.masked(),
+            Body::Seq(_) | Body::Map(_) => None,
+        }
+    }
+
+    /// Whether a variable brought in any of the text at `path`.
+    pub fn has_variable(&self, path: &[Seg<'_>]) -> bool {
+        let found = self.root.at(path);
+        matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.written.is_some())
     }
 
     /// The same for any value at `path` or below it that is `text`; where none is, for every value there.

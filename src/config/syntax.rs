@@ -18,6 +18,10 @@ pub(super) fn syntax_problem(info: &str, at: Span, text: &str, file: &Path) -> P
         let span = Span { start, end: Position { column: indent.chars().count() + 1, ..start }, ..at };
         return Problem::error(Code::Syntax, file, span, "a tab cannot indent YAML").help("indent with spaces");
     }
+    if let Some(problem) = later_tab(info, start, at, text, file).or_else(|| variable_in_braces(start, at, line, file))
+    {
+        return problem;
+    }
     let span = Span { start, end: Position { column: start.column + 1, ..start }, ..at };
     let before: String = line.chars().take(start.column - 1).collect();
     let (message, help) = if info.contains("mapping values are not allowed") && !before.contains(": ") {
@@ -28,6 +32,46 @@ pub(super) fn syntax_problem(info: &str, at: Span, text: &str, file: &Path) -> P
         known.map_or(unknown, |(_, message, help)| (*message, *help))
     };
     Problem::error(Code::Syntax, file, span, format!("this is not YAML: {message}")).help(help)
+}
+
+/// A tab that the parser met behind the place that it names: in the indent of a line below, or after a colon.
+fn later_tab(info: &str, start: Position, at: Span, text: &str, file: &Path) -> Option<Problem> {
+    if !info.contains("found a tab") && !info.contains("valid YAML whitespace") {
+        return None;
+    }
+    let mut below = text.lines().enumerate().skip(start.line.saturating_sub(1)).take(3);
+    let (index, line, column) = below.find_map(|(index, line)| Some((index, line, line.find('\t')?)))?;
+    let is_indent = line.get(..column).unwrap_or_default().trim().is_empty();
+    let column = line.get(..column).unwrap_or_default().chars().count() + 1;
+    let start = Position { line: index + 1, column };
+    let span = Span { start, end: Position { column: column + 1, ..start }, ..at };
+    let (message, help) = if is_indent {
+        ("a tab cannot indent YAML", "indent with spaces")
+    } else {
+        ("this is not YAML: a tab stands where a space must", "write a space after the colon")
+    };
+    Some(Problem::error(Code::Syntax, file, span, message).help(help))
+}
+
+/// A `${NAME}` that begins a value inside `{…}` or `[…]`, where YAML takes its brace for one of its own.
+fn variable_in_braces(start: Position, at: Span, line: &str, file: &Path) -> Option<Problem> {
+    let letters: Vec<char> = line.chars().collect();
+    let near = start.column.saturating_sub(1);
+    let dollar =
+        (0..=near.min(letters.len())).rev().find(|index| letters.get(*index..*index + 2) == Some(&['$', '{']))?;
+    let before: String = letters.get(..dollar)?.iter().collect();
+    let is_bare = !before.contains(['"', '\'']) && before.contains(['{', '[']);
+    let end = letters.iter().skip(dollar).position(|letter| *letter == '}').map(|length| dollar + length + 1)?;
+    if !is_bare || near > end + 1 {
+        return None;
+    }
+    let after: String = letters.iter().skip(dollar).take_while(|letter| !matches!(letter, ',' | ' ' | ']')).collect();
+    let value = after.trim_end_matches('}');
+    let value = if value.contains('}') { value.to_owned() } else { format!("{value}}}") };
+    let span =
+        Span { start: Position { column: dollar + 1, ..start }, end: Position { column: end + 1, ..start }, ..at };
+    let message = "this is not YAML: inside `{…}` and `[…]` the braces of a variable end the text";
+    Some(Problem::error(Code::Syntax, file, span, message).help(format!("put the value in quotes: \"{value}\"")))
 }
 
 /// A part of the parser's complaint, what it means, what to do.

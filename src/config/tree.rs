@@ -50,6 +50,19 @@ pub(super) struct Stretch {
     pub(super) written_bytes: usize,
     /// It stands there as it is written.
     pub(super) is_literal: bool,
+    /// The environment gave it.
+    pub(super) is_from_outside: bool,
+}
+
+/// A text without the values of its variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Masked {
+    /// The text, with `${NAME}` in the place of each value.
+    pub(super) text: String,
+    /// Each value, with the `${NAME}` that stands for it.
+    pub(super) values: Vec<(String, String)>,
+    /// The bytes of the filled text that are values.
+    pub(super) filled: Vec<Range<usize>>,
 }
 
 /// What a scalar is by the core schema.
@@ -83,7 +96,7 @@ impl Scalar {
         let Some(written) = &self.written else { return (&self.text, part) };
         let mut found = written.len()..written.len();
         let (mut begin, mut written_begin) = (0, 0);
-        for Stretch { bytes, written_bytes, is_literal } in &self.stretches {
+        for Stretch { bytes, written_bytes, is_literal, .. } in &self.stretches {
             let (end, written_end) = (begin + bytes, written_begin + written_bytes);
             if (begin..end).contains(&part.start) {
                 found.start = if *is_literal { written_begin + part.start - begin } else { written_begin };
@@ -94,6 +107,29 @@ impl Scalar {
             (begin, written_begin) = (end, written_end);
         }
         (written, found)
+    }
+
+    /// The text without what the environment gave; `None` where it gave nothing. A variable stands there by its name.
+    pub(super) fn masked(&self) -> Option<Masked> {
+        let written = self.written.as_ref().filter(|_| self.stretches.iter().any(|one| one.is_from_outside))?;
+        let mut masked = Masked { text: String::new(), values: Vec::new(), filled: Vec::new() };
+        let (mut begin, mut written_begin) = (0, 0);
+        for Stretch { bytes, written_bytes, is_from_outside, .. } in &self.stretches {
+            let (end, written_end) = (begin + bytes, written_begin + written_bytes);
+            let value = self.text.get(begin..end).unwrap_or_default();
+            if *is_from_outside {
+                let placeholder = written.get(written_begin..written_end).unwrap_or_default();
+                let name = placeholder.split([':', '}']).next().unwrap_or_default();
+                let shown = format!("{name}}}");
+                masked.text.push_str(&shown);
+                masked.values.push((value.to_owned(), shown));
+                masked.filled.push(begin..end);
+            } else {
+                masked.text.push_str(value);
+            }
+            (begin, written_begin) = (end, written_end);
+        }
+        Some(masked)
     }
 
     /// A value with variables put in is text here; `de` reads a number from it where a number is asked for.

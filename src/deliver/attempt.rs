@@ -1,31 +1,36 @@
-//! One HTTP try: the only outgoing client, on pingora's `Connector`.
+//! One HTTP try: the only outgoing client, on pingora's connections.
 //!
 //! A request goes out with a fresh header block, exactly one `Content-Length` and HTTP/1.1, over a pooled connection.
 //! Redirects are not followed, no proxy variables are read, nothing is decompressed. When a pooled connection turns out
 //! to be dead before any answer came, the request is made once more on a fresh one: that may repeat a request the other
-//! side has read, which "at least once" allows and the event id makes visible.
+//! side has read, which "at least once" allows and the event id makes visible. A fresh connection goes to the first of the
+//! name's addresses that takes one (`connect`), TLS included; nothing is sent before.
 //!
-//! Bounds: `connect_timeout`, a total `timeout`, and the bytes read of an answer.
+//! Bounds: `connect_timeout` for all addresses together, a total `timeout` for the head of the answer, and time and bytes
+//! for the answer's body, which decides nothing (`exchange`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
-use pingora::connectors::http::Connector;
-use pingora::http::RequestHeader;
-use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
+use pingora::connectors::TransportConnector;
+use pingora::protocols::Stream;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use tokio::time::{Instant, timeout_at};
 
-use super::resolve::Resolver;
+use super::connect::{self, Loss, Ready};
+use super::exchange::{self, Begun};
+use super::resolve::{Lookup, Resolver, SystemLookup};
 use super::tls::TlsSettings;
 use crate::outcome::AttemptOutcome;
 
 /// Pooled connections are closed after this much idleness.
 const IDLE: Duration = Duration::from_secs(55);
+/// The dead connections of the pool that one request puts up with.
+const STALE_MAX: usize = 16;
 
 /// Where requests go: a URL taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,12 +84,10 @@ impl Target {
     }
 
     /// What a connection to it needs, at one of its addresses.
-    fn peer(&self, address: SocketAddr, bounds: Bounds) -> HttpPeer {
+    fn peer(&self, address: SocketAddr) -> HttpPeer {
         // A certificate is for an address as it is, without the brackets of a URL.
         let name = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let mut peer = HttpPeer::new(address, self.tls, name);
-        peer.options.connection_timeout = Some(bounds.connect);
-        peer.options.total_connection_timeout = Some(bounds.connect);
         if let Some(settings) = &self.settings {
             settings.put_on(&mut peer);
         }
@@ -141,6 +144,8 @@ pub struct Bounds {
     pub connect: Duration,
     /// For everything.
     pub total: Duration,
+    /// For the body of the answer, once its status is known; `total` bounds it too.
+    pub answer_time: Duration,
     /// Bytes of the answer's body that are kept; what comes after is read away, up to the same again.
     pub answer_bytes_max: usize,
 }
@@ -154,7 +159,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, cut at the bound.
     pub body: Bytes,
-    /// Whether the body is whole.
+    /// Whether the body is whole: not broken off, not too long, and not too late.
     pub is_whole: bool,
 }
 
@@ -169,7 +174,7 @@ pub struct NoAnswer {
 
 /// The client: a pool of connections and a memory of names.
 pub struct Client {
-    connector: Connector,
+    connector: TransportConnector,
     resolver: Resolver,
 }
 
@@ -189,10 +194,22 @@ pub trait Transport: Send + Sync {
 #[async_trait]
 impl Transport for Client {
     async fn send(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
-        let sent = tokio::time::timeout(bounds.total, self.send_untimed(target, out, bounds));
-        sent.await.unwrap_or_else(|_elapsed| {
-            Err(NoAnswer { outcome: AttemptOutcome::Timeout, detail: format!("no answer within {:?}", bounds.total) })
-        })
+        let deadline = Instant::now() + bounds.total;
+        let mut asked = None;
+        let begun = timeout_at(deadline, self.begin(target, out, bounds, &mut asked)).await;
+        let (begun, key) = begun.unwrap_or_else(|_elapsed| {
+            let from = asked.map_or_else(|| target.label(), |address: SocketAddr| address.to_string());
+            if let Some(address) = asked {
+                self.resolver.failed(&target.host, target.port, address);
+            }
+            let detail = format!("no answer from {from} within {:?}", bounds.total);
+            Err(NoAnswer { outcome: AttemptOutcome::Timeout, detail })
+        })?;
+        let (answer, connection) = begun.finish(bounds, deadline).await;
+        if let Some(connection) = connection {
+            self.connector.release_stream(connection, key, Some(IDLE));
+        }
+        Ok(answer)
     }
 }
 
@@ -205,109 +222,116 @@ impl Default for Client {
 impl Client {
     /// A client with an empty pool.
     pub fn new() -> Self {
-        Self { connector: Connector::new(None), resolver: Resolver::default() }
+        Self::with_lookup(Arc::new(SystemLookup))
     }
 
-    async fn send_untimed(&self, target: &Target, out: &Outgoing<'_>, bounds: Bounds) -> Result<Answer, NoAnswer> {
-        let address = self.resolver.resolve(&target.host, target.port).await?;
-        let peer = target.peer(address, bounds);
-        let mut fresh_tries = 0;
-        loop {
-            let (mut session, reused) = match self.connector.get_http_session(&peer).await {
-                Ok(got) => got,
-                Err(error) => {
-                    self.resolver.forget(&target.host, target.port);
-                    return Err(no_answer(&error));
+    /// A client that finds names in its own way.
+    pub fn with_lookup(lookup: Arc<dyn Lookup>) -> Self {
+        Self { connector: TransportConnector::new(None), resolver: Resolver::new(lookup) }
+    }
+
+    /// Sends the request until the head of an answer comes. `asked` is the address that has the request.
+    async fn begin(
+        &self,
+        target: &Target,
+        out: &Outgoing<'_>,
+        bounds: Bounds,
+        asked: &mut Option<SocketAddr>,
+    ) -> Result<(Begun, u64), NoAnswer> {
+        let addresses = self.resolver.addresses(&target.host, target.port).await?;
+        if let Some(first) = addresses.first() {
+            *asked = Some(*first);
+            if let Some(begun) = self.begin_on_pooled(target, out, *first).await? {
+                return Ok(begun);
+            }
+            *asked = None;
+        }
+        let (stream, address) = self.connect(target, addresses, bounds).await?;
+        *asked = Some(address);
+        let begun = exchange::begin(stream, target, out).await.map_err(|fault| {
+            self.resolver.failed(&target.host, target.port, address);
+            fault.told(address)
+        })?;
+        Ok((begun, target.peer(address).reuse_hash()))
+    }
+
+    /// The same on connections of the pool, while it has any: one may have died since its last use, which says nothing of
+    /// the service. `None` when a fresh connection is needed.
+    async fn begin_on_pooled(
+        &self,
+        target: &Target,
+        out: &Outgoing<'_>,
+        address: SocketAddr,
+    ) -> Result<Option<(Begun, u64)>, NoAnswer> {
+        let peer = target.peer(address);
+        for _ in 0..STALE_MAX {
+            let Some(stream) = self.connector.reused_stream(&peer).await else { break };
+            match exchange::begin(stream, target, out).await {
+                Ok(begun) => {
+                    self.resolver.worked(&target.host, target.port, address);
+                    return Ok(Some((begun, peer.reuse_hash())));
                 }
-            };
-            match exchange(&mut session, target, out, bounds.answer_bytes_max).await {
-                Ok((answer, reusable)) => {
-                    if reusable {
-                        self.connector.release_http_session(session, &peer, Some(IDLE)).await;
-                    } else {
-                        session.shutdown().await;
-                    }
-                    return Ok(answer);
+                Err(fault) if fault.is_answered => return Err(fault.told(address)),
+                Err(_stale) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Connects to the first of the addresses that answers, TLS included.
+    async fn connect(
+        &self,
+        target: &Target,
+        mut addresses: Vec<SocketAddr>,
+        bounds: Bounds,
+    ) -> Result<(Stream, SocketAddr), NoAnswer> {
+        let within = bounds.connect.min(bounds.total);
+        let deadline = Instant::now() + within;
+        let mut lost: Vec<Loss> = Vec::new();
+        let mut of_tls: Option<NoAnswer> = None;
+        while !addresses.is_empty() {
+            let race = connect::race(&addresses, deadline).await;
+            addresses.retain(|address| !race.lost.iter().any(|loss| loss.address == *address));
+            lost.extend(race.lost);
+            let Some((stream, address)) = race.winner else { break };
+            let mut peer = target.peer(address);
+            peer.options.custom_l4 = Some(Arc::new(Ready::new(stream)));
+            match timeout_at(deadline, self.connector.new_stream(&peer)).await {
+                Ok(Ok(stream)) => {
+                    self.prefer(target, address, &lost);
+                    return Ok((stream, address));
                 }
-                Err(error) => {
-                    let answered = session.response_header().is_some();
-                    session.shutdown().await;
-                    // A connection from the pool may have died since its last use, which says nothing of the server.
-                    if !reused || answered || fresh_tries > 16 {
-                        return Err(no_answer(&error));
-                    }
-                    fresh_tries += 1;
-                }
+                Ok(Err(error)) => of_tls = Some(exchange::no_answer(&error, address)),
+                Err(_elapsed) => of_tls = Some(exchange::no_handshake(address, within)),
+            }
+            // Somebody else may listen there: a name's other addresses may still be the service.
+            addresses.retain(|other| *other != address);
+            lost.push(Loss { address, why: "TLS failed".into() });
+        }
+        for loss in &lost {
+            self.resolver.failed(&target.host, target.port, loss.address);
+        }
+        self.resolver.forget(&target.host, target.port);
+        let refused = || NoAnswer {
+            outcome: AttemptOutcome::Connect,
+            detail: format!("no connection to {}", connect::told(&lost)),
+        };
+        Err(of_tls.unwrap_or_else(refused))
+    }
+
+    /// Remembers which of the addresses worked, and says it of those that did not.
+    fn prefer(&self, target: &Target, address: SocketAddr, lost: &[Loss]) {
+        self.resolver.worked(&target.host, target.port, address);
+        for Loss { address: dead, why } in lost {
+            if self.resolver.failed(&target.host, target.port, *dead) {
+                let host = target.host.as_str();
+                tracing::warn!(
+                    target: "hookgate::delivery", host, address = %dead, why, used = %address,
+                    "an address of this name does not work; another one is used"
+                );
             }
         }
     }
-}
-
-/// Writes the request and reads the answer. True when the connection can be used again.
-async fn exchange(
-    session: &mut HttpSession,
-    target: &Target,
-    out: &Outgoing<'_>,
-    answer_bytes_max: usize,
-) -> Result<(Answer, bool), Box<Error>> {
-    session.write_request_header(Box::new(header_block(target, out)?)).await?;
-    if !out.body.is_empty() {
-        session.write_request_body(out.body.clone(), true).await?;
-    }
-    session.finish_request_body().await?;
-    let (status, headers) = loop {
-        session.read_response_header().await?;
-        let Some(head) = session.response_header() else { return Error::e_explain(ErrorType::ReadError, "no answer") };
-        let status = head.status.as_u16();
-        if !(100..200).contains(&status) {
-            break (status, head.headers.clone());
-        }
-    };
-    let mut body = BytesMut::new();
-    let mut read = 0_usize;
-    while let Some(chunk) = session.read_response_body().await? {
-        read = read.saturating_add(chunk.len());
-        let room = answer_bytes_max.saturating_sub(body.len());
-        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-        if read > answer_bytes_max.saturating_mul(2) {
-            return Ok((Answer { status, headers, body: body.freeze(), is_whole: false }, false));
-        }
-    }
-    let is_whole = read <= answer_bytes_max;
-    Ok((Answer { status, headers, body: body.freeze(), is_whole }, true))
-}
-
-fn header_block(target: &Target, out: &Outgoing<'_>) -> Result<RequestHeader, Box<Error>> {
-    let path = target.request_target(out.query);
-    let mut head = RequestHeader::build(out.method, path.as_bytes(), Some(out.headers.len() + 2))?;
-    head.insert_header(http::header::HOST, target.authority())?;
-    for (name, value) in out.headers {
-        head.append_header(name.clone(), value.clone())?;
-    }
-    head.insert_header(http::header::CONTENT_LENGTH, out.body.len())?;
-    Ok(head)
-}
-
-fn no_answer(error: &Error) -> NoAnswer {
-    let outcome = match &error.etype {
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout => AttemptOutcome::Timeout,
-        // A service that wants another certificate of ours says so after the handshake has ended for us (TLS 1.3).
-        _ if is_of_tls(error) => AttemptOutcome::Tls,
-        ErrorType::TLSHandshakeFailure
-        | ErrorType::TLSHandshakeTimedout
-        | ErrorType::InvalidCert
-        | ErrorType::HandshakeError
-        | ErrorType::TLSWantX509Lookup => AttemptOutcome::Tls,
-        _ => AttemptOutcome::Connect,
-    };
-    let cause = error.root_cause().to_string();
-    NoAnswer { outcome, detail: format!("{}: {cause}", error.etype.as_str()) }
-}
-
-/// Whether the connection ended with a word of TLS.
-fn is_of_tls(error: &Error) -> bool {
-    let io = error.root_cause().downcast_ref::<std::io::Error>();
-    io.and_then(std::io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }
 
 #[cfg(test)]
@@ -325,8 +349,7 @@ mod tests {
     #[test]
     fn a_certificate_is_for_the_host_and_for_an_address_without_brackets() {
         let address: SocketAddr = "[::1]:8443".parse().unwrap();
-        let bounds = Bounds { connect: Duration::ZERO, total: Duration::ZERO, answer_bytes_max: 0 };
-        let name = |url| Target::parse(url).unwrap().peer(address, bounds).sni;
+        let name = |url| Target::parse(url).unwrap().peer(address).sni;
         assert_eq!(name("https://[::1]:8443/"), "::1");
         assert_eq!(name("https://svc.internal/"), "svc.internal");
     }

@@ -130,7 +130,8 @@ mod tests {
 
     fn answered(status: u16) -> Attempt {
         let outcome = AttemptOutcome::of_status(status);
-        Attempt { outcome, status: Some(status), retry_after: None, abort: false, detail: String::new() }
+        let (status, detail) = (Some(status), String::new());
+        Attempt { outcome, status, retry_after: None, unread_retry_after: None, abort: false, detail }
     }
 
     #[test]

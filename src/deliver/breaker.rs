@@ -3,8 +3,11 @@
 //!
 //! It opens after so many failures in a row within a time: in a row, because a destination that answers some events and
 //! fails others has a problem with those events, and the others must flow. Open, nothing goes out until its time is over;
-//! then one probe. A probe that succeeds closes it, and the number of tries under way grows from two, by one a success: a
-//! destination that comes back is not met by everything that waited for it.
+//! then one probe. A probe that succeeds closes it, and a slow start follows ([`Ramp`]): a destination that comes back is not
+//! met by everything that waited for it. The same slow start follows a pause that the destination asked for, and the start
+//! of the gateway when a backlog waits.
+//!
+//! Time is handed in. Without parameters there is neither a breaker nor a slow start.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,15 +31,83 @@ impl Default for BreakerParams {
     }
 }
 
-/// Tries under way right after a probe has succeeded.
+/// Attempts under way right after a probe has succeeded.
 const RAMP_START: usize = 2;
+/// A limit grows at most once in this time.
+const RAMP_STEP: Duration = Duration::from_secs(1);
+
+/// So many failures under a proven limit show that the limit is not their reason. An event that always fails, or one dead
+/// target of several, would hold a destination back for ever otherwise.
+const UNEXPLAINED_MAX: u32 = 3;
+
+/// How a limit on attempts under way grows to the whole concurrency. A success raises it, at most once in [`RAMP_STEP`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Growth {
+    /// It doubles: nothing has failed yet.
+    Doubling,
+    /// It grows by one: it was too high before.
+    ByOne,
+    /// It doubles, and single failures do not lower it: they came under limits that had been proven, so the limit is not
+    /// the reason for them.
+    Undeterred,
+}
+
+/// A slow start. A failure halves the limit at once; of the attempts that were under way then, only the first to fail does.
+#[derive(Clone, Copy, Debug)]
+struct Ramp {
+    limit: usize,
+    growth: Growth,
+    changed_at: Instant,
+    lowered_at: Option<Instant>,
+    /// The highest limit under which nothing failed for a whole step.
+    proven: usize,
+    /// Failures under a limit that was proven before, or under the least one.
+    unexplained: u32,
+}
+
+impl Ramp {
+    const fn starting(at: Instant) -> Self {
+        let (limit, growth) = (RAMP_START, Growth::Doubling);
+        Self { limit, growth, changed_at: at, lowered_at: None, proven: 0, unexplained: 0 }
+    }
+
+    fn succeeded(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.changed_at) < RAMP_STEP {
+            return;
+        }
+        self.proven = self.proven.max(self.limit);
+        self.limit = match self.growth {
+            Growth::Doubling | Growth::Undeterred => self.limit.saturating_mul(2),
+            Growth::ByOne => self.limit.saturating_add(1),
+        };
+        self.changed_at = now;
+    }
+
+    fn failed(&mut self, began: Instant, now: Instant) {
+        let is_known = self.lowered_at.is_some_and(|lowered_at| began < lowered_at);
+        if is_known || self.growth == Growth::Undeterred {
+            return;
+        }
+        if self.limit <= self.proven || self.limit == 1 {
+            self.unexplained += 1;
+            self.proven = self.limit.saturating_sub(1);
+        }
+        if self.unexplained >= UNEXPLAINED_MAX {
+            self.growth = Growth::Undeterred;
+        } else {
+            self.growth = Growth::ByOne;
+            self.limit = (self.limit / 2).max(1);
+        }
+        (self.changed_at, self.lowered_at) = (now, Some(now));
+    }
+}
 
 #[derive(Debug)]
 enum State {
-    /// The last failures in a row; how many tries may be under way, `None` without a limit of its own.
+    /// The last failures in a row; the slow start, while there is one.
     Closed {
         failures: VecDeque<Instant>,
-        ramp: Option<usize>,
+        ramp: Option<Ramp>,
     },
     Open {
         until: Instant,
@@ -65,6 +136,40 @@ pub(super) enum Verdict {
     Unknown,
 }
 
+/// An attempt that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) health: Verdict,
+    pub(super) is_probe: bool,
+    pub(super) began: Instant,
+    pub(super) now: Instant,
+}
+
+/// What people are told of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Circuit {
+    /// Everything may go out.
+    Closed,
+    /// Closed again, and so many attempts may be under way.
+    Recovering(usize),
+    /// Nothing goes out before this.
+    Open(Instant),
+    /// One probe is under way.
+    Probing,
+}
+
+impl Circuit {
+    /// API field.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Recovering(_) => "recovering",
+            Self::Open(_) => "open",
+            Self::Probing => "probing",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Breaker {
     params: Option<BreakerParams>,
@@ -86,13 +191,31 @@ impl Breaker {
         };
     }
 
+    /// Begins slowly at this moment: a backlog waits, or a pause is over then.
+    pub(super) fn start_slowly(&mut self, at: Instant) {
+        if let (Some(_), State::Closed { ramp, .. }) = (self.params, &mut self.state)
+            && ramp.is_none()
+        {
+            *ramp = Some(Ramp::starting(at));
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
     }
 
+    pub(super) fn circuit(&self) -> Circuit {
+        match &self.state {
+            State::Closed { ramp: None, .. } => Circuit::Closed,
+            State::Closed { ramp: Some(ramp), .. } => Circuit::Recovering(ramp.limit),
+            State::Open { until } => Circuit::Open(*until),
+            State::HalfOpen => Circuit::Probing,
+        }
+    }
+
     pub(super) fn admission(&self, now: Instant) -> Admission {
         match &self.state {
-            State::Closed { ramp, .. } => Admission::UpTo(ramp.unwrap_or(usize::MAX)),
+            State::Closed { ramp, .. } => Admission::UpTo(ramp.map_or(usize::MAX, |ramp| ramp.limit)),
             State::Open { until } if now >= *until => Admission::Probe,
             State::Open { until } => Admission::Wait(Some(*until)),
             State::HalfOpen => Admission::Wait(None),
@@ -104,12 +227,13 @@ impl Breaker {
         self.state = State::HalfOpen;
     }
 
-    /// An attempt has ended. `full` is how many tries may be under way when all is well.
-    pub(super) fn record(&mut self, health: Verdict, is_probe: bool, now: Instant, full: usize) {
+    /// An attempt has ended. `full` is how many may be under way when all is well.
+    pub(super) fn record(&mut self, ended: Ended, full: usize) {
         let Some(params) = self.params else { return };
+        let Ended { health, is_probe, began, now } = ended;
         match (&mut self.state, health) {
             (State::HalfOpen, Verdict::Well) if is_probe => {
-                let ramp = Some(RAMP_START).filter(|start| *start < full);
+                let ramp = Some(Ramp::starting(now)).filter(|ramp| ramp.limit < full);
                 self.state = State::Closed { failures: VecDeque::new(), ramp };
             }
             (State::HalfOpen, Verdict::Ill | Verdict::Unknown) if is_probe => {
@@ -117,10 +241,15 @@ impl Breaker {
             }
             (State::Closed { failures, ramp }, Verdict::Well) => {
                 failures.clear();
-                *ramp = ramp.map(|ramp| ramp + 1).filter(|ramp| *ramp < full);
+                if let Some(ramp) = ramp {
+                    ramp.succeeded(now);
+                }
+                *ramp = ramp.filter(|ramp| ramp.limit < full);
             }
             (State::Closed { failures, ramp }, Verdict::Ill) => {
-                *ramp = ramp.map(|ramp| (ramp / 2).max(1));
+                if let Some(ramp) = ramp {
+                    ramp.failed(began, now);
+                }
                 failures.push_back(now);
                 while failures.front().is_some_and(|first| now.duration_since(*first) > params.within) {
                     failures.pop_front();
@@ -146,15 +275,36 @@ mod tests {
         (Breaker::new(Some(params)), Instant::now())
     }
 
+    fn ended(breaker: &mut Breaker, health: Verdict, now: Instant) {
+        breaker.record(Ended { health, is_probe: false, began: now, now }, 64);
+    }
+
+    fn well(breaker: &mut Breaker, times: usize, now: Instant) {
+        (0..times).for_each(|_| ended(breaker, Verdict::Well, now));
+    }
+
     fn fail(breaker: &mut Breaker, times: usize, now: Instant) {
-        (0..times).for_each(|_| breaker.record(Verdict::Ill, false, now, 8));
+        (0..times).for_each(|_| ended(breaker, Verdict::Ill, now));
+    }
+
+    fn probe(breaker: &mut Breaker, health: Verdict, now: Instant) {
+        breaker.record(Ended { health, is_probe: true, began: now, now }, 64);
+    }
+
+    /// A breaker whose circuit has just closed again.
+    fn closed_again() -> (Breaker, Instant) {
+        let (mut breaker, now) = breaker();
+        fail(&mut breaker, 3, now);
+        breaker.probing();
+        probe(&mut breaker, Verdict::Well, now);
+        (breaker, now)
     }
 
     #[test]
-    fn it_opens_after_so_many_failures_in_a_row_and_a_success_between_starts_anew() {
+    fn it_opens_after_failures_in_a_row_and_a_success_between_starts_anew() {
         let (mut breaker, now) = breaker();
         fail(&mut breaker, 2, now);
-        breaker.record(Verdict::Well, false, now, 8);
+        well(&mut breaker, 1, now);
         fail(&mut breaker, 2, now);
         assert_eq!(breaker.admission(now), Admission::UpTo(usize::MAX));
         fail(&mut breaker, 1, now);
@@ -178,26 +328,98 @@ mod tests {
         breaker.probing();
         assert_eq!(breaker.admission(later), Admission::Wait(None));
         // Stragglers from before count for nothing.
-        breaker.record(Verdict::Well, false, later, 8);
+        well(&mut breaker, 1, later);
         assert_eq!(breaker.admission(later), Admission::Wait(None));
-        breaker.record(Verdict::Ill, true, later, 8);
+        probe(&mut breaker, Verdict::Ill, later);
         assert_eq!(breaker.admission(later), Admission::Wait(Some(later + SECOND * 5)));
     }
 
     #[test]
-    fn after_an_outage_it_starts_slowly_and_a_failure_slows_it_down_again() {
-        let (mut breaker, now) = breaker();
-        fail(&mut breaker, 3, now);
-        breaker.probing();
-        breaker.record(Verdict::Well, true, now, 8);
+    fn after_an_outage_ten_thousand_successes_of_a_millisecond_double_the_limit_once_a_second() {
+        let (mut breaker, mut now) = closed_again();
         assert_eq!(breaker.admission(now), Admission::UpTo(2));
-        breaker.record(Verdict::Well, false, now, 8);
-        breaker.record(Verdict::Well, false, now, 8);
+        let mut limits = Vec::new();
+        for _ in 0..5 {
+            for _ in 0..1000 {
+                now += Duration::from_millis(1);
+                well(&mut breaker, 10, now);
+            }
+            limits.push(breaker.admission(now));
+        }
+        assert_eq!(limits, [4, 8, 16, 32, usize::MAX].map(Admission::UpTo));
+    }
+
+    #[test]
+    fn time_alone_raises_nothing() {
+        let (mut breaker, now) = closed_again();
+        assert_eq!(breaker.admission(now + SECOND * 60), Admission::UpTo(2));
+        well(&mut breaker, 1, now + SECOND * 60);
+        assert_eq!(breaker.admission(now + SECOND * 60), Admission::UpTo(4));
+    }
+
+    #[test]
+    fn the_first_failure_halves_the_limit_and_it_grows_by_one_a_second_from_then_on() {
+        let (mut breaker, mut now) = closed_again();
+        for _ in 0..2 {
+            now += SECOND;
+            well(&mut breaker, 1, now);
+        }
+        assert_eq!(breaker.admission(now), Admission::UpTo(8));
+        let began = now;
+        now += SECOND / 2;
+        // Two of the eight are reset at once: the second one says nothing new.
+        for _ in 0..2 {
+            breaker.record(Ended { health: Verdict::Ill, is_probe: false, began, now }, 64);
+        }
         assert_eq!(breaker.admission(now), Admission::UpTo(4));
+        for limit in [5, 6] {
+            now += SECOND;
+            well(&mut breaker, 5, now);
+            assert_eq!(breaker.admission(now), Admission::UpTo(limit));
+        }
         fail(&mut breaker, 1, now);
-        assert_eq!(breaker.admission(now), Admission::UpTo(2));
-        (0..6).for_each(|_| breaker.record(Verdict::Well, false, now, 8));
+        assert_eq!(breaker.admission(now), Admission::UpTo(3));
+    }
+
+    #[test]
+    fn an_event_that_always_fails_does_not_keep_a_destination_slow_for_ever() {
+        let (mut breaker, mut now) = closed_again();
+        for tick in 1..6000_u32 {
+            now += SECOND / 100;
+            well(&mut breaker, 1, now);
+            if tick.is_multiple_of(70) {
+                fail(&mut breaker, 1, now);
+            }
+        }
         assert_eq!(breaker.admission(now), Admission::UpTo(usize::MAX));
+    }
+
+    #[test]
+    fn a_destination_that_takes_five_at_once_stays_near_five() {
+        let (mut breaker, mut now) = closed_again();
+        breaker.params = Some(BreakerParams::default());
+        let mut resets = 0;
+        for _ in 0..60_000 {
+            now += Duration::from_millis(1);
+            let Admission::UpTo(limit) = breaker.admission(now) else { panic!("it opened after {resets} resets") };
+            well(&mut breaker, limit.min(5), now);
+            for _ in 5..limit.max(5) {
+                resets += 1;
+                breaker.record(Ended { health: Verdict::Ill, is_probe: false, began: now, now }, 64);
+            }
+        }
+        assert!(resets < 30, "{resets} resets in a minute");
+    }
+
+    #[test]
+    fn a_backlog_at_the_start_and_a_pause_begin_slowly_too() {
+        let (mut breaker, now) = breaker();
+        breaker.start_slowly(now);
+        assert_eq!(breaker.circuit(), Circuit::Recovering(2));
+        assert!(!breaker.is_open());
+        let mut off = Breaker::new(None);
+        off.start_slowly(now);
+        assert_eq!(off.admission(now), Admission::UpTo(usize::MAX));
     }
 
     #[test]

@@ -23,11 +23,14 @@ use tokio::time::MissedTickBehavior;
 
 use super::attempt::{Bounds, NoAnswer, Outgoing, Target, Transport};
 use super::balance::target_of;
+use super::redirect;
 use crate::outcome::AttemptOutcome;
 use crate::telemetry::Telemetry;
 
 /// Of a health page nothing is read but its status; a longer one costs its connection.
 const PAGE_BYTES_MAX: usize = 16 * 1024;
+/// The same for a page that does not end.
+const PAGE_TIME: Duration = Duration::from_secs(1);
 
 /// How health is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct HealthParams {
     pub unhealthy_after: u32,
     /// So many successes in a row make an unhealthy target healthy.
     pub healthy_after: u32,
+    /// The destination's own headers, which every check carries as every attempt does.
+    pub headers: HeaderMap,
 }
 
 /// What is known of the health of one destination's targets.
@@ -123,13 +128,15 @@ impl Check {
     async fn trouble(&self, target: &Target) -> Option<String> {
         let page = Target { path: self.params.path.clone(), query: None, ..target.clone() };
         let agent = (header::USER_AGENT, HeaderValue::from_static("hookgate-health"));
-        let headers = HeaderMap::from_iter([agent]);
+        let mut headers = HeaderMap::from_iter([agent]);
+        headers.extend(self.params.headers.clone());
         let out = Outgoing { method: "GET", query: None, headers: &headers, body: &Bytes::new() };
         let timeout = self.params.timeout;
-        let bounds = Bounds { connect: timeout, total: timeout, answer_bytes_max: PAGE_BYTES_MAX };
+        let answer_time = timeout.min(PAGE_TIME);
+        let bounds = Bounds { connect: timeout, total: timeout, answer_time, answer_bytes_max: PAGE_BYTES_MAX };
         match self.client.send(&page, &out, bounds).await {
             Ok(answer) if AttemptOutcome::of_status(answer.status) == AttemptOutcome::Success => None,
-            Ok(answer) => Some(format!("status {}", answer.status)),
+            Ok(answer) => Some(redirect::told(&answer, &page).unwrap_or_else(|| format!("status {}", answer.status))),
             Err(NoAnswer { outcome: _, detail }) => Some(detail),
         }
     }

@@ -13,15 +13,23 @@ mod backoff;
 mod balance;
 mod balancers;
 mod breaker;
+mod connect;
+mod duplex;
+mod exchange;
 mod health;
 mod outgoing;
 mod post;
+mod redirect;
 mod resolve;
 mod retries;
+mod retry_after;
+mod settled;
 mod sync;
 mod tls;
+mod trouble;
 mod worker;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,24 +44,29 @@ use crate::clock::{Clock, Timestamp};
 use crate::event::{Copy, EventData};
 use crate::limit::Rate;
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
-use crate::shape::{Shape, ShapeError, Shaped};
-use crate::telemetry::{Deferral, DeliveryResult, Ended, Telemetry, TracedAttempt};
+use crate::shape::{ErrorShown, Shape, ShapeError, Shaped};
+use crate::telemetry::{Deferral, DeliveryLine, DeliveryResult, Ended, Telemetry, TracedAttempt};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 pub use backoff::{Jitter, Policy, RetryOn};
 pub use balance::{BalanceParams, Selection, Targets, WeightedTarget};
-pub use breaker::BreakerParams;
+pub use breaker::{BreakerParams, Circuit};
 pub use health::HealthParams;
-pub use sync::Forwarded;
+pub use post::Standing;
+pub use resolve::Lookup;
+pub use sync::{Forwarded, SyncAnswer};
 pub use tls::{Authorities, Identity, PemProblem, ServiceName, TlsSettings};
+pub use trouble::LastError;
 
 use balancers::Balancers;
 use breaker::Verdict;
 use post::{Permit, Post, PostParams};
 use retries::Retries;
 
-/// Of an answer to a buffered delivery nothing but its beginning is kept, for the dead letter.
+/// Of an answer to a buffered delivery so much is read at least.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// The time that the body of an answer has where nobody waits for the body; a longer one costs its connection.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// A retry that the ratio of retries holds back is looked at again after this, and up to so much later: each look is a
 /// record written anew.
 const HELD_BACK: Duration = Duration::from_secs(1);
@@ -82,6 +95,8 @@ pub struct Destination {
     pub breaker: Option<BreakerParams>,
     /// How it wants its events.
     pub shape: Shape,
+    /// So many bytes of the beginning of an answer are kept with the delivery.
+    pub keep_answer: usize,
 }
 
 impl Destination {
@@ -107,6 +122,22 @@ impl Destination {
         self.shape.apply(event, (route, is_shaped), outgoing::headers(event, route, attempt), now)
     }
 
+    /// What people are shown of what [`Destination::outgoing`] gave for the same attempt, or of why it gave nothing.
+    pub fn outgoing_shown(
+        &self,
+        event: &EventData,
+        copy: Option<&Copy>,
+        attempt: u32,
+        outgoing: &Result<Shaped, ShapeError>,
+    ) -> Result<Shaped, ErrorShown> {
+        let route = copy.map_or("", |copy| &*copy.route);
+        let headers = outgoing::headers(event, route, attempt);
+        match outgoing {
+            Ok(sent) => Ok(self.shape.shown(event, route, headers, sent)),
+            Err(error) => Err(self.shape.error_shown(event, route, headers, error)),
+        }
+    }
+
     /// The target, with what its URL wants of the event.
     pub fn address(&self, event: &EventData, target: Arc<Target>) -> Result<Arc<Target>, ShapeError> {
         let Some((path, query)) = self.shape.address(event, || target.url())? else { return Ok(target) };
@@ -116,6 +147,15 @@ impl Destination {
     /// What the target's URL takes of the event, for people.
     pub fn address_shown(&self, event: &EventData, target: &Target) -> Result<Option<String>, ShapeError> {
         self.shape.address_shown(event, &target.url())
+    }
+
+    /// The event as it is forwarded: without the credentials of its sender that are withheld.
+    fn forwarded(&self, event: Arc<EventData>) -> Arc<EventData> {
+        let withheld = match self.shape.withheld.forwarded(&event) {
+            Cow::Owned(forwarded) => Some(forwarded),
+            Cow::Borrowed(_) => None,
+        };
+        withheld.map_or(event, Arc::new)
     }
 
     fn post_params(&self) -> PostParams {
@@ -237,7 +277,11 @@ impl Deliverer {
             self.bury(&destination, delivery, DeathCause::Corrupt).await;
             return None;
         };
+        let event = destination.forwarded(event);
         let tried = delivery.attempts().saturating_add(1);
+        let route = delivery.copy().map(|copy| Arc::clone(&copy.route)).unwrap_or_default();
+        let line =
+            DeliveryLine { source: &event.source, route: &route, destination: name, event: event.id, attempt: tried };
         let key = delivery.copy().and_then(|copy| copy.balance).unwrap_or(event.id.as_key());
         let target = self.balancers.pick(&destination, key);
         let shaped = self.shaped(&destination, &event, delivery.copy(), tried).await;
@@ -245,8 +289,7 @@ impl Deliverer {
             Ok(ready) => ready,
             Err(error) => {
                 permit.ended(Verdict::Unknown);
-                let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
-                self.telemetry.unshaped(name, route, event.id, &error.brief());
+                self.telemetry.unshaped(line, &error.brief());
                 self.bury(&destination, delivery, DeathCause::Unshaped).await;
                 return None;
             }
@@ -264,22 +307,26 @@ impl Deliverer {
             self.retries.succeeded(Instant::now());
         }
         let took = started.elapsed();
-        self.telemetry.attempt(name, event.id, &attempt, took);
+        self.telemetry.attempt(line, &attempt, took);
         if let Some(trace) = &trace {
-            let route = delivery.copy().map(|copy| &*copy.route).unwrap_or_default();
-            let ended =
-                TracedAttempt { destination: name, route, event: &event, number: tried, attempt: &attempt, took };
+            let ended = TracedAttempt {
+                destination: name,
+                route: &route,
+                event: &event,
+                number: tried,
+                attempt: &attempt,
+                took,
+            };
             self.telemetry.attempt_traced(trace, &ended, self.clock.now());
         }
         let waited = self.buffer.now().since(delivery.since());
         let settled = destination.policy.decide(&attempt, delivery.attempts(), waited, (self.chance)());
         let settled = in_order(settled, delivery.is_ordered());
-        if let Settled::Again { wait, counts: false } = settled {
-            post.pause(wait, Instant::now());
-        }
+        self.note(&post, (&attempt, &settled), &target);
         let record = Tried::new(&attempt, self.clock.now(), took);
+        let kept = answer.as_ref().and_then(|answer| self.kept(&destination, answer));
         self.say(&destination, &delivery, (&attempt, &settled, tried));
-        self.buffer.settle(delivery, settled.clone(), destination.keep, Some(record)).await;
+        self.buffer.settle(delivery, settled.clone(), destination.keep, Some((record, kept))).await;
         answer.map(|answer| (answer, settled))
     }
 
@@ -292,25 +339,31 @@ impl Deliverer {
     ) {
         let (Some(event), name) = (delivery.event(), &*destination.name) else { return };
         let copy = delivery.copy();
-        let route = copy.map(|copy| &*copy.route).unwrap_or_default();
+        let line = DeliveryLine {
+            source: &event.source,
+            route: copy.map(|copy| &*copy.route).unwrap_or_default(),
+            destination: name,
+            event: event.id,
+            attempt: tried,
+        };
         let result = match settled {
             Settled::Delivered => DeliveryResult::Delivered,
             Settled::Dead(cause) => DeliveryResult::Dead(*cause),
             Settled::Parked(cause) => {
                 let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
-                self.telemetry.parked(name, event.id, key, *cause);
+                self.telemetry.parked(line, key, (*cause, Some(attempt)));
                 return;
             }
             Settled::Again { wait, counts } => {
                 if !counts {
                     self.telemetry.deferred(name, Deferral::RetryAfter);
                 }
-                self.telemetry.retrying(name, event.id, attempt, *wait);
+                self.telemetry.retrying(line, attempt, *wait);
                 return;
             }
         };
         let latency = self.clock.now().since(event.received_at());
-        self.telemetry.delivery(&Ended { destination: name, route, event: event.id, attempts: tried, result, latency });
+        self.telemetry.delivery(&Ended { line, result, latency, last: Some(attempt) });
     }
 
     /// Ends a delivery without a try.
@@ -319,14 +372,20 @@ impl Deliverer {
         let (attempts, name) = (delivery.attempts(), &*destination.name);
         let event = delivery.event().map_or(crate::event::EventId::NIL, |event| event.id);
         let copy = delivery.copy();
+        let line = DeliveryLine {
+            source: delivery.event().map(|event| &*event.source).unwrap_or_default(),
+            route: copy.map(|copy| &*copy.route).unwrap_or_default(),
+            destination: name,
+            event,
+            attempt: attempts,
+        };
         if settled == Settled::Parked(cause) {
             let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
-            self.telemetry.parked(name, event, key, cause);
+            self.telemetry.parked(line, key, (cause, None));
         } else {
-            let route = copy.map(|copy| &*copy.route).unwrap_or_default();
             let latency = self.buffer.now().since(delivery.since());
             let result = DeliveryResult::Dead(cause);
-            self.telemetry.delivery(&Ended { destination: name, route, event, attempts, result, latency });
+            self.telemetry.delivery(&Ended { line, result, latency, last: None });
         }
         self.buffer.settle(delivery, settled, destination.keep, None).await;
     }
@@ -357,10 +416,8 @@ impl Deliverer {
         let query = event.target.split_once('?').map(|(_, query)| query);
         let out = Outgoing { method: &event.method, query, headers: &shaped.headers, body: &shaped.body };
         match self.client.send(target, &out, bounds).await {
-            Ok(answer) => (outgoing::judge(&answer, self.clock.now()), Some(answer)),
-            Err(NoAnswer { outcome, detail }) => {
-                (Attempt { outcome, status: None, retry_after: None, abort: false, detail }, None)
-            }
+            Ok(answer) => (outgoing::judge(&answer, target, self.clock.now()), Some(answer)),
+            Err(NoAnswer { outcome, detail }) => (Attempt::without_answer(outcome, detail), None),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What an internal service receives, and what its answer means.
 //!
 //! Out go the original headers (already without hop-by-hop ones and without look-alikes of ours) plus the `Hookgate-…`
-//! headers of the contract. Back comes a status: 2xx is success, 3xx is not followed, `Retry-After` may be seconds or a
-//! date (RFC 9110 §10.2.3), 410 and `webhook-delivery: abort-message` (Standard Webhooks) end the delivery.
-
-use std::time::Duration;
+//! headers of the contract. Back comes a status: 2xx is success, 3xx is not followed (`redirect`), `Retry-After` is a wait
+//! (`retry_after`), 410 and `webhook-delivery: abort-message` (Standard Webhooks) end the delivery.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::attempt::Answer;
+use super::attempt::{Answer, Target};
+use super::redirect;
+use super::retry_after::{self, RetryAfter};
 use crate::clock::Timestamp;
 use crate::event::EventData;
 use crate::outcome::{Attempt, AttemptOutcome};
@@ -51,55 +51,55 @@ pub(crate) fn name_span(headers: &mut HeaderMap, trace: &AttemptTrace) {
     }
 }
 
-/// What an answer means.
-pub(crate) fn judge(answer: &Answer, now: Timestamp) -> Attempt {
+/// What an answer of `target` means.
+pub(crate) fn judge(answer: &Answer, target: &Target, now: Timestamp) -> Attempt {
     let outcome = AttemptOutcome::of_status(answer.status);
     let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
     let abort = answer.status == 410 || text("webhook-delivery").is_some_and(|value| value.trim() == "abort-message");
+    let (retry_after, unread_retry_after) = match retry_after::read(&answer.headers, now) {
+        RetryAfter::Absent => (None, None),
+        RetryAfter::Wait(wait) => (Some(wait), None),
+        RetryAfter::Unreadable(value) => (None, Some(value)),
+    };
     Attempt {
         outcome,
         status: Some(answer.status),
-        retry_after: text("retry-after").and_then(|value| retry_after(value.trim(), now)),
+        retry_after,
+        unread_retry_after,
         abort: abort && outcome != AttemptOutcome::Success,
-        detail: format!("status {}", answer.status),
+        detail: redirect::told(answer, target).unwrap_or_else(|| format!("status {}", answer.status)),
     }
-}
-
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return value.parse().ok().map(Duration::from_secs);
-    }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    let date = Timestamp::from_unix_ms(u64::try_from(date.as_millisecond()).ok()?);
-    Some(date.since(now))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
     use bytes::Bytes;
 
-    fn answer(status: u16, headers: &[(&'static str, &'static str)]) -> Answer {
+    use super::*;
+
+    fn judged(status: u16, headers: &[(&'static str, &'static str)]) -> Attempt {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        Answer { status, headers, body: Bytes::new(), is_whole: true }
+        let answer = Answer { status, headers, body: Bytes::new(), is_whole: true };
+        judge(&answer, &Target::parse("http://svc/").unwrap(), Timestamp::from_unix_secs(784_111_777))
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = Timestamp::from_unix_secs(784_111_777);
-        let wait = |value| judge(&answer(503, &[("retry-after", value)]), now).retry_after;
-        assert_eq!(wait("120"), Some(Duration::from_mins(2)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_mins(1)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(wait("-1"), None);
-        assert_eq!(wait("soon"), None);
+    fn retry_after_is_a_wait_or_told_as_unreadable() {
+        let wait = |value| {
+            let attempt = judged(503, &[("retry-after", value)]);
+            (attempt.retry_after, attempt.unread_retry_after)
+        };
+        assert_eq!(wait("120"), (Some(Duration::from_mins(2)), None));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), (Some(Duration::from_mins(1)), None));
+        assert_eq!(wait("soon"), (None, Some("soon".to_owned())));
     }
 
     #[test]
     fn a_destination_can_end_a_delivery_for_good() {
-        let now = Timestamp::from_unix_secs(0);
-        assert!(judge(&answer(410, &[]), now).abort);
-        assert!(judge(&answer(500, &[("webhook-delivery", "abort-message")]), now).abort);
-        assert!(!judge(&answer(500, &[]), now).abort);
+        assert!(judged(410, &[]).abort);
+        assert!(judged(500, &[("webhook-delivery", "abort-message")]).abort);
+        assert!(!judged(500, &[]).abort);
     }
 }

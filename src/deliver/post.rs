@@ -1,6 +1,6 @@
 //! What goes out to one destination at a time: its running state, shared by its worker and by `mode: sync`.
 //!
-//! A [`Permit`] is one try under way: at most `concurrency` of them, fewer while the breaker closes slowly, one while it is
+//! A [`Permit`] is one try under way: at most `concurrency` of them, fewer in a slow start, one while the breaker is
 //! half open, none before a pause that the destination asked for is over, and no more of them than `rate_limit` says. A
 //! permit that is dropped without a word counts as a failure, so that a probe that broke off cannot hold the breaker.
 //!
@@ -12,13 +12,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::breaker::{Admission, Breaker, BreakerParams, Verdict};
+use super::breaker::{Admission, Breaker, BreakerParams, Circuit, Ended, Verdict};
+use super::trouble::{LastError, Observation, Report, Trouble};
 use crate::limit::{Pace, Rate};
 use crate::telemetry::{Deferral, Telemetry};
 
 /// A pause that a destination asks for holds all its deliveries up for so long at most; the one that was answered with
 /// it waits as long as was asked.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
+/// After a shorter pause no backlog waits that is worth a slow start.
+const PAUSE_WITH_SLOW_START: Duration = Duration::from_secs(5);
 
 /// What bounds the tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,22 @@ struct State {
     /// The rate has given one try that was not made yet.
     has_cell: bool,
     paused_until: Option<Instant>,
+    trouble: Trouble,
+}
+
+/// How a destination stands, for people.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The circuit.
+    pub circuit: Circuit,
+    /// Why nothing goes out now; `None` where something may.
+    pub waits_for: Option<Deferral>,
+    /// Until when, where that is known; for an open circuit the next probe.
+    pub until: Option<Instant>,
+    /// Since when it is in trouble.
+    pub in_trouble_since: Option<Instant>,
+    /// The last attempt that failed and is made again.
+    pub last_error: Option<LastError>,
 }
 
 #[derive(Debug)]
@@ -60,16 +79,17 @@ impl Post {
     /// A post with new bounds; what is known of the destination's health is taken over from the one before.
     pub(super) fn new(name: Arc<str>, params: PostParams, telemetry: Telemetry, before: Option<&Arc<Self>>) -> Self {
         let mut breaker = Breaker::new(params.breaker);
-        let mut paused_until = None;
+        let (mut paused_until, mut trouble) = (None, Trouble::default());
         if let Some(before) = before {
-            let before = before.state();
+            let mut before = before.state();
+            trouble = std::mem::take(&mut before.trouble);
             paused_until = before.paused_until;
             breaker.take_over(&before.breaker);
             if before.breaker.is_open() && !breaker.is_open() {
                 telemetry.circuit(&name, false);
             }
         }
-        let state = State { breaker, under_way: 0, has_cell: false, paused_until };
+        let state = State { breaker, under_way: 0, has_cell: false, paused_until, trouble };
         let pace = params.rate.map(Pace::new);
         Self { name, params, pace, state: Mutex::new(state), bell: Notify::new(), telemetry }
     }
@@ -118,7 +138,7 @@ impl Post {
                 }
                 state.under_way += 1;
                 state.has_cell = false;
-                Ok(Permit { post: Arc::clone(self), is_probe, health: Verdict::Ill })
+                Ok(Permit { post: Arc::clone(self), is_probe, began: now, health: Verdict::Ill })
             }
         }
     }
@@ -134,11 +154,58 @@ impl Post {
         }
     }
 
-    /// The destination asked for a pause.
+    /// An attempt was a success.
+    pub(super) fn succeeded(&self, now: Instant) {
+        self.state().trouble.succeeded(now);
+    }
+
+    /// An attempt has failed and is made again.
+    pub(super) fn failed(&self, error: LastError, now: Instant) {
+        self.state().trouble.failed(error, now);
+    }
+
+    /// What is to be said of the destination now, and when its next probe is due.
+    pub(super) fn look(&self, mut observation: Observation, now: Instant) -> Option<(Report, Option<Instant>)> {
+        let mut state = self.state();
+        observation.is_open = state.breaker.is_open();
+        let report = state.trouble.look(observation, now)?;
+        let next_probe = match state.breaker.circuit() {
+            Circuit::Open(until) => Some(until),
+            Circuit::Closed | Circuit::Recovering(_) | Circuit::Probing => None,
+        };
+        Some((report, next_probe))
+    }
+
+    /// How the destination stands. The rate is not asked: to ask it is to spend it.
+    pub(super) fn standing(&self, now: Instant) -> Standing {
+        let state = self.state();
+        let circuit = state.breaker.circuit();
+        let paused = state.paused_until.filter(|until| now < *until);
+        let (waits_for, until) = match (paused, circuit) {
+            (Some(until), _) => (Some(Deferral::RetryAfter), Some(until)),
+            (None, Circuit::Open(until)) => (Some(Deferral::Breaker), Some(until)),
+            (None, Circuit::Probing) => (Some(Deferral::Breaker), None),
+            (None, Circuit::Recovering(limit)) if limit <= state.under_way => (Some(Deferral::Breaker), None),
+            (None, _) if self.params.concurrency <= state.under_way => (Some(Deferral::Concurrency), None),
+            (None, Circuit::Closed | Circuit::Recovering(_)) => (None, None),
+        };
+        let (in_trouble_since, last_error) = (state.trouble.since(), state.trouble.last_error().cloned());
+        Standing { circuit, waits_for, until, in_trouble_since, last_error }
+    }
+
+    /// The destination asked for a pause. What waited for its end does not go out all at once.
     pub(super) fn pause(&self, wait: Duration, now: Instant) {
         let until = now + wait.min(PAUSE_MAX);
         let mut state = self.state();
         state.paused_until = Some(state.paused_until.map_or(until, |known| known.max(until)));
+        if wait >= PAUSE_WITH_SLOW_START {
+            state.breaker.start_slowly(until);
+        }
+    }
+
+    /// A backlog waits for the first attempts of this process.
+    pub(super) fn starts_with_backlog(&self, now: Instant) {
+        self.state().breaker.start_slowly(now);
     }
 }
 
@@ -147,6 +214,7 @@ impl Post {
 pub(super) struct Permit {
     post: Arc<Post>,
     is_probe: bool,
+    began: Instant,
     health: Verdict,
 }
 
@@ -164,7 +232,8 @@ impl Drop for Permit {
         let mut state = post.state();
         state.under_way = state.under_way.saturating_sub(1);
         let was_open = state.breaker.is_open();
-        state.breaker.record(self.health, self.is_probe, Instant::now(), post.params.concurrency);
+        let ended = Ended { health: self.health, is_probe: self.is_probe, began: self.began, now: Instant::now() };
+        state.breaker.record(ended, post.params.concurrency);
         let is_open = state.breaker.is_open();
         drop(state);
         if was_open != is_open {

@@ -2,7 +2,8 @@
 //!
 //! Exactly one answers the sender: the service, when its answer comes before the deadline and is the last word on this
 //! delivery; otherwise the gateway, with the provider's accepted answer, and the delivery goes on by itself: the same try
-//! until the destination's own timeout, then the worker. Both ends are recorded: the delivery's in its fate, the answer's
+//! until the destination's own timeout, then the worker. An answer whose body did not come whole is not passed on: the
+//! gateway answers, and the status ends the delivery. Both ends are recorded: the delivery's in its fate, the answer's
 //! in `hookgate_sync_answers_total` and the log.
 
 use std::sync::{Arc, PoisonError};
@@ -24,8 +25,19 @@ const SYNC_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub struct Forwarded {
     /// It is stored, or it was already.
     pub committed: Committed,
-    /// The service's own answer; without one the gateway answers.
-    pub answer: Option<Answer>,
+    /// Who answers the sender.
+    pub answer: SyncAnswer,
+}
+
+/// Who answers a sender that waits.
+#[derive(Debug)]
+pub enum SyncAnswer {
+    /// The service, with its own answer.
+    Service(Answer),
+    /// The gateway: the service's answer was the last word on the delivery, and its body did not come whole.
+    Cut,
+    /// The gateway: the service has not said the last word.
+    Gateway,
 }
 
 impl Deliverer {
@@ -35,16 +47,17 @@ impl Deliverer {
         let destination = destination.and_then(|name| self.destinations.load().get(&name).cloned());
         let (committed, delivery) = self.buffer.append_and_hold(event).await?;
         let (Some(destination), Some(delivery)) = (destination, delivery) else {
-            return Ok(Forwarded { committed, answer: None });
+            return Ok(Forwarded { committed, answer: SyncAnswer::Gateway });
         };
         // Asked for only now: what we could not store says nothing of the service.
         let Ok(permit) = self.post(&destination).begin(Instant::now()) else {
             // The delivery is dropped here, and its claim offers it to the worker.
-            return Ok(Forwarded { committed, answer: None });
+            return Ok(Forwarded { committed, answer: SyncAnswer::Gateway });
         };
         let bounds = Bounds {
             connect: destination.connect_timeout,
             total: destination.timeout,
+            answer_time: destination.timeout,
             answer_bytes_max: SYNC_ANSWER_BYTES_MAX,
         };
         let (tell, told) = oneshot::channel();
@@ -59,6 +72,7 @@ impl Deliverer {
         self.spawn(errand);
         // Dropped at the deadline, it takes nothing any more: what comes later is late for certain.
         let answer = tokio::time::timeout_at(deadline, told).await.ok().and_then(Result::ok);
+        let answer = answer.unwrap_or(SyncAnswer::Gateway);
         Ok(Forwarded { committed, answer })
     }
 
@@ -78,9 +92,12 @@ impl Deliverer {
 }
 
 /// The answer, when the delivery has ended with it: anything else will be tried again, and is not for the sender.
-fn last_word((answer, settled): (Answer, Settled)) -> Option<Answer> {
+fn last_word((answer, settled): (Answer, Settled)) -> Option<SyncAnswer> {
     match settled {
-        Settled::Delivered | Settled::Dead(_) | Settled::Parked(_) if answer.is_whole => Some(answer),
-        Settled::Delivered | Settled::Dead(_) | Settled::Parked(_) | Settled::Again { .. } => None,
+        Settled::Delivered | Settled::Dead(_) | Settled::Parked(_) if answer.is_whole => {
+            Some(SyncAnswer::Service(answer))
+        }
+        Settled::Delivered | Settled::Dead(_) | Settled::Parked(_) => Some(SyncAnswer::Cut),
+        Settled::Again { .. } => None,
     }
 }

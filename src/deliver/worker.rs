@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::attempt::Bounds;
 use super::post::{Post, Turn};
-use super::{ANSWER_BYTES_MAX, Deliverer, Destination, HELD_BACK, HELD_BACK_SPREAD, report};
+use super::trouble::{Observation, Report};
+use super::{ANSWER_BYTES_MAX, ANSWER_TIME, Deliverer, Destination, HELD_BACK, HELD_BACK_SPREAD, report};
 use crate::buffer::Delivery;
 use crate::outcome::{DeathCause, Settled};
 use crate::telemetry::Deferral;
@@ -23,6 +24,11 @@ impl Deliverer {
     /// One destination's worker; ends when the destination is gone from the configuration or at `stop`.
     pub(super) async fn work(self, name: Arc<str>, mut stop: watch::Receiver<bool>, grace: Duration) {
         let mut tries = JoinSet::new();
+        if let Some(destination) = self.destinations.load().get(&name)
+            && self.buffer.book(&name).queued > 0
+        {
+            self.post(destination).starts_with_backlog(Instant::now());
+        }
         loop {
             let Some(destination) = self.destinations.load().get(&name).cloned() else { break };
             if self.work_with(&destination, &mut tries, &mut stop).await {
@@ -84,10 +90,30 @@ impl Deliverer {
                 if post.is_closed(looked_up) {
                     self.give_up_overdue(destination).await;
                 }
+                self.tell_trouble(destination, &post, looked_up);
             }
             if !self.is_current(destination) {
                 return false;
             }
+        }
+    }
+
+    /// Says that a destination is in trouble, or well again, when it is time to.
+    fn tell_trouble(&self, destination: &Destination, post: &Post, now: Instant) {
+        let (name, depth) = (&destination.name, self.buffer.depth(&destination.name));
+        let observation = Observation {
+            is_open: false,
+            waiting: depth.ready + depth.scheduled,
+            ready: depth.ready,
+            concurrency: destination.concurrency as u64,
+        };
+        match post.look(observation, now) {
+            Some((Report::Troubled(troubled), next_probe)) => {
+                let next_probe = next_probe.map(|until| until.saturating_duration_since(now));
+                self.telemetry.in_trouble(name, &troubled, self.buffer.oldest_age(name), next_probe);
+            }
+            Some((Report::WellAgain(well), _)) => self.telemetry.well_again(name, &well),
+            None => {}
         }
     }
 
@@ -121,7 +147,8 @@ impl Deliverer {
                 let bounds = Bounds {
                     connect: destination.connect_timeout,
                     total: destination.timeout,
-                    answer_bytes_max: ANSWER_BYTES_MAX,
+                    answer_time: ANSWER_TIME,
+                    answer_bytes_max: ANSWER_BYTES_MAX.max(destination.keep_answer),
                 };
                 let trying = self.clone().deliver(Arc::clone(destination), delivery, permit, bounds);
                 tries.spawn(async move {

@@ -26,7 +26,7 @@ use crate::provider::KeyRing;
 use crate::refusal::{Refusal, RequestOutcome};
 use crate::reply::Reply;
 
-pub use outgoing::{BodyShown, Sent};
+pub use outgoing::{BodyShown, Compared, Sent};
 pub use recorded::{Recorded, explain_recorded};
 pub use routes::{RouteSays, Verdict};
 pub use told::{AnswerSays, Asked, Explanation, Limit, Verification};
@@ -121,6 +121,7 @@ fn explain_admitted(
         verdict: notes.verdict,
         secret: notes.secret.clone(),
         signed_before_secs: notes.lag.map(|lag| lag.as_secs()),
+        url: signed_url(lane, question),
     });
     if told.verification.as_ref().is_some_and(|says| says.secret.is_none() && says.verdict != "not_configured") {
         told.near_misses.extend(near::to_a_secret(rules, lane, question, body));
@@ -154,10 +155,21 @@ fn explain_taken(
         Some(refusal) => refused(question, refusal, Some(lane)),
         None => accepted_as(outcome, question, lane, is_sent.then_some(event)),
     };
-    let by = |name: &str| Verification { verdict: TAKEN, secret: Some(name.to_owned()), signed_before_secs: None };
+    let by = |name: &str| Verification {
+        verdict: TAKEN,
+        secret: Some(name.to_owned()),
+        signed_before_secs: None,
+        url: signed_url(lane, question),
+    };
     told.verification = secret.map(by);
     look_on(&mut told, lane, destinations, question, &Notes::default());
     told
+}
+
+/// The URL that is judged, where the scheme signs one.
+fn signed_url(lane: &Lane, question: &Question<'_>) -> Option<String> {
+    let is_signed = lane.verifier.scheme().signs_url();
+    is_signed.then(|| lane.source.signed_url(&question.head.target()))
 }
 
 /// The request as it would be stored.
@@ -186,11 +198,13 @@ fn event(question: &Question<'_>, lane: &Lane, body: &Bytes) -> EventData {
 /// What the gates after the signature say, whether or not the request came so far.
 fn look_on(told: &mut Explanation, lane: &Lane, destinations: &Destinations, question: &Question<'_>, notes: &Notes) {
     let looked = routes::look(lane, &question.head, question.body);
-    told.near_misses.extend(routes::near_misses(&looked.says));
+    told.near_misses.extend(routes::near_misses(&looked));
+    told.body = looked.body;
     told.event_type = looked.event_type;
     told.delivery_id = looked.delivery_id;
     told.routes = looked.says;
-    told.schema.clone_from(&notes.schema_failed);
+    // What stands for all schemas is a label of a metric.
+    told.schema = notes.schema_failed.clone().filter(|schema| !schema.starts_with('_'));
     if let Some(event) = &told.event {
         told.problems.clone_from(&event.problems);
         // What is kept back is not sent.

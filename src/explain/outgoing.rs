@@ -1,5 +1,6 @@
 //! What services are sent, as it would go out at the first try.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,10 +8,12 @@ use data_encoding::BASE64;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::told::shown_headers;
 use crate::clock::Timestamp;
 use crate::deliver::Destinations;
 use crate::event::{Copy, EventData, KeyHash};
+use crate::payload::Payload;
+use crate::shape::{HIDDEN, is_credential};
+use http::HeaderMap;
 
 /// What one service is sent.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +24,8 @@ pub struct Sent {
     pub destination: String,
     /// Host and port of its targets. Paths may hold secrets.
     pub targets: Vec<String>,
+    /// Places of the sender's credentials that are not forwarded, such as `query:token`.
+    pub withheld: Vec<String>,
     /// The values of the event in path and query, where the URL holds some.
     pub path: Option<String>,
     /// Digests of the whole URLs: whether it goes elsewhere can be told without saying where.
@@ -30,12 +35,30 @@ pub struct Sent {
     pub method: String,
     /// The order key, as people see it.
     pub order_key: Option<String>,
-    /// The headers, but `Host` and the length.
+    /// The headers, but `Host` and the length; without the values of variables, secrets and credentials.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The body, without the values of variables.
     pub body: Option<BodyShown>,
+    /// What is compared instead of what is shown.
+    #[serde(skip)]
+    pub compared: Compared,
     /// Why nothing would be sent.
     pub error: Option<String>,
+}
+
+/// Headers and body with all their values, to be compared and never shown.
+#[derive(Clone, Default, PartialEq)]
+pub struct Compared {
+    /// Digests of the values, by the header's name.
+    pub headers: Vec<(String, KeyHash)>,
+    /// The body.
+    pub body: Option<BodyShown>,
+}
+
+impl fmt::Debug for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Compared")
+    }
 }
 
 /// A body for people.
@@ -52,7 +75,7 @@ pub enum BodyShown {
 
 /// A body as JSON where it is JSON, as text where it is text.
 pub(super) fn shown_body(body: &Bytes) -> BodyShown {
-    if let Ok(json) = serde_json::from_slice(body) {
+    if let Some(json) = Payload::lenient(body) {
         return BodyShown::Json(json);
     }
     std::str::from_utf8(body)
@@ -68,12 +91,14 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         route: copy.route.to_string(),
         destination: copy.destination.to_string(),
         targets: Vec::new(),
+        withheld: Vec::new(),
         path: None,
         addresses: Vec::new(),
         method: event.method.clone(),
         order_key: copy.order.as_ref().map(|key| key.label.clone()),
         headers: Vec::new(),
         body: None,
+        compared: Compared::default(),
         error: None,
     };
     let Some(destination) = destinations.get(&copy.destination) else {
@@ -81,6 +106,8 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         return sent;
     };
     sent.targets = destination.labels();
+    sent.withheld = destination.shape.withheld.of(event);
+    let event = &*destination.shape.withheld.forwarded(event);
     for weighted in destination.balance.targets.iter() {
         match destination.address(event, Arc::clone(&weighted.target)) {
             Ok(filled) => {
@@ -93,12 +120,35 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
             }
         }
     }
-    match destination.outgoing(event, Some(copy), 1, now) {
-        Ok(shaped) => {
-            sent.headers = shown_headers(&shaped.headers);
-            sent.body = Some(shown_body(&shaped.body));
+    let outgoing = destination.outgoing(event, Some(copy), 1, now);
+    match destination.outgoing_shown(event, Some(copy), 1, &outgoing) {
+        Ok(shown) => {
+            sent.headers = shown_headers(&shown.headers);
+            sent.body = Some(shown_body(&shown.body));
         }
         Err(error) => sent.error = Some(error.to_string()),
     }
+    if let Ok(shaped) = outgoing {
+        let digest = |(name, value): (String, String)| (name, KeyHash::of(&value));
+        sent.compared.headers = texts(&shaped.headers).map(digest).collect();
+        sent.compared.headers.sort();
+        sent.compared.body = Some(shown_body(&shaped.body));
+    }
     sent
+}
+
+fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let shown = texts(headers).map(|(name, value)| {
+        // A text with a variable says more than that it is hidden.
+        let is_hidden = is_credential(&name) && !value.contains("${");
+        (name, if is_hidden { HIDDEN.to_owned() } else { value })
+    });
+    let mut shown: Vec<_> = shown.collect();
+    shown.sort();
+    shown
+}
+
+fn texts(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(move |(name, value)| (name.as_str().to_owned(), text(value)))
 }

@@ -7,8 +7,10 @@ use crate::accept;
 use crate::condition::View;
 use crate::inbound::Head;
 use crate::lane::Lane;
+use crate::provider::EventTemplate;
 use crate::redact::{REDACTED, Redaction};
-use crate::route::Route;
+use crate::route::{Route, Stage, Unread};
+use crate::routing::Named;
 
 /// What a route says.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +23,8 @@ pub struct RouteSays {
     pub events: Option<Vec<String>>,
     /// Its condition, in parts.
     pub when: Option<crate::condition::Explained>,
+    /// What failed, and why.
+    pub error: Option<String>,
     /// Where it sends.
     pub to: Vec<String>,
 }
@@ -37,7 +41,14 @@ impl RouteSays {
                         let is_whole = seen.value.starts_with(['{', '[']);
                         redaction.touches_bodies() && (is_whole || redaction.hides(steps))
                     }
+                    // Fields may hold whole documents.
+                    Some((&"form" | &"form_all", _)) => redaction.touches_bodies(),
                     Some((&"headers", [name])) => redaction.hides_header(name),
+                    // It may be cut in the middle of what is hidden.
+                    Some((&"query", _)) => {
+                        let query = seen.value.trim_matches('"');
+                        redaction.query(query) != query
+                    }
                     _ => false,
                 };
                 if is_hidden {
@@ -58,13 +69,21 @@ pub enum Verdict {
     OtherType,
     /// Its condition is false.
     ConditionFalse,
-    /// Its condition failed, which is no match.
+    /// Its condition failed with an error.
     ConditionFailed,
+    /// Its key of order, or the key of one of its destinations, failed with an error.
+    KeyFailed,
+    /// The event's own type or id, which it needs, could not be read.
+    EventFailed,
     /// It asks for what stands in the body, which was not kept.
     NotJudged,
 }
 
 pub(super) struct Looked {
+    /// What the body was read as; nothing where it was not kept.
+    pub(super) body: Option<String>,
+    /// Whether the type or the id may stand in what was not read.
+    pub(super) is_unread: bool,
     pub(super) event_type: Option<String>,
     pub(super) delivery_id: Option<String>,
     pub(super) says: Vec<RouteSays>,
@@ -76,44 +95,65 @@ pub(super) struct Looked {
 /// condition says.
 pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked {
     let (has_body, body) = (body.is_some(), body.cloned().unwrap_or_default());
-    let json = accept::parse(lane, head, &body).ok().flatten();
-    let find = |template: &Option<crate::provider::EventTemplate>| {
+    let document = accept::read(lane, head, &body);
+    let mut named = Named::read(lane, head.headers, &document, &body);
+    if !has_body {
         // A part of a type is another type, and an id may be a digest of the body.
-        let template = template.as_ref().filter(|template| has_body || !template.needs_body())?;
-        template.render(head.headers, json.as_ref(), &body)
-    };
-    let (event_type, delivery_id) = (find(&lane.event_type), find(&lane.delivery_id));
+        let needs_body = |template: &Option<EventTemplate>| template.as_ref().is_some_and(EventTemplate::needs_body);
+        named.event_type = named.event_type.filter(|_| !needs_body(&lane.event_type));
+        named.delivery_id = named.delivery_id.filter(|_| !needs_body(&lane.delivery_id));
+        named.unread = Unread::default();
+    }
     // The gates read them from the path, under the names of today. Only where another path was called, what was recorded
     // is all that is known.
     let in_path = lane.source.path.matches(head.path).then(|| lane.source.path.values(head.path));
     let params = in_path.as_deref().unwrap_or(head.params);
     let head = Head { params, ..*head };
-    let view = head.view(&lane.source.name, json.as_ref(), (event_type.as_deref(), delivery_id.as_deref()));
-    let says = lane.routes.iter().map(|route| ask(route, event_type.as_deref(), &view, has_body)).collect();
-    Looked { event_type, delivery_id, says }
+    let view = head.view(&lane.source.name, &document, (named.event_type.as_deref(), named.delivery_id.as_deref()));
+    let says = lane.routes.iter().map(|route| ask(route, &named, &view, has_body)).collect();
+    let reads_json = lane.event_type.as_ref().is_some_and(EventTemplate::needs_json);
+    Looked {
+        body: has_body.then(|| document.told()),
+        is_unread: has_body && reads_json && document.is_unread(),
+        event_type: named.event_type,
+        delivery_id: named.delivery_id,
+        says,
+    }
 }
 
-fn ask(route: &Route, event_type: Option<&str>, view: &View<'_>, has_body: bool) -> RouteSays {
+fn ask(route: &Route, named: &Named, view: &View<'_>, has_body: bool) -> RouteSays {
+    let event_type = named.event_type.as_deref();
     let knows_type = has_body || event_type.is_some();
-    let verdict = match route.wants(event_type, view) {
+    let judged = route.judge(event_type, &named.unread, view);
+    let asks_body = route.when.is_some() || route.events.is_some() && !knows_type;
+    let verdict = match &judged {
+        Err(fault) if has_body => match fault.stage() {
+            Stage::When => Verdict::ConditionFailed,
+            Stage::OrderBy | Stage::Balance | Stage::Transform => Verdict::KeyFailed,
+            Stage::Event => Verdict::EventFailed,
+        },
         _ if knows_type && !route.wants_type(event_type) => Verdict::OtherType,
-        _ if !has_body && (route.when.is_some() || route.events.is_some() && !knows_type) => Verdict::NotJudged,
-        Ok(true) => Verdict::Matched,
-        Ok(false) => Verdict::ConditionFalse,
-        Err(_) => Verdict::ConditionFailed,
+        _ if !has_body && asks_body => Verdict::NotJudged,
+        // Without a body a key is not known, and whether the event is wanted is.
+        Ok(Some(_)) | Err(_) => Verdict::Matched,
+        Ok(None) => Verdict::ConditionFalse,
     };
     RouteSays {
         route: route.name.to_string(),
         verdict,
         events: route.events.as_ref().map(|globs| globs.written().to_vec()),
         when: route.when.as_ref().filter(|_| has_body).map(|condition| condition.explain(view)),
+        error: judged.err().filter(|_| has_body).map(|fault| fault.to_string()),
         to: route.to.iter().map(|to| to.destination.to_string()).collect(),
     }
 }
 
-/// Routes that one thing alone kept from the event.
-pub(super) fn near_misses(says: &[RouteSays]) -> Vec<String> {
-    says.iter().filter_map(near_miss).collect()
+/// Routes that one thing alone kept from the event, and that the type may be another one.
+pub(super) fn near_misses(looked: &Looked) -> Vec<String> {
+    let is_other = looked.is_unread && looked.says.iter().any(|says| says.verdict == Verdict::OtherType);
+    let unread = "a part of the type stands in the body's JSON, and no JSON was read; see `body:` of the source";
+    let unread = is_other.then(|| unread.to_owned());
+    unread.into_iter().chain(looked.says.iter().filter_map(near_miss)).collect()
 }
 
 fn near_miss(says: &RouteSays) -> Option<String> {
@@ -127,5 +167,7 @@ fn near_miss(says: &RouteSays) -> Option<String> {
         }
         Verdict::ConditionFalse => Some(format!("route `{}`: the type fits, and its condition is false", says.route)),
         Verdict::ConditionFailed => Some(format!("route `{}`: the type fits, and its condition failed", says.route)),
+        Verdict::KeyFailed => Some(format!("route `{}`: type and condition fit, and a key failed", says.route)),
+        Verdict::EventFailed => Some(format!("route `{}`: the event's type or id could not be read", says.route)),
     }
 }

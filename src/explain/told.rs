@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Question;
 use super::outgoing::{self, BodyShown, Sent, shown_body};
 use super::routes::RouteSays;
+use crate::credential::Credentials;
 use crate::deliver::Destinations;
 use crate::event::{EventData, EventId};
 use crate::lane::Lane;
@@ -33,6 +35,8 @@ pub struct Explanation {
     pub event_type: Option<String>,
     /// The provider's own id of the delivery.
     pub delivery_id: Option<String>,
+    /// What its body was read as; nothing where it was not kept.
+    pub body: Option<String>,
     /// What is wrong with the payload.
     pub problems: Vec<PayloadProblem>,
     /// The schema that the payload fails.
@@ -84,6 +88,7 @@ impl Asked {
         };
         hide(&mut self.host, redaction.hides_host());
         hide(&mut self.sender, redaction.hides_sender());
+        self.target = redaction.target(&self.target).into_owned();
     }
 }
 
@@ -96,6 +101,9 @@ pub struct Verification {
     pub secret: Option<String>,
     /// How long after it was signed the request came, seconds.
     pub signed_before_secs: Option<u64>,
+    /// The URL that was judged, where the scheme signs one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// A limit on requests.
@@ -138,6 +146,7 @@ impl Explanation {
             verification: None,
             event_type: None,
             delivery_id: None,
+            body: None,
             problems: Vec::new(),
             schema: None,
             limits: Vec::new(),
@@ -166,9 +175,18 @@ impl Explanation {
         }
     }
 
-    /// Takes out what people do not get to see. A body that was made of the one that came may say it elsewhere, and is not
-    /// shown then.
-    pub fn redact(&mut self, redaction: &Redaction, received: &Bytes) {
+    /// All of it as JSON, without what people do not get to see: the places that `redaction` names, the credentials of the
+    /// request wherever they are said, and the values of variables.
+    pub fn shown(mut self, redaction: &Redaction, credentials: &Credentials, received: &Bytes) -> Value {
+        self.redact(redaction, received);
+        let mut shown = serde_json::to_value(&self).unwrap_or_default();
+        credentials.hide_in_json(&mut shown, REDACTED);
+        redaction.hide_values(&mut shown);
+        shown
+    }
+
+    /// Takes out what people do not get to see.
+    fn redact(&mut self, redaction: &Redaction, received: &Bytes) {
         self.request.redact(redaction);
         for says in &mut self.routes {
             says.redact(redaction);
@@ -180,6 +198,7 @@ impl Explanation {
                     REDACTED.clone_into(value);
                 }
             }
+            sent.body = sent.body.take().map(|body| redacted(body, redaction, &as_it_came));
             if redaction.hides_anything() {
                 // A script may say what it was given.
                 sent.error = sent.error.take().map(|error| match error.strip_prefix("transform.js") {
@@ -187,17 +206,27 @@ impl Explanation {
                     None => error,
                 });
                 sent.path = sent.path.take().map(|_path| REDACTED.to_owned());
-                sent.body = sent.body.take().map(|body| match body {
-                    BodyShown::Json(mut json) if BodyShown::Json(json.clone()) == as_it_came => {
-                        redaction.apply(&mut json);
-                        BodyShown::Json(json)
-                    }
-                    body if body == as_it_came && !redaction.touches_bodies() => body,
-                    _ => BodyShown::Text(REDACTED.to_owned()),
-                });
                 sent.order_key = sent.order_key.take().map(|_key| REDACTED.to_owned());
             }
         }
+    }
+}
+
+/// What was made of the body that came may say elsewhere what the operator chose to hide, and is not shown then.
+fn redacted(body: BodyShown, redaction: &Redaction, as_it_came: &BodyShown) -> BodyShown {
+    let is_same = body == *as_it_came;
+    let nothing = || BodyShown::Text(REDACTED.to_owned());
+    match body {
+        BodyShown::Json(mut json) if is_same => {
+            redaction.apply(&mut json);
+            BodyShown::Json(json)
+        }
+        _ if !is_same && redaction.hides_anything() => nothing(),
+        BodyShown::Text(text) if redaction.touches_bodies() => {
+            redaction.form(&text).map_or_else(nothing, BodyShown::Text)
+        }
+        BodyShown::Base64(_) if redaction.touches_bodies() => nothing(),
+        body => body,
     }
 }
 

@@ -1,5 +1,4 @@
-//! Requests that were not stored are laid aside for a look (`capture`), where a look may help: what the gateway was too
-//! busy for is not.
+//! Requests that were not stored are captured (`capture`), where a look may help: what the gateway was too busy for is not.
 //!
 //! Of what was turned away before it was judged the head is kept, and how a body that grew too large began.
 
@@ -12,25 +11,29 @@ use crate::capture::{BodyKept, Captured, Worth};
 use crate::clock::Timestamp;
 use crate::event::{EventData, EventId, kept_headers};
 use crate::refusal::{Class, RequestOutcome};
+use crate::sender::Sender;
 use crate::telemetry::NO_SOURCE;
 
 /// Lays a request aside, and gives it an id to be found by.
 pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, notes: &Notes, decision: &mut Decision) {
-    let now: Timestamp = shared.clock.now();
+    // Signatures are judged as of the receipt, also later.
+    let now: Timestamp = seen.received.unwrap_or_else(|| shared.clock.now());
     let Some(worth) = worth(decision.outcome, seen) else { return };
-    if !shared.capture.has_place(decision.outcome, worth, now) {
+    let source = seen.lane.map(|lane| &lane.source);
+    let name = source.map_or_else(|| NO_SOURCE.into(), |source| std::sync::Arc::clone(&source.name));
+    let sender = Sender::of(seen.sender);
+    if !shared.capture.has_place(&name, (decision.outcome, worth), sender, now) {
         return;
     }
     let id = EventId::at(now, (shared.random)());
-    let source = seen.lane.map(|lane| &lane.source);
     let target = request.uri.path_and_query().map_or_else(String::new, |target| target.as_str().to_owned());
     let (body, kept, body_bytes) = body(request, seen, worth);
     let event = EventData {
         id,
-        source: source.map_or_else(|| NO_SOURCE.into(), |source| std::sync::Arc::clone(&source.name)),
+        source: name,
         received_at_ms: now.unix_ms(),
         event_type: notes.event_type.clone(),
-        delivery_id: None,
+        delivery_id: notes.delivery_id.clone(),
         verified_by: notes.secret.clone(),
         method: request.method.as_str().to_owned(),
         target,
@@ -44,7 +47,8 @@ pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, not
         body,
     };
     let (outcome, why, status) = (decision.outcome, decision.why.clone(), decision.reply.status);
-    shared.capture.keep(Captured { event, outcome, why, status, kept, body_bytes }, worth);
+    let is_known_sender = seen.lane.is_some_and(|lane| lane.watch.knows(sender));
+    shared.capture.keep(Captured { event, outcome, why, status, kept, body_bytes, is_known_sender }, worth);
     decision.event = Some(id);
     if outcome == RequestOutcome::Filtered {
         decision.reply.name(id);

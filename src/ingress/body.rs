@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora::protocols::http::ServerSession;
 
+use super::wire::Control;
 use crate::refusal::{Class, Refusal};
 
 /// What is kept for a look of a body that is too large.
@@ -61,6 +62,8 @@ impl Drop for Held {
 }
 
 pub(super) struct Caps {
+    /// The connection below, under HTTP/1.
+    pub(super) wire: Option<Control>,
     pub(super) bytes_max: u64,
     pub(super) timeout: Duration,
     pub(super) budget: Arc<BodyBudget>,
@@ -102,6 +105,9 @@ pub(super) async fn read(
     declared: Option<u64>,
     caps: Caps,
 ) -> Result<(Bytes, Held), Unread> {
+    if let Some(wire) = caps.wire.as_ref().filter(|_| session.get_header(header::TRANSFER_ENCODING).is_some()) {
+        wire.reads_chunks();
+    }
     if expects_continue(session) {
         // pingora turns keep-alive off when a header is written before the body was read.
         let keepalive = session.get_keepalive();
@@ -124,7 +130,11 @@ async fn read_untimed(
     let mut whole = BytesMut::new();
     let mut only: Option<Bytes> = None;
     loop {
-        let chunk = session.read_request_body().await.map_err(|error| {
+        let chunk = session.read_request_body().await;
+        if let Some(violation) = caps.wire.as_ref().and_then(Control::violation) {
+            return Err(Refusal::new(Class::Malformed, violation).and_close().into());
+        }
+        let chunk = chunk.map_err(|error| {
             Refusal::new(Class::Malformed, format!("the body could not be read: {}", error.etype.as_str())).and_close()
         })?;
         let Some(chunk) = chunk else { break };

@@ -1,9 +1,6 @@
-//! What pingora lacks around a connection: a deadline for the head, and counts of connections.
+//! What pingora lacks around a connection: patience with HTTP/2 that has an end, and counts of connections.
 //!
-//! pingora's read timeout starts anew with every byte, so a sender that drips its head is never cut. [`Guarded`] wraps the
-//! proxy: unless the head is complete in time, the connection is dropped. It learns that the head is complete through the
-//! connection's user context, which the proxy hands to `on_connection_reuse` right after parsing (HTTP/1 only; the heads
-//! of HTTP/2 are bounded by its own limits).
+//! Deadlines of HTTP/1 are kept by `http1` and `wire`; the heads of HTTP/2 are bounded by its own limits.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,29 +14,14 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::sync::Notify;
 
-use super::{Gateway, KEEPALIVE_SECS};
+use super::Gateway;
 
-/// Told when a head was read.
-#[derive(Debug)]
-pub(super) struct HeadRead(Arc<Notify>);
-
-impl HeadRead {
-    pub(super) fn tell(&self) {
-        self.0.notify_one();
-    }
-}
-
-/// Marks a connection that has served a request before.
-#[derive(Debug)]
-pub(super) struct Served;
-
-/// The proxy behind a deadline for heads.
+/// The proxy for one connection of HTTP/2, which is ended when it is silent from its beginning.
 pub(super) struct Guarded {
     pub(super) proxy: Arc<HttpProxy<Gateway>>,
-    pub(super) header_timeout: Duration,
-    /// Whether this connection has come as far as a request. One `Guarded` serves one connection.
+    pub(super) patience: Duration,
+    /// Whether this connection has come as far as a request.
     pub(super) begun: AtomicBool,
 }
 
@@ -47,7 +29,7 @@ impl Guarded {
     /// Ends when the connection has not come as far as a request in time: a client that agrees on HTTP/2 and then says
     /// nothing is waited for by nobody else.
     pub(super) async fn silence(&self) {
-        tokio::time::sleep(self.header_timeout).await;
+        tokio::time::sleep(self.patience).await;
         if self.begun.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -58,28 +40,11 @@ impl Guarded {
 impl HttpServerApp for Guarded {
     async fn process_new_http(
         self: &Arc<Self>,
-        mut session: ServerSession,
+        session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         self.begun.store(true, Ordering::Relaxed);
-        if session.is_http2() {
-            return self.proxy.process_new_http(session, shutdown).await;
-        }
-        let is_first = session.take_connection_user_context().is_none();
-        // A connection that was used before may be idle first.
-        let idle = if is_first { Duration::ZERO } else { Duration::from_secs(KEEPALIVE_SECS) };
-        let read = Arc::new(Notify::new());
-        session.set_connection_user_context(Some(Box::new(HeadRead(Arc::clone(&read)))));
-        let late = async {
-            if tokio::time::timeout(idle + self.header_timeout, read.notified()).await.is_ok() {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            reused = self.proxy.process_new_http(session, shutdown) => reused,
-            () = late => None,
-        }
+        self.proxy.process_new_http(session, shutdown).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -15,7 +15,7 @@ use pingora::apps::{HttpServerApp, HttpServerOptions, ServerApp};
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
+use pingora::protocols::{ALPN, GetSocketDigest, SocketDigest, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -29,10 +29,9 @@ use crate::telemetry::TlsFailure;
 
 const BACKLOG: u32 = 4096;
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUESTS_PER_CONNECTION: u32 = 100_000;
+pub(super) const REQUESTS_PER_CONNECTION: u32 = 100_000;
 const H2_STREAMS: u32 = 32;
 const H2_WINDOW_BYTES: u32 = 256 * 1024;
-const H2_IDLE: Duration = Duration::from_mins(1);
 
 /// The bounds of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +42,16 @@ pub struct ListenerLimits {
     pub connections_per_ip: usize,
     /// Bytes of a head's fields.
     pub header_bytes_max: usize,
+    /// Fields of a head.
+    pub header_fields_max: usize,
+    /// Bytes of a request target.
+    pub target_bytes_max: usize,
     /// For a whole head.
     pub header_timeout: Duration,
     /// For a whole body.
     pub body_timeout: Duration,
+    /// For an idle connection; zero: a connection ends with its first answer.
+    pub keep_alive: Duration,
 }
 
 /// One listener.
@@ -108,7 +113,8 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
     }
     let listener = Arc::new(Listening {
         proxy: proxy(&params, &shared),
-        header_timeout: params.limits.header_timeout,
+        limits: params.limits.clone(),
+        closing: watch::Sender::new(false),
         acceptor: acceptor.map(Acceptor::from_server_config),
         name: Arc::clone(&params.name),
         shared,
@@ -137,6 +143,7 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
     }
     drop(socket);
     // Wakes connections that wait for a next request.
+    listener.closing.send_replace(true);
     listener.proxy.http_cleanup().await;
     let finishing = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, finishing).await.is_err() {
@@ -169,44 +176,57 @@ fn proxy(params: &ListenerParams, shared: &Arc<Shared>) -> Arc<HttpProxy<Gateway
     let mut proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
     let mut options = HttpServerOptions::default();
     options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
-    options.h2_idle_timeout = Some(H2_IDLE);
+    options.h2_idle_timeout = Some(params.limits.patience());
     proxy.server_options = Some(options);
-    proxy.h2_options = Some(h2_options(params.limits.header_bytes_max));
+    proxy.h2_options = Some(h2_options(&params.limits));
     proxy.handle_init_modules();
     Arc::new(proxy)
 }
 
-fn h2_options(header_bytes_max: usize) -> H2Options {
+fn h2_options(limits: &ListenerLimits) -> H2Options {
+    // Room for our own refusals, which say which limit it was: pseudo-headers and 32 bytes a field count here.
+    let list = limits.header_bytes_max + limits.target_bytes_max + 64 * (limits.header_fields_max + 8);
     let mut options = default_h2_options();
     options.max_concurrent_streams(H2_STREAMS);
-    options.max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX));
+    options.max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX));
     options.initial_window_size(H2_WINDOW_BYTES);
     options.initial_connection_window_size(H2_WINDOW_BYTES * 4);
     options
 }
 
-struct Listening {
-    proxy: Arc<HttpProxy<Gateway>>,
-    header_timeout: Duration,
+/// A listener at work.
+pub(super) struct Listening {
+    pub(super) proxy: Arc<HttpProxy<Gateway>>,
+    pub(super) limits: ListenerLimits,
     acceptor: Option<Acceptor>,
-    name: Arc<str>,
-    shared: Arc<Shared>,
-    stop: watch::Receiver<bool>,
+    pub(super) name: Arc<str>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) stop: watch::Receiver<bool>,
+    /// Turns true when connections that wait for a next request are to end.
+    pub(super) closing: watch::Sender<bool>,
 }
 
 impl Listening {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         let open = self.shared.telemetry.connection(&self.name);
         if let Some(stream) = self.prepare(stream, peer).await {
-            let (proxy, header_timeout) = (Arc::clone(&self.proxy), self.header_timeout);
-            let guarded = Arc::new(Guarded { proxy, header_timeout, begun: AtomicBool::new(false) });
-            tokio::select! {
-                biased;
-                _ended = guarded.process_new(stream, &self.stop) => {}
-                () = guarded.silence() => {}
+            if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+                self.http2(stream).await;
+            } else {
+                self.http1(stream, address_of(peer)).await;
             }
         }
         drop(open);
+    }
+
+    async fn http2(&self, stream: Stream) {
+        let (proxy, patience) = (Arc::clone(&self.proxy), self.limits.patience());
+        let guarded = Arc::new(Guarded { proxy, patience, begun: AtomicBool::new(false) });
+        tokio::select! {
+            biased;
+            _ended = guarded.process_new(stream, &self.stop) => {}
+            () = guarded.silence() => {}
+        }
     }
 
     async fn prepare(&self, stream: TcpStream, peer: SocketAddr) -> Option<Stream> {
@@ -232,6 +252,25 @@ impl Listening {
                 self.shared.telemetry.tls_failure(&self.name, TlsFailure::Timeout);
                 None
             }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The bounds that hold where the file says nothing.
+    pub(in crate::ingress) fn limits() -> ListenerLimits {
+        ListenerLimits {
+            connections: 20_000,
+            connections_per_ip: 20_000,
+            header_bytes_max: 16 * 1024,
+            header_fields_max: 100,
+            target_bytes_max: 8 * 1024,
+            header_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(20),
+            keep_alive: Duration::from_secs(75),
         }
     }
 }

@@ -6,14 +6,20 @@
 //!
 //! Deliberately not here: what is accepted (`accept`), what is stored (`buffer`), how it goes on (`deliver`).
 
+mod account;
 mod aside;
 mod body;
+mod chunked;
 mod framing;
 mod guard;
 mod handover;
+mod head;
+mod http1;
 mod judge;
+mod linger;
 mod listen;
 mod tls;
+mod wire;
 mod write;
 
 use std::sync::Arc;
@@ -32,23 +38,26 @@ use crate::accept::{self, Accepted, Notes};
 use crate::budget;
 use crate::buffer::{Buffer, Committed, NotStored};
 use crate::capture::Capture;
-use crate::clock::Clock;
-use crate::deliver::Deliverer;
-use crate::event::{Event, EventId};
+use crate::clock::{Clock, Timestamp};
+use crate::deliver::{Deliverer, SyncAnswer};
+use crate::event::{DedupKey, Event, EventId};
 use crate::keyring::Keyring;
 use crate::lane::{Lane, Rules};
 use crate::provider::{HandshakeReply, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::reply::Reply;
+use crate::sender::Sender;
 use crate::source::{Mode, Source};
-use crate::telemetry::{AnsweredBy, Commit, Request, Telemetry};
+use crate::telemetry::{AnsweredBy, Called, Commit, Request, Telemetry};
+
+use wire::Control;
 
 pub use body::BodyBudget;
 pub use listen::{BoundListener, ListenerLimits, ListenerParams, bind, serve};
 pub use tls::{CertificateFiles, Certificates, TlsParams, TlsProblem};
 
-/// An idle connection is closed after this.
-const KEEPALIVE_SECS: u64 = 30;
+/// Connections are kept open, and not by pingora's clock: heads are waited for in `http1`.
+const KEEPALIVE_SECS: u64 = 1;
 /// A client that does not read its answer is cut off after this.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -97,72 +106,88 @@ struct Decision {
     event: Option<EventId>,
     /// From when to when the event was stored.
     stored: Option<(Instant, Instant)>,
+    /// By what a repetition was recognised.
+    repeats: Option<DedupKey>,
 }
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = ();
+    /// The connection below, under HTTP/1.
+    type CTX = Option<Control>;
 
-    fn new_ctx(&self) {}
+    fn new_ctx(&self) -> Self::CTX {
+        None
+    }
 
     /// pingora would add a compression module to every request.
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
 
-    /// Called once the head is read: tells the guard that its deadline is met.
+    /// Called once the head is read, with what `http1` has hung on the session.
     fn on_connection_reuse(
         &self,
         _session: &mut Session,
-        _ctx: &mut (),
+        wire: &mut Self::CTX,
         context: Box<dyn std::any::Any + Send + Sync>,
     ) {
-        if let Ok(head) = context.downcast::<guard::HeadRead>() {
-            head.tell();
-        }
+        *wire = context.downcast::<Control>().ok().map(|control| *control);
     }
 
-    /// Marks the connection as one that has served a request.
-    fn persist_connection_context(
-        &self,
-        _session: &Session,
-        _ctx: &(),
-    ) -> Option<Box<dyn std::any::Any + Send + Sync>> {
-        Some(Box::new(guard::Served))
-    }
-
-    async fn early_request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<()> {
+    async fn early_request_filter(&self, session: &mut Session, _wire: &mut Self::CTX) -> pingora::Result<()> {
         session.set_write_timeout(Some(WRITE_TIMEOUT));
-        session.set_pipelining_enabled(true);
         let keepalive = session.get_keepalive().filter(|_| !self.shared.draining.load(Ordering::Relaxed));
-        // pingora keeps an HTTP/1.1 connection open for ever after its first request.
-        // It also takes an empty chunk-size line for the end of a body; what follows must not become a request.
+        // What follows a chunked body must not become a request, however the body was read.
         let is_chunked = session.req_header().headers.contains_key(http::header::TRANSFER_ENCODING);
-        session.set_keepalive(keepalive.filter(|_| !is_chunked).map(|_| KEEPALIVE_SECS));
+        let is_kept = !is_chunked && !self.limits.keep_alive.is_zero();
+        session.set_keepalive(keepalive.filter(|_| is_kept).map(|_| KEEPALIVE_SECS));
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, _ctx: &mut ()) -> pingora::Result<bool> {
+    async fn request_filter(&self, session: &mut Session, wire: &mut Self::CTX) -> pingora::Result<bool> {
         let started = Instant::now();
         let in_flight = self.shared.telemetry.in_flight(&self.listener);
         let rules = self.shared.rules.load_full();
         let mut notes = Notes::default();
-        let mut seen = Seen { lane: None, body: None, begun: None, sender: Self::peer(session) };
+        let mut seen = Seen {
+            wire: wire.clone(),
+            lane: None,
+            body: None,
+            begun: None,
+            sender: Self::peer(session),
+            received: None,
+        };
         let decision = self.decide(session, &rules, &mut notes, &mut seen).await;
+        if let Some(wire) = wire
+            && session.as_downstream_mut().is_body_done()
+        {
+            wire.message_is_whole();
+        }
         let written = write::write(&decision.reply, session.as_downstream_mut()).await;
+        // Looked up after the answer, which does not wait for it.
+        let first_event = account::first_event(&self.shared, decision.repeats).await;
+        let (head, sender) = (session.as_downstream().req_header(), Sender::of(seen.sender));
+        let host = framing::host(head).ok();
+        let path = account::path(seen.lane, head.uri.path());
         let request = Request {
             source: seen.lane.map(|lane| &*lane.source.name),
             outcome: decision.outcome,
             status: if written.is_ok() { decision.reply.status } else { 0 },
             why: &decision.why,
             event: decision.event,
+            first_event,
+            called: Called { method: head.method.as_str(), host: host.as_deref(), path: &path },
             notes: &notes,
             sender: seen.sender,
+            is_known_sender: seen.lane.is_some_and(|lane| lane.watch.knows(sender)),
             body_bytes: seen.body.as_ref().map_or(0, Bytes::len),
             took: started.elapsed(),
-            headers: &session.as_downstream().req_header().headers,
+            headers: &head.headers,
             commit: decision.stored.map(|(from, to)| Commit { after: from - started, took: to - from }),
         };
         let now = self.shared.clock.now();
         self.shared.telemetry.request(&request, now);
+        if let Some(lane) = seen.lane {
+            account::verification(&self.shared, lane, (notes.verdict, sender), now);
+        }
         if let Some(lane) =
             seen.lane.filter(|_| budget::counts(request.outcome) && request.status != 0 && !notes.verdict.is_empty())
         {
@@ -174,28 +199,35 @@ impl ProxyHttp for Gateway {
             self.shared.telemetry.budget(&lane.source.name, &recorded);
         }
         drop(in_flight);
+        if written.is_ok() && session.as_downstream().is_http2() {
+            linger::drain(session.as_downstream_mut(), self.limits.body_timeout).await;
+        }
         written.map(|()| true)
     }
 
     /// Never reached: `request_filter` answers everything.
-    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut ()) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _session: &mut Session, _wire: &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
         Err(Error::explain(ErrorType::HTTPStatus(404), "this gateway forwards nothing unverified"))
     }
 
     /// Requests are logged by `telemetry`, once.
-    fn suppress_error_log(&self, _session: &Session, _ctx: &(), _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _wire: &Self::CTX, _error: &Error) -> bool {
         true
     }
 }
 
 /// What the access line needs and the gates learn on the way.
 struct Seen<'a> {
+    /// The connection below, under HTTP/1.
+    wire: Option<Control>,
     lane: Option<&'a Lane>,
     /// The whole of it.
     body: Option<Bytes>,
     /// How one began that was not read to its end.
     begun: Option<body::Begun>,
     sender: std::net::IpAddr,
+    /// When its last byte had arrived.
+    received: Option<Timestamp>,
 }
 
 impl Gateway {
@@ -219,9 +251,12 @@ impl Gateway {
                 why: refusal.why.into_owned(),
                 event: None,
                 stored: None,
+                repeats: None,
             },
         };
-        aside::lay(&self.shared, session.as_downstream().req_header(), seen, notes, &mut decision);
+        let head = session.as_downstream().req_header();
+        account::name(notes, seen, &head.headers);
+        aside::lay(&self.shared, head, seen, notes, &mut decision);
         decision
     }
 
@@ -232,7 +267,7 @@ impl Gateway {
         notes: &mut Notes,
         seen: &mut Seen<'a>,
     ) -> Result<Decision, Refusal> {
-        framing::check(session.as_downstream(), self.limits.header_bytes_max)?;
+        framing::check(session.as_downstream(), &self.limits, &self.listener)?;
         // The head is copied, because reading the body needs the session for itself.
         let request = session.as_downstream().req_header().clone();
         seen.sender = crate::inbound::sender(seen.sender, &request.headers, &rules.trusted_proxies);
@@ -247,13 +282,14 @@ impl Gateway {
         if self.shared.draining.load(Ordering::Relaxed) && !self.shared.buffer.stats().open {
             return Err(Refusal::new(Class::Draining, "the gateway is stopping"));
         }
-        let read = self.read_body(session, &lane.source, head.content_length).await;
+        let read = self.read_body(session, &lane.source, head.content_length, seen.wire.clone()).await;
         let (body, _held) = read.map_err(|unread| {
             seen.begun = unread.begun;
             unread.refusal
         })?;
         seen.body = Some(body.clone());
         let (now, received) = (self.shared.clock.now(), Instant::now());
+        seen.received = Some(now);
         let judge = judge::Judge { shared: &self.shared, admitted: &admitted, body: &body, now };
         match judge.accept(notes).await? {
             Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
@@ -307,8 +343,10 @@ impl Gateway {
         session: &mut Session,
         source: &Source,
         declared: Option<u64>,
+        wire: Option<Control>,
     ) -> Result<(Bytes, body::Held), body::Unread> {
         let caps = body::Caps {
+            wire,
             bytes_max: source.body_bytes_max,
             timeout: self.limits.body_timeout,
             budget: Arc::clone(&self.shared.bodies),
@@ -318,10 +356,10 @@ impl Gateway {
 
     /// Commits, then answers: never the other way round.
     async fn store(&self, event: Event, source: &Source, outcome: RequestOutcome) -> Result<Decision, Refusal> {
-        let id = event.data().id;
+        let (id, dedup) = (event.data().id, event.dedup());
         let from = Instant::now();
         let stored = self.shared.buffer.append(event).await;
-        let decision = self.stored(stored, source, (outcome, id))?;
+        let decision = self.stored(stored, source, (outcome, id, dedup))?;
         Ok(Decision { stored: Some((from, Instant::now())), ..decision })
     }
 
@@ -329,7 +367,7 @@ impl Gateway {
         &self,
         stored: Result<Committed, NotStored>,
         source: &Source,
-        (outcome, id): (RequestOutcome, EventId),
+        (outcome, id, dedup): (RequestOutcome, EventId, Option<DedupKey>),
     ) -> Result<Decision, Refusal> {
         let outcome = match stored {
             Ok(Committed::Stored) => outcome,
@@ -338,7 +376,7 @@ impl Gateway {
                 outcome
             }
             Ok(Committed::Duplicate) => RequestOutcome::Duplicate,
-            Err(NotStored::Full) => return Err(Refusal::new(Class::BufferFull, "the buffer is full")),
+            Err(NotStored::Full(shortage)) => return Err(Refusal::new(Class::BufferFull, shortage.to_string())),
             Err(NotStored::Busy) => return Err(Refusal::new(Class::Overloaded, "too much waits for the buffer")),
             Err(NotStored::Failed) => {
                 return Err(Refusal::new(Class::Internal, "the buffer could not store the event"));
@@ -346,7 +384,8 @@ impl Gateway {
         };
         let id = (outcome != RequestOutcome::Duplicate).then_some(id);
         let reply = Reply::accepted(outcome, source, id);
-        Ok(Decision { outcome, reply, why: String::new(), event: id, stored: None })
+        let repeats = dedup.filter(|_| outcome == RequestOutcome::Duplicate);
+        Ok(Decision { outcome, reply, why: String::new(), event: id, stored: None, repeats })
     }
 
     /// Commits, then forwards: the service's own answer if it comes in time, else the accepted one.
@@ -357,18 +396,22 @@ impl Gateway {
         deadline: Instant,
         notes: &mut Notes,
     ) -> Result<Decision, Refusal> {
-        let id = event.data().id;
+        let (id, dedup) = (event.data().id, event.dedup());
         let (committed, answer) = match self.shared.deliverer.forward(event, deadline).await {
             Ok(forwarded) => (Ok(forwarded.committed), forwarded.answer),
-            Err(not_stored) => (Err(not_stored), None),
+            Err(not_stored) => (Err(not_stored), SyncAnswer::Gateway),
         };
-        let mut decision = self.stored(committed, &lane.source, (RequestOutcome::Accepted, id))?;
+        let mut decision = self.stored(committed, &lane.source, (RequestOutcome::Accepted, id, dedup))?;
         if decision.outcome == RequestOutcome::Accepted {
-            let by = if answer.is_some() { AnsweredBy::Service } else { AnsweredBy::Gateway };
+            let by = match &answer {
+                SyncAnswer::Service(_) => AnsweredBy::Service,
+                SyncAnswer::Cut => AnsweredBy::Cut,
+                SyncAnswer::Gateway => AnsweredBy::Gateway,
+            };
             notes.answered_by = Some(by.label());
             self.shared.telemetry.sync_answer(&lane.source.name, by);
         }
-        if let Some(answer) = answer {
+        if let SyncAnswer::Service(answer) = answer {
             decision.reply = Reply::passed_back(answer.status, &answer.headers, answer.body, id);
         }
         Ok(decision)
@@ -377,6 +420,6 @@ impl Gateway {
 
 impl Decision {
     fn answered(outcome: RequestOutcome, reply: Reply) -> Self {
-        Self { outcome, reply, why: String::new(), event: None, stored: None }
+        Self { outcome, reply, why: String::new(), event: None, stored: None, repeats: None }
     }
 }

@@ -96,7 +96,8 @@ impl Fetch for Client {
         let body = ask.post.map_or_else(Bytes::new, |(body, _)| Bytes::copy_from_slice(body.as_bytes()));
         let method = if ask.post.is_some() { "POST" } else { "GET" };
         let out = Outgoing { method, query: None, headers: &headers, body: &body };
-        let bounds = Bounds { connect: CONNECT, total: TOTAL, answer_bytes_max: KeyLocation::BYTES_MAX };
+        let answer_bytes_max = KeyLocation::BYTES_MAX;
+        let bounds = Bounds { connect: CONNECT, total: TOTAL, answer_time: TOTAL, answer_bytes_max };
         let answer = self.send(&target, &out, bounds).await.map_err(|_none| Unfetched::Unreached)?;
         match answer.status {
             200 if answer.is_whole => Ok(answer.body),

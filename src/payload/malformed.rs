@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+/// What our readers say of a number as serde_json says it.
+pub(super) const OUT_OF_RANGE: &str = "number out of range";
+
 /// A place in the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
@@ -24,8 +27,6 @@ pub enum Malformed {
         /// First bad byte.
         at: Position,
     },
-    /// The body begins with a byte order mark.
-    ByteOrderMark,
     /// The body ends inside a value, or is empty.
     Truncated {
         /// Where it ends.
@@ -41,7 +42,7 @@ pub enum Malformed {
         /// The bracket too many.
         at: Position,
     },
-    /// A number fits no 64-bit float.
+    /// A number fits no 64-bit float, or is longer than `NUMBER_BYTES_MAX`.
     NumberOutOfRange {
         /// Where.
         at: Position,
@@ -69,7 +70,6 @@ impl Malformed {
     /// Where the trouble was noticed.
     pub fn at(&self) -> Position {
         match self {
-            Self::ByteOrderMark => Position { byte: 0, line: 1, column: 1 },
             Self::NotUtf8 { at }
             | Self::Truncated { at }
             | Self::Syntax { at }
@@ -79,6 +79,24 @@ impl Malformed {
             | Self::DuplicateKey { at, pointer: _ }
             | Self::TrailingData { at } => *at,
         }
+    }
+
+    /// The same, in a body with `bytes` before the text that was read.
+    pub(super) fn behind(mut self, bytes: usize) -> Self {
+        match &mut self {
+            Self::NotUtf8 { at }
+            | Self::Truncated { at }
+            | Self::Syntax { at }
+            | Self::TooDeep { at }
+            | Self::NumberOutOfRange { at }
+            | Self::LoneSurrogate { at }
+            | Self::DuplicateKey { at, pointer: _ }
+            | Self::TrailingData { at } => {
+                at.byte += bytes;
+                at.column += if at.line == 1 { bytes } else { 0 };
+            }
+        }
+        self
     }
 
     /// serde_json keeps its error codes private, so its texts are read; a test pins each of them.
@@ -94,7 +112,7 @@ impl Malformed {
         let says = |start: &str| text.starts_with(start);
         if says("recursion limit exceeded") {
             Self::TooDeep { at }
-        } else if says("number out of range") {
+        } else if says(OUT_OF_RANGE) {
             Self::NumberOutOfRange { at }
         } else if says("lone leading surrogate") || says("unexpected end of hex escape") {
             Self::LoneSurrogate { at }
@@ -111,7 +129,6 @@ impl fmt::Display for Malformed {
         let Position { byte, line, column } = self.at();
         match self {
             Self::NotUtf8 { at: _ } => f.write_str("the body is not UTF-8")?,
-            Self::ByteOrderMark => f.write_str("the body begins with a byte order mark")?,
             Self::Truncated { at: _ } => f.write_str("the body ends inside a JSON value")?,
             Self::Syntax { at: _ } => f.write_str("the body is not JSON")?,
             Self::TooDeep { at: _ } => write!(f, "the body is nested deeper than {}", super::DEPTH_MAX)?,

@@ -4,15 +4,19 @@
 //! - [`Payload::parse`] builds one `serde_json::Value`, for sources with a schema or a condition;
 //! - [`Payload::scan`] builds nothing and picks a few scalars, for sources that need only the event's type and id.
 //!
-//! Both refuse what two readers could understand differently or what could hurt us: invalid UTF-8, a byte order
-//! mark, trailing data, duplicate keys, nesting deeper than [`DEPTH_MAX`], numbers that fit no `f64`, lone
-//! surrogates. Memory stays proportional to the body: duplicates are found in the map being built, or in one list
+//! Both refuse what two readers could understand differently or what could hurt us: invalid UTF-8, trailing data,
+//! duplicate keys, nesting deeper than [`DEPTH_MAX`], numbers that fit no `f64` or are longer than [`NUMBER_BYTES_MAX`],
+//! lone surrogates. A byte order mark at the start is read over. A number keeps its text, digit for digit. Memory stays
+//! proportional to the body: duplicates are found in the map being built, or in one list
 //! of the keys of the objects that are open.
 //!
 //! It deliberately does not write JSON: what we forward is the bytes we received.
 
+mod decimal;
+mod form;
 mod keys;
 mod malformed;
+mod number;
 mod parse;
 mod pointer;
 mod scan;
@@ -21,7 +25,10 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+pub use decimal::Decimal;
+pub use form::{FIELDS_MAX, FORM_BYTES_MAX, Form, FormFault};
 pub use malformed::{Malformed, Position};
+pub use number::NUMBER_BYTES_MAX;
 pub use pointer::{BadPointer, Pointer};
 pub use scan::{POINTERS_MAX, Scanned};
 
@@ -37,16 +44,22 @@ pub struct Payload {
 impl Payload {
     /// Checks the body and builds its tree.
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
-        let text = text_of(body)?;
-        parse::tree(text).map(|value| Self { value })
+        let (mark, text) = text_of(body)?;
+        parse::tree(text).map(|value| Self { value }).map_err(|malformed| malformed.behind(mark))
+    }
+
+    /// The tree of a body that may hold the same key twice; the last one counts. For signatures, which are judged before
+    /// the body is.
+    pub fn lenient(body: &[u8]) -> Option<Value> {
+        parse::lenient(std::str::from_utf8(body).ok()?)
     }
 
     /// Checks the body as [`Payload::parse`] does, but keeps only the scalars at `pointers`.
     ///
     /// Pointers beyond [`POINTERS_MAX`] are not looked up.
     pub fn scan<'a>(body: &'a [u8], pointers: &'a [Pointer]) -> Result<Scanned<'a>, Malformed> {
-        let text = text_of(body)?;
-        scan::scalars(text, pointers)
+        let (mark, text) = text_of(body)?;
+        scan::scalars(text, pointers).map_err(|malformed| malformed.behind(mark))
     }
 
     /// Checks the body as [`Payload::parse`] does, and gives a tree of nothing but the scalars at `pointers`, as text: what
@@ -76,7 +89,7 @@ impl Payload {
     pub fn text_at(&self, pointer: &Pointer) -> Option<Cow<'_, str>> {
         match pointer.find(&self.value)? {
             Value::String(text) => Some(Cow::Borrowed(text)),
-            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            Value::Number(number) => Some(Cow::Borrowed(number.as_str())),
             Value::Bool(flag) => Some(Cow::Borrowed(bool_text(*flag))),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         }
@@ -87,12 +100,24 @@ fn bool_text(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
 
+/// In UTF-8: senders put it there by mistake, and it says nothing.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The body without the byte order mark that it may begin with.
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// The text of the body, and how many bytes of a byte order mark stand before it.
+///
 /// One check of the whole body is cheaper than one check a string, and gives both ways in the same verdict.
-fn text_of(body: &[u8]) -> Result<&str, Malformed> {
-    if body.starts_with(b"\xef\xbb\xbf") {
-        return Err(Malformed::ByteOrderMark);
-    }
-    std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8 { at: Position::of(body, error.valid_up_to()) })
+fn text_of(body: &[u8]) -> Result<(usize, &str), Malformed> {
+    let text = without_mark(body);
+    let checked = std::str::from_utf8(text);
+    let mark = body.len() - text.len();
+    checked
+        .map(|text| (mark, text))
+        .map_err(|error| Malformed::NotUtf8 { at: Position::of(body, mark + error.valid_up_to()) })
 }
 
 #[cfg(test)]

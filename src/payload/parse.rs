@@ -4,21 +4,41 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_json::map::{Entry, Map};
-use serde_json::{Number, Value};
 
-use super::malformed::{Malformed, Trail};
+use super::malformed::{Malformed, OUT_OF_RANGE, Trail};
+use super::number::{self, First, FirstKey, Numbers};
 
 pub(super) fn tree(text: &str) -> Result<Value, Malformed> {
     let trail = RefCell::new(Trail::default());
+    read(text, &trail, Twice::Refused).map_err(|error| Malformed::of(&error, text, trail.into_inner()))
+}
+
+/// The tree, in which the last of two equal keys counts.
+pub(super) fn lenient(text: &str) -> Option<Value> {
+    read(text, &RefCell::new(Trail::default()), Twice::LastCounts).ok()
+}
+
+fn read(text: &str, trail: &RefCell<Trail>, twice: Twice) -> serde_json::Result<Value> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let parsed = Tree { trail: &trail }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    parsed.map_err(|error| Malformed::of(&error, text, trail.into_inner()))
+    let numbers = Numbers::of(text);
+    let value = Tree { trail, numbers: &numbers, twice }.deserialize(&mut reader)?;
+    reader.end().map(|()| value)
+}
+
+/// What becomes of a key that an object has twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Twice {
+    Refused,
+    LastCounts,
 }
 
 #[derive(Clone, Copy)]
 struct Tree<'t> {
     trail: &'t RefCell<Trail>,
+    numbers: &'t Numbers<'t>,
+    twice: Twice,
 }
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
@@ -52,10 +72,6 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Value::Number(number.into()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(number).map_or(Value::Null, Value::Number))
-    }
-
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         Ok(Value::String(text.to_owned()))
     }
@@ -76,7 +92,15 @@ impl<'de> Visitor<'de> for Tree<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some(key) = object.next_key::<String>()? {
+        let mut next = match object.next_key_seed(FirstKey)? {
+            Some(First::Number) => {
+                let written = self.numbers.written(object.next_value()?);
+                return written.map(number::number).ok_or_else(|| A::Error::custom(OUT_OF_RANGE));
+            }
+            Some(First::Key(key)) => Some(key.into_owned()),
+            None => None,
+        };
+        while let Some(key) = next {
             match map.entry(key) {
                 Entry::Vacant(place) => match object.next_value_seed(self) {
                     Ok(value) => {
@@ -87,11 +111,15 @@ impl<'de> Visitor<'de> for Tree<'_> {
                         return Err(error);
                     }
                 },
+                Entry::Occupied(mut first) if self.twice == Twice::LastCounts => {
+                    first.insert(object.next_value_seed(self)?);
+                }
                 Entry::Occupied(first) => {
                     self.trail.borrow_mut().begin(first.key());
                     return Err(A::Error::custom("duplicate key"));
                 }
             }
+            next = object.next_key()?;
         }
         Ok(Value::Object(map))
     }

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Number;
 
 use super::keys::{Key, OpenKeys};
-use super::malformed::{Malformed, Trail};
+use super::malformed::{Malformed, OUT_OF_RANGE, Trail};
+use super::number::{First, FirstKey, Numbers};
 use super::pointer::Pointer;
 
 /// One bit a pointer.
@@ -38,7 +38,8 @@ impl Scanned<'_> {
 pub(super) fn scalars<'a>(text: &'a str, pointers: &'a [Pointer]) -> Result<Scanned<'a>, Malformed> {
     let found: Vec<Found<'a>> = pointers.iter().take(POINTERS_MAX).map(|pointer| (pointer, None)).collect();
     let wanted = found.iter().enumerate().fold(0, |bits: Wanted, (index, _)| bits | bit(index));
-    let mut scan = Scan { found, keys: OpenKeys::default(), trail: Trail::default() };
+    let numbers = Numbers::of(text);
+    let mut scan = Scan { found, keys: OpenKeys::default(), numbers, trail: Trail::default() };
     let mut reader = serde_json::Deserializer::from_str(text);
     let checked = At { scan: &mut scan, depth: 0, wanted }.deserialize(&mut reader).and_then(|()| reader.end());
     match checked {
@@ -54,6 +55,7 @@ fn bit(index: usize) -> Wanted {
 struct Scan<'a> {
     found: Vec<Found<'a>>,
     keys: OpenKeys<'a>,
+    numbers: Numbers<'a>,
     trail: Trail,
 }
 
@@ -130,13 +132,6 @@ impl<'de> Visitor<'de> for At<'_, 'de> {
         Ok(())
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        if let Some(number) = Number::from_f64(number) {
-            self.scalar(|| Cow::Owned(number.to_string()));
-        }
-        Ok(())
-    }
-
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
         self.scalar(|| Cow::Owned(text.to_owned()));
         Ok(())
@@ -165,8 +160,18 @@ impl<'de> Visitor<'de> for At<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<(), A::Error> {
         let (depth, wanted) = (self.depth, self.wanted);
+        let mut next = match object.next_key_seed(FirstKey)? {
+            Some(First::Number) => {
+                let written = self.scan.numbers.written(object.next_value()?);
+                let written = written.ok_or_else(|| A::Error::custom(OUT_OF_RANGE))?;
+                self.scalar(|| written);
+                return Ok(());
+            }
+            Some(First::Key(key)) => Some(key),
+            None => None,
+        };
         let mut open = self.scan.keys.open();
-        while let Some(Key(key)) = object.next_key::<Key<'de>>()? {
+        while let Some(key) = next {
             let wanted = self.scan.narrowed(wanted, |pointer| pointer.names_key(depth, &key));
             if let Err(key) = self.scan.keys.add(&mut open, key) {
                 self.scan.trail.begin(&key);
@@ -178,6 +183,7 @@ impl<'de> Visitor<'de> for At<'_, 'de> {
                 self.scan.trail.climb_key(&key);
                 return Err(error);
             }
+            next = object.next_key::<Key<'de>>()?.map(|Key(key)| key);
         }
         self.scan.keys.close(open);
         Ok(())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 use regex::Regex;
 
+use super::border::Border;
 use super::jws::JwsAlgorithm;
 use super::jwt::Jwt;
 use super::key::KeyForm;
@@ -93,6 +94,8 @@ pub(super) struct Signed {
     pub(super) prefix: String,
     pub(super) encoding: Encoding,
     pub(super) messages: Vec<Template>,
+    /// For each of the texts, what its values must not hold.
+    pub(super) borders: Vec<Vec<Border>>,
     /// What the text goes through before it is signed.
     pub(super) prehash: Option<MacAlgorithm>,
     pub(super) timestamp: Option<TimestampForm>,
@@ -237,7 +240,7 @@ impl Block {
         tied(one, other) || tied(other, one)
     }
 
-    fn uses(&self, wanted: impl Fn(&Source) -> bool) -> bool {
+    pub(super) fn uses(&self, wanted: impl Fn(&Source) -> bool) -> bool {
         self.sources().into_iter().any(|source| source.uses(&wanted))
     }
 

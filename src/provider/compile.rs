@@ -10,6 +10,7 @@ use regex::Regex;
 
 use super::algorithm::{Algorithm, Chosen};
 use super::block::{Block, Expected, Primitive, Proof, Scheme, Signed, TimestampForm, Token, Way, When};
+use super::border::Places;
 use super::compile_jwt::{compile_jwt, compile_keys};
 use super::key::KeyForm;
 use super::mac::MacAlgorithm;
@@ -119,6 +120,7 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("prefix", spec.prefix.is_some(), signed || token || jwt),
         ("encoding", spec.encoding.is_some(), signed),
         ("signed", spec.signed.is_some(), signed),
+        ("may_hold_separator", spec.may_hold_separator.is_some(), signed),
         ("prehash", spec.prehash.is_some(), spec.kind == Kind::Signature),
         ("timestamp", spec.timestamp.is_some(), signed),
         ("id", spec.id.is_some(), signed),
@@ -187,6 +189,20 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
     if messages.iter().any(renewable) {
         return Err(("timestamp", SchemeFault::TimestampUnsigned));
     }
+    let open =
+        spec.may_hold_separator.as_deref().map(|source| parse_source("may_hold_separator", source)).transpose()?;
+    if let Some(open) = &open {
+        in_message("may_hold_separator", open)?;
+        if !messages.iter().any(|message| message.uses(|source| source == open)) {
+            return Err(("may_hold_separator", SchemeFault::NotSigned));
+        }
+    }
+    let places = Places {
+        id: id.as_ref(),
+        timestamp: timestamp.as_ref().map(|form| (&form.at, form.unit)),
+        open: open.as_ref(),
+    };
+    let borders = messages.iter().map(|message| message.borders(&places)).collect();
     Ok(Signed {
         primitive: compile_primitive(spec)?,
         at: compile_place(spec)?,
@@ -194,6 +210,7 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
         prefix: spec.prefix.clone().unwrap_or_default(),
         encoding: spec.encoding.ok_or(("encoding", SchemeFault::Missing(spec.kind)))?,
         messages,
+        borders,
         prehash: spec.prehash.map(compile_prehash).transpose()?,
         timestamp,
         id,

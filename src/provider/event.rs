@@ -3,13 +3,18 @@
 //! The same template language as for signed text, with the values `{header:…}`, `{json:…}` and `{form:…}` only; several
 //! templates are alternatives, of which the first that gives something counts. What is longer than 256 bytes, or holds
 //! control characters, gives nothing: it would be cut, and two different ids must not become one.
+//!
+//! What is there and cannot be used is a fault. A value that is not there is one only where a user wrote the expression: a
+//! provider's row covers messages of many kinds, and some of them have no type.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::failure::{Failure, Fault};
 use super::filter::Filter;
 use super::message::{Message, View};
 use super::misread::{Read, TemplateFault, TemplateProblem};
@@ -22,6 +27,32 @@ const EVENT_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct EventTemplate {
     alternatives: Vec<Template>,
+    /// Whether a user wrote it, who means that the value is there.
+    is_expected: bool,
+}
+
+/// Why a message has no type or id where one is expected. The text names places, never values of the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventFault {
+    /// It is not there, or not a single value.
+    Failed(Failure),
+    /// It is there, and empty.
+    Empty,
+    /// It is longer than 256 bytes.
+    TooLong,
+    /// It is not UTF-8, or holds control characters.
+    NotText,
+}
+
+impl fmt::Display for EventFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => write!(f, "{failure}"),
+            Self::Empty => f.write_str("the value is empty"),
+            Self::TooLong => write!(f, "the value is longer than {EVENT_BYTES_MAX} bytes"),
+            Self::NotText => f.write_str("the value is not UTF-8 or holds control characters"),
+        }
+    }
 }
 
 impl EventTemplate {
@@ -31,12 +62,13 @@ impl EventTemplate {
         let begin = text.len() - text.trim_start().len();
         let is_path = written.strip_prefix("body").is_some_and(|path| path.starts_with(['.', '[']));
         if !is_path && header(written).is_none() && written.contains(['{', '}']) {
-            return Self::first_of(&[written]).map_err(|problem| problem.moved_into(text, begin));
+            let template = Self::first_of(&[written]).map_err(|problem| problem.moved_into(text, begin))?;
+            return Ok(Self { is_expected: true, ..template });
         }
         let source = expression(written, begin).map_err(|misread| TemplateProblem::new(text, misread))?;
         let atoms =
             vec![Atom::Value { source, optional: false, filters: Vec::new(), at: begin..begin + written.len() }];
-        Ok(Self { alternatives: vec![Template { atoms }] })
+        Ok(Self { alternatives: vec![Template { atoms }], is_expected: true })
     }
 
     /// Templates, of which the first that gives something counts.
@@ -60,7 +92,7 @@ impl EventTemplate {
             }
             alternatives.push(template);
         }
-        Ok(Self { alternatives })
+        Ok(Self { alternatives, is_expected: false })
     }
 
     /// Whether the body has to be parsed as JSON first.
@@ -80,20 +112,67 @@ impl EventTemplate {
         values.filter_map(|(source, _)| if let Source::Json(pointer) = source { Some(pointer.as_str()) } else { None })
     }
 
-    /// The event type or delivery id of a message, if it has one.
-    pub fn render(&self, headers: &HeaderMap, json: Option<&Value>, body: &[u8]) -> Option<String> {
+    /// Returns the event type or delivery id of a message, if it has one.
+    pub fn render(&self, headers: &HeaderMap, json: Option<&Value>, body: (Option<&[u8]>, &[u8])) -> Option<String> {
+        self.read(headers, json, body).ok().flatten()
+    }
+
+    /// Returns the event type or delivery id of a message; `None` where the message may do without, and does. `form` is the
+    /// form, where the body is known to be one.
+    pub fn read(
+        &self,
+        headers: &HeaderMap,
+        json: Option<&Value>,
+        (form, body): (Option<&[u8]>, &[u8]),
+    ) -> Result<Option<String>, EventFault> {
         let context = BTreeMap::new();
-        let view = View::new(Message { method: "", url: "", headers, body }, json, &context);
-        self.alternatives.iter().find_map(|template| printable(&view.render(template).ok()?))
+        let message = Message { method: "", url: "", headers, body };
+        let view = View { form, ..View::new(message, json, &context) };
+        let mut first_fault = None;
+        for template in &self.alternatives {
+            let fault = match view.render(template) {
+                Ok(pieces) => match printable(&pieces) {
+                    Ok(Some(text)) => return Ok(Some(text)),
+                    Ok(None) => continue,
+                    Err(fault) => fault,
+                },
+                Err(failure) => EventFault::Failed(failure),
+            };
+            if self.is_expected || !fault.is_absence() {
+                first_fault.get_or_insert(fault);
+            }
+        }
+        first_fault.map_or(Ok(None), Err)
     }
 }
 
-fn printable(pieces: &[Cow<'_, [u8]>]) -> Option<String> {
-    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-    if length == 0 || length > EVENT_BYTES_MAX {
-        return None;
+impl EventFault {
+    /// Whether nothing is there that could be read.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Empty | Self::Failed(Failure::Missing(_)) => true,
+            Self::Failed(Failure::MalformedHeader(malformed)) => {
+                matches!(malformed.fault(), Fault::NotForm | Fault::NotJson | Fault::Empty)
+            }
+            Self::Failed(_) | Self::TooLong | Self::NotText => false,
+        }
     }
-    String::from_utf8(pieces.concat()).ok().filter(|text| !text.contains(char::is_control))
+}
+
+/// The text of some pieces. No piece at all is what a template leaves out on purpose.
+fn printable(pieces: &[Cow<'_, [u8]>]) -> Result<Option<String>, EventFault> {
+    let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+    if pieces.is_empty() {
+        return Ok(None);
+    }
+    if length == 0 {
+        return Err(EventFault::Empty);
+    }
+    if length > EVENT_BYTES_MAX {
+        return Err(EventFault::TooLong);
+    }
+    let text = String::from_utf8(pieces.concat()).map_err(|_bytes| EventFault::NotText)?;
+    if text.contains(char::is_control) { Err(EventFault::NotText) } else { Ok(Some(text)) }
 }
 
 fn unquoted(text: &str) -> Option<&str> {

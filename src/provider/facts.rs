@@ -261,6 +261,7 @@ pub enum FactName {
     Disable,
     Ips,
     BodyMax,
+    Body,
     Answers,
     Order,
     Recovery,
@@ -269,6 +270,7 @@ pub enum FactName {
     Content,
     Event,
     Delivery,
+    Types,
 }
 
 /// Where a fact was read.

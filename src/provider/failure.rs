@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use super::location::KeyLocation;
 
+/// No clock and no queue is wrong by so much: the timestamp is in another unit.
+const AGES: Duration = Duration::from_hours(24 * 365 * 40);
+
 /// Why a message was not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -72,8 +75,16 @@ impl fmt::Display for Failure {
             Self::Missing(place) => write!(f, "{place} is missing"),
             Self::MalformedHeader(malformed) => write!(f, "{malformed}"),
             Self::WrongSecretOrBody => f.write_str("no signature matches: another secret, or the message was changed"),
-            Self::TooOld { by } => write!(f, "signed too long ago, by {} s more than the tolerance", seconds(*by)),
-            Self::InFuture { by } => write!(f, "signed in the future, by {} s more than the tolerance", seconds(*by)),
+            Self::TooOld { by } => {
+                let hint =
+                    if *by > AGES { "; the timestamp looks like seconds where milliseconds are due" } else { "" };
+                write!(f, "signed too long ago, by {} s more than the tolerance{hint}", seconds(*by))
+            }
+            Self::InFuture { by } => {
+                let by_unit = "the timestamp looks like milliseconds where seconds are due";
+                let hint = if *by > AGES { by_unit } else { "this machine's clock may be wrong" };
+                write!(f, "signed in the future, by {} s more than the tolerance; {hint}", seconds(*by))
+            }
             Self::UnknownKey => f.write_str("the message names a key that is not configured"),
             Self::KeyNotHere(_) => f.write_str("the key that the message names has not been fetched"),
         }
@@ -92,6 +103,13 @@ fn seconds(by: Duration) -> u64 {
 pub struct Malformed {
     place: Place,
     fault: Fault,
+}
+
+impl Malformed {
+    /// Returns what is wrong, without the place.
+    pub(super) const fn fault(&self) -> Fault {
+        self.fault
+    }
 }
 
 impl fmt::Display for Malformed {
@@ -174,6 +192,10 @@ pub enum Fault {
     Length,
     /// Is not a plain time in the expected unit.
     NotATime,
+    /// Holds what separates it from its neighbour in the signed text, which begins so.
+    Separator(char),
+    /// Holds characters that no URL holds.
+    UrlCharacters,
     /// Has another value than the scheme requires.
     Unexpected,
     /// Is a text that a handshake of this source signs for whoever asks.
@@ -191,6 +213,14 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Separator(begin) => {
+                return write!(
+                    f,
+                    "holds {begin:?}, which separates it from what is signed beside it: another message could have the same \
+                     signed text"
+                );
+            }
+            Self::UrlCharacters => "has characters in its URL that no URL has",
             Self::Repeated => "is there more than once",
             Self::TooLong => "is longer than 8 KiB",
             Self::NotText => "is not text",

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 use regex::Regex;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -32,6 +32,8 @@ pub(super) enum KeyForm {
     Hex,
     /// An optional `whsec_`, then base64.
     Whsec,
+    /// An optional `v1,`, then the same.
+    V1Whsec,
     Sha1,
     Sha256,
     /// Text in Unicode's compatibility form.
@@ -61,7 +63,7 @@ impl fmt::Display for UnknownKeyForm {
         f.write_str(if self.is_public {
             "a public key is pem, x509, jwk, any (of these three), spki-b64, raw-hex or raw-b64"
         } else {
-            "a key is utf8, base64, hex, whsec, sha1, sha256, nfkd or strip:<regular expression>"
+            "a key is utf8, base64, hex, whsec, v1-whsec, sha1, sha256, nfkd or strip:<regular expression>"
         })
     }
 }
@@ -74,6 +76,7 @@ impl KeyForm {
             ("base64", false) => Self::Base64,
             ("hex", false) => Self::Hex,
             ("whsec", false) => Self::Whsec,
+            ("v1-whsec", false) => Self::V1Whsec,
             ("sha1", false) => Self::Sha1,
             ("sha256", false) => Self::Sha256,
             ("nfkd", false) => Self::Nfkd,
@@ -100,12 +103,14 @@ impl KeyForm {
             Self::X509 => KeySet::of(PublicKey::from_certificate(text)?),
             Self::Jwk => KeySet::from_jwks(text)?,
             Self::AnyPublic => KeySet::from_any(text)?,
-            Self::SpkiBase64 => KeySet::of(PublicKey::from_spki(&self.read(text)?)?),
+            // Some pages show the lines of PEM around it.
+            Self::SpkiBase64 => KeySet::of(PublicKey::from_pem(text).map_err(|fault| self.named(fault))?),
             Self::RawHex | Self::RawBase64 => KeySet::of(PublicKey::from_raw(first, &self.read(text)?)?),
             Self::Utf8
             | Self::Base64
             | Self::Hex
             | Self::Whsec
+            | Self::V1Whsec
             | Self::Sha1
             | Self::Sha256
             | Self::Nfkd
@@ -119,9 +124,10 @@ impl KeyForm {
         let bytes = match self {
             Self::Utf8 => Some(text.to_vec()),
             Self::Nfkd => std::str::from_utf8(text).ok().map(|text| text.nfkd().collect::<String>().into_bytes()),
-            Self::Base64 | Self::RawBase64 | Self::SpkiBase64 => BASE64.decode(text).ok(),
+            Self::Base64 | Self::RawBase64 | Self::SpkiBase64 => base64(text),
             Self::Hex | Self::RawHex => HEXLOWER_PERMISSIVE.decode(text).ok(),
-            Self::Whsec => BASE64.decode(text.strip_prefix(b"whsec_").unwrap_or(text)).ok(),
+            Self::Whsec => whsec(text),
+            Self::V1Whsec => whsec(text.strip_prefix(b"v1,").unwrap_or(text)),
             Self::Sha1 => Some(Sha1::digest(text).to_vec()),
             Self::Sha256 => Some(Sha256::digest(text).to_vec()),
             Self::Strip(pattern) => {
@@ -133,12 +139,18 @@ impl KeyForm {
         if bytes.is_empty() { Err(KeyFault::Empty) } else { Ok(bytes) }
     }
 
+    /// The same fault, with what the text was to be.
+    fn named(&self, fault: KeyFault) -> KeyFault {
+        if let KeyFault::Unreadable(_) = fault { KeyFault::Unreadable(self.name()) } else { fault }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Utf8 | Self::Nfkd | Self::Strip(_) | Self::Sha1 | Self::Sha256 => "text",
             Self::Base64 | Self::RawBase64 => "base64",
             Self::Hex | Self::RawHex => "hexadecimal",
             Self::Whsec => "base64 with or without `whsec_` in front",
+            Self::V1Whsec => "base64 with or without `v1,whsec_` in front",
             Self::Pem => "a PEM public key",
             Self::X509 => "a PEM certificate",
             Self::Jwk => "a JWK or a JWK set",
@@ -146,6 +158,15 @@ impl KeyForm {
             Self::SpkiBase64 => "a public key in base64 (SubjectPublicKeyInfo)",
         }
     }
+}
+
+fn whsec(text: &[u8]) -> Option<Vec<u8>> {
+    base64(text.strip_prefix(b"whsec_").unwrap_or(text))
+}
+
+/// Base64; a double click on a page often leaves the padding behind, which says nothing that the length does not.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    BASE64.decode(text).or_else(|_padding| BASE64_NOPAD.decode(text)).ok()
 }
 
 /// A secret, ready for use in one block.

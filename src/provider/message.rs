@@ -39,6 +39,8 @@ pub(super) struct View<'v> {
     pub(super) message: Message<'v>,
     /// The body as JSON, or the element of it that `each` is at.
     pub(super) json: Option<&'v Value>,
+    /// The form, where the body is known to be one whatever its type says.
+    pub(super) form: Option<&'v [u8]>,
     pub(super) context: &'v BTreeMap<String, String>,
     /// The named parts of the signature header.
     pub(super) parts: &'v [(&'v str, &'v str)],
@@ -59,6 +61,7 @@ impl<'v> View<'v> {
         Self {
             message,
             json,
+            form: None,
             context,
             parts: &[],
             timestamp: None,
@@ -142,6 +145,9 @@ impl<'v> View<'v> {
 
     /// The fields of a form body. An empty body is an empty form, whatever its type.
     pub(super) fn form(&self) -> Result<form_urlencoded::Parse<'v>, Failure> {
+        if let Some(form) = self.form {
+            return Ok(form_urlencoded::parse(form));
+        }
         let form = media_type(self.message.headers)?.is_some_and(|kind| kind == "application/x-www-form-urlencoded");
         if form || self.message.body.is_empty() {
             Ok(form_urlencoded::parse(self.message.body))
@@ -180,6 +186,10 @@ impl<'v> View<'v> {
             };
             let value = single_header(self.message.headers, &header)?
                 .ok_or_else(|| Failure::Missing(Place::Header(header.as_str().to_owned())))?;
+            if signed.assign.as_ref().is_some_and(|assign| holds_pair(value, &signed.join, assign)) {
+                let separator = signed.join.chars().next().unwrap_or_default();
+                return Err(Failure::malformed(Place::Header(header.as_str().to_owned()), Fault::Separator(separator)));
+            }
             if position > 0 {
                 out.extend_from_slice(signed.join.as_bytes());
             }
@@ -208,6 +218,14 @@ impl Source {
             Self::Id | Self::KeyId | Self::Secret | Self::Method | Self::Url | Self::Path => Place::Request,
         }
     }
+}
+
+/// Whether a value holds what could be the next pair of a list: `; charset=utf-8` is none where names end with a colon.
+pub(super) fn holds_pair(value: &[u8], join: &str, assign: &str) -> bool {
+    let place_of = |text: &str, within: &[u8]| {
+        within.windows(text.len().max(1)).position(|window| window == text.as_bytes()).map(|at| at + text.len())
+    };
+    place_of(join, value).and_then(|begin| place_of(assign, value.get(begin..).unwrap_or_default())).is_some()
 }
 
 /// A header that may be there once at most.

@@ -86,6 +86,7 @@ pub(super) enum SchemeFault {
     KeysForShared,
     Host,
     NoClaims,
+    NotSigned,
 }
 
 impl fmt::Display for SchemeFault {
@@ -116,6 +117,7 @@ impl fmt::Display for SchemeFault {
             Self::KeysForShared => f.write_str("shared secrets are not fetched; only public keys are"),
             Self::Host => f.write_str("write a host such as `keys.example.com` or `*.example.com`"),
             Self::NoClaims => f.write_str("say what a claim must be, so that the token is tied to something"),
+            Self::NotSigned => f.write_str("names a value that is not part of `signed`"),
             Self::NoValue(value, _) => write!(f, "uses `{{{value}}}`, which this block does not define"),
         }
     }

@@ -4,7 +4,7 @@
 //! provider signs, what it sends, how it behaves as a sender, what it must be answered, and for each of these facts where
 //! it was read. A new provider that the language can express is a new file, and needs no code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::addresses::{Ips, Preset};
 use super::answer::{AnswerProblem, AnswerSpec};
 use super::block::Scheme;
+use super::body::BodySpec;
 use super::event::EventTemplate;
 use super::facts::{AnswerSet, Budget, Content, FactName, FactSources, Retry};
 use super::handshake::{self, Handshake};
@@ -60,9 +61,14 @@ pub struct RowSpec {
     event: Option<OneOrMany<String>>,
     /// Where the id of a delivery stands, which tells repetitions.
     delivery: Option<OneOrMany<String>>,
+    /// All event types that the provider sends; empty is unknown.
+    #[serde(default)]
+    types: BTreeSet<String>,
     /// What bodies look like; empty is unknown.
     #[serde(default)]
     content: Vec<Content>,
+    /// How bodies are read: `auto`, `json`, `form`, or the field of a form that holds the JSON: `{form: payload}`.
+    body: Option<BodySpec>,
     /// The largest body that the provider sends.
     body_max: Option<String>,
     /// The addresses from which it sends.
@@ -199,6 +205,16 @@ impl Row {
         self.spec.delivery.iter().flat_map(|written| &written.0).map(String::as_str)
     }
 
+    /// All event types that the provider sends; empty is unknown.
+    pub fn types(&self) -> &BTreeSet<String> {
+        &self.spec.types
+    }
+
+    /// The month in which its event types were read.
+    pub fn types_read(&self) -> Option<String> {
+        self.spec.sources.get(&FactName::Types).map(|source| source.read.to_string())
+    }
+
     /// The largest body that the provider sends.
     pub fn body_bytes_max(&self) -> Option<u64> {
         self.body_bytes_max
@@ -217,6 +233,11 @@ impl Row {
     /// What bodies look like; empty is unknown.
     pub fn content(&self) -> &[Content] {
         &self.spec.content
+    }
+
+    /// How its bodies are read.
+    pub fn body(&self) -> Option<&BodySpec> {
+        self.spec.body.as_ref()
     }
 
     /// The addresses from which it sends.

@@ -32,7 +32,7 @@ pub(super) struct BlockSpec {
     /// The hash or signature algorithm; never taken from the request.
     #[serde(alias = "alg")]
     pub(super) algorithm: Option<OneOrMany<Algorithm>>,
-    /// How the text of the secret becomes a key: utf8 (default), base64, hex, whsec, sha1, sha256, nfkd,
+    /// How the text of the secret becomes a key: utf8 (default), base64, hex, whsec, v1-whsec, sha1, sha256, nfkd,
     /// strip:<regex>; for public keys pem (default), x509 (a certificate), jwk, any (of these three), spki-b64, raw-hex, raw-b64.
     pub(super) key: Option<String>,
     /// The header that holds the signature or token; short for `signature: {header: …}`.
@@ -51,6 +51,9 @@ pub(super) struct BlockSpec {
     /// What is signed, as a template such as `{ts}.{body}`; or several alternatives.
     #[serde(alias = "msg")]
     pub(super) signed: Option<OneOrMany<String>>,
+    /// The one value of `signed` that may hold the text that separates it from the next: `json:/reference`. Any other that
+    /// does is refused, because another message could have the same signed text; body, URL and form may always hold it.
+    pub(super) may_hold_separator: Option<String>,
     /// A hash that the text goes through before it is signed (which hashes it again).
     pub(super) prehash: Option<Algorithm>,
     /// When it was signed, and how old it may be.

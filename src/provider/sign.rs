@@ -16,6 +16,7 @@ use super::signature::{ListForm, ListShape, SignatureAt};
 use super::template::Source;
 use super::verify::Verifier;
 use crate::clock::Timestamp;
+use crate::payload::Payload;
 
 /// What is to be signed.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +109,7 @@ impl Verifier {
         // The text may contain headers that were only now added.
         let mut headers = request.message.headers.clone();
         headers.extend(added.iter().cloned());
-        let json = serde_json::from_slice(request.message.body).ok();
+        let json = Payload::lenient(request.message.body);
         let view = View {
             parts: &parts,
             timestamp: written.as_deref().map(str::as_bytes),

@@ -83,9 +83,10 @@ impl Signed {
     fn find_match(&self, keys: &[Key], candidates: &[Candidate], view: &View<'_>) -> Result<Match, Failure> {
         let other_url = if self.url_ports { with_other_default_port(view.message.url) } else { None };
         for url in std::iter::once(view.message.url).chain(other_url.as_deref()) {
-            for template in &self.messages {
+            for (template, borders) in self.messages.iter().zip(&self.borders) {
                 let message = Message { url, ..view.message };
                 let view = View { message, timestamp_header: self.timestamp_in_list(template), ..*view };
+                borders.iter().try_for_each(|border| border.check(&view))?;
                 for (secret, key) in keys.iter().enumerate() {
                     let candidates = candidates.iter().filter(|candidate| !self.pair || candidate.place == secret);
                     let candidates = candidates.map(|candidate| candidate.bytes.as_slice());

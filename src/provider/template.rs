@@ -56,7 +56,7 @@ pub(super) const SOURCES: &[&str] = &[
 ];
 
 /// A value in the message or its surroundings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Body,
     Timestamp,
@@ -80,7 +80,7 @@ pub(super) enum Source {
 }
 
 /// `{signed_headers:…}`: the headers that a list in the request names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SignedHeaders {
     pub(super) list: Source,
     pub(super) separator: String,

@@ -45,6 +45,14 @@ impl TimestampForm {
 }
 
 impl Unit {
+    /// Whether it is a date, whose form says where it ends.
+    pub(super) fn is_date(self) -> bool {
+        match self {
+            Self::S | Self::Ms | Self::Auto => false,
+            Self::Rfc3339 | Self::Rfc3339Utc | Self::HttpDate => true,
+        }
+    }
+
     pub(super) fn parse(self, text: &str) -> Option<Timestamp> {
         match self {
             Self::S => digits(text)?.checked_mul(1000).map(Timestamp::from_unix_ms),
@@ -88,7 +96,15 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
         0..=18 => byte.is_ascii_digit(),
         _ => byte.is_ascii_digit() || b".Z+-:".contains(&byte),
     });
-    if !shape || text.len() < 20 {
+    // The zone is all of one, so that no date is the beginning of another: what is signed behind it begins where it ends.
+    let is_zone = |zone: &str| match zone.as_bytes() {
+        b"Z" => true,
+        [b'+' | b'-', hours @ .., b':', _, _] => hours.len() == 2,
+        _ => false,
+    };
+    let zone =
+        text.get(19..).map(|rest| rest.trim_start_matches(|letter: char| letter == '.' || letter.is_ascii_digit()));
+    if !shape || !zone.is_some_and(is_zone) {
         return None;
     }
     from_jiff(text.parse().ok()?)

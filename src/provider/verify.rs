@@ -26,6 +26,7 @@ use super::template::context_label;
 use super::url::query;
 use super::verified::{Verified, first_16};
 use crate::clock::Timestamp;
+use crate::payload::Payload;
 use crate::secret::{Secret, SecretName, Validity};
 
 /// What a key that was fetched is called in logs and metrics.
@@ -300,7 +301,7 @@ impl Block {
 }
 
 fn parse_json(body: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(body).ok().ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))
+    Payload::lenient(body).ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))
 }
 
 fn verify_token(token: &Token, keys: &[Key], view: &View<'_>) -> Result<Match, Failure> {

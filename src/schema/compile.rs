@@ -3,19 +3,24 @@
 use std::collections::BTreeMap;
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{PatternOptions, ReferencingError, ValidationError, Validator};
+use jsonschema::{PatternOptions, ReferencingError, ValidationError, ValidationOptions, Validator};
 use serde_json::{Value, json};
 
 use super::load::Library;
 use super::problem::SchemaProblem;
 use super::report::{self, SchemaError};
-use super::{SchemaName, refs};
+use super::{Asserted, SchemaName, refs};
 
 /// A choice between more schemas than this is not explained branch by branch.
 pub(super) const BRANCHES_MAX: usize = 8;
 
 /// The base of the schemas that hold one branch.
 const BRANCH: &str = "hookgate-branch:///";
+
+/// The media types that the validator can look into.
+const CONTENT_MEDIA_TYPES: [&str; 1] = ["application/json"];
+/// The encodings that the validator can undo.
+const CONTENT_ENCODINGS: [&str; 5] = ["base64", "base64url", "base32", "base32hex", "base16"];
 
 const DRAFTS: [&str; 5] =
     ["draft-04/schema", "draft-06/schema", "draft-07/schema", "draft/2019-09/schema", "draft/2020-12/schema"];
@@ -49,11 +54,13 @@ pub(super) enum Choices {
 }
 
 impl Compiled {
-    pub(super) fn new(name: SchemaName, library: &Library) -> Result<Self, Vec<SchemaProblem>> {
+    pub(super) fn new(name: SchemaName, library: &Library, asserted: Asserted) -> Result<Self, Vec<SchemaProblem>> {
         let document = library.document(&name).unwrap_or(&Value::Null);
         check_draft(&name, document).map_err(|problem| vec![problem])?;
         let build = |schema: &Value, base: &str| {
-            jsonschema::options()
+            let options = jsonschema::options().should_validate_formats(asserted.format);
+            let options = if asserted.content { options } else { without_content(options) };
+            options
                 .with_pattern_options(PatternOptions::regex())
                 .with_retriever(library.clone())
                 .with_base_uri(base)
@@ -68,7 +75,7 @@ impl Compiled {
                 discriminator(document, branches).map(|found| found.compiled(&place, document, &build)).transpose()?;
             Ok(Choice { keyword, count: branches.len(), by })
         });
-        let inner = library.documents().map(|document| widest(document, root)).max().unwrap_or(Choices::None);
+        let inner = library.documents().map(|(_, document)| widest(document, root)).max().unwrap_or(Choices::None);
         Ok(Self { name, validator, choice: choice.transpose()?, inner })
     }
 
@@ -89,6 +96,17 @@ impl std::fmt::Debug for Compiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Compiled").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// Takes the keywords about content for notes.
+fn without_content(mut options: ValidationOptions<'_>) -> ValidationOptions<'_> {
+    for media_type in CONTENT_MEDIA_TYPES {
+        options = options.without_content_media_type_support(media_type);
+    }
+    for encoding in CONTENT_ENCODINGS {
+        options = options.without_content_encoding_support(encoding);
+    }
+    options
 }
 
 fn check_draft(name: &SchemaName, document: &Value) -> Result<(), SchemaProblem> {

@@ -13,7 +13,11 @@ use jsonschema::{Retrieve, Uri};
 use serde_json::Value;
 
 use super::problem::SchemaProblem;
+use super::refs::Reference;
 use super::{FILE_BYTES_MAX, FILES_MAX, Read, SchemaName, refs};
+
+/// Some editors begin a file with it; it says nothing about JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// An event type and the file of its schema.
 pub(super) type EventFile = (String, PathBuf);
@@ -63,7 +67,8 @@ impl<'r> Loader<'r> {
             return Err(SchemaProblem::TooLarge { schema, bytes });
         }
         let text = (self.read)(&inside).map_err(unreadable)?;
-        let document: Value = serde_json::from_slice(&text).map_err(|error| SchemaProblem::NotJson {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
+        let document: Value = serde_json::from_slice(text).map_err(|error| SchemaProblem::NotJson {
             schema: schema.clone(),
             line: error.line(),
             column: error.column(),
@@ -72,26 +77,68 @@ impl<'r> Loader<'r> {
         Ok(schema)
     }
 
+    /// The text of a schema that was read.
+    pub(super) fn document(&self, schema: &SchemaName) -> Option<Arc<Value>> {
+        self.documents.get(schema).map(Arc::clone)
+    }
+
     /// The schema and all it refers to, directly or not.
     pub(super) fn with_references(&mut self, first: &SchemaName) -> Result<Library, Vec<SchemaProblem>> {
         let mut documents = BTreeMap::new();
         let mut problems = Vec::new();
-        let mut waiting = vec![first.clone()];
-        while let Some(schema) = waiting.pop() {
-            let uri = refs::uri_of(&schema);
+        // A document is asked for by the URI that a reference resolves to, and resolves its own references against that.
+        let mut waiting = vec![(first.clone(), refs::uri_of(first))];
+        while let Some((schema, uri)) = waiting.pop() {
+            if documents.len() > FILES_MAX {
+                return Err(vec![SchemaProblem::TooMany]);
+            }
             let Some(document) = self.documents.get(&schema).filter(|_| !documents.contains_key(&uri)).map(Arc::clone)
             else {
                 continue;
             };
-            for found in refs::files_in(&schema, &document) {
-                match found.and_then(|file| self.load(&self.root.join(file))) {
-                    Ok(referred) => waiting.push(referred),
+            for reference in refs::outward(&schema, &document, &uri) {
+                match self.referred(&schema, &reference) {
+                    Ok(referred) => waiting.push((referred, reference.uri)),
                     Err(problem) => problems.push(problem),
                 }
             }
-            documents.insert(uri, document);
+            documents.insert(uri, (schema, document));
         }
         if problems.is_empty() { Ok(Library { documents: Arc::new(documents) }) } else { Err(problems) }
+    }
+
+    /// The document that a reference means: the file at its place, or one beside the schema that has this `$id`.
+    fn referred(&mut self, schema: &SchemaName, reference: &Reference) -> Result<SchemaName, SchemaProblem> {
+        let at_its_place = reference.file.as_ref().map(|file| self.load(&self.root.join(file)));
+        match at_its_place {
+            Some(Ok(found)) => return Ok(found),
+            Some(Err(problem))
+                if !matches!(problem, SchemaProblem::Unreadable { kind: io::ErrorKind::NotFound, .. }) =>
+            {
+                return Err(problem);
+            }
+            Some(Err(_)) | None => {}
+        }
+        if let Some(found) = self.with_id(schema, &reference.uri) {
+            return Ok(found);
+        }
+        at_its_place.unwrap_or_else(|| {
+            Err(SchemaProblem::ForeignRef { schema: schema.clone(), reference: reference.written.clone() })
+        })
+    }
+
+    /// The schema in the same folder whose `$id` is `uri`. What is no schema there is passed over.
+    fn with_id(&mut self, schema: &SchemaName, uri: &str) -> Option<SchemaName> {
+        if !uri.contains("://") {
+            return None;
+        }
+        let folder = self.root.join(schema.as_str()).parent()?.to_owned();
+        let beside = self.files_of(&folder).ok()?;
+        beside.into_iter().find_map(|(_, path)| {
+            let found = self.load(&path).ok()?;
+            let is_it = self.documents.get(&found).and_then(|document| refs::id_of(document)) == Some(uri);
+            is_it.then_some(found)
+        })
     }
 
     fn inside(&self, path: &Path) -> Result<PathBuf, SchemaProblem> {
@@ -113,22 +160,22 @@ fn canonical(path: &Path) -> Result<PathBuf, SchemaProblem> {
 /// What the validator may refer to: documents that were read before, by their names inside the root.
 #[derive(Clone)]
 pub(super) struct Library {
-    documents: Arc<BTreeMap<String, Arc<Value>>>,
+    documents: Arc<BTreeMap<String, (SchemaName, Arc<Value>)>>,
 }
 
 impl Library {
     pub(super) fn document(&self, schema: &SchemaName) -> Option<&Value> {
-        self.documents.get(&refs::uri_of(schema)).map(AsRef::as_ref)
+        self.documents.get(&refs::uri_of(schema)).map(|(_, document)| &**document)
     }
 
-    pub(super) fn documents(&self) -> impl Iterator<Item = &Value> {
-        self.documents.values().map(AsRef::as_ref)
+    pub(super) fn documents(&self) -> impl Iterator<Item = (&SchemaName, &Value)> {
+        self.documents.values().map(|(name, document)| (name, &**document))
     }
 }
 
 impl Retrieve for Library {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-        let known = self.documents.get(uri.as_str()).map(|document| Value::clone(document));
+        let known = self.documents.get(uri.as_str()).map(|(_, document)| Value::clone(document));
         known.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
     }
 }

@@ -6,16 +6,19 @@
 //! No schema leaves its folder: references go to files inside the root and to nowhere else, patterns run in the
 //! linear `regex` engine. A failing event costs little more than a valid one: see `report`.
 //!
-//! Formats are asserted where the schema's draft says so. It deliberately does not decide what happens to an
+//! `format`, `contentMediaType` and `contentEncoding` are notes unless the source asserts them (JSON Schema 2020-12,
+//! validation, sections 7.2 and 8.2: an implementation may treat them so in every draft). It deliberately does not decide what happens to an
 //! invalid event; it carries the configured answer for whoever does.
 
 mod compile;
+mod keywords;
 mod load;
+mod outline;
 mod problem;
 mod refs;
 mod report;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,8 +28,10 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
 
 use compile::Compiled;
-use load::{EventFile, Loader};
-pub use problem::SchemaProblem;
+use load::{EventFile, Library, Loader};
+use outline::Text;
+pub use outline::{Member, Outline, Outlines};
+pub use problem::{SchemaDoubt, SchemaProblem};
 pub use report::{MESSAGE_BYTES_MAX, PROBLEMS_MAX, SchemaError};
 
 /// Largest file that is read as a schema.
@@ -74,6 +79,8 @@ pub struct SchemaParams {
     pub on_invalid: OnInvalid,
     /// The folder that neither a path nor a reference may leave.
     pub root: PathBuf,
+    /// Keywords that are asserted.
+    pub asserted: Asserted,
 }
 
 /// A schema's file, relative to the root.
@@ -101,6 +108,18 @@ pub struct SchemaSet {
     globs: Vec<(GlobMatcher, Arc<Compiled>)>,
     on_missing: OnMissing,
     on_invalid: OnInvalid,
+    /// The texts, until they are taken.
+    outlines: Outlines,
+    doubts: Vec<SchemaDoubt>,
+}
+
+/// Keywords that are asserted instead of noted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asserted {
+    /// `format`.
+    pub format: bool,
+    /// `contentMediaType` and `contentEncoding`.
+    pub content: bool,
 }
 
 /// What a set says about one event.
@@ -127,8 +146,15 @@ pub enum SchemaVerdict<'s> {
 impl SchemaSet {
     /// Reads and compiles every schema, or says everything that is wrong with them.
     pub fn compile(params: SchemaParams, read: &Read<'_>) -> Result<Self, Vec<SchemaProblem>> {
-        let mut loader = Loader::new(&params.root, read).map_err(|problem| vec![problem])?;
-        let mut building = Building::default();
+        let (on_missing, on_invalid) = (params.on_missing, params.on_invalid);
+        if params.dir.is_none() && params.events.is_empty() {
+            // What becomes of a body that is no JSON is said here too, and needs no schema.
+            let (exact, globs, doubts) = (HashMap::new(), Vec::new(), Vec::new());
+            let outlines = Outlines::default();
+            return Ok(Self { exact, globs, on_missing, on_invalid, outlines, doubts });
+        }
+        let mut loader = Loader::new(&params.root, read).map_err(|problem| without_root(&params, problem))?;
+        let mut building = Building { asserted: params.asserted, ..Building::default() };
         if let Some(dir) = &params.dir {
             match loader.files_of(dir) {
                 Ok(files) => building.add_all(&mut loader, &files),
@@ -143,8 +169,14 @@ impl SchemaSet {
         }
         // Stable, so that of equally long starts the one written first wins.
         building.globs.sort_by_key(|(literal, ..)| std::cmp::Reverse(*literal));
-        let globs = building.globs.into_iter().map(|(_, matcher, schema)| (matcher, schema)).collect();
-        Ok(Self { exact: building.exact, globs, on_missing: params.on_missing, on_invalid: params.on_invalid })
+        let outlines = building.outlines(&loader);
+        let globs = building.globs.into_iter().map(|(.., matcher, schema)| (matcher, schema)).collect();
+        Ok(Self { exact: building.exact, globs, on_missing, on_invalid, outlines, doubts: building.doubts })
+    }
+
+    /// Takes the texts of the schemas, which nothing needs once the configuration is loaded.
+    pub fn take_outlines(&mut self) -> Outlines {
+        std::mem::take(&mut self.outlines)
     }
 
     /// Checks one event.
@@ -157,6 +189,22 @@ impl SchemaSet {
         }
         let (problems, more) = schema.report(document);
         SchemaVerdict::Invalid { schema: schema.name(), problems, more }
+    }
+
+    /// The names of its schemas, each once.
+    pub fn names(&self) -> BTreeSet<&str> {
+        let globs = self.globs.iter().map(|(_, schema)| schema);
+        self.exact.values().chain(globs).map(|schema| schema.name().as_str()).collect()
+    }
+
+    /// What the schemas say and hardly mean.
+    pub fn doubts(&self) -> &[SchemaDoubt] {
+        &self.doubts
+    }
+
+    /// Whether no schema is named.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.globs.is_empty()
     }
 
     /// The configured answer to `NoSchema`.
@@ -183,8 +231,8 @@ pub fn literal_start(event: &str) -> Option<usize> {
     event.find(GLOB_LETTERS)
 }
 
-/// With the length of its literal start.
-type Glob = (usize, GlobMatcher, Arc<Compiled>);
+/// With the length of its literal start, and as it is written.
+type Glob = (usize, String, GlobMatcher, Arc<Compiled>);
 
 /// The set while its schemas are gathered; one file is compiled once however many events use it.
 #[derive(Default)]
@@ -193,9 +241,35 @@ struct Building {
     exact: HashMap<String, Arc<Compiled>>,
     globs: Vec<Glob>,
     problems: Vec<SchemaProblem>,
+    doubts: Vec<SchemaDoubt>,
+    /// Documents whose keywords were looked at.
+    looked_at: BTreeSet<SchemaName>,
+    asserted: Asserted,
+}
+
+/// The folder of schemas cannot be used. A file that is there and lies elsewhere is the fault; else each that is missing.
+fn without_root(params: &SchemaParams, problem: SchemaProblem) -> Vec<SchemaProblem> {
+    let named = params.dir.iter().chain(params.events.iter().map(|(_, file)| file));
+    let elsewhere: Vec<_> =
+        named.filter(|path| path.exists()).map(|path| SchemaProblem::Outside { path: path.clone() }).collect();
+    if elsewhere.is_empty() { vec![problem] } else { elsewhere }
 }
 
 impl Building {
+    /// The texts of all schemas, each by the types that it is for.
+    fn outlines(&self, loader: &Loader<'_>) -> Outlines {
+        let text = |schema: &Compiled| {
+            let name = schema.name();
+            Some(Text { name: name.clone(), document: loader.document(name)? })
+        };
+        let mut exact: Vec<_> =
+            self.exact.iter().filter_map(|(event, schema)| Some((event.clone(), text(schema)?))).collect();
+        exact.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let globs = self.globs.iter();
+        let globs = globs.filter_map(|(_, glob, matcher, schema)| Some((glob.clone(), matcher.clone(), text(schema)?)));
+        Outlines { exact, globs: globs.collect() }
+    }
+
     fn add_all(&mut self, loader: &mut Loader<'_>, files: &[EventFile]) {
         for (event_type, file) in files {
             self.add(loader, event_type, file);
@@ -215,7 +289,7 @@ impl Building {
         match GlobBuilder::new(event).backslash_escape(true).build() {
             Ok(glob) => {
                 if let Some(schema) = self.schema(loader, file) {
-                    self.globs.push((literal, glob.compile_matcher(), schema));
+                    self.globs.push((literal, event.to_owned(), glob.compile_matcher(), schema));
                 }
             }
             Err(error) => {
@@ -225,6 +299,18 @@ impl Building {
         }
     }
 
+    fn look_at_keywords(&mut self, library: &Library) -> Result<(), Vec<SchemaProblem>> {
+        let mut problems = Vec::new();
+        for (name, document) in library.documents() {
+            if self.looked_at.insert(name.clone()) {
+                let found = keywords::look(name, document);
+                self.doubts.extend(found.doubts);
+                problems.extend(found.problems);
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     fn schema(&mut self, loader: &mut Loader<'_>, file: &Path) -> Option<Arc<Compiled>> {
         let loaded = loader.load(file).map_err(|problem| self.problems.push(problem)).ok()?;
         if let Some(known) = self.compiled.get(&loaded) {
@@ -232,7 +318,10 @@ impl Building {
         }
         let compiled = loader
             .with_references(&loaded)
-            .and_then(|library| Compiled::new(loaded.clone(), &library))
+            .and_then(|library| {
+                self.look_at_keywords(&library)?;
+                Compiled::new(loaded.clone(), &library, self.asserted)
+            })
             .map_err(|problems| self.problems.extend(problems))
             .ok()
             .map(Arc::new);

@@ -118,3 +118,50 @@ impl fmt::Display for SchemaProblem {
 }
 
 impl std::error::Error for SchemaProblem {}
+
+/// What a schema says and hardly means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaDoubt {
+    /// A keyword that is nearly another one.
+    Keyword {
+        /// Where it stands.
+        schema: SchemaName,
+        /// JSON pointer.
+        at: String,
+        /// As written.
+        keyword: String,
+        /// What was probably meant.
+        meant: &'static str,
+    },
+    /// A description of an API instead of a schema.
+    OpenApi {
+        /// Which.
+        schema: SchemaName,
+    },
+    /// No keyword that a validator knows.
+    NoKeyword {
+        /// Which.
+        schema: SchemaName,
+    },
+}
+
+impl fmt::Display for SchemaDoubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keyword { schema, at, keyword, meant } => {
+                write!(
+                    f,
+                    "{schema}: {at}: \"{keyword}\" is no keyword of JSON Schema, so it checks nothing; did you mean \"{meant}\"?"
+                )
+            }
+            Self::OpenApi { schema } => write!(
+                f,
+                "{schema}: is an OpenAPI document, which as a schema accepts everything; copy the schema out of it \
+                 (`components/schemas`)"
+            ),
+            Self::NoKeyword { schema } => {
+                write!(f, "{schema}: has no keyword of JSON Schema, so it accepts everything")
+            }
+        }
+    }
+}

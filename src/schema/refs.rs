@@ -3,10 +3,10 @@
 //! They are judged as they are written, before a URI library makes them normal: `../../etc/passwd` must be an
 //! error with that text, not silently become `etc/passwd` inside the root.
 
+use jsonschema::{Uri, uri};
 use serde_json::Value;
 
 use super::SchemaName;
-use super::problem::SchemaProblem;
 
 /// Ours alone, so that no reference in a file can mean anything else by it.
 const SCHEME: &str = "hookgate-schema";
@@ -32,20 +32,56 @@ pub(super) fn uri_of(schema: &SchemaName) -> String {
     uri
 }
 
-/// The files that `document` refers to, relative to the root.
-pub(super) fn files_in(schema: &SchemaName, document: &Value) -> Vec<Result<String, SchemaProblem>> {
+/// A reference to another document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// As written.
+    pub(super) written: String,
+    /// The URI by which the validator asks for the document: resolved against the nearest `$id` around it.
+    pub(super) uri: String,
+    /// The file that it means, relative to the root; `None` where only a document with this `$id` can be meant.
+    pub(super) file: Option<String>,
+}
+
+/// Returns the references of `document` to other documents, where it is known as `base`.
+pub(super) fn outward(schema: &SchemaName, document: &Value, base: &str) -> Vec<Reference> {
     let mut strings = Strings::default();
-    strings.gather(document);
-    let foreign =
-        |reference: &str| SchemaProblem::ForeignRef { schema: schema.clone(), reference: reference.to_owned() };
-    let outward = strings.references.iter().filter_map(|reference| {
-        let target = reference.split('#').next().unwrap_or_default();
-        let known = target.is_empty()
-            || META_SCHEMAS.iter().any(|known| target.starts_with(known))
-            || strings.ids.iter().any(|id| id.trim_end_matches('#') == target);
-        (!known).then_some((*reference, target))
-    });
-    outward.map(|(reference, target)| file_of(schema, target).ok_or_else(|| foreign(reference))).collect()
+    strings.gather(document, base);
+    let mut found = Vec::new();
+    for (written, base) in &strings.references {
+        let target = written.split('#').next().unwrap_or_default();
+        if target.is_empty() || META_SCHEMAS.iter().any(|known| target.starts_with(known)) {
+            continue;
+        }
+        let uri = resolve(base, target);
+        if strings.ids.iter().any(|id| id.trim_end_matches('#') == uri || id == target) {
+            continue;
+        }
+        let file = file_of(schema, target).or_else(|| file_of(schema, below(base, target)?));
+        let reference = Reference { written: (*written).to_owned(), uri, file };
+        if !found.contains(&reference) {
+            found.push(reference);
+        }
+    }
+    found
+}
+
+/// Returns `reference` against `base`; one that cannot be resolved stands for itself, and is then found nowhere.
+fn resolve(base: &str, reference: &str) -> String {
+    let resolved = Uri::parse(base).ok().and_then(|base| uri::resolve_against(&base, reference).ok());
+    resolved.map_or_else(|| reference.to_owned(), |uri| uri.as_str().to_owned())
+}
+
+/// Returns what follows the folder of `base` in an absolute `target`: a schema that is published under a URL refers to
+/// those beside it by theirs. `None` where the file itself has no URL.
+fn below<'t>(base: &str, target: &'t str) -> Option<&'t str> {
+    let folder = base.rsplit_once('/').map(|(folder, _)| folder).filter(|_| !base.starts_with(SCHEME))?;
+    target.strip_prefix(folder)?.strip_prefix('/')
+}
+
+/// The `$id` of a whole document.
+pub(super) fn id_of(document: &Value) -> Option<&str> {
+    document.get("$id").and_then(Value::as_str).map(|id| id.trim_end_matches('#'))
 }
 
 /// The file that a relative reference means; nothing for one that leads out or that could be read in two ways.
@@ -67,23 +103,29 @@ fn file_of(schema: &SchemaName, target: &str) -> Option<String> {
 
 #[derive(Default)]
 struct Strings<'d> {
-    references: Vec<&'d str>,
-    ids: Vec<&'d str>,
+    /// Each with the base that it is resolved against.
+    references: Vec<(&'d str, String)>,
+    /// Resolved.
+    ids: Vec<String>,
 }
 
 impl<'d> Strings<'d> {
-    fn gather(&mut self, value: &'d Value) {
+    fn gather(&mut self, value: &'d Value, base: &str) {
         match value {
             Value::Object(members) => {
+                let own = members.get("$id").and_then(Value::as_str).map(|id| resolve(base, id));
+                let base = own.as_deref().unwrap_or(base);
                 for (key, member) in members {
                     match member {
-                        Value::String(text) if REFERENCES.contains(&key.as_str()) => self.references.push(text),
-                        Value::String(text) if key == "$id" => self.ids.push(text),
-                        _ => self.gather(member),
+                        Value::String(text) if REFERENCES.contains(&key.as_str()) => {
+                            self.references.push((text, base.to_owned()));
+                        }
+                        _ => self.gather(member, base),
                     }
                 }
+                self.ids.extend(own);
             }
-            Value::Array(items) => items.iter().for_each(|item| self.gather(item)),
+            Value::Array(items) => items.iter().for_each(|item| self.gather(item, base)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
@@ -113,10 +155,28 @@ mod tests {
             ("%2e%2e/x.json", None),
             ("..\\x.json", None),
         ] {
-            let found = files_in(&schema, &json!({"properties": {"a": [{"$ref": reference}]}}));
-            let expected = expected.map(str::to_owned);
-            let foreign = SchemaProblem::ForeignRef { schema: schema.clone(), reference: reference.to_owned() };
-            assert_eq!(found, [expected.ok_or(foreign)], "{reference}");
+            let document = json!({"properties": {"a": [{"$ref": reference}]}});
+            let found = outward(&schema, &document, &uri_of(&schema));
+            let files: Vec<_> = found.iter().map(|found| found.file.as_deref()).collect();
+            assert_eq!(files, [expected], "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_schema_with_a_url_refers_to_those_beside_it_by_name_or_by_url() {
+        let schema = SchemaName("github/push.json".to_owned());
+        for (reference, file, uri) in [
+            ("common.json#/a", Some("github/common.json"), "https://acme.example/v1/common.json"),
+            ("../common.json", Some("common.json"), "https://acme.example/common.json"),
+            ("https://acme.example/v1/a/b.json", Some("github/a/b.json"), "https://acme.example/v1/a/b.json"),
+            ("https://acme.example/v2/b.json", None, "https://acme.example/v2/b.json"),
+            ("https://other.example/v1/b.json", None, "https://other.example/v1/b.json"),
+            ("https://acme.example/v1/../../../etc/passwd", None, "https://acme.example/etc/passwd"),
+        ] {
+            let document = json!({"$id": "https://acme.example/v1/push.json", "items": {"$ref": reference}});
+            let found = outward(&schema, &document, &uri_of(&schema));
+            let found: Vec<_> = found.iter().map(|found| (found.file.as_deref(), &*found.uri)).collect();
+            assert_eq!(found, [(file, uri)], "{reference}");
         }
     }
 
@@ -126,6 +186,6 @@ mod tests {
         let document = json!({"$id": "https://acme.example/a.json", "x": [
             {"$ref": "#"}, {"$ref": "#/x"}, {"$ref": "https://acme.example/a.json#/x"}, {"$ref": "http://json-schema.org/draft-07/schema#"},
             {"properties": {"$ref": {"type": "string"}}}]});
-        assert_eq!(files_in(&schema, &document), []);
+        assert_eq!(outward(&schema, &document, &uri_of(&schema)), []);
     }
 }

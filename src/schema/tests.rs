@@ -25,6 +25,7 @@ fn params(root: &Path) -> SchemaParams {
         on_missing: OnMissing::Allow,
         on_invalid: OnInvalid::Quarantine,
         root: root.to_owned(),
+        asserted: Asserted::default(),
     }
 }
 
@@ -116,8 +117,49 @@ fn nothing_leaves_the_root() {
     let based = json!({"$id": "https://acme.example/schemas/a.json", "$ref": "b.json"});
     fs::write(root.path().join("a.json"), based.to_string()).unwrap();
     fs::write(root.path().join("b.json"), "{}").unwrap();
-    let expected = foreign("https://acme.example/schemas/b.json", "a.json");
-    assert_eq!(compiled(root.path(), &[("a", "a.json")]).unwrap_err(), expected);
+    compiled(root.path(), &[("a", "a.json")]).unwrap();
+    fs::remove_file(root.path().join("b.json")).unwrap();
+    let missing = compiled(root.path(), &[("a", "a.json")]).unwrap_err();
+    assert!(matches!(&missing[..], [SchemaProblem::Unreadable { .. }]), "{missing:?}");
+}
+
+#[test]
+fn a_schema_that_is_published_under_a_url_finds_the_files_beside_it() {
+    let id = |name: &str| format!("https://schemas.example.com/v1/{name}");
+    let root = root(&[
+        (
+            "s/push.json",
+            json!({"$id": id("push.json"), "properties": {"n": {"$ref": "common.json#/definitions/n"},
+            "m": {"$ref": id("more.json")}, "o": {"$ref": "https://elsewhere.example/other"}}}),
+        ),
+        ("s/common.json", json!({"definitions": {"n": {"$ref": "number.json"}}})),
+        ("s/number.json", json!({"$id": id("number.json"), "type": "integer"})),
+        ("s/more.json", json!({"$ref": "number.json"})),
+        ("s/named-otherwise.json", json!({"$id": "https://elsewhere.example/other", "type": "boolean"})),
+    ]);
+    let set = compiled(root.path(), &[("push", "s/push.json")]).unwrap();
+    let is_valid = |document: Value| matches!(set.check("push", &document), SchemaVerdict::Valid { .. });
+    assert!(is_valid(json!({"n": 1, "m": 2, "o": true})));
+    for wrong in [json!({"n": "1"}), json!({"m": "2"}), json!({"o": 1})] {
+        assert!(!is_valid(wrong.clone()), "{wrong}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_schema_is_read_over() {
+    let root = root(&[]);
+    fs::write(root.path().join("a.json"), b"\xef\xbb\xbf{\"type\": \"object\"}").unwrap();
+    compiled(root.path(), &[("a", "a.json")]).unwrap();
+}
+
+#[test]
+fn without_a_schema_there_is_nothing_to_find_and_a_missing_folder_hides_no_fault() {
+    let outside = root(&[("push.json", json!({}))]);
+    let nowhere = outside.path().join("schemas");
+    SchemaSet::compile(params(&nowhere), &from_disk).unwrap();
+    let events = vec![("push".to_owned(), outside.path().join("push.json"))];
+    let problems = SchemaSet::compile(SchemaParams { events, ..params(&nowhere) }, &from_disk).unwrap_err();
+    assert!(matches!(&problems[..], [SchemaProblem::Outside { .. }]), "{problems:?}");
 }
 
 #[test]
@@ -182,10 +224,30 @@ fn drafts_differ_as_they_should() {
     assert!(matches!(set.check("a", &json!(["a", 1])), SchemaVerdict::Invalid { .. }));
     let set = set_of(json!({"prefixItems": [{"type": "string"}], "items": false}));
     assert!(matches!(set.check("a", &json!(["a", 1])), SchemaVerdict::Invalid { .. }));
-    let format = |draft: &str| set_of(json!({"$schema": draft, "format": "ipv4"}));
-    let dated = |set: &SchemaSet| matches!(set.check("a", &json!("no address")), SchemaVerdict::Invalid { .. });
-    assert!(dated(&format("http://json-schema.org/draft-07/schema#")));
-    assert!(!dated(&format("https://json-schema.org/draft/2020-12/schema")));
+}
+
+#[test]
+fn format_and_content_are_notes_in_every_draft_unless_the_source_asserts_them() {
+    for draft in ["http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"] {
+        let root = root(&[(
+            "a.json",
+            json!({"$schema": draft, "properties": {"f": {"format": "ipv4"}, "c": {"contentMediaType": "application/json"},
+                "e": {"contentEncoding": "base64"}}}),
+        )]);
+        for (asserted, of_format, of_content) in [
+            (Asserted::default(), true, true),
+            (Asserted { format: true, content: false }, false, true),
+            // Draft 2019-09 and later never assert content, whoever asks.
+            (Asserted { format: false, content: true }, true, draft.contains("2020")),
+        ] {
+            let events = vec![("a".to_owned(), root.path().join("a.json"))];
+            let set = SchemaSet::compile(SchemaParams { events, asserted, ..params(root.path()) }, &from_disk).unwrap();
+            let is_valid = |document: Value| matches!(set.check("a", &document), SchemaVerdict::Valid { .. });
+            assert_eq!(is_valid(json!({"f": "no address"})), of_format, "{draft} {asserted:?}");
+            assert_eq!(is_valid(json!({"c": "no json"})), of_content, "{draft} {asserted:?}");
+            assert_eq!(is_valid(json!({"e": "no base64!"})), of_content, "{draft} {asserted:?}");
+        }
+    }
 }
 
 #[test]

@@ -13,8 +13,9 @@
 //! off the async threads, and few at once.
 //!
 //! The result is written as `JSON.stringify` writes it: what is undefined or a function is left out of objects, dates are
-//! texts, NaN is null. Numbers are those of JavaScript: an integer beyond 2^53 loses its last digits.
+//! texts, NaN is null. Numbers are those of JavaScript; what a script leaves alone keeps its digits (`numbers.rs`).
 
+mod numbers;
 mod problem;
 mod sandbox;
 mod thrown;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use numbers::Numbers;
 pub use problem::{ScriptError, ScriptProblem};
 
 use sandbox::Limits;
@@ -64,8 +66,8 @@ impl Script {
     }
 
     /// What the script makes of `event`.
-    pub fn run(&self, event: &Value) -> Result<Value, ScriptError> {
-        sandbox::run(self, event.to_string(), LIMITS)
+    pub fn run(&self, event: &Value, numbers: Numbers) -> Result<Value, ScriptError> {
+        sandbox::run(self, event, numbers, LIMITS)
     }
 }
 

@@ -66,6 +66,13 @@ pub enum ScriptError {
         /// Where in the script, if that is known; counted from 1.
         line: Option<u32>,
     },
+    /// It read a number that it cannot hold.
+    LongNumber {
+        /// Where the number is in what the script is given.
+        pointer: String,
+        /// Where in the script, if that is known; counted from 1.
+        line: Option<u32>,
+    },
     /// It returned what JSON cannot say.
     NotJson {
         /// What that is.
@@ -83,6 +90,15 @@ impl fmt::Display for ScriptError {
             Self::StackOverflow => f.write_str("the script's calls are nested too deep"),
             Self::Threw { message, line: Some(line) } => write!(f, "the script threw in line {line}: {message}"),
             Self::Threw { message, line: None } => write!(f, "the script threw: {message}"),
+            Self::LongNumber { pointer, line } => {
+                match line {
+                    Some(line) => write!(f, "the script reads in line {line} the number at {pointer}")?,
+                    None => write!(f, "the script reads the number at {pointer}")?,
+                }
+                f.write_str(
+                    ", which has more digits than JavaScript holds; leave it where it is, or let it be rounded: `numbers: lossy`",
+                )
+            }
             Self::NotJson { what } => write!(f, "the script returned {what}, which is not JSON"),
             Self::TooLarge => {
                 write!(f, "the script's result is larger than {} MiB or nested deeper than 127", RESULT_BYTES_MAX >> 20)

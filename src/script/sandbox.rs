@@ -11,9 +11,11 @@ use rquickjs::atom::PredefinedAtom;
 use rquickjs::context::intrinsic::{Date, Eval, Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
 use rquickjs::{Context, Ctx, Error, Function, Module, Runtime, Value};
 
+use super::numbers::{LongNumbers, Numbers};
 use super::thrown::Thrown;
 use super::{RESULT_BYTES_MAX, STACK_BYTES_MAX, Script, ScriptError, ScriptProblem};
 use crate::clock::thread_cpu_time;
+use crate::payload::{Malformed, Payload};
 
 /// What a script finds: no proxies, no weak references, no fine clock. `Eval` is what reads the source; `guard.js` takes
 /// it away from the script.
@@ -35,7 +37,20 @@ pub(super) fn read(script: &Script, limits: Limits) -> Result<(), ScriptProblem>
 }
 
 /// The script's result for an event, both JSON.
-pub(super) fn run(script: &Script, event: String, limits: Limits) -> Result<serde_json::Value, ScriptError> {
+pub(super) fn run(
+    script: &Script,
+    event: &serde_json::Value,
+    numbers: Numbers,
+    limits: Limits,
+) -> Result<serde_json::Value, ScriptError> {
+    let long = LongNumbers::of(event, numbers)?;
+    let mut made =
+        read_result(&run_text(script, event.to_string(), &long, limits).map_err(|error| long.blamed(error))?)?;
+    long.restore(&mut made, event);
+    Ok(made)
+}
+
+fn run_text(script: &Script, event: String, long: &LongNumbers, limits: Limits) -> Result<String, ScriptError> {
     let sandbox = Sandbox::new(limits)?;
     let text = sandbox.context.with(|ctx| {
         let function = sandbox.load(&ctx, script).map_err(|problem| match problem {
@@ -43,7 +58,7 @@ pub(super) fn run(script: &Script, event: String, limits: Limits) -> Result<serd
             // It was read before without one; a limit can stop the parser anywhere.
             other => Thrown::plain(&other.to_string()).into(),
         })?;
-        call(&ctx, &function, event).map_err(|stopped| match stopped {
+        call(&ctx, &function, event, long).map_err(|stopped| match stopped {
             Stopped::By(error) => sandbox.failure(&ctx, &error, &script.name),
             Stopped::NotJson(what) => ScriptError::NotJson { what },
         })
@@ -51,7 +66,14 @@ pub(super) fn run(script: &Script, event: String, limits: Limits) -> Result<serd
     if text.len() > RESULT_BYTES_MAX {
         return Err(ScriptError::TooLarge);
     }
-    serde_json::from_str(&text).map_err(|error| unreadable(&error))
+    Ok(text)
+}
+
+fn read_result(text: &str) -> Result<serde_json::Value, ScriptError> {
+    Payload::parse(text.as_bytes()).map(Payload::into_value).map_err(|malformed| match malformed {
+        Malformed::TooDeep { at: _ } => ScriptError::TooLarge,
+        _ => ScriptError::NotJson { what: "a text with half a character" },
+    })
 }
 
 struct Sandbox {
@@ -129,9 +151,13 @@ impl Sandbox {
     }
 }
 
-fn call<'js>(ctx: &Ctx<'js>, function: &Function<'js>, event: String) -> Result<String, Stopped> {
+fn call<'js>(ctx: &Ctx<'js>, function: &Function<'js>, event: String, long: &LongNumbers) -> Result<String, Stopped> {
     let event = ctx.json_parse(event)?;
+    let writing = long.hide(ctx, &event)?;
     let result: Value<'_> = function.call((event,))?;
+    if let Some(writing) = writing {
+        writing.call::<_, ()>(())?;
+    }
     if let Some(what) = not_json(&result) {
         return Err(Stopped::NotJson(what));
     }
@@ -156,14 +182,5 @@ fn not_json(value: &Value<'_>) -> Option<&'static str> {
         Some("a promise")
     } else {
         None
-    }
-}
-
-/// What serde_json cannot read of what the engine wrote.
-fn unreadable(error: &serde_json::Error) -> ScriptError {
-    if error.to_string().starts_with("recursion limit") {
-        ScriptError::TooLarge
-    } else {
-        ScriptError::NotJson { what: "a text with half a character" }
     }
 }

@@ -19,7 +19,7 @@ fn compiled(source: &str) -> Script {
 
 /// Runs the body of a function over `event`.
 fn on(body: &str, event: &Value) -> Result<Value, ScriptError> {
-    compiled(&format!("export default (event) => {{\n{body}\n}}")).run(event)
+    compiled(&format!("export default (event) => {{\n{body}\n}}")).run(event, Numbers::Exact)
 }
 
 fn made(body: &str) -> Result<Value, ScriptError> {
@@ -57,7 +57,72 @@ fn a_script_makes_json_of_json() {
         assert_eq!(made(text), Ok(expected), "{text}");
     }
     let imported = compiled("const cents = (n) => n * 100;\nexport default function (event) { return cents(event.n) }");
-    assert_eq!(imported.run(&json!({"n": 3})), Ok(json!(300)));
+    assert_eq!(imported.run(&json!({"n": 3}), Numbers::Exact), Ok(json!(300)));
+}
+
+/// An event with numbers that JavaScript cannot hold, and a few that it can.
+fn long_event() -> Value {
+    let event = br#"{"body": {"id": 9007199254740993, "exact": 9007199254740992, "price": 10.00, "rate": 0.12345678901234567890,
+        "items": [{"sku": "a", "n": 123456789012345678901234}, {"sku": "b", "n": 123456789012345678901235}], "a/b": [1E400000]}}"#;
+    let event = String::from_utf8_lossy(event).replace("1E400000", "1e300");
+    crate::payload::Payload::parse(event.as_bytes()).unwrap().into_value()
+}
+
+#[test]
+fn numbers_that_a_script_leaves_in_their_objects_keep_their_digits() {
+    for (text, expected) in [
+        (
+            "return event.body.items",
+            r#"[{"n":123456789012345678901234,"sku":"a"},{"n":123456789012345678901235,"sku":"b"}]"#,
+        ),
+        ("return event.body.items.filter(i => i.sku === 'b')", r#"[{"n":123456789012345678901235,"sku":"b"}]"#),
+        ("return event.body.items.reverse()[0]", r#"{"n":123456789012345678901235,"sku":"b"}"#),
+        ("event.body.items[0].n = 7; return event.body.items[0]", r#"{"n":7,"sku":"a"}"#),
+        ("delete event.body.id; return Object.keys(event.body).length", "5"),
+        (
+            "return {x: event.body.exact, y: event.body.price / 4, z: event.body['a/b'][0]}",
+            r#"{"x":9007199254740992,"y":2.5,"z":1e+300}"#,
+        ),
+        (
+            "return {body: {price: event.body.price, 'a/b': event.body['a/b']}}",
+            r#"{"body":{"a/b":[1e300],"price":10.00}}"#,
+        ),
+        ("return {body: {price: event.body.price * 2, exact: 10}}", r#"{"body":{"exact":10,"price":20}}"#),
+        ("return 'id' in event.body && typeof event.body.items[1]", r#""object""#),
+    ] {
+        assert_eq!(on(text, &long_event()).unwrap().to_string(), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_script_that_reads_a_number_that_it_cannot_hold_is_told_which() {
+    for (text, pointer, line) in [
+        ("return event.body.id", "/body/id", 2),
+        ("const {price, ...rest} = event.body; return rest", "/body/id", 1),
+        ("return {...event.body}", "/body/id", 2),
+        ("\nreturn event.body.items.map(i => ({...i}))", "/body/items/0/n", 3),
+        ("return event.body.items.find(i => i.n === 123456789012345678901235)", "/body/items/0/n", 2),
+        ("return JSON.stringify(event.body.items[1])", "/body/items/1/n", 2),
+        ("return `${event.body.rate}`", "/body/rate", 2),
+    ] {
+        let error = on(text, &long_event()).unwrap_err();
+        assert_eq!(error, ScriptError::LongNumber { pointer: pointer.to_owned(), line: Some(line) }, "{text}");
+        assert!(error.to_string().contains("numbers: lossy"), "{error}");
+    }
+    assert_eq!(on("try { event.body.id } catch { return 'caught' }", &long_event()), Ok(json!("caught")));
+    let names = crate::payload::Payload::parse(b"{\"a/b~\\n\": [1e-400]}").unwrap().into_value();
+    let expected = ScriptError::LongNumber { pointer: "/a~1b~0\u{fffd}/0".to_owned(), line: Some(2) };
+    assert_eq!(on("return Object.values(event)[0][0]", &names), Err(expected));
+    let many = Value::from(vec![long_event(); 1_001]);
+    assert!(matches!(on("return 1", &many), Err(ScriptError::LongNumber { .. })));
+}
+
+#[test]
+fn a_script_gets_rounded_numbers_where_its_route_says_so() {
+    let script = compiled("export default (event) => event.body.id + 1");
+    assert_eq!(script.run(&long_event(), Numbers::Lossy), Ok(json!(9_007_199_254_740_992_u64)));
+    let script = compiled("export default (event) => [event.body.items[1].n, event.body.price]");
+    assert_eq!(script.run(&long_event(), Numbers::Lossy).unwrap().to_string(), "[1.2345678901234569e+23,10]");
 }
 
 #[test]
@@ -65,7 +130,7 @@ fn nothing_stays_from_one_event_to_the_next() {
     let script =
         compiled("let seen = 0; export default () => [++seen, (globalThis.total = (globalThis.total ?? 0) + 1)]");
     for _ in 0..3 {
-        assert_eq!(script.run(&event()), Ok(json!([1, 1])));
+        assert_eq!(script.run(&event(), Numbers::Exact), Ok(json!([1, 1])));
     }
 }
 
@@ -241,18 +306,18 @@ fn wherever_a_limit_strikes_the_engine_is_left_clean() {
     let script = compiled(source);
     let mut event = event();
     event["taken"] = json!(0);
-    let expected = script.run(&event);
+    let expected = script.run(&event, Numbers::Exact);
     assert!(expected.is_ok(), "{expected:?}");
     for micros in (0..2_000).step_by(10) {
         let limits = Limits { cpu_time: Duration::from_micros(micros), memory_bytes: MEMORY_BYTES_MAX };
-        let outcome = run(&script, event.to_string(), limits);
+        let outcome = run(&script, &event, Numbers::Exact, limits);
         assert!(outcome == expected || outcome == Err(ScriptError::Timeout), "{outcome:?}");
     }
     let (mut ended, mut stopped) = (0, 0);
     for step in 0..400_usize {
         event["taken"] = json!(MEMORY_BYTES_MAX - 60_000 - step * 499);
         let limits = Limits { cpu_time: CPU_TIME_MAX * 20, memory_bytes: MEMORY_BYTES_MAX };
-        match run(&script, event.to_string(), limits) {
+        match run(&script, &event, Numbers::Exact, limits) {
             Ok(value) => ended += usize::from(Ok(value) == expected),
             Err(error) => {
                 assert_eq!(error, ScriptError::OutOfMemory);
@@ -295,7 +360,9 @@ fn scripts_run_on_several_threads_at_once() {
     std::thread::scope(|scope| {
         for n in 0..4 {
             let script = &script;
-            scope.spawn(move || (0..50).for_each(|_| assert_eq!(script.run(&json!({"n": n})), Ok(json!(n * 2)))));
+            scope.spawn(move || {
+                (0..50).for_each(|_| assert_eq!(script.run(&json!({"n": n}), Numbers::Exact), Ok(json!(n * 2))));
+            });
         }
     });
 }

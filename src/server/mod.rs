@@ -5,9 +5,12 @@
 //! needs a restart (listeners, data directory, buffer) is said and left. **Stop**: readiness 503 and `Connection: close`,
 //! then no new connections, in-flight requests answered, attempts finished, buffer synced and closed.
 
+mod private;
+mod refusing;
 mod reload;
 mod setup;
 mod sockets;
+mod sources;
 
 use reload::Fixed;
 pub use reload::{Applied, NotApplied};
@@ -26,16 +29,21 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::admin::{self, Backlog, Page, Panel, ReloadAsk};
-use crate::archive::Archive;
+use crate::archive::{Archive, RulesNow};
 use crate::buffer::{Buffer, BufferParams, CommitReport};
 use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates};
 use crate::keyring::Keyring;
+use crate::lane::Rules;
+use crate::refusal::RequestOutcome;
+use crate::refused::Refused;
 use crate::rejudge;
+use crate::schema::SchemaSet;
 use crate::secret::Listed;
-use crate::telemetry::{Export, Telemetry};
+use crate::source::Mode;
+use crate::telemetry::{Export, Known, KnownSource, Telemetry};
 
 /// Bodies of requests in flight, all together.
 const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
@@ -92,6 +100,7 @@ impl Server {
         };
         let bound = sockets::bind_listeners(setup.listeners)?;
         let page_sockets = sockets::bind_pages(&setup.pages).await?;
+        private::keep(&setup.process.data_dir, &setup.buffer.dir);
         let buffer = open_buffer(&setup.buffer, &setup.live.destinations, &surroundings, &telemetry)?;
         let destinations = Arc::new(ArcSwap::from_pointee(setup.live.destinations));
         let (clock, chance) = (Arc::clone(&surroundings.clock), surroundings.chance);
@@ -112,18 +121,17 @@ impl Server {
             capture: Arc::new(Capture::new(setup.live.capture)),
         });
         let in_force = Arc::clone(&shared);
-        let archive = Archive::new(
-            buffer,
-            Arc::new(move || in_force.rules.load_full()),
-            Arc::clone(&destinations),
-            Arc::clone(&shared.clock),
+        let rules: RulesNow = Arc::new(move || in_force.rules.load_full());
+        let (capture, keys) = (Arc::clone(&shared.capture), Arc::clone(&shared.keyring));
+        let refused = Refused::new(
+            (Arc::clone(&capture), buffer.clone()),
+            Arc::clone(&rules),
+            Arc::clone(&keys),
+            telemetry.clone(),
         );
-        let panel = Arc::new(Panel::new(
-            archive,
-            (Arc::clone(&shared.capture), Arc::clone(&shared.keyring) as _),
-            telemetry,
-            setup.buffer.fsync,
-        ));
+        let archive = Archive::new(buffer, rules, Arc::clone(&destinations), Arc::clone(&shared.clock));
+        let sets = (capture, keys as _, refused);
+        let panel = Arc::new(Panel::new(archive, sets, deliverer.clone(), telemetry, setup.buffer.fsync));
         let mut server = Self {
             shared,
             panel,
@@ -141,6 +149,8 @@ impl Server {
             pages: JoinSet::new(),
             spans,
         };
+        let (known, in_force) = (server.buffer().clone(), server.shared.rules.load_full());
+        server.pages.spawn_blocking(move || sources::learn(&known, &in_force));
         server.serve_deliveries(deliverer);
         server.tend_keys();
         server.panel.ask_for(setup.admin_token);
@@ -184,10 +194,15 @@ impl Server {
             let mut tidy = tokio::time::interval(TIDY_EVERY);
             tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut shrink = tokio::time::interval(SHRINK_EVERY);
+            let mut refusing = refusing::RefusingWatch::default();
             loop {
                 tokio::select! {
                     stopped = stop.changed() => if stopped.is_err() || *stop.borrow() { break },
-                    _ = tidy.tick() => shared.buffer.tidy_up().await,
+                    _ = tidy.tick() => {
+                        sources::tend(&shared);
+                        shared.buffer.tidy_up().await;
+                        refusing.look(&shared.buffer.stats(), shared.clock.monotonic(), &shared.telemetry);
+                    }
                     _ = shrink.tick() => {
                         shared.rules.load().gatekeeper.shrink();
                         shared.rules.load().lanes.iter().filter_map(|lane| lane.quota.as_ref()).for_each(crate::limit::SourceQuota::shrink);
@@ -238,6 +253,7 @@ impl Server {
             if let Ok(address) = listener.local_addr() {
                 self.addresses.insert(Arc::clone(listener.name()), address);
             }
+            self.shared.telemetry.known_listener(listener.name(), listener.certificates().is_some());
             if let Some(certificates) = listener.certificates() {
                 self.shared.telemetry.certificate(listener.name(), certificates.not_after());
                 self.certificates.push((Arc::clone(listener.name()), Arc::clone(certificates)));
@@ -262,7 +278,9 @@ impl Server {
         for Backlog { destination, events } in self.panel.backlogs() {
             tracing::warn!(%destination, events, "deliveries wait for a destination that is not configured; they are kept");
         }
-        self.panel.show(&self.shared.rules.load(), secrets);
+        let rules = self.shared.rules.load();
+        self.panel.show(&rules, secrets);
+        self.shared.telemetry.known(&known(&rules, &self.destinations.load()));
         let quarantined: u64 = self.shared.buffer.quarantined().values().sum();
         if quarantined > 0 {
             tracing::info!(
@@ -282,6 +300,7 @@ impl Server {
         tokio::time::sleep((grace / 10).min(Duration::from_millis(500))).await;
         self.stop_listeners.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
+        self.shared.telemetry.sum_up_all_refusals();
         self.stop_deliveries.send_replace(true);
         while self.deliveries.join_next().await.is_some() {}
         self.shared.buffer.close().await;
@@ -294,6 +313,19 @@ impl Server {
             tracing::debug!("a reader of the admin pages was cut off");
         }
     }
+}
+
+/// The names in force, which label series.
+fn known<'a>(rules: &'a Rules, destinations: &'a Destinations) -> Known<'a> {
+    let sources = rules.lanes.iter().map(|lane| KnownSource {
+        name: &lane.source.name,
+        answers: RequestOutcome::ALL.map(|outcome| (outcome, lane.source.answers.status(outcome))).to_vec(),
+        schemas: lane.schemas.iter().flat_map(SchemaSet::names).collect(),
+        is_sync: matches!(lane.source.mode, Mode::Sync { .. }),
+    });
+    let routes: BTreeSet<&str> = rules.lanes.iter().flat_map(|lane| &lane.routes).map(|route| &*route.name).collect();
+    let destinations: BTreeSet<&str> = destinations.keys().map(|name| &**name).collect();
+    Known { sources: sources.collect(), routes, destinations }
 }
 
 /// The name of the admin listener among the page listeners.

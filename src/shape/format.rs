@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Shaped;
 use crate::event::EventData;
-use crate::payload::Payload;
+use crate::payload::{Payload, without_mark};
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn with_body(members: Map<String, Value>, (as_json, as_text): (&str, &str), body
     text.truncate(text.len().saturating_sub("}".len()));
     // `Payload` takes what is one JSON document and nothing else, so this cannot end the object early.
     let is_json = Payload::parse(body).is_ok();
-    let written = match std::str::from_utf8(body) {
+    let written = match std::str::from_utf8(without_mark(body)) {
         Ok(json) if is_json => write!(text, ",\"{as_json}\":{json}}}"),
         _ => write!(text, ",\"{as_text}\":\"{}\"}}", BASE64.encode(body)),
     };

@@ -1,5 +1,5 @@
 //! What a destination is sent: the event byte for byte as it came, or what a route's [`Transform`], the destination's
-//! [`Format`] and its [`Signer`] make of it, in this order.
+//! [`Format`], its headers and its [`Signer`] make of it, in this order.
 //!
 //! It is worked out anew for each try, from the stored event and the rules in force: an event that failed here is mended by
 //! mending the rule and replaying it. A failure is never a reason to send something else: without its transform an event
@@ -10,9 +10,11 @@
 
 mod format;
 mod patch;
+mod shown;
 mod sign;
 mod transform;
 mod url;
+mod withheld;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,16 +23,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::body::Bodies;
 use crate::clock::Timestamp;
 use crate::condition::ConditionError;
 use crate::event::EventData;
 use crate::script::ScriptError;
+use shown::put;
 
 pub use format::Format;
 pub use patch::{BadPath, Place};
+pub use shown::{ErrorShown, HIDDEN, MaskedTransforms, SetHeaders, is_credential};
 pub use sign::Signer;
 pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
+pub use withheld::Withheld;
 
 /// The largest body that is made here; the largest that comes in, in base64, with its headers.
 const BODY_BYTES_MAX: usize = 96 * 1024 * 1024;
@@ -46,6 +52,14 @@ pub struct Shape {
     pub routes: BTreeMap<Arc<str>, Option<Arc<Transform>>>,
     /// What is filled into the URLs of its targets, by the URL as it is written.
     pub urls: BTreeMap<String, UrlTemplate>,
+    /// Credentials of senders that are not forwarded.
+    pub withheld: Arc<Withheld>,
+    /// Headers that are set on every attempt, over those of the sender and of transforms.
+    pub headers: SetHeaders,
+    /// What people are shown in the place of values that they are not.
+    pub masked: MaskedTransforms,
+    /// How the bodies of each source are read.
+    pub bodies: Bodies,
 }
 
 /// What goes out, but `Host` and `Content-Length`.
@@ -90,6 +104,8 @@ impl fmt::Display for ShapeError {
             Self::NoTransform => f.write_str("its route had a transform, and has none any more or is gone"),
             Self::NoBody => f.write_str("transform.js: what the script gives back has no `body`; give the event back"),
             Self::Expression(place, error) => write!(f, "transform.{place}: {error}"),
+            // These words are ours, and hold names of the payload, but no values.
+            Self::Script(error @ ScriptError::LongNumber { .. }) => write!(f, "transform.numbers: {error}"),
             Self::Script(error) => write!(f, "transform.js: {error}"),
             Self::NoPlace(place) => write!(f, "transform.set: there is no place `{place}` in the body"),
             Self::TooLarge => write!(f, "the body would have more than {BODY_BYTES_MAX} bytes"),
@@ -131,15 +147,17 @@ impl Shape {
             return Ok(None);
         }
         let Some(template) = self.urls.get(&url()) else { return Ok(None) };
-        let (body, headers) = (transform::parse(&event.body), event.header_map());
-        template.fill(&event.view(body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
+        let headers = event.header_map();
+        let document = self.bodies.read(&event.source, &headers, &event.body);
+        template.fill(&event.view(&document, &headers)).map(Some).map_err(ShapeError::Url)
     }
 
     /// The same for people: the values alone.
     pub fn address_shown(&self, event: &EventData, url: &str) -> Result<Option<String>, ShapeError> {
         let Some(template) = self.urls.get(url) else { return Ok(None) };
-        let (body, headers) = (transform::parse(&event.body), event.header_map());
-        template.shown(&event.view(body.as_ref(), &headers)).map(Some).map_err(ShapeError::Url)
+        let headers = event.header_map();
+        let document = self.bodies.read(&event.source, &headers, &event.body);
+        template.shown(&event.view(&document, &headers)).map(Some).map_err(ShapeError::Url)
     }
 
     /// What goes out for a route; `headers` are those that would go out with the event as it is. `is_shaped` says that the
@@ -156,16 +174,51 @@ impl Shape {
             Some(None) | None if is_shaped => return Err(ShapeError::NoTransform),
             Some(None) | None => None,
         };
+        let mut shaped = self.made(event, (route, transform), headers)?;
+        put(&self.headers.sent, &mut shaped.headers);
+        if let Some(signer) = &self.signer {
+            signer.sign(event.id, now, &mut shaped).map_err(ShapeError::Sign)?;
+        }
+        Ok(shaped)
+    }
+
+    /// What people are shown of `sent`, which [`Shape::apply`] made of the same event and headers.
+    pub fn shown(&self, event: &EventData, route: &str, headers: HeaderMap, sent: &Shaped) -> Shaped {
+        let mut shown = match self.masked.transforms.get(route) {
+            Some(transform) => sent.masked_by(self.made(event, (route, Some(&**transform)), headers)),
+            None => sent.clone(),
+        };
+        put(&self.headers.shown, &mut shown.headers);
+        shown
+    }
+
+    /// Why nothing is sent, for people: the words of an error may repeat a value that is not shown.
+    pub fn error_shown(&self, event: &EventData, route: &str, headers: HeaderMap, error: &ShapeError) -> ErrorShown {
+        let is_of_transform = !matches!(error, ShapeError::NoTransform | ShapeError::Url(_) | ShapeError::Sign(_));
+        let masked = self.masked.transforms.get(route).filter(|_| is_of_transform);
+        ErrorShown(match masked.map(|transform| self.made(event, (route, Some(&**transform)), headers)) {
+            None => error.to_string(),
+            Some(Err(masked)) => masked.to_string(),
+            Some(Ok(_)) => {
+                "the transform failed; why is not shown, because it holds the value of a variable".to_owned()
+            }
+        })
+    }
+
+    /// The body and the headers, before the destination's own headers and its signature.
+    fn made(
+        &self,
+        event: &EventData,
+        (route, transform): (&str, Option<&Transform>),
+        headers: HeaderMap,
+    ) -> Result<Shaped, ShapeError> {
         let mut shaped = Shaped { headers, body: event.body.clone(), is_made: false };
         if let Some(transform) = transform {
-            transform.apply(event, route, &mut shaped)?;
+            transform.apply((event, &self.bodies), route, &mut shaped)?;
         }
         self.format.apply(event, route, &mut shaped);
         if shaped.is_made && shaped.body.len() > BODY_BYTES_MAX {
             return Err(ShapeError::TooLarge);
-        }
-        if let Some(signer) = &self.signer {
-            signer.sign(event.id, now, &mut shaped).map_err(ShapeError::Sign)?;
         }
         Ok(shaped)
     }

@@ -1,14 +1,15 @@
 //! What a route makes of its events: a new body, or the old one with places set and removed, and other headers.
+//!
+//! What is not touched keeps its value digit for digit; members are sorted by name.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::{Place, ShapeError, Shaped};
+use crate::body::Bodies;
 use crate::condition::ValueExpression;
 use crate::event::EventData;
-use crate::payload::Payload;
-use crate::script::Script;
+use crate::script::{Numbers, Script};
 
 const JSON: &str = "application/json";
 
@@ -33,7 +34,7 @@ pub enum Making {
     /// The value of an expression.
     Expression(ValueExpression),
     /// The `body` of what a script gives back.
-    Script(Script),
+    Script(Script, Numbers),
 }
 
 /// Headers that are set, and headers that are taken out before.
@@ -47,11 +48,16 @@ pub struct HeaderEdits {
 
 impl Transform {
     pub(super) fn is_heavy(&self) -> bool {
-        matches!(self.making, Making::Script(_))
+        matches!(self.making, Making::Script(..))
     }
 
-    pub(super) fn apply(&self, event: &EventData, route: &str, shaped: &mut Shaped) -> Result<(), ShapeError> {
-        if let Some(made) = self.body(event, route)? {
+    pub(super) fn apply(
+        &self,
+        (event, bodies): (&EventData, &Bodies),
+        route: &str,
+        shaped: &mut Shaped,
+    ) -> Result<(), ShapeError> {
+        if let Some(made) = self.body((event, bodies), route)? {
             let body = serde_json::to_vec(&made).map_err(|_no_such_value| ShapeError::NotJson)?;
             shaped.replace(body, JSON);
         }
@@ -65,22 +71,25 @@ impl Transform {
     }
 
     /// The new body; `None` where it stays as it was received, byte for byte.
-    fn body(&self, event: &EventData, route: &str) -> Result<Option<Value>, ShapeError> {
+    fn body(&self, (event, bodies): (&EventData, &Bodies), route: &str) -> Result<Option<Value>, ShapeError> {
         let is_kept = matches!(self.making, Making::Received) && self.set.is_empty() && self.remove.is_empty();
         if is_kept {
             return Ok(None);
         }
-        let received = parse(&event.body);
         let headers = event.header_map();
-        let view = event.view(received.as_ref(), &headers);
+        let document = bodies.read(&event.source, &headers, &event.body);
+        let received = document.json();
+        let view = event.view(&document, &headers);
         let mut body = match &self.making {
-            Making::Received => received.clone().ok_or(ShapeError::NotJson)?,
+            Making::Received => received.cloned().ok_or(ShapeError::NotJson)?,
             Making::Expression(expression) => {
                 expression.value(&view).map_err(|error| ShapeError::Expression("body".to_owned(), error))?
             }
-            Making::Script(script) => {
-                let received = received.as_ref().ok_or(ShapeError::NotJson)?;
-                let mut back = script.run(&given(event, route, received, &headers)).map_err(ShapeError::Script)?;
+            Making::Script(script, numbers) => {
+                // A form is given by its fields; of anything else that is no JSON a script would see nothing.
+                let received = received.or(document.is_form().then_some(&Value::Null)).ok_or(ShapeError::NotJson)?;
+                let given = given(event, route, (received, document.fields()), &headers);
+                let mut back = script.run(&given, *numbers).map_err(ShapeError::Script)?;
                 back.get_mut("body").map(Value::take).ok_or(ShapeError::NoBody)?
             }
         };
@@ -98,20 +107,15 @@ impl Transform {
     }
 }
 
-pub(super) fn parse(body: &Bytes) -> Option<Value> {
-    Payload::parse(body).ok().map(Payload::into_value)
-}
-
 /// What a script is given.
-fn given(event: &EventData, route: &str, body: &Value, headers: &HeaderMap) -> Value {
+fn given(event: &EventData, route: &str, (body, form): (&Value, &Value), headers: &HeaderMap) -> Value {
     let headers: serde_json::Map<String, Value> = headers
         .keys()
         .filter_map(|name| Some((name.as_str().to_owned(), Value::from(headers.get(name)?.to_str().ok()?))))
         .collect();
     let params: serde_json::Map<String, Value> =
         event.params.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    json!({
-        "body": body,
+    let mut given = json!({
         "headers": headers,
         "id": event.id.to_string(),
         "delivery_id": event.delivery_id,
@@ -122,5 +126,11 @@ fn given(event: &EventData, route: &str, body: &Value, headers: &HeaderMap) -> V
         "method": event.method,
         "target": event.target,
         "params": params,
-    })
+    });
+    // Through `json!` it would be serialised, which writes exponents anew.
+    if let Value::Object(members) = &mut given {
+        members.insert("body".to_owned(), body.clone());
+        members.insert("form".to_owned(), form.clone());
+    }
+    given
 }

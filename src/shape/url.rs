@@ -15,8 +15,16 @@ pub struct UrlTemplate {
 #[derive(Debug)]
 enum Piece {
     Text(String),
-    /// With the byte of the template at which it begins.
-    Value(usize, KeyExpression),
+    /// With the byte of the template at which it begins, and whether its text and value are not shown.
+    Value(usize, KeyExpression, bool),
+}
+
+/// Who reads what is filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    Service,
+    /// Sees the values of the event alone.
+    Person,
 }
 
 /// Why a text is no template.
@@ -94,8 +102,17 @@ impl UrlTemplate {
         let pieces = self.path.iter().chain(self.query.iter().flatten());
         pieces.filter_map(|piece| match piece {
             Piece::Text(_) => None,
-            Piece::Value(begin, expression) => Some((*begin, expression)),
+            Piece::Value(begin, expression, _) => Some((*begin, expression)),
         })
+    }
+
+    /// Hides the expressions that `holds` says to hold the value of a variable, by their bytes in the template.
+    pub fn hide(&mut self, holds: impl Fn(std::ops::Range<usize>) -> bool) {
+        for piece in self.path.iter_mut().chain(self.query.iter_mut().flatten()) {
+            if let Piece::Value(begin, expression, is_hidden) = piece {
+                *is_hidden = holds(*begin..*begin + expression.text().len());
+            }
+        }
     }
 
     /// Path and query of one event.
@@ -111,8 +128,8 @@ impl UrlTemplate {
 impl UrlTemplate {
     /// The values that one event has in path and query, at their places; what is written around them may hold a secret.
     pub(super) fn shown(&self, view: &View<'_>) -> Result<String, Unfilled> {
-        let path = fill_with(&self.path, view, abbreviated)?;
-        let query = self.query.as_ref().map(|query| fill_with(query, view, abbreviated)).transpose()?;
+        let path = fill_for(Reader::Person, &self.path, view)?;
+        let query = self.query.as_ref().map(|query| fill_for(Reader::Person, query, view)).transpose()?;
         Ok(query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
     }
 }
@@ -144,7 +161,7 @@ fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
         pieces.push(Piece::Text(before.to_owned()));
         let compiled = KeyExpression::compile(inner);
         let bad = |problem| BadUrl::Expression { text: inner.to_owned(), begin, problem };
-        pieces.push(Piece::Value(begin, compiled.map_err(bad)?));
+        pieces.push(Piece::Value(begin, compiled.map_err(bad)?, false));
         rest = after;
     }
     closes_nothing(rest, rest)?;
@@ -153,17 +170,24 @@ fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
 }
 
 fn fill(pieces: &[Piece], view: &View<'_>) -> Result<String, Unfilled> {
-    fill_with(pieces, view, str::to_owned)
+    fill_for(Reader::Service, pieces, view)
 }
 
-fn fill_with(pieces: &[Piece], view: &View<'_>, written: fn(&str) -> String) -> Result<String, Unfilled> {
+fn fill_for(reader: Reader, pieces: &[Piece], view: &View<'_>) -> Result<String, Unfilled> {
     let mut filled = String::new();
     for piece in pieces {
         match piece {
-            Piece::Text(text) => filled.push_str(&written(text)),
-            Piece::Value(_, expression) => {
-                let value = expression.key(view).filter(|value| !value.is_empty());
-                encode(&value.ok_or_else(|| Unfilled(expression.text().to_owned()))?, &mut filled);
+            Piece::Text(text) if reader == Reader::Service => filled.push_str(text),
+            Piece::Text(text) => filled.push_str(&abbreviated(text)),
+            Piece::Value(_, expression, is_hidden) => {
+                let value = expression.key(view).ok().flatten().filter(|value| !value.is_empty());
+                let text = || if *is_hidden { "an expression with a variable" } else { expression.text() };
+                let value = value.ok_or_else(|| Unfilled(text().to_owned()))?;
+                if *is_hidden && reader == Reader::Person {
+                    filled.push('…');
+                } else {
+                    encode(&value, &mut filled);
+                }
             }
         }
     }
@@ -206,6 +230,7 @@ mod tests {
         let (headers, body) = (HeaderMap::new(), json!({"tenant": tenant, "n": 7, "none": null}));
         let view = View {
             body: Some(&body),
+            received: &(),
             headers: &headers,
             event_type: "push",
             event_id: "e",

@@ -44,7 +44,9 @@ fn books(world: &World, broken: &mut Vec<String>) {
         ));
     }
     let fates: Vec<Fate> = disk.all(Space::Fate).iter().map(|(_, value)| Fate::parse(value).unwrap()).collect();
-    let bytes: u64 = disk.all(Space::Events).iter().map(|(_, record)| record.len() as u64).sum();
+    let records: u64 = disk.all(Space::Events).iter().map(|(_, record)| record.len() as u64).sum();
+    let kept = fates.iter().flat_map(|fate| &fate.copies).filter_map(|copy| copy.answer.as_ref());
+    let bytes = records + kept.map(|answer| u64::from(answer.stored_bytes())).sum::<u64>();
     let (in_queue, in_lanes) = (disk.all(Space::Queue).len(), disk.all(Space::Ordered).len());
     let dead = fates.iter().flat_map(|fate| &fate.copies).filter(|copy| copy.is_dead()).count();
     let counted_dead: u64 = NAMES.iter().map(|name| buffer.book(name).dead).sum();

@@ -136,7 +136,7 @@ fn answer(status: u16, retry_after: Option<u64>) -> Answer {
     if let Some(secs) = retry_after {
         headers.insert("retry-after", secs.into());
     }
-    Answer { status, headers, body: Bytes::new(), is_whole: true }
+    Answer { status, headers, body: Bytes::from_static(b"answered"), is_whole: true }
 }
 
 #[async_trait]
@@ -171,6 +171,7 @@ impl Transport for Services {
             tokio::time::sleep(bounds.total.saturating_sub(slow)).await;
             return Err(timeout());
         }
-        Ok(answer(status, retry_after))
+        // Of some answers the body does not come whole; the status counts.
+        Ok(Answer { is_whole: self.draw(100) >= 5, ..answer(status, retry_after) })
     }
 }

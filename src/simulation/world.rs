@@ -146,6 +146,7 @@ fn destination(name: &str) -> Destination {
     let target = Arc::new(Target::parse(&format!("http://{name}/")).unwrap());
     let one = WeightedTarget { target, weight: 1.try_into().unwrap() };
     Destination {
+        keep_answer: 64,
         name: name.into(),
         balance: BalanceParams { targets: Targets::new(vec![one]).unwrap(), by: Selection::RoundRobin, health: None },
         timeout: Duration::from_secs(5),
@@ -325,7 +326,7 @@ impl World {
                     self.story.sum.failed_commits += 1;
                     Said::Unknown
                 }
-                Err(NotStored::Full | NotStored::Busy) => Said::Unknown,
+                Err(NotStored::Full(_) | NotStored::Busy) => Said::Unknown,
             };
             let Sent { id, delivery_id, said, .. } = &self.sent[at];
             let line = format!("{delivery_id} {id}: {said:?}");

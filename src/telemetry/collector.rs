@@ -69,7 +69,7 @@ impl Telemetry {
         running.spawn(Exporting { spans, exporter, complaint, stop: stopped, is_stopping: false }.run());
         let scope = InstrumentationScope::builder("hookgate").build();
         let spans = Spans { queue, sample: params.sample, random, dropped: no_room, scope };
-        (Self(self.0, Some(spans)), Some(Export { stop, running }))
+        (Self(self.0, Some(spans), self.2, self.3), Some(Export { stop, running }))
     }
 
     fn spans_dropped(&self, reason: &'static str) -> IntCounter {

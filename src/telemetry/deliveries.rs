@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{InFlight, Telemetry};
 use crate::event::EventId;
 use crate::outcome::{Attempt, DeathCause};
+use crate::route::Stage;
 
 /// Why a delivery was put off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,10 @@ pub enum Deferral {
 }
 
 impl Deferral {
-    const fn label(self) -> &'static str {
+    pub(super) const ALL: [Self; 4] = [Self::Rate, Self::Concurrency, Self::Breaker, Self::RetryAfter];
+
+    /// Metric label and API field.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
@@ -37,14 +41,19 @@ pub enum AnsweredBy {
     Service,
     /// The gateway: the event is stored, and its delivery goes on.
     Gateway,
+    /// The gateway, because the service's own answer was cut off, too long or too slow to be passed on.
+    Cut,
 }
 
 impl AnsweredBy {
+    pub(super) const ALL: [Self; 3] = [Self::Service, Self::Gateway, Self::Cut];
+
     /// Metric label and log field.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Service => "service",
             Self::Gateway => "gateway",
+            Self::Cut => "cut",
         }
     }
 }
@@ -59,6 +68,9 @@ pub enum DeliveryResult {
 }
 
 impl DeliveryResult {
+    /// Every label; a delivery that a person gave up is `discarded`.
+    pub(super) const LABELS: [&'static str; 4] = ["delivered", "dead_lettered", "expired", "discarded"];
+
     const fn label(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -74,12 +86,28 @@ impl DeliveryResult {
     }
 }
 
+/// Which delivery a line is about.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryLine<'a> {
+    /// The source of the event; empty where the event cannot be read.
+    pub source: &'a str,
+    /// Which route sent it.
+    pub route: &'a str,
+    /// Where it goes.
+    pub destination: &'a str,
+    /// The event.
+    pub event: EventId,
+    /// Which attempt it is, from one; the number of attempts where there was none.
+    pub attempt: u32,
+}
+
 /// Happenings at the deliveries.
 impl Telemetry {
     /// A route's transform, or the destination's format or signature, could not be made; nothing was sent.
-    pub fn unshaped(&self, destination: &str, route: &str, event: EventId, error: &dyn std::fmt::Display) {
-        self.0.route_errors.with_label_values(&[route, "transform"]).inc();
-        tracing::warn!(destination, route, %event, %error, "the event could not be transformed; nothing was sent");
+    pub fn unshaped(&self, line: DeliveryLine<'_>, error: &dyn std::fmt::Display) {
+        let DeliveryLine { source, route, destination, event, attempt } = line;
+        self.0.route_errors.with_label_values(&[route, Stage::Transform.label()]).inc();
+        tracing::warn!(source, route, destination, attempt, %event, %error, "the event could not be transformed; nothing was sent");
     }
 
     /// A try is under way; the guard ends it.
@@ -88,13 +116,14 @@ impl Telemetry {
     }
 
     /// A try ended.
-    pub fn attempt(&self, destination: &str, event: EventId, attempt: &Attempt, took: Duration) {
-        self.0.attempts.with_label_values(&[destination, attempt.outcome.label()]).inc();
+    pub fn attempt(&self, line: DeliveryLine<'_>, ended: &Attempt, took: Duration) {
+        let DeliveryLine { source, route, destination, event, attempt } = line;
+        self.0.attempts.with_label_values(&[destination, ended.outcome.label()]).inc();
         self.0.attempt_seconds.with_label_values(&[destination]).observe(took.as_secs_f64());
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let detail = attempt.detail.as_str();
+        let detail = ended.detail.as_str();
         tracing::debug!(
-            target: "hookgate::delivery", destination, %event, outcome = attempt.outcome.label(), status = attempt.status, detail, took_ms, "attempt"
+            target: "hookgate::delivery", source, route, destination, attempt, %event, outcome = ended.outcome.label(), status = ended.status, detail, took_ms, "attempt"
         );
     }
 
@@ -113,11 +142,34 @@ impl Telemetry {
         }
     }
 
+    /// A destination is still in trouble; said once a minute. `oldest` is the age of the oldest delivery that waits.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
+    pub fn in_trouble(&self, destination: &str, troubled: &Troubled, oldest: Duration, next_probe: Option<Duration>) {
+        let Troubled { lasts, waiting, target, status, error } = troubled;
+        let (for_secs, oldest_secs) = (lasts.as_secs(), oldest.as_secs());
+        let (target, last_error) = (target.as_deref(), error.as_deref());
+        let next_probe_secs = next_probe.map(|wait| wait.as_secs());
+        tracing::warn!(
+            target: "hookgate::delivery", destination, waiting, oldest_secs, for_secs, last_target = target, last_status = *status, last_error,
+            next_probe_secs, "the destination is in trouble, and deliveries wait"
+        );
+    }
+
+    /// The trouble of a destination is over.
+    #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
+    pub fn well_again(&self, destination: &str, well: &WellAgain) {
+        let took_ms = u64::try_from(well.took.as_millis()).unwrap_or(u64::MAX);
+        let (taken, lasted_secs) = (well.taken, well.lasted.as_secs());
+        tracing::info!(target: "hookgate::delivery", destination, taken, took_ms, lasted_secs, "the destination is well again");
+    }
+
     /// A delivery failed for good and its order key waits for a person.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
-    pub fn parked(&self, destination: &str, event: EventId, key: &str, cause: DeathCause) {
+    pub fn parked(&self, line: DeliveryLine<'_>, key: &str, (cause, last): (DeathCause, Option<&Attempt>)) {
+        let DeliveryLine { source, route, destination, event, attempt } = line;
         let cause = cause.label();
-        tracing::error!(target: "hookgate::delivery", destination, %event, key, cause, "parked: what follows under this order key waits for a person");
+        let (outcome, status, detail) = said(last);
+        tracing::error!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, key, cause, outcome, detail, "parked: what follows under this order key waits for a person");
     }
 
     /// A source in `mode: sync` was answered, by its service or by the gateway.
@@ -127,43 +179,75 @@ impl Telemetry {
 
     /// A delivery waits for its next try.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
-    pub fn retrying(&self, destination: &str, event: EventId, attempt: &Attempt, wait: Duration) {
+    pub fn retrying(&self, line: DeliveryLine<'_>, ended: &Attempt, wait: Duration) {
+        let DeliveryLine { source, route, destination, event, attempt } = line;
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let detail = attempt.detail.as_str();
-        tracing::info!(target: "hookgate::delivery", destination, %event, outcome = attempt.outcome.label(), detail, wait_ms, "retry");
+        let (outcome, status, detail) = said(Some(ended));
+        let unread_retry_after = ended.unread_retry_after.as_deref();
+        tracing::info!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, outcome, detail, unread_retry_after, wait_ms, "retry");
     }
 
     /// A delivery ended.
     pub fn delivery(&self, ended: &Ended<'_>) {
-        self.0.deliveries.with_label_values(&[ended.destination, ended.result.label()]).inc();
-        let Ended { destination, route, event, attempts, result, latency } = *ended;
+        let Ended { line, result, latency, last } = *ended;
+        let DeliveryLine { source, route, destination, event, attempt } = line;
+        self.0.deliveries.with_label_values(&[destination, result.label()]).inc();
+        let (outcome, status, detail) = said(last);
         let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         match result {
             DeliveryResult::Delivered => {
                 self.0.latency.with_label_values(&[route]).observe(latency.as_secs_f64());
-                tracing::info!(target: "hookgate::delivery", destination, route, %event, attempts, latency_ms, "delivered");
+                tracing::info!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, latency_ms, "delivered");
             }
             DeliveryResult::Dead(cause) => {
                 let cause = cause.label();
-                tracing::warn!(target: "hookgate::delivery", destination, route, %event, attempts, latency_ms, cause, "dead letter");
+                tracing::warn!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, outcome, detail, latency_ms, cause, "dead letter");
             }
         }
     }
 }
 
+/// A destination that is in trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Troubled {
+    /// For how long.
+    pub lasts: Duration,
+    /// Deliveries that wait.
+    pub waiting: u64,
+    /// Host and port of the target that failed last.
+    pub target: Option<String>,
+    /// Its status, when there was an answer.
+    pub status: Option<u16>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// A destination whose trouble is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WellAgain {
+    /// Deliveries that it took since it answered again.
+    pub taken: u64,
+    /// In this time.
+    pub took: Duration,
+    /// How long the trouble lasted in all.
+    pub lasted: Duration,
+}
+
 /// One ended delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
-    /// Where it went.
-    pub destination: &'a str,
-    /// Which route sent it.
-    pub route: &'a str,
-    /// The event.
-    pub event: EventId,
-    /// Tries, the last one included.
-    pub attempts: u32,
+    /// Which delivery.
+    pub line: DeliveryLine<'a>,
     /// How it ended.
     pub result: DeliveryResult,
     /// From accepted to now.
     pub latency: Duration,
+    /// The attempt that it ended with; `None` when it ended without one.
+    pub last: Option<&'a Attempt>,
+}
+
+/// Outcome, status and detail of an attempt, for the log.
+fn said(attempt: Option<&Attempt>) -> (Option<&'static str>, Option<u16>, Option<&str>) {
+    let outcome = attempt.map(|attempt| attempt.outcome.label());
+    (outcome, attempt.and_then(|attempt| attempt.status), attempt.map(|attempt| attempt.detail.as_str()))
 }

@@ -2,6 +2,10 @@
 //!
 //! A table, registered once; what is counted when stands in the happenings beside it.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -22,6 +26,7 @@ const LATENCY_SECONDS: [f64; 14] =
 #[derive(Clone, Debug)]
 pub(super) struct Families {
     pub(super) registry: Registry,
+    pub(super) described: Arc<[Described]>,
     pub(super) requests: IntCounterVec,
     pub(super) request_seconds: HistogramVec,
     pub(super) request_bytes: HistogramVec,
@@ -46,6 +51,8 @@ pub(super) struct Families {
     pub(super) queue_oldest: IntGaugeVec,
     pub(super) buffer_used: IntGauge,
     pub(super) buffer_limit: IntGauge,
+    pub(super) buffer_refusing: IntGaugeVec,
+    pub(super) disk_free: IntGauge,
     pub(super) commit_seconds: prometheus::Histogram,
     pub(super) commit_events: prometheus::Histogram,
     pub(super) buffer_errors: IntCounterVec,
@@ -67,43 +74,70 @@ pub(super) struct Families {
     pub(super) reloads: IntCounterVec,
     pub(super) dedup_entries: IntGauge,
     pub(super) log_dropped: IntCounter,
+    pub(super) last_verified: IntGaugeVec,
+    pub(super) only_failing: IntGaugeVec,
+    pub(super) lines_suppressed: IntCounterVec,
+    pub(super) refused_admitted: IntCounterVec,
     pub(super) spans_dropped: IntCounterVec,
 }
 
+/// A metric as the reference lists it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Described {
+    /// The name, with our prefix.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: Vec<String>,
+    /// The help text.
+    pub help: String,
+}
+
 /// Registers one family after another; a name that is registered twice is a bug that the first start shows.
-struct Maker<'a>(&'a Registry);
+struct Maker<'a> {
+    registry: &'a Registry,
+    described: RefCell<Vec<Described>>,
+}
 
 impl Maker<'_> {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+    fn add<C: Collector + Clone + 'static>(&self, kind: &'static str, made: prometheus::Result<C>) -> C {
         let collector = made.expect("metric names and labels are valid constants");
-        self.0.register(Box::new(collector.clone())).expect("each metric is registered once");
+        self.registry.register(Box::new(collector.clone())).expect("each metric is registered once");
+        let described = collector.desc().into_iter().map(|of| Described {
+            name: of.fq_name.clone(),
+            kind,
+            labels: of.variable_labels.clone(),
+            help: of.help.clone(),
+        });
+        self.described.borrow_mut().extend(described);
         collector
     }
 
     fn counter(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
+        self.add("counter", IntCounterVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
     }
 
     fn gauge(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
+        self.add("gauge", IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
     }
 
-    fn level(&self, name: &str, help: &str) -> GaugeVec {
-        self.add(GaugeVec::new(Opts::new(format!("hookgate_{name}"), help), &["source"]))
+    fn level(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.add("gauge", GaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels))
     }
 
     fn single(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::new(format!("hookgate_{name}"), help))
+        self.add("gauge", IntGauge::new(format!("hookgate_{name}"), help))
     }
 
     fn histogram(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
         let opts = HistogramOpts::new(format!("hookgate_{name}"), help).buckets(buckets.to_vec());
-        self.add(HistogramVec::new(opts, labels))
+        self.add("histogram", HistogramVec::new(opts, labels))
     }
 
     fn plain_histogram(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Histogram {
         let opts = HistogramOpts::new(format!("hookgate_{name}"), help).buckets(buckets.to_vec());
-        self.add(prometheus::Histogram::with_opts(opts))
+        self.add("histogram", prometheus::Histogram::with_opts(opts))
     }
 }
 
@@ -112,7 +146,7 @@ impl Families {
     #[expect(clippy::too_many_lines, reason = "a table: one line a metric, in the order of the contract")]
     pub(super) fn new() -> Self {
         let registry = Registry::new();
-        let make = Maker(&registry);
+        let make = Maker { registry: &registry, described: RefCell::default() };
         let build = make.gauge("build_info", "Always 1; the version is a label.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let process = prometheus::process_collector::ProcessCollector::for_self();
@@ -152,9 +186,14 @@ impl Families {
             ),
             budget_used: make.level(
                 "provider_failure_budget_used",
-                "How near the provider is to giving this source up, in the measure of its nearest rule.",
+                "How near the provider is to giving this source up, in the measure of its nearest rule: by verified requests, and by all as if what failed verification came from the provider too.",
+                &["source", "proof"],
             ),
-            budget_limit: make.level("provider_failure_budget_limit", "Where the provider gives this source up."),
+            budget_limit: make.level(
+                "provider_failure_budget_limit",
+                "Where the provider gives this source up.",
+                &["source"],
+            ),
             provider_lag: make.histogram(
                 "provider_lag_seconds",
                 "Time from the provider's signature to the request.",
@@ -172,7 +211,7 @@ impl Families {
             unrouted: make.counter("events_unrouted_total", "Verified events that no route wanted.", &["source"]),
             route_errors: make.counter(
                 "route_errors_total",
-                "Conditions that failed with an error (when: no match), and transforms that did (transform: a dead letter).",
+                "Events on which a route failed with an error, by the part that did (event, when, order_by, balance; transform: a dead letter).",
                 &["route", "stage"],
             ),
             queue_events: make.gauge("queue_events", "Deliveries in the queue.", &["destination", "state"]),
@@ -183,6 +222,12 @@ impl Families {
             ),
             buffer_used: make.single("buffer_used_bytes", "Bytes of stored events."),
             buffer_limit: make.single("buffer_limit_bytes", "Bytes at which the buffer refuses (buffer.max_size)."),
+            buffer_refusing: make.gauge(
+                "buffer_refusing",
+                "1 while events are refused for this reason: buffer.max_size, the disk's reserve, or an engine that failed.",
+                &["reason"],
+            ),
+            disk_free: make.single("disk_free_bytes", "Free bytes of the file system that the buffer lies on."),
             commit_seconds: make.plain_histogram(
                 "buffer_commit_duration_seconds",
                 "Write and sync of one commit.",
@@ -245,8 +290,29 @@ impl Families {
             reloads: make.counter("config_reloads_total", "Reloads.", &["result"]),
             dedup_entries: make.single("dedup_entries", "Delivery ids remembered."),
             spans_dropped: make.counter("spans_dropped_total", "Spans that did not reach the collector.", &["reason"]),
+            last_verified: make.gauge(
+                "source_last_verified_timestamp_seconds",
+                "When a request to this source was verified last, Unix time; 0 is never, as far as is known.",
+                &["source"],
+            ),
+            only_failing: make.gauge(
+                "source_only_failing",
+                "1 while a source that verified before has had failures for five minutes and nothing verified.",
+                &["source"],
+            ),
+            lines_suppressed: make.counter(
+                "refusal_log_lines_suppressed_total",
+                "Log lines of refusals that were summed up instead of written.",
+                &["source", "outcome"],
+            ),
+            refused_admitted: make.counter(
+                "refused_admitted_total",
+                "Refused requests that were admitted by `hookgate refused admit`.",
+                &["source"],
+            ),
             log_dropped: make
-                .add(IntCounter::new("hookgate_log_lines_dropped_total", "Log lines that could not be written.")),
+                .add("counter", IntCounter::new("hookgate_log_lines_dropped_total", "Log lines that could not be written.")),
+            described: make.described.into_inner().into(),
             registry,
         }
     }

@@ -9,27 +9,40 @@
 mod collector;
 mod deliveries;
 mod families;
+mod known;
+mod process;
+#[cfg(test)]
+mod reference;
+mod refusals;
+mod routes;
 mod secrets;
+mod sources;
 mod spans;
 mod trace;
 
 pub use collector::Export;
-pub use deliveries::{AnsweredBy, Deferral, DeliveryResult, Ended};
+pub use deliveries::{AnsweredBy, Deferral, DeliveryLine, DeliveryResult, Ended, Troubled, WellAgain};
+pub use families::Described;
+pub use known::{Known, KnownSource};
+pub use sources::SourceStanding;
 pub use spans::{TracedAttempt, TracingParams};
 pub use trace::{AttemptTrace, Share};
 mod targets;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use prometheus::{Encoder, IntGauge, TextEncoder};
 
 use families::Families;
+use refusals::RefusalLines;
+use routes::RouteLines;
 use spans::Spans;
 
 use crate::accept::Notes;
-use crate::budget::{Alarm, Recorded};
 use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::refusal::RequestOutcome;
@@ -37,9 +50,9 @@ use crate::refusal::RequestOutcome;
 /// The label of requests that reached no source.
 pub const NO_SOURCE: &str = "_none";
 
-/// Counts and logs, and records spans where they are wanted; clones share the metrics.
+/// Counts and logs, and records spans where they are wanted; clones share the metrics, and what was logged of routes.
 #[derive(Clone, Debug)]
-pub struct Telemetry(Families, Option<Spans>);
+pub struct Telemetry(Families, Option<Spans>, Arc<RefusalLines>, Arc<RouteLines>);
 
 impl Default for Telemetry {
     fn default() -> Self {
@@ -50,7 +63,7 @@ impl Default for Telemetry {
 impl Telemetry {
     /// Registers all metrics in a registry of its own.
     pub fn new() -> Self {
-        Self(Families::new(), None)
+        Self(Families::new(), None, Arc::default(), Arc::default())
     }
 
     /// The metrics in Prometheus' text format.
@@ -60,6 +73,13 @@ impl Telemetry {
             tracing::error!(%error, "the metrics could not be written");
         }
         text
+    }
+
+    /// Every metric of ours, in the order of the alphabet.
+    pub fn described(&self) -> Vec<Described> {
+        let mut described = self.0.described.to_vec();
+        described.sort_unstable();
+        described
     }
 
     /// Log lines could not be written.
@@ -81,10 +101,16 @@ pub struct Request<'a> {
     pub why: &'a str,
     /// The stored event, if there is one.
     pub event: Option<EventId>,
+    /// Of a repetition: the event that was stored first, where it is known.
+    pub first_event: Option<EventId>,
+    /// What was called.
+    pub called: Called<'a>,
     /// What the gates noted.
     pub notes: &'a Notes,
     /// Who sent it.
     pub sender: IpAddr,
+    /// Whether requests of this sender were verified at this source before.
+    pub is_known_sender: bool,
     /// Size of the body that was read.
     pub body_bytes: usize,
     /// From head to answer.
@@ -93,6 +119,17 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// When the event was stored, if it was waited for.
     pub commit: Option<Commit>,
+}
+
+/// The request line, as the log shows it. It has no query, which may hold a token.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Called<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The host, where it is clear.
+    pub host: Option<&'a str>,
+    /// The path.
+    pub path: &'a str,
 }
 
 /// The time in which an event was stored.
@@ -135,8 +172,8 @@ impl Telemetry {
         for route in notes.matched.iter().filter(|_| is_sent) {
             self.0.route_matches.with_label_values(&[&**route]).inc();
         }
-        for route in &notes.route_errors {
-            self.0.route_errors.with_label_values(&[&**route, "when"]).inc();
+        if is_new {
+            self.route_errors(source, request, now);
         }
         match request.outcome {
             RequestOutcome::Duplicate => self.0.duplicates.with_label_values(&[source]).inc(),
@@ -144,23 +181,10 @@ impl Telemetry {
             RequestOutcome::Filtered => self.0.unrouted.with_label_values(&[source]).inc(),
             RequestOutcome::Accepted | RequestOutcome::Quarantined | RequestOutcome::Refused(_) => {}
         }
-        log_request(source, outcome, request);
+        if self.has_line(source, request, now) {
+            log_request(source, outcome, request);
+        }
         self.request_traced(request, now);
-    }
-
-    /// An answer was counted against the provider's patience.
-    pub fn budget(&self, source: &str, recorded: &Recorded) {
-        if let Some(level) = recorded.level {
-            self.0.budget_used.with_label_values(&[source]).set(level.used);
-            self.0.budget_limit.with_label_values(&[source]).set(level.limit);
-        }
-        match &recorded.alarm {
-            Some(Alarm::Near { rule, then }) => {
-                tracing::error!(source, rule, then, "the provider is about to give this source up");
-            }
-            Some(Alarm::Over) => tracing::warn!(source, "the provider's patience is no longer in danger"),
-            None => {}
-        }
     }
 
     /// A request begins; the guard ends it.
@@ -195,9 +219,29 @@ impl Telemetry {
     }
 }
 
+/// The longest text of a sender's in a line.
+const SHOWN_CHARS_MAX: usize = 256;
+
+/// A text of a sender's, as a line shows it: bounded, and without anything that could command a terminal.
+fn shown(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN_CHARS_MAX && !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).map(plain).collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    Cow::Owned(shown)
+}
+
 fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
     let event = request.event.map(|id| id.to_string());
+    let first_event = request.first_event.map(|id| id.to_string());
+    let Called { method, host, path } = request.called;
+    let (method, host, path) = (shown(method), host.map(shown), shown(path));
     let took_ms = u64::try_from(request.took.as_millis()).unwrap_or(u64::MAX);
+    let failed_routes = failed_routes(request.notes);
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
@@ -206,11 +250,18 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
                 outcome,
                 status = request.status,
                 event = event.as_deref(),
+                first_event = first_event.as_deref(),
+                delivery_id = request.notes.delivery_id.as_deref(),
                 event_type = request.notes.event_type.as_deref(),
+                method = (!method.is_empty()).then_some(&*method),
+                host = host.as_deref(),
+                path = (!path.is_empty()).then_some(&*path),
                 verdict = request.notes.verdict,
                 secret = request.notes.secret.as_deref(),
+                body_read = request.notes.body_read,
                 answered_by = request.notes.answered_by,
                 braked = request.notes.braked.then_some(true),
+                failed_routes = failed_routes.as_deref(),
                 why = (!request.why.is_empty()).then_some(request.why),
                 sender = %request.sender,
                 bytes = request.body_bytes,
@@ -230,6 +281,14 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
     }
 }
 
+/// The routes that failed on the event, by name; of many only the first.
+fn failed_routes(notes: &Notes) -> Option<String> {
+    const NAMES_MAX: usize = 8;
+    let names: Vec<&str> = notes.route_errors.iter().take(NAMES_MAX).map(|error| &*error.route).collect();
+    let more = if notes.route_errors.len() > NAMES_MAX { ", …" } else { "" };
+    (!names.is_empty()).then(|| names.join(", ") + more)
+}
+
 /// Three digits, without an allocation a request.
 fn code_text(status: u16, buffer: &mut [u8; 3]) -> &str {
     let digit = |value: u16| b'0' + u8::try_from(value % 10).unwrap_or(0);
@@ -247,6 +306,8 @@ pub enum TlsFailure {
 }
 
 impl TlsFailure {
+    pub(super) const ALL: [Self; 2] = [Self::Timeout, Self::Protocol];
+
     const fn label(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -272,74 +333,6 @@ impl Drop for InFlight {
     }
 }
 
-/// What came of a reload.
-const APPLIED: &str = "applied";
-const REFUSED: &str = "refused";
-
-/// Readings of the buffer and happenings of the process.
-impl Telemetry {
-    /// One commit.
-    pub fn commit(&self, took: Duration, events: usize, failed: bool) {
-        self.0.commit_seconds.observe(took.as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "a batch holds at most a thousand events")]
-        self.0.commit_events.observe(events as f64);
-        if failed {
-            self.0.buffer_errors.with_label_values(&["commit"]).inc();
-        }
-    }
-
-    /// Records that could not be read, since the start.
-    pub fn unreadable_records(&self, records: u64) {
-        let counter = self.0.buffer_errors.with_label_values(&["read"]);
-        counter.inc_by(records.saturating_sub(counter.get()));
-    }
-
-    /// The buffer's size now.
-    pub fn buffer(&self, used_bytes: u64, limit_bytes: u64, dedup_entries: u64) {
-        self.0.buffer_used.set(i64::try_from(used_bytes).unwrap_or(i64::MAX));
-        self.0.buffer_limit.set(i64::try_from(limit_bytes).unwrap_or(i64::MAX));
-        self.0.dedup_entries.set(i64::try_from(dedup_entries).unwrap_or(i64::MAX));
-    }
-
-    /// Deliveries that entered a destination's queue or were found in it, and those that a person gave up, since the start.
-    pub fn deliveries_accounted(&self, destination: &str, accepted: u64, discarded: u64) {
-        let raise = |counter: prometheus::IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
-        raise(self.0.accepted.with_label_values(&[destination]), accepted);
-        if discarded > 0 {
-            raise(self.0.deliveries.with_label_values(&[destination, "discarded"]), discarded);
-        }
-    }
-
-    /// A destination's queue now: events by state, age of the oldest, dead letters.
-    pub fn queue(&self, destination: &str, states: [(&'static str, u64); 4], oldest: Duration, dead_letters: u64) {
-        for (state, events) in states {
-            self.0.queue_events.with_label_values(&[destination, state]).set(i64::try_from(events).unwrap_or(i64::MAX));
-        }
-        self.0.queue_oldest.with_label_values(&[destination]).set(i64::try_from(oldest.as_secs()).unwrap_or(i64::MAX));
-        self.0.dead_letters.with_label_values(&[destination]).set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
-    }
-
-    /// The rules on disk are in force, from a start or a reload.
-    pub fn rules_in_force(&self, now: Timestamp) {
-        self.0.reload_ok.set(1);
-        self.0.reload_time.set(i64::try_from(now.unix_secs()).unwrap_or(i64::MAX));
-        for result in [APPLIED, REFUSED] {
-            // To name a series is to begin it.
-            self.0.reloads.with_label_values(&[result]);
-        }
-    }
-
-    /// Rules were read anew, or could not be.
-    pub fn reload(&self, applied: bool, now: Timestamp) {
-        self.0.reloads.with_label_values(&[if applied { APPLIED } else { REFUSED }]).inc();
-        if applied {
-            self.rules_in_force(now);
-        } else {
-            self.0.reload_ok.set(0);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,6 +347,16 @@ mod tests {
             assert!(name.starts_with("hookgate_") || name.starts_with("process_"), "{name}");
         }
         assert!(text.contains("hookgate_config_last_reload_successful 1"));
+    }
+
+    #[test]
+    fn a_text_of_a_stranger_is_bounded_and_commands_nothing() {
+        assert_eq!(shown("/in/a"), "/in/a");
+        assert_eq!(shown("/\u{1b}[31m\u{9b}2J\n"), "/\u{fffd}[31m\u{fffd}2J\u{fffd}");
+        let long = "ö".repeat(300);
+        let long = shown(&long);
+        assert_eq!((long.chars().count(), long.ends_with('…')), (257, true));
+        assert_eq!(shown(&"a".repeat(256)).len(), 256);
     }
 
     #[test]

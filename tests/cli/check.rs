@@ -103,3 +103,64 @@ fn the_example_of_the_project_is_valid_without_a_warning() {
     let ended = run(&["check", "routes.yaml"]).with(78);
     assert_eq!(ended.stdout.matches("error[unusable_secret]").count(), 3, "{}", ended.stdout);
 }
+
+/// Files in which a variable brings in something wrong: the file, and a part of the message that tells of it.
+fn files_with_a_bad_variable() -> Vec<(String, &'static str)> {
+    let of = |from: &str, to: &str| good(ADDRESS).replace(from, to);
+    vec![
+        (of("http://127.0.0.1:9/", "\"https://h/services/${P}#x\""), "https://h/services/${P}#x"),
+        (of("http://127.0.0.1:9/", "\"${BAD_PORT}\""), "`${BAD_PORT}` is not a URL to send to"),
+        (
+            of("{url: http://127.0.0.1:9/}", "{targets: [{url: \"http://h/${P}\"}, {url: \"http://h/${P}\"}]}"),
+            "`http://h/${P}` is listed twice",
+        ),
+        (of("to: orders", "to: orders, events: [\"${P}[\"]"), "`${P}[` is not a glob"),
+        (
+            of("to: orders", "to: orders, transform: {headers: {remove: [\"${P} x\"]}}"),
+            "`${P} x` is no name of a header",
+        ),
+        (of("provider: github", "provider: \"${P}\""), "there is no provider `${P}`"),
+        (of("provider: github", "provider: github, content_types: [\"${P} x\"]"), "`${P} x` is not a media type"),
+        (good(ADDRESS) + "capture: {redact: [\"${P}\"]}\n", "`${P}` cannot be redacted"),
+        (good(ADDRESS) + "include: [\"x/${P}/\"]\n", "`x/${P}/` names no file"),
+    ]
+}
+
+#[test]
+fn no_command_says_the_value_of_a_variable() {
+    let bad_port = "https://h:0/services/T01/B02/s3cr3t-of-chat";
+    for (file, told) in files_with_a_bad_variable() {
+        let folder = Folder::with(&file);
+        for args in [
+            &["check"][..],
+            &["check", "--format", "json"],
+            &["check", "--format", "github"],
+            &["config", "show"],
+            &["graph"],
+            &["run"],
+        ] {
+            let mut command = hookgate(args);
+            command
+                .arg(folder.routes())
+                .env("SECRET", "s")
+                .env("P", "T01/B02/s3cr3t-of-chat")
+                .env("BAD_PORT", bad_port);
+            let ended = end(&mut command);
+            let shown = ended.stdout + &ended.stderr;
+            assert_eq!(ended.code, 78, "{args:?}: {shown}");
+            assert!(!shown.contains("s3cr3t-of-chat") && !shown.contains("B02"), "{args:?}: {shown}");
+            assert!(shown.contains(told), "{args:?}, {told}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_known_provider_that_is_open_to_everybody_is_no_clean_file() {
+    let open = "provider: github, verify: {type: none, reason: later}";
+    let file = good(ADDRESS).replace("provider: github", open).replace(", secrets: [{env: SECRET}]", "");
+    assert!(file.contains(open));
+    let folder = Folder::with(&file);
+    let ended = end(hookgate(&["check"]).arg(folder.routes())).with(0);
+    assert!(ended.stdout.contains("warning[too_open]: GitHub proves who it is (hmac sha256)"), "{}", ended.stdout);
+    end(hookgate(&["check", "--deny-warnings"]).arg(folder.routes())).with(3);
+}

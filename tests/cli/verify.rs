@@ -139,3 +139,77 @@ fn by_hand_the_clock_can_be_set() {
     assert!(verify(now + 3600, 1).starts_with("failed: too_old ("));
     assert!(verify(now - 3600, 1).starts_with("failed: in_future ("));
 }
+
+#[test]
+fn by_hand_says_what_a_secret_in_a_wrong_dress_would_be_right_without() {
+    let encoded = data_encoding::BASE64.encode(SECRET.as_bytes());
+    for (secret, near) in [
+        (format!("\"{SECRET}\""), "right without the quotes"),
+        (format!("\u{feff}{SECRET}"), "right without the byte order mark"),
+        (format!("GITHUB_SECRET={SECRET}"), "right with NAME= removed"),
+        (format!("{SECRET}\u{a0}"), "right without the invisible characters"),
+        (encoded, "right base64-decoded"),
+    ] {
+        let (stdout, _) = by_hand(&secret, REQUEST, 1);
+        assert!(stdout.contains(&format!("near miss: it is {near}")) && !stdout.contains("Everybody"), "{stdout}");
+    }
+}
+
+#[test]
+fn by_hand_a_line_feed_that_an_editor_added_is_told() {
+    for (end, what) in [("\n", "a line feed"), ("\r\n", "CR and LF")] {
+        let (stdout, _) = by_hand(SECRET, &format!("{REQUEST}{end}"), 1);
+        assert!(stdout.contains(&format!("right without {what} at the end")), "{stdout}");
+    }
+}
+
+#[test]
+fn by_hand_a_key_that_cannot_be_read_says_what_it_looks_like() {
+    let pem = "-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----";
+    let args = ["verify", "--provider", "postal", &format!("--secret={pem}"), "-"];
+    let ended = run_with_input(&args, REQUEST.as_bytes()).with(1);
+    assert!(ended.stderr.contains("has `\\n` as two letters instead of line feeds"), "{}", ended.stderr);
+}
+
+#[test]
+fn by_hand_the_url_that_was_judged_is_shown_and_the_one_that_would_be_right() {
+    let cases: Vec<Value> =
+        serde_json::from_str(&std::fs::read_to_string(root().join("tests/vectors/square.json")).unwrap()).unwrap();
+    let case = cases.iter().find(|case| case["expect"] == "valid" && case["neutral"] != true).unwrap();
+    let mut request = "POST /in/square HTTP/1.1\r\n".to_owned();
+    for header in case["headers"].as_array().unwrap() {
+        request += &[header[0].as_str().unwrap(), ": ", header[1].as_str().unwrap(), "\r\n"].concat();
+    }
+    request += "\r\n";
+    let body = data_encoding::BASE64.decode(case["body_base64"].as_str().unwrap().as_bytes()).unwrap();
+    let request = [request.as_bytes(), &body].concat();
+    let (url, secret) = (case["url"].as_str().unwrap(), case["secrets"][0]["value"].as_str().unwrap());
+    let other = url.replacen("https://", "http://", 1);
+    let args = ["verify", "--provider", "square", "--secret", secret, "--url", &other, "-"];
+    let stdout = run_with_input(&args, &request).with(1).stdout;
+    assert!(stdout.contains(&format!("judged over the URL {other}")), "{stdout}");
+    assert!(stdout.contains(&format!("it is right for the URL {url} (https instead of http)")), "{stdout}");
+}
+
+#[test]
+fn supabase_takes_the_secret_as_its_page_shows_it() {
+    let cases: Vec<Value> =
+        serde_json::from_str(&std::fs::read_to_string(root().join("tests/vectors/standardwebhooks.json")).unwrap())
+            .unwrap();
+    let case = cases.iter().find(|case| case["expect"] == "valid" && case["neutral"] != true).unwrap();
+    let mut request = "POST /in/hook HTTP/1.1\r\n".to_owned();
+    for header in case["headers"].as_array().unwrap() {
+        request += &[header[0].as_str().unwrap(), ": ", header[1].as_str().unwrap(), "\r\n"].concat();
+    }
+    request += "\r\n";
+    let body = data_encoding::BASE64.decode(case["body_base64"].as_str().unwrap().as_bytes()).unwrap();
+    let request = [request.as_bytes(), &body].concat();
+    let now = case["now_unix"].as_u64().unwrap().to_string();
+    let bare = case["secrets"][0]["value"].as_str().unwrap().trim_start_matches("whsec_");
+    for secret in
+        [format!("v1,whsec_{bare}"), format!("whsec_{bare}"), bare.to_owned(), bare.trim_end_matches('=').to_owned()]
+    {
+        let args = ["verify", "--provider", "supabase_auth_hooks", "--secret", &secret, "--now", &now, "-"];
+        assert_eq!(run_with_input(&args, &request).with(0).stdout, "verified by secret 1\n", "{secret}");
+    }
+}

@@ -62,7 +62,7 @@ fn a_file_that_is_no_text_is_named_where_it_is_included() {
     around.write("a.yaml", b"\xff\xfe\0");
     let problems = around.load(yaml).problems;
     assert_eq!((problems.len(), problems[0].code.as_str()), (1, "unusable_file"));
-    assert!(problems[0].file.ends_with("routes.yaml") && problems[0].message.contains("is not text in UTF-8"));
+    assert!(problems[0].file.ends_with("routes.yaml") && problems[0].message.contains("it is UTF-16"));
 }
 
 #[test]

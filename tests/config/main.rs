@@ -4,6 +4,7 @@
 //! are written.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod hidden;
 mod include;
 mod meaning;
 mod robust;

@@ -96,6 +96,7 @@ impl Around {
             notice: &|_| {},
             now: NOW,
             processors: 2,
+            disk_bytes: &|_| Some(40 << 30),
             secrets,
         };
         check(yaml, &self.folder.path().join("routes.yaml"), &world)

@@ -250,6 +250,7 @@ const WITHOUT_DEFAULT: &[(&str, &str)] = &[
     ("listeners.*.serve", "takes events without"),
     ("providers", "a row is as it is written"),
     ("capture.redact", "nothing is hidden"),
+    ("destinations.*.headers", "none is set"),
     ("destinations.*.sign", "not signed"),
     ("destinations.*.tls", "as the URL says"),
     ("include", "what it names is shown itself"),
@@ -266,9 +267,11 @@ const WITHOUT_DEFAULT: &[(&str, &str)] = &[
     ("sources.*.handshake", "not armed, and nothing handed over"),
     ("sources.*.host", "any host"),
     ("sources.*.public_url", "that of the server, where it has one"),
+    ("sources.*.schemas.assert", "format and content are notes"),
     ("sources.*.schemas.dir", "no folder"),
     ("routes.*.transform", "not transformed"),
     ("sources.*.verify", "a scheme is as it is written"),
+    ("sources.*.forward_secret", "what is in the query stays here, what is in a header goes on"),
     ("sources.*.secrets", "named after their place, at any time"),
 ];
 

@@ -172,7 +172,7 @@ fn events_with_the_same_key_go_to_the_same_target() {
 fn an_event_without_a_key_is_delivered_by_its_id() {
     let (one, other) = (Receiver::start(), Receiver::start());
     let targets = format!("{}, {}", target(&one, 1), target(&other, 1));
-    let rest = rest(&targets, ", balance: {by: consistent_hash, key: body.customer}");
+    let rest = rest(&targets, ", balance: {by: consistent_hash, key: body.?customer}");
     let gateway = Site::new(&rest).start();
     send(&gateway, 100);
     delivered(&gateway, 100);

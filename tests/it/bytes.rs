@@ -147,6 +147,32 @@ fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[test]
+fn an_empty_content_encoding_is_none_and_a_compressed_body_is_told_so() {
+    let receiver = Receiver::start();
+    let gateway = Site::new(&rest(&receiver)).start();
+    for lines in [&[""][..], &[" "], &[","], &["identity, identity"], &["", "Identity", ",,"]] {
+        let request = lines.iter().fold(own("plain"), |request, line| request.with("Content-Encoding", line));
+        let answer = gateway.send(&request);
+        assert_eq!(answer.status, 200, "{lines:?}: {}", answer.text());
+        arrives(&receiver, &answer.event_id().unwrap(), b"plain");
+    }
+    for (lines, name) in
+        [(&["gzip"][..], "gzip"), (&["", "identity, br"], "br"), (&["\u{1}\u{7f}x"], "in an unknown way")]
+    {
+        let answer = gateway.send(&lines.iter().fold(own("x"), |request, line| request.with("Content-Encoding", line)));
+        if name == "in an unknown way" && answer.status == 400 {
+            continue;
+        }
+        let body = answer.json();
+        assert_eq!((answer.status, answer.header("accept-encoding")), (415, Some("identity")), "{body}");
+        assert_eq!(body["title"].as_str(), Some("Content coding not accepted"));
+        assert!(body["detail"].as_str().unwrap().contains(&format!("compressed ({name})")), "{body}");
+    }
+    let typed = own("x").without("Content-Type").with("Content-Type", "no type");
+    assert_eq!(gateway.send(&typed).header("accept-encoding"), None);
+}
+
+#[test]
 fn http_1_0_with_a_length_is_taken_and_closed() {
     let receiver = Receiver::start();
     let gateway = Site::new(&rest(&receiver)).start();

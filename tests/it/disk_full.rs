@@ -64,6 +64,14 @@ fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_f
     let ballast = disk.fill();
     let refused = || gateway.metrics().sum("hookgate_requests_total", &[("code", "503")]);
     eventually("it refuses", SOON, || (refused() > 20).then_some(()));
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.sum("hookgate_buffer_refusing", &[("reason", "disk")]), 1);
+    assert!(metrics.sum("hookgate_disk_free_bytes", &[]) < 12 << 20);
+    let ready = gateway.admin("/readyz?verbose");
+    assert!(ready.text().contains("buffer has room: FAILED: the disk is short: "), "{}", ready.text());
+    for line in ["the buffer refuses events", "are kept for the engine"] {
+        eventually(line, SOON, || gateway.log().contains(line).then_some(()));
+    }
     // Retries go on meanwhile, and their ends find no room.
     pass(Duration::from_secs(2));
     assert_eq!(gateway.admin("/livez").status, 200);
@@ -76,4 +84,25 @@ fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_f
     sent.all_arrived(&receiver.seen());
     accounts(&gateway, &[("all", "app", 0)]);
     assert!(!gateway.log().contains("panicked"));
+}
+
+/// A restart on a disk without a free byte: what waits goes out, and the gateway takes events again once there is room.
+#[test]
+fn a_gateway_that_starts_on_a_full_disk_takes_events_again_by_itself_when_there_is_room() {
+    let _alone = alone();
+    let port = free_port();
+    let rest = Site::plain_rest(&format!("http://127.0.0.1:{port}/app"), "");
+    let site = Site::new(&rest);
+    let Some(disk) = SmallDisk::mount(&site.path("data"), DISK_MIB) else { return };
+    let gateway = site.start();
+    let sent = fill_up(gateway.address(), &gateway);
+    gateway.kill();
+    let ballast = disk.fill();
+    let gateway = site.start();
+    let receiver = Receiver::start_on(port);
+    eventually("what waits goes out", SOON * 3, || sent.have_arrived(&receiver.seen()).then_some(()));
+    std::fs::remove_file(ballast).unwrap();
+    eventually("it takes events again by itself", SOON * 3, || gateway.send(&github("{}")).event_id());
+    eventually("the queue is empty", SOON * 3, || (queued(&gateway.metrics(), "app") == 0).then_some(()));
+    assert_eq!(gateway.admin("/readyz").status, 200);
 }

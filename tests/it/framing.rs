@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Receiver, Site, github};
+use crate::support::{Receiver, Site, eventually, github};
 
 /// A whole, signed event: whoever reads it as a request of its own accepts it.
 fn canary() -> Vec<u8> {
@@ -56,6 +56,94 @@ fn of_lengths() -> Vec<(&'static str, Vec<u8>)> {
         ("chunk without its line end", with(&[CHUNKED], b"2\r\n{}0\r\n\r\n")),
         ("bare line feed after a chunk size", with(&[CHUNKED], b"2\n{}\r\n0\r\n\r\n")),
     ]
+}
+
+/// A body in chunks that is right but for what stands between its chunks or behind them.
+fn of_chunks() -> Vec<(&'static str, Vec<u8>)> {
+    let with = |name, rest: &[u8]| {
+        let event = github("{}");
+        (name, [event.head(), CHUNKED.into(), b"\r\n\r\n".to_vec(), rest.to_vec()].concat())
+    };
+    vec![
+        with("NUL in an extension", b"2;\0\r\n{}\r\n0\r\n\r\n"),
+        with("NUL in an extension of the last chunk", b"2\r\n{}\r\n0;a\0\r\n\r\n"),
+        with("NUL in a quoted extension", b"2;a=\"\0\"\r\n{}\r\n0\r\n\r\n"),
+        with("bare line feed in an extension", b"2;a\n{}\r\n0\r\n\r\n"),
+        with("bare carriage return in an extension", b"2;a\rb\r\n{}\r\n0\r\n\r\n"),
+        with("an extension without a name", b"2;=a\r\n{}\r\n0\r\n\r\n"),
+        with("an extension that is too long", &[b"2;", &[b'a'; 5000][..], b"\r\n{}\r\n0\r\n\r\n"].concat()),
+        with("a trailer without a colon", b"2\r\n{}\r\n0\r\nX-A\r\n\r\n"),
+        with("a trailer with a space before its colon", b"2\r\n{}\r\n0\r\nX-A : a\r\n\r\n"),
+        with("a trailer without a name", b"2\r\n{}\r\n0\r\n: a\r\n\r\n"),
+        with("NUL in a trailer", b"2\r\n{}\r\n0\r\nX-A: \0\r\n\r\n"),
+        with("a folded trailer", b"2\r\n{}\r\n0\r\nX-A: a\r\n b\r\n\r\n"),
+        with("bare line feed after a trailer", b"2\r\n{}\r\n0\r\nX-A: a\n\r\n"),
+        with("bare carriage return in a trailer", b"2\r\n{}\r\n0\r\nX-A: a\rb\r\n\r\n"),
+        with("bare line feed at the end", b"2\r\n{}\r\n0\r\n\n"),
+        with("Content-Length in the trailer", b"2\r\n{}\r\n0\r\nContent-Length: 2\r\n\r\n"),
+        with("Host in the trailer", b"2\r\n{}\r\n0\r\nX-A: a\r\nhost: b\r\n\r\n"),
+        with("a trailer that is too long", &[b"2\r\n{}\r\n0\r\nX: ", &[b'a'; 9000][..], b"\r\n\r\n"].concat()),
+        with("bytes behind the end", b"2\r\n{}\r\n0\r\n\r\nx"),
+        with("a line end behind the end", b"2\r\n{}\r\n0\r\n\r\n\r\n"),
+        with("a chunk behind the end", b"2\r\n{}\r\n0\r\n\r\n2\r\n{}\r\n"),
+        with("a request behind the end", &[b"2\r\n{}\r\n0\r\n\r\n", &canary()[..]].concat()),
+        with("an empty line for a size", b"2\r\n{}\r\n\r\n\r\n"),
+        with("a size with many zeros", b"000000000000000000002\r\n{}\r\n0\r\n\r\n"),
+    ]
+}
+
+/// The event in them is whole and signed: what is wrong is the framing alone.
+#[test]
+fn a_chunked_body_with_anything_odd_between_or_behind_its_chunks_is_refused() {
+    let receiver = Receiver::start();
+    let gateway = Site::plain(&receiver).start();
+    let mut wrong = Vec::new();
+    for (name, message) in of_chunks() {
+        // All at once, and byte for byte.
+        for size in [message.len(), 1] {
+            let mut connection = gateway.connect();
+            for piece in message.chunks(size) {
+                drop(connection.write(piece));
+            }
+            match connection.answer() {
+                Ok(answer) if answer.status == 400 && answer.json()["outcome"] == "malformed" => {}
+                // What comes behind the end in pieces comes after the answer; it is read by nobody.
+                Ok(answer) if size == 1 && name.contains("behind the end") && answer.status == 200 => {}
+                answer => wrong.push(format!("{name}, pieces of {size}: {answer:?}")),
+            }
+            if !connection.is_ended(Duration::from_secs(5)) {
+                wrong.push(format!("{name}: the connection goes on"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // A gateway that has refused less, because refusals of a kind are summed up after the first five.
+    let gateway = Site::plain(&receiver).start();
+    let (_, behind) = of_chunks().into_iter().find(|(name, _)| name.contains("behind the end")).unwrap();
+    let mut connection = gateway.connect();
+    drop(connection.write(&behind));
+    assert_eq!(connection.answer().unwrap().status, 400);
+    let told = "bytes follow the end of the body";
+    eventually(told, Duration::from_secs(20), || gateway.log().contains(told).then_some(()));
+    // Extensions and trailers that are as the grammar has them change nothing.
+    let rest = b"1 ;a ; b=\"c;\\\"\"\r\n{\r\n1\r\n}\r\n0;d=e\r\nX-Checksum: 99914b93\r\n\r\n";
+    let mut connection = gateway.connect();
+    connection.write(&[github("{}").head(), CHUNKED.into(), b"\r\n\r\n".to_vec(), rest.to_vec()].concat()).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 200);
+}
+
+#[test]
+fn a_chunked_body_without_its_last_line_end_is_refused() {
+    let receiver = Receiver::start();
+    let rest = Site::plain_rest(&receiver.url("/app"), "");
+    let gateway = Site::new(&rest).listener("limits: {body_timeout: 1s}", &rest).start();
+    let whole = github("{}").wire_chunked(2);
+    for cut in 1..=5 {
+        let mut connection = gateway.connect();
+        connection.write(&whole[..whole.len() - cut]).unwrap();
+        assert_eq!(connection.answer().unwrap().status, 408, "without the last {cut} bytes");
+    }
+    assert_eq!(receiver.connections(), 0);
 }
 
 fn of_lines() -> Vec<(&'static str, Vec<u8>)> {

@@ -25,10 +25,17 @@ fn a_full_buffer_answers_503_loses_nothing_and_recovers_by_itself() {
     assert!((10..=21).contains(&ids.len()), "{} events of 50 kB in 1 MiB", ids.len());
     gateway.wait_for_outcomes("github", "buffer_full", 503, 1);
     let metrics = gateway.metrics();
+    assert_eq!(metrics.sum("hookgate_buffer_refusing", &[("reason", "disk")]), 0);
     assert!(metrics.sum("hookgate_buffer_used_bytes", &[]) <= 1024 * 1024);
     assert_eq!(metrics.sum("hookgate_buffer_limit_bytes", &[]), 1024 * 1024);
     // A small event may still fit; a forged one is told apart all the same.
     assert_eq!(gateway.send(&github(body.clone()).without("X-Hub-Signature-256")).status, 401);
+    let line = eventually("a line says that it refuses", SOON, || {
+        gateway.log().lines().find(|line| line.contains("the buffer refuses events")).map(str::to_owned)
+    });
+    for part in ["ERROR", "\"reason\":\"size\"", "the buffer is full: ", "of 1 MiB are used (buffer.max_size)"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
     let receiver = Receiver::start_on(port);
     receiver.wait_for(ids.len());
     ids.push(eventually("the buffer takes again", SOON + Duration::from_secs(10), || {
@@ -41,4 +48,8 @@ fn a_full_buffer_answers_503_loses_nothing_and_recovers_by_itself() {
     ids.sort_unstable();
     assert_eq!(seen, ids, "each once, and none that was refused");
     assert_eq!(gateway.admin("/readyz").status, 200);
+    eventually("a line says that it takes events again", SOON, || {
+        gateway.log().contains("the buffer takes events again").then_some(())
+    });
+    assert_eq!(gateway.log().matches("the buffer refuses events").count(), 1, "once an episode: {}", gateway.log());
 }

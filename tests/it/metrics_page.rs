@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use hookgate::outcome::AttemptOutcome;
+use hookgate::refusal::RequestOutcome;
+
 use crate::support::{Receiver, Site, github, unique};
 
 #[test]
@@ -30,8 +33,14 @@ fn the_page_parses_and_strangers_make_up_no_label() {
     assert_eq!(metrics.values_of("destination"), names(&["app"]));
     assert_eq!(metrics.values_of("secret"), names(&["main"]));
     assert_eq!(metrics.values_of("listener"), names(&["public"]));
+    let requests = RequestOutcome::ALL.map(RequestOutcome::label).into_iter();
+    let closed: BTreeSet<String> =
+        requests.chain(AttemptOutcome::ALL.map(AttemptOutcome::label)).map(str::to_owned).collect();
+    assert_eq!(metrics.values_of("outcome"), closed);
     let outcomes = names(&["accepted", "method_not_allowed", "not_found", "success"]);
-    assert_eq!(metrics.values_of("outcome"), outcomes);
+    let counted = metrics.series().into_iter().filter(|(_, _, value)| *value > 0.0).flat_map(|(_, labels, _)| labels);
+    let counted: BTreeSet<String> = counted.filter(|(name, _)| name == "outcome").map(|(_, value)| value).collect();
+    assert_eq!(counted, outcomes);
     assert!(metrics.0.len() < 100_000, "{} bytes", metrics.0.len());
     check_types(&metrics.0);
     let page = gateway.admin("/metrics");
@@ -41,6 +50,74 @@ fn the_page_parses_and_strangers_make_up_no_label() {
     assert_eq!(ready.status, 200);
     assert!(ready.text().contains("survives kill -9, kernel crash and power loss"), "{}", ready.text());
     assert!(gateway.stop().success());
+}
+
+/// `increase()` does not see the increment with which a series begins.
+#[test]
+fn every_series_with_configured_labels_is_there_at_zero_before_the_first_request() {
+    let receiver = Receiver::start();
+    let gateway = Site::plain(&receiver).start();
+    let metrics = gateway.metrics();
+    let of = |name: &str, labels: &[(&str, &str)]| {
+        let has = |found: &[(String, String)]| {
+            labels.iter().all(|(key, value)| found.iter().any(|(known, is)| known == key && is == value))
+        };
+        let values: Vec<f64> = metrics
+            .series()
+            .into_iter()
+            .filter(|(known, found, _)| known == name && has(found))
+            .map(|of| of.2)
+            .collect();
+        assert_eq!(values, [0.0], "{name}{labels:?}");
+    };
+    for (outcome, code) in
+        [("accepted", "200"), ("bad_signature", "401"), ("quarantined", "200"), ("buffer_full", "503")]
+    {
+        of("hookgate_requests_total", &[("source", "github"), ("outcome", outcome), ("code", code)]);
+    }
+    of("hookgate_requests_total", &[("source", "_none"), ("outcome", "not_found"), ("code", "404")]);
+    for verdict in ["verified", "failed"] {
+        of("hookgate_verifications_total", &[("source", "github"), ("verdict", verdict)]);
+    }
+    for stage in ["when", "transform"] {
+        of("hookgate_route_errors_total", &[("route", "all"), ("stage", stage)]);
+    }
+    for result in ["delivered", "dead_lettered", "expired", "discarded"] {
+        of("hookgate_deliveries_total", &[("destination", "app"), ("result", result)]);
+    }
+    for outcome in AttemptOutcome::ALL {
+        of("hookgate_delivery_attempts_total", &[("destination", "app"), ("outcome", outcome.label())]);
+    }
+    for reason in ["size", "disk", "engine"] {
+        of("hookgate_buffer_refusing", &[("reason", reason)]);
+    }
+    for source in ["handshakes_total", "duplicates_total", "events_unrouted_total", "delivery_id_conflicts_total"] {
+        of(&format!("hookgate_{source}"), &[("source", "github")]);
+    }
+    of("hookgate_quarantined_events", &[("source", "github")]);
+    of("hookgate_circuit_open", &[("destination", "app")]);
+    of("hookgate_event_latency_seconds_count", &[("route", "all")]);
+    assert!(metrics.sum("hookgate_disk_free_bytes", &[]) > 0);
+    // A series of our own that is missing here has labels that a configuration does not decide.
+    let page: BTreeSet<String> = metrics.series().into_iter().map(|(name, _, _)| name).collect();
+    let later = [
+        "hookgate_secret_not_after_timestamp_seconds",
+        "hookgate_tls_certificate_not_after_timestamp_seconds",
+        "hookgate_tls_handshake_failures_total",
+        "hookgate_schema_failures_total",
+        "hookgate_sync_answers_total",
+        "hookgate_target_healthy",
+        "hookgate_spans_dropped_total",
+        "hookgate_provider_failure_budget_used",
+        "hookgate_provider_failure_budget_limit",
+    ];
+    let absent: Vec<String> = hookgate::telemetry::Telemetry::new()
+        .described()
+        .into_iter()
+        .map(|metric| metric.name)
+        .filter(|name| !page.contains(name) && !page.contains(&format!("{name}_count")) && !later.contains(&&**name))
+        .collect();
+    assert_eq!(absent, Vec::<String>::new());
 }
 
 /// Every series belongs to a family with help and type, and no series comes twice.

@@ -34,7 +34,12 @@ fn order(body: &str) -> Request {
 }
 
 fn used(gateway: &Gateway, value: u64) {
-    gateway.wait_for_metric("hookgate_provider_failure_budget_used", &[("source", "shop")], value);
+    used_by(gateway, "verified", value);
+}
+
+fn used_by(gateway: &Gateway, proof: &str, value: u64) {
+    let labels = [("source", "shop"), ("proof", proof)];
+    gateway.wait_for_metric("hookgate_provider_failure_budget_used", &labels, value);
 }
 
 #[test]
@@ -63,10 +68,12 @@ fn a_bad_signature_is_refused_whatever_the_brake_says() {
         order("{\"total\":1}").without("X-Shopify-Hmac-Sha256").with("X-Shopify-Hmac-Sha256", BASE64.encode(&[7; 32]));
     for count in 1..12 {
         assert_eq!(gateway.send(&forged).status, 401, "{count}");
-        used(&gateway, count);
+        used_by(&gateway, "unverified", count);
+        used(&gateway, 0);
     }
     gateway.accept(&order("{\"total\":1}"));
-    used(&gateway, 0);
+    used_by(&gateway, "unverified", 0);
+    assert!(!gateway.log().contains("about to give this source up"), "no stranger rings it");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn an_event_that_breaks_its_schema_is_kept_back_and_not_delivered() {
     let site = Site::new(&rest);
     site.file("schemas/push.json", br#"{"type":"object","required":["ref"]}"#);
     let mut gateway = site.start();
-    let bad: [&[u8]; 5] = [b"{}", b"[1]", b"{\"ref\":", b"{\"ref\":1,\"ref\":2}", b"\xef\xbb\xbf{\"ref\":1}"];
+    let bad: [&[u8]; 5] = [b"{}", b"[1]", b"{\"ref\":", b"{\"ref\":1,\"ref\":2}", b"\xff{\"ref\":1}"];
     for body in bad {
         let request = github(body);
         assert!(gateway.send(&request).event_id().is_some(), "a quarantined event has an id to find it by");

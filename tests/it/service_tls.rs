@@ -54,6 +54,8 @@ fn a_certificate_for_another_name_is_refused_unless_that_name_is_asked_for() {
     let named = site(&service, &authority, settings).start();
     ends(&named, "success");
     assert_eq!((attempts(&plain, "success"), attempts(&named, "tls")), (0, 0));
+    let told = "TLS with 127.0.0.1:";
+    assert!(plain.log().contains(told) && plain.log().contains("(invalid peer certificate: "), "{}", plain.log());
 }
 
 #[test]

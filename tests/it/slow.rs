@@ -25,7 +25,7 @@ fn drip(connection: &mut Connection, bytes: &[u8]) -> Duration {
 #[test]
 fn a_dripping_head_and_a_silent_connection_are_cut() {
     let receiver = Receiver::start();
-    let (_site, gateway) = start(&receiver, "header_timeout: 1s");
+    let (_site, gateway) = start(&receiver, "header_timeout: 1s, keep_alive: 1s");
     let head = github("{}").with("X-Long", vec![b'a'; 400]).wire();
     let cuts: Vec<Duration> = std::thread::scope(|scope| {
         let drips: Vec<_> = (0..20)

@@ -63,10 +63,18 @@ fn events_come_by_http_2_and_by_http_1_over_tls() {
     }
     let forged = github("{}").without("X-Hub-Signature-256");
     assert_eq!(last_line(&curl(&running, "a.test", "a", &forged, &["--http2"])), "2 401");
-    // Answered by the head alone, then the stream is reset without error; curl 7.88 takes that for a failure.
+    // Answered by the head alone, and read on: curl 7.88 takes a stream that is reset without error for a failure.
     let over = github(vec![b' '; 26 * 1024 * 1024]);
-    drop(curl(&running, "a.test", "a", &over, &["--http2"]));
-    gateway.wait_for_outcomes("github", "too_large", 413, 1);
+    for (flags, expected) in [(&["--http2"][..], "2 413"), (&["--http1.1", "--header", "Expect:"][..], "1.1 413")] {
+        assert_eq!(last_line(&curl(&running, "a.test", "a", &over, flags)), expected);
+    }
+    gateway.wait_for_outcomes("github", "too_large", 413, 2);
+    let many = (0..120).fold(github("{}"), |request, at| request.with(&format!("X-{at}"), "a"));
+    assert_eq!(last_line(&curl(&running, "a.test", "a", &many, &["--http2"])), "2 431");
+    let long = github("{}").to(&format!("/in/github?{}", "a".repeat(9000)));
+    assert_eq!(last_line(&curl(&running, "a.test", "a", &long, &["--http2"])), "2 414");
+    let told = "100 header fields (listeners.public.limits.header_fields)";
+    eventually(told, SOON, || gateway.log().contains(told).then_some(()));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use fjall::{
 
 use super::reach::Reach;
 use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, journal, salvage};
-use crate::buffer::{Fsync, OpenError, space};
+use crate::buffer::{DiskSpace, Fsync, OpenError};
 
 /// What the engine may keep in memory of what it has read.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -50,6 +50,10 @@ const REPORTS_MAX: u64 = 250;
 /// Then a commit waits for the worker, at most so long: it may never come.
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 const WORKER_POLL: Duration = Duration::from_millis(1);
+/// So long at most is waited for memtables to be written out where space is asked back: below the time after which a batch
+/// counts as one that hangs.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
+const FLUSH_POLL: Duration = Duration::from_millis(10);
 
 /// How large a memtable of events may get, of a store whose engine was told so; those from before have
 /// [`MEMTABLE_BYTES_MAX`].
@@ -89,8 +93,8 @@ impl Medium for Disk {
         self.open()
     }
 
-    fn is_low(&self) -> bool {
-        space::is_low(&self.dir)
+    fn space(&self) -> Option<DiskSpace> {
+        DiskSpace::of(&self.dir)
     }
 }
 
@@ -226,6 +230,20 @@ impl Fjall {
         Space::ALL.into_iter().zip(&self.keyspaces).filter(is_full).count() as u64
     }
 
+    /// Waits until the memtables are written out. The engine's own wait never ends when its worker has: one that meets a
+    /// full disk stops, and the engine says so only to whoever writes next.
+    fn wait_for_flushes(&self) -> Result<(), EngineError> {
+        let begun = tokio::time::Instant::now();
+        while self.keyspaces.iter().any(|keyspace| keyspace.tree.sealed_memtable_count() > 0) {
+            self.db.persist(PersistMode::Buffer)?;
+            if begun.elapsed() >= FLUSH_WAIT_MAX {
+                return Err(EngineError::Failed("memtables are not written out in time".into()));
+            }
+            std::thread::sleep(FLUSH_POLL);
+        }
+        Ok(())
+    }
+
     fn waiting_memtables(&self) -> usize {
         self.keyspaces.get(Space::Events as usize).map_or(0, |keyspace| keyspace.tree.sealed_memtable_count())
     }
@@ -313,8 +331,9 @@ impl Engine for Fjall {
     /// Memtables out, so that journals end, and the bodies' files rewritten.
     fn give_space_back(&self) -> Result<(), EngineError> {
         for space in Space::ALL {
-            self.keyspace(space)?.rotate_memtable_and_wait()?;
+            self.keyspace(space)?.rotate_memtable()?;
         }
+        self.wait_for_flushes()?;
         // Files go with the last version that names them, and the engine lets go of versions older than its oldest
         // snapshot, which it looks for once in so many that were closed. When nothing is written and little is read, as on
         // a full disk, that moment never comes by itself.

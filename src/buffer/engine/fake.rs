@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space};
-use crate::buffer::OpenError;
+use crate::buffer::{DiskSpace, OpenError};
 
 type Map = BTreeMap<(Space, Vec<u8>), Slice>;
 
@@ -148,8 +148,10 @@ impl Medium for FakeDisk {
         Ok((Arc::new(FakeStore { disk: self.clone(), generation }), says_mended.then(Mended::default)))
     }
 
-    fn is_low(&self) -> bool {
-        self.platter().is_low
+    fn space(&self) -> Option<DiskSpace> {
+        let total_bytes = 1 << 30;
+        let free_bytes = if self.platter().is_low { 0 } else { total_bytes };
+        Some(DiskSpace { free_bytes, total_bytes })
     }
 }
 

@@ -20,7 +20,7 @@ mod salvage;
 use std::fmt;
 use std::sync::Arc;
 
-use super::OpenError;
+use super::{DiskSpace, OpenError};
 
 pub(crate) use disk::Disk;
 
@@ -220,6 +220,6 @@ pub(crate) trait Medium: fmt::Debug + Send + Sync {
         self.open()
     }
 
-    /// Whether less room is left than deliveries need to be settled.
-    fn is_low(&self) -> bool;
+    /// The space of the disk that it lies on, where that is known.
+    fn space(&self) -> Option<DiskSpace>;
 }

@@ -3,13 +3,15 @@
 //! For any POSIX shell, with curl and, for bodies that are no plain text, base64. Everything of a stranger stands in
 //! single quotes or is encoded, so that neither the shell nor a terminal that shows the command obeys it. Not sent again:
 //! what belongs to the connection (`Host`, framing), which curl makes anew, and nothing that curl would add by itself.
-//! `Hookgate-…` headers are not added: this is what the sender sent, not what a delivery looks like.
+//! `Hookgate-…` headers are not added: this is what the sender sent, not what a delivery looks like. Where the gateway does
+//! not show a credential, the command has a variable of the shell, which stops it when it is not set.
 
 use data_encoding::BASE64;
 use serde_json::Value;
 
 use super::show;
 use crate::cli::terminal;
+use crate::credential::{CredentialPlace, name_of};
 use crate::deliver::Target;
 
 /// A longer argument may be more than the system takes; the shell's own `printf` takes any.
@@ -39,6 +41,8 @@ pub(super) struct Request {
     query: Option<String>,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    /// Places whose value the gateway does not show, as it writes them.
+    hidden: Vec<String>,
 }
 
 impl Request {
@@ -57,24 +61,73 @@ impl Request {
             .iter()
             .filter_map(|header| Some((header.get(0)?.as_str()?.to_owned(), header.get(1)?.as_str()?.to_owned())));
         let query = text("target")?.split_once('?').map(|(_, query)| query.to_owned());
-        Some(Self { method: text("method")?, query, headers: headers.collect(), body: show::body(raw)? })
+        let hidden = raw.get("hidden").and_then(Value::as_array).into_iter().flatten();
+        let hidden = hidden.filter_map(|place| place.as_str().map(str::to_owned)).collect();
+        Some(Self { method: text("method")?, query, headers: headers.collect(), body: show::body(raw)?, hidden })
     }
+
+    /// The variables in the command, which stand for what the gateway does not show.
+    pub(super) fn variables(&self) -> Vec<String> {
+        let is_sent = |place: &&String| !CONNECTION.iter().any(|name| **place == format!("header:{name}"));
+        self.hidden.iter().filter(is_sent).map(|place| variable(place)).collect()
+    }
+
+    fn hides(&self, place: &CredentialPlace) -> bool {
+        self.hidden.contains(&place.to_string())
+    }
+
+    /// The URL with the query, as one argument of the shell.
+    fn url(&self, url: &str) -> String {
+        let Some(query) = &self.query else { return argument(url) };
+        let mut plain = format!("{url}{}", if url.contains('?') { '&' } else { '?' });
+        let mut shell = String::new();
+        for (index, pair) in query.split('&').enumerate() {
+            plain.push_str(if index > 0 { "&" } else { "" });
+            let place = CredentialPlace::Query(name_of(pair));
+            if self.hides(&place) {
+                plain.push_str(pair.split_once('=').map_or(pair, |(name, _)| name));
+                plain.push('=');
+                shell.push_str(&argument(&plain));
+                shell.push_str(&placeholder(&place));
+                plain.clear();
+            } else {
+                plain.push_str(pair);
+            }
+        }
+        if !plain.is_empty() {
+            shell.push_str(&argument(&plain));
+        }
+        shell
+    }
+}
+
+/// `header:x-gitlab-token` → `X_GITLAB_TOKEN`.
+fn variable(place: &str) -> String {
+    let name = place.split_once(':').map_or(place, |(_, name)| name);
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    if name.starts_with(|first: char| first.is_ascii_digit()) { format!("_{name}") } else { name }
+}
+
+/// A variable of the shell that has to be set.
+fn placeholder(place: &CredentialPlace) -> String {
+    format!("\"${{{}:?}}\"", variable(&place.to_string()))
 }
 
 /// The command; `None` when `url` is none.
 pub(super) fn command(request: &Request, url: &str) -> Option<String> {
     Target::parse(url)?;
-    let url = match &request.query {
-        Some(query) => format!("{url}{}{query}", if url.contains('?') { '&' } else { '?' }),
-        None => url.to_owned(),
-    };
-    let mut parts =
-        vec![format!("curl -sS -i --globoff --path-as-is -X {} {}", argument(&request.method), argument(&url))];
+    let url = request.url(url);
+    let mut parts = vec![format!("curl -sS -i --globoff --path-as-is -X {} {url}", argument(&request.method))];
     let is_message = |name: &str| !CONNECTION.contains(&name) && !name.starts_with("hookgate-");
     let headers = request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
     let headers: Vec<_> = headers.filter(|(name, _)| is_message(name)).collect();
     let is_given = |wanted: &str| headers.iter().any(|(name, _)| name == wanted);
     parts.extend(headers.iter().map(|(name, value)| {
+        let place = CredentialPlace::Header(name.clone());
+        if request.hides(&place) {
+            return format!("-H {}{}", argument(&format!("{name}: ")), placeholder(&place));
+        }
         // curl takes an empty value for a wish to send none, unless it is written so.
         let header = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
         format!("-H {}", argument(&header))
@@ -132,7 +185,13 @@ mod tests {
 
     fn request(headers: &[(&str, &str)], body: &[u8]) -> Request {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Request { method: "POST".into(), query: Some("a=[1]&b='x'".into()), headers, body: body.to_vec() }
+        Request {
+            method: "POST".into(),
+            query: Some("a=[1]&b='x'".into()),
+            headers,
+            body: body.to_vec(),
+            hidden: Vec::new(),
+        }
     }
 
     /// What a server gets when `sh` runs the command: the head's lines, and the body.
@@ -161,6 +220,16 @@ mod tests {
         drop(stream);
         assert!(sh.wait().unwrap().success());
         (head, body)
+    }
+
+    #[test]
+    fn a_credential_that_is_not_shown_is_a_variable_that_has_to_be_set() {
+        let hidden = vec!["header:x-gitlab-token".to_owned(), "query:a".to_owned()];
+        let request = Request { hidden, ..request(&[("x-gitlab-token", "[redacted]")], b"x") };
+        let command = command(&request, "http://h/hooks").unwrap();
+        assert!(command.contains(r#"'http://h/hooks?a='"${A:?}"'&b='"#), "{command}");
+        assert!(command.contains(r#"-H 'x-gitlab-token: '"${X_GITLAB_TOKEN:?}""#), "{command}");
+        assert_eq!(request.variables(), ["X_GITLAB_TOKEN", "A"]);
     }
 
     #[test]

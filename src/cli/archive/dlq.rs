@@ -9,7 +9,7 @@ use super::job::{self, Many, Order, Rules};
 use super::pages::{List, ListArgs};
 use super::sheet::{Event, Try, member, moment, or_dash, read};
 use super::table::{Row, table};
-use super::{Asked, consent, counted, ended, replay};
+use super::{Asked, answer, consent, counted, ended, replay};
 use crate::cli::{Exit, terminal};
 
 #[derive(Debug, clap::Subcommand)]
@@ -89,13 +89,14 @@ pub(in crate::cli) fn run(command: &Command) -> Exit {
 }
 
 fn lines(dead: &[Value]) -> Vec<String> {
-    let row = |dead: DeadLetter| {
+    let row = |(dead, answer): (DeadLetter, Option<String>)| {
         let what = format!("{}/{}", or_dash(&dead.event.source), or_dash(&dead.event.r#type));
         let (died, id, tries) = (moment(&dead.died_at), or_dash(&dead.event.id), dead.attempts.to_string());
         let cells = vec![died, id, what, dead.destination, dead.cause, tries];
-        Row { cells, pieces: dead.last.iter().map(Try::short).collect() }
+        Row { cells, pieces: dead.last.iter().map(Try::short).chain(answer).collect() }
     };
-    let rows: Vec<Row> = dead.iter().filter_map(read).map(row).collect();
+    let entry = |raw: &Value| Some((read(raw)?, raw.get("answer").and_then(answer::short)));
+    let rows: Vec<Row> = dead.iter().filter_map(entry).map(row).collect();
     let columns =
         [("DIED (UTC)", 14), ("ID", 36), ("SOURCE/TYPE", 28), ("DESTINATION", 14), ("CAUSE", 18), ("TRIES", 5)];
     table(&columns, "LAST", &rows)
@@ -188,13 +189,14 @@ mod tests {
         let dead = [
             json!({"event": {"id": "0199f3a1-0000-7000-8000-000000000001", "source": "stripe", "type": "invoice.paid"}, "copy": 0,
                 "route": "all", "destination": "billing", "died_at": "2026-11-21T09:16:30.123Z", "cause": "final", "attempts": 1,
-                "last": {"at": "2026-11-21T09:16:30.123Z", "outcome": "http_4xx", "status": 422, "took_ms": 3, "detail": "status 422"}}),
+                "last": {"at": "2026-11-21T09:16:30.123Z", "outcome": "http_4xx", "status": 422, "took_ms": 3, "detail": "status 422"},
+                "answer": {"status": 422, "body": {"text": "no\n id"}}}),
             json!({"event": {"id": null, "outcome": "unreadable"}, "destination": "ci", "died_at": "2026-11-21T09:16:31.000Z",
                 "cause": "corrupt", "attempts": 0, "last": null}),
         ];
         let wanted = "\
 DIED (UTC)      ID                                    SOURCE/TYPE          DESTINATION  CAUSE    TRIES  LAST
-11-21 09:16:30  0199f3a1-0000-7000-8000-000000000001  stripe/invoice.paid  billing      final    1      status 422
+11-21 09:16:30  0199f3a1-0000-7000-8000-000000000001  stripe/invoice.paid  billing      final    1      status 422 no id
 11-21 09:16:31  -                                     -/-                  ci           corrupt  0";
         assert_eq!(lines(&dead).join("\n"), wanted);
     }

@@ -1,4 +1,4 @@
-//! The commands about what a gateway has stored: events, dead letters, the quarantine, parked keys.
+//! The commands about what a gateway has stored: events, dead letters, the quarantine, parked keys; and what it refused.
 //!
 //! All of them ask the admin listener and change nothing by themselves. Texts of strangers (types, details, headers) are
 //! made harmless where the answer is read (`sheet`), so that no line printed here can command a terminal. What touches
@@ -6,6 +6,7 @@
 //!
 //! Not here: live tails, explanations, differences between two files.
 
+mod answer;
 mod consent;
 mod curl;
 mod dlq;
@@ -18,6 +19,7 @@ mod parked;
 mod plan;
 mod pretty;
 mod quarantine;
+mod refused;
 mod replay;
 mod sheet;
 mod show;
@@ -33,6 +35,7 @@ pub(super) use dlq::{Command as Dlq, run as dlq};
 pub(super) use events::{Command as Events, run as events};
 pub(super) use parked::{Command as Parked, run as parked};
 pub(super) use quarantine::{Command as Quarantine, run as quarantine};
+pub(super) use refused::{Command as Refused, run as refused};
 
 /// Which gateway is asked, and how its answer is printed.
 #[derive(Debug, clap::Args)]

@@ -109,7 +109,10 @@ fn lines(done: &Done, dry_run: bool) -> Vec<String> {
         format!("  {} (route {}){new}", one.destination, one.route)
     }));
     let skipped = done.skipped.iter();
-    lines.extend(skipped.map(|one| format!("  not {} (route {}): {}", one.destination, one.route, one.why)));
+    lines.extend(skipped.map(|one| match &*one.destination {
+        "" => format!("  nothing by route {}: {}", one.route, one.why),
+        destination => format!("  not {destination} (route {}): {}", one.route, one.why),
+    }));
     lines
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Event {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) headers: Vec<(String, String)>,
+    /// Places that hold a credential, which is not shown.
+    pub(super) hidden: Vec<String>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -107,8 +109,12 @@ impl Try {
 
 impl Problem {
     pub(super) fn short(&self) -> String {
-        let place = if self.pointer.is_empty() { "/" } else { &self.pointer };
-        format!("{place}: {}", self.message)
+        match &*self.pointer {
+            // What failed on a route has no place in the payload.
+            "" if self.message.starts_with("route ") => self.message.clone(),
+            "" => format!("/: {}", self.message),
+            place => format!("{place}: {}", self.message),
+        }
     }
 }
 

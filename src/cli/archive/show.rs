@@ -1,6 +1,7 @@
 //! `hookgate events show ID`: one stored event, whole.
 //!
-//! Headers are shown as they were stored, secrets of the sender included: whoever may ask the gateway may read them.
+//! Headers are shown as they were stored, but the credentials of the sender, which the gateway does not show: the command
+//! of `--curl` has variables in their places.
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::admin::Admin;
 use super::sheet::{Delivery, Event, Problem, Try, read};
-use super::{Asked, curl, pretty};
+use super::{Asked, answer, curl, pretty};
 use crate::cli::{Exit, terminal};
 
 /// What the gateway says of a body that it has all of.
@@ -66,6 +67,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
                 "hookgate: the header {name} held bytes that are no text; it is not sent as it was"
             ));
         }
+        let variables = request.variables();
+        if !variables.is_empty() {
+            let variables = variables.join(", ");
+            terminal::tell(format!(
+                "the gateway does not show the sender's credentials; before you run this, set {variables} (in a URL percent-encoded)"
+            ));
+        }
         terminal::say(command);
     } else if args.asked.is_json() {
         terminal::say_json(raw);
@@ -92,6 +100,12 @@ fn destination(admin: &Admin, event: &Event) -> Result<String, Exit> {
         terminal::tell("hookgate: the event went to no destination of today; say where to with --to URL");
         return Err(Exit::Failed);
     };
+    if url.contains("${") {
+        terminal::tell(format!(
+            "hookgate: the gateway does not show all of {url} ({name}); say where to with --to URL"
+        ));
+        return Err(Exit::Usage);
+    }
     terminal::tell(format!("to the destination {name}; --to sends it elsewhere"));
     Ok(url)
 }
@@ -106,11 +120,23 @@ pub(super) fn body(raw: &Value) -> Option<Vec<u8>> {
     }
 }
 
+/// The page of a request that was not stored.
+pub(super) fn page_of(raw: &Value) -> Option<String> {
+    read::<Event>(raw).map(|event| page(&event, raw))
+}
+
 /// All of it, for people.
 fn page(event: &Event, raw: &Value) -> String {
     let mut lines = facts(event);
     section(&mut lines, "headers", event.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
-    section(&mut lines, "deliveries", event.deliveries.iter().flat_map(delivery));
+    let answers = raw.get("deliveries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let answers = answers.iter().map(|delivery| delivery.get("answer")).chain(std::iter::repeat(None));
+    let deliveries = event.deliveries.iter().zip(answers);
+    let told = deliveries.flat_map(|(one, answer)| {
+        let answer = answer.map(answer::lines).unwrap_or_default();
+        delivery(one).into_iter().chain(answer)
+    });
+    section(&mut lines, "deliveries", told);
     section(&mut lines, "problems", event.problems.iter().map(|problem| format!("  {}", Problem::short(problem))));
     lines.push(String::new());
     match raw.get("body_kept").and_then(Value::as_str) {
@@ -138,6 +164,10 @@ fn facts(event: &Event) -> Vec<String> {
         ("", failed) => format!("no: {failed}"),
         (secret, _) => secret.to_owned(),
     };
+    let hidden = match event.hidden.as_slice() {
+        [] => String::new(),
+        places => format!("{} (credentials of the sender)", places.join(", ")),
+    };
     let request = format!("{} {}, {} bytes", event.method, event.target, event.bytes);
     let facts = [
         ("event", event.id.as_str()),
@@ -149,6 +179,7 @@ fn facts(event: &Event) -> Vec<String> {
         ("sender", &event.sender),
         ("verified", &verified),
         ("delivery id", &event.delivery_id),
+        ("not shown", &hidden),
         ("same id as", &event.same_id_as),
         ("outcome", &event.outcome),
         ("kept until", &event.kept_until),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Tried;
 use crate::cli::recorded::Recorded;
+use crate::event::KeyHash;
 use crate::explain::{BodyShown, Explanation, Sent, UNDECIDED, Verdict, short};
+use crate::shape::HIDDEN;
 use crate::telemetry::NO_SOURCE;
 
 /// What can come otherwise, in the order in which it is told.
@@ -128,45 +130,73 @@ fn changes(old: &Sent, new: &Sent) -> Vec<(String, String)> {
         let is_told = before != after;
         changes.push(if is_told { (before, after) } else { (before, "another path there".to_owned()) });
     }
-    if old.body != new.body {
-        changes.push(first_difference(old.body.as_ref(), new.body.as_ref()));
+    if old.compared.body != new.compared.body {
+        changes.push(first_difference(old, new));
     }
+    changes.extend(changed_headers(old, new));
+    changes.push((old.order_key.clone().unwrap_or_default(), new.order_key.clone().unwrap_or_default()));
+    changes
+}
+
+/// Headers that are sent otherwise; one whose values are not shown is compared by its digest.
+fn changed_headers(old: &Sent, new: &Sent) -> Vec<(String, String)> {
     let of = |sent: &Sent| -> BTreeMap<String, String> {
         let lasting = sent.headers.iter().filter(|(name, _)| !OF_THE_MOMENT.contains(&name.as_str()));
         lasting.cloned().collect()
     };
     let (before, after) = (of(old), of(new));
-    for name in before.keys().chain(after.keys().filter(|name| !before.contains_key(*name))) {
-        let shown = |headers: &BTreeMap<String, String>| {
-            headers.get(name).map_or_else(|| format!("no {name}"), |value| format!("{name}: {value}"))
-        };
-        changes.push((shown(&before), shown(&after)));
-    }
-    changes.push((old.order_key.clone().unwrap_or_default(), new.order_key.clone().unwrap_or_default()));
-    changes
+    let digests = |sent: &Sent, name: &str| -> Vec<KeyHash> {
+        let named = sent.compared.headers.iter().filter(|(known, _)| known == name);
+        named.map(|(_, digest)| *digest).collect()
+    };
+    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    names
+        .map(|name| {
+            let shown = |headers: &BTreeMap<String, String>| {
+                headers.get(name).map_or_else(|| format!("no {name}"), |value| format!("{name}: {value}"))
+            };
+            let (before, after) = (shown(&before), shown(&after));
+            let is_hidden = before == after && digests(old, name) != digests(new, name);
+            if is_hidden { (before, format!("another {name}")) } else { (before, after) }
+        })
+        .collect()
 }
 
 /// Where two bodies differ first; values of one event are not the difference that many have, so only places are told.
-fn first_difference(old: Option<&BodyShown>, new: Option<&BodyShown>) -> (String, String) {
-    let (Some(BodyShown::Json(old)), Some(BodyShown::Json(new))) = (old, new) else {
+fn first_difference(old: &Sent, new: &Sent) -> (String, String) {
+    let (Some(BodyShown::Json(before)), Some(BodyShown::Json(after))) = (&old.compared.body, &new.compared.body) else {
         return ("the body".to_owned(), "another body".to_owned());
     };
-    let place = place_of_difference(old, new);
+    let (place, is_shown) = place_of_difference((before, old.body.as_ref()), (after, new.body.as_ref()));
+    if !is_shown {
+        return (format!("body{place} {HIDDEN}"), format!("body{place} another {HIDDEN}"));
+    }
     let at = |value: &serde_json::Value| match value.pointer(&place) {
         Some(value) if value.is_object() || value.is_array() => format!("body{place} {}", kind(value)),
         Some(value) => format!("body{place} {}", short(value)),
         None => format!("no body{place}"),
     };
-    (at(old), at(new))
+    (at(before), at(after))
 }
 
 fn kind(value: &serde_json::Value) -> &'static str {
     if value.is_array() { "a list" } else { "an object" }
 }
 
-fn place_of_difference(old: &serde_json::Value, new: &serde_json::Value) -> String {
+/// A body with all its values, and what is shown of it.
+type Body<'b> = (&'b serde_json::Value, Option<&'b BodyShown>);
+
+/// The place, and whether the values there are shown as they are; a place whose name is not shown ends before it.
+fn place_of_difference((old, old_shown): Body<'_>, (new, new_shown): Body<'_>) -> (String, bool) {
     use serde_json::Value::{Array, Object};
     let (mut place, mut old, mut new) = (String::new(), old, new);
+    let at = |shown: Option<&BodyShown>, place: &str| match shown {
+        Some(BodyShown::Json(json)) => json.pointer(place).cloned(),
+        Some(BodyShown::Text(_) | BodyShown::Base64(_)) | None => None,
+    };
+    let is_as_shown = |place: &str, old: Option<&serde_json::Value>, new: Option<&serde_json::Value>| {
+        at(old_shown, place).as_ref() == old && at(new_shown, place).as_ref() == new
+    };
     loop {
         let step = match (old, new) {
             (Object(before), Object(after)) => {
@@ -179,12 +209,22 @@ fn place_of_difference(old: &serde_json::Value, new: &serde_json::Value) -> Stri
             }
             _ => None,
         };
-        let Some(step) = step else { return place };
+        let Some(step) = step else {
+            let is_shown = is_as_shown(&place, Some(old), Some(new));
+            return (place, is_shown);
+        };
         let child = format!("/{}", step.replace('~', "~0").replace('/', "~1"));
-        place.push_str(&child);
+        let below = format!("{place}{child}");
+        if at(old_shown, &below).is_none() && at(new_shown, &below).is_none() {
+            return (place, false);
+        }
+        place = below;
         match (old.pointer(&child), new.pointer(&child)) {
             (Some(before), Some(after)) => (old, new) = (before, after),
-            _ => return place,
+            (before, after) => {
+                let is_shown = is_as_shown(&place, before, after);
+                return (place, is_shown);
+            }
         }
     }
 }
@@ -192,12 +232,13 @@ fn place_of_difference(old: &serde_json::Value, new: &serde_json::Value) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::KeyHash;
+    use crate::explain::Compared;
 
     fn to(target: &str, url: &str) -> Sent {
         Sent {
             route: "r".to_owned(),
             destination: "d".to_owned(),
+            withheld: Vec::new(),
             targets: vec![target.to_owned()],
             path: None,
             addresses: vec![KeyHash::of(url)],
@@ -205,6 +246,7 @@ mod tests {
             order_key: None,
             headers: Vec::new(),
             body: None,
+            compared: Compared::default(),
             error: None,
         }
     }

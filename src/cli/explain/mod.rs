@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::admin::Admin;
-use super::given::{Parts, Request};
+use super::given::{self, Parts, Request};
 use super::providers::Format;
 use super::recorded::{Recorded, is_unsigned};
 use super::send::Tamper;
@@ -24,6 +24,7 @@ use crate::explain::{Question, Signature, explain};
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::provider::NoKeys;
+use crate::redact::Redaction;
 use crate::server::Setup;
 
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -121,12 +122,17 @@ fn drafted(args: &Args, admin: &Admin, id: Uuid) -> Result<Value, Exit> {
             "the gateway does not show all of it (`capture`); conditions on what is hidden may say otherwise there",
         );
     }
+    if recorded.hides_credentials && is_judged && recorded.event.verified_by.is_none() {
+        notes.push("the gateway does not show the credential in it, so that what proves its sender is not judged here");
+    }
     if !is_judged {
         notes.push("its signature cannot be judged here (no secret, or its time is over); taken as judged at receipt");
     } else if recorded.aside.is_some_and(is_unsigned) {
         notes.push("its signature is judged with those secrets of the file that can be read here");
     }
-    let mut told = serde_json::to_value(&explanation).unwrap_or_default();
+    let redaction = redaction(&setup, explanation.source.as_deref());
+    let credentials = recorded.credentials(&redaction);
+    let mut told = explanation.shown(&redaction, &credentials, &recorded.event.body);
     if let Some(told) = told.as_object_mut() {
         let of = |name: &str| sheet.get(name).cloned().unwrap_or_default();
         let mut then = json!({ "verified": of("verified"), "unverified": of("unverified") });
@@ -206,7 +212,18 @@ fn question<'a>(head: Head<'a>, body: &'a Bytes, now: Timestamp) -> Question<'a>
 fn tell(setup: &Setup, question: &Question<'_>) -> Value {
     let mut told = explain(&setup.live.rules, &setup.live.destinations, question);
     told.without_levels();
-    serde_json::to_value(&told).unwrap_or_default()
+    let (head, body) = (&question.head, question.body.cloned().unwrap_or_default());
+    // The file is the operator's own; the credential in it may be the one that was put there to sign it.
+    let redaction = redaction(setup, told.source.as_deref());
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let credentials = redaction.credentials_in(&head.target(), headers, &body);
+    told.shown(&redaction, &credentials, &body)
+}
+
+/// What is not shown of a request that is explained here: credentials, and the values of variables.
+fn redaction(setup: &Setup, source: Option<&str>) -> Redaction {
+    let places = setup.live.rules.credentials(source.unwrap_or_default());
+    setup.live.capture.redaction.only_values().with_credentials(&places)
 }
 
 fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a Lane, Exit> {
@@ -228,14 +245,7 @@ fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a Lane, Exit> {
 }
 
 fn made(args: &Args, lane: &Lane, body: Bytes, now: Timestamp) -> Result<Request, Exit> {
-    let split = |line: &String| {
-        let (name, value) = line.split_once(':')?;
-        Some((name.trim().to_owned(), value.trim().to_owned()))
-    };
-    let Some(headers) = args.header.iter().map(split).collect::<Option<Vec<_>>>() else {
-        terminal::tell("hookgate: write a header as --header 'name: value'");
-        return Err(Exit::Usage);
-    };
+    let headers = given::written(&args.header).ok_or(Exit::Usage)?;
     let parts = Parts {
         event: args.event.as_deref().unwrap_or_default(),
         target: args.target.as_deref(),

@@ -106,14 +106,27 @@ impl Page {
             let before = says.get("signed_before_secs").and_then(Value::as_u64);
             let before = before.map_or(String::new(), |secs| format!(", signed {secs} s before"));
             self.say(format!("  signature  {}{by}{before}", text(says, "verdict")));
+            if let Some(url) = says.get("url").and_then(Value::as_str) {
+                self.say(format!("             judged over the URL {url}"));
+            }
+        }
+        if let Some(body) = told.get("body").and_then(Value::as_str) {
+            self.say(format!("  body       {body}"));
         }
         match list(told, "problems") {
             [] => {}
             problems => {
                 let schema = text(told, "schema");
-                self.say(format!("  payload    {}", if schema.is_empty() { "not as it should be" } else { schema }));
+                let of_routes = problems.iter().all(|problem| text(problem, "message").starts_with("route "));
+                match (of_routes, schema) {
+                    (true, _) => self.say("  kept back  no route takes it, and what failed may be mended"),
+                    (false, "") => self.say("  payload    not as it should be"),
+                    (false, schema) => self.say(format!("  payload    {schema}")),
+                }
                 for problem in problems {
-                    self.say(format!("               {}: {}", text(problem, "pointer"), text(problem, "message")));
+                    let place = Some(text(problem, "pointer")).filter(|place| !place.is_empty());
+                    let place = place.map_or(String::new(), |place| format!("{place}: "));
+                    self.say(format!("               {place}{}", text(problem, "message")));
                 }
             }
         }
@@ -135,9 +148,12 @@ impl Page {
                 "other_type" => format!("{name}: wants other types ({wanted})"),
                 "condition_false" => format!("{name}: its condition is false"),
                 "not_judged" => format!("{name}: may want it, for {to}; that stands in the body, which was not kept"),
-                _ => format!("{name}: its condition failed, which is no match"),
+                "key_failed" => format!("{name}: a key failed, so it takes nothing"),
+                "event_failed" => format!("{name}: the event's type or id could not be read, so it takes nothing"),
+                _ => format!("{name}: its condition failed, so it takes nothing"),
             };
             lines.push(line);
+            lines.extend(says.get("error").and_then(Value::as_str).map(|error| format!("  {error}")));
             if text(says, "verdict") != "other_type" {
                 lines.extend(says.get("when").filter(|when| !when.is_null()).map(condition).unwrap_or_default());
             }
@@ -164,6 +180,10 @@ impl Page {
             let mut lines = vec![format!("route {}{}", text(sent, "route"), key(sent))];
             if let Some(error) = sent.get("error").and_then(Value::as_str) {
                 lines.push(format!("nothing is sent: {error}"));
+            }
+            let withheld = texts(sent, "withheld").join(", ");
+            if !withheld.is_empty() {
+                lines.push(format!("not forwarded: {withheld}"));
             }
             lines.extend(headers(sent));
             lines.push(String::new());

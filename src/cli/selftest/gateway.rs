@@ -194,7 +194,7 @@ impl Gateway {
         let target = Target::parse(&format!("http://{}/metrics", self.admin))?;
         let (headers, body) = (HeaderMap::new(), bytes::Bytes::new());
         let out = Outgoing { method: "GET", query: None, headers: &headers, body: &body };
-        let bounds = Bounds { connect: SCRAPE, total: SCRAPE, answer_bytes_max: PAGE_BYTES_MAX };
+        let bounds = Bounds { connect: SCRAPE, total: SCRAPE, answer_time: SCRAPE, answer_bytes_max: PAGE_BYTES_MAX };
         let page = client.send(&target, &out, bounds).await.ok().filter(|answer| answer.status == 200)?;
         let page = String::from_utf8_lossy(&page.body).into_owned();
         Some(Figures {

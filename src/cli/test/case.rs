@@ -1,5 +1,6 @@
 //! One case: the request goes through the real gates, and what comes of it is compared.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::config::raw::Moment;
 use crate::explain::{Explanation, Question, Signature, Verdict, explain};
 use crate::lane::Lane;
+use crate::payload::Payload;
 use crate::provider::NoKeys;
 use crate::refusal::RequestOutcome;
 use crate::server::Live;
@@ -46,6 +48,7 @@ enum NotRun {
     NotJson,
     Place(String, BadPath),
     NoPlace(String),
+    TwoBodies,
     Request(NoRequest),
 }
 
@@ -58,6 +61,9 @@ impl fmt::Display for NotRun {
             Self::NotJson => f.write_str("given: `set` and `remove` change JSON, and the body is none"),
             Self::Place(place, bad) => write!(f, "given: `{place}` is no place in a body: {bad}"),
             Self::NoPlace(place) => write!(f, "given.set: there is no place `{place}` in the body"),
+            Self::TwoBodies => {
+                f.write_str("given: `form` is the whole body; leave `body`, `file`, `set` and `remove` out")
+            }
             Self::Request(none) => write!(f, "given: {none}"),
         }
     }
@@ -77,7 +83,10 @@ fn decide(given: &Given, live: &Live, now: Timestamp, folder: &Path) -> Result<E
     let lane = rules.lanes.iter().find(|lane| *lane.source.name == *given.source);
     let lane = lane.ok_or_else(|| NotRun::NoSource(names()))?;
     let body = body(given, lane, folder)?;
-    let headers: Vec<(String, String)> = given.headers.clone().into_iter().collect();
+    let mut headers: Vec<(String, String)> = given.headers.clone().into_iter().collect();
+    if !given.form.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
+    }
     let now = given.at.map_or(now, moment);
     let parts = Parts {
         event: given.event.as_deref().unwrap_or_default(),
@@ -114,6 +123,12 @@ fn decide(given: &Given, live: &Live, now: Timestamp, folder: &Path) -> Result<E
 
 fn body(given: &Given, lane: &Lane, folder: &Path) -> Result<Bytes, NotRun> {
     let provider = lane.provider.as_ref().map_or("", |row| row.id());
+    if !given.form.is_empty() {
+        if given.body.is_some() || given.file.is_some() || !given.set.is_empty() || !given.remove.is_empty() {
+            return Err(NotRun::TwoBodies);
+        }
+        return Ok(form(&given.form));
+    }
     let received = match (&given.body, &given.file) {
         (Some(body), _) => Bytes::from(body.to_string()),
         (None, Some(file)) => {
@@ -128,7 +143,7 @@ fn body(given: &Given, lane: &Lane, folder: &Path) -> Result<Bytes, NotRun> {
     if given.set.is_empty() && given.remove.is_empty() {
         return Ok(received);
     }
-    let mut json: Value = serde_json::from_slice(&received).map_err(|_no_json| NotRun::NotJson)?;
+    let mut json: Value = Payload::lenient(&received).ok_or(NotRun::NotJson)?;
     let place = |text: &String| Place::parse(text).map_err(|bad| NotRun::Place(text.clone(), bad));
     for (text, value) in &given.set {
         if !place(text)?.set(&mut json, value.clone()) {
@@ -139,6 +154,17 @@ fn body(given: &Given, lane: &Lane, folder: &Path) -> Result<Bytes, NotRun> {
         place(text)?.remove(&mut json);
     }
     Ok(Bytes::from(json.to_string()))
+}
+
+fn form(fields: &BTreeMap<String, Value>) -> Bytes {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in fields {
+        match value {
+            Value::String(text) => form.append_pair(name, text),
+            json => form.append_pair(name, &json.to_string()),
+        };
+    }
+    Bytes::from(form.finish())
 }
 
 fn recorded(provider: &str) -> String {

@@ -1,10 +1,13 @@
-//! What differs between what is expected and what came.
+//! What differs between what is expected and what came. Values that are not shown are compared all the same; what is
+//! expected of one may also be written as it is shown, such as `Bearer ${TOKEN}`.
 
 use serde_json::Value;
 
 use super::file::Outgoing;
+use crate::event::KeyHash;
 use crate::explain::{BodyShown, Sent, short};
 use crate::refusal::PayloadProblem;
+use crate::shape::HIDDEN;
 
 /// Differences of one body that are told.
 const DIFFERENCES_MAX: usize = 5;
@@ -13,7 +16,9 @@ const DIFFERENCES_MAX: usize = 5;
 pub(super) fn problems(wanted: &[String], got: &[PayloadProblem]) -> Vec<String> {
     let fits = |wanted: &str, problem: &PayloadProblem| {
         let (pointer, message) = wanted.split_once(": ").unwrap_or((wanted, ""));
-        problem.pointer == pointer.trim() && problem.message.contains(message)
+        let is_at = problem.pointer == pointer.trim() && problem.message.contains(message);
+        // What failed on a route has no pointer, and a text with a colon of its own.
+        is_at || (problem.pointer.is_empty() && problem.message.contains(wanted))
     };
     let mut found = Vec::new();
     for one in wanted.iter().filter(|one| !got.iter().any(|problem| fits(one, problem))) {
@@ -45,47 +50,57 @@ fn copy(destination: &str, wanted: &Outgoing, sent: &Sent) -> Vec<String> {
         (None, None) => {}
     }
     if let Some(wanted) = &wanted.body {
-        let got = match &sent.body {
+        let json = |body: &Option<BodyShown>| match body {
             Some(BodyShown::Json(json)) => json.clone(),
             Some(BodyShown::Text(text) | BodyShown::Base64(text)) => Value::from(text.as_str()),
             None => Value::Null,
         };
+        let (got, shown) = (json(&sent.compared.body), json(&sent.body));
         let mut differing = Vec::new();
-        values(&at("body"), wanted, &got, &mut differing);
+        values(&at("body"), wanted, (&got, Some(&shown)), &mut differing);
         differing.truncate(DIFFERENCES_MAX);
         found.append(&mut differing);
     }
     for (name, value) in &wanted.headers {
         let got = sent.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         let got = got.map_or("", |(_, value)| value.as_str());
-        if got != value {
+        let mut compared = sent.compared.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        if got != value && !compared.any(|(_, digest)| *digest == KeyHash::of(value)) {
             found.push(format!("{}: expected `{value}`, got `{got}`", at(&format!("headers.{name}"))));
         }
     }
     found
 }
 
-/// The places at which two values differ.
-fn values(at: &str, wanted: &Value, got: &Value, found: &mut Vec<String>) {
+/// The places at which two values differ; what is told of `got` is what is shown of it.
+fn values(at: &str, wanted: &Value, (got, shown): (&Value, Option<&Value>), found: &mut Vec<String>) {
     match (wanted, got) {
         (Value::Object(wanted), Value::Object(got)) => {
             for (name, value) in wanted {
+                let shown = shown.and_then(|shown| shown.get(name));
                 match got.get(name) {
-                    Some(got) => values(&format!("{at}.{name}"), value, got, found),
+                    Some(got) => values(&format!("{at}.{name}"), value, (got, shown), found),
                     None => found.push(format!("{at}.{name}: expected {}, and it is not there", short(value))),
                 }
             }
             for name in got.keys().filter(|name| !wanted.contains_key(*name)) {
+                // A name may be the value of a variable.
+                let is_shown = shown.is_some_and(|shown| shown.get(name).is_some());
+                let name = if is_shown { name } else { HIDDEN };
                 found.push(format!("{at}.{name}: is there, and is not expected"));
             }
         }
         (Value::Array(wanted), Value::Array(got)) if wanted.len() == got.len() => {
             for (index, (wanted, got)) in wanted.iter().zip(got).enumerate() {
-                values(&format!("{at}[{index}]"), wanted, got, found);
+                let shown = shown.and_then(|shown| shown.get(index));
+                values(&format!("{at}[{index}]"), wanted, (got, shown), found);
             }
         }
-        _ if is_same(wanted, got) => {}
-        _ => found.push(format!("{at}: expected {}, got {}", short(wanted), short(got))),
+        _ if is_same(wanted, got) || Some(wanted) == shown => {}
+        _ => {
+            let got = shown.map_or_else(|| HIDDEN.to_owned(), short);
+            found.push(format!("{at}: expected {}, got {got}", short(wanted)));
+        }
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) struct Given {
     pub(super) file: Option<PathBuf>,
     /// The body, as JSON.
     pub(super) body: Option<Value>,
+    /// The fields of a form that is the body: text, or what is written into the field as JSON.
+    #[serde(default)]
+    pub(super) form: BTreeMap<String, Value>,
     /// Places in the body and what is put there: `{/data/object/amount_paid: 5}`.
     #[serde(default)]
     pub(super) set: BTreeMap<String, Value>,

@@ -150,6 +150,35 @@ fn outside(text: &str) -> Vec<(usize, char)> {
     found
 }
 
+/// The beginning of an expression, in one line and without what stands in quotes: variables may have brought that in, and
+/// what is shown of an expression goes to logs.
+pub fn brief(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(letter) = rest.chars().next() {
+        let length = match letter {
+            '"' | '\'' => {
+                let length = literal(rest, letter, shown.ends_with(['r', 'R']));
+                shown.extend([letter, '…', letter]);
+                length
+            }
+            _ if letter.is_whitespace() => {
+                shown.extend((!shown.ends_with(' ')).then_some(' '));
+                letter.len_utf8()
+            }
+            _ => {
+                shown.push(letter);
+                letter.len_utf8()
+            }
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    match shown.trim().char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => shown.trim().get(..end).unwrap_or_default().to_owned() + "…",
+        None => shown.trim().to_owned(),
+    }
+}
+
 /// The length of the literal at the start of `text`.
 fn literal(text: &str, quote: char, raw: bool) -> usize {
     let triple: String = [quote; 3].iter().collect();

@@ -16,6 +16,8 @@ use serde::Serialize;
 use super::budget::Budget;
 use super::{Condition, ConditionError, Expression, View, parsed};
 use logic::Logic;
+
+pub use logic::brief;
 pub use seen::{SHOWN_CHARS_MAX, Seen};
 
 /// A condition over one request.
@@ -70,8 +72,24 @@ impl Condition {
             parts = vec![part(&self.0, &whole, view)];
         }
         parts.sort_by_key(|part| !part.decisive);
-        let error = verdict.as_ref().err().map(ToString::to_string);
+        let shown = |text: String| self.0.shown(&text);
+        for part in &mut parts {
+            part.text = shown(std::mem::take(&mut part.text));
+            part.error = part.error.take().map(shown);
+            part.values.iter_mut().for_each(|seen| seen.path = shown(std::mem::take(&mut seen.path)));
+        }
+        let error = verdict.as_ref().err().map(ToString::to_string).map(shown);
         Explained { matches: verdict.unwrap_or(false), error, parts }
+    }
+}
+
+impl Condition {
+    /// Returns the part at which it failed, as it is written; the whole condition where that cannot be told.
+    pub fn failed_part(&self, view: &View<'_>) -> String {
+        let (answer, parts) = taken_apart(&self.0.text, view);
+        let failed = |part: &Part| part.decisive && part.gave == Gave::Error;
+        let part = parts.into_iter().find(failed).filter(|_| answer.is_err());
+        part.map_or_else(|| self.0.text.clone(), |part| part.text)
     }
 }
 
@@ -106,7 +124,7 @@ fn taken_apart(text: &str, view: &View<'_>) -> (Result<bool, ConditionError>, Ve
     let logic = Logic::of(text, &mut texts);
     // Parts of a text that compiles are expressions; should one not be, the verdict is another than that of the whole.
     let Ok(expressions) = texts.into_iter().map(Expression::compile).collect::<Result<Vec<_>, _>>() else {
-        return (Err(ConditionError::FunctionFailed), Vec::new());
+        return (Err(ConditionError::FunctionFailed { name: None }), Vec::new());
     };
     let mut outcomes = vec![Outcome::default(); expressions.len()];
     let budget = Budget::default();

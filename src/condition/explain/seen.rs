@@ -155,6 +155,8 @@ fn shown(view: &View<'_>, path: &Path<'_>) -> String {
     let text = |text: &str| Some(json!(text));
     let whole = match (path.variable, path.steps.as_slice()) {
         ("body", steps) => return short(view.body.and_then(|body| inside(body, steps))),
+        ("form", steps) => return short(inside(view.received.form(), steps)),
+        ("form_all", steps) => return short(inside(view.received.form_all(), steps)),
         ("headers", [Step::Member(name)]) => {
             view.headers.get(*name).map(|value| json!(String::from_utf8_lossy(value.as_bytes())))
         }

@@ -219,3 +219,17 @@ fn the_parts_give_what_the_whole_gives() {
     }
     assert!(split > 300 && failed > 100, "{split} {failed}");
 }
+
+#[test]
+fn what_is_shown_of_an_expression_in_a_log_is_short_and_without_what_stands_in_quotes() {
+    for (text, shown) in [
+        ("body.qty > 5", "body.qty > 5"),
+        ("body.qty\n   > 5", "body.qty > 5"),
+        (r#"headers["x-token"] == "s3cret" && body.a"#, r#"headers["…"] == "…" && body.a"#),
+        (r"body.a == 'it\'s' || body.b == r'\' || true", r"body.a == '…' || body.b == r'…' || true"),
+        ("body.a == '''x ' y'''", "body.a == '…'"),
+    ] {
+        assert_eq!(brief(text), shown, "{text}");
+    }
+    assert_eq!(brief(&"a + ".repeat(100)).chars().count(), 81);
+}

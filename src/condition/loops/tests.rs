@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::super::budget::Budget;
+use super::super::check::Names;
 use super::super::prepare::{self, Program};
 use super::super::request::over;
 use super::super::{ConditionError, Expression, STEPS_MAX, parsed};
@@ -11,7 +12,7 @@ use super::super::{ConditionError, Expression, STEPS_MAX, parsed};
 type Outcome = (Result<bool, ConditionError>, u32);
 
 fn outcome(program: Program, text: &str, body: &Json) -> Outcome {
-    let expression = Expression { text: text.to_owned(), program, params: Vec::new() };
+    let expression = Expression { text: text.to_owned(), program, names: Names::default(), hidden: Vec::new() };
     let budget = Budget::default();
     (over(Some(body), |view| expression.truth(view, &budget)), budget.spent())
 }

@@ -1,7 +1,8 @@
 //! Values: the JSON that an expression makes of a request, for transforms.
 //!
-//! Maps, lists, texts, numbers, booleans and null are themselves; bytes become base64. What JSON cannot say (an optional,
-//! a key that is no text, NaN, a type) is an error. What is taken over from the payload is copied once, here.
+//! Maps, lists, texts, numbers, booleans and null are themselves; bytes become base64, timestamps and durations the
+//! texts that `string()` makes of them. What JSON cannot say (an optional, a key that is no text, NaN, a type) is an error.
+//! What is taken over from the payload is copied once, here; its numbers keep their digits.
 //!
 //! Members are sorted by name, because that is how serde_json keeps them and cel's own maps have no order at all.
 //!
@@ -16,7 +17,7 @@ use data_encoding::BASE64;
 use serde_json::{Map, Number, Value};
 
 use super::problem::NotJson;
-use super::{ConditionError, ValueExpression, View};
+use super::{ConditionError, ValueExpression, View, number, times};
 
 /// Longest value, written as JSON.
 pub const VALUE_BYTES_MAX: usize = 4 << 20;
@@ -62,6 +63,9 @@ impl Copying {
         if let Some(text) = value.downcast_ref::<CelString<'_>>() {
             return self.text(text.inner()).map(Value::String);
         }
+        if let Some(time) = times::written(value) {
+            return self.text(&time).map(Value::String);
+        }
         if let Some(bytes) = value.downcast_ref::<CelBytes<'_>>() {
             self.spend(QUOTES_BYTES + BASE64.encode_len(bytes.inner().len()))?;
             return Ok(Value::String(BASE64.encode(bytes.inner())));
@@ -86,6 +90,9 @@ impl Copying {
         } else if let Some(uint) = value.downcast_ref::<CelUInt>() {
             self.spend(digits(*uint.inner()))?;
             Ok(Value::from(*uint.inner()))
+        } else if let Some(digits) = number::digits(value) {
+            self.spend(digits.len())?;
+            Ok(Value::Number(Number::from_string_unchecked(digits)))
         } else if let Some(number) = value.downcast_ref::<CelDouble>() {
             self.spend(DOUBLE_BYTES)?;
             let number = Number::from_f64(*number.inner());

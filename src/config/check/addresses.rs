@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::source::Providers;
 use super::{Checker, path};
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::Code;
 use crate::config::{nearest, raw};
 use crate::provider::{self, Month, Preset, Row};
 
@@ -42,7 +42,7 @@ impl Checker<'_> {
         let ranges = preset.ranges.to_vec();
         if let Some((months, read)) = self.age(preset).filter(|(months, _)| *months > FRESH_MONTHS) {
             let place = row.and_then(Row::ips).and_then(|ips| ips.published()).unwrap_or("the provider's page");
-            let message = format!("the addresses of {} were read {months} months ago, in {read}", quoted(wanted));
+            let message = format!("the addresses of {} were read {months} months ago, in {read}", self.quoted(&at));
             let help = if own.is_some() {
                 format!("compare `providers.{wanted}.ips` with {place}, and write the month under its `sources`")
             } else {
@@ -61,12 +61,12 @@ impl Checker<'_> {
         if let Some(row) = row {
             let place = row.ips().and_then(|ips| ips.published());
             let place = place.map_or_else(String::new, |place| format!("; its own list is at {place}"));
-            let message = format!("there is no proven list of addresses for {}", quoted(wanted));
+            let message = format!("there is no proven list of addresses for {}", self.quoted(&at));
             self.error(Code::UnknownValue, &at, message, Some(format!("{listed}{place}")));
         } else {
             let near = nearest(wanted, known.iter().copied());
             let help = near.map_or(listed, |near| format!("did you mean `{near}`?"));
-            self.error(Code::UnknownName, &at, format!("there is no provider {}", quoted(wanted)), Some(help));
+            self.error(Code::UnknownName, &at, format!("there is no provider {}", self.quoted(&at)), Some(help));
         }
     }
 

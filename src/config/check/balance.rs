@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::{Checker, path};
 use crate::condition::KeyExpression;
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::Code;
 use crate::config::raw;
 use crate::config::spans::Seg;
 use crate::deliver::{BalanceParams, HealthParams, Selection, Target, Targets, WeightedTarget};
@@ -87,7 +89,7 @@ impl<'a> Checker<'a> {
             let Some(target) = target else { continue };
             if targets.iter().any(|before| *before.target == target) {
                 let help = "give it a `weight` instead".to_owned();
-                let message = format!("{} is listed twice", quoted(one.url.as_str()));
+                let message = format!("{} is listed twice", self.quoted(&at));
                 self.error(Code::InvalidValue, &at, message, Some(help));
             }
             let weight = one.weight.map_or(1, |weight| weight.0.get());
@@ -114,7 +116,7 @@ impl<'a> Checker<'a> {
     fn target(&mut self, at: &[Seg<'_>], url: &raw::TargetUrl) -> Option<Target> {
         let target = Target::parse(&written_as_url(url.as_str()));
         if target.is_none() {
-            let message = format!("{} is not a URL to send to", quoted(url.as_str()));
+            let message = format!("{} is not a URL to send to", self.quoted(at));
             let help = "write `http://service:8080/path`: scheme, host, a port from 1 to 65535, no user, no fragment";
             self.error(Code::InvalidValue, at, message, Some(help.to_owned()));
         }
@@ -154,9 +156,10 @@ impl<'a> Checker<'a> {
         // What can stand in a URL after the host, from `/` on.
         let page = Target::parse(&format!("http://target{path}")).filter(|_| path.starts_with('/'));
         if page.is_none() {
-            let message = format!("{} is not a path to ask for", quoted(path));
+            let at = path!["destinations", name, "health", "path"];
+            let message = format!("{} is not a path to ask for", self.quoted(&at));
             let help = "write it from `/` on, such as `/healthz`; host and port are the target's".to_owned();
-            self.error(Code::InvalidValue, &path!["destinations", name, "health", "path"], message, Some(help));
+            self.error(Code::InvalidValue, &at, message, Some(help));
             return None;
         }
         Some(HealthParams {
@@ -165,6 +168,7 @@ impl<'a> Checker<'a> {
             timeout: timeout.map_or(TIMEOUT, |time| time.0),
             unhealthy_after: unhealthy_after.map_or(UNHEALTHY_AFTER, |count| count.0.get()),
             healthy_after: healthy_after.map_or(HEALTHY_AFTER, |count| count.0.get()),
+            headers: HeaderMap::new(),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Checker, path};
 use crate::capture::CaptureParams;
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::Code;
 use crate::config::raw;
 use crate::redact::Redaction;
 
@@ -29,9 +29,11 @@ impl Checker<'_> {
         for (index, text) in written.redact.iter().enumerate() {
             if let Err(problem) = redaction.add(text) {
                 let help =
-                    "for example `redact: [/data/object/card/number, /**/email, header:authorization]`".to_owned();
-                let message = format!("{} cannot be redacted: {problem}", quoted(text));
-                self.error(Code::InvalidValue, &path!["capture", "redact", index], message, Some(help));
+                    "for example `redact: [/data/object/card/number, /**/email, header:authorization, query:token]`"
+                        .to_owned();
+                let at = path!["capture", "redact", index];
+                let message = format!("{} cannot be redacted: {problem}", self.quoted(&at));
+                self.error(Code::InvalidValue, &at, message, Some(help));
             }
         }
         if written.bodies == Some(raw::CaptureBodies::Full) && !written.redact.is_empty() {
@@ -39,11 +41,14 @@ impl Checker<'_> {
             let message = "`bodies: full` shows all, and `redact` hides nothing";
             self.warning(Code::Unused, &path!["capture", "redact"], message, Some(help));
         }
-        let (bodies, redaction) = match written.bodies {
+        let (bodies, mut redaction) = match written.bodies {
             Some(raw::CaptureBodies::Off) => (false, redaction.without_bodies()),
             Some(raw::CaptureBodies::Redacted) | None => (true, redaction),
             Some(raw::CaptureBodies::Full) => (true, Redaction::default()),
         };
+        for (value, written) in self.hidden.values() {
+            redaction.add_value(value.to_owned(), written.to_owned());
+        }
         CaptureParams { events_max: events_max as usize, bodies, redaction }
     }
 }

@@ -133,6 +133,7 @@ impl Checker<'_> {
                     self.error(Code::UnusableSecret, &at, "the file is empty", Some(help));
                 }
                 if let Some(secret) = &secret {
+                    self.doubt_secret(&at, secret, "handed over by the provider");
                     let (name, validity) = (secret.name().clone(), secret.validity());
                     self.listed.push(Listed { source: Arc::from(source), name, validity });
                 }

@@ -17,6 +17,8 @@ const SHORTEST: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONCURRENCY: u32 = 64;
+const KEEP_ANSWER: usize = 2 * 1024;
+const KEEP_ANSWER_MAX: u64 = 64 * 1024;
 const ATTEMPTS: u32 = 12;
 const INITIAL: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_hours(1);
@@ -29,8 +31,12 @@ impl<'a> Checker<'a> {
         let raw = self.raw;
         let mut destinations = Destinations::new();
         for (name, written) in &raw.destinations {
-            let Some(balance) = self.balance(name.as_str(), written) else { continue };
-            let shape = self.shape(name.as_str(), written, transforms);
+            let headers = self.destination_headers(name.as_str(), written);
+            let Some(mut balance) = self.balance(name.as_str(), written) else { continue };
+            if let Some(health) = &mut balance.health {
+                health.headers = headers.sent.clone();
+            }
+            let shape = self.shape((name.as_str(), headers), written, transforms);
             let destination = self.destination(name.as_str(), (balance, shape), written);
             destinations.insert(Arc::clone(&destination.name), Arc::new(destination));
         }
@@ -46,6 +52,20 @@ impl<'a> Checker<'a> {
         let raw = self.raw;
         let defaults = &raw.defaults.destination;
         let keep = |dead_letter: &Option<raw::DeadLetter>| dead_letter.as_ref().and_then(|dead| dead.keep);
+        let timeouts = [
+            ("timeout", written.timeout, defaults.timeout),
+            ("connect_timeout", written.connect_timeout, defaults.connect_timeout),
+        ];
+        for (key, own, usual) in timeouts {
+            self.not_zero(&path!["destinations", name, key], own);
+            self.not_zero(&path!["defaults", "destination", key], usual);
+        }
+        for (retry, own) in [(&written.retry, true), (&defaults.retry, false)] {
+            let give_up = retry.as_ref().and_then(|retry| retry.give_up_after);
+            let at = path!["destinations", name, "retry", "give_up_after"];
+            let usual = path!["defaults", "destination", "retry", "give_up_after"];
+            self.not_zero(if own { &at } else { &usual }, give_up);
+        }
         let timeout = written.timeout.or(defaults.timeout).map_or(TIMEOUT, |timeout| timeout.0);
         Destination {
             name: Arc::from(name),
@@ -66,7 +86,21 @@ impl<'a> Checker<'a> {
                 as usize,
             breaker: self.breaker(name, written.circuit_breaker.as_ref(), defaults.circuit_breaker.as_ref()),
             rate: written.rate_limit.as_ref().or(defaults.rate_limit.as_ref()).map(pace),
+            keep_answer: self.keep_answer(name, written),
         }
+    }
+
+    /// How many bytes of an answer are kept.
+    fn keep_answer(&mut self, name: &str, written: &raw::Destination) -> usize {
+        let own = written.keep_answer.map(|kept| (path!["destinations", name, "keep_answer"], kept));
+        let default = self.raw.defaults.destination.keep_answer;
+        let default = default.map(|kept| (path!["defaults", "destination", "keep_answer"], kept));
+        let Some((at, kept)) = own.or(default) else { return KEEP_ANSWER };
+        if kept.0 > KEEP_ANSWER_MAX {
+            let help = "the most is `64KiB`; `0B` keeps nothing".to_owned();
+            self.error(Code::LimitExceeded, &at, "more of an answer is not kept", Some(help));
+        }
+        usize::try_from(kept.0).unwrap_or(KEEP_ANSWER)
     }
 
     fn breaker(

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::Checker;
 use crate::condition::{ConditionProblem, Place};
-use crate::config::problem::{Code, quoted};
-use crate::config::spans::{Seg, Span};
+use crate::config::problem::{Code, Problem, quoted};
+use crate::config::spans::{Seg, Span, path};
 use crate::config::{nearest, raw};
 use crate::source::PathPattern;
 
@@ -85,6 +85,26 @@ impl Checker<'_> {
         }
     }
 
+    /// Warns of a place in an expression; of a text that a variable brought in, only that it is there.
+    pub(super) fn doubt_in(
+        &mut self,
+        at: &[Seg<'_>],
+        passage: Passage<'_>,
+        place: Place,
+        (message, help): (String, String),
+    ) {
+        let word = word_at(passage.text, place.offset);
+        let (span, place) = self.place_in(at, passage, Some(place));
+        let is_brought_in = self.is_brought_in(at, passage, &word);
+        let message = if is_brought_in {
+            "what a variable brings in may fail on events that fit their schema".to_owned()
+        } else {
+            format!("{message}{place}")
+        };
+        let problem = Problem::warning(Code::MayFail, self.spans.file_of(span), span, message);
+        self.problems.push(if is_brought_in { problem } else { problem.help(help) });
+    }
+
     /// Reports the parameters of the path that an expression at `at` names and that no source of `from` has.
     pub(super) fn params_of(
         &mut self,
@@ -108,6 +128,12 @@ impl Checker<'_> {
                 continue;
             }
             let message = format!("no source of this route has {} in its path{place}", quoted(&format!("{{{name}}}")));
+            // A name that a variable brought in is not said.
+            let is_written = |name: &&str| {
+                let names_it = |from: &String| self.spans.written(&path!["sources", from, "path"]);
+                from.0.iter().filter_map(names_it).any(|written| written.contains(&format!("{{{name}}}")))
+            };
+            let known: BTreeSet<&str> = known.iter().copied().filter(is_written).collect();
             let help = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `params.{near}`?"),
                 None if known.is_empty() => {

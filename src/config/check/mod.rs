@@ -7,14 +7,22 @@
 mod addresses;
 mod answers;
 mod balance;
+mod bodies;
 mod capture;
+mod credentials;
 mod desk;
 mod destination;
 mod doubt;
 mod expression;
+mod glob;
+mod headers;
+mod listener;
+mod masked;
+mod needs;
 mod overlap;
 mod place;
 mod process;
+mod provider;
 mod request;
 mod route;
 mod schema;
@@ -22,6 +30,7 @@ mod secret;
 mod shape;
 mod source;
 mod template;
+mod titles;
 mod tls;
 mod tracing;
 mod twice;
@@ -35,8 +44,10 @@ use std::sync::Arc;
 
 use super::problem::{Code, Problem, Problems, quoted};
 use super::raw;
+use super::show::Hidden;
 use super::spans::{Seg, Span, Spans};
 use super::{Disk, Loaded, Severity, nearest, path};
+use crate::body::Bodies;
 use crate::clock::Timestamp;
 use crate::lane::Rules;
 use crate::limit::Gatekeeper;
@@ -61,6 +72,8 @@ pub struct World<'a> {
     pub now: Timestamp,
     /// How many processors there are.
     pub processors: usize,
+    /// The bytes of the file system that a folder lies on, or would lie on; `None` where nobody knows.
+    pub disk_bytes: &'a dyn Fn(&Path) -> Option<u64>,
     /// What becomes of secrets.
     pub secrets: Secrets<'a>,
 }
@@ -114,11 +127,12 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     for problem in found {
         problems.push(problem);
     }
+    let hidden = Hidden::of(&spans, world.env);
     let Some(raw) = raw else {
         return Checked {
             setup: None,
             log: None,
-            problems: problems.into_sorted(),
+            problems: shown(problems, &hidden),
             raw: None,
             spans,
             secrets: Vec::new(),
@@ -130,14 +144,34 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     let log = raw.server.log.clone();
     let base = file.parent().map(Path::to_owned).unwrap_or_default();
     let (listed, stood_in_for) = (Vec::new(), BTreeSet::new());
-    let mut checker = Checker { raw: &raw, spans, problems, world, base, listed, stood_in_for, token: None };
+    let mut checker = Checker {
+        raw: &raw,
+        spans,
+        problems,
+        world,
+        base,
+        hidden,
+        listed,
+        stood_in_for,
+        token: None,
+        bodies: Bodies::default(),
+    };
     let setup = checker.setup();
-    let Checker { spans, problems, listed: secrets, stood_in_for, token: admin_token, .. } = checker;
-    let problems = problems.into_sorted();
+    let Checker { spans, problems, hidden, listed: secrets, stood_in_for, token: admin_token, .. } = checker;
+    let problems = shown(problems, &hidden);
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
     let admin = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(process::ADMIN_LISTEN, |address| address.0);
     let setup = setup.filter(|_| !has_error);
     Checked { setup, log, problems, raw: Some(raw), spans, secrets, stood_in_for, admin, admin_token }
+}
+
+/// The problems in the order of the files, none of which says the value of a variable.
+fn shown(problems: Problems, hidden: &Hidden) -> Vec<Problem> {
+    let mut problems = problems.into_sorted();
+    for problem in &mut problems {
+        hidden.hide_in(problem);
+    }
+    problems
 }
 
 struct Checker<'a> {
@@ -147,22 +181,29 @@ struct Checker<'a> {
     world: &'a World<'a>,
     /// The folder of the main file; paths in it and in the files that it includes are relative to this.
     base: PathBuf,
+    /// The values of variables that nothing says.
+    hidden: Hidden,
     /// Every secret that the file names, be it readable or not.
     listed: Vec<Listed>,
     /// Sources of which some secret could not be read, and another text takes its place.
     stood_in_for: BTreeSet<String>,
     /// Of the admin listener.
     token: Option<Secret>,
+    /// How the bodies of stored events are read.
+    bodies: Bodies,
 }
 
 impl<'a> Checker<'a> {
     fn setup(&mut self) -> Option<Setup> {
         let providers = self.providers();
+        self.bodies = self.bodies(&providers);
         let transforms = self.transforms();
-        let destinations = self.destinations(&transforms);
+        let mut destinations = self.destinations(&transforms);
         let keys = self.balance_keys();
         let routes = self.routes(&keys);
-        let lanes = self.lanes(&providers, &routes);
+        let mut lanes = self.lanes(&providers, &routes);
+        self.withhold(lanes.as_deref().unwrap_or_default(), &mut destinations);
+        self.what_routes_need(lanes.as_deref_mut().unwrap_or_default());
         self.warn_of_unused(&routes);
         self.what_is_said_twice();
         self.doubts(&destinations);
@@ -194,6 +235,16 @@ impl<'a> Checker<'a> {
                 secrets: self.listed.clone(),
             },
         })
+    }
+
+    /// The value at `at` as a message shows it: as it is written, so that the value of a variable is never said.
+    fn quoted(&self, at: &[Seg<'_>]) -> String {
+        quoted(self.spans.written(at).unwrap_or_default()).to_string()
+    }
+
+    /// Why a value is wrong, in the words of whoever read it, which may repeat it: not said where a variable is in it.
+    fn because(&self, at: &[Seg<'_>], why: impl std::fmt::Display) -> String {
+        if self.spans.has_variable(at) { String::new() } else { format!(": {why}") }
     }
 
     /// An error about the value at `at`.
@@ -231,7 +282,7 @@ impl<'a> Checker<'a> {
             None if known.is_empty() => format!("there is nothing under `{section}:`"),
             None => format!("known: {}", known.iter().take(20).copied().collect::<Vec<_>>().join(", ")),
         };
-        self.error(Code::UnknownName, at, format!("there is no {kind} {}", quoted(name)), Some(help));
+        self.error(Code::UnknownName, at, format!("there is no {kind} {}", self.quoted(at)), Some(help));
     }
 
     /// A path of the file, relative to its folder.
@@ -241,7 +292,7 @@ impl<'a> Checker<'a> {
 
     fn warn_of_unused(&mut self, routes: &BTreeMap<&'a str, Arc<Route>>) {
         // What a misspelt name was to mean is not unused.
-        if self.problems.iter().any(|problem| problem.code == Code::UnknownName) {
+        if self.problems.iter().any(|problem| matches!(problem.code, Code::UnknownName | Code::UnknownKey)) {
             return;
         }
         for name in self.raw.sources.keys() {

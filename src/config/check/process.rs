@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::destination::DEAD_KEEP;
-use super::source::BODY_BYTES_MOST;
 use super::{Checker, Secrets, path};
 use crate::admin::Page;
-use crate::buffer::{BufferParams, Fsync};
+use crate::buffer::{BufferParams, Bytes, DiskSpace, Fsync};
 use crate::config::problem::Code;
 use crate::config::raw;
 use crate::config::spans::Span;
-use crate::ingress::{CertificateFiles, Certificates, ListenerLimits, ListenerParams, TlsParams};
+use crate::ingress::{CertificateFiles, Certificates, ListenerParams, TlsParams};
 use crate::limit::Rate;
 use crate::secret::Secret;
 use crate::server::{ADMIN, PageListener, ProcessParams};
@@ -23,11 +22,6 @@ use crate::server::{ADMIN, PageListener, ProcessParams};
 const GRACE: Duration = Duration::from_secs(30);
 const DATA_DIR: &str = "/var/lib/hookgate";
 pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8900);
-const CONNECTIONS: usize = 20_000;
-const HEADER_BYTES: usize = 16 * 1024;
-const HEADER_BYTES_MOST: u64 = 256 * 1024;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const BUFFER_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 const BUFFER_BYTES_LEAST: u64 = 1024 * 1024;
 /// More than two cores can take, and still a bound.
@@ -69,41 +63,12 @@ impl Checker<'_> {
         let mut listeners = Vec::new();
         for (name, listener) in raw.listeners.iter().filter(|(_, listener)| listener.serve.is_empty()) {
             let tls = listener.tls.as_ref().and_then(|tls| self.tls(name.as_str(), tls));
-            let limits = listener.limits.clone().unwrap_or_default();
-            if limits.body.is_some_and(|body| body.0 > BODY_BYTES_MOST) {
-                let at = path!["listeners", name, "limits", "body"];
-                let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
-                self.error(Code::InvalidValue, &at, "bodies of this size are not taken", Some(help));
-            }
-            let header_bytes = limits.headers.map_or(HEADER_BYTES as u64, |bytes| bytes.0);
-            if header_bytes > HEADER_BYTES_MOST {
-                let at = path!["listeners", name, "limits", "headers"];
-                self.error(
-                    Code::InvalidValue,
-                    &at,
-                    "headers of this size are not read",
-                    Some("at most `256KiB`".into()),
-                );
-            }
-            let count = |written: Option<crate::config::units::Count>| {
-                written.map_or(CONNECTIONS, |count| count.0.get() as usize)
-            };
-            listeners.push(ListenerParams {
-                name: Arc::from(name.as_str()),
-                address: listener.address.0,
-                tls,
-                limits: ListenerLimits {
-                    connections: count(limits.connections),
-                    connections_per_ip: count(limits.connections_per_ip),
-                    header_bytes_max: usize::try_from(header_bytes).unwrap_or(HEADER_BYTES),
-                    header_timeout: limits.header_timeout.map_or(HEADER_TIMEOUT, |timeout| timeout.0),
-                    body_timeout: limits.body_timeout.map_or(BODY_TIMEOUT, |timeout| timeout.0),
-                },
-            });
+            let limits = self.limits(name.as_str(), listener);
+            listeners.push(ListenerParams { name: Arc::from(name.as_str()), address: listener.address.0, tls, limits });
         }
         self.listeners_at_one_address();
         if listeners.is_empty() && !self.spans.is_broken(&path!["listeners"]) {
-            let help = "add `listeners: {public: {address: 0.0.0.0:8080}}`".to_owned();
+            let help = self.where_events_go_in();
             self.error_of(Code::MissingKey, &path!["listeners"], "no listener takes events", Some(help));
         }
         listeners
@@ -178,6 +143,7 @@ impl Checker<'_> {
                 let help = "give this listener another name; the admin listener is set under `admin:`".to_owned();
                 self.error_of(Code::InvalidName, &path!["listeners", name], "`admin` is taken", Some(help));
             }
+            self.limits_of_pages(name.as_str(), listener);
             if listener.tls.is_some() {
                 let at = path!["listeners", name, "tls"];
                 let message = "TLS on a listener that serves pages is not supported by this version yet";
@@ -214,6 +180,25 @@ impl Checker<'_> {
         self.secret(token, "admin-token", &path!["admin", "token"])
     }
 
+    /// Warns of a `max_size` that the disk ends before: events are then refused for the disk, which no share of `max_size` shows.
+    fn fits_the_disk(&mut self, dir: &std::path::Path, bytes_max: u64) {
+        let Some(total_bytes) = (self.world.disk_bytes)(dir) else { return };
+        let reserve = DiskSpace { free_bytes: total_bytes, total_bytes }.reserve_bytes();
+        if bytes_max.saturating_add(reserve) <= total_bytes {
+            return;
+        }
+        let default = if self.raw.buffer.max_size.is_none() { ", the default," } else { "" };
+        let message = format!(
+            "`max_size` of {}{default} and {} kept for the engine are more than the file system of `data_dir` has: {}",
+            Bytes(bytes_max),
+            Bytes(reserve),
+            Bytes(total_bytes)
+        );
+        let most = total_bytes.saturating_sub(reserve) / (1024 * 1024);
+        let help = format!("events are refused when the disk is short; `max_size: {most}MiB` is the most that fits");
+        self.warning(Code::LargerThanTheDisk, &path!["buffer", "max_size"], message, Some(help));
+    }
+
     pub(super) fn buffer(&mut self) -> BufferParams {
         let buffer = &self.raw.buffer;
         let fsync = match buffer.fsync {
@@ -236,6 +221,7 @@ impl Checker<'_> {
             self.error(Code::InvalidValue, &at, "a buffer this small holds nothing", Some("at least `1MiB`".into()));
         }
         let dir: PathBuf = self.process().data_dir.join("buffer");
+        self.fits_the_disk(&dir, bytes_max);
         let dead_letter = self.raw.defaults.destination.dead_letter.as_ref();
         let quarantine_keep = dead_letter.and_then(|dead| dead.keep).map_or(DEAD_KEEP, |keep| keep.0);
         BufferParams { dir, bytes_max, fsync, quarantine_keep }

@@ -1,11 +1,12 @@
 //! What a source asks of a request: lists that are empty or words that no request has would turn away or let in everything.
 
 use super::{Checker, path};
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::Code;
 use crate::config::raw;
 
 impl Checker<'_> {
     pub(super) fn what_is_taken(&mut self, name: &str, written: &raw::Source) {
+        self.not_zero(&path!["sources", name, "deadline"], written.deadline);
         let lists = [
             ("methods", written.methods.as_ref().is_some_and(Vec::is_empty), "takes no request"),
             ("content_types", written.content_types.as_ref().is_some_and(Vec::is_empty), "takes every type"),
@@ -23,15 +24,15 @@ impl Checker<'_> {
             if !has_type || media_type.contains([';', ' ', '*']) {
                 let at = path!["sources", name, "content_types", index];
                 let help = "write it as `application/json`, without parameters".to_owned();
-                self.error(Code::InvalidValue, &at, format!("{} is not a media type", quoted(media_type)), Some(help));
+                self.error(Code::InvalidValue, &at, format!("{} is not a media type", self.quoted(&at)), Some(help));
             }
         }
         if let Some(host) = &written.host
             && (host.is_empty() || host.chars().any(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_')))
         {
             let help = "write the name alone, without scheme, port and path: `hooks.example.com`".to_owned();
-            let message = format!("{} is not a host", quoted(host));
-            self.error(Code::InvalidValue, &path!["sources", name, "host"], message, Some(help));
+            let at = path!["sources", name, "host"];
+            self.error(Code::InvalidValue, &at, format!("{} is not a host", self.quoted(&at)), Some(help));
         }
     }
 
@@ -46,6 +47,7 @@ impl Checker<'_> {
         if let Some(schemas) = &written.schemas
             && schemas.dir.is_none()
             && schemas.events.is_empty()
+            && schemas.on_invalid.is_none()
             && !self.spans.is_broken(&path!["sources", name, "schemas"])
         {
             let help = "add `dir: schemas/stripe` or `events: {push: schemas/push.json}`".to_owned();

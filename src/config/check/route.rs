@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::expression::Passage;
 use super::{Checker, path};
 use crate::condition::{Condition, KeyExpression};
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::Code;
 use crate::config::raw;
-use crate::route::{EventGlobs, Recipient, Route};
+use crate::route::{EventGlobs, OnError, Recipient, Route};
 
 /// A fan-out beyond this is a mistake; every copy is a record in the queue.
 const DESTINATIONS_MAX: usize = 256;
@@ -24,6 +24,8 @@ impl<'a> Checker<'a> {
             let (at_when, at_order) = (path!["routes", name, "when"], path!["routes", name, "order_by"]);
             let when = written.when.as_ref();
             let when = when.and_then(|text| self.expression(&at_when, "condition", text, Condition::compile));
+            let hidden = self.spans.masked(&at_when).map(|masked| masked.values).unwrap_or_default();
+            let when = when.map(|condition| condition.hiding(hidden));
             let order_by = written.order_by.as_ref();
             let order_by = order_by.and_then(|text| self.expression(&at_order, "key", text, KeyExpression::compile));
             if let (Some(condition), Some(text)) = (&when, &written.when) {
@@ -44,6 +46,10 @@ impl<'a> Checker<'a> {
                     events,
                     when,
                     order_by,
+                    on_error: match written.on_error {
+                        Some(raw::OnError::NoMatch) => OnError::NoMatch,
+                        Some(raw::OnError::Quarantine) | None => OnError::Quarantine,
+                    },
                     shapes: written.transform.is_some(),
                     to,
                 }),
@@ -74,8 +80,8 @@ impl<'a> Checker<'a> {
         for (key, list) in [("from", &written.from), ("to", &written.to)] {
             for (index, one) in list.0.iter().enumerate() {
                 if list.0.iter().take(index).any(|before| before == one) {
-                    let message = format!("{} is named twice", quoted(one));
-                    self.error(Code::InvalidValue, &path!["routes", name, key, index], message, None);
+                    let at = path!["routes", name, key, index];
+                    self.error(Code::InvalidValue, &at, format!("{} is named twice", self.quoted(&at)), None);
                 }
             }
             if list.0.is_empty() && !self.spans.is_broken(&path!["routes", name, key]) {
@@ -93,12 +99,14 @@ impl<'a> Checker<'a> {
         let mut is_whole = true;
         for (index, glob) in globs.iter().enumerate() {
             if let Err(problem) = EventGlobs::compile([glob.as_str()]) {
-                let message = format!("{} is not a glob: {problem}", quoted(glob));
+                let at = path!["routes", name, "events", index];
+                let message = format!("{} is not a glob{}", self.quoted(&at), self.because(&at, problem));
                 let help = "`*` is any run of characters, `{a,b}` either".to_owned();
-                self.error(Code::InvalidValue, &path!["routes", name, "events", index], message, Some(help));
+                self.error(Code::InvalidValue, &at, message, Some(help));
                 is_whole = false;
             }
         }
+        self.doubts_of_globs(name, globs);
         if globs.is_empty() {
             let help = "leave `events` out to take every type".to_owned();
             self.error(

@@ -6,7 +6,7 @@ use super::{Checker, path};
 use crate::config::problem::{Code, Problem};
 use crate::config::raw;
 use crate::config::spans::Span;
-use crate::schema::{OnInvalid, OnMissing, SchemaParams, SchemaProblem, SchemaSet};
+use crate::schema::{Asserted, OnInvalid, OnMissing, SchemaParams, SchemaProblem, SchemaSet};
 
 impl Checker<'_> {
     pub(super) fn schemas(&mut self, name: &str, written: &raw::Source) -> Option<SchemaSet> {
@@ -25,13 +25,25 @@ impl Checker<'_> {
                 Some(raw::OnInvalid::Quarantine) | None => OnInvalid::Quarantine,
             },
             root: self.beside(Path::new("schemas")),
+            asserted: Asserted {
+                format: written.assert.contains(&raw::Assertion::Format),
+                content: written.assert.contains(&raw::Assertion::Content),
+            },
         };
         // By the names that the file gives them: what is read are the files behind all symbolic links.
         for path in [&params.root].into_iter().chain(&params.dir).chain(params.events.iter().map(|(_, file)| file)) {
             (self.world.notice)(path);
         }
         match SchemaSet::compile(params, self.world.read) {
-            Ok(set) => Some(set),
+            Ok(set) => {
+                for doubt in set.doubts() {
+                    let message = doubt.to_string();
+                    let at = self.place_of_schema(name, written, &message);
+                    let found = Problem::warning(Code::Misspelt, self.spans.file_of(at), at, message);
+                    self.problems.push_beside(found);
+                }
+                Some(set)
+            }
             Err(problems) => {
                 for problem in problems {
                     let at = self.place_of_schema(name, written, &problem.to_string());

@@ -54,6 +54,7 @@ impl Checker<'_> {
             }
             SecretPlace::Credential(name) => self.credential(name),
         };
+        let is_here = read.is_ok();
         let read = match (read, self.world.secrets) {
             (Err(_), Secrets::Instead(text)) => {
                 if let [Seg::Key("sources"), Seg::Key(source), ..] = at {
@@ -71,6 +72,9 @@ impl Checker<'_> {
             Ok(value) => {
                 let name = written.name.as_deref().unwrap_or(fallback);
                 let secret = Secret::new(SecretName::new(name), value);
+                if let Some(secret) = secret.as_ref().filter(|_| is_here) {
+                    self.doubt_secret(at, secret, &place);
+                }
                 if secret.is_none() {
                     let help = "an empty secret is no secret: anyone could sign with it".to_owned();
                     self.error(Code::UnusableSecret, at, format!("{place} is empty"), Some(help));

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
-
 use super::expression::Passage;
 use super::{Checker, Secrets, path};
 use crate::condition::ValueExpression;
-use crate::config::problem::{Code, Problem, quoted};
+use crate::config::problem::{Code, quoted};
 use crate::config::raw;
-use crate::config::spans::{Seg, Span};
+use crate::config::spans::Seg;
 use crate::deliver::Target;
 use crate::provider;
-use crate::script::Script;
+use crate::script::{Numbers, Script};
 use crate::shape::{
-    BadUrl, Format, HeaderEdits, Making, Place, Shape, Signer, Transform, UrlTemplate, is_free, written_as_url,
+    BadUrl, Format, Making, MaskedTransforms, Place, SetHeaders, Shape, Signer, Transform, UrlTemplate, written_as_url,
 };
 
 /// The row that signs what goes out.
@@ -26,16 +24,23 @@ const KEYS_MAX: usize = 4;
 const EDITS_MAX: usize = 100;
 
 /// The transforms of the routes that have one, by route.
-pub(super) type Transforms<'a> = BTreeMap<&'a str, Arc<Transform>>;
+#[derive(Debug, Default)]
+pub(super) struct Transforms<'a> {
+    pub(super) sent: BTreeMap<&'a str, Arc<Transform>>,
+    /// Those that people are shown instead, where a transform has values that they are not.
+    pub(super) shown: BTreeMap<&'a str, Arc<Transform>>,
+}
 
 impl<'a> Checker<'a> {
     pub(super) fn transforms(&mut self) -> Transforms<'a> {
         let raw = self.raw;
-        let mut transforms = Transforms::new();
+        let mut transforms = Transforms::default();
         for (name, route) in &raw.routes {
             let Some(written) = &route.transform else { continue };
             if let Some(transform) = self.transform((name.as_str(), &route.from), written) {
-                transforms.insert(name.as_str(), Arc::new(transform));
+                transforms.sent.insert(name.as_str(), Arc::new(transform));
+                let shown = self.masked_transform(name.as_str(), written);
+                transforms.shown.extend(shown.map(|shown| (name.as_str(), Arc::new(shown))));
             }
         }
         transforms
@@ -48,9 +53,14 @@ impl<'a> Checker<'a> {
             self.error_of(Code::LimitExceeded, &at, message, Some("write a script: `js: FILE`".to_owned()));
         }
         let making = self.making((route, from), written);
+        if written.numbers.is_some() && written.js.is_none() {
+            let message = "`numbers` is about scripts, and this transform has none";
+            let help = "remove it: without a script all numbers keep their digits".to_owned();
+            self.error_of(Code::InvalidValue, &path!["routes", route, "transform", "numbers"], message, Some(help));
+        }
         let set = written.set.iter().map(|(place, text)| {
             let at = [&at[..], &path!["set", place]].concat();
-            let found = self.place(&at, place);
+            let found = self.place(&at, place, &quoted(place).to_string());
             let value = self.value(&at, ("value", text), from);
             found.zip(value)
         });
@@ -60,7 +70,11 @@ impl<'a> Checker<'a> {
         set.sort_by(|(one, _), (other, _)| one.order(other));
         let remove = written.remove.iter().enumerate();
         let remove: Vec<_> = remove
-            .map(|(at_index, place)| self.place(&[&at[..], &path!["remove", at_index]].concat(), place))
+            .map(|(at_index, place)| {
+                let at = [&at[..], &path!["remove", at_index]].concat();
+                let shown = self.quoted(&at);
+                self.place(&at, place, &shown)
+            })
             .collect();
         self.overlaps(route, &set, &remove);
         let headers = written.headers.as_ref().map(|headers| self.header_edits(route, headers)).unwrap_or_default();
@@ -81,7 +95,10 @@ impl<'a> Checker<'a> {
                 let at = path!["routes", route, "transform", "body"];
                 self.value(&at, ("body", text), from).map(Making::Expression)
             }
-            (None, Some(file)) => self.script(&path!["routes", route, "transform", "js"], file).map(Making::Script),
+            (None, Some(file)) => {
+                let script = self.script(&path!["routes", route, "transform", "js"], file)?;
+                Some(Making::Script(script, numbers(written)))
+            }
             (Some(_), Some(_)) => {
                 let help = "leave one of the two".to_owned();
                 let message = "`body` and `js` both make the body";
@@ -99,7 +116,8 @@ impl<'a> Checker<'a> {
 
     fn script(&mut self, at: &[Seg<'_>], file: &Path) -> Option<Script> {
         let path = self.beside(file);
-        let shown = quoted(&path.display().to_string()).to_string();
+        let shown =
+            if self.spans.has_variable(at) { self.quoted(at) } else { quoted(&path.display().to_string()).to_string() };
         let text = match (self.world.read)(&path).map(String::from_utf8) {
             Ok(Ok(text)) => text,
             Ok(Err(_bytes)) => {
@@ -118,72 +136,33 @@ impl<'a> Checker<'a> {
             .ok()
     }
 
-    fn place(&mut self, at: &[Seg<'_>], text: &str) -> Option<Place> {
+    /// `shown` is what is written for it.
+    fn place(&mut self, at: &[Seg<'_>], text: &str, shown: &str) -> Option<Place> {
         match Place::parse(text) {
             Ok(place) => Some(place),
             Err(problem) => {
                 let help = "write a JSON pointer such as `/customer/email`, or the name of a member".to_owned();
-                self.error_of(
-                    Code::InvalidValue,
-                    at,
-                    format!("{} is no place in a body: {problem}", quoted(text)),
-                    Some(help),
-                );
+                self.error_of(Code::InvalidValue, at, format!("{shown} is no place in a body: {problem}"), Some(help));
                 None
             }
         }
     }
 
-    fn header_edits(&mut self, route: &str, written: &raw::HeaderEdits) -> HeaderEdits {
-        let at = path!["routes", route, "transform", "headers"];
-        let mut edits = HeaderEdits::default();
-        let mut known: Vec<(HeaderName, Span)> = Vec::new();
-        for (name, text) in &written.set {
-            let at = [&at[..], &path!["set", name]].concat();
-            let value = HeaderValue::from_str(text);
-            if value.is_err() {
-                let hidden = text.char_indices().find(|(_, letter)| letter.is_control() && *letter != '\t');
-                let part = hidden.map_or(0..text.len(), |(at, letter)| at..at + letter.len_utf8());
-                let message = "a header's value is one line of visible characters";
-                let span = self.spans.of_part(&at, part).or_else(|| self.spans.of(&at));
-                self.error_in(Code::InvalidValue, span, message, None);
-            }
-            let Some((header, value)) = self.header_name(&at, name).zip(value.ok()) else { continue };
-            if let Some((_, first)) = known.iter().find(|(known, _)| *known == header) {
-                let span = self.spans.of_key(&at).unwrap_or(Span::TOP);
-                let message = format!("the header {} is set twice: names of headers have no case", quoted(name));
-                let problem = Problem::error(Code::DuplicateKey, self.spans.file_of(span), span, message);
-                let problem = problem.help("remove one").second(self.spans.file_of(*first), *first, "first set here");
-                self.problems.push(problem);
-            }
-            known.extend(self.spans.of_key(&at).map(|span| (header.clone(), span)));
-            edits.set.push((header, value));
-        }
-        for (index, name) in written.remove.iter().enumerate() {
-            edits.remove.extend(self.header_name(&[&at[..], &path!["remove", index]].concat(), name));
-        }
-        edits
-    }
-
-    fn header_name(&mut self, at: &[Seg<'_>], text: &str) -> Option<HeaderName> {
-        let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
-            self.error_of(Code::InvalidValue, at, format!("{} is no name of a header", quoted(text)), None);
-            return None;
-        };
-        if !is_free(&name) {
-            let help = "what frames a request, and what begins with `Hookgate-`, is the gateway's own".to_owned();
-            self.error_of(Code::InvalidValue, at, format!("the header {} cannot be changed", quoted(text)), Some(help));
-            return None;
-        }
-        Some(name)
-    }
-
     /// How a destination wants its events, and from which routes it gets them.
-    pub(super) fn shape(&mut self, name: &str, written: &raw::Destination, transforms: &Transforms<'a>) -> Shape {
+    pub(super) fn shape(
+        &mut self,
+        (name, headers): (&str, SetHeaders),
+        written: &raw::Destination,
+        transforms: &Transforms<'a>,
+    ) -> Shape {
         let raw = self.raw;
         let defaults = &raw.defaults.destination;
         let sending = raw.routes.iter().filter(|(_, route)| route.to.0.iter().any(|to| to == name));
-        let routes = sending.map(|(route, _)| (Arc::from(route.as_str()), transforms.get(route.as_str()).cloned()));
+        let sending: Vec<&str> = sending.map(|(route, _)| route.as_str()).collect();
+        let routes = sending.iter().map(|route| (Arc::from(*route), transforms.sent.get(route).cloned()));
+        let masked =
+            sending.iter().filter_map(|route| Some((Arc::from(*route), Arc::clone(transforms.shown.get(route)?))));
+        let masked = MaskedTransforms { transforms: masked.collect() };
         let signer = match (&written.sign, &defaults.sign) {
             (Some(sign), _) => self.signer(&path!["destinations", name, "sign"], sign),
             (None, Some(sign)) => self.signer(&path!["defaults", "destination", "sign"], sign),
@@ -195,7 +174,9 @@ impl<'a> Checker<'a> {
             Some(raw::Format::Envelope) => Format::Envelope,
         };
         let routes = routes.collect();
-        Shape { format, signer, routes, urls: self.urls(name, written) }
+        // What is withheld is known when the sources are.
+        let (urls, bodies) = (self.urls(name, written), self.bodies.clone());
+        Shape { format, signer, routes, urls, headers, masked, withheld: Arc::default(), bodies }
     }
 
     /// What is filled into the URLs of a destination.
@@ -211,7 +192,12 @@ impl<'a> Checker<'a> {
             let path = text.get(host..).and_then(|rest| rest.find(['/', '?'])).map_or(text.len(), |path| host + path);
             match UrlTemplate::parse(text.get(path..).unwrap_or_default()) {
                 Ok(None) => {}
-                Ok(Some(template)) => {
+                Ok(Some(mut template)) => {
+                    let filled = self.spans.masked(&at).map(|masked| masked.filled).unwrap_or_default();
+                    template.hide(|part| {
+                        let (start, end) = (path + part.start, path + part.end);
+                        filled.iter().any(|filled| start < filled.end && filled.start < end)
+                    });
                     self.params_of_url(&at, (name, path), &template);
                     // A URL that is none has been reported.
                     let target = Target::parse(&written_as_url(text));
@@ -283,5 +269,13 @@ impl<'a> Checker<'a> {
             return None;
         }
         Some(Signer::new(keys))
+    }
+}
+
+/// What becomes of numbers that a script cannot hold.
+pub(super) fn numbers(written: &raw::Transform) -> Numbers {
+    match written.numbers {
+        Some(raw::Numbers::Exact) | None => Numbers::Exact,
+        Some(raw::Numbers::Lossy) => Numbers::Lossy,
     }
 }

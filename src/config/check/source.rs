@@ -9,15 +9,14 @@ use ipnet::IpNet;
 use super::desk::patience;
 use super::secret::secret_name;
 use super::{Checker, Secrets, path};
+use crate::body::{Bodies, BodyRules};
 use crate::budget::Budget;
-use crate::config::problem::{Code, quoted};
-use crate::config::{nearest, raw};
+use crate::config::problem::Code;
+use crate::config::raw;
 use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
-use crate::provider::{
-    self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, RowProblem, RowSpec, Scheme, SourceKind, Verifier,
-    VerifySpec,
-};
+use crate::only_failing::VerificationWatch;
+use crate::provider::{self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, Scheme, Verifier, VerifySpec};
 use crate::route::Route;
 use crate::source::{Mode, OnMalformed, PathPattern, Source};
 
@@ -31,31 +30,14 @@ pub(super) const SYNC_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) type Providers = BTreeMap<String, Row>;
 
 impl Checker<'_> {
-    pub(super) fn providers(&mut self) -> Providers {
-        let raw = self.raw;
-        let mut rows = Providers::new();
-        for name in raw.providers.keys() {
-            let at = path!["providers", name];
-            let Some(spec) = self.spans.decode::<RowSpec>(&at, &mut self.problems) else { continue };
-            // What is said to be missing may be what was misspelt, and that is reported.
-            if self.spans.is_broken(&at) {
-                continue;
-            }
-            match Row::of(name.as_str(), spec) {
-                Ok(row) => {
-                    for (outcome, answer) in row.answers().iter() {
-                        let at = path!["providers", name, "answers", outcome.label()];
-                        self.check_answer(outcome, answer.status, &at);
-                    }
-                    rows.insert(name.as_str().to_owned(), row);
-                }
-                Err(RowProblem::Scheme(problem)) => {
-                    self.bad_scheme(&path!["providers", name, "verify"], &problem);
-                }
-                Err(problem) => self.bad_row(&at, &problem),
-            }
-        }
-        rows
+    /// How the bodies of each source are read when they have been stored.
+    pub(super) fn bodies(&self, providers: &Providers) -> Bodies {
+        let builtin = provider::builtin();
+        let rules = self.raw.sources.iter().map(|(name, written)| {
+            let row = written.provider.as_deref().and_then(|name| providers.get(name).or_else(|| builtin.get(name)));
+            (name.as_str(), body_rules(written, row))
+        });
+        Bodies::of(rules)
     }
 
     /// One lane per source; `None` when a source cannot be made.
@@ -86,10 +68,12 @@ impl Checker<'_> {
         let source = self.source(name, written, row.as_ref(), allow_ips);
         let schemas = self.schemas(name, written);
         let event = written.event.clone().unwrap_or_default();
-        let event_type = self.template(name, "type", event.r#type.as_deref(), row.as_ref().and_then(Row::event));
-        let delivery_id = self.template(name, "id", event.id.as_deref(), row.as_ref().and_then(Row::delivery));
+        let (own_type, own_id) = own_names(&event, row.as_ref());
+        let event_type = self.template(name, "type", own_type, row.as_ref().and_then(Row::event));
+        let delivery_id = self.template(name, "id", own_id, row.as_ref().and_then(Row::delivery));
         self.what_is_taken(name, written);
         self.doubts_of_source(name, written, row.as_ref());
+        self.doubts_of_types(name, written, row.as_ref());
         // A row or an expression that could not be read has been reported.
         let is_known = written.provider.is_none() || row.is_some();
         let (unread_type, unread_id) = (event.r#type.is_some(), event.id.is_some());
@@ -104,14 +88,14 @@ impl Checker<'_> {
         } else {
             self.verifier((name, written), scheme?, secrets, context)
         };
-        let json_as_text = row
-            .as_ref()
-            .is_some_and(|row| row.content().contains(&Content::Json) && row.content().contains(&Content::Text));
+        let takes_any = schemas.as_ref().is_some_and(|schemas| !schemas.is_empty());
+        self.doubts_of_body(name, written, row.as_ref(), takes_any);
         let mut lane = Lane {
-            json_as_text,
+            body: BodyRules { takes_any, ..body_rules(written, row.as_ref()) },
             source: source?,
             verifier: verifier?,
             budget: Budget::new(patience(written, row.as_ref())),
+            watch: VerificationWatch::default(),
             provider: row,
             desk,
             event_type,
@@ -125,33 +109,6 @@ impl Checker<'_> {
         Some(lane)
     }
 
-    fn row(&mut self, name: &str, written: &raw::Source, providers: &Providers) -> Option<Row> {
-        let at = path!["sources", name, "provider"];
-        let wanted = written.provider.as_deref()?;
-        let builtin = provider::builtin();
-        if let Some(row) = providers.get(wanted).or_else(|| builtin.get(wanted)) {
-            if !matches!(row.proof(), SourceKind::Sdk | SourceKind::Docs) && !providers.contains_key(wanted) {
-                let help = "compare it with the provider's own page before you rely on it".to_owned();
-                let whence = match row.proof() {
-                    SourceKind::Memory => "it is from memory",
-                    _ => "it rests on one third-party table",
-                };
-                let message = format!("the row of {} is not proven: {whence}", quoted(wanted));
-                self.warning(Code::Unproven, &at, message, Some(help));
-            }
-            return Some(row.clone());
-        }
-        if self.spans.of(&path!["providers", wanted]).is_none() {
-            let known = builtin.names().chain(providers.keys().map(String::as_str));
-            let help = match nearest(wanted, known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "spell the scheme out under `verify:`, or add a row under `providers:`".to_owned(),
-            };
-            self.error(Code::UnknownName, &at, format!("there is no provider {}", quoted(wanted)), Some(help));
-        }
-        None
-    }
-
     fn scheme(&mut self, name: &str, written: &raw::Source, row: Option<&Row>) -> Option<Scheme> {
         let at = path!["sources", name, "verify"];
         if written.verify.is_some() {
@@ -159,7 +116,15 @@ impl Checker<'_> {
             if self.spans.is_broken(&at) {
                 return None;
             }
-            return Scheme::compile(&spec).map_err(|problem| self.bad_scheme(&at, &problem)).ok();
+            let scheme = Scheme::compile(&spec).map_err(|problem| self.bad_scheme(&at, &problem)).ok()?;
+            if let Some(row) = row.filter(|row| scheme.is_none().is_some() && row.scheme().is_none().is_none()) {
+                let (title, signs) = (row.title(), row.verified_by());
+                let message =
+                    format!("{title} proves who it is ({signs}), and this source takes its events from everybody");
+                let help = "take `verify` away, so that the provider's own scheme is checked, and name the secret";
+                self.warning(Code::TooOpen, &at, message, Some(help.to_owned()));
+            }
+            return Some(scheme);
         }
         if row.is_none() && written.provider.is_none() && !self.spans.is_broken(&path!["sources", name]) {
             let help = "add `provider: NAME`, or `verify:` with the scheme, or `verify: {type: none, reason: \"…\"}`"
@@ -269,12 +234,22 @@ impl Checker<'_> {
         }
         // A provider's own cap only ever raises ours: what it never sends need not be refused.
         let usual = row.and_then(Row::body_bytes_max).unwrap_or(0).max(usual_body(self.raw));
-        let body_bytes_max = written.body.map_or(usual, |body| body.0);
-        if written.body.is_some() && body_bytes_max > BODY_BYTES_MOST {
+        let (size, key) = match (written.body_max, written.body.as_ref().and_then(raw::Body::size)) {
+            (Some(_), Some(_)) => {
+                let help = "keep `body_max`, and say with `body` how bodies are read".to_owned();
+                let message = "the largest body is said twice";
+                self.error(Code::InvalidValue, &path!["sources", name, "body"], message, Some(help));
+                (None, "body")
+            }
+            (Some(size), None) => (Some(size), "body_max"),
+            (None, size) => (size, "body"),
+        };
+        let body_bytes_max = size.map_or(usual, |body| body.0);
+        if size.is_some() && body_bytes_max > BODY_BYTES_MOST {
             let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
             self.error(
                 Code::InvalidValue,
-                &path!["sources", name, "body"],
+                &path!["sources", name, key],
                 "bodies of this size are not taken",
                 Some(help),
             );
@@ -366,6 +341,17 @@ impl Checker<'_> {
     }
 }
 
+/// How bodies are read: as the source says, else as the provider's row does.
+fn body_rules(written: &raw::Source, row: Option<&Row>) -> BodyRules {
+    let own = written.body.as_ref().and_then(raw::Body::spec);
+    let has = |content: Content| row.is_some_and(|row| row.content().contains(&content));
+    BodyRules {
+        spec: own.or_else(|| row.and_then(Row::body)).cloned().unwrap_or_default(),
+        json_as_text: has(Content::Json) && has(Content::Text),
+        takes_any: false,
+    }
+}
+
 /// The largest body of a source that sets none, in bytes: what the listeners allow.
 pub(in crate::config) fn usual_body(raw: &raw::File) -> u64 {
     let allowed = raw.listeners.values().filter_map(|listener| listener.limits.as_ref()?.body);
@@ -382,6 +368,14 @@ fn listens(route: &raw::Route, source: &str) -> bool {
 }
 
 /// The secret that is called `name`.
+/// The expressions for type and id that are the source's own. What repeats the row's, as `config show` writes it, is the
+/// row's: of its own expression a source means that the value is there.
+fn own_names<'e>(event: &'e raw::EventKeys, row: Option<&Row>) -> (Option<&'e str>, Option<&'e str>) {
+    let of_type = |own: &&str| !row.is_some_and(|row| row.event_text().eq([*own]));
+    let of_id = |own: &&str| !row.is_some_and(|row| row.delivery_text().eq([*own]));
+    (event.r#type.as_deref().filter(of_type), event.id.as_deref().filter(of_id))
+}
+
 fn position(secrets: &[raw::Secret], name: &str) -> Option<usize> {
     secrets.iter().position(|secret| secret_name(secret) == name)
 }

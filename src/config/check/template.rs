@@ -49,7 +49,11 @@ impl Checker<'_> {
         let span = part.or_else(|| self.spans.of_key(at));
         let is_filled = template
             .is_some_and(|template| self.spans.is_filled_below(at, template.within().text(), &template.repeated()));
-        if is_filled {
+        // The words about a pattern show it, line by line.
+        let shows_pattern = matches!(problem, RowProblem::Handshake(HandshakeProblem::Pattern(_)));
+        let is_pattern_filled =
+            || self.spans.is_filled_below(&[at, &path!["handshake"]].concat(), "", &(0..usize::MAX));
+        if is_filled || shows_pattern && is_pattern_filled() {
             return self.brought_in(Code::InvalidScheme, span, NO_TEMPLATE);
         }
         self.error_in(Code::InvalidScheme, span, problem.to_string(), template.and_then(instead));

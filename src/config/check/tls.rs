@@ -87,7 +87,7 @@ impl Checker<'_> {
         if name.is_none() {
             let mut at = at.to_vec();
             at.push(Seg::Key("server_name"));
-            let message = format!("{} is not a name that a certificate can be for", quoted(text));
+            let message = format!("{} is not a name that a certificate can be for", self.quoted(&at));
             let help = "write a host name or an address, without scheme and port: `billing.internal`".to_owned();
             self.error(Code::InvalidValue, &at, message, Some(help));
         }

@@ -1,7 +1,7 @@
 //! `server.tracing`: where spans go, and how many of them.
 
 use super::{Checker, path};
-use crate::config::problem::{Code, quoted};
+use crate::config::problem::Code;
 use crate::deliver::Target;
 use crate::telemetry::{Share, TracingParams};
 
@@ -18,7 +18,7 @@ impl Checker<'_> {
         let url = written.otlp.as_str();
         let collector = Target::parse(url).filter(|target| target.path == "/" && target.query.is_none());
         let Some(collector) = collector else {
-            let message = format!("{} is not where a collector can be", quoted(url));
+            let message = format!("{} is not where a collector can be", self.quoted(&at));
             let help = "write scheme, host and port and nothing else: `http://otel-collector:4317`".to_owned();
             self.error(Code::InvalidValue, &at, message, Some(help));
             return None;

@@ -26,14 +26,16 @@ impl Checker<'_> {
             for (index, narrow) in globs.iter().enumerate() {
                 let at = path!["routes", name, "events", index];
                 if !seen.insert(narrow) {
-                    let message = format!("{} is listed twice", quoted(narrow));
+                    let message = format!("{} is listed twice", self.quoted(&at));
                     self.warning(Code::Shadowed, &at, message, Some("remove one".to_owned()));
                     continue;
                 }
                 let is_wider = |wide: &&Cover<'_>| wide.glob() != narrow && wide.takes_all_of(narrow);
                 let Some(wide) = covers.iter().find(is_wider).map(Cover::glob) else { continue };
-                let message = format!("{} already takes all that {} takes", quoted(wide), quoted(narrow));
-                let help = format!("remove {}, or narrow {}", quoted(narrow), quoted(wide));
+                let at_wide = globs.iter().position(|glob| glob == wide).unwrap_or(index);
+                let (wide, narrow) = (self.quoted(&path!["routes", name, "events", at_wide]), self.quoted(&at));
+                let message = format!("{wide} already takes all that {narrow} takes");
+                let help = format!("remove {narrow}, or narrow {wide}");
                 self.warning(Code::Shadowed, &at, message, Some(help));
             }
         }

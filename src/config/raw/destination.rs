@@ -1,15 +1,16 @@
 //! `defaults` and `destinations`: the services that receive events, and how hard we try.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::{Balance, CircuitBreaker, FileRef, Health, Secret, Target, TargetUrl, Throughput};
+use super::{Balance, CircuitBreaker, FileRef, HeaderText, Health, Secret, Target, TargetUrl, Throughput};
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
-use crate::config::units::{Count, Duration};
+use crate::config::units::{Bytes, Count, Duration};
 
 /// What entries start from.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
@@ -44,6 +45,8 @@ pub struct DestinationDefaults {
     pub sign: Option<Sign>,
     /// How services are spoken to over TLS.
     pub tls: Option<ServiceTls>,
+    /// How much of the last answer is kept with a delivery, 0B to 64KiB. Default: 2KiB.
+    pub keep_answer: Option<Bytes>,
 }
 
 /// A service that receives events, at one `url` or at several `targets`.
@@ -79,6 +82,13 @@ pub struct Destination {
     pub format: Option<Format>,
     /// Signs what is sent, so that the service can tell who sends it.
     pub sign: Option<Sign>,
+    /// Headers that are set on every attempt and on health checks, instead of the sender's and a transform's of the same
+    /// name: `{Authorization: {file: /run/secrets/token, prefix: "Bearer "}, X-Env: prod}`. A value given by the place of a
+    /// secret is never shown.
+    #[serde(default)]
+    pub headers: BTreeMap<String, HeaderText>,
+    /// How much of the service's last answer is kept with a delivery, to be looked at: 0B to 64KiB. Default: 2KiB.
+    pub keep_answer: Option<Bytes>,
 }
 
 /// How services are spoken to over TLS. The files are read when the configuration is, so a reload takes new ones.

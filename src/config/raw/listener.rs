@@ -18,7 +18,7 @@ pub struct Admin {
     pub token: Option<Secret>,
 }
 
-/// A listener for requests.
+/// A listener for events, or, with `serve`, one for the platform.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
@@ -28,7 +28,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// What a connection may take before it is cut.
     pub limits: Option<Limits>,
-    /// Endpoints for the platform that are also served here.
+    /// The pages for the platform that this listener answers. It answers nothing else: a listener with `serve` takes no
+    /// events.
     #[serde(default)]
     pub serve: Vec<Serve>,
 }
@@ -85,14 +86,21 @@ pub struct Limits {
     pub connections: Option<Count>,
     /// Connections at a time from one address.
     pub connections_per_ip: Option<Count>,
-    /// The size of all headers of a request.
+    /// The size of all headers of a request; more is answered 431.
     pub headers: Option<Bytes>,
+    /// The number of header fields of a request, at most 256; more is answered 431.
+    pub header_fields: Option<Count>,
+    /// The size of a request's target, its path and query, at most 32KiB; more is answered 414.
+    pub target: Option<Bytes>,
     /// The size of a body, for sources that set none.
     pub body: Option<Bytes>,
     /// How long the headers of a request may take to arrive.
     pub header_timeout: Option<Duration>,
     /// How long a body may take to arrive.
     pub body_timeout: Option<Duration>,
+    /// How long an idle connection is kept open, before its first request too; at most 1h. Longer than the idle time of the
+    /// balancer in front. `0s` closes a connection after its first answer.
+    pub keep_alive: Option<Duration>,
 }
 
 /// An endpoint for the platform.

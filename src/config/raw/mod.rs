@@ -7,7 +7,9 @@
 mod allow;
 mod answer;
 mod balance;
+mod body;
 mod destination;
+mod header;
 mod listener;
 mod net;
 mod route;
@@ -27,14 +29,18 @@ use crate::provider::RowSpec;
 pub use allow::{AllowIps, Allowed};
 pub use answer::Reply;
 pub use balance::{Balance, BalanceBy, Breaker, CircuitBreaker, Health, Target};
+pub use body::Body;
 pub use destination::{
     DeadLetter, Defaults, Destination, DestinationDefaults, Format, Jitter, Retry, RetryOn, ServiceTls, Sign, SignType,
 };
+pub use header::HeaderText;
 pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, TlsVersion};
 pub use net::{Address, Cidr, TargetUrl, Url};
-pub use route::{HeaderEdits, OneOrMany, Route, Transform};
+pub use route::{HeaderEdits, Numbers, OnError, OneOrMany, Route, Transform};
 pub use secret::{ContextValue, Date, Moment, Secret, SecretPlace};
-pub use source::{Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source};
+pub use source::{
+    Assertion, Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source,
+};
 pub use words::{Name, Threads, Version};
 
 /// The sections: keys of the top level whose value is a mapping.

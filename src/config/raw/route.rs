@@ -22,8 +22,22 @@ pub struct Route {
     pub to: OneOrMany,
     /// A key, in CEL: events with the same one are delivered in the order in which they came; without this, in no order.
     pub order_by: Option<String>,
+    /// What becomes of an event on which this route fails with an error (`when`, `order_by`, the key of a destination's
+    /// `balance`, or an event type that it needs), and which no other route takes: `quarantine` keeps it with the error,
+    /// until the rule is mended; `no_match` forgets it, as if the condition were false.
+    pub on_error: Option<OnError>,
     /// What is made of the events before they are sent; without this they go as they came, byte for byte.
     pub transform: Option<Transform>,
+}
+
+/// What becomes of an event on which a route fails with an error, and which no other route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// It is kept with the error as its problem; `hookgate quarantine judge` delivers it once the rule is mended.
+    Quarantine,
+    /// As if the condition were false.
+    NoMatch,
 }
 
 /// What is made of the events before they are sent. The body first: `body` or `js`, or the one that came; then `set`, then
@@ -36,6 +50,9 @@ pub struct Transform {
     /// A file with a script whose default export is a function: it gets the event, and the `body` of what it gives back is
     /// sent. At most 50 ms and 16 MiB.
     pub js: Option<PathBuf>,
+    /// What becomes of numbers that JavaScript cannot hold, such as integers beyond 2^53. `exact`: a script that reads one
+    /// fails (`transform_failed`), and one that leaves them where they are keeps their digits. `lossy`: they are rounded.
+    pub numbers: Option<Numbers>,
     /// Places in the body and what is put there, in CEL: `{status: '"new"', /customer/name: body.name}`. A place is a JSON
     /// pointer, or the name of a member of the top level.
     #[serde(default)]
@@ -45,6 +62,16 @@ pub struct Transform {
     pub remove: Vec<String>,
     /// Headers that are set and taken out.
     pub headers: Option<HeaderEdits>,
+}
+
+/// What becomes of numbers that JavaScript cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbers {
+    /// A script that reads one fails.
+    Exact,
+    /// They are rounded.
+    Lossy,
 }
 
 /// Headers that are set and taken out.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::words::ProviderName;
-use super::{AllowIps, ContextValue, Moment, Reply, Secret, Url};
+use super::{AllowIps, Body, ContextValue, Moment, Reply, Secret, Url};
 use crate::config::units::{Bytes, Count, Duration, Rate};
 use crate::provider::VerifySpec;
 use crate::refusal::RequestOutcome;
@@ -40,8 +40,11 @@ pub struct Source {
     /// The addresses that may call: ranges, the name of a provider that publishes its own, or a list of both; without
     /// this, all.
     pub allow_ips: Option<AllowIps>,
+    /// How bodies are read: `auto` (JSON by its content type, and for schemas whatever parses as JSON), `json`, `form`, or
+    /// the field of a form that holds the JSON: `{form: payload}`. Without this, as the provider's row says, else `auto`.
+    pub body: Option<Body>,
     /// The largest body.
-    pub body: Option<Bytes>,
+    pub body_max: Option<Bytes>,
     /// JSON Schemas for bodies.
     pub schemas: Option<Schemas>,
     /// Where the type and the id of an event are found.
@@ -65,6 +68,10 @@ pub struct Source {
     /// `false`: refusals stay refusals even when the provider is about to give the endpoint up. The default keeps what
     /// our own schema, hygiene or quota would refuse then, and answers as accepted.
     pub failure_brake: Option<bool>,
+    /// Whether the credential with which the sender proves itself (a token, a password) goes on to the services. Without
+    /// this one in the query is taken out, because access logs keep URLs, and one in a header goes on as it came. `false`
+    /// withholds `Authorization` and `Cookie` too.
+    pub forward_secret: Option<bool>,
 }
 
 /// What the provider's handshake needs.
@@ -115,6 +122,20 @@ pub struct Schemas {
     pub on_missing: Option<OnMissing>,
     /// What becomes of an event that does not fit its schema.
     pub on_invalid: Option<OnInvalid>,
+    /// Keywords that refuse a body; without this they are notes: `format` checks dates, addresses and the like, `content`
+    /// checks `contentMediaType` and `contentEncoding`.
+    #[serde(default)]
+    pub assert: Vec<Assertion>,
+}
+
+/// A keyword that refuses a body instead of being a note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Assertion {
+    /// `format`.
+    Format,
+    /// `contentMediaType` and `contentEncoding`.
+    Content,
 }
 
 /// What becomes of an event for which there is no schema.

@@ -2,6 +2,7 @@
 
 use super::origin::Origin;
 use super::tree::{Tree, Value};
+use super::words::size;
 use crate::config::raw;
 use crate::deliver::{BalanceParams, Destination, Destinations, HealthParams, Jitter, Policy, RetryOn, Selection};
 use crate::patience::spelled;
@@ -46,6 +47,7 @@ fn fill_destination(tree: &mut Tree, destination: &Destination) {
     retry(tree, &destination.policy);
     tree.fill(&["dead_letter", "keep"], spelled(destination.keep.dead), &usual);
     tree.fill(&["concurrency"], destination.concurrency, &usual);
+    tree.fill(&["keep_answer"], size(destination.keep_answer as u64), &usual);
     if let Some(breaker) = destination.breaker {
         tree.fill(&["circuit_breaker", "failures"], breaker.failures, &usual);
         tree.fill(&["circuit_breaker", "within"], spelled(breaker.within), &usual);
@@ -97,7 +99,9 @@ fn balance(tree: &mut Tree, params: &BalanceParams) {
             target.fill(&["weight"], weighted.weight, &usual);
         }
     }
-    if let Some(HealthParams { path: _, interval, timeout, unhealthy_after, healthy_after }) = &params.health {
+    if let Some(HealthParams { path: _, interval, timeout, unhealthy_after, healthy_after, headers: _ }) =
+        &params.health
+    {
         tree.fill(&["health", "interval"], spelled(*interval), &usual);
         tree.fill(&["health", "timeout"], spelled(*timeout), &usual);
         tree.fill(&["health", "unhealthy_after"], *unhealthy_after, &usual);

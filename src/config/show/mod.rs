@@ -11,6 +11,7 @@
 //! Not here: a key without a default that is not written. It is left out, as in the file.
 
 mod destinations;
+mod hidden;
 mod json;
 mod origin;
 mod process;
@@ -21,6 +22,7 @@ mod words;
 mod written;
 mod yaml;
 
+pub(super) use self::hidden::Hidden;
 use self::tree::{Leaf, Tree};
 use super::check::Checked;
 use super::interpolate::Lookup;

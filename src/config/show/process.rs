@@ -83,7 +83,14 @@ fn fill_listener(listener: &mut Tree, params: &ListenerParams) {
         listener.fill(&["limits", key], count, &Origin::Default);
     }
     listener.fill(&["limits", "headers"], size(limits.header_bytes_max as u64), &Origin::Default);
-    for (key, time) in [("header_timeout", limits.header_timeout), ("body_timeout", limits.body_timeout)] {
+    listener.fill(&["limits", "header_fields"], limits.header_fields_max, &Origin::Default);
+    listener.fill(&["limits", "target"], size(limits.target_bytes_max as u64), &Origin::Default);
+    let times = [
+        ("header_timeout", limits.header_timeout),
+        ("body_timeout", limits.body_timeout),
+        ("keep_alive", limits.keep_alive),
+    ];
+    for (key, time) in times {
         listener.fill(&["limits", key], spelled(time), &Origin::Default);
     }
     if let Some(tls) = &params.tls {

@@ -11,19 +11,27 @@ use crate::config::{raw, units};
 use crate::lane::Lane;
 use crate::limit::Rate;
 use crate::patience::spelled;
-use crate::provider::{Retry, Row};
+use crate::provider::{BodySpec, Retry, Row};
+use crate::route::OnError;
 use crate::schema::{OnInvalid, OnMissing, SchemaSet};
 use crate::source::Mode;
 
 pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
     let body = written_body(tree, raw);
     let public_url = tree.at(&["server", "public_url"]).cloned();
+    for route in lanes.iter().flat_map(|lane| &lane.routes) {
+        if let Some(written) = tree.entry("routes").and_then(|routes| routes.entry(&route.name)) {
+            written.fill(&["on_error"], on_error(route.on_error), &Origin::Default);
+        }
+    }
     for lane in lanes {
         if let Some(source) = tree.entry("sources").and_then(|sources| sources.entry(&lane.source.name)) {
-            if let Some(body) = body.clone().filter(|_| lane.source.body_bytes_max == usual_body(raw)) {
-                source.graft(&["body"], body);
+            let is_written = has_size(raw, &lane.source.name);
+            let is_usual = lane.source.body_bytes_max == usual_body(raw);
+            if let Some(body) = body.clone().filter(|_| is_usual && !is_written) {
+                source.graft(&["body_max"], body);
             }
-            fill_source(source, lane);
+            fill_source(source, lane, is_written);
             let limit = raw.sources.get(&*lane.source.name).and_then(|written| written.rate_limit.as_ref());
             if let Some(raw::RateLimit { rate: units::Rate { count, per }, .. }) = limit {
                 let usual = Rate::new(*count, *per, None);
@@ -36,7 +44,32 @@ pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
     }
 }
 
-fn fill_source(tree: &mut Tree, lane: &Lane) {
+const fn on_error(on_error: OnError) -> &'static str {
+    match on_error {
+        OnError::Quarantine => "quarantine",
+        OnError::NoMatch => "no_match",
+    }
+}
+
+/// Whether `body` of a source is the largest size, as it was first used.
+fn has_size(raw: &raw::File, source: &str) -> bool {
+    raw.sources.get(source).and_then(|written| written.body.as_ref()).is_some_and(|body| body.size().is_some())
+}
+
+fn fill_body(tree: &mut Tree, spec: &BodySpec, origin: &Origin) {
+    match spec {
+        BodySpec::Auto | BodySpec::Json | BodySpec::Form => tree.fill(&["body"], spec.to_string(), origin),
+        BodySpec::Field { .. } if tree.at(&["body"]).is_some() => {}
+        BodySpec::Field { name, or_form } => {
+            tree.fill(&["body", "form"], Value::Text(name.clone()), origin);
+            if *or_form {
+                tree.fill(&["body", "else"], "form", origin);
+            }
+        }
+    }
+}
+
+fn fill_source(tree: &mut Tree, lane: &Lane, has_size: bool) {
     let (source, row) = (&lane.source, lane.provider.as_ref());
     // What the row says is in force where nothing raises it.
     let by_row = |is_of_row: bool| match row {
@@ -46,7 +79,10 @@ fn fill_source(tree: &mut Tree, lane: &Lane) {
     let usual = Origin::Default;
     tree.fill(&["methods"], Value::List(source.methods.clone()), &usual);
     let body = source.body_bytes_max;
-    tree.fill(&["body"], size(body), &by_row(row.and_then(Row::body_bytes_max) == Some(body)));
+    if !has_size {
+        fill_body(tree, &lane.body.spec, &by_row(row.is_some_and(|row| row.body().is_some())));
+        tree.fill(&["body_max"], size(body), &by_row(row.and_then(Row::body_bytes_max) == Some(body)));
+    }
     if source.dedup_window > Duration::ZERO {
         let window = source.dedup_window;
         let is_of_row = row.and_then(Row::retry).and_then(Retry::horizon) == Some(window);

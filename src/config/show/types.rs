@@ -1,5 +1,7 @@
 //! What the format expects at a path, by the JSON Schema that is made of the types of `raw`.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
 
 use crate::config::raw;
@@ -25,9 +27,12 @@ const DEPTH_MAX: usize = 16;
 
 pub(super) struct Types(Value);
 
+/// The schema is the same for every file.
+static TYPES: LazyLock<Types> = LazyLock::new(|| Types(schemars::schema_for!(raw::File).to_value()));
+
 impl Types {
-    pub(super) fn new() -> Self {
-        Self(schemars::schema_for!(raw::File).to_value())
+    pub(super) fn of_the_format() -> &'static Self {
+        &TYPES
     }
 
     pub(super) fn at(&self, path: &[Seg<'_>]) -> Type {
@@ -113,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_type_of_a_key_is_known_however_it_is_reached() {
-        let types = Types::new();
+        let types = Types::of_the_format();
         for (path, expected) in [
             (&path!["version"][..], Type::Number),
             (&path!["server", "threads"], Type::Number),

@@ -16,17 +16,17 @@ use crate::config::spans::{Seg, Spans};
 use crate::config::tree::{Body, Kind, Node, Scalar, resolve};
 
 /// Keys of texts that hold no secret.
-const SHOWN: &[&str] = &["data_dir", "dir", "file", "capture_to", "host", "provider", "from", "to"];
+pub(super) const SHOWN: &[&str] = &["data_dir", "dir", "file", "capture_to", "host", "provider", "from", "to"];
 
 struct Reader<'a> {
     spans: &'a Spans,
     env: Lookup<'a>,
-    types: Types,
+    types: &'static Types,
 }
 
 /// All that the file says.
 pub(super) fn tree(spans: &Spans, env: Lookup<'_>) -> Tree {
-    Reader { spans, env, types: Types::new() }.tree(&spans.root, &mut Vec::new())
+    Reader { spans, env, types: Types::of_the_format() }.tree(&spans.root, &mut Vec::new())
 }
 
 impl Reader<'_> {
@@ -101,16 +101,21 @@ fn may_be_shown(pieces: &[Piece<'_>], expected: Type, path: &[Seg<'_>]) -> bool 
 
 /// Whether all that comes from outside ends before the path of the URL begins.
 fn is_before_path(pieces: &[Piece<'_>]) -> bool {
-    let url: String = pieces.iter().map(|piece| &*piece.text).collect();
-    let host = url.find("://").map_or(0, |at| at + "://".len());
-    let rest = url.get(host..).unwrap_or_default();
-    let path = host + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let path = path_of_url(pieces);
     let mut end = 0;
     let ends = pieces.iter().map(|piece| {
         end += piece.text.len();
         (piece.is_from_outside, end)
     });
     ends.filter(|(is_from_outside, _)| *is_from_outside).all(|(_, end)| end <= path)
+}
+
+/// The byte with which the path of the URL begins.
+pub(super) fn path_of_url(pieces: &[Piece<'_>]) -> usize {
+    let url: String = pieces.iter().map(|piece| &*piece.text).collect();
+    let host = url.find("://").map_or(0, |at| at + "://".len());
+    let rest = url.get(host..).unwrap_or_default();
+    host + rest.find(['/', '?', '#']).unwrap_or(rest.len())
 }
 
 /// A URL has no user here, but where no URL is expected nobody has looked.

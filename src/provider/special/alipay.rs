@@ -4,12 +4,15 @@
 //! `POST <path and query>`, a new line, `<client-id>.<request-time>.<body>`, SHA-256 with RSA, base64, and that escaped as
 //! in a URL: `signature: algorithm=RSA256,keyVersion=1,signature=…`.
 //!
+//! Neither client nor time holds the point that separates them, but for the fraction of a date.
+//!
 //! The algorithm is fixed, whatever the header says. The whole body is covered. The time is signed and has no window,
 //! because the SDK has none and nobody says whether a retry is signed anew.
 
 use http::HeaderName;
 
 use super::{Needs, SecretForm};
+use crate::provider::border::refuse;
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::message::{Bytes, Message, View, single_header};
@@ -29,6 +32,13 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
     let message = view.message;
     let signature = signature(header(&message, &SIGNATURE)?)?;
     let (client, time) = (header(&message, &CLIENT)?, header(&message, &TIME)?);
+    let signed_at =
+        std::str::from_utf8(time).ok().and_then(|time| Unit::Rfc3339.parse(time).or_else(|| Unit::Ms.parse(time)));
+    refuse(b'.', client, || Place::Header(CLIENT.as_str().to_owned()))?;
+    // The fraction of a date may have a point, and the date ends by itself.
+    if signed_at.is_none() {
+        refuse(b'.', time, || Place::Header(TIME.as_str().to_owned()))?;
+    }
     let pieces = [
         message.method.as_bytes(),
         b" ",
@@ -47,8 +57,6 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
         set.all(algorithm).any(|key| key.verifies_any(algorithm, &pieces, std::iter::once(signature.as_slice())))
     };
     let secret = keys.iter().position(is_right).ok_or(Failure::WrongSecretOrBody)?;
-    let signed_at =
-        std::str::from_utf8(time).ok().and_then(|time| Unit::Rfc3339.parse(time).or_else(|| Unit::Ms.parse(time)));
     Ok(Match { signed_at, covers_body: true, ..Match::by_secret(secret) })
 }
 

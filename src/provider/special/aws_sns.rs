@@ -12,6 +12,7 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::{Needs, SecretForm, keys_at};
+use crate::provider::border::refuse;
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::jws::object;
 use crate::provider::key::Key;
@@ -73,6 +74,10 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
             continue;
         }
         let value = member(&message, name)?;
+        // The message may have lines of its own; that no other value has any tells where it ends.
+        if name != "Message" {
+            refuse(b'\n', value.as_bytes(), || place(name))?;
+        }
         pieces.extend([name, "\n", value, "\n"].map(|piece| Bytes::Borrowed(piece.as_bytes())));
     }
     let certificate = member(&message, "SigningCertURL")?;

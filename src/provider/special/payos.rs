@@ -2,7 +2,8 @@
 //!
 //! Source: npm @payos/node 2.0.5 (`webhooks.verify`, `createSignatureFromObj`). Values are written as that language
 //! writes them: whole numbers without a fraction, lists as JSON with their objects' members sorted. What it writes
-//! uselessly (objects, lists of anything but flat objects and texts, numbers with an exponent) is refused.
+//! uselessly (objects, lists of anything but flat objects and texts, numbers with an exponent) is refused, and so is a
+//! text that could be the next pair (`&…=`), because members could be moved into it.
 //!
 //! Only `data` is signed: members beside it can be changed by anyone, so the body does not count as covered. There is no
 //! time: a repetition is known by `data.reference`, not here.
@@ -10,10 +11,11 @@
 use serde_json::{Map, Number, Value};
 
 use super::{Needs, SecretForm, first_right};
+use crate::provider::border::refuse;
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
-use crate::provider::message::{Bytes, View};
+use crate::provider::message::{Bytes, View, holds_pair};
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
@@ -41,6 +43,8 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
 fn signed_text(data: &Map<String, Value>) -> Result<String, Failure> {
     let mut written = Vec::with_capacity(data.len());
     for (name, value) in sorted(data) {
+        let has_sign = |sign| refuse(sign, name.as_bytes(), || place_of(name));
+        has_sign(b'=').and_then(|()| has_sign(b'&'))?;
         let text = match value {
             Value::Array(items) => list(name, items)?,
             Value::Null => String::new(),
@@ -48,6 +52,9 @@ fn signed_text(data: &Map<String, Value>) -> Result<String, Failure> {
             Value::String(text) => text.clone(),
             other => scalar(other).ok_or_else(|| unwritable(name))?,
         };
+        if holds_pair(text.as_bytes(), "&", "=") {
+            return Err(Failure::malformed(place_of(name), Fault::Separator('&')));
+        }
         written.push(format!("{name}={text}"));
     }
     Ok(written.join("&"))
@@ -97,7 +104,7 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 fn number_text(number: &Number) -> Option<String> {
-    if number.is_i64() || number.is_u64() {
+    if let Some(number) = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)) {
         return Some(number.to_string());
     }
     let value = number.as_f64()?;
@@ -108,7 +115,11 @@ fn number_text(number: &Number) -> Option<String> {
 }
 
 fn unwritable(name: &str) -> Failure {
-    Failure::malformed(Place::Json(format!("/data/{name}")), Fault::NotScalar)
+    Failure::malformed(place_of(name), Fault::NotScalar)
+}
+
+fn place_of(name: &str) -> Place {
+    Place::Json(format!("/data/{name}"))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use http::HeaderName;
 
 use super::{Needs, first_right};
+use crate::provider::border::refuse;
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
@@ -45,6 +46,7 @@ pub(super) fn verify_v3(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure>
     let message = view.message;
     let signatures = signatures(&message, &[V3, V3_MAIN], ',')?;
     let nonce = nonce(&message, &V3_NONCE)?;
+    refuse(b'.', nonce, || Place::Header(V3_NONCE.as_str().to_owned()))?;
     let (fields, covers_body) = match message.method {
         "GET" => (Pairs::new(), message.body.is_empty()),
         "POST" => (view.form()?.collect(), true),

@@ -341,9 +341,9 @@ fn the_event_type_of_github_has_its_action_when_there_is_one() {
     assert!(event.needs_json());
     let headers = headers(&[("x-github-event", "pull_request")]);
     let opened = json!({"action": "opened"});
-    assert_eq!(event.render(&headers, Some(&opened), b"").as_deref(), Some("pull_request.opened"));
-    assert_eq!(event.render(&headers, Some(&json!({})), b"").as_deref(), Some("pull_request"));
-    assert_eq!(event.render(&headers, None, b"").as_deref(), Some("pull_request"));
+    assert_eq!(event.render(&headers, Some(&opened), (None, b"")).as_deref(), Some("pull_request.opened"));
+    assert_eq!(event.render(&headers, Some(&json!({})), (None, b"")).as_deref(), Some("pull_request"));
+    assert_eq!(event.render(&headers, None, (None, b"")).as_deref(), Some("pull_request"));
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn users_may_spell_the_event_as_an_expression_or_a_template() {
     ];
     for (text, expected) in shown {
         let event = EventTemplate::parse_user(text).unwrap();
-        assert_eq!(event.render(&headers, Some(&json), b"").as_deref(), expected, "{text}");
+        assert_eq!(event.render(&headers, Some(&json), (None, b"")).as_deref(), expected, "{text}");
     }
     for text in ["", "body", "body.", "body.a[x]", "header[x]", "nothing", "{body}", "{secret}", "plain"] {
         assert!(EventTemplate::parse_user(text).is_err(), "{text}");
@@ -372,7 +372,7 @@ fn users_may_spell_the_event_as_an_expression_or_a_template() {
 #[test]
 fn where_a_provider_sends_no_id_the_hash_of_the_body_may_be_one() {
     let id = EventTemplate::parse_user("{body|sha256hex}").unwrap();
-    let render = |body: &[u8]| id.render(&HeaderMap::new(), None, body).unwrap();
+    let render = |body: &[u8]| id.render(&HeaderMap::new(), None, (None, body)).unwrap();
     assert_eq!(render(b"{}").len(), 64);
     assert_ne!(render(b"{}"), render(b"{ }"));
 }
@@ -380,7 +380,7 @@ fn where_a_provider_sends_no_id_the_hash_of_the_body_may_be_one() {
 #[test]
 fn an_event_type_is_short_and_printable() {
     let event = EventTemplate::parse_user("body.t").unwrap();
-    let render = |text: &str| event.render(&HeaderMap::new(), Some(&json!({"t": text})), b"");
+    let render = |text: &str| event.render(&HeaderMap::new(), Some(&json!({"t": text})), (None, b""));
     assert!(render(&"x".repeat(256)).is_some());
     assert!(render(&"x".repeat(257)).is_none());
     assert!(render("a\nb").is_none());

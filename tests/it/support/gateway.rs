@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::faults::skipped;
 use super::{Answer, Connection, Metrics, Receiver, Request, SECRET, SOON, eventually, send};
 
 /// A folder with a configuration; gateways are started in it, one after another.
@@ -114,7 +115,34 @@ listeners:
 
     /// Starts a gateway with these variables beside the usual ones.
     pub(crate) fn start_with(&self, variables: Vec<(String, String)>) -> Gateway {
-        let mut child = self.command().envs(variables).spawn().unwrap();
+        self.started(self.command().envs(variables))
+    }
+
+    /// Starts a gateway that reads names from this file instead of `/etc/hosts`, in a mount namespace of its own. `None`
+    /// where that is not allowed.
+    pub(crate) fn start_with_hosts(&self, hosts: &Path) -> Option<Gateway> {
+        let usual = self.command();
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" /etc/hosts && exec \"$@\"").arg(hosts);
+        let probe = Command::new("unshare")
+            .args(["--mount", "--map-root-user", "sh", "-c"])
+            .arg("mount --bind \"$0\" /etc/hosts")
+            .arg(hosts)
+            .output();
+        if !probe.is_ok_and(|ended| ended.status.success()) {
+            skipped("a mount namespace cannot be had here (unshare)");
+            return None;
+        }
+        command.arg(usual.get_program()).args(usual.get_args()).env_clear();
+        command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Some(self.started(&mut command))
+    }
+
+    fn started(&self, command: &mut Command) -> Gateway {
+        let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
         let reader = std::thread::spawn(move || {
@@ -186,6 +214,11 @@ impl Gateway {
     /// Where events go in.
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses["public"]
+    }
+
+    /// Where a listener of this name listens.
+    pub(crate) fn address_of(&self, listener: &str) -> SocketAddr {
+        self.addresses[listener]
     }
 
     pub(crate) fn admin_address(&self) -> SocketAddr {

@@ -1,6 +1,6 @@
 //! Load: events at an even pace over several connections, and what each was answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -85,6 +85,12 @@ impl Sent {
         let few = &lost[..lost.len().min(5)];
         assert!(lost.is_empty(), "{} of {} answered events are lost: {few:?}", lost.len(), self.answered.len());
         count.values().map(|times| times - 1).sum()
+    }
+
+    /// Whether every answered event was taken by the receiver.
+    pub(crate) fn have_arrived(&self, seen: &[Seen]) -> bool {
+        let taken: BTreeSet<String> = seen.iter().filter(|delivery| delivery.taken).map(Seen::event_id).collect();
+        self.answered.keys().all(|id| taken.contains(id))
     }
 
     /// Nothing was refused but with 503 and `Retry-After`.

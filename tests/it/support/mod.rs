@@ -10,6 +10,7 @@ mod https;
 mod journal;
 mod load;
 mod metrics;
+mod raw;
 mod receiver;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ pub(crate) use https::{Authority, Https, Pair};
 pub(crate) use journal::{Journal, Tail};
 pub(crate) use load::{Flow, Load, Sent, pass, send_many};
 pub(crate) use metrics::Metrics;
+pub(crate) use raw::{Raw, Script, head_of, whole};
 pub(crate) use receiver::{Receiver, Reply, Seen, free_port};
 
 /// The secret of the source `github` in every test.

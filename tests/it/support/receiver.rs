@@ -60,6 +60,11 @@ impl Reply {
         Self { breaks: true, ..Self::status(500) }
     }
 
+    pub(crate) fn saying(mut self, content_type: &str, body: &str) -> Self {
+        body.clone_into(&mut self.body);
+        self.with("content-type", content_type)
+    }
+
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -89,6 +94,9 @@ struct Book {
     always: HashMap<String, Reply>,
     nth: HashMap<String, Nth>,
     rule: Option<Rule>,
+    /// More requests at once than this break.
+    most: HashMap<String, usize>,
+    broken: HashMap<String, usize>,
     connections: usize,
     in_flight: HashMap<String, usize>,
     in_flight_most: HashMap<String, usize>,
@@ -149,6 +157,16 @@ impl Receiver {
     /// Answers what `rule` says, where it says something.
     pub(crate) fn rule(&self, rule: Rule) {
         lock(&self.book).rule = Some(rule);
+    }
+
+    /// Requests to `path` beyond so many at once break: a small service whose backlog of connections is full.
+    pub(crate) fn at_most(&self, path: &str, most: usize) {
+        lock(&self.book).most.insert(path.to_owned(), most);
+    }
+
+    /// Requests to `path` that broke because too many came at once.
+    pub(crate) fn broken(&self, path: &str) -> usize {
+        lock(&self.book).broken.get(path).copied().unwrap_or(0)
     }
 
     /// Every request to `path` is answered 200 again; those under way keep their answer.
@@ -246,6 +264,11 @@ async fn answer(State(book): State<Shared>, request: Request) -> Response {
 
 impl Book {
     fn reply(&mut self, path: &str, seen: &Seen) -> Reply {
+        let under_way = self.in_flight.get(path).copied().unwrap_or(0);
+        if self.most.get(path).is_some_and(|most| under_way >= *most) {
+            *self.broken.entry(path.to_owned()).or_default() += 1;
+            return Reply::broken();
+        }
         let scripted = self.script.get_mut(path).and_then(VecDeque::pop_front);
         let in_turn = || {
             let nth = self.nth.get_mut(path)?;

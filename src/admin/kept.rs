@@ -1,0 +1,143 @@
+//! A service's kept answer as JSON, redacted as bodies are.
+//!
+//! A service may repeat what it was sent, and under other names. So where places of bodies are named, an answer is shown
+//! only when it is JSON, whole, and repeats none of the values that are hidden of the event; a JSON answer has the same
+//! places hidden.
+
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+use crate::buffer::KeptAnswer;
+use crate::clock::Timestamp;
+use crate::event::EventData;
+use crate::redact::{REDACTED, Redaction};
+
+/// A shorter value stands everywhere by chance.
+const VALUE_CHARS_MIN: usize = 3;
+/// With more hidden values than this, no answer is looked through.
+const VALUES_MAX: usize = 1000;
+
+/// The answer to a delivery of `event`.
+pub(super) fn answer(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction) -> Value {
+    let header = |name: &str, value: &Option<String>| {
+        value.as_ref().map(|value| if redaction.hides_header(name) { REDACTED.to_owned() } else { value.clone() })
+    };
+    json!({
+        "at": Timestamp::from_unix_ms(kept.at_ms).to_string(),
+        "status": kept.status,
+        "content_type": header("content-type", &kept.content_type),
+        "content_encoding": header("content-encoding", &kept.content_encoding),
+        "bytes": kept.body().len(),
+        "whole": kept.is_whole,
+        "body": body(kept, event, redaction),
+    })
+}
+
+fn body(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction) -> Value {
+    let bytes = kept.body();
+    if bytes.is_empty() {
+        return json!({ "text": "" });
+    }
+    if redaction.touches_bodies() {
+        let text = redacted(kept, event, redaction).unwrap_or_else(|| REDACTED.to_owned());
+        return json!({ "text": text });
+    }
+    match text_of(bytes, kept.is_whole) {
+        Some(text) => json!({ "text": text }),
+        None => json!({ "base64": BASE64.encode(bytes) }),
+    }
+}
+
+/// Text, also where the cut went through a character.
+fn text_of(bytes: &[u8], is_whole: bool) -> Option<&str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) if !is_whole && error.error_len().is_none() => {
+            bytes.get(..error.valid_up_to()).and_then(|whole| std::str::from_utf8(whole).ok())
+        }
+        Err(_) => None,
+    }
+}
+
+/// What may be seen of an answer; `None` where nothing may.
+fn redacted(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction) -> Option<String> {
+    if !redaction.shows_bodies() || !kept.is_whole {
+        return None;
+    }
+    let mut answer: Value = serde_json::from_slice(kept.body()).ok()?;
+    let sent: Value = serde_json::from_slice(&event?.body).ok()?;
+    let mut shown = sent.clone();
+    redaction.apply(&mut shown);
+    let mut hidden = Vec::new();
+    differing(&sent, &shown, &mut hidden);
+    redaction.apply(&mut answer);
+    let is_told = hidden.len() > VALUES_MAX || repeats(&answer, &hidden);
+    (!is_told).then(|| answer.to_string())
+}
+
+/// The texts and numbers of `sent` that are not in `shown`.
+fn differing(sent: &Value, shown: &Value, found: &mut Vec<String>) {
+    match (sent, shown) {
+        (Value::Object(sent), Value::Object(shown)) => {
+            sent.iter().for_each(|(name, value)| differing(value, shown.get(name).unwrap_or(&Value::Null), found));
+        }
+        (Value::Array(sent), Value::Array(shown)) => {
+            sent.iter().zip(shown).for_each(|(sent, shown)| differing(sent, shown, found));
+        }
+        (Value::Object(members), _) => members.values().for_each(|value| differing(value, &Value::Null, found)),
+        (Value::Array(items), _) => items.iter().for_each(|value| differing(value, &Value::Null, found)),
+        _ if sent == shown => {}
+        (Value::String(text), _) if text.chars().count() >= VALUE_CHARS_MIN => found.push(text.clone()),
+        (Value::Number(number), _) if number.to_string().len() >= VALUE_CHARS_MIN => found.push(number.to_string()),
+        _ => {}
+    }
+}
+
+fn repeats(answer: &Value, hidden: &[String]) -> bool {
+    let holds = |text: &str| hidden.iter().any(|value| text.contains(value.as_str()));
+    match answer {
+        Value::Object(members) => members.iter().any(|(name, value)| holds(name) || repeats(value, hidden)),
+        Value::Array(items) => items.iter().any(|item| repeats(item, hidden)),
+        Value::String(text) => holds(text),
+        Value::Number(number) => holds(&number.to_string()),
+        Value::Null | Value::Bool(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn shown(answer: &'static [u8], is_whole: bool) -> Value {
+        let kept = KeptAnswer::new((500, Timestamp::from_unix_ms(0)), (&Bytes::from_static(answer), is_whole), 1024);
+        body(&kept, None, &Redaction::default())
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_base64_and_a_cut_character_is_left_out() {
+        assert_eq!(shown(b"\xff\x00", true), json!({ "base64": "/wA=" }));
+        assert_eq!(shown("ab\u{e9}".as_bytes(), true), json!({ "text": "ab\u{e9}" }));
+        assert_eq!(shown(b"ab\xc3", false), json!({ "text": "ab" }));
+        assert_eq!(shown(b"ab\xc3", true), json!({ "base64": "YWLD" }));
+        assert_eq!(shown(b"", true), json!({ "text": "" }));
+    }
+
+    #[test]
+    fn the_values_that_are_hidden_are_found_wherever_an_answer_repeats_them() {
+        let sent = json!({"email": "a@b.c", "card": {"number": 4242, "cvc": 1}, "id": "e1"});
+        let mut shown = sent.clone();
+        let mut redaction = Redaction::default();
+        redaction.add("/email").unwrap();
+        redaction.add("/card").unwrap();
+        redaction.apply(&mut shown);
+        let mut hidden = Vec::new();
+        differing(&sent, &shown, &mut hidden);
+        hidden.sort();
+        assert_eq!(hidden, ["4242", "a@b.c"]);
+        assert!(repeats(&json!({"error": ["no user a@b.c"]}), &hidden));
+        assert!(repeats(&json!({"n": 4242}), &hidden) && repeats(&json!({"a@b.c": 1}), &hidden));
+        assert!(!repeats(&json!({"id": "e1", "ok": true}), &hidden));
+    }
+}

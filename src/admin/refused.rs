@@ -1,0 +1,190 @@
+//! `/api/v1/refused`: what was refused for its signature, what the rules in force say of it, and its admission.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Desk;
+use super::api::{Answered, answer, problem, problem_with};
+use super::asked::{Asked, Which, parse};
+use super::explained::{Aside, aside};
+use super::{sheet, stored};
+use crate::buffer::NotStored;
+use crate::capture::{BodyKept, Captured};
+use crate::event::EventId;
+use crate::refusal::RequestOutcome;
+use crate::refused::{Admission, Choice, Sample, Verdict, as_found, is_for_signature};
+
+/// Every verdict, as it is counted.
+const VERDICTS: [&str; 7] = ["verifies", "quarantined", "duplicate", "unwanted", "refused", "fails", "not_judged"];
+
+fn unavailable(_: NotStored) -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read or written now")
+}
+
+fn verdict(verdict: &Verdict) -> Value {
+    let first = if let Verdict::Duplicate { first: Some(first) } = verdict { Some(first.to_string()) } else { None };
+    json!({ "verdict": verdict.label(), "secret": verdict.secret(), "why": verdict.why(), "first": first })
+}
+
+/// What the rules in force say of it; nothing of what was not refused for its signature.
+fn now(desk: &Desk, captured: &Captured) -> Value {
+    let judged = is_for_signature(captured.outcome).then(|| desk.panel.refused.verdict(captured));
+    judged.and_then(Result::ok).map_or(Value::Null, |judged| verdict(&judged))
+}
+
+/// The line of an explanation that names the command.
+pub(super) async fn hint(desk: &Desk, captured: &Arc<Captured>) -> Option<String> {
+    if !is_for_signature(captured.outcome) {
+        return None;
+    }
+    let (panel, of, id) = (Arc::clone(&desk.panel), Arc::clone(captured), captured.event.id);
+    let judged = tokio::task::spawn_blocking(move || panel.refused.verdict(&of)).await.ok()?.ok()?;
+    match judged {
+        Verdict::Verifies { secret } | Verdict::Quarantined { secret } => Some(format!(
+            "it verifies now, by the secret `{secret}`; `hookgate refused admit {id}` stores and delivers it"
+        )),
+        Verdict::Duplicate { .. } => Some(judged.why().unwrap_or_default()),
+        Verdict::NotJudged(why) if captured.kept != BodyKept::Whole => Some(format!("it cannot be admitted: {why}")),
+        Verdict::Unwanted | Verdict::Refused(_) | Verdict::Fails(_) | Verdict::NotJudged(_) => None,
+    }
+}
+
+/// A page, the newest first.
+pub(super) async fn list(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
+    let wanted = match which.outcome.as_deref() {
+        None => None,
+        Some(outcome) => match Aside::of(outcome) {
+            Some(Aside::With(RequestOutcome::Filtered)) | None => {
+                return Err(problem(StatusCode::BAD_REQUEST, "`outcome` is `refused`, or why a request was refused"));
+            }
+            refused => refused,
+        },
+    };
+    let filter = which.without_outcome().filter(&desk.panel.archive)?;
+    let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
+    let limit = which.limit();
+    let looking = move || {
+        let (panel, redaction) = (&desk.panel, desk.panel.capture.redaction());
+        let is_meant = |it: &Arc<Captured>| match wanted {
+            None => is_for_signature(it.outcome),
+            Some(wanted) => wanted.wants(it.outcome),
+        };
+        let all = panel.capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
+        let named = all.filter(is_meant).map(|it| {
+            let event = panel.refused.named(&it);
+            Captured { event, ..Captured::clone(&it) }
+        });
+        let listed: Vec<Captured> = named.filter(|it| filter.wants(&as_found(it.event.clone()))).take(limit).collect();
+        let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
+        let sheet = |it: &Captured| sheet::with(sheet::captured(it, &redaction), json!({ "now": now(&desk, it) }));
+        (listed.iter().map(sheet).collect::<Vec<_>>(), next)
+    };
+    let (entries, next) = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
+    Ok(stored::page("refused", entries, next.as_ref()))
+}
+
+fn none() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "no refused request with this id is held; a restart forgets them, newer ones may have taken its place, and one that was admitted is an event",
+    )
+}
+
+pub(super) async fn show(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
+    let captured = aside(&desk, &id).filter(|it| matches!(it.outcome, RequestOutcome::Refused(_))).ok_or_else(none)?;
+    let shown = tokio::task::spawn_blocking(move || {
+        let event = desk.panel.refused.named(&captured);
+        let named = Captured { event, ..Captured::clone(&captured) };
+        let whole = sheet::whole_captured(&named, &desk.panel.capture.redaction());
+        sheet::with(whole, json!({ "now": now(&desk, &captured) }))
+    });
+    let shown = shown.await.map_err(|_broke_off| unavailable(NotStored::Failed))?;
+    Ok(answer(&json!({ "refused": shown })))
+}
+
+/// Which refused requests are admitted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Admit {
+    id: Option<String>,
+    filter: Which,
+    dry_run: bool,
+    cursor: Option<String>,
+}
+
+pub(super) async fn admit(State(desk): State<Desk>, body: Bytes) -> Answered {
+    let example = "{\"id\": \"…\"} or {\"filter\": {\"source\": \"…\", \"since\": \"24h\"}, \"dry_run\": true}";
+    let asked: Admit = parse(&body, example)?;
+    let id = match &asked.id {
+        Some(text) => Some(captured_id(&desk, text)?),
+        None => None,
+    };
+    let filter = asked.filter.without_pages()?.without_outcome().filter(&desk.panel.archive)?;
+    let after = match &asked.cursor {
+        Some(text) => {
+            let cursor = EventId::parse(text);
+            Some(cursor.ok_or_else(|| problem(StatusCode::BAD_REQUEST, "`cursor` is not one that an answer gave"))?)
+        }
+        None => None,
+    };
+    let choice = Choice { id, filter, after, dry_run: asked.dry_run };
+    let done = desk.panel.refused.admit(choice).await.map_err(unavailable)?;
+    let told = admission(&done, asked.dry_run);
+    match stopped(&done) {
+        Some(why) if done.admitted == 0 => Err(problem_with(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &format!("{why}; nothing was admitted, and nothing is lost"),
+            told,
+        )),
+        _ => Ok(answer(&told)),
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+fn captured_id(desk: &Desk, text: &str) -> Result<EventId, Response> {
+    let captured = aside(desk, text).ok_or_else(none)?;
+    if is_for_signature(captured.outcome) {
+        return Ok(captured.event.id);
+    }
+    let title = format!("it was not refused for its signature, but as {}", captured.outcome.label());
+    Err(problem(StatusCode::CONFLICT, &title))
+}
+
+fn stopped(done: &Admission) -> Option<&'static str> {
+    done.stopped.map(|why| match why {
+        NotStored::Full(_) => "the buffer takes no more",
+        NotStored::Busy => "too much waits for the buffer",
+        NotStored::Failed => "the buffer could not store it",
+    })
+}
+
+fn admission(done: &Admission, dry_run: bool) -> Value {
+    let sample = |sample: &Sample| {
+        sheet::with(json!({ "id": sample.id.to_string(), "source": sample.source }), verdict(&sample.verdict))
+    };
+    let total = |label: &&str| done.counts.values().filter_map(|counts| counts.get(*label)).sum::<u64>();
+    let counts = |of: &dyn Fn(&&str) -> u64| -> Map<String, Value> {
+        VERDICTS.iter().map(|label| ((*label).to_owned(), of(label).into())).collect()
+    };
+    let by_source: Map<String, Value> = done
+        .counts
+        .iter()
+        .map(|(source, of)| (source.to_string(), counts(&|label| of.get(*label).copied().unwrap_or_default()).into()))
+        .collect();
+    let told = json!({
+        "dry_run": dry_run,
+        "judged": VERDICTS.iter().map(total).sum::<u64>(),
+        "admitted": done.admitted,
+        "by_source": by_source,
+        "samples": done.samples.iter().map(sample).collect::<Vec<_>>(),
+        "next": done.next.map(|next| next.to_string()),
+        "stopped": stopped(done),
+    });
+    sheet::with(told, Value::Object(counts(&total)))
+}

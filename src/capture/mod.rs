@@ -1,0 +1,258 @@
+//! Requests that were not stored: filtered and refused ones, captured for a look and for `hookgate refused admit`.
+//!
+//! They live in memory, bounded in number and bytes; a restart forgets them. They stand on shelves that cannot push each
+//! other out: what was verified, what failed verification and came from a sender that was verified before, what failed and
+//! came from anybody else, and the heads of what was turned away before it was judged. Each shelf divides its room fairly
+//! among sources, and within a source among senders (`shelf`), so no flood pushes out another's requests. Requests to no
+//! source are one source. Of heads a few a second are kept: more of the same tell no more.
+//!
+//! Not here: which requests are captured (`ingress`), what becomes of them (`refused`).
+
+mod shelf;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::event::{EventData, EventId};
+use crate::redact::Redaction;
+use crate::refusal::RequestOutcome;
+use crate::sender::Sender;
+
+use shelf::{Room, Shelf};
+
+/// The bytes of one shelf of whole requests.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The bytes of all heads.
+const HEADS_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What an entry costs beside its body and headers.
+const ENTRY_BYTES: usize = 512;
+/// Heads of one source and reason that are kept in a second: by one sender, and by all.
+const HEADS_PER_SEC_MAX: (u32, u32) = (5, 50);
+
+/// What is kept, and what is shown of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureParams {
+    /// How many requests each shelf keeps.
+    pub events_max: usize,
+    /// Whether their bodies are.
+    pub bodies: bool,
+    /// What people do not get to see, of these and of stored events.
+    pub redaction: Redaction,
+}
+
+/// How much of a body is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKept {
+    /// All of it.
+    Whole,
+    /// How it began.
+    Part,
+    /// Nothing.
+    Nothing,
+}
+
+impl BodyKept {
+    /// As the API writes it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Part => "part",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+/// What a request that was not stored is worth keeping of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// All: it was read and judged.
+    Whole,
+    /// Its head: it was turned away before.
+    Head,
+}
+
+/// One request that was not stored.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// The request, as it would have been stored, with as much of its body as is kept.
+    pub event: EventData,
+    /// How it ended.
+    pub outcome: RequestOutcome,
+    /// Why, for operators.
+    pub why: String,
+    /// What was answered.
+    pub status: u16,
+    /// How much of the body is kept.
+    pub kept: BodyKept,
+    /// The length of the body: what came of it, or what its head said.
+    pub body_bytes: u64,
+    /// Whether requests of this sender were verified at this source before.
+    pub is_known_sender: bool,
+}
+
+/// The requests that were not stored.
+#[derive(Debug)]
+pub struct Capture {
+    shelves: Mutex<Shelves>,
+}
+
+#[derive(Debug)]
+struct Shelves {
+    params: CaptureParams,
+    verified: Shelf,
+    known: Shelf,
+    strangers: Shelf,
+    heads: Shelf,
+    /// The second that is counted, and the heads in it by source and reason.
+    in_second: (u64, BTreeMap<(Arc<str>, RequestOutcome), Heads>),
+}
+
+/// Heads of one source and reason in this second; a sender is in it once one of its heads was kept.
+#[derive(Debug, Default)]
+struct Heads {
+    kept: u32,
+    by_sender: BTreeMap<Sender, u32>,
+}
+
+impl Capture {
+    /// Makes empty shelves.
+    pub fn new(params: CaptureParams) -> Self {
+        let [verified, known, strangers, heads] = std::array::from_fn(|_| Shelf::default());
+        let in_second = (0, BTreeMap::new());
+        Self { shelves: Mutex::new(Shelves { params, verified, known, strangers, heads, in_second }) }
+    }
+
+    /// Applies other bounds from now on.
+    pub fn set(&self, params: CaptureParams) {
+        let mut shelves = self.lock();
+        let (room, heads) = (Room::of(&params), Room::of_heads(&params));
+        shelves.params = params;
+        let Shelves { verified, known, strangers, .. } = &mut *shelves;
+        for shelf in [verified, known, strangers] {
+            shelf.shrink(room);
+        }
+        shelves.heads.shrink(heads);
+    }
+
+    /// Returns what people do not get to see.
+    pub fn redaction(&self) -> Redaction {
+        self.lock().params.redaction.clone()
+    }
+
+    /// Tells whether bodies are kept.
+    pub fn keeps_bodies(&self) -> bool {
+        self.lock().params.bodies
+    }
+
+    /// Tells whether one more request that ended so is kept; asked before anything is copied. The place counts as taken.
+    pub fn has_place(
+        &self,
+        source: &Arc<str>,
+        (outcome, worth): (RequestOutcome, Worth),
+        sender: Sender,
+        now: Timestamp,
+    ) -> bool {
+        let mut shelves = self.lock();
+        if shelves.params.events_max == 0 {
+            return false;
+        }
+        if worth == Worth::Whole {
+            return true;
+        }
+        let (second, heads) = &mut shelves.in_second;
+        if *second != now.unix_secs() {
+            *second = now.unix_secs();
+            heads.clear();
+        }
+        heads.entry((Arc::clone(source), outcome)).or_default().has_place(sender)
+    }
+
+    /// Keeps a request; where there is no room, others go.
+    pub fn keep(&self, mut captured: Captured, worth: Worth) {
+        let mut shelves = self.lock();
+        if !shelves.params.bodies {
+            (captured.event.body, captured.kept) = (Bytes::new(), BodyKept::Nothing);
+        }
+        let (room, heads) = (Room::of(&shelves.params), Room::of_heads(&shelves.params));
+        let is_verified = captured.outcome == RequestOutcome::Filtered || captured.event.verified_by.is_some();
+        match worth {
+            Worth::Head => shelves.heads.put(captured, heads),
+            Worth::Whole if is_verified => shelves.verified.put(captured, room),
+            Worth::Whole if captured.is_known_sender => shelves.known.put(captured, room),
+            Worth::Whole => shelves.strangers.put(captured, room),
+        }
+    }
+
+    /// Returns the request with this id.
+    pub fn find(&self, id: EventId) -> Option<Arc<Captured>> {
+        self.lock().all().find_map(|shelf| shelf.get(id)).cloned()
+    }
+
+    /// Removes a request that is stored now.
+    pub fn remove(&self, id: EventId) {
+        let mut shelves = self.lock();
+        let Shelves { verified, known, strangers, heads, .. } = &mut *shelves;
+        for shelf in [verified, known, strangers, heads] {
+            shelf.take(id);
+        }
+    }
+
+    /// Returns all of them, the newest first. Whoever looks through them holds nobody up.
+    pub fn all(&self) -> Vec<Arc<Captured>> {
+        let mut all: Vec<_> = self.lock().all().flat_map(Shelf::iter).cloned().collect();
+        all.sort_by_key(|captured| std::cmp::Reverse(captured.event.id));
+        all
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shelves> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelves {
+    fn all(&self) -> impl Iterator<Item = &Shelf> {
+        [&self.verified, &self.known, &self.strangers, &self.heads].into_iter()
+    }
+}
+
+impl Room {
+    const fn of(params: &CaptureParams) -> Self {
+        Self { events: params.events_max, bytes: BYTES_MAX }
+    }
+
+    const fn of_heads(params: &CaptureParams) -> Self {
+        Self { events: params.events_max, bytes: HEADS_BYTES_MAX }
+    }
+}
+
+impl Heads {
+    fn has_place(&mut self, sender: Sender) -> bool {
+        let (by_sender_max, by_all_max) = HEADS_PER_SEC_MAX;
+        if self.kept >= by_all_max {
+            return false;
+        }
+        let of_sender = self.by_sender.entry(sender).or_default();
+        let has_place = *of_sender < by_sender_max;
+        if has_place {
+            *of_sender += 1;
+            self.kept += 1;
+        }
+        has_place
+    }
+}
+
+impl Captured {
+    fn bytes(&self) -> usize {
+        let headers: usize = self.event.headers.iter().map(|(name, value)| name.len() + value.0.len() + 64).sum();
+        let params: usize = self.event.params.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        let host = self.event.host.as_ref().map_or(0, String::len);
+        let id = self.event.delivery_id.as_ref().map_or(0, String::len);
+        ENTRY_BYTES + headers + params + host + id + self.event.body.len() + self.event.target.len() + self.why.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! Ways of reading bodies that can be used and hardly mean what was meant. Warnings only: every gate refuses what it cannot
+//! read, so what is said here is why it would refuse all of a kind.
+
+use super::{Checker, path};
+use crate::config::problem::Code;
+use crate::config::raw;
+use crate::provider::{BodySpec, Content, Row};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/form-data";
+
+impl Checker<'_> {
+    /// What a source reads against what its provider sends and what it takes.
+    pub(super) fn doubts_of_body(&mut self, name: &str, written: &raw::Source, row: Option<&Row>, has_schemas: bool) {
+        let own = written.body.as_ref().and_then(raw::Body::spec);
+        let spec = own.or_else(|| row.and_then(Row::body)).cloned().unwrap_or_default();
+        let sends = |content: Content| row.is_some_and(|row| row.content().contains(&content));
+        let title = row.map(Row::title).unwrap_or_default();
+        let at = path!["sources", name, if own.is_some() { "body" } else { "schemas" }];
+        // Of what a provider sends the usual comes first; another choice may be made there.
+        let usually = row.and_then(|row| row.content().first());
+        if own == Some(&BodySpec::Json) && usually == Some(&Content::Form) {
+            let message = format!("{title} sends forms, and `body: json` takes none: they are malformed");
+            self.warning(Code::Mismatch, &at, message, Some(help(row)));
+        } else if has_schemas && sends(Content::Form) && spec == BodySpec::Auto {
+            let message = format!("{title} sends forms, and schemas cannot check them: they go as `on_invalid` says");
+            self.warning(Code::Mismatch, &at, message, Some(help(row)));
+        } else if has_schemas && sends(Content::Multipart) {
+            let message = format!("{title} may send {MULTIPART}, which is not read: it goes as `on_invalid` says");
+            let help = "have it send JSON, or give what comes so a source without schemas".to_owned();
+            self.warning(Code::Mismatch, &at, message, Some(help));
+        } else if has_schemas && row.is_some_and(|row| is_never_read(row.content())) {
+            let message = format!("{title} sends no JSON, so schemas check nothing: all goes as `on_invalid` says");
+            let help = "leave `schemas` out".to_owned();
+            self.warning(Code::Mismatch, &path!["sources", name, "schemas"], message, Some(help));
+        }
+        let takes = written.content_types.as_deref().unwrap_or_default();
+        let is_form = |kind: &String| kind.eq_ignore_ascii_case(FORM);
+        let wants_forms = own.is_some_and(|own| matches!(own, BodySpec::Field { .. }));
+        if wants_forms && !takes.is_empty() && !takes.iter().any(is_form) {
+            let message = "the JSON is read from a form, and `content_types` lets none in";
+            let help = format!("add `{FORM}`");
+            self.warning(Code::Mismatch, &path!["sources", name, "content_types"], message, Some(help));
+        }
+        if has_schemas && spec == BodySpec::Auto && takes.iter().any(is_form) {
+            let message = "`content_types` lets forms in, and schemas cannot check them: they go as `on_invalid` says";
+            self.warning(Code::Mismatch, &path!["sources", name, "content_types"], message, Some(help(None)));
+        }
+    }
+}
+
+/// Whether nothing of what a provider sends can be JSON or a form.
+fn is_never_read(content: &[Content]) -> bool {
+    let is_read = |content: &Content| match content {
+        Content::Json | Content::Form | Content::Any => true,
+        Content::Multipart | Content::Text | Content::Xml | Content::Jwt => false,
+    };
+    !content.is_empty() && !content.iter().any(is_read)
+}
+
+/// How forms are read: as the provider's row says, where it does.
+fn help(row: Option<&Row>) -> String {
+    match row.and_then(Row::body) {
+        Some(spec) => format!("leave `body` out: the provider's row has `body: {spec}`"),
+        None => "write `body: {form: FIELD}` where a field holds JSON, or `body: form` to check the fields".to_owned(),
+    }
+}

@@ -1,0 +1,51 @@
+//! What is recorded of an attempt that has ended, beside its health: the trouble of its destination, and the answer.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::Instant;
+
+use super::attempt::{Answer, Target};
+use super::post::{Post, Standing};
+use super::trouble::LastError;
+use super::{Deliverer, Destination};
+use crate::buffer::KeptAnswer;
+use crate::outcome::{Attempt, AttemptOutcome, Settled};
+
+impl Deliverer {
+    /// Notes what an attempt says of its destination, beside its health.
+    pub(super) fn note(&self, post: &Post, (attempt, settled): (&Attempt, &Settled), target: &Target) {
+        let now = Instant::now();
+        match settled {
+            Settled::Delivered => post.succeeded(now),
+            Settled::Again { wait, counts } => {
+                if !counts {
+                    post.pause(*wait, now);
+                }
+                let (at, target, detail) = (self.clock.now(), target.label(), attempt.detail.clone());
+                post.failed(LastError { at, target, status: attempt.status, detail }, now);
+            }
+            // The destination has answered for good, or is given up: it is not waited for.
+            Settled::Dead(_) | Settled::Parked(_) => {}
+        }
+    }
+
+    /// What is kept of an answer. An empty one that was a success says nothing.
+    pub(super) fn kept(&self, destination: &Destination, answer: &Answer) -> Option<Box<KeptAnswer>> {
+        let is_empty = answer.body.is_empty() && AttemptOutcome::of_status(answer.status) == AttemptOutcome::Success;
+        if destination.keep_answer == 0 || is_empty {
+            return None;
+        }
+        let (body, now) = ((&answer.body, answer.is_whole), self.clock.now());
+        let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+        let kept = KeptAnswer::new((answer.status, now), body, destination.keep_answer);
+        Some(Box::new(kept.with_headers(text("content-type"), text("content-encoding"))))
+    }
+
+    /// How a destination stands; `None` before its first attempt, and where there is no such destination.
+    pub fn standing(&self, destination: &str) -> Option<Standing> {
+        let posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+        let post = Arc::clone(posts.get(destination)?);
+        drop(posts);
+        Some(post.standing(Instant::now()))
+    }
+}

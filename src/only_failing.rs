@@ -1,0 +1,251 @@
+//! Whether a source only fails verification: what verified before has failed for minutes, and nothing verifies.
+//!
+//! That is how a secret looks that was rotated on one side only. A stranger must not be able to look like it, so a failure
+//! counts when its sender was verified at this source before, or when it came from the network of such a sender and carried
+//! a well-formed signature. Any request that verifies ends it.
+//!
+//! Counts live in memory and a reload keeps them. When a source was verified last, and by whom, is learnt again after a
+//! start from the stored events. Time is handed in.
+//!
+//! Bounds: [`SENDERS_MAX`] senders of a source are remembered, those that were verified last.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::sender::Sender;
+
+/// The time after which failures alone are an alarm.
+pub const ALARM_AFTER: Duration = Duration::from_mins(5);
+/// The senders of a source that are remembered.
+const SENDERS_MAX: usize = 64;
+
+/// The verification of one source over time. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct VerificationWatch(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    last_verified: Option<Timestamp>,
+    /// Senders that were verified, the last one at the end.
+    senders: Vec<Sender>,
+    failures: Option<Failures>,
+}
+
+/// Failures since the source was verified last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// When the first of them came.
+    pub since: Timestamp,
+    /// How many came.
+    pub count: u64,
+    /// When the source was verified last.
+    pub last_verified: Timestamp,
+    /// What was wrong with the last of them: a label of the verifier's failures.
+    pub verdict: &'static str,
+    /// Whether the alarm was raised.
+    pub is_told: bool,
+}
+
+/// What has changed, to be told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The source has only failures.
+    Began(Failures),
+    /// The source verifies again.
+    Ended(Failures),
+}
+
+/// How a source stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When a request was verified last.
+    pub last_verified: Option<Timestamp>,
+    /// Whether it only fails.
+    pub is_only_failing: bool,
+}
+
+impl VerificationWatch {
+    /// Records a request that was verified.
+    pub fn verified(&self, sender: Sender, now: Timestamp) -> Option<Change> {
+        let mut state = self.lock();
+        state.last_verified = Some(now);
+        state.remember(sender);
+        state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
+    }
+
+    /// Records a request that failed; `verdict` is the label of its failure.
+    pub fn failed(&self, sender: Sender, verdict: &'static str, now: Timestamp) -> Option<Change> {
+        let mut state = self.lock();
+        let last_verified = state.last_verified?;
+        if !state.counts(sender, is_well_formed(verdict)) {
+            return None;
+        }
+        let none = Failures { since: now, count: 0, last_verified, verdict, is_told: false };
+        let failures = state.failures.get_or_insert(none);
+        (failures.count, failures.verdict) = (failures.count.saturating_add(1), verdict);
+        state.alarm(now)
+    }
+
+    /// Raises the alarm when its time has come.
+    pub fn tick(&self, now: Timestamp) -> Option<Change> {
+        self.lock().alarm(now)
+    }
+
+    /// Takes over what stored events tell from before the start, unless more is known by now.
+    pub fn learn(&self, sender: Option<Sender>, verified_at: Timestamp) {
+        let mut state = self.lock();
+        state.last_verified = state.last_verified.max(Some(verified_at));
+        if let Some(sender) =
+            sender.filter(|sender| state.senders.len() < SENDERS_MAX && !state.senders.contains(sender))
+        {
+            state.senders.insert(0, sender);
+        }
+    }
+
+    /// Tells whether a sender was verified here before.
+    pub fn knows(&self, sender: Sender) -> bool {
+        self.lock().senders.contains(&sender)
+    }
+
+    /// Returns how the source stands.
+    pub fn standing(&self) -> Standing {
+        let state = self.lock();
+        let is_only_failing = state.failures.is_some_and(|failures| failures.is_told);
+        Standing { last_verified: state.last_verified, is_only_failing }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells whether a signature was there in the right form.
+fn is_well_formed(verdict: &str) -> bool {
+    !matches!(verdict, "missing" | "malformed_header")
+}
+
+impl State {
+    fn remember(&mut self, sender: Sender) {
+        // Nearly always it is the one of the last time.
+        if self.senders.last() == Some(&sender) {
+            return;
+        }
+        self.senders.retain(|known| *known != sender);
+        if self.senders.len() >= SENDERS_MAX {
+            self.senders.remove(0);
+        }
+        self.senders.push(sender);
+    }
+
+    fn counts(&self, sender: Sender, is_well_formed: bool) -> bool {
+        let is_near = |known: &Sender| is_well_formed && known.network() == sender.network();
+        self.senders.iter().any(|known| *known == sender || is_near(known))
+    }
+
+    fn alarm(&mut self, now: Timestamp) -> Option<Change> {
+        let failures = self.failures.as_mut().filter(|failures| !failures.is_told)?;
+        failures.is_told = now.since(failures.since) >= ALARM_AFTER;
+        failures.is_told.then_some(Change::Began(*failures))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRONG: &str = "wrong_secret_or_body";
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_unix_secs(1_760_000_000 + secs)
+    }
+
+    fn sender(text: &str) -> Sender {
+        Sender::of(text.parse().unwrap())
+    }
+
+    /// A source that was verified once, from 192.0.2.1.
+    fn verified() -> VerificationWatch {
+        let watch = VerificationWatch::default();
+        assert_eq!(watch.verified(sender("192.0.2.1"), at(0)), None);
+        watch
+    }
+
+    #[test]
+    fn five_minutes_of_failures_after_a_rotation_on_one_side_are_told_once_and_end_with_a_verified_request() {
+        let watch = verified();
+        let provider = sender("192.0.2.1");
+        for secs in 60..=359 {
+            assert_eq!(watch.failed(provider, WRONG, at(secs)), None, "{secs}");
+        }
+        let Some(Change::Began(failures)) = watch.failed(provider, WRONG, at(360)) else { panic!("five minutes") };
+        assert_eq!((failures.since, failures.count, failures.last_verified), (at(60), 301, at(0)));
+        assert!(watch.standing().is_only_failing);
+        assert_eq!(watch.failed(provider, WRONG, at(361)), None);
+        assert_eq!(watch.tick(at(400)), None, "told once");
+        assert!(matches!(watch.verified(provider, at(500)), Some(Change::Ended(Failures { count: 302, .. }))));
+        assert_eq!(watch.standing(), Standing { last_verified: Some(at(500)), is_only_failing: false });
+    }
+
+    #[test]
+    fn it_is_told_although_no_further_request_comes() {
+        let watch = verified();
+        watch.failed(sender("192.0.2.1"), "missing", at(10));
+        assert_eq!(watch.tick(at(309)), None);
+        assert!(matches!(watch.tick(at(310)), Some(Change::Began(_))));
+    }
+
+    #[test]
+    fn a_scanner_alone_never_raises_it() {
+        let watch = verified();
+        for secs in 1..10_000 {
+            assert_eq!(watch.failed(sender("203.0.113.9"), WRONG, at(secs)), None);
+            assert_eq!(
+                watch.failed(sender("192.0.99.9"), "missing", at(secs)),
+                None,
+                "unsigned, from the same network"
+            );
+        }
+        assert_eq!(watch.tick(at(20_000)), None);
+    }
+
+    #[test]
+    fn a_scanner_beside_traffic_that_verifies_never_raises_it() {
+        let watch = verified();
+        for minute in 1..100 {
+            for secs in 0..60 {
+                assert_eq!(watch.failed(sender("192.0.2.1"), WRONG, at(minute * 60 + secs)), None);
+            }
+            assert_eq!(watch.verified(sender("192.0.2.1"), at(minute * 60 + 59)), None);
+        }
+    }
+
+    #[test]
+    fn a_provider_that_sends_from_another_address_of_its_network_counts() {
+        let watch = verified();
+        watch.failed(sender("192.0.77.7"), WRONG, at(1));
+        assert!(watch.tick(at(301)).is_some());
+    }
+
+    #[test]
+    fn a_source_that_never_verified_has_no_rotation() {
+        let watch = VerificationWatch::default();
+        watch.failed(sender("192.0.2.1"), WRONG, at(1));
+        assert_eq!(watch.tick(at(1000)), None);
+        // What is stored says that it did, before the start.
+        watch.learn(Some(sender("192.0.2.1")), at(0));
+        watch.failed(sender("192.0.2.1"), WRONG, at(1001));
+        assert!(watch.tick(at(1301)).is_some());
+    }
+
+    #[test]
+    fn the_senders_that_are_remembered_are_bounded_and_the_last_ones() {
+        let watch = VerificationWatch::default();
+        for n in 0..1000_u32 {
+            watch.verified(Sender::of(std::net::Ipv4Addr::from(n).into()), at(1));
+        }
+        assert_eq!(watch.lock().senders.len(), SENDERS_MAX);
+        assert!(watch.knows(Sender::of(std::net::Ipv4Addr::from(999).into())));
+        assert!(!watch.knows(Sender::of(std::net::Ipv4Addr::from(1).into())));
+    }
+}

@@ -1,0 +1,156 @@
+//! One captured request under the rules in force, as of its receipt.
+
+use crate::accept::{self, Accepted, Notes, World};
+use crate::again::stored_head;
+use crate::capture::{BodyKept, Captured};
+use crate::event::{Event, EventData, EventId};
+use crate::inbound::Head;
+use crate::lane::Rules;
+use crate::provider::{EventTemplate, KeyLocation, KeyRing};
+
+/// What the rules in force say of a request that was refused for its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It verifies, and is to be stored and delivered.
+    Verifies {
+        /// The secret that verifies it.
+        secret: String,
+    },
+    /// It verifies, and is to be stored in quarantine: its payload has problems.
+    Quarantined {
+        /// The secret that verifies it.
+        secret: String,
+    },
+    /// It is stored already.
+    Duplicate {
+        /// The event that was stored, where it is known.
+        first: Option<EventId>,
+    },
+    /// It verifies, and no route wants it. It stays, because a route may be what is wrong.
+    Unwanted,
+    /// It verifies, and another gate refuses it.
+    Refused(String),
+    /// It still does not verify.
+    Fails(String),
+    /// It cannot be judged.
+    NotJudged(String),
+}
+
+impl Verdict {
+    /// As the API writes it.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Verifies { .. } => "verifies",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Duplicate { .. } => "duplicate",
+            Self::Unwanted => "unwanted",
+            Self::Refused(_) => "refused",
+            Self::Fails(_) => "fails",
+            Self::NotJudged(_) => "not_judged",
+        }
+    }
+
+    /// The secret that verifies it.
+    pub fn secret(&self) -> Option<&str> {
+        match self {
+            Self::Verifies { secret } | Self::Quarantined { secret } => Some(secret),
+            Self::Duplicate { .. } | Self::Unwanted | Self::Refused(_) | Self::Fails(_) | Self::NotJudged(_) => None,
+        }
+    }
+
+    /// Why it is not to be stored, for operators.
+    pub fn why(&self) -> Option<String> {
+        match self {
+            Self::Verifies { .. } => None,
+            Self::Quarantined { .. } => Some("its payload has problems: it goes into the quarantine".to_owned()),
+            Self::Duplicate { first: Some(first) } => Some(format!("it is stored already, as {first}")),
+            Self::Duplicate { first: None } => Some("it is stored already".to_owned()),
+            Self::Unwanted => Some("it verifies, and no route wants it".to_owned()),
+            Self::Refused(why) => Some(format!("it verifies, and is refused all the same: {why}")),
+            Self::Fails(why) | Self::NotJudged(why) => Some(why.clone()),
+        }
+    }
+}
+
+/// A verdict, and the event of a request that verifies.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    /// Only a proof of verification makes one.
+    pub(super) event: Option<Box<Event>>,
+    /// Where there may be keys under which it verifies; whether the configuration names the place.
+    pub(super) places: Vec<(KeyLocation, bool)>,
+}
+
+impl Judged {
+    const fn of(verdict: Verdict) -> Self {
+        Self { verdict, event: None, places: Vec::new() }
+    }
+}
+
+/// Judges a captured request by all gates, as of its receipt.
+pub(super) fn judge(rules: &Rules, keys: &dyn KeyRing, captured: &Captured) -> Judged {
+    let not_judged = |why: &str| Judged::of(Verdict::NotJudged(why.to_owned()));
+    let event = &captured.event;
+    match captured.kept {
+        BodyKept::Whole => {}
+        BodyKept::Part => return not_judged("only the beginning of its body was kept"),
+        BodyKept::Nothing => return not_judged("its body was not kept (`capture: {bodies: off}`)"),
+    }
+    let Some(lane) = rules.lane(&event.source) else {
+        return not_judged("its source is not configured any more");
+    };
+    let headers = event.header_map();
+    let head = Head { content_length: Some(captured.body_bytes), ..stored_head(event, &headers) };
+    let admitted = match accept::admit_aside(rules, head, Some(&event.source), event.sender.is_some()) {
+        Ok(admitted) => admitted,
+        Err((_, refusal)) => return not_judged(&refusal.why),
+    };
+    let mut notes = Notes::default();
+    let world = World { now: event.received_at(), random: event.id.random(), keys, spends: false };
+    let accepted = accept::accept(&admitted, event.body.clone(), world, &mut notes);
+    let secret = notes.secret.clone();
+    match (accepted, secret) {
+        (Ok(Accepted::Event(event)), Some(secret)) => {
+            Judged { verdict: Verdict::Verifies { secret }, event: Some(event), places: Vec::new() }
+        }
+        (Ok(Accepted::Quarantined(event)), Some(secret)) => {
+            Judged { verdict: Verdict::Quarantined { secret }, event: Some(event), places: Vec::new() }
+        }
+        (Ok(Accepted::Filtered { .. }), Some(_)) => Judged::of(Verdict::Unwanted),
+        (Ok(Accepted::Handshake(_)), _) => not_judged("it is a handshake, which is answered and not stored"),
+        (Err(refusal), Some(_)) => Judged::of(Verdict::Refused(refusal.why.into_owned())),
+        (Ok(_), None) if notes.verdict == "not_configured" => {
+            not_judged("its source verifies nothing now, so nothing proves who sent it")
+        }
+        (Ok(_), None) => Judged::of(Verdict::Fails(format!("it still does not verify: {}", notes.verdict))),
+        (Err(refusal), None) => {
+            let known = lane.verifier.prefetch();
+            let places = notes.needs_keys.places.into_iter().map(|at| {
+                let is_known = known.contains(&at);
+                (at, is_known)
+            });
+            Judged { verdict: Verdict::Fails(refusal.why.into_owned()), event: None, places: places.collect() }
+        }
+    }
+}
+
+/// The request with the type and the delivery id that it claims, as far as what was kept of it says them.
+pub(super) fn named(rules: &Rules, captured: &Captured) -> EventData {
+    let mut event = captured.event.clone();
+    let Some(lane) = rules.lane(&event.source) else { return event };
+    if event.event_type.is_some() && event.delivery_id.is_some() {
+        return event;
+    }
+    let headers = event.header_map();
+    let has_body = captured.kept == BodyKept::Whole;
+    let body: &[u8] = if has_body { &captured.event.body } else { &[] };
+    let document = accept::read(lane, &stored_head(&captured.event, &headers), body);
+    let find = |template: &Option<EventTemplate>| {
+        let template = template.as_ref().filter(|template| has_body || !template.needs_body())?;
+        template.render(&headers, document.json(), (document.form_bytes(), body))
+    };
+    event.event_type = event.event_type.take().or_else(|| find(&lane.event_type));
+    event.delivery_id = event.delivery_id.take().or_else(|| find(&lane.delivery_id));
+    event
+}

@@ -1,0 +1,265 @@
+//! Requests that were refused for their signature, judged again under the rules in force, and admitted when they verify.
+//!
+//! A wrong secret on our side must cost nothing that the gateway still holds. A captured request goes through the gates of
+//! `accept` once more, as of its receipt: only a proof of verification makes it an event, and what the provider has
+//! redelivered meanwhile is recognised by the committer and not stored twice. An admitted request leaves the capture and is
+//! an event like any other, under the id that was shown and with the time of its receipt. What is not stored stays captured.
+//!
+//! Bounds: one admission at a time, [`PAGE_MAX`] requests a call, the oldest first. The source's quota is not spent.
+//!
+//! Not here: what is captured and for how long (`capture`), stored events that failed under `enforce: false` (`rejudge`).
+
+mod judge;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::archive::{Filter, RulesNow};
+use crate::buffer::{Buffer, Committed, Found, NotStored};
+use crate::capture::{Capture, Captured};
+use crate::event::{Event, EventData, EventId};
+use crate::keyring::Keyring;
+use crate::lane::Rules;
+use crate::provider::KeyLocation;
+use crate::refusal::{Class, RequestOutcome};
+use crate::telemetry::Telemetry;
+
+pub use judge::Verdict;
+use judge::{Judged, judge};
+
+/// Requests that one call judges.
+pub const PAGE_MAX: usize = 200;
+const SAMPLES_MAX: usize = 20;
+/// Keys that a call fetches, and how long it waits for each.
+const FETCHES_MAX: usize = 8;
+const FETCH_WAIT: Duration = Duration::from_secs(2);
+
+/// The captured requests that were refused for their signature.
+pub struct Refused {
+    capture: Arc<Capture>,
+    buffer: Buffer,
+    rules: RulesNow,
+    keys: Arc<Keyring>,
+    telemetry: Telemetry,
+    /// Held by whoever admits: two of them would store a request twice.
+    admitting: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refused")
+    }
+}
+
+/// Which requests, and what is done.
+#[derive(Debug, Default)]
+pub struct Choice {
+    /// This one only.
+    pub id: Option<EventId>,
+    /// Those that the filter wants.
+    pub filter: Filter,
+    /// Where an earlier page ended.
+    pub after: Option<EventId>,
+    /// Only tell what would be done.
+    pub dry_run: bool,
+}
+
+/// One request and its verdict.
+#[derive(Debug)]
+pub struct Sample {
+    /// Its id.
+    pub id: EventId,
+    /// Its source.
+    pub source: Arc<str>,
+    /// What the rules in force say.
+    pub verdict: Verdict,
+}
+
+/// What came of one page.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// By source and the verdict's label.
+    pub counts: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
+    /// Events that were stored.
+    pub admitted: u64,
+    /// Some of the requests.
+    pub samples: Vec<Sample>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<EventId>,
+    /// Why it ended early. What was not stored is still captured.
+    pub stopped: Option<NotStored>,
+}
+
+/// Deliveries of one page: dedup keys and bodies.
+type Deliveries = HashSet<([u8; 16], Option<[u8; 16]>)>;
+
+/// Tells whether a request was refused for its signature.
+pub fn is_for_signature(outcome: RequestOutcome) -> bool {
+    let classes = [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp];
+    classes.map(RequestOutcome::Refused).contains(&outcome)
+}
+
+impl Refused {
+    /// Works with these.
+    pub fn new(
+        (capture, buffer): (Arc<Capture>, Buffer),
+        rules: RulesNow,
+        keys: Arc<Keyring>,
+        telemetry: Telemetry,
+    ) -> Self {
+        Self { capture, buffer, rules, keys, telemetry, admitting: tokio::sync::Mutex::default() }
+    }
+
+    /// Returns what the rules in force say of a captured request; nothing is fetched for it. Reads the disk: not for async
+    /// threads.
+    pub fn verdict(&self, captured: &Captured) -> Result<Verdict, NotStored> {
+        let judged = judge(&(self.rules)(), &*self.keys, captured);
+        match &judged.event {
+            Some(event) => Ok(self.repeated(event)?.unwrap_or(judged.verdict)),
+            None => Ok(judged.verdict),
+        }
+    }
+
+    /// Returns the request as it would be stored, with the type and the delivery id that it claims.
+    pub fn named(&self, captured: &Captured) -> EventData {
+        judge::named(&(self.rules)(), captured)
+    }
+
+    /// Judges a page of requests and, unless it is a dry run, stores those that verify.
+    pub async fn admit(&self, choice: Choice) -> Result<Admission, NotStored> {
+        let dry_run = choice.dry_run;
+        let _alone = if dry_run { None } else { Some(self.admitting.lock().await) };
+        let (capture, rules) = (Arc::clone(&self.capture), (self.rules)());
+        let looking = tokio::task::spawn_blocking(move || page(&capture, &rules, &choice));
+        let (page, next) = looking.await.map_err(|_broke_off| NotStored::Failed)?;
+        let mut admission = Admission { next, ..Admission::default() };
+        let mut judged = self.judge_all(page.clone()).await?;
+        if self.fetch_keys(&judged).await {
+            judged = self.judge_all(page).await?;
+        }
+        let mut seen = HashSet::new();
+        for (captured, judged) in judged {
+            let verdict = self.settle(&captured, judged, dry_run, (&mut seen, &mut admission)).await;
+            let verdict = match verdict {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    admission.stopped = Some(error);
+                    return Ok(admission);
+                }
+            };
+            let source = Arc::clone(&captured.event.source);
+            *admission.counts.entry(Arc::clone(&source)).or_default().entry(verdict.label()).or_default() += 1;
+            if admission.samples.len() < SAMPLES_MAX {
+                admission.samples.push(Sample { id: captured.event.id, source, verdict });
+            }
+        }
+        Ok(admission)
+    }
+
+    /// Judges off the async threads.
+    async fn judge_all(&self, page: Vec<Arc<Captured>>) -> Result<Vec<(Arc<Captured>, Judged)>, NotStored> {
+        let (rules, keys) = ((self.rules)(), Arc::clone(&self.keys));
+        let judging = move || {
+            let judged = page.into_iter().map(|captured| {
+                let judged = judge(&rules, &*keys, &captured);
+                (captured, judged)
+            });
+            judged.collect()
+        };
+        tokio::task::spawn_blocking(judging).await.map_err(|_broke_off| NotStored::Failed)
+    }
+
+    /// Fetches keys that are not here; true when there is news.
+    async fn fetch_keys(&self, judged: &[(Arc<Captured>, Judged)]) -> bool {
+        let places: HashSet<(&KeyLocation, bool)> =
+            judged.iter().flat_map(|(_, judged)| judged.places.iter().map(|(at, is_known)| (at, *is_known))).collect();
+        let mut has_news = false;
+        for (at, is_known) in places.into_iter().take(FETCHES_MAX) {
+            let fetched = tokio::time::timeout(FETCH_WAIT, self.keys.fetch(at, is_known)).await;
+            has_news |= matches!(fetched, Ok(Ok(())));
+        }
+        has_news
+    }
+
+    /// Stores a request that verifies; gives what became of it.
+    async fn settle(
+        &self,
+        captured: &Captured,
+        judged: Judged,
+        dry_run: bool,
+        (seen, admission): (&mut Deliveries, &mut Admission),
+    ) -> Result<Verdict, NotStored> {
+        let Some(event) = judged.event else { return Ok(judged.verdict) };
+        let (id, source) = (captured.event.id, &*captured.event.source);
+        // A copy of the same delivery on the same page is one delivery.
+        let is_first = event.dedup().is_none_or(|dedup| seen.insert((dedup.key, dedup.body)));
+        let buffer = self.buffer.clone();
+        let (event, repeated) = tokio::task::spawn_blocking(move || {
+            let repeated = repeated(&buffer, &event);
+            (event, repeated)
+        })
+        .await
+        .map_err(|_broke_off| NotStored::Failed)?;
+        let repeated = repeated?.or_else(|| (!is_first).then_some(Verdict::Duplicate { first: None }));
+        if dry_run {
+            return Ok(repeated.unwrap_or(judged.verdict));
+        }
+        if let Some(repeated) = repeated.filter(|_| is_first) {
+            self.capture.remove(id);
+            tracing::info!(source, event = %id, "a refused request had come again and is stored already; it is not stored twice");
+            return Ok(repeated);
+        }
+        let delivery_id = event.data().delivery_id.clone();
+        let committed = self.buffer.append(*event).await?;
+        self.capture.remove(id);
+        match committed {
+            Committed::Duplicate => {
+                tracing::info!(source, event = %id, delivery_id, "a refused request is a repetition; it is not stored twice");
+                return Ok(Verdict::Duplicate { first: None });
+            }
+            Committed::SameId => self.telemetry.same_id(source),
+            Committed::Stored => {}
+        }
+        admission.admitted += 1;
+        self.telemetry.refused_admitted(source);
+        let verdict = judged.verdict.label();
+        tracing::info!(source, event = %id, delivery_id, verdict, "a refused request is admitted, as asked");
+        Ok(judged.verdict)
+    }
+
+    fn repeated(&self, event: &Event) -> Result<Option<Verdict>, NotStored> {
+        repeated(&self.buffer, event)
+    }
+}
+
+/// The requests of one page, the oldest first, and where the next one begins.
+fn page(capture: &Capture, rules: &Rules, choice: &Choice) -> (Vec<Arc<Captured>>, Option<EventId>) {
+    let is_meant = |captured: &&Arc<Captured>| {
+        is_for_signature(captured.outcome)
+            && choice.id.is_none_or(|id| captured.event.id == id)
+            && choice.after.is_none_or(|after| captured.event.id > after)
+            && choice.filter.wants(&as_found(judge::named(rules, captured)))
+    };
+    let all = capture.all();
+    let mut meant = all.iter().rev().filter(is_meant);
+    let page: Vec<_> = meant.by_ref().take(PAGE_MAX).cloned().collect();
+    let next = meant.next().and_then(|_| page.last()).map(|captured| captured.event.id);
+    (page, next)
+}
+
+/// Whether the event is stored already: under its own id by an admission whose end was not seen, or as a repetition.
+fn repeated(buffer: &Buffer, event: &Event) -> Result<Option<Verdict>, NotStored> {
+    let id = event.data().id;
+    if buffer.find(id)?.is_some() {
+        return Ok(Some(Verdict::Duplicate { first: Some(id) }));
+    }
+    let Some(dedup) = event.dedup() else { return Ok(None) };
+    Ok(buffer.repeated(&dedup)?.map(|repetition| Verdict::Duplicate { first: repetition.first }))
+}
+
+/// A captured request as filters look at stored events.
+pub fn as_found(event: EventData) -> Found {
+    Found { seq: 0, event: Some(Arc::new(event)), fate: None, is_quarantined: false, same_id_as: None }
+}

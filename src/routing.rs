@@ -1,0 +1,140 @@
+//! Where an event goes: every route of its source judges it.
+//!
+//! Each route that takes the event gets a copy for each of its destinations. A route that fails is told, with what failed.
+//! Invariant: an event on which a route with `on_error: quarantine` failed, and which no route takes, has a problem, so
+//! that it is kept and not forgotten. Deliberately not here: what is done about an event (`accept`, `again`).
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::body::Document;
+use crate::event::{Copy, EventData, KeyHash, OrderKey};
+use crate::inbound::Head;
+use crate::lane::Lane;
+use crate::provider::EventTemplate;
+use crate::refusal::{PROBLEMS_MAX, PayloadProblem};
+use crate::route::{Keys, OnError, Route, RouteFault, Stage, Unread};
+
+/// An event's own type and id, as far as its source could read them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// The type.
+    pub event_type: Option<String>,
+    /// The provider's delivery id.
+    pub delivery_id: Option<String>,
+    /// What could not be read, and why.
+    pub unread: Unread,
+}
+
+impl Named {
+    /// Reads them from a request.
+    pub fn read(lane: &Lane, headers: &HeaderMap, document: &Document<'_>, body: &[u8]) -> Self {
+        let read = |template: &Option<EventTemplate>| match template {
+            Some(template) => match template.read(headers, document.json(), (document.form_bytes(), body)) {
+                Ok(value) => (value, None),
+                Err(fault) => (None, Some(Arc::from(fault.to_string()))),
+            },
+            None => (None, None),
+        };
+        let ((event_type, no_type), (delivery_id, no_id)) = (read(&lane.event_type), read(&lane.delivery_id));
+        Self { event_type, delivery_id, unread: Unread { event_type: no_type, event_id: no_id } }
+    }
+
+    /// Reads them from a stored event, under the rules of today. What these do not find is as it was stored.
+    pub fn again(lane: &Lane, event: &EventData, headers: &HeaderMap, document: &Document<'_>) -> Self {
+        let mut named = Self::read(lane, headers, document, &event.body);
+        if named.event_type.is_none() && event.event_type.is_some() {
+            (named.event_type, named.unread.event_type) = (event.event_type.clone(), None);
+        }
+        if named.delivery_id.is_none() && event.delivery_id.is_some() {
+            (named.delivery_id, named.unread.event_id) = (event.delivery_id.clone(), None);
+        }
+        named
+    }
+}
+
+/// A route that failed on an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteError {
+    /// The route.
+    pub route: Arc<str>,
+    /// What failed.
+    pub fault: RouteFault,
+    /// What the route says about such an event.
+    pub on_error: OnError,
+}
+
+impl RouteError {
+    /// Returns the part of the route that failed.
+    pub const fn stage(&self) -> Stage {
+        self.fault.stage()
+    }
+}
+
+impl std::fmt::Display for RouteError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "route \"{}\": {}", self.route, self.fault)
+    }
+}
+
+/// What the routes of a source said of an event.
+#[derive(Debug, Default)]
+pub struct Routed {
+    /// One for each destination of each route that takes it.
+    pub copies: Vec<Copy>,
+    /// The routes that take it.
+    pub matched: Vec<Arc<str>>,
+    /// The routes that failed.
+    pub errors: Vec<RouteError>,
+}
+
+impl Routed {
+    /// Returns why the event is kept back: nothing where a route takes it, or where those that failed do not mind.
+    pub fn problems(&self) -> Vec<PayloadProblem> {
+        if !self.copies.is_empty() {
+            return Vec::new();
+        }
+        let kept = self.errors.iter().filter(|error| error.on_error == OnError::Quarantine);
+        kept.take(PROBLEMS_MAX)
+            .map(|error| PayloadProblem { pointer: String::new(), message: error.to_string() })
+            .collect()
+    }
+
+    fn take(&mut self, route: &Route, keys: Keys) {
+        self.matched.push(Arc::clone(&route.name));
+        let order = keys.order.map(|key| OrderKey::of(&key));
+        self.copies.extend(route.to.iter().zip(keys.balance).map(|(to, balance)| Copy {
+            route: Arc::clone(&route.name),
+            destination: Arc::clone(&to.destination),
+            balance: balance.map(|key| KeyHash::of(&key)),
+            order: order.clone(),
+            shaped: route.shapes,
+        }));
+    }
+}
+
+/// Asks every route of the source.
+pub fn route(lane: &Lane, head: &Head<'_>, document: &Document<'_>, named: &Named) -> Routed {
+    let view = head.view(&lane.source.name, document, (named.event_type.as_deref(), named.delivery_id.as_deref()));
+    let mut routed = Routed::default();
+    for route in &lane.routes {
+        match route.judge(named.event_type.as_deref(), &named.unread, &view) {
+            Ok(Some(keys)) => routed.take(route, keys),
+            Ok(None) => {}
+            Err(fault) => {
+                routed.errors.push(RouteError { route: Arc::clone(&route.name), fault, on_error: route.on_error });
+            }
+        }
+    }
+    // The part that failed is found by taking the condition apart, which is dear: only where the problem is stored.
+    if routed.copies.is_empty() {
+        for error in routed.errors.iter_mut().filter(|error| error.on_error == OnError::Quarantine) {
+            let condition = lane.routes.iter().find(|route| route.name == error.route).and_then(|it| it.when.as_ref());
+            if let (RouteFault::When(_, part), Some(condition)) = (&mut error.fault, condition) {
+                *part = condition.failed_part(&view);
+            }
+        }
+    }
+    routed
+}

@@ -1,0 +1,153 @@
+//! Numbers on their way into a script and out of it.
+//!
+//! JavaScript has doubles. A number of the event that a double would give back with another value is kept out of the
+//! script's reach ([`LongNumbers`]): a script that reads it fails, and one that leaves it alone sends all of its digits.
+//! A number that comes out as it went in, at the same place and with the same value, is written as it was: `10.00` stays
+//! `10.00`.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use rquickjs::{Ctx, Function};
+use serde_json::{Number, Value};
+
+use super::ScriptError;
+use crate::payload::Decimal;
+
+/// Takes the numbers away; see there.
+const LONG: &str = include_str!("long.js");
+/// Events with more of them are not given to a script.
+const LONG_NUMBERS_MAX: usize = 1000;
+/// A longer place is cut: its names come from a stranger.
+const POINTER_BYTES_MAX: usize = 256;
+
+/// What becomes of numbers that JavaScript cannot hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// A script that reads one fails.
+    #[default]
+    Exact,
+    /// They are rounded.
+    Lossy,
+}
+
+/// The numbers of an event that JavaScript cannot hold.
+#[derive(Debug)]
+pub(super) struct LongNumbers {
+    numbers: Vec<(Vec<Value>, Number)>,
+    /// Begins the text that stands for a number in the result. A sender does not know it.
+    mark: String,
+    /// The one that the script read last.
+    read: Rc<Cell<Option<usize>>>,
+}
+
+impl LongNumbers {
+    pub(super) fn of(event: &Value, numbers: Numbers) -> Result<Self, ScriptError> {
+        let mark = format!("{:032x}#", rand::random::<u128>());
+        let mut long = Self { numbers: Vec::new(), mark, read: Rc::new(Cell::new(None)) };
+        match numbers {
+            Numbers::Exact => long.gather(event, &mut Vec::new())?,
+            Numbers::Lossy => {}
+        }
+        Ok(long)
+    }
+
+    fn gather(&mut self, value: &Value, way: &mut Vec<Value>) -> Result<(), ScriptError> {
+        let members: &mut dyn Iterator<Item = (Value, &Value)> = match value {
+            Value::Number(number) if !Decimal::is_held_by_double(number.as_str()) => {
+                self.numbers.push((way.clone(), number.clone()));
+                return if self.numbers.len() > LONG_NUMBERS_MAX { Err(self.error(0, None)) } else { Ok(()) };
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return Ok(()),
+            Value::Array(items) => &mut items.iter().enumerate().map(|(index, item)| (Value::from(index), item)),
+            Value::Object(members) => &mut members.iter().map(|(name, member)| (Value::from(name.as_str()), member)),
+        };
+        for (step, member) in members {
+            way.push(step);
+            self.gather(member, way)?;
+            way.pop();
+        }
+        Ok(())
+    }
+
+    /// Takes them away from the event; the function that is given back tells that the result is being written.
+    pub(super) fn hide<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        event: &rquickjs::Value<'js>,
+    ) -> Result<Option<Function<'js>>, rquickjs::Error> {
+        if self.numbers.is_empty() {
+            return Ok(None);
+        }
+        let ways: Value = self.numbers.iter().map(|(way, _)| Value::from(way.as_slice())).collect();
+        let ways = ctx.json_parse(ways.to_string())?;
+        let read = Rc::clone(&self.read);
+        let noted = Function::new(ctx.clone(), move |number: usize| read.set(Some(number)))?;
+        let hide: Function<'js> = ctx.eval(LONG)?;
+        hide.call((event.clone(), ways, self.mark.as_str(), noted)).map(Some)
+    }
+
+    /// Why a run failed with `error`, if it read one of them.
+    pub(super) fn blamed(&self, error: ScriptError) -> ScriptError {
+        match (self.read.get(), error) {
+            (Some(number), ScriptError::Threw { message: _, line }) => self.error(number, line),
+            (_, other) => other,
+        }
+    }
+
+    fn error(&self, number: usize, line: Option<u32>) -> ScriptError {
+        let way = self.numbers.get(number).map(|(way, _)| way.as_slice()).unwrap_or_default();
+        let step = |step: &Value| match step {
+            Value::String(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            other => format!("/{other}"),
+        };
+        let mut pointer: String = way.iter().map(step).collect();
+        pointer = pointer.replace(char::is_control, "\u{fffd}");
+        if pointer.len() > POINTER_BYTES_MAX {
+            pointer.truncate(pointer.floor_char_boundary(POINTER_BYTES_MAX));
+            pointer.push('…');
+        }
+        ScriptError::LongNumber { pointer, line }
+    }
+
+    /// Puts the digits back: those that were hidden, and those of numbers that came out with the value that they had.
+    pub(super) fn restore(&self, made: &mut Value, came: &Value) {
+        self.restore_hidden(made);
+        restore_written(made, came);
+    }
+
+    fn restore_hidden(&self, made: &mut Value) {
+        match made {
+            Value::String(text) => {
+                let number = text.strip_prefix(&self.mark).and_then(|number| number.parse::<usize>().ok());
+                if let Some((_, number)) = number.and_then(|number| self.numbers.get(number)) {
+                    *made = Value::Number(number.clone());
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.restore_hidden(item)),
+            Value::Object(members) => members.values_mut().for_each(|member| self.restore_hidden(member)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+fn restore_written(made: &mut Value, came: &Value) {
+    match (made, came) {
+        (Value::Number(made), Value::Number(came))
+            if made != came && Decimal::of(made.as_str()) == Decimal::of(came.as_str()) =>
+        {
+            made.clone_from(came);
+        }
+        (Value::Array(made), Value::Array(came)) => {
+            made.iter_mut().zip(came).for_each(|(made, came)| restore_written(made, came));
+        }
+        (Value::Object(made), Value::Object(came)) => {
+            for (name, made) in made {
+                if let Some(came) = came.get(name) {
+                    restore_written(made, came);
+                }
+            }
+        }
+        _ => {}
+    }
+}

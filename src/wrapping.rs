@@ -1,0 +1,319 @@
+//! Text around or in a secret that probably does not belong to it: quotes, `NAME=`, a byte order mark.
+//!
+//! A secret is used as it is configured; nothing is taken off by itself. [`seen`] says what `check` warns of, [`readings`]
+//! what a person may have meant, for near misses. Both are bounded: so many layers, so many readings. Names of kinds are
+//! shown, the text never is.
+//!
+//! Not here: ASCII white space around a secret, which `Secret` drops.
+
+use data_encoding::{BASE64, BASE64_NOPAD};
+use zeroize::Zeroizing;
+
+/// Layers that are taken off one after the other.
+const LAYERS_MAX: usize = 3;
+/// Readings of one secret.
+const READINGS_MAX: usize = 12;
+/// Longer texts are keys and certificates, and have no layers worth a try.
+const BYTES_MAX: usize = 16 * 1024;
+/// A shorter text reads as base64 by chance.
+const BASE64_CHARS_MIN: usize = 12;
+
+/// A layer around a secret, or something in it that nobody sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrapping {
+    /// The mark with which some editors begin a file in UTF-8.
+    ByteOrderMark,
+    /// Two bytes for each character.
+    Utf16,
+    /// `NAME=` or `NAME: ` in front.
+    Name,
+    /// A pair of quotes.
+    Quotes,
+    /// Characters that have no width, look like a space, or control a terminal.
+    Invisible,
+    /// A backslash and an `n` where a PEM has line feeds.
+    LineFeedLetters,
+    /// Base64 of the secret.
+    Base64,
+}
+
+/// The order in which layers are looked for.
+const ALL: [Wrapping; 7] = [
+    Wrapping::ByteOrderMark,
+    Wrapping::Utf16,
+    Wrapping::Name,
+    Wrapping::Quotes,
+    Wrapping::Invisible,
+    Wrapping::LineFeedLetters,
+    Wrapping::Base64,
+];
+
+/// Pairs of quotes as keyboards, editors and chat programs write them.
+const QUOTES: [(char, char); 8] =
+    [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('„', '“'), ('”', '”'), ('‘', '’'), ('«', '»')];
+
+/// The text of a secret, wiped when it is dropped.
+type Text = Zeroizing<Vec<u8>>;
+
+impl Wrapping {
+    /// What is seen of it, as the rest of a sentence about the secret.
+    pub const fn is_seen_as(self) -> &'static str {
+        match self {
+            Self::ByteOrderMark => "begins with a byte order mark",
+            Self::Utf16 => "is written in UTF-16",
+            Self::Name => "begins with a name, as in `NAME=value`",
+            Self::Quotes => "stands in quotes",
+            Self::Invisible => "holds invisible characters",
+            Self::LineFeedLetters => "has `\\n` as two letters instead of line feeds",
+            Self::Base64 => "reads as base64 of a text",
+        }
+    }
+
+    /// How the secret is right when it is right without it.
+    pub const fn is_right(self) -> &'static str {
+        match self {
+            Self::ByteOrderMark => "without the byte order mark",
+            Self::Utf16 => "read as UTF-16",
+            Self::Name => "with NAME= removed",
+            Self::Quotes => "without the quotes",
+            Self::Invisible => "without the invisible characters",
+            Self::LineFeedLetters => "with line feeds in the place of `\\n`",
+            Self::Base64 => "base64-decoded",
+        }
+    }
+
+    /// The text without this layer; `None` where there is none, or nothing would be left.
+    fn off(self, text: &[u8]) -> Option<Text> {
+        let off = match self {
+            Self::ByteOrderMark => text.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec),
+            Self::Utf16 => from_utf16(text),
+            Self::Name => without_name(text),
+            Self::Quotes => without_quotes(text),
+            Self::Invisible => without_invisible(text),
+            Self::LineFeedLetters => with_line_feeds(text),
+            Self::Base64 => decoded(text),
+        };
+        let off = Zeroizing::new(off?);
+        let trimmed = off.trim_ascii();
+        (!trimmed.is_empty() && trimmed != text).then(|| Zeroizing::new(trimmed.to_vec()))
+    }
+
+    /// Whether a text that has this layer hardly is as it was meant to be.
+    fn is_odd(self, inner: &[u8]) -> bool {
+        match self {
+            Self::Base64 => inner.len() >= BASE64_CHARS_MIN / 4 * 3 && is_printable(inner),
+            _ => true,
+        }
+    }
+}
+
+/// The layers of a secret that hardly belong to it, the outermost first.
+pub fn seen(text: &[u8]) -> Vec<Wrapping> {
+    let mut seen = Vec::new();
+    if text.len() > BYTES_MAX {
+        return seen;
+    }
+    let mut text: Text = Zeroizing::new(text.to_vec());
+    while seen.len() < LAYERS_MAX {
+        let found = ALL.into_iter().find_map(|one| Some((one, one.off(&text).filter(|inner| one.is_odd(inner))?)));
+        let Some((wrapping, inner)) = found else { break };
+        seen.push(wrapping);
+        text = inner;
+    }
+    seen
+}
+
+/// What a secret may have been meant to be: each reading with the layers that it does without.
+pub fn readings(text: &[u8]) -> Vec<(Vec<Wrapping>, Text)> {
+    let mut readings: Vec<(Vec<Wrapping>, Text)> = Vec::new();
+    if text.len() > BYTES_MAX {
+        return readings;
+    }
+    let mut outer: Vec<(Vec<Wrapping>, Text)> = vec![(Vec::new(), Zeroizing::new(text.to_vec()))];
+    for _ in 0..LAYERS_MAX {
+        let mut inner = Vec::new();
+        for (layers, text) in &outer {
+            for one in ALL {
+                let Some(read) = one.off(text) else { continue };
+                let is_new = readings.iter().chain(&inner).all(|(_, known): &(Vec<Wrapping>, Text)| **known != *read);
+                if is_new && readings.len() + inner.len() < READINGS_MAX {
+                    inner.push(([layers.as_slice(), &[one]].concat(), read));
+                }
+            }
+        }
+        readings.extend(inner.iter().cloned());
+        outer = inner;
+    }
+    readings
+}
+
+/// Big-endian text that ended with a line feed has lost its last byte with it.
+fn from_utf16(text: &[u8]) -> Option<Vec<u8>> {
+    let (text, is_big) = match text {
+        [0xff, 0xfe, rest @ ..] => (rest, false),
+        [0xfe, 0xff, rest @ ..] => (rest, true),
+        // Without a mark every other byte of plain text is zero.
+        [first, 0, third, 0, ..] if *first != 0 && *third != 0 => (text, false),
+        [0, second, 0, fourth, ..] if *second != 0 && *fourth != 0 => (text, true),
+        _ => return None,
+    };
+    let units = text.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
+    let units: Vec<u16> =
+        units.map(|pair| if is_big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }).collect();
+    String::from_utf16(&units).ok().map(String::into_bytes)
+}
+
+fn without_name(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let rest = text.strip_prefix("export ").unwrap_or(text).trim_start();
+    let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-')))?;
+    let (name, rest) = rest.split_at_checked(end)?;
+    let begins = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
+    let is_variable = !name.contains('-');
+    let value = match rest.trim_start().strip_prefix('=') {
+        Some(value) if is_variable => value,
+        // As in YAML, or a header as it is sent.
+        _ => rest.strip_prefix(": ")?,
+    };
+    // Base64 ends with `=`.
+    let is_value = value.chars().any(|letter| letter != '=' && !letter.is_whitespace());
+    (begins && name.len() > 1 && is_value).then(|| value.as_bytes().to_vec())
+}
+
+fn without_quotes(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let inside = QUOTES.iter().find_map(|(open, close)| text.strip_prefix(*open)?.strip_suffix(*close));
+    inside.map(|inside| inside.as_bytes().to_vec())
+}
+
+fn without_invisible(text: &[u8]) -> Option<Vec<u8>> {
+    let Ok(text) = std::str::from_utf8(text) else {
+        // The space that does not break, in Latin-1.
+        let left: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0xa0).collect();
+        return (left.len() < text.len() && left.is_ascii()).then_some(left);
+    };
+    // The mark at the beginning is a layer of its own.
+    let is_mark = |at: usize, letter: char| at == 0 && letter == '\u{feff}';
+    let left = text.chars().enumerate().filter(|(at, letter)| is_mark(*at, *letter) || !is_invisible(*letter));
+    let left: String = left.map(|(_, letter)| letter).collect();
+    (left.len() < text.len()).then(|| left.into_bytes())
+}
+
+/// Whether a person who looks at a text does not see this character, or takes it for a space.
+fn is_invisible(letter: char) -> bool {
+    (letter.is_control() && !matches!(letter, '\n' | '\r' | '\t'))
+        || matches!(
+            letter,
+            '\u{a0}'
+                | '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{1680}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+                | '\u{180b}'..='\u{180e}'
+                | '\u{2000}'..='\u{200f}'
+                | '\u{2028}'..='\u{202f}'
+                | '\u{205f}'..='\u{206f}'
+                | '\u{3000}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+fn with_line_feeds(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let is_pem = text.contains("-----BEGIN ") && text.contains("\\n");
+    is_pem.then(|| text.replace("\\r\\n", "\n").replace("\\n", "\n").into_bytes())
+}
+
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let text: Text = Zeroizing::new(text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    if text.len() < BASE64_CHARS_MIN {
+        return None;
+    }
+    BASE64.decode(&text).or_else(|_padding| BASE64_NOPAD.decode(&text)).ok()
+}
+
+fn is_printable(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wrapping::{Base64, ByteOrderMark, Invisible, LineFeedLetters, Name, Quotes, Utf16};
+    use super::*;
+
+    const SECRET: &str = "s3cr3t-of-the-shop";
+
+    fn utf16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(to_bytes).collect()
+    }
+
+    #[test]
+    fn a_secret_in_a_wrong_dress_is_seen_and_read_without_it() {
+        let encoded = BASE64.encode(SECRET.as_bytes());
+        let cases: Vec<(Vec<u8>, &[Wrapping])> = vec![
+            (format!("\"{SECRET}\"").into(), &[Quotes]),
+            (format!("“{SECRET}”").into(), &[Quotes]),
+            (format!("\u{feff}{SECRET}").into(), &[ByteOrderMark]),
+            (format!("SHOP_SECRET={SECRET}").into(), &[Name]),
+            (format!("export SHOP_SECRET = '{SECRET}'").into(), &[Name, Quotes]),
+            (format!("X-Gitlab-Token: {SECRET}").into(), &[Name]),
+            (format!("{SECRET}\u{a0}").into(), &[Invisible]),
+            ("s3cr3t\u{200b}-of-the-shop".into(), &[Invisible]),
+            ([SECRET.as_bytes(), b"\xa0"].concat(), &[Invisible]),
+            (format!("{SECRET}\0").into(), &[Invisible]),
+            (format!("\u{feff}{SECRET}\u{200b}").into(), &[ByteOrderMark, Invisible]),
+            (encoded.clone().into(), &[Base64]),
+            (encoded.trim_end_matches('=').into(), &[Base64]),
+            (BASE64.encode(format!("{SECRET}\n").as_bytes()).into(), &[Base64]),
+            (format!("\u{feff}\"{encoded}\"").into(), &[ByteOrderMark, Quotes, Base64]),
+            (utf16(SECRET, u16::to_le_bytes), &[Utf16]),
+            (utf16(&format!("\u{feff}{SECRET}\r\n"), u16::to_le_bytes), &[Utf16]),
+            (utf16(&format!("\u{feff}{SECRET}\r\n"), u16::to_be_bytes), &[Utf16]),
+        ];
+        for (text, layers) in cases {
+            let text = text.trim_ascii();
+            assert_eq!(seen(text), layers, "{}", String::from_utf8_lossy(text));
+            let read = readings(text);
+            let found = read.iter().find(|(_, reading)| **reading == SECRET.as_bytes());
+            assert!(found.is_some(), "{}: {read:?}", String::from_utf8_lossy(text));
+        }
+        let pem = "-----BEGIN PUBLIC KEY-----\\nMCow\\n-----END PUBLIC KEY-----";
+        assert_eq!(seen(pem.as_bytes()), [LineFeedLetters]);
+    }
+
+    #[test]
+    fn secrets_as_providers_show_them_are_not_odd() {
+        for secret in [
+            SECRET,
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056",
+            "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+            "signkey-prod-12345678",
+            "It's a Secret to Everybody",
+            "user:pass=word",
+            "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----",
+            "{\"keys\": []}",
+        ] {
+            assert_eq!(seen(secret.as_bytes()), [], "{secret}");
+        }
+    }
+
+    #[test]
+    fn readings_are_bounded() {
+        let deep = (0..12).fold("abcdefgh".to_owned(), |text, _| BASE64.encode(format!("\"{text}\"").as_bytes()));
+        assert!(readings(deep.as_bytes()).len() <= READINGS_MAX);
+        assert!(readings(&vec![b'"'; BYTES_MAX + 1]).is_empty());
+    }
+}
