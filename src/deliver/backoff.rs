@@ -84,7 +84,7 @@ impl Policy {
         if !deferral && counted.saturating_add(1) >= self.attempts_max {
             return Settled::Dead(DeathCause::AttemptsExhausted);
         }
-        // A deferral that asks for no wait still waits the first step: it counts no try, so nothing else would slow it.
+        // A deferral that asks for hardly any wait still waits the first step: it counts no try, so nothing else would slow it.
         let drawn = if deferral { self.initial } else { self.step(counted).mul_f64(self.drawn(chance)) };
         let wait = drawn.max(asked.unwrap_or(Duration::ZERO));
         if age.saturating_add(wait) > self.give_up_after {
@@ -177,8 +177,8 @@ mod tests {
     }
 
     #[test]
-    fn a_deferral_of_no_time_still_waits() {
-        let attempt = Attempt { retry_after: Some(Duration::ZERO), ..answered(503) };
+    fn a_short_deferral_still_waits_the_first_step() {
+        let attempt = Attempt { retry_after: Some(Duration::from_millis(1)), ..answered(503) };
         let settled = policy().decide(&attempt, 0, Duration::ZERO, 0.0);
         assert_eq!(settled, Settled::Again { wait: Duration::from_secs(2), counts: false });
     }

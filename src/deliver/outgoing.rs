@@ -4,6 +4,8 @@
 //! headers of the contract. Back comes a status: 2xx is success, 3xx is not followed (`redirect`), `Retry-After` is a wait
 //! (`retry_after`), 410 and `webhook-delivery: abort-message` (Standard Webhooks) end the delivery.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::attempt::{Answer, Target};
@@ -57,7 +59,8 @@ pub(crate) fn judge(answer: &Answer, target: &Target, now: Timestamp) -> Attempt
     let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
     let abort = answer.status == 410 || text("webhook-delivery").is_some_and(|value| value.trim() == "abort-message");
     let (retry_after, unread_retry_after) = match retry_after::read(&answer.headers, now) {
-        RetryAfter::Absent => (None, None),
+        // No wait is no deferral: one that is answered so for ever would be tried for ever, and never counted.
+        RetryAfter::Absent | RetryAfter::Wait(Duration::ZERO) => (None, None),
         RetryAfter::Wait(wait) => (Some(wait), None),
         RetryAfter::Unreadable(value) => (None, Some(value)),
     };
@@ -73,7 +76,6 @@ pub(crate) fn judge(answer: &Answer, target: &Target, now: Timestamp) -> Attempt
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use bytes::Bytes;
 
@@ -94,6 +96,9 @@ mod tests {
         assert_eq!(wait("120"), (Some(Duration::from_mins(2)), None));
         assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), (Some(Duration::from_mins(1)), None));
         assert_eq!(wait("soon"), (None, Some("soon".to_owned())));
+        for none in ["0", "Thu, 01 Jan 1970 00:00:00 GMT"] {
+            assert_eq!(wait(none), (None, None), "{none} asks for no wait, and the attempt counts");
+        }
     }
 
     #[test]

@@ -29,11 +29,12 @@ impl Listening {
         let mut wire = Wire::new(stream, self.limits.body_timeout);
         let mut closing = self.closing.subscribe();
         let mut settings: Option<HttpPersistentSettings> = None;
+        let mut patience = self.limits.patience();
         loop {
             let head = tokio::select! {
                 // What has come already is served.
                 biased;
-                head = wire.head(&self.limits, self.limits.patience()) => head,
+                head = wire.head(&self.limits, patience) => head,
                 _ = closing.wait_for(|closing| *closing) => return,
             };
             match head {
@@ -52,6 +53,7 @@ impl Listening {
             let (stream, persistent) = reused.consume();
             let Ok(same) = stream.into_any().downcast::<Wire>() else { return };
             (wire, settings) = (*same, persistent);
+            patience = self.limits.keep_alive;
         }
     }
 
@@ -86,7 +88,7 @@ impl Listening {
 }
 
 impl super::ListenerLimits {
-    /// How long a connection may be silent before a request.
+    /// How long a connection may be silent before its first request.
     pub(super) fn patience(&self) -> Duration {
         self.keep_alive.max(self.header_timeout)
     }

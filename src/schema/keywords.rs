@@ -94,6 +94,9 @@ const OTHERS: [&str; 51] = [
     "comment",
 ];
 
+/// Words that are known and never meant by another one: they check nothing either.
+const NOTES: [&str; 8] = ["comment", "example", "id", "markdownDescription", "optional", "tsType", "version", "xml"];
+
 /// What is doubtful in one document, and what is wrong.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -142,6 +145,7 @@ fn meant(written: &str) -> Option<&'static str> {
         .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_ascii_lowercase()), known))
         .filter(|(changes, known)| *changes <= CHANGES_MAX && *changes * 3 <= known.len())
         // A tool's own keyword is often another one with a prefix: `tsAdditionalProperties`.
+        .filter(|(_, known)| !NOTES.contains(known))
         .filter(|(changes, known)| *changes == 0 || !lower.ends_with(&known.to_ascii_lowercase()))
         .min()
         .map(|(_, known)| known)
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn misspelt_keywords_are_found_where_schemas_stand_and_only_there() {
         let document = json!({"type": "object", "requird": ["a"], "properties": {"requird": {"minlength": 3}, "b": {
-            "items": [{"oneof": []}], "x-requird": 1, "tsAdditionalProperties": false, "propertis": {}}}});
+            "items": [{"oneof": []}], "x-requird": 1, "tsAdditionalProperties": false, "options": {}, "propertis": {}}}});
         let found = doubts(&document);
         for part in ["/requird: ", "/properties/requird/minlength: ", "/properties/b/items/0/oneof: ", "/b/propertis: "]
         {

@@ -129,7 +129,8 @@ impl<'r> Loader<'r> {
 
     /// The schema in the same folder whose `$id` is `uri`. What is no schema there is passed over.
     fn with_id(&mut self, schema: &SchemaName, uri: &str) -> Option<SchemaName> {
-        if !uri.contains("://") {
+        // A URN is an id as well as a URL.
+        if !uri.contains(':') {
             return None;
         }
         let folder = self.root.join(schema.as_str()).parent()?.to_owned();

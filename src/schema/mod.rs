@@ -299,12 +299,14 @@ impl Building {
         }
     }
 
-    fn look_at_keywords(&mut self, library: &Library) -> Result<(), Vec<SchemaProblem>> {
+    fn look_at_keywords(&mut self, root: &SchemaName, library: &Library) -> Result<(), Vec<SchemaProblem>> {
         let mut problems = Vec::new();
         for (name, document) in library.documents() {
             if self.looked_at.insert(name.clone()) {
                 let found = keywords::look(name, document);
-                self.doubts.extend(found.doubts);
+                // A document that is only referred to may be anything that holds a schema somewhere.
+                let is_meant = |doubt: &SchemaDoubt| name == root || matches!(doubt, SchemaDoubt::Keyword { .. });
+                self.doubts.extend(found.doubts.into_iter().filter(is_meant));
                 problems.extend(found.problems);
             }
         }
@@ -319,7 +321,7 @@ impl Building {
         let compiled = loader
             .with_references(&loaded)
             .and_then(|library| {
-                self.look_at_keywords(&library)?;
+                self.look_at_keywords(&loaded, &library)?;
                 Compiled::new(loaded.clone(), &library, self.asserted)
             })
             .map_err(|problems| self.problems.extend(problems))

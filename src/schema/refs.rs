@@ -45,7 +45,7 @@ pub(super) struct Reference {
 
 /// Returns the references of `document` to other documents, where it is known as `base`.
 pub(super) fn outward(schema: &SchemaName, document: &Value, base: &str) -> Vec<Reference> {
-    let mut strings = Strings::default();
+    let mut strings = Strings { keyword: id_keyword(document), ..Strings::default() };
     strings.gather(document, base);
     let mut found = Vec::new();
     for (written, base) in &strings.references {
@@ -79,9 +79,15 @@ fn below<'t>(base: &str, target: &'t str) -> Option<&'t str> {
     target.strip_prefix(folder)?.strip_prefix('/')
 }
 
+/// The keyword by which a schema says its URL: draft-04 has none with a `$`.
+fn id_keyword(document: &Value) -> &'static str {
+    let draft = document.get("$schema").and_then(Value::as_str).unwrap_or_default();
+    if draft.contains("draft-04") { "id" } else { "$id" }
+}
+
 /// The `$id` of a whole document.
 pub(super) fn id_of(document: &Value) -> Option<&str> {
-    document.get("$id").and_then(Value::as_str).map(|id| id.trim_end_matches('#'))
+    document.get(id_keyword(document)).and_then(Value::as_str).map(|id| id.trim_end_matches('#'))
 }
 
 /// The file that a relative reference means; nothing for one that leads out or that could be read in two ways.
@@ -107,13 +113,15 @@ struct Strings<'d> {
     references: Vec<(&'d str, String)>,
     /// Resolved.
     ids: Vec<String>,
+    /// The keyword that says the URL of a schema.
+    keyword: &'static str,
 }
 
 impl<'d> Strings<'d> {
     fn gather(&mut self, value: &'d Value, base: &str) {
         match value {
             Value::Object(members) => {
-                let own = members.get("$id").and_then(Value::as_str).map(|id| resolve(base, id));
+                let own = members.get(self.keyword).and_then(Value::as_str).map(|id| resolve(base, id));
                 let base = own.as_deref().unwrap_or(base);
                 for (key, member) in members {
                     match member {

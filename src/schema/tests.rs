@@ -146,6 +146,27 @@ fn a_schema_that_is_published_under_a_url_finds_the_files_beside_it() {
 }
 
 #[test]
+fn a_schema_of_draft_04_and_one_with_a_urn_find_their_files_too() {
+    let root = root(&[
+        (
+            "old.json",
+            json!({"$schema": "http://json-schema.org/draft-04/schema#", "id": "http://e.example/old.json#",
+            "properties": {"q": {"$ref": "b.json"}}}),
+        ),
+        ("b.json", json!({"$id": "urn:x:b", "type": "integer"})),
+        ("urn.json", json!({"properties": {"q": {"$ref": "urn:x:b"}}})),
+        ("api.json", json!({"openapi": "3.1.0", "components": {"schemas": {"A": {"type": "object"}}}})),
+        ("part.json", json!({"$ref": "api.json#/components/schemas/A"})),
+    ]);
+    for file in ["old.json", "urn.json"] {
+        let set = compiled(root.path(), &[("a", file)]).unwrap();
+        assert!(matches!(set.check("a", &json!({"q": "1"})), SchemaVerdict::Invalid { .. }), "{file}");
+    }
+    assert_eq!(compiled(root.path(), &[("a", "part.json")]).unwrap().doubts(), [], "only a part of it is meant");
+    assert_eq!(compiled(root.path(), &[("a", "api.json")]).unwrap().doubts().len(), 1);
+}
+
+#[test]
 fn a_byte_order_mark_before_a_schema_is_read_over() {
     let root = root(&[]);
     fs::write(root.path().join("a.json"), b"\xef\xbb\xbf{\"type\": \"object\"}").unwrap();

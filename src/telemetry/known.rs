@@ -4,7 +4,7 @@
 //! are names of the configuration or words of a closed list is there, at zero, from the start and after each reload.
 //! Series of names that a reload removed stay until the process ends: what they counted has happened.
 //!
-//! Left out: statuses that a rule of `answers:` or a service chooses at run time, and a sender that went away (`000`).
+//! Left out: statuses that a service chooses in `mode: sync`.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +17,8 @@ use crate::telemetry::{AnsweredBy, Deferral, DeliveryResult};
 /// How a request ends that reached no source.
 const WITHOUT_SOURCE: [Class; 6] =
     [Class::NotFound, Class::Malformed, Class::HeadersTooLarge, Class::RateLimited, Class::Overloaded, Class::Draining];
+/// How a request ends whose sender went away before the answer (status `000`).
+const BROKEN_OFF: [Class; 2] = [Class::Malformed, Class::BodyTimeout];
 /// Operations of the buffer that can fail.
 const OPERATIONS: [&str; 2] = ["commit", "read"];
 
@@ -54,6 +56,9 @@ impl Telemetry {
         for class in WITHOUT_SOURCE {
             self.known_answer(NO_SOURCE, RequestOutcome::Refused(class), class.status());
         }
+        for class in BROKEN_OFF {
+            self.known_answer(NO_SOURCE, RequestOutcome::Refused(class), 0);
+        }
         families.request_seconds.with_label_values(&[NO_SOURCE]);
         for route in &known.routes {
             families.route_matches.with_label_values(&[*route]);
@@ -83,6 +88,9 @@ impl Telemetry {
         let (families, name) = (&self.0, source.name);
         for (outcome, status) in &source.answers {
             self.known_answer(name, *outcome, *status);
+        }
+        for class in BROKEN_OFF {
+            self.known_answer(name, RequestOutcome::Refused(class), 0);
         }
         for verdict in ["verified", "failed", "not_configured"] {
             families.verifications.with_label_values(&[name, verdict]);
