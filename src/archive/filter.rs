@@ -102,7 +102,7 @@ pub struct Filter {
     pub outcome: Option<DeliveryState>,
     /// For which this holds, over the stored request.
     pub condition: Option<Condition>,
-    /// How the bodies of each source are read for it.
+    /// The body rules of each source, by which the condition reads stored bodies.
     pub bodies: Bodies,
 }
 

@@ -1,14 +1,13 @@
-//! How the body of a request is read: one function, for the gates, stored events, transforms, searches and explanations.
+//! The reading of request bodies: one function, for the gates, stored events, transforms, searches and explanations.
 //!
-//! The content type says what a body claims to be, and `body:` of the source, or of its provider's row, what is expected.
-//! What is read is JSON (the body itself, or one field of a form), a form, or nothing; a [`Document`] has it, and says
-//! why it has no more.
+//! The content type says what a body claims to be. `body:` of the source, or of its provider's row, says what is
+//! expected. A [`Document`] holds what was read: JSON (the body itself, or one field of a form), a form, or nothing.
+//! Where there is no JSON, the document says why.
 //!
-//! Invariants: what claims to be JSON and is none is malformed, never passed over; a form is not decoded before something
-//! asks for its fields; JSON is parsed once.
+//! Invariants: a body that claims to be JSON and does not parse is malformed; it is never passed over. A form is not
+//! decoded before something asks for its fields. JSON is parsed once.
 //!
-//! It deliberately does not decide what becomes of a body that cannot be read: that is the gates' business. Multipart is
-//! not read.
+//! Not here: what becomes of a body that cannot be read, which the gates decide. Multipart bodies are not read.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,7 +26,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// A longer media type is cut where it is shown: it comes from a stranger.
 const MEDIA_TYPE_CHARS_MAX: usize = 80;
 
-/// How much of a JSON body is read. Every way but `Nothing` checks all of it.
+/// The part of a JSON body that is read. `Scalars` and `Tree` check all of the body; `Nothing` checks none of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// Nothing looks into it.
@@ -38,14 +37,16 @@ pub enum Reading {
     Tree,
 }
 
-/// How the bodies of one source are read.
+/// The rules by which the bodies of one source are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyRules {
-    /// What is expected.
+    /// The kind of body that is expected.
     pub spec: BodySpec,
-    /// Whether the provider says that its JSON is plain text.
+    /// True when the provider sends its JSON as plain text too. A body of type `text/plain` then claims to be JSON if
+    /// it begins with `{` or `[`.
     pub json_as_text: bool,
-    /// Whether a body of any content type that parses as JSON is JSON.
+    /// True when a body counts as JSON if it parses as JSON, whatever its content type. A body that may be a form is
+    /// parsed as JSON only if it begins with `{` or `[`.
     pub takes_any: bool,
 }
 
@@ -58,7 +59,7 @@ pub struct Document<'b> {
     media_type: Option<String>,
 }
 
-/// What a body was read as.
+/// The kind of content that a body was read as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum How {
     /// JSON, as it says, or as the source says.
@@ -84,12 +85,12 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
     (!essence.is_empty()).then(|| essence.to_ascii_lowercase())
 }
 
-/// Whether a media type is one of JSON, as the MIME Sniffing standard has them.
+/// Returns whether `media_type` is a type of JSON by the MIME Sniffing standard.
 fn is_json(media_type: &str) -> bool {
     matches!(media_type, "application/json" | "text/json") || media_type.ends_with("+json")
 }
 
-/// Whether a media type is what senders write who give it no thought.
+/// Returns whether `media_type` is a generic type, which clients send by default and which says nothing of the content.
 fn says_nothing(media_type: &str) -> bool {
     matches!(media_type, "text/plain" | "application/octet-stream")
 }
@@ -161,7 +162,8 @@ impl BodyRules {
         }
     }
 
-    /// Whether a body claims to be JSON.
+    /// Returns whether a body claims to be JSON. Its media type decides. A body without a media type, and one of
+    /// `text/plain` under `json_as_text`, claims to be JSON by beginning with `{` or `[`.
     fn is_claimed(&self, media_type: Option<&str>, body: &[u8]) -> bool {
         match media_type {
             Some(kind) if is_json(kind) => true,
@@ -170,7 +172,7 @@ impl BodyRules {
         }
     }
 
-    /// What a form holds: JSON in its field, or fields alone.
+    /// Reads a form: as the JSON in the field that `spec` names, otherwise as fields alone.
     fn of_form(&self, form: &Form<'_>, reading: &Reading) -> (Option<Value>, How) {
         let BodySpec::Field { name, or_form } = &self.spec else {
             return (None, How::Form { is_checked: self.spec == BodySpec::Form, lacks: None });
@@ -228,17 +230,17 @@ impl Document<'_> {
         self.form.first()
     }
 
-    /// Whether a form came.
+    /// Returns whether the body came as a form, with or without JSON in one of its fields.
     pub fn is_form(&self) -> bool {
         !self.form.bytes().is_empty()
     }
 
-    /// Why the body is not what it claims to be.
+    /// Returns the reason why the body is not what it claims to be; `None` for a body that is not malformed.
     pub fn malformed(&self) -> Option<&PayloadProblem> {
         if let How::Malformed(problem) = &self.how { Some(problem) } else { None }
     }
 
-    /// What schemas check: the JSON, or the fields of a form where forms are expected.
+    /// Returns the value that schemas check: the JSON, or the fields of a form where forms are expected.
     pub fn checked(&self) -> Option<Cow<'_, Value>> {
         match &self.how {
             How::Form { is_checked: true, lacks: _ } => Some(Cow::Owned(self.form.document())),
@@ -246,7 +248,7 @@ impl Document<'_> {
         }
     }
 
-    /// What was expected and what came, for a body that schemas cannot check.
+    /// Describes what was expected and what came, for a body that schemas cannot check.
     pub fn unchecked(&self) -> PayloadProblem {
         let of = self.content_type();
         let came = match &self.how {
@@ -262,7 +264,7 @@ impl Document<'_> {
         PayloadProblem { pointer: String::new(), message }
     }
 
-    /// What the body was read as, for people.
+    /// Describes, for people, what the body was read as.
     pub fn told(&self) -> String {
         let of = self.content_type();
         match &self.how {
@@ -280,7 +282,7 @@ impl Document<'_> {
         }
     }
 
-    /// What the body was read as, in a word of the log.
+    /// Returns the word of the log for what the body was read as.
     pub fn label(&self) -> &'static str {
         match &self.how {
             How::Json | How::JsonByContent => "json",
@@ -292,7 +294,8 @@ impl Document<'_> {
         }
     }
 
-    /// Whether the body is there and nothing was found in it: its type and id may stand in what was not read.
+    /// Returns whether the body is not empty and no JSON was found in it. Its event type and delivery id may stand in
+    /// the part that was not read.
     pub fn is_unread(&self) -> bool {
         match &self.how {
             How::Json | How::JsonByContent | How::JsonInField(_) | How::Empty => false,
@@ -336,8 +339,8 @@ impl Received for Document<'_> {
     }
 }
 
-/// How the bodies of each source are read, for whoever reads what was stored: any content type that parses as JSON is JSON
-/// there, because nothing is let in by it.
+/// The body rules of each source, for readers of stored requests. `takes_any` is on for all of them, because reading a
+/// stored request accepts nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Bodies(Arc<BTreeMap<String, BodyRules>>);
 

@@ -1,4 +1,4 @@
-//! What each content type and each way of reading makes of a body.
+//! Tests of what is read from a body, by its content type and by the rules of its source.
 
 use serde_json::json;
 

@@ -11,13 +11,13 @@ use crate::event::HeaderBytes;
 
 /// A longer header of an answer is cut.
 const HEADER_BYTES_MAX: usize = 200;
-/// What a kept answer takes beside its texts.
+/// The approximate stored size of a kept answer without its texts and its body, in bytes.
 const FIXED_BYTES: usize = 16;
 
 /// The beginning of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptAnswer {
-    /// When it came, milliseconds since 1970.
+    /// The time at which the answer came, in milliseconds since 1970.
     pub at_ms: u64,
     /// The status.
     pub status: u16,
@@ -25,7 +25,7 @@ pub struct KeptAnswer {
     pub content_type: Option<String>,
     /// `Content-Encoding`: the bytes are kept as they came.
     pub content_encoding: Option<String>,
-    /// Whether this is all of the body.
+    /// True when `body` is all of the answer's body.
     pub is_whole: bool,
     /// The beginning of the body; [`KeptAnswer::body`] gives its bytes.
     pub body: HeaderBytes,
@@ -58,7 +58,7 @@ impl KeptAnswer {
         &self.body.0
     }
 
-    /// What it takes on disk, about.
+    /// Returns the approximate size on disk, in bytes.
     pub(crate) fn stored_bytes(&self) -> u32 {
         let texts = [&self.content_type, &self.content_encoding].into_iter().flatten().map(String::len).sum::<usize>();
         u32::try_from(FIXED_BYTES + texts + self.body.0.len()).unwrap_or(u32::MAX)

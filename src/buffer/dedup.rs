@@ -37,7 +37,7 @@ impl Known {
         Some(Self { expires_ms: u64::from_be_bytes(*expires), seq: u64::from_be_bytes(*seq), bodies })
     }
 
-    /// Whether this body came under the id, or none are told apart under it.
+    /// Returns whether this body came under the delivery id before, or bodies are not told apart under the id.
     fn has_body(&self, dedup: &DedupKey) -> bool {
         self.bodies.is_empty() || dedup.body.is_none_or(|body| self.bodies.contains(&body))
     }
@@ -70,7 +70,7 @@ impl Buffer {
     }
 }
 
-/// What the store knows of a delivery id.
+/// Finds the entry of a delivery id in the store, with the number of its generation. The newest generation comes first.
 fn find(shared: &Shared, store: &Store, digest: [u8; 16]) -> Result<Option<(u32, Known)>, EngineError> {
     let candidates = shared.books(|books| shared.filters.candidates(books.generations.keys().rev().copied(), digest));
     for id in candidates {

@@ -126,7 +126,7 @@ impl Shared {
         *self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What there is too little of for so many bytes more.
+    /// Returns the shortage that keeps `bytes` more from being stored; `None` when there is room.
     pub(super) fn shortage_for(&self, bytes: u64) -> Option<Shortage> {
         let (used_bytes, limit_bytes) = (self.books(|books| books.total.bytes), self.params.bytes_max);
         if self.disk_low.load(Ordering::Relaxed) {
@@ -145,7 +145,8 @@ impl Shared {
         shortage
     }
 
-    /// What there is too little of now: for an event of one byte, or of as many as were refused a moment ago.
+    /// Returns the shortage at this moment: for as many bytes as were refused within [`TOO_LARGE_FOR`], otherwise for
+    /// an event of one byte.
     pub(super) fn shortage(&self) -> Option<Shortage> {
         let refused = *self.too_large.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.monotonic();

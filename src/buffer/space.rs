@@ -40,13 +40,13 @@ impl DiskSpace {
         RESERVE_BYTES.min(self.total_bytes / 4)
     }
 
-    /// Whether less is free than the reserve.
+    /// Returns whether less space is free than the reserve.
     pub fn is_short(self) -> bool {
         self.free_bytes < self.reserve_bytes()
     }
 }
 
-/// Whether the disk under `dir` can take so many bytes more.
+/// Returns whether the disk under `dir` has room for `bytes` more. Unknown space counts as enough.
 pub(crate) fn has_room(dir: &Path, bytes: u64) -> bool {
     DiskSpace::of(dir).is_none_or(|space| space.free_bytes >= bytes)
 }

@@ -75,7 +75,7 @@ pub enum NotStored {
     Failed,
 }
 
-/// What the buffer has too little of to take an event in.
+/// The shortage of space that keeps the buffer from storing an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
     /// `buffer.max_size` is reached.
@@ -108,7 +108,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Why the buffer takes no events in: the closed list behind `hookgate_buffer_refusing{reason}`.
+/// The reason why the buffer refuses events: the closed list behind `hookgate_buffer_refusing{reason}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusing {
     /// `buffer.max_size` is reached.
@@ -197,16 +197,17 @@ pub struct Stats {
     pub corrupt: u64,
     /// Whether the store takes appends.
     pub open: bool,
-    /// What there is too little of for the smallest event.
+    /// The shortage for an event of one byte.
     pub shortage: Option<Shortage>,
-    /// What there is too little of for events like those that came in the last minute.
+    /// The shortage for an event as large as the last one that was refused for its size within a minute; without such
+    /// an event, for one of a single byte.
     pub refusing: Option<Shortage>,
     /// The disk's space at the last look, at most a second ago.
     pub disk: Option<DiskSpace>,
 }
 
 impl Stats {
-    /// Whether events are refused for this reason. Several may hold at a time.
+    /// Returns whether events are refused for this reason. Several reasons may hold at a time.
     pub fn refuses_for(&self, reason: Refusing) -> bool {
         match reason {
             Refusing::Size => matches!(self.refusing, Some(Shortage::Size { .. })),
@@ -215,12 +216,12 @@ impl Stats {
         }
     }
 
-    /// Why events are refused now; the reason that hides the others.
+    /// Returns the reason why events are refused now. Of several, it is the one that hides the others.
     pub fn refusing(&self) -> Option<Refusing> {
         Refusing::ALL.into_iter().rev().find(|reason| self.refuses_for(*reason))
     }
 
-    /// What is said of why events are refused now, with its numbers.
+    /// Describes why events are refused now, with the numbers.
     pub fn refusing_because(&self) -> Option<String> {
         if !self.open {
             return Some(

@@ -50,8 +50,8 @@ const REPORTS_MAX: u64 = 250;
 /// Then a commit waits for the worker, at most so long: it may never come.
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 const WORKER_POLL: Duration = Duration::from_millis(1);
-/// So long at most is waited for memtables to be written out where space is asked back: below the time after which a batch
-/// counts as one that hangs.
+/// The longest wait for memtables to be written out when space is asked back. It is shorter than the time after which a
+/// batch counts as one that hangs.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 const FLUSH_POLL: Duration = Duration::from_millis(10);
 
