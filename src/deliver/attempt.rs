@@ -159,7 +159,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, cut at the bound.
     pub body: Bytes,
-    /// Whether the body is whole: not broken off, not too long, and not too late.
+    /// True when the body is complete: not broken off, within the bound, and in time.
     pub is_whole: bool,
 }
 

@@ -36,11 +36,12 @@ const RAMP_START: usize = 2;
 /// A limit grows at most once in this time.
 const RAMP_STEP: Duration = Duration::from_secs(1);
 
-/// So many failures under a proven limit show that the limit is not their reason. An event that always fails, or one dead
-/// target of several, would hold a destination back for ever otherwise.
+/// Failures under a proven limit after which the limit does not count as their cause. Without this bound an event that
+/// always fails, or one dead target of several, would hold a destination back for ever.
 const UNEXPLAINED_MAX: u32 = 3;
 
-/// How a limit on attempts under way grows to the whole concurrency. A success raises it, at most once in [`RAMP_STEP`].
+/// The growth of a limit on attempts under way, up to the whole concurrency. A success raises the limit, at most once
+/// in [`RAMP_STEP`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Growth {
     /// It doubles: nothing has failed yet.
@@ -145,7 +146,7 @@ pub(super) struct Ended {
     pub(super) now: Instant,
 }
 
-/// What people are told of a breaker.
+/// The state of a breaker, as people see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Circuit {
     /// Everything may go out.

@@ -28,7 +28,7 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// The time in which a service that answered early must take some more of the request.
 const STALL: Duration = Duration::from_secs(1);
 
-/// How far the writing of the request is.
+/// The progress of writing the request.
 #[derive(Debug)]
 enum Sending {
     /// Some is still to be written.
@@ -126,7 +126,7 @@ impl AsyncRead for Duplex {
     }
 }
 
-/// What the session writes is the head.
+/// Takes the head of the request, which is all that the session writes. Nothing goes out before the session reads.
 impl AsyncWrite for Duplex {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.head.extend_from_slice(buf);

@@ -32,7 +32,7 @@ pub(super) struct Begun {
     headers: HeaderMap,
 }
 
-/// Why no answer began.
+/// The error that ended an exchange before its final answer began.
 pub(super) struct Fault {
     error: Box<Error>,
     /// An interim answer (1xx) had come: the service has seen the request.
@@ -122,7 +122,7 @@ fn header_block(target: &Target, out: &Outgoing<'_>) -> Result<RequestHeader, Bo
 }
 
 impl Fault {
-    /// What it is for the delivery; names the address.
+    /// Returns the outcome and the text of the attempt. The text names the address.
     pub(super) fn told(&self, address: SocketAddr) -> NoAnswer {
         no_answer(&self.error, address)
     }
@@ -159,7 +159,8 @@ pub(super) fn no_answer(error: &Error, address: SocketAddr) -> NoAnswer {
     NoAnswer { outcome, detail }
 }
 
-/// Why a handshake failed: pingora has it as text only, behind its own words.
+/// Extracts the cause of a failed handshake from pingora's error, which has it as text only, behind pingora's own
+/// words. Returns an empty text where there is no cause.
 fn why_no_handshake(error: &Error) -> String {
     let context = error.context.as_ref().map(pingora::ImmutStr::as_str).unwrap_or_default();
     let Some((_, why)) = context.rsplit_once(" cause: ") else { return String::new() };
@@ -168,7 +169,7 @@ fn why_no_handshake(error: &Error) -> String {
     format!(" ({why})")
 }
 
-/// Whether the connection ended with a word of TLS.
+/// Returns whether the connection ended with an error of TLS.
 fn is_of_tls(error: &Error) -> bool {
     let io = error.root_cause().downcast_ref::<std::io::Error>();
     io.and_then(std::io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)

@@ -95,7 +95,7 @@ pub struct Destination {
     pub breaker: Option<BreakerParams>,
     /// How it wants its events.
     pub shape: Shape,
-    /// So many bytes of the beginning of an answer are kept with the delivery.
+    /// Bytes of the beginning of an answer that are kept with the delivery; zero keeps no answer.
     pub keep_answer: usize,
 }
 
@@ -122,7 +122,8 @@ impl Destination {
         self.shape.apply(event, (route, is_shaped), outgoing::headers(event, route, attempt), now)
     }
 
-    /// What people are shown of what [`Destination::outgoing`] gave for the same attempt, or of why it gave nothing.
+    /// Returns `outgoing` as people see it: the request, or the error because of which there is none. `outgoing` is
+    /// what [`Destination::outgoing`] returned for the same attempt.
     pub fn outgoing_shown(
         &self,
         event: &EventData,

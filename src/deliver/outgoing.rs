@@ -53,7 +53,7 @@ pub(crate) fn name_span(headers: &mut HeaderMap, trace: &AttemptTrace) {
     }
 }
 
-/// What an answer of `target` means.
+/// Interprets an answer of `target`: its outcome, its wait, and whether it ends the delivery.
 pub(crate) fn judge(answer: &Answer, target: &Target, now: Timestamp) -> Attempt {
     let outcome = AttemptOutcome::of_status(answer.status);
     let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());

@@ -41,12 +41,12 @@ struct State {
     trouble: Trouble,
 }
 
-/// How a destination stands, for people.
+/// The current state of a destination, for people.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// The circuit.
     pub circuit: Circuit,
-    /// Why nothing goes out now; `None` where something may.
+    /// The reason why nothing goes out now; `None` where something may go out.
     pub waits_for: Option<Deferral>,
     /// Until when, where that is known; for an open circuit the next probe.
     pub until: Option<Instant>,
@@ -164,7 +164,7 @@ impl Post {
         self.state().trouble.failed(error, now);
     }
 
-    /// What is to be said of the destination now, and when its next probe is due.
+    /// Returns the report on the destination that is due now, and the time of its next probe where its circuit is open.
     pub(super) fn look(&self, mut observation: Observation, now: Instant) -> Option<(Report, Option<Instant>)> {
         let mut state = self.state();
         observation.is_open = state.breaker.is_open();
@@ -176,7 +176,7 @@ impl Post {
         Some((report, next_probe))
     }
 
-    /// How the destination stands. The rate is not asked: to ask it is to spend it.
+    /// Returns the current state of the destination. The rate limit is not checked, because a check uses it up.
     pub(super) fn standing(&self, now: Instant) -> Standing {
         let state = self.state();
         let circuit = state.breaker.circuit();

@@ -1,7 +1,8 @@
-//! Where an answer redirects to, for people: a redirect is never followed, so the operator has to see what to write instead.
+//! The target of a redirect, for people. A redirect is never followed, so the operator has to see which URL to
+//! configure.
 //!
-//! Shown are scheme, host, port and path, cut at [`SHOWN_MAX`]. User information, query and fragment are left out: they may
-//! hold secrets.
+//! Scheme, host, port and path are shown, cut at [`SHOWN_MAX`]. User information, query and fragment are left out,
+//! because they may hold secrets.
 
 use http::header::LOCATION;
 

@@ -47,10 +47,11 @@ impl Lookup for SystemLookup {
 struct Known {
     /// Interleaved by family.
     addresses: Vec<SocketAddr>,
-    /// Where the next turn begins.
+    /// The index of the address that goes first at the next turn, modulo the number of addresses that work.
     next: usize,
     until: Instant,
-    /// When each of them failed last, unless it worked since.
+    /// The time at which each address failed last. An address that works is removed. An address that failed and is
+    /// tried again gets the time of that turn.
     failed: HashMap<SocketAddr, Instant>,
 }
 

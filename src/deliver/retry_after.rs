@@ -18,7 +18,7 @@ const YEARS_AHEAD: i16 = 50;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/// What an answer says of the time of the next attempt.
+/// The `Retry-After` of an answer: the wait before the next attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RetryAfter {
     /// Nothing.
@@ -91,7 +91,8 @@ fn other_date(text: &str, now: Timestamp) -> Option<Duration> {
     Some(Duration::from_secs(secs.saturating_sub(now.unix_secs())))
 }
 
-/// Whether it is a day of the week, by its first `letters`; which day it is decides nothing.
+/// Returns whether `text` is a day of the week, written with its first `letters` letters. Which day it is does not
+/// matter.
 fn is_day(text: &str, letters: usize) -> bool {
     DAYS.iter().any(|day| day.get(..letters).unwrap_or(day).eq_ignore_ascii_case(text))
 }

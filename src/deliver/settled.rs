@@ -1,4 +1,4 @@
-//! What is recorded of an attempt that has ended, beside its health: the trouble of its destination, and the answer.
+//! Records of an ended attempt, beside its health: the trouble of its destination, and the kept answer.
 
 use std::sync::{Arc, PoisonError};
 
@@ -29,7 +29,8 @@ impl Deliverer {
         }
     }
 
-    /// What is kept of an answer. An empty one that was a success says nothing.
+    /// Returns the part of an answer that is kept with the delivery; `None` where the destination keeps no answers, and
+    /// for a success with an empty body.
     pub(super) fn kept(&self, destination: &Destination, answer: &Answer) -> Option<Box<KeptAnswer>> {
         let is_empty = answer.body.is_empty() && AttemptOutcome::of_status(answer.status) == AttemptOutcome::Success;
         if destination.keep_answer == 0 || is_empty {
@@ -41,7 +42,7 @@ impl Deliverer {
         Some(Box::new(kept.with_headers(text("content-type"), text("content-encoding"))))
     }
 
-    /// How a destination stands; `None` before its first attempt, and where there is no such destination.
+    /// Returns the current state of a destination; `None` before its first attempt, and for an unknown name.
     pub fn standing(&self, destination: &str) -> Option<Standing> {
         let posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
         let post = Arc::clone(posts.get(destination)?);

@@ -25,11 +25,11 @@ const SYNC_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 pub struct Forwarded {
     /// It is stored, or it was already.
     pub committed: Committed,
-    /// Who answers the sender.
+    /// The party that answers the sender.
     pub answer: SyncAnswer,
 }
 
-/// Who answers a sender that waits.
+/// The party that answers a waiting sender. The service's answer comes with it.
 #[derive(Debug)]
 pub enum SyncAnswer {
     /// The service, with its own answer.

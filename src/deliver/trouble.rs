@@ -1,4 +1,8 @@
-//! Whether a destination is in trouble, and when that is said: a line a minute while it lasts, and one when it is over.
+//! The trouble of a destination and its log lines: one a minute while the trouble lasts, and one when it is over.
+//!
+//! A destination is in trouble while deliveries wait and its circuit is open, or nothing has succeeded for a minute
+//! although attempts were made. The trouble is over when the circuit is closed, an attempt has succeeded, and what
+//! waited is worked off. A destination that fails some events and takes others is not in trouble.
 //!
 //! It is in trouble while deliveries wait and its circuit is open, or nothing has succeeded for a minute although it was
 //! tried. It is well again when its circuit is closed, an attempt has succeeded, and what waited is worked off. A
@@ -19,7 +23,7 @@ const SAY_EVERY: Duration = Duration::from_mins(1);
 /// The last attempt that was not a success and is made again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
-    /// When it ended.
+    /// The time at which the attempt ended.
     pub at: Timestamp,
     /// Host and port of the target.
     pub target: String,
@@ -29,7 +33,7 @@ pub struct LastError {
     pub detail: String,
 }
 
-/// What is seen of a destination at one moment.
+/// A snapshot of a destination at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observation {
     pub(super) is_open: bool,
@@ -41,7 +45,7 @@ pub(super) struct Observation {
     pub(super) concurrency: u64,
 }
 
-/// What is to be said.
+/// The content of a log line that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Report {
     Troubled(Troubled),
