@@ -40,7 +40,7 @@ impl Decimal {
         number.is_finite().then(|| Self::of(&format!("{number:e}")))
     }
 
-    /// Whether an `f64` holds a number so that it is written with the same value again.
+    /// Returns whether an `f64` holds the number such that the `f64` is written with the same value again.
     pub fn is_held_by_double(number: &str) -> bool {
         (number.len() <= SURELY_HELD_BYTES && !number.contains(['e', 'E']))
             || number.parse().is_ok_and(|double| Self::of_double(double) == Some(Self::of(number)))

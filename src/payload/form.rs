@@ -29,7 +29,7 @@ pub struct Form<'b> {
     all: OnceLock<Value>,
 }
 
-/// Why bytes are not a form that is read.
+/// The reason why a form, or one of its fields, is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FormFault {
     /// More than `FIELDS_MAX` fields.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// What our readers say of a number as serde_json says it.
+/// The message of our readers for a number out of range, in the words of serde_json.
 pub(super) const OUT_OF_RANGE: &str = "number out of range";
 
 /// A place in the body.

@@ -77,7 +77,7 @@ fn number_length(json: &str) -> usize {
     json.find(|letter| !is_part(letter)).unwrap_or(json.len())
 }
 
-/// What stands after the letter of the exponent.
+/// Returns the text after the letter of the exponent; `None` for a number without an exponent.
 fn exponent(number: &str) -> Option<&str> {
     number.split_once(['e', 'E']).map(|(_, exponent)| exponent)
 }

@@ -27,7 +27,7 @@ fn read(text: &str, trail: &RefCell<Trail>, twice: Twice) -> serde_json::Result<
     reader.end().map(|()| value)
 }
 
-/// What becomes of a key that an object has twice.
+/// The treatment of a key that an object has twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Twice {
     Refused,

@@ -1,4 +1,4 @@
-//! How the bodies of a provider are read: one fact of its row, which a source may say otherwise.
+//! The reading of a provider's bodies: one fact of its row, which `body:` of a source overrides.
 //!
 //! The fact says what is JSON and where; `crate::body` reads by it.
 
@@ -9,8 +9,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// How bodies are read for types, ids, schemas and expressions. Whatever it is, a body that says it is JSON is read as
-/// JSON.
+/// The way in which bodies are read for event types, delivery ids, schemas and expressions. A body that claims to be
+/// JSON is read as JSON under every one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BodySpec {
     /// By its content type; for schemas also what parses as JSON.
@@ -24,7 +24,7 @@ pub enum BodySpec {
     Field {
         /// The field.
         name: String,
-        /// Whether a form without the field is read as [`BodySpec::Form`] reads it.
+        /// True when a form without the field is read as [`BodySpec::Form`] reads it.
         or_form: bool,
     },
 }
@@ -36,11 +36,12 @@ struct FieldSpec {
     /// The form field with the JSON: `payload`.
     #[schemars(length(min = 1))]
     form: String,
-    /// How a form without that field is read; without this, a source with schemas cannot read it.
+    /// The way to read a form without that field. With `form`, schemas check the fields of such a form. Without `else`,
+    /// a source with schemas cannot check such a form.
     r#else: Option<OtherForm>,
 }
 
-/// How a form without the field is read.
+/// The way to read a form without the field.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum OtherForm {

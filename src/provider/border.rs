@@ -22,7 +22,7 @@ use super::message::View;
 use super::scheme::Unit;
 use super::template::{Atom, Source, Template};
 
-/// What a value must not hold, so that its border is where it is.
+/// A value of a signed text, with the rule that keeps the value's border unambiguous.
 #[derive(Clone, Debug)]
 pub(super) struct Border {
     /// The value.
@@ -31,7 +31,7 @@ pub(super) struct Border {
     pub(super) rule: Rule,
 }
 
-/// How a value is told from its neighbour.
+/// The rule that tells a value from its neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// It ends before this text.
@@ -44,11 +44,11 @@ pub(super) enum Rule {
     UrlCharacters,
 }
 
-/// What of a scheme decides about borders.
+/// The parts of a scheme that decide about borders.
 pub(super) struct Places<'s> {
-    /// Where `{id}` stands.
+    /// The place that `{id}` stands for.
     pub(super) id: Option<&'s Source>,
-    /// Where `{ts}` stands, and its unit.
+    /// The place that `{ts}` stands for, and its unit.
     pub(super) timestamp: Option<(&'s Source, Unit)>,
     /// The value that may hold its separator.
     pub(super) open: Option<&'s Source>,
@@ -115,7 +115,7 @@ impl Template {
     }
 }
 
-/// What a value can hold.
+/// The kind of content that a value can hold.
 enum Kind {
     /// Nothing that a sender chose, or a hash.
     Sealed,
@@ -138,7 +138,8 @@ fn kind_of(source: &Source, filters: &[Filter], places: &Places<'_>) -> Kind {
     }
 }
 
-/// Whether a neighbour that a sender chose begins or ends right here.
+/// Returns whether the value borders directly on one that a sender chose. The edge of a group counts as such a value,
+/// because what stands beyond the edge may be absent.
 fn touches(before: Option<&Piece<'_>>, after: &[Piece<'_>]) -> bool {
     let is_chosen = |piece: Option<&Piece<'_>>| match piece {
         Some(Piece::Value(source, _)) => !matches!(source, Source::Secret | Source::Context(_) | Source::Method),
@@ -160,7 +161,7 @@ fn separator(neighbour: Option<&Piece<'_>>) -> Option<String> {
     }
 }
 
-/// Whether nothing that varies follows.
+/// Returns whether nothing that varies follows the value.
 fn is_last(after: &[Piece<'_>], places: &Places<'_>) -> bool {
     after.iter().all(|piece| match piece {
         Piece::Literal(_) | Piece::Edge => true,
@@ -169,7 +170,7 @@ fn is_last(after: &[Piece<'_>], places: &Places<'_>) -> bool {
 }
 
 impl Border {
-    /// Whether the value of this message keeps to the rule.
+    /// Checks that the value in this message keeps the rule. A value that is absent keeps every rule.
     pub(super) fn check(&self, view: &View<'_>) -> Result<(), Failure> {
         let Some(value) = view.value(&self.source)? else { return Ok(()) };
         let fault = match &self.rule {

@@ -1,4 +1,5 @@
-//! Where the credential of a sender stands in its requests: a token, a password, a JWT that whoever has it can send.
+//! The places of a sender's credential in its requests: a token, a password, or a JWT, which anyone who has it can
+//! send.
 //!
 //! A signature is no credential: it is of no use with another message. The scheme knows the places of what it compares, and
 //! a handshake the place of its token. What is done about them (not shown, not forwarded) is decided elsewhere.
@@ -15,7 +16,7 @@ impl Scheme {
         self.blocks().iter().flat_map(Block::credentials).collect()
     }
 
-    /// Whether the URL, or its path and query, is a part of what is signed.
+    /// Returns whether the URL, or its path and query, is a part of the signed text.
     pub fn signs_url(&self) -> bool {
         self.needs_public_url() || self.blocks().iter().any(|block| block.uses(|source| matches!(source, Source::Path)))
     }

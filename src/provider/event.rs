@@ -27,11 +27,12 @@ const EVENT_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct EventTemplate {
     alternatives: Vec<Template>,
-    /// Whether a user wrote it, who means that the value is there.
+    /// True when a user wrote the template, so that an absent value is a fault.
     is_expected: bool,
 }
 
-/// Why a message has no type or id where one is expected. The text names places, never values of the message.
+/// The reason why no event type or delivery id could be read from a message. The text names places, never values of the
+/// message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventFault {
     /// It is not there, or not a single value.
@@ -147,7 +148,7 @@ impl EventTemplate {
 }
 
 impl EventFault {
-    /// Whether nothing is there that could be read.
+    /// Returns whether the fault is that no value is there to be read.
     fn is_absence(&self) -> bool {
         match self {
             Self::Empty | Self::Failed(Failure::Missing(_)) => true,

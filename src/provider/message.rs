@@ -220,7 +220,8 @@ impl Source {
     }
 }
 
-/// Whether a value holds what could be the next pair of a list: `; charset=utf-8` is none where names end with a colon.
+/// Returns whether `value` holds `join` and after it `assign`, so that a part of it could be the next pair of a list.
+/// `; charset=utf-8` is no pair where names end with a colon.
 pub(super) fn holds_pair(value: &[u8], join: &str, assign: &str) -> bool {
     let place_of = |text: &str, within: &[u8]| {
         within.windows(text.len().max(1)).position(|window| window == text.as_bytes()).map(|at| at + text.len())

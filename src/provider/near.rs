@@ -1,8 +1,9 @@
-//! What a message that is not verified would be verified with: its secret in another dress, its body without what an editor
-//! adds, another URL.
+//! Near misses of a message that failed verification: the changes under which it would verify. These are another
+//! reading of its secret, its body without the line end that an editor adds, and another URL.
 //!
-//! Asked after a failure only, by people. Bounded in what is tried and in the bytes that are hashed for it. What is told
-//! names secrets and never shows them; a URL is shown whole, and whoever shows it hides the credentials in it.
+//! Near misses are looked for on behalf of people, after a failure only. The number of attempts and the bytes that are
+//! hashed for them are bounded. The text of a near miss names secrets and never shows them. It shows a URL whole; the
+//! caller hides the credentials in the URL.
 
 use http::HeaderMap;
 use http::header::HOST;
@@ -19,14 +20,14 @@ use crate::wrapping::{Wrapping, readings};
 const SECRETS_MAX: usize = 8;
 /// URLs that are tried.
 const URLS_MAX: usize = 48;
-/// What is hashed for one message at most, with what a try costs beside its body.
+/// Bytes that are hashed for one message at most. Each attempt costs its body and [`TRY_BYTES`].
 const WORK_BYTES_MAX: usize = 64 * 1024 * 1024;
 const TRY_BYTES: usize = 16 * 1024;
 
 /// A message that failed, and what may have been meant.
 #[derive(Debug)]
 pub struct Failed<'a> {
-    /// What it failed under.
+    /// The verifier under which the message failed.
     pub verifier: &'a Verifier,
     /// The secrets of that.
     pub secrets: &'a [Secret],
@@ -88,7 +89,7 @@ impl Failed<'_> {
     }
 }
 
-/// What is left to spend.
+/// The bytes that are left to spend.
 struct Work(usize);
 
 impl Work {

@@ -67,7 +67,9 @@ pub struct RowSpec {
     /// What bodies look like; empty is unknown.
     #[serde(default)]
     content: Vec<Content>,
-    /// How bodies are read: `auto`, `json`, `form`, or the field of a form that holds the JSON: `{form: payload}`.
+    /// The way to read bodies: `auto` (default), `json`, `form`, or the form field with the JSON, as in `{form:
+    /// payload}`. `auto` reads JSON by its content type, and for schemas whatever parses as JSON. `body:` of a source
+    /// overrides it.
     body: Option<BodySpec>,
     /// The largest body that the provider sends.
     body_max: Option<String>,
@@ -235,7 +237,7 @@ impl Row {
         &self.spec.content
     }
 
-    /// How its bodies are read.
+    /// Returns the way to read the provider's bodies; `None` where the row does not say it.
     pub fn body(&self) -> Option<&BodySpec> {
         self.spec.body.as_ref()
     }

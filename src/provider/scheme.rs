@@ -32,8 +32,9 @@ pub(super) struct BlockSpec {
     /// The hash or signature algorithm; never taken from the request.
     #[serde(alias = "alg")]
     pub(super) algorithm: Option<OneOrMany<Algorithm>>,
-    /// How the text of the secret becomes a key: utf8 (default), base64, hex, whsec, v1-whsec, sha1, sha256, nfkd,
-    /// strip:<regex>; for public keys pem (default), x509 (a certificate), jwk, any (of these three), spki-b64, raw-hex, raw-b64.
+    /// The conversion of the secret's text into a key: utf8 (default), base64, hex, whsec, v1-whsec, sha1, sha256,
+    /// nfkd, strip:<regex>. For public keys: pem (default), x509 (a certificate), jwk, any (of these three), spki-b64,
+    /// raw-hex, raw-b64.
     pub(super) key: Option<String>,
     /// The header that holds the signature or token; short for `signature: {header: …}`.
     pub(super) header: Option<String>,

@@ -45,7 +45,7 @@ impl TimestampForm {
 }
 
 impl Unit {
-    /// Whether it is a date, whose form says where it ends.
+    /// Returns whether the unit is a date, whose format says where the date ends.
     pub(super) fn is_date(self) -> bool {
         match self {
             Self::S | Self::Ms | Self::Auto => false,

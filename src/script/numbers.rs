@@ -21,7 +21,7 @@ const LONG_NUMBERS_MAX: usize = 1000;
 /// A longer place is cut: its names come from a stranger.
 const POINTER_BYTES_MAX: usize = 256;
 
-/// What becomes of numbers that JavaScript cannot hold.
+/// The treatment of numbers that JavaScript cannot hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Numbers {
     /// A script that reads one fails.
@@ -87,7 +87,8 @@ impl LongNumbers {
         hide.call((event.clone(), ways, self.mark.as_str(), noted)).map(Some)
     }
 
-    /// Why a run failed with `error`, if it read one of them.
+    /// Returns the error of a run that failed with `error`. A script that threw after it read a hidden number gets
+    /// [`ScriptError::LongNumber`]; any other error stays as it is.
     pub(super) fn blamed(&self, error: ScriptError) -> ScriptError {
         match (self.read.get(), error) {
             (Some(number), ScriptError::Threw { message: _, line }) => self.error(number, line),

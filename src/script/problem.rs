@@ -63,14 +63,14 @@ pub enum ScriptError {
     Threw {
         /// What it threw.
         message: String,
-        /// Where in the script, if that is known; counted from 1.
+        /// The line of the script, where it is known; counted from 1.
         line: Option<u32>,
     },
     /// It read a number that it cannot hold.
     LongNumber {
-        /// Where the number is in what the script is given.
+        /// The JSON pointer to the number in the script's input.
         pointer: String,
-        /// Where in the script, if that is known; counted from 1.
+        /// The line of the script, where it is known; counted from 1.
         line: Option<u32>,
     },
     /// It returned what JSON cannot say.
