@@ -67,9 +67,9 @@ pub struct RowSpec {
     /// What bodies look like; empty is unknown.
     #[serde(default)]
     content: Vec<Content>,
-    /// The way to read bodies: `auto` (default), `json`, `form`, or the form field with the JSON, as in `{form:
-    /// payload}`. `auto` reads JSON by its content type, and for schemas whatever parses as JSON. `body:` of a source
-    /// overrides it.
+    /// The way to read bodies: `auto` (default), `json`, `form`, or the form field with the JSON: `{form: payload}`.
+    /// `auto` reads JSON by its content type, and for schemas whatever parses as JSON. `body:` of a source overrides
+    /// this.
     body: Option<BodySpec>,
     /// The largest body that the provider sends.
     body_max: Option<String>,

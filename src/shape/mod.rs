@@ -56,9 +56,9 @@ pub struct Shape {
     pub withheld: Arc<Withheld>,
     /// Headers that are set on every attempt, over those of the sender and of transforms.
     pub headers: SetHeaders,
-    /// What people are shown in the place of values that they are not.
+    /// Transforms without the values of variables, for what people are shown.
     pub masked: MaskedTransforms,
-    /// How the bodies of each source are read.
+    /// The body rules of each source.
     pub bodies: Bodies,
 }
 
@@ -182,7 +182,7 @@ impl Shape {
         Ok(shaped)
     }
 
-    /// What people are shown of `sent`, which [`Shape::apply`] made of the same event and headers.
+    /// Returns `sent` as people see it. [`Shape::apply`] must have made `sent` of the same event and headers.
     pub fn shown(&self, event: &EventData, route: &str, headers: HeaderMap, sent: &Shaped) -> Shaped {
         let mut shown = match self.masked.transforms.get(route) {
             Some(transform) => sent.masked_by(self.made(event, (route, Some(&**transform)), headers)),
@@ -192,7 +192,8 @@ impl Shape {
         shown
     }
 
-    /// Why nothing is sent, for people: the words of an error may repeat a value that is not shown.
+    /// Returns the reason why nothing is sent, for people. The error of a transform that holds the value of a variable
+    /// is replaced, because its words may repeat that value.
     pub fn error_shown(&self, event: &EventData, route: &str, headers: HeaderMap, error: &ShapeError) -> ErrorShown {
         let is_of_transform = !matches!(error, ShapeError::NoTransform | ShapeError::Url(_) | ShapeError::Sign(_));
         let masked = self.masked.transforms.get(route).filter(|_| is_of_transform);

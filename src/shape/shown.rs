@@ -1,8 +1,8 @@
-//! What people are shown of an outgoing request: the same without the values of variables and secrets.
+//! Outgoing requests as people see them: without the values of variables and secrets.
 //!
-//! A [`MaskedTransforms`] holds a second transform for each route whose transform has such values. The second one was compiled from the
-//! text with `${NAME}` in the place of each value. Both are run, and of the body that is sent only those members are shown
-//! that come out alike under both. So a value cannot be read off what an expression made of it.
+//! A [`MaskedTransforms`] holds a second transform for each route whose transform has such values. The second one was
+//! compiled from the text with `${NAME}` in the place of each value. Both are run. Of the body that is sent, only those
+//! members are shown that come out alike under both, so a value cannot be read off what an expression made of it.
 //!
 //! What is sent is not changed here. Not here: redaction of what a sender sent (`redact`).
 
@@ -32,7 +32,7 @@ const CREDENTIALS: &[&str] = &[
     "x-functions-key",
 ];
 
-/// Whether a header of this name holds a credential, as its name says.
+/// Returns whether a header of this name holds a credential, by the name alone.
 pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
@@ -46,14 +46,14 @@ pub struct SetHeaders {
     pub shown: HeaderMap,
 }
 
-/// What replaces, for people, what has values that are not shown.
+/// Transforms that stand in for those with values that people are not shown.
 #[derive(Debug, Default)]
 pub struct MaskedTransforms {
     /// Transforms without the values of variables, by route; a route without an entry has no such value.
     pub transforms: BTreeMap<Arc<str>, Arc<Transform>>,
 }
 
-/// Why nothing is sent, without the values of variables.
+/// The reason why nothing is sent, without the values of variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorShown(pub(super) String);
 
@@ -113,7 +113,8 @@ fn alike_body(sent: &[u8], masked: &[u8]) -> Bytes {
     }
 }
 
-/// What is the same in both; elsewhere the masked text, if it names a variable, or nothing.
+/// Returns what is the same in both. Where they differ, it returns the masked text if that names a variable, otherwise
+/// [`HIDDEN`].
 fn alike(sent: &Value, masked: &Value) -> Value {
     match (sent, masked) {
         _ if sent == masked => sent.clone(),

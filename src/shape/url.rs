@@ -19,7 +19,7 @@ enum Piece {
     Value(usize, KeyExpression, bool),
 }
 
-/// Who reads what is filled in.
+/// The reader of a filled-in URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     Service,

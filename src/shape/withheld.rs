@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::credential::{ALWAYS, CredentialPlace, Pair, name_of, with_pairs_of_target};
 use crate::event::EventData;
 
-/// What is withheld, by source.
+/// The credentials that are withheld, by source.
 #[derive(Clone, Debug, Default)]
 pub struct Withheld {
     by_source: BTreeMap<Arc<str>, Places>,

@@ -86,18 +86,18 @@ impl DeliveryResult {
     }
 }
 
-/// Which delivery a line is about.
+/// The delivery that a log line is about.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryLine<'a> {
     /// The source of the event; empty where the event cannot be read.
     pub source: &'a str,
-    /// Which route sent it.
+    /// The route that sent the event.
     pub route: &'a str,
-    /// Where it goes.
+    /// The destination of the delivery.
     pub destination: &'a str,
     /// The event.
     pub event: EventId,
-    /// Which attempt it is, from one; the number of attempts where there was none.
+    /// The number of the attempt, from one. Without an attempt, the number of attempts that were made before.
     pub attempt: u32,
 }
 
@@ -218,7 +218,7 @@ pub struct Troubled {
     pub target: Option<String>,
     /// Its status, when there was an answer.
     pub status: Option<u16>,
-    /// What went wrong last.
+    /// The detail of the last failure.
     pub error: Option<String>,
 }
 
@@ -229,14 +229,14 @@ pub struct WellAgain {
     pub taken: u64,
     /// In this time.
     pub took: Duration,
-    /// How long the trouble lasted in all.
+    /// The whole time that the trouble lasted.
     pub lasted: Duration,
 }
 
 /// One ended delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
-    /// Which delivery.
+    /// The delivery that ended.
     pub line: DeliveryLine<'a>,
     /// How it ended.
     pub result: DeliveryResult,

@@ -14,10 +14,10 @@ use crate::refusal::{Class, RequestOutcome};
 use crate::route::Stage;
 use crate::telemetry::{AnsweredBy, Deferral, DeliveryResult};
 
-/// How a request ends that reached no source.
+/// The refusals of requests that reached no source.
 const WITHOUT_SOURCE: [Class; 6] =
     [Class::NotFound, Class::Malformed, Class::HeadersTooLarge, Class::RateLimited, Class::Overloaded, Class::Draining];
-/// How a request ends whose sender went away before the answer (status `000`).
+/// The refusals of requests whose sender went away before the answer (status `000`).
 const BROKEN_OFF: [Class; 2] = [Class::Malformed, Class::BodyTimeout];
 /// Operations of the buffer that can fail.
 const OPERATIONS: [&str; 2] = ["commit", "read"];
@@ -42,7 +42,7 @@ pub struct KnownSource<'a> {
     pub answers: Vec<(RequestOutcome, u16)>,
     /// The files of its schemas.
     pub schemas: BTreeSet<&'a str>,
-    /// Whether it is in `mode: sync`.
+    /// True when the source is in `mode: sync`.
     pub is_sync: bool,
 }
 

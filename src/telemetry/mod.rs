@@ -103,13 +103,13 @@ pub struct Request<'a> {
     pub event: Option<EventId>,
     /// Of a repetition: the event that was stored first, where it is known.
     pub first_event: Option<EventId>,
-    /// What was called.
+    /// The method, host and path that were called.
     pub called: Called<'a>,
     /// What the gates noted.
     pub notes: &'a Notes,
     /// Who sent it.
     pub sender: IpAddr,
-    /// Whether requests of this sender were verified at this source before.
+    /// True when requests of this sender were verified at this source before.
     pub is_known_sender: bool,
     /// Size of the body that was read.
     pub body_bytes: usize,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Telemetry;
 use crate::clock::Timestamp;
 
-/// What came of a reload.
+/// The labels of a reload's result.
 const APPLIED: &str = "applied";
 const REFUSED: &str = "refused";
 

@@ -26,7 +26,7 @@ const SENDERS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct RefusalLines(Mutex<HashMap<String, BTreeMap<Kind, Window>>>);
 
-/// What makes refusals of a source alike.
+/// The properties that refusals of one kind share, within a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     class: Class,

@@ -15,7 +15,7 @@ use crate::routing::RouteError;
 /// The time between two lines about one route.
 const LINE_EVERY_MS: u64 = 60_000;
 
-/// When each failing route was last logged, and what came since.
+/// The time of the last log line about each failing route, and the number of failures since.
 #[derive(Debug, Default)]
 pub(super) struct RouteLines(Mutex<BTreeMap<Arc<str>, Line>>);
 

@@ -10,18 +10,18 @@ use crate::clock::Timestamp;
 use crate::only_failing::{Change, Failures, Standing};
 use crate::refusal::Class;
 
-/// What the failure budget is counted by.
+/// The values of the label `proof`, by which the failure budget is counted.
 const VERIFIED: &str = "verified";
 const UNVERIFIED: &str = "unverified";
 
-/// How one source stands now.
+/// The current state of one source.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceStanding<'a> {
     /// Its name.
     pub name: &'a str,
-    /// How much of the failure budget is used; `None` where the provider has no rule.
+    /// The used part of the failure budget; `None` where the provider has no rule.
     pub budget: Option<Level>,
-    /// Whether it verifies.
+    /// The state of its verification.
     pub verification: Standing,
 }
 
