@@ -67,7 +67,7 @@ pub struct Notes {
     pub verdict: &'static str,
     /// The name of the secret that matched.
     pub secret: Option<String>,
-    /// What the body was read as.
+    /// The label of the format in which the body was read, for the log; `None` before it is read.
     pub body_read: Option<&'static str>,
     /// The schema that the payload failed, or what stands for all where it cannot be read.
     pub schema_failed: Option<String>,
@@ -337,7 +337,10 @@ pub(crate) fn read<'b>(lane: &Lane, head: &Head<'_>, body: &'b [u8]) -> Document
     lane.body.read(head.media_type(), body, &lane.reading)
 }
 
-/// What hygiene and schemas say of a body.
+/// Checks a body for malformed content and against the schemas of its source.
+///
+/// Returns the problems for which the event is quarantined, none where it passes; the error is the refusal. Records the
+/// failed schema and the use of the failure brake in `notes`.
 pub(crate) fn check_body(
     lane: &Lane,
     event_type: &str,

@@ -63,8 +63,8 @@ struct State {
     parts: VecDeque<(u64, u32, u32)>,
 }
 
-/// How much of the budget is used, by the rule that is nearest to its limit: the nearest of what was verified, and where
-/// nothing of that failed, of all.
+/// The used part of the failure budget, by the rule that is nearest to its limit. Verified requests decide which rule
+/// is nearest; all requests decide between rules that verified requests leave equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
     /// By verified requests, in the rule's own measure: failures, a share from 0 to 1, or seconds.
@@ -228,7 +228,7 @@ impl State {
         })
     }
 
-    /// How much is used, and the limit.
+    /// Returns the current value of a rule and its limit, both in the rule's measure: failures, a share, or seconds.
     fn level(&self, rule: Rule, part_ms: Option<u64>, now: Timestamp) -> (f64, f64) {
         match rule {
             Rule::Consecutive(limit) => (f64::from(self.consecutive), f64::from(limit)),

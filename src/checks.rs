@@ -1,9 +1,10 @@
-//! What hygiene and schemas say of a body that was read, and what their source does about it.
+//! Checks of a body that was read: malformed content and schemas, and the source's policy for a body that fails.
 //!
-//! A gate applies or refuses: what a schema cannot check is not passed over, but goes as the source's `on_invalid` says,
-//! whatever the event's type, because a type that is read from the body is not known when the body was not read.
+//! A body that no schema can check is handled by the source's `on_invalid`, whatever its event type: the type may stand
+//! in the body, and is unknown when the body was not read.
 //!
-//! `enforce: false` and the failure brake turn a refusal into an event; whoever asks says whether the brake is on.
+//! With `enforce: false` every body passes, and the failed schema is still reported. While the failure brake is on, a
+//! body that would be refused is quarantined instead; the caller says whether the brake is on.
 
 use crate::body::Document;
 use crate::lane::Lane;
@@ -14,16 +15,16 @@ use crate::source::OnMalformed;
 /// The label of `schema_failures_total` for a body that no schema can check.
 const UNREAD: &str = "_unread";
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// The schema that the body failed, or [`UNREAD`].
     pub(crate) schema: Option<String>,
-    /// What is wrong with it, for an event that is kept back; or why it is refused.
+    /// The problems for which the event is quarantined, none where it passes; or the refusal.
     pub(crate) problems: Result<Vec<PayloadProblem>, Refusal>,
 }
 
-/// What becomes of a body with problems.
+/// The treatment of a body with problems, by the source's policy.
 #[derive(Clone, Copy)]
 enum Then {
     Goes,
@@ -48,10 +49,10 @@ pub(crate) fn check(lane: &Lane, event_type: &str, document: &Document<'_>, brak
     Checked { schema, problems }
 }
 
-/// What would become of a body, its problems, and the refusal where it is refused.
+/// The treatment of a body, its problems, and the refusal for a body that is refused.
 type Found = (Then, Vec<PayloadProblem>, Refusal);
 
-/// What the source says about a body that is not what it claims to be.
+/// Applies the source's `on_malformed` to a body that is not in the format that it claims to have.
 fn malformed(lane: &Lane, problem: &PayloadProblem) -> Found {
     let then = match lane.source.on_malformed {
         OnMalformed::Allow => Then::Goes,

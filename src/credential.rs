@@ -43,7 +43,7 @@ const VALUE_BYTES_MAX: usize = 8 * 1024;
 const PART_CHARS_MIN: usize = 6;
 const WHOLE_CHARS_MIN: usize = 3;
 
-/// What becomes of one pair of a query or form.
+/// A change to one pair of a query or form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pair<'a> {
     /// It stays as it is.
@@ -132,7 +132,7 @@ impl Credentials {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no credentials.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -48,7 +48,7 @@ impl Rules {
         }
     }
 
-    /// How the bodies of stored events are read.
+    /// Returns the rules by which the bodies of stored events are read, by source.
     pub fn bodies(&self) -> Bodies {
         Bodies::of(self.lanes.iter().map(|lane| (&*lane.source.name, lane.body.clone())))
     }
@@ -89,7 +89,7 @@ pub struct Lane {
     pub schemas: Option<SchemaSet>,
     /// How near the provider is to giving this source up.
     pub budget: Budget,
-    /// Whether it verifies, or only fails.
+    /// The watch over verifications: it detects a source on which verification only fails.
     pub watch: VerificationWatch,
     /// Spent by verified requests.
     pub quota: Option<SourceQuota>,
@@ -97,7 +97,7 @@ pub struct Lane {
     pub routes: Vec<Arc<Route>>,
     /// How much of the JSON these need.
     pub reading: Reading,
-    /// How bodies are read.
+    /// The rules by which bodies are read.
     pub body: BodyRules,
 }
 

@@ -196,13 +196,13 @@ pub struct Refusal {
     pub told: Option<Box<Told>>,
 }
 
-/// What a sender is told beside the class (RFC 9457 `title` and `detail`). Holds no key of the configuration, no secret and
-/// nothing of the payload.
+/// An RFC 9457 `title` and `detail` for the sender, beside the class. Both hold no key of the configuration, no secret
+/// and nothing of the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// In place of the class's title.
     pub title: &'static str,
-    /// What to do about it.
+    /// An instruction to the sender for correcting the request.
     pub detail: String,
     /// A header that the status asks for.
     pub header: Option<(&'static str, &'static str)>,

@@ -22,7 +22,7 @@ pub struct Route {
     pub when: Option<Condition>,
     /// By what its events are kept in order; `None` is in no order.
     pub order_by: Option<KeyExpression>,
-    /// What becomes of an event on which the route fails.
+    /// The handling of an event on which the route fails with an error.
     pub on_error: OnError,
     /// Whether its events are changed before they are sent.
     pub shapes: bool,
@@ -39,7 +39,7 @@ pub struct Recipient {
     pub balance_by: Option<Arc<KeyExpression>>,
 }
 
-/// What becomes of an event on which a route fails with an error, when no other route takes it.
+/// The handling of an event on which a route fails with an error, when no other route takes the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// It is kept in quarantine, with the error as its problem.
@@ -80,7 +80,8 @@ impl Stage {
     }
 }
 
-/// Why a route could not judge an event. The text names expressions and places, never values of the payload.
+/// The error of a route that cannot evaluate an event. Its text names expressions and places, never values of the
+/// payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteFault {
     /// The route needs the event's type, which could not be read.
@@ -121,12 +122,12 @@ impl fmt::Display for RouteFault {
     }
 }
 
-/// What a source could not read of an event's own type and id, each with the reason.
+/// The reasons for which a source could not read an event's own type and id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
-    /// Why there is no type.
+    /// The reason for which the type could not be read.
     pub event_type: Option<Arc<str>>,
-    /// Why there is no id.
+    /// The reason for which the id could not be read.
     pub event_id: Option<Arc<str>>,
 }
 
@@ -181,7 +182,7 @@ impl Route {
         Ok(Keys { order: order.transpose()?.flatten(), balance: balance.collect::<Result<_, _>>()? })
     }
 
-    /// Whether any expression looks at the event's type, or at its id.
+    /// Returns whether any expression of the route reads the event's type or id; `which` picks from (type, id).
     fn reads(&self, which: fn((bool, bool)) -> bool) -> bool {
         let of_key = |key: &KeyExpression| which((key.reads_event_type(), key.reads_event_id()));
         let condition = self.when.as_ref();

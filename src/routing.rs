@@ -1,8 +1,8 @@
-//! Where an event goes: every route of its source judges it.
+//! Routing: every route of a source evaluates each of its events.
 //!
-//! Each route that takes the event gets a copy for each of its destinations. A route that fails is told, with what failed.
-//! Invariant: an event on which a route with `on_error: quarantine` failed, and which no route takes, has a problem, so
-//! that it is kept and not forgotten. Deliberately not here: what is done about an event (`accept`, `again`).
+//! A route that takes the event gets one copy for each of its destinations. A route that fails is reported with its
+//! error. Invariant: an event on which a route with `on_error: quarantine` failed, and which no route takes, has a
+//! problem, so that it is quarantined and not dropped. Not here: the actions on an event (`accept`, `again`).
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Named {
     pub event_type: Option<String>,
     /// The provider's delivery id.
     pub delivery_id: Option<String>,
-    /// What could not be read, and why.
+    /// The values that could not be read, each with the reason.
     pub unread: Unread,
 }
 
@@ -59,9 +59,9 @@ impl Named {
 pub struct RouteError {
     /// The route.
     pub route: Arc<str>,
-    /// What failed.
+    /// The part that failed, with its error.
     pub fault: RouteFault,
-    /// What the route says about such an event.
+    /// The route's `on_error`.
     pub on_error: OnError,
 }
 
@@ -78,7 +78,7 @@ impl std::fmt::Display for RouteError {
     }
 }
 
-/// What the routes of a source said of an event.
+/// The results of all routes of a source for one event.
 #[derive(Debug, Default)]
 pub struct Routed {
     /// One for each destination of each route that takes it.

@@ -56,7 +56,7 @@ const QUOTES: [(char, char); 8] =
 type Text = Zeroizing<Vec<u8>>;
 
 impl Wrapping {
-    /// What is seen of it, as the rest of a sentence about the secret.
+    /// Describes the layer as it is seen, as the rest of a sentence about the secret.
     pub const fn is_seen_as(self) -> &'static str {
         match self {
             Self::ByteOrderMark => "begins with a byte order mark",
@@ -69,7 +69,7 @@ impl Wrapping {
         }
     }
 
-    /// How the secret is right when it is right without it.
+    /// Describes the corrected secret, for a secret that is right without this layer.
     pub const fn is_right(self) -> &'static str {
         match self {
             Self::ByteOrderMark => "without the byte order mark",
@@ -98,7 +98,7 @@ impl Wrapping {
         (!trimmed.is_empty() && trimmed != text).then(|| Zeroizing::new(trimmed.to_vec()))
     }
 
-    /// Whether a text that has this layer hardly is as it was meant to be.
+    /// Returns whether a text with this layer is probably a mistake. `inner` is the text without the layer.
     fn is_odd(self, inner: &[u8]) -> bool {
         match self {
             Self::Base64 => inner.len() >= BASE64_CHARS_MIN / 4 * 3 && is_printable(inner),
@@ -123,7 +123,7 @@ pub fn seen(text: &[u8]) -> Vec<Wrapping> {
     seen
 }
 
-/// What a secret may have been meant to be: each reading with the layers that it does without.
+/// Returns possible meanings of a secret, at most `READINGS_MAX`: each text with the layers that are removed from it.
 pub fn readings(text: &[u8]) -> Vec<(Vec<Wrapping>, Text)> {
     let mut readings: Vec<(Vec<Wrapping>, Text)> = Vec::new();
     if text.len() > BYTES_MAX {
@@ -199,7 +199,7 @@ fn without_invisible(text: &[u8]) -> Option<Vec<u8>> {
     (left.len() < text.len()).then(|| left.into_bytes())
 }
 
-/// Whether a person who looks at a text does not see this character, or takes it for a space.
+/// Returns whether a person cannot see this character, or takes it for a space.
 fn is_invisible(letter: char) -> bool {
     (letter.is_control() && !matches!(letter, '\n' | '\r' | '\t'))
         || matches!(

@@ -44,7 +44,8 @@ impl Budget {
         self.met_long_number.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a type that does not fit may be that of such a number.
+    /// Returns whether the evaluation has read a number that is too long to calculate with. A type error then counts as
+    /// `LongNumber`.
     pub(super) fn has_met_long_number(&self) -> bool {
         self.met_long_number.load(Ordering::Relaxed)
     }

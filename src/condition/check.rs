@@ -37,7 +37,7 @@ pub(super) fn brackets(text: &str) -> Result<(), ConditionProblem> {
     Ok(())
 }
 
-/// What an expression names that others look after.
+/// The names in an expression that its callers check: parameters of the path, and fields of the event.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// The parameters of the path, each with its place.
@@ -152,7 +152,7 @@ impl<'e> Check<'e> {
         Err(ConditionProblem::UnknownVariable { at: self.at(node), name: name.to_owned(), nearest })
     }
 
-    /// Whether a node is this variable of ours.
+    /// Returns whether a node is the variable `variable`, and no loop variable of the same name.
     fn is_of(&self, variable: &str, node: &IdedExpr) -> bool {
         matches!(&node.expr, Expr::Ident(name) if name == variable && !self.own_names.contains(&variable))
     }

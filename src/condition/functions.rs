@@ -8,7 +8,7 @@ use cel::common::ast::{CallExpr, Expr};
 
 use super::check::nearest;
 
-/// How a function may be called, by its number of arguments.
+/// The forms in which a function may be called, by number of arguments.
 #[derive(Debug)]
 struct Function {
     name: &'static str,
@@ -20,7 +20,7 @@ struct Function {
     form: &'static str,
 }
 
-/// What is wrong with a call.
+/// An error in the name or the form of a call.
 #[derive(Debug)]
 pub(super) enum BadCall {
     /// There is no such function; the nearest that there is.
@@ -94,7 +94,7 @@ const FUNCTIONS: [Function; 40] = [
 const OPTIONAL: &str = "optional";
 const OF_OPTIONAL: [(&str, usize); 3] = [("none", 0), ("of", 1), ("ofNonZeroValue", 1)];
 
-/// Whether the target of a call is no value, but the namespace that the function belongs to.
+/// Returns whether the target of a call is the namespace of the function (`optional`) instead of a value.
 pub(super) fn is_namespaced(call: &CallExpr) -> bool {
     call.target.as_deref().is_some_and(|target| matches!(&target.expr, Expr::Ident(name) if name == OPTIONAL))
 }

@@ -87,12 +87,12 @@ macro_rules! kind {
                 &self.0.names.params
             }
 
-            /// Whether it looks at the event's type: `event.type`.
+            /// Returns whether the expression reads the event's type: `event.type`, or all of `event`.
             pub fn reads_event_type(&self) -> bool {
                 self.0.names.event_type
             }
 
-            /// Whether it looks at the event's id: `event.id`.
+            /// Returns whether the expression reads the event's id: `event.id`, or all of `event`.
             pub fn reads_event_id(&self) -> bool {
                 self.0.names.event_id
             }
@@ -154,7 +154,7 @@ impl Condition {
         explain::parts(&self.0.text).iter().map(|part| self.0.shown(part)).collect()
     }
 
-    /// Whether the request matches. [`Condition::explain`] says why.
+    /// Returns whether the request matches. [`Condition::explain`] gives the reasons.
     pub fn matches(&self, view: &View<'_>) -> Result<bool, ConditionError> {
         self.0.truth(view, &Budget::default())
     }

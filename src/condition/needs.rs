@@ -1,10 +1,11 @@
-//! What an expression needs of the body: the members that it reads as if they were there, and those that it takes for true
-//! or false. Whoever knows what bodies look like (their schema) can tell where it will fail.
+//! The members of the body that an expression needs: it reads them without a test that they are present, or uses them
+//! as booleans. Compared with the schema of the bodies, they show where the expression may fail.
 //!
-//! `has(body.a) && body.a > 1` needs nothing, whichever side stands first: in CEL an error loses against the operand that
-//! decides alone. The same holds for `"a" in body`, for `body.?a.hasValue()`, for `!has(body.a) || …`, and for the branches
-//! of `has(body.a) ? … : …`. Where a neighbour asks for `event.type`, nothing is said: it may tell events apart that have
-//! the member from those that have not. What is read within an optional (`body.?a.b`) is not needed either.
+//! A member counts as present where the expression tests for it: `has(body.a) && body.a > 1` needs nothing. The order
+//! of the operands does not matter: in CEL an error loses against the operand that decides alone. Other tests are
+//! `"a" in body`, `body.?a.hasValue()`, `!has(body.a) || …` and `has(body.a) ? … : …`. Nothing is needed beside an
+//! operand that reads `event.type`: it may separate the events that have the member from those that do not. A member
+//! that is read through an optional (`body.?a.b`) is not needed either.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 
@@ -16,9 +17,9 @@ use super::{Condition, KeyExpression, parsed};
 pub struct Needed {
     /// The names, outermost first, each with its place.
     pub steps: Vec<(String, Place)>,
-    /// So many of them are there, because the expression asks first.
+    /// The number of leading steps that are certain to be present, because the expression tests for them.
     pub sure: usize,
-    /// Whether it stands where only true or false will do.
+    /// True if the member is used as a boolean.
     pub as_truth: bool,
 }
 
@@ -52,7 +53,7 @@ struct Walk<'e> {
     own_names: Vec<&'e str>,
     /// Paths that are there where the walk is.
     sure: Vec<Path<'e>>,
-    /// How many neighbours ask for the event's type.
+    /// The number of operands beside the current node that read the event's type.
     typed: usize,
     found: Vec<Needed>,
 }

@@ -60,7 +60,8 @@ pub(super) fn written<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowV
 struct Digits(OnceLock<String>);
 
 impl Digits {
-    /// Whether this was asked; answers it.
+    /// Writes `text` into `other` if that is a [`Digits`] without an answer. Returns whether `other` is a [`Digits`]
+    /// that holds `text`.
     fn are_asked_by(other: &dyn Val, text: &str) -> bool {
         other.downcast_ref::<Self>().is_some_and(|asked| asked.0.get_or_init(|| text.to_owned()) == text)
     }

@@ -117,7 +117,7 @@ impl Prepare<'_> {
         Ok(replaced)
     }
 
-    /// Whether a node is the body or the form, or lies within one of them.
+    /// Returns whether a node is the body or the form, or a value within one of them.
     fn is_of_body(&self, node: &IdedExpr) -> bool {
         match &node.expr {
             Expr::Ident(name) => match self.names.iter().rev().find(|(own, _)| own == name) {
@@ -181,7 +181,7 @@ fn literal_to_the_right(call: &mut CallExpr) {
     }
 }
 
-/// Whether a number is written out here.
+/// Returns whether an expression is a number literal, with or without a sign.
 fn is_number(expression: &Expr) -> bool {
     match expression {
         Expr::Literal(LiteralValue::Double(_) | LiteralValue::Int(_) | LiteralValue::UInt(_)) => true,

@@ -55,7 +55,7 @@ pub enum ConditionProblem {
     },
     /// It calls a function that exists in another form.
     WrongCall {
-        /// Where.
+        /// The place of the call.
         at: Place,
         /// As written.
         name: String,
@@ -64,9 +64,9 @@ pub enum ConditionProblem {
     },
     /// A time or a zone is written out that can never be read.
     BadTime {
-        /// What is written out.
+        /// The place of the literal.
         at: Place,
-        /// What is wrong with it.
+        /// The kind of literal that is invalid.
         problem: BadTime,
     },
     /// Comprehensions are nested deeper than `NESTING_MAX`.
@@ -98,7 +98,7 @@ pub enum ConditionProblem {
     },
     /// A number is written out that has more digits than a double.
     LongLiteral {
-        /// Where.
+        /// The place of the number.
         at: Place,
         /// As written, without its sign.
         number: String,
@@ -233,7 +233,7 @@ impl Place {
     }
 }
 
-/// Why an evaluation gave no answer.
+/// The error of an evaluation that gives no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConditionError {
     /// The condition reads the body, which is not JSON.
@@ -253,7 +253,7 @@ pub enum ConditionError {
     Arithmetic,
     /// A function failed, such as `int("x")`.
     FunctionFailed {
-        /// Which, where it is one of ours.
+        /// The name of the function, if it is one that expressions may call.
         name: Option<&'static str>,
     },
     /// The payload asks for more than `STEPS_MAX`.

@@ -19,13 +19,14 @@ use super::json;
 use super::loops::{LOOP, Round, Running};
 use super::prepare::{self, Program};
 
-/// What is known of a body beside its JSON. The form is decoded when an expression asks for it.
+/// The form of a received body, and the reason for which there is no JSON. An implementation may decode the form when
+/// it is first read.
 pub trait Received: fmt::Debug + Sync {
     /// An object of the form's fields, each with its first value; without fields where the body is no form.
     fn form(&self) -> &serde_json::Value;
     /// The same with all values of each field, in lists.
     fn form_all(&self) -> &serde_json::Value;
-    /// Why there is no JSON, where there is none.
+    /// Returns the reason for which there is no JSON; `None` if there is JSON, or if the reason is unknown.
     fn no_json(&self) -> Option<String>;
 }
 

@@ -74,7 +74,7 @@ pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, pr
 }
 
 impl Piece<'_> {
-    /// What is written for it.
+    /// Returns the text as it is written in the file.
     pub(super) fn written(&self) -> &str {
         self.written
     }

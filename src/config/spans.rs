@@ -163,7 +163,7 @@ impl Spans {
         }
     }
 
-    /// Whether a variable brought in any of the text at `path`.
+    /// Returns whether the text at `path` is written with a `${…}`.
     pub fn has_variable(&self, path: &[Seg<'_>]) -> bool {
         let found = self.root.at(path);
         matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.written.is_some())

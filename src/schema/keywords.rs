@@ -15,7 +15,7 @@ const CHANGES_MAX: usize = 2;
 const LETTERS_MIN: usize = 4;
 /// Deeper schemas are not looked at.
 const DEPTH_MAX: usize = 64;
-/// So many doubts are told of one schema.
+/// The maximum number of doubts that are reported for one schema.
 const DOUBTS_MAX: usize = 5;
 
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
@@ -97,7 +97,7 @@ const OTHERS: [&str; 51] = [
 /// Words that are known and never meant by another one: they check nothing either.
 const NOTES: [&str; 8] = ["comment", "example", "id", "markdownDescription", "optional", "tsType", "version", "xml"];
 
-/// What is doubtful in one document, and what is wrong.
+/// The warnings and the errors about one document.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) doubts: Vec<SchemaDoubt>,

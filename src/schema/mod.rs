@@ -197,12 +197,12 @@ impl SchemaSet {
         self.exact.values().chain(globs).map(|schema| schema.name().as_str()).collect()
     }
 
-    /// What the schemas say and hardly mean.
+    /// Returns the doubts about the schemas: content that is valid and probably a mistake.
     pub fn doubts(&self) -> &[SchemaDoubt] {
         &self.doubts
     }
 
-    /// Whether no schema is named.
+    /// Returns whether the set has no schema.
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.globs.is_empty()
     }

@@ -1,8 +1,8 @@
-//! What a set's schemas say of single members: whether a member must be there, and what it is. For whoever compares a
-//! schema with something else when the configuration is loaded; events are never judged by it.
+//! Certain facts that a set's schemas state about single members: whether a member is required, and its types. They are
+//! compared with expressions when the configuration is loaded. Events are never checked against them.
 //!
-//! It says only what is certain. What stands behind `$ref` within the file, and in `allOf`, holds as if it stood there;
-//! where a choice (`anyOf`, `oneOf`, `if`), a dependency or another file may say more, nothing is said.
+//! Schemas behind a `$ref` within the file and in `allOf` count as if they were written in place. Where a choice
+//! (`anyOf`, `oneOf`, `if`), a dependency or another file may add rules, no member is optional for certain.
 
 use std::sync::Arc;
 
@@ -28,13 +28,13 @@ pub(super) struct Text {
     pub(super) document: Arc<Value>,
 }
 
-/// What one schema says of the members of a document.
+/// One schema, as the source of facts about the members of a document.
 #[derive(Clone, Copy, Debug)]
 pub struct Outline<'o> {
     text: &'o Text,
 }
 
-/// What a schema says of a member.
+/// The presence of a member, by a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
     /// It must be there.
@@ -56,7 +56,7 @@ impl Outlines {
         exact.chain(globs.map(|(.., text)| Outline { text }))
     }
 
-    /// Whether a schema is for this very type.
+    /// Returns whether a schema is written for exactly this event type, without a glob.
     pub fn has_exact(&self, event_type: &str) -> bool {
         self.exact.iter().any(|(known, _)| known == event_type)
     }
@@ -106,7 +106,7 @@ impl<'o> Outline<'o> {
 struct Here<'d> {
     document: &'d Value,
     all: Vec<&'d Value>,
-    /// Whether other schemas may hold as well.
+    /// True if other schemas may hold at this place as well.
     is_open: bool,
 }
 

@@ -119,28 +119,28 @@ impl fmt::Display for SchemaProblem {
 
 impl std::error::Error for SchemaProblem {}
 
-/// What a schema says and hardly means.
+/// Content of a schema that is valid and probably a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaDoubt {
     /// A keyword that is nearly another one.
     Keyword {
-        /// Where it stands.
+        /// The name of the schema.
         schema: SchemaName,
         /// JSON pointer.
         at: String,
         /// As written.
         keyword: String,
-        /// What was probably meant.
+        /// The keyword that was probably meant.
         meant: &'static str,
     },
     /// A description of an API instead of a schema.
     OpenApi {
-        /// Which.
+        /// The name of the schema.
         schema: SchemaName,
     },
     /// No keyword that a validator knows.
     NoKeyword {
-        /// Which.
+        /// The name of the schema.
         schema: SchemaName,
     },
 }

@@ -1,4 +1,5 @@
-//! What a service answered last, as the gateway kept it, for people: whole below a delivery, or on one line of a table.
+//! The last answer of a service, as the gateway kept it, shown to people: as lines below a delivery, or on one line of
+//! a table.
 
 use serde_json::Value;
 

@@ -87,7 +87,7 @@ struct Entry {
     now: Option<Now>,
 }
 
-/// What the rules in force say of it.
+/// The verdict on a refused request under the rules in force.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Now {
@@ -107,7 +107,7 @@ impl Now {
     }
 }
 
-/// What one call, or all of them, came to.
+/// The result of one call to admit requests, or the sum of all calls.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Admission {
@@ -188,7 +188,7 @@ fn shown(args: &ShowArgs) -> Result<Exit, Exit> {
 }
 
 impl Admission {
-    /// How many would be stored, or were.
+    /// Returns the number of requests that are stored, or would be by a plan: verified ones and quarantined ones.
     fn stored(&self) -> u64 {
         self.by_source.values().map(|counts| counts.verifies + counts.quarantined).sum()
     }

@@ -220,7 +220,7 @@ fn tell(setup: &Setup, question: &Question<'_>) -> Value {
     told.shown(&redaction, &credentials, &body)
 }
 
-/// What is not shown of a request that is explained here: credentials, and the values of variables.
+/// Returns the redaction for a request that is explained here. Credentials and the values of variables are hidden.
 fn redaction(setup: &Setup, source: Option<&str>) -> Redaction {
     let places = setup.live.rules.credentials(source.unwrap_or_default());
     setup.live.capture.redaction.only_values().with_credentials(&places)

@@ -1,5 +1,5 @@
-//! What differs between what is expected and what came. Values that are not shown are compared all the same; what is
-//! expected of one may also be written as it is shown, such as `Bearer ${TOKEN}`.
+//! Differences between the expected and the actual result of a test. Hidden values are compared too. The expected text
+//! of a hidden value may also be its shown form, such as `Bearer ${TOKEN}`.
 
 use serde_json::Value;
 

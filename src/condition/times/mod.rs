@@ -30,7 +30,7 @@ const DURATION: &str = "duration";
 /// Longest text of a duration; what is longer is none.
 const DURATION_BYTES_MAX: usize = 64;
 
-/// What is written out and can never be read.
+/// A literal that is invalid as a timestamp, a duration or a time zone, whatever the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadTime {
     /// The text of a `timestamp(…)`.
@@ -104,7 +104,7 @@ pub(super) fn check(call: &CallExpr) -> Result<(), (u64, BadTime)> {
     tried.map_err(|problem| (argument.id, problem))
 }
 
-/// Whether a call of which everything is written out gives something.
+/// Returns whether a call whose arguments are all literals gives a value.
 fn evaluates(call: &CallExpr) -> bool {
     let node = IdedExpr { id: 0, expr: Expr::Call(call.clone()) };
     let context = Context::with_env(Arc::clone(&ENVIRONMENT));
@@ -145,7 +145,8 @@ fn spelled<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>,
     }
 }
 
-/// Whether a text is a duration from its first letter to its last: `-? (digits (. digits)? unit)+`, or `0`.
+/// Returns whether the whole text is a duration: `-? ((digits (. digits)? unit)+ | 0)`, of at most
+/// [`DURATION_BYTES_MAX`] bytes.
 fn is_spelled(text: &str) -> bool {
     let is_short = text.len() <= DURATION_BYTES_MAX;
     let mut rest = text.strip_prefix('-').unwrap_or(text);
@@ -162,7 +163,7 @@ fn is_spelled(text: &str) -> bool {
     is_short && is_there
 }
 
-/// What follows one number with its unit.
+/// Returns the text after its first number and unit; `None` if it begins with anything else.
 fn after_one(text: &str) -> Option<&str> {
     let after_digits = |text: &str| {
         let after = text.trim_start_matches(|letter: char| letter.is_ascii_digit());

@@ -10,7 +10,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 
 impl Checker<'_> {
-    /// What a source reads against what its provider sends and what it takes.
+    /// Warns where `body`, `schemas` and `content_types` of a source do not fit the formats that its provider sends, or
+    /// do not fit each other.
     pub(super) fn doubts_of_body(&mut self, name: &str, written: &raw::Source, row: Option<&Row>, has_schemas: bool) {
         let own = written.body.as_ref().and_then(raw::Body::spec);
         let spec = own.or_else(|| row.and_then(Row::body)).cloned().unwrap_or_default();
@@ -49,7 +50,8 @@ impl Checker<'_> {
     }
 }
 
-/// Whether nothing of what a provider sends can be JSON or a form.
+/// Returns whether a provider sends only formats that are never read as JSON or as a form. `false` if its formats are
+/// unknown.
 fn is_never_read(content: &[Content]) -> bool {
     let is_read = |content: &Content| match content {
         Content::Json | Content::Form | Content::Any => true,
@@ -58,7 +60,7 @@ fn is_never_read(content: &[Content]) -> bool {
     !content.is_empty() && !content.iter().any(is_read)
 }
 
-/// How forms are read: as the provider's row says, where it does.
+/// Returns the help text about reading forms: the `body` of the provider's row where it has one, otherwise the choices.
 fn help(row: Option<&Row>) -> String {
     match row.and_then(Row::body) {
         Some(spec) => format!("leave `body` out: the provider's row has `body: {spec}`"),

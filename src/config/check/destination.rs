@@ -90,7 +90,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// How many bytes of an answer are kept.
+    /// Returns the maximum size of an answer that is kept, in bytes: the destination's own, the default's or
+    /// [`KEEP_ANSWER`]. Reports a size above [`KEEP_ANSWER_MAX`].
     fn keep_answer(&mut self, name: &str, written: &raw::Destination) -> usize {
         let own = written.keep_answer.map(|kept| (path!["destinations", name, "keep_answer"], kept));
         let default = self.raw.defaults.destination.keep_answer;

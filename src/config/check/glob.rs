@@ -63,7 +63,7 @@ impl Checker<'_> {
     }
 }
 
-/// What was probably meant by a glob that is written in another notation.
+/// Returns the message and the help for a glob that is written in another notation, such as a regular expression.
 fn doubt_of(glob: &str) -> Option<(String, String)> {
     let shown = quoted(glob);
     if let Some(quote) = glob.chars().find(|letter| TYPOGRAPHIC.contains(letter)) {

@@ -150,7 +150,7 @@ impl Checker<'_> {
         Some(name)
     }
 
-    /// Whether a destination may set it on every attempt; reports it otherwise.
+    /// Returns whether a destination may set this header on every attempt; reports an error if not.
     fn is_left_to_us(&mut self, at: &[Seg<'_>], (text, name): (&str, &HeaderName), signs: bool) -> bool {
         let why = match name.as_str() {
             "proxy-connection" => "it belongs to one connection".to_owned(),

@@ -1,4 +1,4 @@
-//! What a listener's connections may take, and what a listener that serves pages leaves out.
+//! Limits of a listener's connections and requests, and warnings of limits at a listener that only serves pages.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::script::Script;
 use crate::shape::{HIDDEN, HeaderEdits, Making, Place, Transform};
 
 impl Checker<'_> {
-    /// What people are shown instead of a transform that has been checked.
+    /// Returns a checked transform as people are shown it; `None` if no value of a variable has to be masked in it.
     pub(super) fn masked_transform(&mut self, route: &str, written: &raw::Transform) -> Option<Transform> {
         let at = path!["routes", route, "transform"];
         let headers = written.headers.as_ref().map(|headers| self.edits_for_people(route, headers));

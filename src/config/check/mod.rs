@@ -189,7 +189,7 @@ struct Checker<'a> {
     stood_in_for: BTreeSet<String>,
     /// Of the admin listener.
     token: Option<Secret>,
-    /// How the bodies of stored events are read.
+    /// The rules by which the bodies of stored events are read, by source.
     bodies: Bodies,
 }
 
@@ -242,7 +242,8 @@ impl<'a> Checker<'a> {
         quoted(self.spans.written(at).unwrap_or_default()).to_string()
     }
 
-    /// Why a value is wrong, in the words of whoever read it, which may repeat it: not said where a variable is in it.
+    /// Returns the parser's reason for rejecting a value, as the end of a message. The reason may repeat the value, so
+    /// it is left out where the value contains a variable.
     fn because(&self, at: &[Seg<'_>], why: impl std::fmt::Display) -> String {
         if self.spans.has_variable(at) { String::new() } else { format!(": {why}") }
     }

@@ -40,7 +40,8 @@ impl Checker<'_> {
     }
 }
 
-/// What is doubtful about an expression: where, what is wrong, and what to do. Each member is named once.
+/// Finds the members of an expression that probably make it fail: the place of each, with a message and a help. Each
+/// member is reported once.
 fn doubts(route: &Route, reader: &Reader<'_>, outlines: &Outlines) -> Vec<(Place, (String, String))> {
     let (mut said, mut found): (Vec<Vec<&str>>, Vec<_>) = (Vec::new(), Vec::new());
     for need in &reader.needs {

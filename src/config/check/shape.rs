@@ -272,7 +272,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// What becomes of numbers that a script cannot hold.
+/// Returns the handling of numbers that a script cannot hold. Default: exact.
 pub(super) fn numbers(written: &raw::Transform) -> Numbers {
     match written.numbers {
         Some(raw::Numbers::Exact) | None => Numbers::Exact,

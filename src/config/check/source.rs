@@ -30,7 +30,7 @@ pub(super) const SYNC_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) type Providers = BTreeMap<String, Row>;
 
 impl Checker<'_> {
-    /// How the bodies of each source are read when they have been stored.
+    /// Returns the rules by which the stored bodies of each source are read.
     pub(super) fn bodies(&self, providers: &Providers) -> Bodies {
         let builtin = provider::builtin();
         let rules = self.raw.sources.iter().map(|(name, written)| {
@@ -341,7 +341,7 @@ impl Checker<'_> {
     }
 }
 
-/// How bodies are read: as the source says, else as the provider's row does.
+/// Returns the rules by which bodies are read: the source's own `body`, otherwise that of the provider's row.
 fn body_rules(written: &raw::Source, row: Option<&Row>) -> BodyRules {
     let own = written.body.as_ref().and_then(raw::Body::spec);
     let has = |content: Content| row.is_some_and(|row| row.content().contains(&content));

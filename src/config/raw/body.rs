@@ -11,22 +11,22 @@ use crate::config::problem::Code;
 use crate::config::units::Bytes;
 use crate::provider::BodySpec;
 
-/// How bodies are read, or the largest one.
+/// A way to read bodies, or their maximum size.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// How they are read.
+    /// A way to read bodies.
     Read(BodySpec),
-    /// The largest, which is `body_max`.
+    /// The maximum size, as in `body_max`.
     Size(Bytes),
 }
 
 impl Body {
-    /// How bodies are read, if that is what is said.
+    /// Returns the way to read bodies, if the value is one.
     pub fn spec(&self) -> Option<&BodySpec> {
         if let Self::Read(spec) = self { Some(spec) } else { None }
     }
 
-    /// The largest body, if that is what is said.
+    /// Returns the maximum size, if the value is one.
     pub fn size(&self) -> Option<Bytes> {
         if let Self::Size(size) = self { Some(*size) } else { None }
     }

@@ -45,7 +45,8 @@ pub struct DestinationDefaults {
     pub sign: Option<Sign>,
     /// How services are spoken to over TLS.
     pub tls: Option<ServiceTls>,
-    /// How much of the last answer is kept with a delivery, 0B to 64KiB. Default: 2KiB.
+    /// The maximum size of a service's last answer that is kept with a delivery, 0B to 64KiB. A longer answer is cut;
+    /// `0B` keeps none. Default: 2KiB.
     pub keep_answer: Option<Bytes>,
 }
 
@@ -87,7 +88,8 @@ pub struct Destination {
     /// secret is never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, HeaderText>,
-    /// How much of the service's last answer is kept with a delivery, to be looked at: 0B to 64KiB. Default: 2KiB.
+    /// The maximum size of the service's last answer that is kept with a delivery, 0B to 64KiB. A longer answer is cut;
+    /// `0B` keeps none. Default: 2KiB.
     pub keep_answer: Option<Bytes>,
 }
 

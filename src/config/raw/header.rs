@@ -16,7 +16,7 @@ use crate::config::problem::Code;
 pub enum HeaderText {
     /// As it is.
     Text(String),
-    /// What this place holds, with a text before it.
+    /// The value of a secret, with a text before it.
     Secret {
         /// The place that holds it.
         secret: Secret,
@@ -37,7 +37,7 @@ struct HeaderSecret {
     env: Option<String>,
     /// The name of a systemd credential (`LoadCredential=`) that holds it.
     credential: Option<String>,
-    /// What stands before it, such as `"Bearer "`.
+    /// The text that is put before the secret, such as `"Bearer "`.
     #[serde(default)]
     prefix: String,
 }

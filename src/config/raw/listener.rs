@@ -98,8 +98,9 @@ pub struct Limits {
     pub header_timeout: Option<Duration>,
     /// How long a body may take to arrive.
     pub body_timeout: Option<Duration>,
-    /// How long an idle connection is kept open, before its first request too; at most 1h. Longer than the idle time of the
-    /// balancer in front. `0s` closes a connection after its first answer.
+    /// The time for which an idle connection is kept open, also before its first request; at most 1h. Set it longer
+    /// than the idle timeout of the load balancer in front. `0s` closes a connection after its first answer. Default:
+    /// 75s.
     pub keep_alive: Option<Duration>,
 }
 

@@ -22,15 +22,16 @@ pub struct Route {
     pub to: OneOrMany,
     /// A key, in CEL: events with the same one are delivered in the order in which they came; without this, in no order.
     pub order_by: Option<String>,
-    /// What becomes of an event on which this route fails with an error (`when`, `order_by`, the key of a destination's
-    /// `balance`, or an event type that it needs), and which no other route takes: `quarantine` keeps it with the error,
-    /// until the rule is mended; `no_match` forgets it, as if the condition were false.
+    /// The handling of an event that no other route takes, when this route fails on it with an error: in `when`, in
+    /// `order_by`, in the key of a destination's `balance`, or because the event's type or id is needed and cannot be
+    /// read. `quarantine` keeps the event with the error until the rule is corrected. `no_match` treats the error as a
+    /// condition that is false, and drops the event. Default: quarantine.
     pub on_error: Option<OnError>,
     /// What is made of the events before they are sent; without this they go as they came, byte for byte.
     pub transform: Option<Transform>,
 }
 
-/// What becomes of an event on which a route fails with an error, and which no other route takes.
+/// The handling of an event on which a route fails with an error, and which no other route takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
@@ -50,8 +51,9 @@ pub struct Transform {
     /// A file with a script whose default export is a function: it gets the event, and the `body` of what it gives back is
     /// sent. At most 50 ms and 16 MiB.
     pub js: Option<PathBuf>,
-    /// What becomes of numbers that JavaScript cannot hold, such as integers beyond 2^53. `exact`: a script that reads one
-    /// fails (`transform_failed`), and one that leaves them where they are keeps their digits. `lossy`: they are rounded.
+    /// The handling of numbers that JavaScript cannot hold, such as integers beyond 2^53. `exact`: a script that reads
+    /// such a number fails (`transform_failed`), and a number that it leaves in place keeps its digits. `lossy`: such
+    /// numbers are rounded. Default: exact.
     pub numbers: Option<Numbers>,
     /// Places in the body and what is put there, in CEL: `{status: '"new"', /customer/name: body.name}`. A place is a JSON
     /// pointer, or the name of a member of the top level.
@@ -64,7 +66,7 @@ pub struct Transform {
     pub headers: Option<HeaderEdits>,
 }
 
-/// What becomes of numbers that JavaScript cannot hold.
+/// The handling of numbers that JavaScript cannot hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Numbers {

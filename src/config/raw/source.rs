@@ -40,8 +40,9 @@ pub struct Source {
     /// The addresses that may call: ranges, the name of a provider that publishes its own, or a list of both; without
     /// this, all.
     pub allow_ips: Option<AllowIps>,
-    /// How bodies are read: `auto` (JSON by its content type, and for schemas whatever parses as JSON), `json`, `form`, or
-    /// the field of a form that holds the JSON: `{form: payload}`. Without this, as the provider's row says, else `auto`.
+    /// The way to read bodies. `auto`: JSON by its content type, and for schemas any body that parses as JSON. `json`:
+    /// JSON whatever the content type. `form`: a form, whose fields schemas check. `{form: payload}`: the JSON in that
+    /// field of a form. Default: the way of the provider's row, otherwise `auto`.
     pub body: Option<Body>,
     /// The largest body.
     pub body_max: Option<Bytes>,
@@ -68,9 +69,10 @@ pub struct Source {
     /// `false`: refusals stay refusals even when the provider is about to give the endpoint up. The default keeps what
     /// our own schema, hygiene or quota would refuse then, and answers as accepted.
     pub failure_brake: Option<bool>,
-    /// Whether the credential with which the sender proves itself (a token, a password) goes on to the services. Without
-    /// this one in the query is taken out, because access logs keep URLs, and one in a header goes on as it came. `false`
-    /// withholds `Authorization` and `Cookie` too.
+    /// The forwarding of the credential with which the sender proves itself (a token, a password). `true` forwards the
+    /// credential to the services. `false` withholds it in the query and in headers, and withholds `Authorization`,
+    /// `Proxy-Authorization` and `Cookie` too. Default: a credential in the query is removed, because access logs keep
+    /// URLs, and one in a header is forwarded. A credential in the body is forwarded unless a transform removes it.
     pub forward_secret: Option<bool>,
 }
 

@@ -13,7 +13,7 @@ use crate::config::tree::{Body, Node, Scalar};
 
 /// A shorter value is not looked for.
 const CHARS_MIN: usize = 6;
-/// How a message ends a text that is cut.
+/// The mark at the end of a text that a message cuts.
 const CUT: char = '…';
 /// Parts of one value, each from a `/` to its end.
 const PARTS_MAX: usize = 16;

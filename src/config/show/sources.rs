@@ -51,7 +51,7 @@ const fn on_error(on_error: OnError) -> &'static str {
     }
 }
 
-/// Whether `body` of a source is the largest size, as it was first used.
+/// Returns whether `body` of a source is written as a maximum size.
 fn has_size(raw: &raw::File, source: &str) -> bool {
     raw.sources.get(source).and_then(|written| written.body.as_ref()).is_some_and(|body| body.size().is_some())
 }
