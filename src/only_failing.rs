@@ -1,11 +1,11 @@
-//! Whether a source only fails verification: what verified before has failed for minutes, and nothing verifies.
+//! The alarm for a source that only fails verification: its known senders have failed for minutes, and none verifies.
 //!
-//! That is how a secret looks that was rotated on one side only. A stranger must not be able to look like it, so a failure
-//! counts when its sender was verified at this source before, or when it came from the network of such a sender and carried
-//! a well-formed signature. Any request that verifies ends it.
+//! A secret that was rotated on one side only has this effect. Strangers must not be able to raise the alarm, so a
+//! failure counts only when its sender was verified at this source before, or when it came from the network of such a
+//! sender and carried a well-formed signature. Any request that verifies ends the alarm.
 //!
-//! Counts live in memory and a reload keeps them. When a source was verified last, and by whom, is learnt again after a
-//! start from the stored events. Time is handed in.
+//! Counts live in memory and a reload keeps them. After a start, the stored events tell when each source was verified
+//! last and by which senders. The time is a parameter.
 //!
 //! Bounds: [`SENDERS_MAX`] senders of a source are remembered, those that were verified last.
 
@@ -35,19 +35,19 @@ struct State {
 /// Failures since the source was verified last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
-    /// When the first of them came.
+    /// The time of the first failure.
     pub since: Timestamp,
-    /// How many came.
+    /// The number of failures.
     pub count: u64,
-    /// When the source was verified last.
+    /// The time of the last verified request before the first failure.
     pub last_verified: Timestamp,
-    /// What was wrong with the last of them: a label of the verifier's failures.
+    /// The label of the last failure, as the verifier gives it.
     pub verdict: &'static str,
-    /// Whether the alarm was raised.
+    /// True once the alarm was raised.
     pub is_told: bool,
 }
 
-/// What has changed, to be told once.
+/// A change of the alarm, reported once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The source has only failures.
@@ -56,12 +56,12 @@ pub enum Change {
     Ended(Failures),
 }
 
-/// How a source stands.
+/// The verification state of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// When a request was verified last.
+    /// The time of the last verified request.
     pub last_verified: Option<Timestamp>,
-    /// Whether it only fails.
+    /// True while the alarm stands.
     pub is_only_failing: bool,
 }
 

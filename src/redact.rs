@@ -1,9 +1,8 @@
-//! What people do not get to see of stored requests: places in JSON bodies, headers and parameters of the query, replaced
-//! where they are shown.
+//! Redaction of requests where they are shown: places in JSON bodies, headers and parameters of the query are replaced.
 //!
-//! Some are chosen by the operator, others are known to hold the credential of a sender. Only what is shown is changed; what
-//! is stored, delivered and judged stays as it came. A body that is no JSON cannot be looked into, so where places of bodies
-//! are named, it is not shown at all.
+//! Some places are chosen by the operator, others are known to hold the credential of a sender. Redaction changes only
+//! what is shown: a request is stored, delivered and judged as it came. A body that is not JSON cannot be searched for
+//! places, so it is not shown at all when places of bodies are named.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,10 +21,10 @@ const QUERY: &str = "query:";
 /// What is not shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
-    /// What the operator chose.
+    /// The places that the operator chose.
     chosen: Places,
     hides_bodies: bool,
-    /// Where credentials of senders stand.
+    /// The places of senders' credentials.
     credentials: Places,
     /// Values of variables of the configuration, each with what is written for it.
     values: Vec<Veiled>,
@@ -141,7 +140,7 @@ impl Redaction {
         !self.hides_bodies
     }
 
-    /// Whether there is anything that the operator chose not to be shown.
+    /// Returns whether the operator chose to hide anything.
     pub fn hides_anything(&self) -> bool {
         let Places { json, headers, query, form: _ } = &self.chosen;
         self.hides_bodies || !json.is_empty() || !headers.is_empty() || !query.is_empty()
@@ -161,17 +160,17 @@ impl Redaction {
         self.chose_header(name) || self.credentials.headers.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     }
 
-    /// Whether the operator chose that the value of this header is not shown.
+    /// Returns whether the operator chose to hide the value of this header.
     pub fn chose_header(&self, name: &str) -> bool {
         self.chosen.headers.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     }
 
-    /// Whether the value of this parameter of the query is not shown.
+    /// Returns whether the value of this parameter of the query is hidden.
     pub fn hides_query(&self, name: &str) -> bool {
         self.chose_query(name) || self.credentials.query.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     }
 
-    /// Whether the operator chose that the value of this parameter of the query is not shown.
+    /// Returns whether the operator chose to hide the value of this parameter of the query.
     pub fn chose_query(&self, name: &str) -> bool {
         self.chosen.query.iter().any(|hidden| hidden == name)
     }

@@ -66,7 +66,7 @@ pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Whi
     Ok(stored::page("events", entries, next.as_ref()))
 }
 
-/// What people do not get to see of a request of this source.
+/// Returns the redaction for a request of this source: the operator's, and the places of its sender's credentials.
 pub(super) fn redaction(desk: &Desk, source: &str) -> Redaction {
     desk.panel.capture.redaction().with_credentials(&desk.panel.archive.rules().credentials(source))
 }

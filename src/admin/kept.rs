@@ -59,7 +59,7 @@ fn text_of(bytes: &[u8], is_whole: bool) -> Option<&str> {
     }
 }
 
-/// What may be seen of an answer; `None` where nothing may.
+/// Returns an answer with its hidden places redacted; `None` when no part of it may be shown.
 fn redacted(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction) -> Option<String> {
     if !redaction.shows_bodies() || !kept.is_whole {
         return None;

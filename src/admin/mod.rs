@@ -187,7 +187,7 @@ pub async fn serve(
     }
 }
 
-/// What a listener with `serve` answers to whatever is none of its pages.
+/// The body of the 404 that a listener with `serve`, but without the API, answers to requests for no page of its own.
 const NO_EVENTS: &str = "no such page: this listener has `serve`; events go to a listener without it\n";
 
 /// Adds the headers that every answer has, errors and unknown pages too: no cache, no frame, no guessed type, no address

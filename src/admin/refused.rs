@@ -32,7 +32,8 @@ fn verdict(verdict: &Verdict) -> Value {
     json!({ "verdict": verdict.label(), "secret": verdict.secret(), "why": verdict.why(), "first": first })
 }
 
-/// What the rules in force say of it; nothing of what was not refused for its signature.
+/// Returns the verdict of the rules in force as JSON. It is `null` for a request that was not refused for its
+/// signature, and when the buffer cannot be read.
 fn now(desk: &Desk, captured: &Captured) -> Value {
     let judged = is_for_signature(captured.outcome).then(|| desk.panel.refused.verdict(captured));
     judged.and_then(Result::ok).map_or(Value::Null, |judged| verdict(&judged))
@@ -108,7 +109,7 @@ pub(super) async fn show(State(desk): State<Desk>, Path(id): Path<String>) -> An
     Ok(answer(&json!({ "refused": shown })))
 }
 
-/// Which refused requests are admitted.
+/// The body of `POST /api/v1/refused/admit`: the requests to admit, one by its id or those that the filter selects.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Admit {

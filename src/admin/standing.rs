@@ -1,4 +1,4 @@
-//! How a destination stands, as JSON: its circuit, why deliveries wait, and what went wrong last.
+//! The state of a destination as JSON: its circuit, the reason why deliveries wait, and its last error.
 
 use std::time::Duration;
 

@@ -27,28 +27,28 @@ use shelf::{Room, Shelf};
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The bytes of all heads.
 const HEADS_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// What an entry costs beside its body and headers.
+/// The overhead counted for an entry, on top of the bytes of its request and its reason.
 const ENTRY_BYTES: usize = 512;
 /// Heads of one source and reason that are kept in a second: by one sender, and by all.
 const HEADS_PER_SEC_MAX: (u32, u32) = (5, 50);
 
-/// What is kept, and what is shown of it.
+/// The settings of the capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureParams {
-    /// How many requests each shelf keeps.
+    /// The number of requests that each shelf keeps at most; with 0 nothing is captured.
     pub events_max: usize,
-    /// Whether their bodies are.
+    /// True when bodies are kept.
     pub bodies: bool,
-    /// What people do not get to see, of these and of stored events.
+    /// The redaction that applies wherever captured requests and stored events are shown.
     pub redaction: Redaction,
 }
 
-/// How much of a body is kept.
+/// The part of a body that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKept {
     /// All of it.
     Whole,
-    /// How it began.
+    /// Its beginning.
     Part,
     /// Nothing.
     Nothing,
@@ -65,7 +65,7 @@ impl BodyKept {
     }
 }
 
-/// What a request that was not stored is worth keeping of.
+/// The part of a request that is captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
     /// All: it was read and judged.
@@ -79,17 +79,17 @@ pub enum Worth {
 pub struct Captured {
     /// The request, as it would have been stored, with as much of its body as is kept.
     pub event: EventData,
-    /// How it ended.
+    /// The outcome of the request.
     pub outcome: RequestOutcome,
-    /// Why, for operators.
+    /// The reason for the outcome, for operators.
     pub why: String,
-    /// What was answered.
+    /// The status of the answer.
     pub status: u16,
-    /// How much of the body is kept.
+    /// The part of the body that is kept.
     pub kept: BodyKept,
     /// The length of the body: what came of it, or what its head said.
     pub body_bytes: u64,
-    /// Whether requests of this sender were verified at this source before.
+    /// True when requests of this sender were verified at this source before.
     pub is_known_sender: bool,
 }
 

@@ -19,7 +19,7 @@ use crate::event::EventId;
 use crate::refusal::RequestOutcome;
 use crate::sender::{Network, Sender};
 
-/// What is older no longer has a share of its own.
+/// The age above which a request is removed first when a new one needs room.
 const STALE_AFTER: Duration = Duration::from_hours(24 * 7);
 
 /// The bounds of a shelf.
@@ -43,7 +43,7 @@ struct Shelved {
     bytes: usize,
 }
 
-/// Where a request stands: one part for each level.
+/// The place of a request on the shelf: one part for each level.
 type Place = [Part; 5];
 
 /// One level of a place.
@@ -55,7 +55,7 @@ enum Part {
     Sender(Sender),
 }
 
-/// What a place holds.
+/// The requests of one place, counted, with the places below it.
 #[derive(Debug, Default)]
 struct Share {
     events: usize,
@@ -67,7 +67,7 @@ struct Share {
     ids: BTreeMap<EventId, usize>,
 }
 
-/// What makes a share large.
+/// The measure by which shares are compared: that of the bound which is exceeded.
 #[derive(Clone, Copy, Debug)]
 enum Measure {
     Events,

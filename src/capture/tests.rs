@@ -1,4 +1,4 @@
-//! What is kept and what goes, shelf by shelf.
+//! Tests of the shelves: the requests that are kept and those that are removed.
 
 use super::*;
 use crate::refusal::Class;

@@ -1,4 +1,4 @@
-//! What nearly went otherwise: another source, another secret, a changed body, another URL.
+//! Near misses of a request: another source, another secret, a changed body, another URL.
 
 use bytes::Bytes;
 

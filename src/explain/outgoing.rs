@@ -39,7 +39,7 @@ pub struct Sent {
     pub headers: Vec<(String, String)>,
     /// The body, without the values of variables.
     pub body: Option<BodyShown>,
-    /// What is compared instead of what is shown.
+    /// Headers and body for comparisons, because the shown ones lack values.
     #[serde(skip)]
     pub compared: Compared,
     /// Why nothing would be sent.

@@ -23,7 +23,7 @@ pub struct RouteSays {
     pub events: Option<Vec<String>>,
     /// Its condition, in parts.
     pub when: Option<crate::condition::Explained>,
-    /// What failed, and why.
+    /// The error of the step that failed, with its reason.
     pub error: Option<String>,
     /// Where it sends.
     pub to: Vec<String>,
@@ -80,9 +80,9 @@ pub enum Verdict {
 }
 
 pub(super) struct Looked {
-    /// What the body was read as; nothing where it was not kept.
+    /// The format that the body was read as; `None` when the body was not kept.
     pub(super) body: Option<String>,
-    /// Whether the type or the id may stand in what was not read.
+    /// True when the source takes the type from JSON, and the body was not read as JSON.
     pub(super) is_unread: bool,
     pub(super) event_type: Option<String>,
     pub(super) delivery_id: Option<String>,

@@ -35,7 +35,7 @@ pub struct Explanation {
     pub event_type: Option<String>,
     /// The provider's own id of the delivery.
     pub delivery_id: Option<String>,
-    /// What its body was read as; nothing where it was not kept.
+    /// The format that the body was read as; `None` when the body was not kept.
     pub body: Option<String>,
     /// What is wrong with the payload.
     pub problems: Vec<PayloadProblem>,
@@ -212,7 +212,8 @@ impl Explanation {
     }
 }
 
-/// What was made of the body that came may say elsewhere what the operator chose to hide, and is not shown then.
+/// Returns a body with its hidden places redacted. A body that differs from the received one is not shown when the
+/// operator chose to hide anything, because a transform may have put hidden values elsewhere.
 fn redacted(body: BodyShown, redaction: &Redaction, as_it_came: &BodyShown) -> BodyShown {
     let is_same = body == *as_it_came;
     let nothing = || BodyShown::Text(REDACTED.to_owned());

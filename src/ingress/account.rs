@@ -1,4 +1,5 @@
-//! What is told of a request once it is answered: by which names the log calls it, and how its source stands.
+//! Facts about an answered request: its path and delivery id for the log, the event that it repeats, and the
+//! verification state of its source.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! What pingora lacks around a connection: patience with HTTP/2 that has an end, and counts of connections.
+//! Guards that pingora lacks: a deadline for the first request under HTTP/2, and counts of connections.
 //!
 //! Deadlines of HTTP/1 are kept by `http1` and `wire`; the heads of HTTP/2 are bounded by its own limits.
 
@@ -21,7 +21,7 @@ use super::Gateway;
 pub(super) struct Guarded {
     pub(super) proxy: Arc<HttpProxy<Gateway>>,
     pub(super) patience: Duration,
-    /// Whether this connection has come as far as a request.
+    /// True once a request has begun on this connection.
     pub(super) begun: AtomicBool,
 }
 

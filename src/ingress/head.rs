@@ -52,13 +52,13 @@ impl Limit {
 pub(super) struct Scan {
     scanned: usize,
     previous: u8,
-    /// Where the line begins that is being read.
+    /// The offset of the line that is being read.
     line: usize,
     /// Lines that have ended.
     lines: usize,
-    /// Where the fields begin.
+    /// The offset of the first field.
     fields: usize,
-    /// Where the spaces of the first line stand.
+    /// The offsets of the spaces in the first line.
     spaces: [usize; 2],
     spaces_found: usize,
 }

@@ -88,7 +88,7 @@ impl Listening {
 }
 
 impl super::ListenerLimits {
-    /// How long a connection may be silent before its first request.
+    /// Returns the longest time that a connection may be silent before its first request.
     pub(super) fn patience(&self) -> Duration {
         self.keep_alive.max(self.header_timeout)
     }

@@ -38,7 +38,7 @@ pub(super) struct Linger {
     is_sent: bool,
     piece: Box<[u8]>,
     left: usize,
-    /// When nobody waits any longer, whatever comes.
+    /// The moment at which lingering ends, even when bytes still come.
     end: Instant,
     wait: Pin<Box<Sleep>>,
     /// Nothing more is expected: only what has come already is read.

@@ -226,7 +226,7 @@ struct Seen<'a> {
     /// How one began that was not read to its end.
     begun: Option<body::Begun>,
     sender: std::net::IpAddr,
-    /// When its last byte had arrived.
+    /// The time at which the last byte of the body had arrived.
     received: Option<Timestamp>,
 }
 

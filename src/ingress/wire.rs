@@ -30,10 +30,10 @@ use super::head::{Fault, Scan};
 use super::linger::Linger;
 use super::listen::ListenerLimits;
 
-/// What is read at once while a head arrives.
+/// The buffer space reserved for each read of a head, in bytes.
 const HEAD_PIECE_BYTES: usize = 4 * 1024;
 
-/// What came of waiting for a head.
+/// The result of waiting for a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {
     /// It is whole; pingora may read it.
@@ -44,10 +44,10 @@ pub(super) enum Head {
     Ended,
 }
 
-/// What passes next.
+/// The part of a message that passes to pingora next.
 #[derive(Debug)]
 enum Passing {
-    /// So many bytes of a head that was read.
+    /// The rest of a head that was read, in bytes.
     Head(usize),
     /// A body by its length, whose end pingora does not read over.
     Length,
@@ -59,7 +59,7 @@ enum Passing {
 #[derive(Debug)]
 struct Message {
     passing: Passing,
-    /// What is wrong with the chunked body.
+    /// The fault of the chunked body.
     violation: Option<Violation>,
     is_whole: bool,
 }
@@ -82,7 +82,7 @@ impl Control {
         self.with(|message| message.passing = Passing::Chunked(Box::default()));
     }
 
-    /// What was wrong with the chunked body, so far.
+    /// Returns the fault that was found in the chunked body so far.
     pub(super) fn violation(&self) -> Option<Violation> {
         self.with(|message| message.violation.clone())
     }

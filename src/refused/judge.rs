@@ -8,7 +8,7 @@ use crate::inbound::Head;
 use crate::lane::Rules;
 use crate::provider::{EventTemplate, KeyLocation, KeyRing};
 
-/// What the rules in force say of a request that was refused for its signature.
+/// The verdict of the rules in force on a request that was refused for its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It verifies, and is to be stored and delivered.
@@ -58,7 +58,7 @@ impl Verdict {
         }
     }
 
-    /// Why it is not to be stored, for operators.
+    /// Returns the reason for the verdict, for operators; `None` when the request verifies.
     pub fn why(&self) -> Option<String> {
         match self {
             Self::Verifies { .. } => None,
@@ -78,7 +78,7 @@ pub(super) struct Judged {
     pub(super) verdict: Verdict,
     /// Only a proof of verification makes one.
     pub(super) event: Option<Box<Event>>,
-    /// Where there may be keys under which it verifies; whether the configuration names the place.
+    /// Places of keys under which the request may verify. The flag is true when the configuration names the place.
     pub(super) places: Vec<(KeyLocation, bool)>,
 }
 

@@ -53,14 +53,14 @@ impl fmt::Debug for Refused {
     }
 }
 
-/// Which requests, and what is done.
+/// The selection of requests for one call, and the mode of the call.
 #[derive(Debug, Default)]
 pub struct Choice {
     /// This one only.
     pub id: Option<EventId>,
     /// Those that the filter wants.
     pub filter: Filter,
-    /// Where an earlier page ended.
+    /// The id of the last request of the previous page.
     pub after: Option<EventId>,
     /// Only tell what would be done.
     pub dry_run: bool,
@@ -73,11 +73,11 @@ pub struct Sample {
     pub id: EventId,
     /// Its source.
     pub source: Arc<str>,
-    /// What the rules in force say.
+    /// The verdict of the rules in force.
     pub verdict: Verdict,
 }
 
-/// What came of one page.
+/// The result of one page.
 #[derive(Debug, Default)]
 pub struct Admission {
     /// By source and the verdict's label.
@@ -86,9 +86,9 @@ pub struct Admission {
     pub admitted: u64,
     /// Some of the requests.
     pub samples: Vec<Sample>,
-    /// Where the next page begins; `None` after the last one.
+    /// The id of this page's last request, as `after` of the next page; `None` after the last page.
     pub next: Option<EventId>,
-    /// Why it ended early. What was not stored is still captured.
+    /// The reason why the page ended early. Requests that were not stored are still captured.
     pub stopped: Option<NotStored>,
 }
 
@@ -249,7 +249,8 @@ fn page(capture: &Capture, rules: &Rules, choice: &Choice) -> (Vec<Arc<Captured>
     (page, next)
 }
 
-/// Whether the event is stored already: under its own id by an admission whose end was not seen, or as a repetition.
+/// Returns the verdict `Duplicate` for an event that is stored already: under its own id, by an admission whose end was
+/// not seen, or as a repetition.
 fn repeated(buffer: &Buffer, event: &Event) -> Result<Option<Verdict>, NotStored> {
     let id = event.data().id;
     if buffer.find(id)?.is_some() {

@@ -1,7 +1,9 @@
-//! What the gateway writes is its owner's alone: events are confidential, and so are the secrets that providers hand over.
+//! File modes that leave all data of the gateway to its owner: events are confidential, and so are the secrets that
+//! providers hand over.
 //!
-//! New files get their modes from the process's mask. What is in the data directory already is closed to others at the
-//! start. The directory itself is closed when nothing else lies in it: somebody may have named a folder of their own.
+//! New files get their modes from the process's mask. The files that the buffer has already are closed to others at the
+//! start. The data directory itself is closed only when nothing else lies in it, because it may be a folder that serves
+//! other purposes too.
 
 use std::fs;
 use std::io;
@@ -10,7 +12,7 @@ use std::path::Path;
 
 use rustix::fs::Mode;
 
-/// What lies in a data directory of its own: the buffer, and what a file system puts at its root.
+/// The entries of a data directory that serves nothing else; `lost+found` stands at the root of a file system.
 const OWN: [&str; 2] = ["buffer", "lost+found"];
 /// Whatever the group and all others may do.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
@@ -43,7 +45,7 @@ fn is_own(data_dir: &Path) -> bool {
     fs::read_dir(data_dir).is_ok_and(|mut entries| entries.all(is_ours))
 }
 
-/// What was closed to others.
+/// The number of paths that were closed to others, and the last error.
 #[derive(Debug, Default)]
 struct Closed {
     count: u64,

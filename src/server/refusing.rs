@@ -16,7 +16,7 @@ const CALM: Duration = Duration::from_secs(10);
 struct Episode {
     reason: Refusing,
     began: Duration,
-    /// When it last refused.
+    /// The time of the last refusal, on the monotonic clock.
     refused: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What is told of sources while no request comes, and what stored events tell of them from before the start.
+//! Reports about sources that are due although no request comes, and their verification times from stored events.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::sender::Sender;
 /// Pages of stored events that are looked through at a start, each of 8 MiB at most.
 const PAGES_MAX: usize = 16;
 
-/// When a sender was verified last at a source.
+/// The time of the last verified event, by source and sender.
 type Verified = BTreeMap<(Arc<str>, Option<Sender>), Timestamp>;
 
 /// Tells what time alone changes: sources that only fail, and refusals to be summed up. To be called about once a second.

@@ -12,7 +12,7 @@ use super::golden_files;
 use super::meaning::Around;
 
 const MARKER: &str = "s3cr3tMARKt3rc3s";
-/// What is left of a marker that was cut.
+/// Parts of the marker, of which a cut leaves one.
 const PARTS: [&str; 2] = ["s3cr3tma", "arkt3rc3"];
 /// Keys of values that may be shown.
 const SHOWN: &[&str] = &["data_dir", "dir", "file", "capture_to", "host", "provider", "from", "to"];

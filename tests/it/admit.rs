@@ -1,4 +1,5 @@
-//! What a wrong secret refused is admitted by the right one: once, as of its receipt, and nothing that does not verify.
+//! Admission of requests that a wrong secret refused: once, as of their receipt, and only when the right one verifies
+//! them.
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ fn refuse(gateway: &Gateway, request: &Request) {
     assert_eq!(gateway.send(request).status, 401);
 }
 
-/// What is held, the newest first.
+/// Returns the refused requests that are held, the newest first.
 fn held(gateway: &Gateway) -> Vec<Value> {
     let listed = gateway.admin("/api/v1/refused?limit=500").json();
     listed["refused"].as_array().unwrap_or_else(|| panic!("{listed}")).clone()

@@ -141,7 +141,7 @@ fn a_refusal_arrives_at_a_sender_that_is_still_writing() {
     gateway.wait_for_metric("hookgate_connections", &[], 0);
 }
 
-/// What is read after an answer is bounded in bytes, and in time.
+/// Reading after an answer is bounded in bytes, and in time.
 #[test]
 fn a_sender_that_never_stops_writing_is_cut() {
     let receiver = Receiver::start();

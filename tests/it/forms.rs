@@ -1,5 +1,5 @@
-//! How bodies are read: the same JSON of any content type meets the same gates, forms are read, and what cannot be read is
-//! refused or kept back where a gate depends on it.
+//! Reading of bodies: the same JSON of any content type meets the same gates, forms are read, and a body that cannot be
+//! read is refused or quarantined where a gate depends on it.
 
 use serde_json::{Value, json};
 

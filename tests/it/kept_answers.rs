@@ -1,4 +1,4 @@
-//! What a service answered last is kept with the delivery, and shown.
+//! The last answer of a service: kept with the delivery, and shown.
 
 use serde_json::{Value, json};
 

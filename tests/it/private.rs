@@ -1,4 +1,5 @@
-//! What lies on the disk is its owner's alone, and what the admin listener says stays with whoever asked.
+//! Confidentiality: only the owner reads the files on the disk, and answers of the admin listener are neither cached
+//! nor framed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

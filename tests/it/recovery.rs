@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::{Gateway, Receiver, Reply, Site, alone, eventually, free_port, send_many};
 
-/// What the service takes at once; the destination has the usual concurrency of 64.
+/// The requests that the service takes at once; the destination has the usual concurrency of 64.
 const AT_ONCE: usize = 5;
 /// One attempt fails at each limit that is too high; without a slow start it is 59 at the first one.
 const BROKEN_MOST: usize = 15;

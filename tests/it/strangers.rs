@@ -1,4 +1,4 @@
-//! What strangers can do: nothing that rings an alarm, hides a line or takes the place of what a provider sent.
+//! Limits on strangers: they raise no alarm, hide no line and displace no request of a provider.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The import table: who may import whom.
 
-/// Who may import whom, leaves first: a module, then what it may import; `*` is all that stands above it. `lib.rs` has no
-/// row: it only names the modules.
+/// The import table, leaves first: a module, then the modules that it may import; `*` stands for all modules above it.
+/// `lib.rs` has no row: it only names the modules.
 pub(crate) const IMPORTS: &str = "
 clock
 outcome

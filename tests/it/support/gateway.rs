@@ -216,7 +216,7 @@ impl Gateway {
         self.addresses["public"]
     }
 
-    /// Where a listener of this name listens.
+    /// Returns the address of the listener with this name.
     pub(crate) fn address_of(&self, listener: &str) -> SocketAddr {
         self.addresses[listener]
     }

@@ -87,7 +87,7 @@ impl Sent {
         count.values().map(|times| times - 1).sum()
     }
 
-    /// Whether every answered event was taken by the receiver.
+    /// Returns whether the receiver took every answered event.
     pub(crate) fn have_arrived(&self, seen: &[Seen]) -> bool {
         let taken: BTreeSet<String> = seen.iter().filter(|delivery| delivery.taken).map(Seen::event_id).collect();
         self.answered.keys().all(|id| taken.contains(id))

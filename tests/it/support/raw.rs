@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What is done with one connection; it lasts as long as the test when it is given back.
+/// A function that serves one connection; when it fails, the connection is closed.
 pub(crate) type Script = fn(&mut TcpStream) -> std::io::Result<()>;
 
 /// A running service; its threads end with the test.
