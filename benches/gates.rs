@@ -19,7 +19,8 @@ use hookgate::condition::{Condition, ValueExpression, View};
 use hookgate::event::{Copy, Event, EventData, EventId};
 use hookgate::payload::Payload;
 use hookgate::provider::{Message, SignRequest, Verified, Verifier, builtin};
-use hookgate::schema::{Asserted, OnInvalid, OnMissing, SchemaParams, SchemaSet, SchemaVerdict};
+use hookgate::refusal::OnFailure;
+use hookgate::schema::{Asserted, SchemaParams, SchemaSet, SchemaVerdict};
 use hookgate::script::{Numbers, Script};
 use hookgate::secret::{Secret, SecretName};
 use serde_json::json;
@@ -59,8 +60,8 @@ fn parse_and_schema(criterion: &mut Criterion) {
             ("push".into(), root.join("github/push.json")),
             ("pull_request".into(), root.join("github/pull_request.json")),
         ],
-        on_missing: OnMissing::Allow,
-        on_invalid: OnInvalid::Quarantine,
+        on_missing: OnFailure::Allow,
+        on_invalid: OnFailure::Quarantine,
         root,
         asserted: Asserted::default(),
     };

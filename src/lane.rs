@@ -12,9 +12,10 @@ use crate::limit::{Gatekeeper, SourceQuota};
 use crate::only_failing::VerificationWatch;
 use crate::payload::Pointer;
 use crate::provider::{Desk, EventTemplate, Handshake, KeyLocation, Row, Verified, Verifier, digest};
+use crate::refusal::OnFailure;
 use crate::route::Route;
 use crate::schema::SchemaSet;
-use crate::source::{OnMalformed, Source, SourceTable};
+use crate::source::{Source, SourceTable};
 
 pub use crate::body::Reading;
 
@@ -35,6 +36,11 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Finds the lane of the source at a host and path.
+    pub fn find(&self, host: &str, path: &str) -> Option<&Lane> {
+        self.table.find(host, path).and_then(|index| self.lanes.get(index))
+    }
+
     /// The lane of this source.
     pub fn lane(&self, source: &str) -> Option<&Lane> {
         self.lanes.iter().find(|lane| *lane.source.name == *source)
@@ -158,7 +164,7 @@ impl Lane {
         }
         let templates = [&self.event_type, &self.delivery_id].into_iter().flatten();
         let pointers: Vec<_> = templates.flat_map(EventTemplate::pointers).map(Pointer::parse).collect();
-        if pointers.is_empty() && self.source.on_malformed == OnMalformed::Allow {
+        if pointers.is_empty() && self.source.on_malformed == OnFailure::Allow {
             return Reading::Nothing;
         }
         // A pointer that the scan cannot follow is left to the tree.

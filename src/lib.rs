@@ -36,13 +36,10 @@ pub mod script;
 pub mod source;
 // The product.
 pub mod accept;
-pub mod again;
 pub mod body;
-mod checks;
 pub mod event;
 pub mod lane;
 pub mod reply;
-pub mod routing;
 // What keeps and moves events.
 pub mod buffer;
 pub mod capture;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::provider::FailureKind;
 use crate::sender::Sender;
 
 /// The time after which failures alone are an alarm.
@@ -41,8 +42,8 @@ pub struct Failures {
     pub count: u64,
     /// The time of the last verified request before the first failure.
     pub last_verified: Timestamp,
-    /// The label of the last failure, as the verifier gives it.
-    pub verdict: &'static str,
+    /// The kind of the last failure.
+    pub kind: FailureKind,
     /// True once the alarm was raised.
     pub is_told: bool,
 }
@@ -74,16 +75,16 @@ impl VerificationWatch {
         state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
     }
 
-    /// Records a request that failed; `verdict` is the label of its failure.
-    pub fn failed(&self, sender: Sender, verdict: &'static str, now: Timestamp) -> Option<Change> {
+    /// Records a request that failed.
+    pub fn failed(&self, sender: Sender, kind: FailureKind, now: Timestamp) -> Option<Change> {
         let mut state = self.lock();
         let last_verified = state.last_verified?;
-        if !state.counts(sender, is_well_formed(verdict)) {
+        if !state.counts(sender, kind.is_well_formed()) {
             return None;
         }
-        let none = Failures { since: now, count: 0, last_verified, verdict, is_told: false };
+        let none = Failures { since: now, count: 0, last_verified, kind, is_told: false };
         let failures = state.failures.get_or_insert(none);
-        (failures.count, failures.verdict) = (failures.count.saturating_add(1), verdict);
+        (failures.count, failures.kind) = (failures.count.saturating_add(1), kind);
         state.alarm(now)
     }
 
@@ -120,11 +121,6 @@ impl VerificationWatch {
     }
 }
 
-/// Tells whether a signature was there in the right form.
-fn is_well_formed(verdict: &str) -> bool {
-    !matches!(verdict, "missing" | "malformed_header")
-}
-
 impl State {
     fn remember(&mut self, sender: Sender) {
         // Nearly always it is the one of the last time.
@@ -154,7 +150,7 @@ impl State {
 mod tests {
     use super::*;
 
-    const WRONG: &str = "wrong_secret_or_body";
+    const WRONG: FailureKind = FailureKind::WrongSecretOrBody;
 
     fn at(secs: u64) -> Timestamp {
         Timestamp::from_unix_secs(1_760_000_000 + secs)
@@ -190,7 +186,7 @@ mod tests {
     #[test]
     fn it_is_told_although_no_further_request_comes() {
         let watch = verified();
-        watch.failed(sender("192.0.2.1"), "missing", at(10));
+        watch.failed(sender("192.0.2.1"), FailureKind::Missing, at(10));
         assert_eq!(watch.tick(at(309)), None);
         assert!(matches!(watch.tick(at(310)), Some(Change::Began(_))));
     }
@@ -201,7 +197,7 @@ mod tests {
         for secs in 1..10_000 {
             assert_eq!(watch.failed(sender("203.0.113.9"), WRONG, at(secs)), None);
             assert_eq!(
-                watch.failed(sender("192.0.99.9"), "missing", at(secs)),
+                watch.failed(sender("192.0.99.9"), FailureKind::Missing, at(secs)),
                 None,
                 "unsigned, from the same network"
             );

@@ -14,6 +14,29 @@ use std::borrow::Cow;
 /// How many problems a refusal lists at most.
 pub const PROBLEMS_MAX: usize = 20;
 
+/// The treatment of an event that fails a gate after the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It is counted and goes on.
+    Allow,
+    /// It is answered as accepted and kept aside with its problems.
+    Quarantine,
+    /// It is refused.
+    Reject,
+}
+
+impl OnFailure {
+    /// Returns the word of `routes.yaml`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Quarantine => "quarantine",
+            Self::Reject => "reject",
+        }
+    }
+}
+
 /// Why a request was turned away: the closed list of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {

@@ -14,17 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::answer::Answers;
-
-/// What is done with a payload that fails hygiene.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnMalformed {
-    /// Answer as accepted, keep with its problems.
-    Quarantine,
-    /// Turn away.
-    Reject,
-    /// Count only.
-    Allow,
-}
+use crate::refusal::OnFailure;
 
 /// How a source answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +50,7 @@ pub struct Source {
     /// How it answers.
     pub mode: Mode,
     /// What is done with malformed JSON.
-    pub on_malformed: OnMalformed,
+    pub on_malformed: OnFailure,
     /// Whether failed verification turns a request away.
     pub enforce: bool,
     /// For how long a repeated delivery id is recognised; zero is never.
@@ -283,7 +273,7 @@ pub(crate) mod tests {
             allow_ips: Vec::new(),
             public_url: None,
             mode: Mode::Buffered,
-            on_malformed: OnMalformed::Quarantine,
+            on_malformed: OnFailure::Quarantine,
             enforce: true,
             dedup_window: Duration::ZERO,
             answers: Answers::default(),

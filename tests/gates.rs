@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use hookgate::accept::{Accepted, Notes, World, accept, admit};
+use hookgate::accept::{Accepted, Notes, Receipt, accept, admit};
 use hookgate::clock::Timestamp;
 use hookgate::config::check::{World as Files, check};
 use hookgate::event::{Event, KeyHash, OrderKey};
@@ -81,7 +81,7 @@ fn send(
     headers: &HeaderMap,
     body: impl AsRef<[u8]>,
 ) -> Result<Accepted, Refusal> {
-    noted(rules, ring, (method, query, headers), body, &mut Notes::default())
+    noted(rules, ring, (method, query, headers), body)?.0
 }
 
 fn noted(
@@ -89,8 +89,7 @@ fn noted(
     ring: &dyn KeyRing,
     (method, query, headers): (&str, Option<&str>, &HeaderMap),
     body: impl AsRef<[u8]>,
-    notes: &mut Notes,
-) -> Result<Accepted, Refusal> {
+) -> Result<(Result<Accepted, Refusal>, Notes), Refusal> {
     let body = body.as_ref();
     let rate = || Rate::new(NonZeroU32::new(1000).unwrap(), Duration::from_secs(1), None);
     let head = Head {
@@ -105,8 +104,8 @@ fn noted(
     };
     let gate = Gatekeeper::new(rate(), rate());
     let admitted = admit(rules, &gate, head).map_err(|(_, refusal)| refusal)?;
-    let world = World { now: NOW, random: [7; 10], keys: ring, spends: true };
-    accept(&admitted, Bytes::copy_from_slice(body), world, notes)
+    let receipt = Receipt { now: NOW, random: [7; 10], keys: ring, spends: true };
+    Ok(accept(&admitted, Bytes::copy_from_slice(body), receipt))
 }
 
 fn post(rules: &Rules, pairs: &[(&str, &str)], body: impl AsRef<[u8]>) -> Result<Accepted, Refusal> {
@@ -176,8 +175,8 @@ fn what_smartcar_asks_is_no_event() {
     let Ok(Accepted::Handshake(reply)) = shaken else { panic!("{shaken:?}") };
     let reply: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     let signature = reply["challenge"].as_str().unwrap().to_owned();
-    let (signed, mut notes) = (headers(&[json, ("sc-signature", &signature)]), Notes::default());
-    let outcome = noted(&smartcar, &NoKeys, ("POST", None, &signed), challenge, &mut notes);
+    let signed = headers(&[json, ("sc-signature", &signature)]);
+    let (outcome, notes) = noted(&smartcar, &NoKeys, ("POST", None, &signed), challenge).unwrap();
     assert!(outcome.is_err(), "{outcome:?}");
     assert_eq!(notes.secret, None, "it must count neither as a use of the secret nor as a verified request");
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Archive, DeliveryState, Filter, lane_of, state_of};
-use crate::again;
+use crate::accept::{self, RouteError, Routed};
 use crate::buffer::{DeadLetter, Found, NotStored, Wish};
 use crate::clock::Timestamp;
 use crate::deliver::Destinations;
 use crate::event::{Copy, EventData, EventId};
 use crate::lane::Rules;
-use crate::routing::{RouteError, Routed};
 
 /// So many ids are shown of a plan.
 const SAMPLES: usize = 5;
@@ -112,7 +111,7 @@ impl Choice {
         let today = match self.rules {
             RulesOf::Original => event.copies.clone(),
             RulesOf::Today => {
-                let routed = lane_of(rules, &event.source).map(|lane| again::route_again(lane, event));
+                let routed = lane_of(rules, &event.source).map(|lane| accept::route_again(lane, event));
                 let Routed { copies, errors, .. } = routed.unwrap_or_default();
                 chosen.failed = errors;
                 copies

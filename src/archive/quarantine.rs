@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Archive, lane_of};
-use crate::again;
+use crate::accept;
 use crate::buffer::{Found, Granted, NotStored, WISHES_MAX, Wish};
 use crate::event::{EventData, EventId};
 use crate::lane::Rules;
@@ -68,7 +68,7 @@ fn judge(rules: &Rules, found: &Found) -> Option<(JudgedOne, Option<Wish>)> {
         let message = "its source is not configured any more".to_owned();
         return Some((one(Verdict::Kept, vec![PayloadProblem { pointer: String::new(), message }]), None));
     };
-    let today = again::judge_again(lane, event);
+    let today = accept::judge_again(lane, event);
     if !today.problems.is_empty() {
         return Some((one(Verdict::Kept, today.problems), None));
     }

@@ -14,11 +14,10 @@ mod told;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::accept::{self, Accepted, Admitted, Notes, World};
-use crate::again;
+use crate::accept::{self, Accepted, Admitted, Notes, Receipt, SignatureVerdict, record};
 use crate::clock::Timestamp;
 use crate::deliver::Destinations;
-use crate::event::{EventData, EventId, kept_headers};
+use crate::event::EventData;
 use crate::inbound::Head;
 use crate::lane::{Lane, Rules};
 use crate::limit::Level;
@@ -68,7 +67,7 @@ pub enum Signature<'a> {
 
 /// Explains one request under these rules.
 pub fn explain(rules: &Rules, destinations: &Destinations, question: &Question<'_>) -> Explanation {
-    let admitted = accept::admit_aside(rules, question.head, question.source, question.has_sender);
+    let admitted = accept::admit_recorded(rules, question.head, question.source, question.has_sender);
     let (mut told, lane) = match (admitted, question.body) {
         (Ok(admitted), Some(body)) => {
             (explain_admitted(rules, destinations, (question, body), &admitted), Some(admitted.lane()))
@@ -99,31 +98,31 @@ fn explain_admitted(
     (question, body): (&Question<'_>, &Bytes),
     admitted: &Admitted<'_, '_>,
 ) -> Explanation {
-    let (lane, mut notes) = (admitted.lane(), Notes::default());
+    let lane = admitted.lane();
     if let Signature::Taken(secret) = question.signature {
         return explain_taken(destinations, (question, body), lane, secret);
     }
-    let world = World { now: question.now, random: question.random, keys: question.keys, spends: false };
-    let accepted = accept::accept(admitted, body.clone(), world, &mut notes);
+    let receipt = Receipt { now: question.now, random: question.random, keys: question.keys, spends: false };
+    let (accepted, notes) = accept::accept(admitted, body.clone(), receipt);
     let mut told = match accepted {
         Ok(Accepted::Event(event)) => accepted_as(RequestOutcome::Accepted, question, lane, Some(event.into_data())),
         Ok(Accepted::Quarantined(event)) => {
             accepted_as(RequestOutcome::Quarantined, question, lane, Some(event.into_data()))
         }
-        Ok(Accepted::Filtered { .. }) => accepted_as(RequestOutcome::Filtered, question, lane, None),
+        Ok(Accepted::Filtered) => accepted_as(RequestOutcome::Filtered, question, lane, None),
         Ok(Accepted::Handshake(reply)) => {
             let answer = AnswerSays::of(&Reply::handshake(*reply), "the provider's handshake");
             Explanation { answer: Some(answer), ..accepted_as(RequestOutcome::Handshake, question, lane, None) }
         }
         Err(refusal) => refused(question, &refusal, Some(lane)),
     };
-    told.verification = (!notes.verdict.is_empty()).then(|| Verification {
-        verdict: notes.verdict,
+    told.verification = notes.verdict.map(|verdict| Verification {
+        verdict: verdict.label(),
         secret: notes.secret.clone(),
         signed_before_secs: notes.lag.map(|lag| lag.as_secs()),
         url: signed_url(lane, question),
     });
-    if told.verification.as_ref().is_some_and(|says| says.secret.is_none() && says.verdict != "not_configured") {
+    if matches!(notes.verdict, Some(SignatureVerdict::Failed(_))) {
         told.near_misses.extend(near::to_a_secret(rules, lane, question, body));
     }
     if told.outcome != RequestOutcome::Handshake.label() {
@@ -143,7 +142,7 @@ fn explain_taken(
     let mut event = event(question, lane, body);
     event.verified_by = secret.map(str::to_owned);
     (event.event_type, event.delivery_id) = (looked.event_type, looked.delivery_id);
-    let judged = again::judge_again(lane, &event);
+    let judged = accept::judge_again(lane, &event);
     (event.problems, event.copies) = (judged.problems, judged.copies);
     let outcome = match (event.problems.is_empty(), event.copies.is_empty()) {
         (false, _) => RequestOutcome::Quarantined,
@@ -176,22 +175,9 @@ fn signed_url(lane: &Lane, question: &Question<'_>) -> Option<String> {
 fn event(question: &Question<'_>, lane: &Lane, body: &Bytes) -> EventData {
     let head = &question.head;
     EventData {
-        id: EventId::at(question.now, question.random),
-        source: std::sync::Arc::clone(&lane.source.name),
-        received_at_ms: question.now.unix_ms(),
-        event_type: None,
-        delivery_id: None,
-        verified_by: None,
-        method: head.method.to_owned(),
-        target: head.target(),
-        headers: kept_headers(head.headers),
-        copies: Vec::new(),
-        problems: Vec::new(),
-        unverified: None,
         params: lane.source.path.values(head.path),
-        host: Some(head.host.to_owned()),
         sender: question.has_sender.then_some(head.sender),
-        body: body.clone(),
+        ..record(lane, head, (question.now, question.random), body.clone())
     }
 }
 

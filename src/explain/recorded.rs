@@ -4,8 +4,7 @@
 //! only the head was laid aside.
 
 use super::{Explanation, Question, Signature, explain, look_on};
-use crate::accept::Notes;
-use crate::again;
+use crate::accept::{self, Notes};
 use crate::deliver::Destinations;
 use crate::event::EventData;
 use crate::inbound::Head;
@@ -31,7 +30,7 @@ pub struct Recorded<'a> {
 pub fn explain_recorded(rules: &Rules, destinations: &Destinations, recorded: &Recorded<'_>) -> Explanation {
     let event = recorded.event;
     let headers = event.header_map();
-    let head = Head { content_length: Some(recorded.body_bytes), ..again::stored_head(event, &headers) };
+    let head = Head { content_length: Some(recorded.body_bytes), ..accept::stored_head(event, &headers) };
     let lane = rules.lane(&event.source);
     // A source that has another path by now is not called any more; without the host that is all that can be said.
     let is_called = lane.is_some_and(|lane| lane.source.path.matches(head.path));

@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::accept;
+use crate::accept::{self, Named};
 use crate::condition::View;
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::provider::EventTemplate;
 use crate::redact::{REDACTED, Redaction};
 use crate::route::{Route, Stage, Unread};
-use crate::routing::Named;
 
 /// What a route says.
 #[derive(Clone, Debug, Serialize)]

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 
 use super::{Seen, Shared};
-use crate::accept::Notes;
+use crate::accept::{Notes, SignatureVerdict};
 use crate::buffer::Repetition;
 use crate::clock::Timestamp;
 use crate::event::{DedupKey, EventId};
@@ -50,12 +50,17 @@ pub(super) async fn first_event(shared: &Shared, repeats: Option<DedupKey>) -> O
 }
 
 /// Records whether a request verified, and tells what that changes about its source.
-pub(super) fn verification(shared: &Shared, lane: &Lane, (verdict, sender): (&'static str, Sender), now: Timestamp) {
+pub(super) fn verification(
+    shared: &Shared,
+    lane: &Lane,
+    (verdict, sender): (Option<SignatureVerdict>, Sender),
+    now: Timestamp,
+) {
     let change = match verdict {
         // Not judged, or nothing to judge by.
-        "" | "not_configured" => return,
-        "verified" => lane.watch.verified(sender, now),
-        failed => lane.watch.failed(sender, failed, now),
+        None | Some(SignatureVerdict::NotConfigured) => return,
+        Some(SignatureVerdict::Verified) => lane.watch.verified(sender, now),
+        Some(SignatureVerdict::Failed(kind)) => lane.watch.failed(sender, kind, now),
     };
     shared.telemetry.verification(&lane.source.name, lane.watch.standing(), change);
 }

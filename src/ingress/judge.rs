@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Shared;
-use crate::accept::{self, Accepted, Admitted, Notes};
+use crate::accept::{self, Accepted, Admitted, Notes, Receipt};
 use crate::clock::Timestamp;
 use crate::keyring::Unfetched;
 use crate::lane::NeedsKeys;
@@ -67,9 +67,10 @@ impl Judge<'_> {
     }
 
     fn accept_with(&self, keys: &dyn KeyRing, notes: &mut Notes) -> Result<Accepted, Refusal> {
-        *notes = Notes::default();
-        let world = accept::World { now: self.now, random: (self.shared.random)(), keys, spends: true };
-        accept::accept(self.admitted, self.body.clone(), world, notes)
+        let receipt = Receipt { now: self.now, random: (self.shared.random)(), keys, spends: true };
+        let accepted;
+        (accepted, *notes) = accept::accept(self.admitted, self.body.clone(), receipt);
+        accepted
     }
 
     async fn fetch(&self, needs: &NeedsKeys) -> Fetched {

@@ -189,7 +189,7 @@ impl ProxyHttp for Gateway {
             account::verification(&self.shared, lane, (notes.verdict, sender), now);
         }
         if let Some(lane) =
-            seen.lane.filter(|_| budget::counts(request.outcome) && request.status != 0 && !notes.verdict.is_empty())
+            seen.lane.filter(|_| budget::counts(request.outcome) && request.status != 0 && notes.verdict.is_some())
         {
             let is_success =
                 lane.provider.as_ref().map_or(request.status / 100 == 2, |row| row.is_success(request.status));
@@ -293,7 +293,7 @@ impl Gateway {
         let judge = judge::Judge { shared: &self.shared, admitted: &admitted, body: &body, now };
         match judge.accept(notes).await? {
             Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
-            Accepted::Filtered { .. } => {
+            Accepted::Filtered => {
                 let outcome = RequestOutcome::Filtered;
                 Ok(Decision::answered(outcome, Reply::accepted(outcome, &lane.source, None)))
             }

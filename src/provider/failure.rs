@@ -36,17 +36,88 @@ pub enum Failure {
     KeyNotHere(Box<KeyLocation>),
 }
 
-impl Failure {
-    /// The word for metrics, logs and `verify --batch`.
-    pub fn label(&self) -> &'static str {
+/// The kinds of failures: the closed list of metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureKind {
+    /// Something the scheme needs is not there.
+    Missing,
+    /// Something is not in the form that the scheme prescribes.
+    MalformedHeader,
+    /// The signature matches no secret.
+    WrongSecretOrBody,
+    /// Signed longer ago than the tolerance.
+    TooOld,
+    /// Signed further ahead than the tolerance.
+    InFuture,
+    /// The key that the message names is not configured, or has not been fetched.
+    UnknownKey,
+}
+
+impl FailureKind {
+    /// Returns the word for metrics, logs and `verify --batch`.
+    pub const fn label(self) -> &'static str {
         match self {
-            Self::Missing(_) => "missing",
-            Self::MalformedHeader(_) => "malformed_header",
+            Self::Missing => "missing",
+            Self::MalformedHeader => "malformed_header",
             Self::WrongSecretOrBody => "wrong_secret_or_body",
-            Self::TooOld { .. } => "too_old",
-            Self::InFuture { .. } => "in_future",
-            Self::UnknownKey | Self::KeyNotHere(_) => "unknown_key",
+            Self::TooOld => "too_old",
+            Self::InFuture => "in_future",
+            Self::UnknownKey => "unknown_key",
         }
+    }
+
+    /// Returns whether a signature was there in the right form.
+    pub const fn is_well_formed(self) -> bool {
+        !matches!(self, Self::Missing | Self::MalformedHeader)
+    }
+}
+
+/// The verdict on a signature, as metrics and logs say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SignatureVerdict {
+    /// A secret of the source verifies it.
+    Verified,
+    /// The source verifies nothing (`verify: none`).
+    NotConfigured,
+    /// No secret verifies it.
+    Failed(FailureKind),
+}
+
+impl SignatureVerdict {
+    /// Returns the word for logs and `explain`: a failure with its kind.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::NotConfigured => "not_configured",
+            Self::Failed(kind) => kind.label(),
+        }
+    }
+
+    /// Returns the label of `verifications_total`, under which all failures are one.
+    pub const fn metric_label(self) -> &'static str {
+        match self {
+            Self::Verified | Self::NotConfigured => self.label(),
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl Failure {
+    /// Returns the kind, without the details.
+    pub const fn kind(&self) -> FailureKind {
+        match self {
+            Self::Missing(_) => FailureKind::Missing,
+            Self::MalformedHeader(_) => FailureKind::MalformedHeader,
+            Self::WrongSecretOrBody => FailureKind::WrongSecretOrBody,
+            Self::TooOld { .. } => FailureKind::TooOld,
+            Self::InFuture { .. } => FailureKind::InFuture,
+            Self::UnknownKey | Self::KeyNotHere(_) => FailureKind::UnknownKey,
+        }
+    }
+
+    /// Returns the word of the kind.
+    pub const fn label(&self) -> &'static str {
+        self.kind().label()
     }
 
     pub(super) fn malformed(place: Place, fault: Fault) -> Self {

@@ -66,7 +66,7 @@ pub use block::Scheme;
 pub use body::BodySpec;
 pub use event::{EventFault, EventTemplate};
 pub use facts::{AnswerSet, Budget, Content, FactName, FactSource, FactSources, Retry};
-pub use failure::{Failure, Fault, Malformed, Place};
+pub use failure::{Failure, FailureKind, Fault, Malformed, Place, SignatureVerdict};
 pub use handshake::{Captured, Desk, Handshake, HandshakeReply, Shaken};
 pub use handshake_spec::HandshakeProblem;
 pub use key::{KeyFault, KeyProblem};

@@ -1,7 +1,6 @@
 //! One captured request under the rules in force, as of its receipt.
 
-use crate::accept::{self, Accepted, Notes, World};
-use crate::again::stored_head;
+use crate::accept::{self, Accepted, Receipt, SignatureVerdict, stored_head};
 use crate::capture::{BodyKept, Captured};
 use crate::event::{Event, EventData, EventId};
 use crate::inbound::Head;
@@ -102,13 +101,12 @@ pub(super) fn judge(rules: &Rules, keys: &dyn KeyRing, captured: &Captured) -> J
     };
     let headers = event.header_map();
     let head = Head { content_length: Some(captured.body_bytes), ..stored_head(event, &headers) };
-    let admitted = match accept::admit_aside(rules, head, Some(&event.source), event.sender.is_some()) {
+    let admitted = match accept::admit_recorded(rules, head, Some(&event.source), event.sender.is_some()) {
         Ok(admitted) => admitted,
         Err((_, refusal)) => return not_judged(&refusal.why),
     };
-    let mut notes = Notes::default();
-    let world = World { now: event.received_at(), random: event.id.random(), keys, spends: false };
-    let accepted = accept::accept(&admitted, event.body.clone(), world, &mut notes);
+    let receipt = Receipt { now: event.received_at(), random: event.id.random(), keys, spends: false };
+    let (accepted, notes) = accept::accept(&admitted, event.body.clone(), receipt);
     let secret = notes.secret.clone();
     match (accepted, secret) {
         (Ok(Accepted::Event(event)), Some(secret)) => {
@@ -117,13 +115,13 @@ pub(super) fn judge(rules: &Rules, keys: &dyn KeyRing, captured: &Captured) -> J
         (Ok(Accepted::Quarantined(event)), Some(secret)) => {
             Judged { verdict: Verdict::Quarantined { secret }, event: Some(event), places: Vec::new() }
         }
-        (Ok(Accepted::Filtered { .. }), Some(_)) => Judged::of(Verdict::Unwanted),
+        (Ok(Accepted::Filtered), Some(_)) => Judged::of(Verdict::Unwanted),
         (Ok(Accepted::Handshake(_)), _) => not_judged("it is a handshake, which is answered and not stored"),
         (Err(refusal), Some(_)) => Judged::of(Verdict::Refused(refusal.why.into_owned())),
-        (Ok(_), None) if notes.verdict == "not_configured" => {
+        (Ok(_), None) if notes.verdict == Some(SignatureVerdict::NotConfigured) => {
             not_judged("its source verifies nothing now, so nothing proves who sent it")
         }
-        (Ok(_), None) => Judged::of(Verdict::Fails(format!("it still does not verify: {}", notes.verdict))),
+        (Ok(_), None) => Judged::of(Verdict::Fails(format!("it still does not verify: {}", notes.verdict_label()))),
         (Err(refusal), None) => {
             let known = lane.verifier.prefetch();
             let places = notes.needs_keys.places.into_iter().map(|at| {

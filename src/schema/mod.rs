@@ -27,6 +27,7 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
 
+use crate::refusal::OnFailure;
 use compile::Compiled;
 use load::{EventFile, Library, Loader};
 use outline::Text;
@@ -42,30 +43,6 @@ pub const FILES_MAX: usize = 2_000;
 /// How a file is read.
 pub type Read<'r> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'r;
 
-/// What happens to an event whose type has no schema.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnMissing {
-    /// It goes on unchecked.
-    #[default]
-    Allow,
-    /// It is refused.
-    Reject,
-    /// It is kept aside.
-    Quarantine,
-}
-
-/// What happens to an event that its schema refuses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnInvalid {
-    /// It is kept aside.
-    #[default]
-    Quarantine,
-    /// It is refused.
-    Reject,
-    /// It is counted and goes on.
-    Allow,
-}
-
 /// Where the schemas of one source are, and what they decide. Paths are as the process sees them.
 #[derive(Clone, Debug)]
 pub struct SchemaParams {
@@ -74,9 +51,9 @@ pub struct SchemaParams {
     /// Types or globs of types, each with its file. An exact name wins, then the glob with the longest literal start.
     pub events: Vec<(String, PathBuf)>,
     /// For a type without a schema.
-    pub on_missing: OnMissing,
+    pub on_missing: OnFailure,
     /// For an event that does not match.
-    pub on_invalid: OnInvalid,
+    pub on_invalid: OnFailure,
     /// The folder that neither a path nor a reference may leave.
     pub root: PathBuf,
     /// Keywords that are asserted.
@@ -106,8 +83,8 @@ pub struct SchemaSet {
     exact: HashMap<String, Arc<Compiled>>,
     /// The one that counts first comes first.
     globs: Vec<(GlobMatcher, Arc<Compiled>)>,
-    on_missing: OnMissing,
-    on_invalid: OnInvalid,
+    on_missing: OnFailure,
+    on_invalid: OnFailure,
     /// The texts, until they are taken.
     outlines: Outlines,
     doubts: Vec<SchemaDoubt>,
@@ -208,12 +185,12 @@ impl SchemaSet {
     }
 
     /// The configured answer to `NoSchema`.
-    pub fn on_missing(&self) -> OnMissing {
+    pub fn on_missing(&self) -> OnFailure {
         self.on_missing
     }
 
     /// The configured answer to `Invalid`.
-    pub fn on_invalid(&self) -> OnInvalid {
+    pub fn on_invalid(&self) -> OnFailure {
         self.on_invalid
     }
 

@@ -22,8 +22,8 @@ fn params(root: &Path) -> SchemaParams {
     SchemaParams {
         dir: None,
         events: vec![],
-        on_missing: OnMissing::Allow,
-        on_invalid: OnInvalid::Quarantine,
+        on_missing: OnFailure::Allow,
+        on_invalid: OnFailure::Quarantine,
         root: root.to_owned(),
         asserted: Asserted::default(),
     }

@@ -151,9 +151,8 @@ impl Telemetry {
         self.0.requests.with_label_values(&[source, outcome, code_text(request.status, &mut code)]).inc();
         self.0.request_seconds.with_label_values(&[source]).observe(request.took.as_secs_f64());
         let notes = request.notes;
-        if !notes.verdict.is_empty() {
-            let verdict = if matches!(notes.verdict, "verified" | "not_configured") { notes.verdict } else { "failed" };
-            self.0.verifications.with_label_values(&[source, verdict]).inc();
+        if let Some(verdict) = notes.verdict {
+            self.0.verifications.with_label_values(&[source, verdict.metric_label()]).inc();
             #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
             self.0.request_bytes.with_label_values(&[source]).observe(request.body_bytes as f64);
         }
@@ -256,7 +255,7 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
                 method = (!method.is_empty()).then_some(&*method),
                 host = host.as_deref(),
                 path = (!path.is_empty()).then_some(&*path),
-                verdict = request.notes.verdict,
+                verdict = request.notes.verdict_label(),
                 secret = request.notes.secret.as_deref(),
                 body_read = request.notes.body_read,
                 answered_by = request.notes.answered_by,

@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Request, Telemetry};
+use crate::accept::SignatureVerdict;
 use crate::clock::Timestamp;
 use crate::refusal::{Class, RequestOutcome};
 
@@ -30,7 +31,7 @@ pub(super) struct RefusalLines(Mutex<HashMap<String, BTreeMap<Kind, Window>>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     class: Class,
-    verdict: &'static str,
+    verdict: Option<SignatureVerdict>,
     is_known_sender: bool,
 }
 
@@ -154,7 +155,7 @@ impl Sum {
                     target: "hookgate::access",
                     source = source.as_str(),
                     outcome = class.label(),
-                    verdict,
+                    verdict = verdict.map_or("", SignatureVerdict::label),
                     more = window.more,
                     since = %window.began,
                     senders = window.senders.len(),
@@ -173,8 +174,14 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::FailureKind;
 
-    const BAD: Kind = Kind { class: Class::BadSignature, verdict: "wrong_secret_or_body", is_known_sender: false };
+    const fn failed(kind: FailureKind) -> Option<SignatureVerdict> {
+        Some(SignatureVerdict::Failed(kind))
+    }
+
+    const BAD: Kind =
+        Kind { class: Class::BadSignature, verdict: failed(FailureKind::WrongSecretOrBody), is_known_sender: false };
 
     fn sender(n: u32) -> IpAddr {
         std::net::Ipv4Addr::from(n).into()
@@ -216,7 +223,7 @@ mod tests {
         }
         for other in [
             Kind { class: Class::MissingSignature, ..BAD },
-            Kind { verdict: "malformed_header", ..BAD },
+            Kind { verdict: failed(FailureKind::MalformedHeader), ..BAD },
             Kind { is_known_sender: true, ..BAD },
         ] {
             assert!(lines.count("a", other, sender(1), at(1)).0, "{other:?}");

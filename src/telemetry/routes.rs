@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Request, Telemetry};
+use crate::accept::RouteError;
 use crate::clock::Timestamp;
 use crate::refusal::RequestOutcome;
 use crate::route::OnError;
-use crate::routing::RouteError;
 
 /// The time between two lines about one route.
 const LINE_EVERY_MS: u64 = 60_000;

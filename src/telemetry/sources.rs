@@ -64,13 +64,13 @@ impl Telemetry {
         self.standing(source, standing);
         match change {
             Some(Change::Began(failures)) => {
-                let Failures { since, count, last_verified, verdict, .. } = failures;
+                let Failures { since, count, last_verified, kind, .. } = failures;
                 tracing::warn!(
                     source,
                     failures = count,
                     %since,
                     %last_verified,
-                    verdict,
+                    verdict = kind.label(),
                     "this source verified before and only fails now: likely its secret was rotated on one side; add the new \
                      secret, reload, and let in what was refused: hookgate refused admit --source {source}"
                 );

@@ -6,7 +6,8 @@ use super::{Checker, path};
 use crate::config::problem::{Code, Problem};
 use crate::config::raw;
 use crate::config::spans::Span;
-use crate::schema::{Asserted, OnInvalid, OnMissing, SchemaParams, SchemaProblem, SchemaSet};
+use crate::refusal::OnFailure;
+use crate::schema::{Asserted, SchemaParams, SchemaProblem, SchemaSet};
 
 impl Checker<'_> {
     pub(super) fn schemas(&mut self, name: &str, written: &raw::Source) -> Option<SchemaSet> {
@@ -14,16 +15,8 @@ impl Checker<'_> {
         let params = SchemaParams {
             dir: written.dir.as_ref().map(|dir| self.beside(dir)),
             events: written.events.iter().map(|(glob, file)| (glob.clone(), self.beside(file))).collect(),
-            on_missing: match written.on_missing {
-                Some(raw::OnMissing::Reject) => OnMissing::Reject,
-                Some(raw::OnMissing::Quarantine) => OnMissing::Quarantine,
-                Some(raw::OnMissing::Allow) | None => OnMissing::Allow,
-            },
-            on_invalid: match written.on_invalid {
-                Some(raw::OnInvalid::Reject) => OnInvalid::Reject,
-                Some(raw::OnInvalid::Allow) => OnInvalid::Allow,
-                Some(raw::OnInvalid::Quarantine) | None => OnInvalid::Quarantine,
-            },
+            on_missing: written.on_missing.unwrap_or(OnFailure::Allow),
+            on_invalid: written.on_invalid.unwrap_or(OnFailure::Quarantine),
             root: self.beside(Path::new("schemas")),
             asserted: Asserted {
                 format: written.assert.contains(&raw::Assertion::Format),

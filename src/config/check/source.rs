@@ -17,8 +17,9 @@ use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
 use crate::only_failing::VerificationWatch;
 use crate::provider::{self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, Scheme, Verifier, VerifySpec};
+use crate::refusal::OnFailure;
 use crate::route::Route;
-use crate::source::{Mode, OnMalformed, PathPattern, Source};
+use crate::source::{Mode, PathPattern, Source};
 
 const BODY_BYTES: u64 = 1024 * 1024;
 pub(super) const BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
@@ -388,12 +389,8 @@ fn quota(written: &raw::RateLimit) -> SourceQuota {
     }
 }
 
-fn on_malformed(written: &raw::Source) -> OnMalformed {
-    match written.schemas.as_ref().and_then(|schemas| schemas.on_invalid) {
-        Some(raw::OnInvalid::Reject) => OnMalformed::Reject,
-        Some(raw::OnInvalid::Allow) => OnMalformed::Allow,
-        Some(raw::OnInvalid::Quarantine) | None => OnMalformed::Quarantine,
-    }
+fn on_malformed(written: &raw::Source) -> OnFailure {
+    written.schemas.as_ref().and_then(|schemas| schemas.on_invalid).unwrap_or(OnFailure::Quarantine)
 }
 
 fn method(method: raw::Method) -> String {

@@ -38,9 +38,7 @@ pub use listener::{Admin, Certificate, FileRef, Limits, Listener, Serve, Tls, Tl
 pub use net::{Address, Cidr, TargetUrl, Url};
 pub use route::{HeaderEdits, Numbers, OnError, OneOrMany, Route, Transform};
 pub use secret::{ContextValue, Date, Moment, Secret, SecretPlace};
-pub use source::{
-    Assertion, Dedup, EventKeys, Handshake, Method, Mode, OnInvalid, OnMissing, Per, RateLimit, Schemas, Source,
-};
+pub use source::{Assertion, Dedup, EventKeys, Handshake, Method, Mode, Per, RateLimit, Schemas, Source};
 pub use words::{Name, Threads, Version};
 
 /// The sections: keys of the top level whose value is a mapping.

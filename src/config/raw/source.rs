@@ -10,7 +10,7 @@ use super::words::ProviderName;
 use super::{AllowIps, Body, ContextValue, Moment, Reply, Secret, Url};
 use crate::config::units::{Bytes, Count, Duration, Rate};
 use crate::provider::VerifySpec;
-use crate::refusal::RequestOutcome;
+use crate::refusal::{OnFailure, RequestOutcome};
 
 /// Who may call us: a path, how the caller proves who it is, and what is checked.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -121,9 +121,9 @@ pub struct Schemas {
     #[serde(default)]
     pub events: BTreeMap<String, PathBuf>,
     /// What becomes of an event for which there is no schema.
-    pub on_missing: Option<OnMissing>,
+    pub on_missing: Option<OnFailure>,
     /// What becomes of an event that does not fit its schema.
-    pub on_invalid: Option<OnInvalid>,
+    pub on_invalid: Option<OnFailure>,
     /// Keywords that refuse a body; without this they are notes: `format` checks dates, addresses and the like, `content`
     /// checks `contentMediaType` and `contentEncoding`.
     #[serde(default)]
@@ -138,30 +138,6 @@ pub enum Assertion {
     Format,
     /// `contentMediaType` and `contentEncoding`.
     Content,
-}
-
-/// What becomes of an event for which there is no schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnMissing {
-    /// It goes on.
-    Allow,
-    /// It is refused.
-    Reject,
-    /// It is answered as accepted and kept aside.
-    Quarantine,
-}
-
-/// What becomes of an event that does not fit its schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnInvalid {
-    /// It is answered as accepted and kept aside with its errors.
-    Quarantine,
-    /// It is refused.
-    Reject,
-    /// It is counted and goes on.
-    Allow,
 }
 
 /// Where the type and the id of an event are found.

@@ -13,7 +13,7 @@ use crate::limit::Rate;
 use crate::patience::spelled;
 use crate::provider::{BodySpec, Retry, Row};
 use crate::route::OnError;
-use crate::schema::{OnInvalid, OnMissing, SchemaSet};
+use crate::schema::SchemaSet;
 use crate::source::Mode;
 
 pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
@@ -115,16 +115,6 @@ fn only<'t>(tree: &mut Tree, key: &str, mut written: impl Iterator<Item = &'t st
 }
 
 fn fill_schemas(tree: &mut Tree, schemas: &SchemaSet) {
-    let on_missing = match schemas.on_missing() {
-        OnMissing::Allow => "allow",
-        OnMissing::Reject => "reject",
-        OnMissing::Quarantine => "quarantine",
-    };
-    let on_invalid = match schemas.on_invalid() {
-        OnInvalid::Quarantine => "quarantine",
-        OnInvalid::Reject => "reject",
-        OnInvalid::Allow => "allow",
-    };
-    tree.fill(&["schemas", "on_missing"], on_missing, &Origin::Default);
-    tree.fill(&["schemas", "on_invalid"], on_invalid, &Origin::Default);
+    tree.fill(&["schemas", "on_missing"], schemas.on_missing().word(), &Origin::Default);
+    tree.fill(&["schemas", "on_invalid"], schemas.on_invalid().word(), &Origin::Default);
 }

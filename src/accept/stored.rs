@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use http::HeaderMap;
 
-use crate::accept::{Notes, check_body, read};
+use super::payload::{check, read};
+use super::routes::{Named, Routed, route};
 use crate::event::{Copy, EventData};
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::refusal::{PayloadProblem, Refusal};
-use crate::routing::{Named, Routed, route};
 
 /// What today's rules make of a stored event; its signature was judged at its receipt.
 #[derive(Debug)]
@@ -28,16 +28,15 @@ pub struct Again {
 
 /// Judges a stored event by today's hygiene, schemas and routes. What would be refused or kept back today counts as wrong.
 pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
-    let (headers, mut notes) = (event.header_map(), Notes::default());
+    let headers = event.header_map();
     let head = stored_head(event, &headers);
     let document = read(lane, &head, &event.body);
     let named = Named::again(lane, event, &headers, &document);
-    let of_type = named.event_type.as_deref().unwrap_or_default();
-    let judged = check_body(lane, of_type, &document, event.received_at(), &mut notes);
+    let judged = check(lane, &named, &document, None).kept;
     let routed = route(lane, &head, &document, &named);
     let (problems, refusal) = match judged {
-        Ok(problems) if problems.is_empty() => (routed.problems(), None),
-        Ok(problems) => (problems, None),
+        Ok(kept) if kept.problems.is_empty() => (routed.problems(), None),
+        Ok(kept) => (kept.problems, None),
         Err(refusal) => (refusal.problems.clone(), Some(refusal)),
     };
     Again { problems, copies: routed.copies, named, refusal }

@@ -115,7 +115,7 @@ impl Routed {
 }
 
 /// Asks every route of the source.
-pub fn route(lane: &Lane, head: &Head<'_>, document: &Document<'_>, named: &Named) -> Routed {
+pub(super) fn route(lane: &Lane, head: &Head<'_>, document: &Document<'_>, named: &Named) -> Routed {
     let view = head.view(&lane.source.name, document, (named.event_type.as_deref(), named.delivery_id.as_deref()));
     let mut routed = Routed::default();
     for route in &lane.routes {
