@@ -1,4 +1,4 @@
-//! Stores of which parts are gone.
+//! Tests on stores that lost some of their records.
 
 use super::*;
 use crate::buffer::engine::Medium;
@@ -18,7 +18,7 @@ fn seq(number: u8) -> u64 {
     keys::first_sequence(NOW.unix_ms()) + u64::from(number)
 }
 
-/// A store in which these events lie, and nothing else.
+/// Makes a store that holds only these events.
 fn bare(events: &[EventData]) -> (FakeDisk, std::sync::Arc<dyn Engine>) {
     let disk = FakeDisk::default();
     let (engine, _) = disk.open().unwrap();
