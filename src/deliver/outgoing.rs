@@ -1,8 +1,9 @@
-//! What an internal service receives, and what its answer means.
+//! Headers of outgoing requests, and the meaning of answers.
 //!
-//! Out go the original headers (already without hop-by-hop ones and without look-alikes of ours) plus the `Hookgate-…`
-//! headers of the contract. Back comes a status: 2xx is success, 3xx is not followed (`redirect`), `Retry-After` is a wait
-//! (`retry_after`), 410 and `webhook-delivery: abort-message` (Standard Webhooks) end the delivery.
+//! A request carries the original headers (already without hop-by-hop ones and without look-alikes of ours) plus the
+//! `Hookgate-…` headers of the contract. An answer has a status: 2xx is success, 3xx is not followed (`redirect`),
+//! `Retry-After` is a wait (`retry_after`), 410 and `webhook-delivery: abort-message` (Standard Webhooks) end the
+//! delivery.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::event::EventData;
 use crate::outcome::{Attempt, AttemptOutcome};
 use crate::telemetry::AttemptTrace;
 
-/// The header block of one try, but `Host` and `Content-Length`.
+/// Builds the header block of one attempt, but `Host` and `Content-Length`.
 pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap {
     let mut headers = event.header_map();
     let mut ours = |name: &'static str, value: &str| {
@@ -43,7 +44,7 @@ pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap
     headers
 }
 
-/// Names the span of this try in place of what the sender named.
+/// Names the span of this attempt in place of the sender's.
 pub(crate) fn name_span(headers: &mut HeaderMap, trace: &AttemptTrace) {
     if let Some(value) = trace.traceparent() {
         headers.insert(HeaderName::from_static("traceparent"), value);

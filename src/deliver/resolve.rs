@@ -23,7 +23,7 @@ use crate::outcome::AttemptOutcome;
 const REMEMBERED: Duration = Duration::from_secs(10);
 const SHUNNED: Duration = Duration::from_mins(1);
 const NAMES_MAX: usize = 10_000;
-/// The addresses of one name that are used.
+/// The most addresses of one name that are used.
 const ADDRESSES_MAX: usize = 16;
 
 /// A source of the addresses of names: the system, or a test.
@@ -45,7 +45,7 @@ impl Lookup for SystemLookup {
 
 #[derive(Debug)]
 struct Known {
-    /// Interleaved by family.
+    /// The addresses, interleaved by family.
     addresses: Vec<SocketAddr>,
     /// The index of the address that goes first at the next turn, modulo the number of addresses that work.
     next: usize,
@@ -100,7 +100,7 @@ impl Resolver {
         Some(entry.in_turn(now))
     }
 
-    /// Notes that nothing came of an address. True when the address was not shunned before.
+    /// Notes a failed address. Returns true when the address was not shunned before.
     pub(super) fn failed(&self, host: &str, port: u16, address: SocketAddr) -> bool {
         let now = Instant::now();
         let mut known = self.lock();
@@ -112,14 +112,14 @@ impl Resolver {
         is_new
     }
 
-    /// Notes that an address took a connection.
+    /// Notes an address that took a connection.
     pub(super) fn worked(&self, host: &str, port: u16, address: SocketAddr) {
         if let Some(entry) = self.lock().get_mut(&(host.to_owned(), port)) {
             entry.failed.remove(&address);
         }
     }
 
-    /// Makes the next attempt ask the system anew: no address worked.
+    /// Makes the next attempt ask the system anew, because no address worked.
     pub(super) fn forget(&self, host: &str, port: u16) {
         if let Some(entry) = self.lock().get_mut(&(host.to_owned(), port)) {
             entry.until = Instant::now();
@@ -136,8 +136,8 @@ impl Known {
         self.failed.get(&address).is_some_and(|at| now.saturating_duration_since(*at) < SHUNNED)
     }
 
-    /// All addresses: first those that work, beginning with the next one each time; then those that failed, the longest
-    /// ago first.
+    /// Returns all addresses: first those that work, beginning with the next one each time; then those that failed, the
+    /// longest ago first.
     fn in_turn(&mut self, now: Instant) -> Vec<SocketAddr> {
         let (mut shunned, mut usual): (Vec<_>, Vec<_>) =
             self.addresses.iter().copied().partition(|address| self.is_shunned(*address, now));
@@ -158,7 +158,7 @@ impl Known {
     }
 }
 
-/// The families in turn, beginning with the first one's; each address once, and not too many.
+/// Interleaves the families, beginning with the first one's; each address once, at most [`ADDRESSES_MAX`].
 fn interleaved(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let mut distinct: Vec<SocketAddr> = Vec::new();
     for address in found {

@@ -12,7 +12,7 @@ use crate::buffer::KeptAnswer;
 use crate::outcome::{Attempt, AttemptOutcome, Settled};
 
 impl Deliverer {
-    /// Notes what an attempt says of its destination, beside its health.
+    /// Notes the attempt's effect on its destination, beside its health.
     pub(super) fn note(&self, post: &Post, (attempt, settled): (&Attempt, &Settled), target: &Target) {
         let now = Instant::now();
         match settled {
