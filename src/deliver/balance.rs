@@ -53,7 +53,7 @@ impl BalanceParams {
 pub enum Selection {
     /// Each target in its turn, as often as its weight says.
     RoundRobin,
-    /// The same target for the same key.
+    /// One target for each key.
     ConsistentHash,
 }
 

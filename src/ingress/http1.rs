@@ -2,9 +2,9 @@
 //!
 //! Each head is read here, within the listener's bounds and deadlines (`wire`), and only then given to pingora. A
 //! connection may be silent for `keep_alive` before each request, the first one too: balancers open connections before
-//! they need them. What it takes meanwhile is bounded by the number of connections.
+//! they need them. The number of connections bounds the cost of silent ones.
 //!
-//! A head that is not taken is answered, counted and logged here, because pingora never sees it.
+//! A refused head is answered, counted and logged here, because pingora never sees it.
 
 use std::net::IpAddr;
 use std::time::Duration;
