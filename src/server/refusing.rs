@@ -20,12 +20,12 @@ struct Episode {
     refused: Duration,
 }
 
-/// The watch; told the buffer's numbers about once a second.
+/// The watch; it gets the buffer's numbers about once a second.
 #[derive(Debug, Default)]
 pub(super) struct RefusingWatch(Option<Episode>);
 
 impl RefusingWatch {
-    /// Looks at the buffer at `now`, on the monotonic clock, and tells `telemetry` of a change.
+    /// Looks at the buffer at `now`, on the monotonic clock, and reports a change to `telemetry`.
     pub(super) fn look(&mut self, stats: &Stats, now: Duration, telemetry: &Telemetry) {
         match (self.0.as_mut(), stats.refusing()) {
             (None, None) => {}
