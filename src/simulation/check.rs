@@ -1,4 +1,4 @@
-//! What must hold when all is over.
+//! Checks of a run's end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::world::{CONCURRENCY, NAMES, OPEN_FOR, ORDERED, PACE_PER_SECOND, PACED
 use crate::buffer::{Ending, Fate, Space};
 use crate::event::EventId;
 
-/// Looks at everything and notes what is broken.
+/// Runs all checks and notes what is broken.
 pub(super) fn all(world: &mut World) {
     let mut broken = Vec::new();
     books(world, &mut broken);
@@ -23,7 +23,7 @@ pub(super) fn all(world: &mut World) {
     world.story.broken = broken;
 }
 
-/// The accounting identity, and the books against what lies in the store.
+/// Checks the accounting identity, and the counters against the records in the store.
 fn books(world: &World, broken: &mut Vec<String>) {
     let (buffer, disk) = (world.buffer(), world.disk());
     let mut queued = 0;
@@ -77,7 +77,7 @@ fn fate_of(world: &World, id: &str) -> Option<(Option<Fate>, bool)> {
     Some((found.fate, found.event.is_some()))
 }
 
-/// Every copy of every event that was answered as stored arrived, or ended in a way that is on record.
+/// Checks that every dispatch of every event that was answered as stored arrived, or has a recorded end.
 fn nothing_is_lost(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec<String>) {
     for sent in world.sent.iter().filter(|sent| sent.said == Said::Stored) {
         let known = fate_of(world, &sent.id);
@@ -129,7 +129,7 @@ fn nothing_is_made_up(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &
     }
 }
 
-/// No delivery is answered as newly stored twice.
+/// Checks that no delivery is answered as newly stored twice.
 fn nothing_is_taken_twice(world: &World, broken: &mut Vec<String>) {
     let mut taken = BTreeSet::new();
     for sent in world.sent.iter().filter(|sent| sent.said == Said::Stored) {
@@ -139,7 +139,7 @@ fn nothing_is_taken_twice(world: &World, broken: &mut Vec<String>) {
     }
 }
 
-/// Under one key, nothing arrives for the first time behind what was accepted after it.
+/// Checks that under one key no event arrives for the first time behind a later one.
 fn order_is_kept(world: &World, came: &[Came], broken: &mut Vec<String>) {
     let seq = |id: &str| Some(world.buffer().find(EventId::parse(id)?).ok()??.seq);
     let keys: BTreeMap<&str, [u8; 16]> = world
