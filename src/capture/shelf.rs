@@ -75,7 +75,7 @@ enum Measure {
 }
 
 impl Shelf {
-    /// Puts a request in, and takes out what no longer has room.
+    /// Adds a request, and removes those that no longer have room.
     pub(super) fn put(&mut self, captured: Captured, room: Room) {
         let (id, bytes, now) = (captured.event.id, captured.bytes(), captured.event.received_at());
         let place = place(&captured);
@@ -89,7 +89,7 @@ impl Shelf {
         }
     }
 
-    /// Takes out what no longer has room.
+    /// Removes requests that no longer have room.
     pub(super) fn shrink(&mut self, room: Room) {
         while self.is_over(room) {
             let Some(loses) = self.loses(room) else { break };
@@ -97,7 +97,7 @@ impl Shelf {
         }
     }
 
-    /// Takes a request out.
+    /// Removes a request.
     pub(super) fn take(&mut self, id: EventId) -> Option<Arc<Captured>> {
         let Shelved { captured, place, bytes } = self.requests.remove(&id)?;
         self.shares.remove(&place, id, bytes);
