@@ -53,7 +53,7 @@ pub async fn run(
             _ = look.tick() => {}
         }
         let (mut counts, began) = (Counts::new(), Instant::now());
-        // Cut off between a slice and its record, a pass begins anew after the next start.
+        // A pass that is cut off between a slice and its record begins anew after the next start.
         let ended = tokio::select! {
             _ = stop.wait_for(|stopping| *stopping) => return,
             ended = pass(&buffer, (rules(), Arc::clone(&ring)), &mut counts) => ended,
@@ -116,7 +116,7 @@ fn judge_slice(buffer: &Buffer, (rules, ring): &By, from: u64) -> Result<Judged,
     for suspect in slice.suspects {
         let Some((lane, by)) = lanes.get(&**suspect.source()) else { continue };
         let verdict = suspect.event().map_or(Verdict::Failed, |event| verify(lane, &**ring, event));
-        // A key that is yet to be fetched decides later; the suspect stays outdated.
+        // A key that is still to be fetched decides later; the event stays outdated.
         if matches!(verdict, Verdict::Later) {
             continue;
         }
@@ -154,7 +154,7 @@ fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Verdict {
         Ok(proof) => {
             Reverified::new(&proof, event.clone()).map_or(Verdict::Failed, |it| Verdict::Verified(Box::new(it)))
         }
-        // What the configuration names will be fetched; what only the message names is fetched while it is received.
+        // Keys of the configuration will be fetched; keys that only the message names are fetched at its receipt.
         Err(Failure::KeyNotHere(at)) if lane.verifier.prefetch().contains(&at) => Verdict::Later,
         Err(_) => Verdict::Failed,
     }

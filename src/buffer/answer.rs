@@ -42,7 +42,7 @@ impl KeptAnswer {
             content_type: None,
             content_encoding: None,
             is_whole: is_whole && kept.len() == body.len(),
-            // A slice would hold all of the answer in memory.
+            // A slice would keep the whole answer in memory.
             body: HeaderBytes(Bytes::copy_from_slice(kept)),
         }
     }

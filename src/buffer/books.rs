@@ -146,7 +146,7 @@ impl Books {
             let (key, value) = pair?;
             let (Some(key), Some(lane)) = (LaneKey::parse(&key), Lane::parse(&value)) else { continue };
             let book = books.by_destination.entry(key.destination).or_default();
-            // The head of a lane that is not parked was counted in the queue.
+            // The head of an order queue that is not parked was counted in the queue.
             let behind = lane.len.saturating_sub(u64::from(lane.parked.is_none()));
             book.queued += behind;
             *(if lane.parked.is_some() { &mut book.parked } else { &mut book.waiting }) += behind;

@@ -173,7 +173,7 @@ impl Committer {
         }
         let (mut closing, mut judged) = (None, Vec::new());
         shared.filters.warm(commands.iter().filter_map(Command::delivery_id));
-        // Looked at before every batch: a fast sender fills a disk in less than a second.
+        // Checked before every batch: a fast sender fills a disk in less than a second.
         shared.look_at_disk();
         for command in commands {
             let drafted = match command {

@@ -100,7 +100,7 @@ impl Draft<'_> {
         if let Some(found) = self.dedup.get(&digest) {
             return Ok(Some(found.clone()));
         }
-        // What this batch has begun has nothing in the store.
+        // A generation begun by this batch has no entry in the store.
         find(self.shared, self.store, digest)
     }
 
@@ -170,7 +170,7 @@ impl Draft<'_> {
         let over = self.shared.books(|books| {
             books.generations.iter().find(|(_, generation)| generation.until_ms <= now_ms).map(|(id, of)| (*id, *of))
         });
-        // What this batch has put ids into is not over.
+        // A generation that this batch has put ids into is not over.
         let Some((id, of)) = over.filter(|(id, _)| !self.books.generations.contains_key(id)) else { return Ok(()) };
         let (from, to) = (generations::key(id, [0; 16]), generations::key(id.saturating_add(1), [0; 16]));
         let store = self.store;
@@ -179,7 +179,7 @@ impl Draft<'_> {
             let (key, _) = pair?;
             removed += 1;
             let digest: [u8; 16] = key.get(4..).and_then(|digest| digest.try_into().ok()).unwrap_or_default();
-            // It has moved on in this batch, which counted it.
+            // An id that this batch moved to a newer generation is counted already.
             if self.dedup.get(&digest).is_none_or(|(at, _)| *at == id) {
                 self.books.total.dedup = self.books.total.dedup.saturating_sub(1);
             }

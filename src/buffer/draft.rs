@@ -148,7 +148,7 @@ impl<'a> Draft<'a> {
             self.keep_back(seq, bytes, &append.data);
         } else {
             for (copy, target) in (0_u16..).zip(&append.data.copies) {
-                // `Buffer::append` has seen that every destination is known.
+                // `Buffer::append` has checked that every destination is known.
                 if let Some((destination, _)) = self.shared.window(&target.destination) {
                     placed.extend(self.enter(destination, (seq, copy), target.order.as_ref(), bytes)?);
                 }
@@ -217,7 +217,7 @@ impl<'a> Draft<'a> {
         self.books.write(&mut self.batch);
         let durability = match (self.shared.params.fsync, self.events) {
             (Fsync::Memory, _) => Durability::Held,
-            // Ends of deliveries ask for no sync of their own: a lost end is a repeated delivery.
+            // Ends of deliveries get no sync of their own: a lost end is a repeated delivery.
             (Fsync::Os, _) | (Fsync::Group, 0) => Durability::Written,
             (Fsync::Group, _) => Durability::Synced,
         };

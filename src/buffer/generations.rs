@@ -76,7 +76,7 @@ fn build(shared: &Shared, store: &Arc<Store>, generation: u32) -> Result<Option<
         if let Some(digest) = pair?.0.get(4..).and_then(|digest| digest.try_into().ok()) {
             filter.insert(digest);
         }
-        // Whoever reopens the store waits for its last reader.
+        // Reopening waits for the old store's last reader.
         if at % 1024 == 0 && shared.store.load().as_ref().is_none_or(|open| !Arc::ptr_eq(open, store)) {
             return Ok(None);
         }
@@ -165,7 +165,7 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
             }
         }
     });
-    // Without a thread, without filters: slower, and right.
+    // Without a thread there are no filters: slower, and still correct.
     drop(built);
     Ok(())
 }

@@ -94,7 +94,7 @@ impl Buffer {
         let event = scan::read_event(&self.shared, store, seq)?.map(Arc::new);
         let is_quarantined = store.contains(Space::Quarantine, &seq.to_be_bytes())?;
         let same_id_as = match fate.as_ref().and_then(|fate| fate.same_id_as) {
-            // It may have been kept long enough.
+            // The earlier event may have been removed.
             Some(earlier) if store.contains(Space::Events, &earlier.to_be_bytes())? => {
                 scan::read_event(&self.shared, store, earlier)?.map(|event| event.id)
             }

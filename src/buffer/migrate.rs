@@ -51,7 +51,7 @@ pub(super) fn from_1(engine: &dyn Engine, now: Timestamp) -> Result<(), EngineEr
     let mut books = Books::default();
     let known = deliveries(&mut writer, &mut books)?;
     events(&mut writer, &mut books, (&known, now))?;
-    // Ids were digests of something else, and mean nothing any more.
+    // Format 1's ids are digests of something else, and useless here.
     for space in [Space::Pending, Space::Dedup, Space::DedupExpiry] {
         for pair in engine.scan(space, &[], None) {
             writer.batch.remove(space, pair?.0);
@@ -78,7 +78,7 @@ fn deliveries(writer: &mut Writer<'_>, books: &mut Books) -> Result<Known, Engin
             }
             (bytes, _) => bytes,
         };
-        // Untried, it has been due since it came.
+        // Without an attempt, the delivery has been due since its acceptance.
         let since_ms = if old.attempts == 0 { queued.due_ms } else { sequence_time(queued.seq).unix_ms() };
         let value = QueueValue { bytes, since_ms, lane: None, ..old };
         let book = books.by_destination.entry(queued.destination).or_default();
@@ -149,7 +149,7 @@ fn end_copies(fate: &mut Fate, seq: u64, known: &Known) {
         if known.queued.get(&seq).is_some_and(|queued| queued.contains(&copy)) {
             continue;
         }
-        // When it was delivered, format 1 did not say.
+        // Format 1 does not hold the time of delivery.
         of_copy.end = Some((Ending::Delivered, sequence_time(seq).unix_ms()));
         if let Some((destination, died_ms, cause)) = known.dead.get(&(seq, copy)) {
             of_copy.destination = destination.0;

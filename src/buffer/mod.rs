@@ -141,7 +141,7 @@ struct Opening<'a> {
 }
 
 impl Buffer {
-    /// Opens the buffer, recovers what was in it and starts the committer.
+    /// Opens the buffer, loads its state and starts the committer.
     pub fn open(
         params: BufferParams,
         destinations: &[Arc<str>],
@@ -251,7 +251,7 @@ impl Buffer {
             mpsc::error::TrySendError::Full(_) => NotStored::Busy,
             mpsc::error::TrySendError::Closed(_) => NotStored::Failed,
         })?;
-        // The sender's patience is shorter than a disk that hangs. The event may come through after all.
+        // The sender's timeout is shorter than a hang of the disk. The event may still be stored.
         match tokio::time::timeout(STALL, committed).await {
             Ok(answered) => answered.unwrap_or(Err(NotStored::Failed)),
             Err(_elapsed) => Err(NotStored::Failed),
@@ -288,7 +288,7 @@ impl Buffer {
         }
     }
 
-    /// Takes up to `max` of what is due now, without waiting for more.
+    /// Takes up to `max` due deliveries, without waiting for more.
     pub async fn take_now(&self, destination: &str, max: usize) -> Vec<Delivery> {
         let Some((id, window)) = self.shared.window(destination) else { return Vec::new() };
         for _ in 0..2 {
@@ -313,7 +313,7 @@ impl Buffer {
         if shared.is_inline {
             return scan::scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok();
         }
-        // Once begun it ends by itself, also when nobody waits for it any more.
+        // A scan that has begun runs to its end, also when its caller has gone.
         let scan = tokio::task::spawn_blocking(move || {
             let failed = |error: &EngineError| {
                 window.scan_failed();
@@ -323,7 +323,7 @@ impl Buffer {
         });
         if !scan.await.unwrap_or(false) {
             tracing::error!("the buffer could not be read; trying again");
-            // Where the store is damaged, the committer is to see it.
+            // The committer repairs a damaged store.
             self.tidy_up().await;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -344,7 +344,7 @@ impl Buffer {
         let (tried, answer) = tried.map_or((None, None), |(tried, answer)| (Some(tried), answer));
         let settle = Settle { key, value, event: id, copies, settled, tried, answer, keep, claim };
         if self.commands.send(Command::Settle(settle)).await.is_err() {
-            // Only while the process stops: the delivery stays in the queue and is made again after the restart.
+            // Only at a stop of the process: the delivery stays in the queue and is made again after the restart.
             tracing::debug!("an end of a delivery came after the buffer was closed");
         }
     }

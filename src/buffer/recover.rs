@@ -59,7 +59,7 @@ impl Committer {
     /// Loads the counters from the store.
     pub(super) fn recover_books(&self, store: &Store) -> Result<(), EngineError> {
         let mut books = Books::read(&**store)?;
-        // The books know it; the events themselves are asked all the same, because a sequence must never come twice.
+        // The counters have it; the events are read as well, because a sequence must never be used twice.
         let last = store.last_key(Space::Events)?.and_then(|key| key.as_ref().try_into().ok().map(u64::from_be_bytes));
         books.total.next_seq = books.total.next_seq.max(last.map_or(0, |last| last.saturating_add(1)));
         self.shared.timeline.not_before(sequence_time(books.total.next_seq));

@@ -48,7 +48,7 @@ pub(super) fn scan(shared: &Shared, id: DestinationId, window: &Window, low_ms: 
                 bytes += event.body.len();
                 found.push(Delivery::new(key, value, Arc::new(event)));
             }
-            // Whoever takes it settles it as a dead letter: that costs this delivery only, and is seen.
+            // The worker settles it as a dead letter: that costs this delivery only, and is visible.
             None => found.push(Delivery::unreadable(key, value)),
         }
     }

@@ -34,7 +34,8 @@ impl Draft<'_> {
         let mut over_at = None;
         let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
         let copy = fate.and_then(|fate| {
-            // How many copies an unreadable event has shows as they end: it was thought to be over before.
+            // The number of an unreadable event's dispatches shows only as they end: it may have counted as over too
+            // early.
             if fate.copies.len() < settle.copies {
                 over_at = Some(fate.keep_until_ms).filter(|_| fate.is_over());
                 fate.copies.resize_with(settle.copies, Default::default);
@@ -218,7 +219,7 @@ impl Draft<'_> {
     /// Removes the event of an `expiry` record and returns its stored bytes.
     fn expire(&mut self, key: Slice, value: &[u8]) -> Result<u64, EngineError> {
         let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { return Ok(0) };
-        // A command of this batch may have asked for the event: its end lies elsewhere then.
+        // A command of this batch may have changed the event: its expiry has another key then.
         if !self.fate_for_removal(seq, keep_until_ms)? {
             return Ok(0);
         }

@@ -65,7 +65,7 @@ impl fmt::Display for Bytes {
             }
             (tenths, rest, unit) = (rest % 1024 * 10 / 1024, rest / 1024, next);
         }
-        // Below a hundred a tenth tells something.
+        // Below a hundred a decimal is shown.
         if tenths > 0 && rest < 100 { write!(f, "{rest}.{tenths} {unit}") } else { write!(f, "{rest} {unit}") }
     }
 }

@@ -206,7 +206,7 @@ impl Draft<'_> {
     fn rejudge_one(&mut self, judgement: Judgement) -> Result<(), EngineError> {
         let Judgement { seq, judged_by, record } = judgement;
         let Some(entry) = self.entry(seq)? else { return Ok(()) };
-        // It may have got more copies since it was read; then it is judged once more.
+        // An event that got more dispatches since it was read is re-evaluated once more.
         let is_outdated = |record: &Vec<u8>| -> Result<bool, EngineError> {
             let copies = |record: &[u8]| record::decode(record).ok().map(|event| event.copies.len());
             let stored = self.store.get(Space::Events, &seq.to_be_bytes())?;
@@ -216,7 +216,7 @@ impl Draft<'_> {
             if is_outdated(&record)? {
                 return Ok(());
             }
-            // Its stored size stays what queue and expiry say of it: a few bytes, and the sums must match.
+            // The stored size stays the one in queue and expiry: it differs by a few bytes, and the sums must match.
             self.batch.insert(Space::Events, seq.to_be_bytes(), record);
             self.batch.remove(Space::Unverified, seq.to_be_bytes());
             self.index.gone.insert(seq);

@@ -113,7 +113,7 @@ impl Claim {
     }
 
     fn disarm(mut self) {
-        // The drop below finds a window that never knew the claim.
+        // The drop below then finds a window without the claim.
         self.window = Arc::default();
     }
 }
@@ -240,7 +240,7 @@ impl Window {
     pub(crate) fn take(self: &Arc<Self>, max: usize, now_ms: u64) -> Taken {
         let mut state = self.state();
         let is_due = state.next_due_ms.is_some_and(|due| due <= now_ms);
-        // Retries that fall due must not starve behind new events that never stop.
+        // Due retries must not starve behind a steady flow of new events.
         if state.scan.is_none()
             && (is_due || (state.ready.is_empty() && !state.caught_up))
             && state.ready.len() < WINDOW_EVENTS

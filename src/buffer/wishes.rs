@@ -195,12 +195,12 @@ impl Draft<'_> {
     }
 
     fn extend(&mut self, seq: u64, from: u16, event: &EventData, granted: &mut Granted) -> Result<(), EngineError> {
-        // An untouched event has no fate; it is there as long as its id is.
+        // An untouched event has no status; it exists as long as its id does.
         if self.store.get(Space::Ids, &event.id.as_bytes())?.as_deref() != Some(&seq.to_be_bytes()[..]) {
             granted.missed += 1;
             return Ok(());
         }
-        // What is stored now, and not what whoever asks has read a while ago: it may have been judged again since.
+        // The stored record, and not the caller's older copy of it: it may have been re-evaluated since.
         let Some(record) = self.store.get(Space::Events, &seq.to_be_bytes())? else { return Ok(()) };
         let stored = super::record::decode(&record).ok().filter(|stored| stored.copies.len() == usize::from(from));
         let bytes = u32::try_from(record.len()).unwrap_or(u32::MAX);
@@ -248,7 +248,7 @@ impl Draft<'_> {
         };
         of_copy.end = Some((Ending::Discarded(cause), died_ms));
         let destination = of_copy.destination();
-        // How many copies an event has that cannot be read is not known for certain.
+        // The number of dispatches of an unreadable event is not known for certain.
         let is_alone = fate.copies.len() == 1 && fate.id != EventId::NIL;
         let (bytes, has_dead) = (fate.bytes, fate.has_dead());
         self.no_longer_dead(QueueKey { destination, due_ms: died_ms, seq, copy });
@@ -291,7 +291,7 @@ impl Draft<'_> {
             return Ok(());
         };
         let keep_until_ms = std::mem::take(&mut fate.keep_until_ms);
-        // Somebody else has let it go in this batch.
+        // Another command of this batch has released it.
         if keep_until_ms == 0 {
             granted.missed += 1;
             return Ok(());

@@ -63,7 +63,7 @@ impl Target {
         if authority.as_str().contains('@') || authority.host().is_empty() || url.contains('#') {
             return None;
         }
-        // A port that is none must not become the usual one.
+        // An invalid port must not become the default one.
         let has_port = authority.as_str().len() > authority.host().len();
         if has_port && authority.port_u16().is_none_or(|port| port == 0) {
             return None;
@@ -86,7 +86,7 @@ impl Target {
 
     /// Builds pingora's peer for a connection to one of the target's addresses.
     fn peer(&self, address: SocketAddr) -> HttpPeer {
-        // A certificate is for an address as it is, without the brackets of a URL.
+        // A certificate names an address without the brackets of a URL.
         let name = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let mut peer = HttpPeer::new(address, self.tls, name);
         if let Some(settings) = &self.settings {
@@ -305,7 +305,7 @@ impl Client {
                 Ok(Err(error)) => of_tls = Some(exchange::no_answer(&error, address)),
                 Err(_elapsed) => of_tls = Some(exchange::no_handshake(address, within)),
             }
-            // Somebody else may listen there: a name's other addresses may still be the service.
+            // Another server may listen there: a name's other addresses may still be the service.
             addresses.retain(|other| *other != address);
             lost.push(Loss { address, why: "TLS failed".into() });
         }

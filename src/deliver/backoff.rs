@@ -84,7 +84,8 @@ impl Policy {
         if !deferral && counted.saturating_add(1) >= self.attempts_max {
             return Settled::Dead(DeathCause::AttemptsExhausted);
         }
-        // A deferral that asks for hardly any wait still waits the first step: it counts no try, so nothing else would slow it.
+        // A deferral waits the first step at least: it does not count as an attempt, so nothing else would slow it
+        // down.
         let drawn = if deferral { self.initial } else { self.step(counted).mul_f64(self.drawn(chance)) };
         let wait = drawn.max(asked.unwrap_or(Duration::ZERO));
         if age.saturating_add(wait) > self.give_up_after {

@@ -347,7 +347,7 @@ mod tests {
         let other = balancer(Selection::ConsistentHash, &[("c", 1), ("a", 2), ("b", 1)]);
         assert_eq!(places(&one), places(&one));
         assert_eq!(places(&one), places(&other));
-        // A release that moves these moves every user's keys.
+        // A release that moves these keys moves the keys of every user.
         assert_eq!(places(&one)[..24].join(""), "caaaaccaaabaacbbbcacaabc");
         let counted = count(&one, 1000);
         assert!((400..600).contains(&counted["a"]) && (150..350).contains(&counted["b"]), "{counted:?}");

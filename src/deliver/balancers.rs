@@ -37,7 +37,7 @@ impl Balancers {
         if let Some(only) = targets.only() {
             return Arc::clone(only);
         }
-        // A destination that is new may get a try before its balancer is there.
+        // A new destination may get an attempt before its balancer exists.
         self.running.load().get(&destination.name).map_or_else(|| Arc::clone(targets.first()), |it| it.pick(key))
     }
 

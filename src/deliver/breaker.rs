@@ -259,7 +259,7 @@ impl Breaker {
                     self.state = State::Open { until: now + params.open_for };
                 }
             }
-            // What ends late says nothing new.
+            // Late ends are no news.
             (State::Closed { .. }, Verdict::Unknown) | (State::Open { .. } | State::HalfOpen, _) => {}
         }
     }
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(breaker.admission(later), Admission::Probe);
         breaker.probing();
         assert_eq!(breaker.admission(later), Admission::Wait(None));
-        // Stragglers from before count for nothing.
+        // Late ends from before count for nothing.
         well(&mut breaker, 1, later);
         assert_eq!(breaker.admission(later), Admission::Wait(None));
         probe(&mut breaker, Verdict::Ill, later);
@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(breaker.admission(now), Admission::UpTo(8));
         let began = now;
         now += SECOND / 2;
-        // Two of the eight are reset at once: the second one says nothing new.
+        // Two of the eight are reset at once: the second one is no news.
         for _ in 0..2 {
             breaker.record(Ended { health: Verdict::Ill, is_probe: false, began, now }, 64);
         }

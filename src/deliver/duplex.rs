@@ -110,7 +110,7 @@ impl Duplex {
 impl AsyncRead for Duplex {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        // Whether it could be written or not, there may be something to read.
+        // An answer may be there whether the request could be written or not.
         let is_broken = this.poll_send(cx).is_ready() && matches!(this.sending, Sending::Broken(_));
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
@@ -160,7 +160,7 @@ impl Ssl for Duplex {}
 
 impl Peek for Duplex {}
 
-// Nobody asks for the digests of a delivery.
+// Digests of a delivery are not used.
 impl GetTimingDigest for Duplex {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()

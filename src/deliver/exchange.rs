@@ -1,10 +1,10 @@
 //! One request and its answer on one connection.
 //!
-//! The status decides: [`begin`] ends with it, while the body of the request may still be on its way out (`duplex`), and
-//! [`Begun::finish`] reads the answer's body within its bounds. A body that breaks, does not end, or is too long leaves a
-//! cut answer, never a failure. A connection is used again when the request was written and the answer read, both to their
-//! ends. After an early 2xx the rest of the request is still written as long as the service takes it: such a service may
-//! read while it answers. After any other early answer the connection is dropped.
+//! The status decides: [`begin`] ends with it, while the body of the request may still be on its way out (`duplex`),
+//! and [`Begun::finish`] reads the answer's body within its bounds. A body that breaks, does not end, or is too long
+//! leaves a cut answer, never a failure. A connection is used again when the request was written and the answer read,
+//! both to their ends. After an early 2xx the rest of the request is still written as long as the service takes it:
+//! such a service may read while it answers. After any other early answer the connection is dropped.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -133,7 +133,7 @@ pub(super) fn no_answer(error: &Error, address: SocketAddr) -> NoAnswer {
     let io = error.root_cause().downcast_ref::<std::io::Error>();
     let because = io.map(|io| format!(" ({})", words_of(io))).unwrap_or_default();
     let (outcome, detail) = match &error.etype {
-        // A service that wants another certificate of ours says so after the handshake has ended for us (TLS 1.3).
+        // A service that wants another client certificate says so after the handshake has ended for us (TLS 1.3).
         _ if is_of_tls(error) => (AttemptOutcome::Tls, format!("TLS with {address} failed{because}")),
         ErrorType::TLSHandshakeFailure
         | ErrorType::TLSHandshakeTimedout

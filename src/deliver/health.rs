@@ -68,7 +68,8 @@ impl Health {
     ) -> Self {
         let board = Board { destination: Arc::clone(destination), telemetry, shown: Mutex::default() };
         let board = Arc::new(board);
-        // A weight is no part of what a target is. Other certificates are: what was seen under the old ones says nothing.
+        // The weight does not count for a target's identity. Other certificates do: results under the old ones say
+        // nothing.
         let registry = HealthRegistry::with_equivalence(|backend: &Backend| {
             let mut hasher = DefaultHasher::new();
             backend.addr.hash(&mut hasher);
@@ -108,7 +109,7 @@ impl Health {
                 };
                 tokio::select! {
                     _ = stop.wait_for(|stopping| *stopping) => break,
-                    // Nothing is ever sent: this is the end of the sender.
+                    // Nothing is ever sent: a change is the end of the sender.
                     _ = needed.changed() => break,
                     () = round => {}
                 }
@@ -174,7 +175,7 @@ impl Board {
     fn show(&self, targets: impl FnOnce() -> Vec<(Arc<Target>, bool)>) {
         let mut shown = self.lock();
         let mut before = std::mem::take(&mut *shown);
-        // Read under the lock: a target that turns meanwhile is told of afterwards.
+        // Read under the lock: a change of a target meanwhile is reported afterwards.
         for (target, is_healthy) in targets() {
             let label = target.label();
             self.telemetry.target(&self.destination, &label, is_healthy);

@@ -234,7 +234,7 @@ impl Deliverer {
                 biased;
                 stopped = stop.changed() => if stopped.is_err() { break },
                 () = changed.notified() => {}
-                // A worker that ended: its destination may be back, or it broke off.
+                // A worker has ended: its destination may be back, or the worker panicked.
                 Some(ended) = workers.join_next() => report(ended),
             }
         }

@@ -21,7 +21,7 @@ use crate::telemetry::AttemptTrace;
 pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap {
     let mut headers = event.header_map();
     let mut ours = |name: &'static str, value: &str| {
-        // Names and types may hold what a header cannot; such a value is left out rather than the delivery.
+        // Names and types may hold what a header cannot; such a header is left out, and the delivery is made.
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
@@ -60,7 +60,7 @@ pub(crate) fn judge(answer: &Answer, target: &Target, now: Timestamp) -> Attempt
     let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
     let abort = answer.status == 410 || text("webhook-delivery").is_some_and(|value| value.trim() == "abort-message");
     let (retry_after, unread_retry_after) = match retry_after::read(&answer.headers, now) {
-        // No wait is no deferral: one that is answered so for ever would be tried for ever, and never counted.
+        // A wait of zero is no deferral: repeated for ever, it would never count as an attempt.
         RetryAfter::Absent | RetryAfter::Wait(Duration::ZERO) => (None, None),
         RetryAfter::Wait(wait) => (Some(wait), None),
         RetryAfter::Unreadable(value) => (None, Some(value)),

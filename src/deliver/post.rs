@@ -110,7 +110,7 @@ impl Post {
         let free = self.params.concurrency.saturating_sub(state.under_way);
         let most = match state.breaker.admission(now) {
             Admission::Wait(until) => return Turn::Wait(until, Deferral::Breaker),
-            // The probe waits for nobody: what is under way still may hang.
+            // The probe does not count attempts in flight, because they may hang.
             Admission::Probe => 1,
             Admission::UpTo(ramp) if free > 0 && ramp <= state.under_way => return Turn::Wait(None, Deferral::Breaker),
             Admission::UpTo(_) if free == 0 => return Turn::Wait(None, Deferral::Concurrency),

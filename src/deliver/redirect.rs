@@ -31,7 +31,7 @@ fn place(location: &[u8], target: &Target) -> String {
         _ => match text.strip_prefix("//") {
             Some(rest) => format!("{scheme}://{}", without_user(rest)),
             None if text.starts_with('/') => format!("{scheme}://{}{text}", target.authority()),
-            // Of a relative path nothing is known but itself. A scheme without `//` may be followed by anything.
+            // A relative path is shown as it is. A scheme without `//` may be followed by anything.
             None if text.contains([':', '@']) => "a Location that is no URL of http".to_owned(),
             None => format!("{scheme}://{}/…/{text}", target.authority()),
         },

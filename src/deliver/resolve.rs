@@ -1,10 +1,11 @@
-//! Names to addresses, off the async threads and remembered for a short while.
+//! Resolution of names to addresses, off the async threads and remembered for a short while.
 //!
-//! The system's resolver decides (`/etc/hosts`, search domains) and is asked anew after [`REMEMBERED`], so that a service
-//! that moved is found. The families of a name's addresses are interleaved (RFC 8305 §4), and at most [`ADDRESSES_MAX`] of
-//! them are kept. The addresses that work are used in turn, which spreads the load over them. An address that failed goes
-//! behind all others for [`SHUNNED`]; then one caller tries the address again, while all others still shun the address.
-//! At most [`NAMES_MAX`] names are remembered; names come from the configuration, not from strangers.
+//! The system's resolver decides (`/etc/hosts`, search domains) and is asked anew after [`REMEMBERED`], so that a
+//! service that moved is found. The families of a name's addresses are interleaved (RFC 8305 §4), and at most
+//! [`ADDRESSES_MAX`] of them are kept. The addresses that work are used in turn, which spreads the load over them. An
+//! address that failed goes behind all others for [`SHUNNED`]; then one caller tries the address again, while all
+//! others still shun the address. At most [`NAMES_MAX`] names are remembered; names come from the configuration, not
+//! from senders.
 //!
 //! Not here: connecting (`connect`).
 
@@ -147,7 +148,7 @@ impl Known {
             usual.rotate_left(turn);
             self.next = self.next.wrapping_add(1);
         }
-        // Whoever asks next shuns it still, until this caller knows more.
+        // Other callers shun the address until this caller has a result.
         if let Some(first) = usual.first()
             && let Some(at) = self.failed.get_mut(first)
         {

@@ -70,7 +70,7 @@ mod tests {
         let (retries, now) = (Retries::default(), Instant::now());
         (0..1000).for_each(|_| assert!(retries.admit(false, now)));
         assert_eq!((0..5000).filter(|_| retries.admit(true, now)).count(), 3000);
-        // What was counted in the period before counts, and what was before that does not.
+        // Counts of the period before still hold; older ones do not.
         assert!(!retries.admit(true, now + PERIOD));
         assert!(retries.admit(false, now + PERIOD), "a first try is never held back");
         assert!(retries.admit(true, now + PERIOD * 3));

@@ -50,7 +50,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Some(date) = date(text, now) {
         return Some(date);
     }
-    // What several headers said may have been joined on the way.
+    // The values of several headers may have been joined on the way.
     text.split(',').map(|one| seconds(one.trim_matches([' ', '\t']))).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
@@ -58,7 +58,7 @@ fn seconds(text: &str) -> Option<Duration> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // All digits: what cannot be parsed is too large.
+    // All are digits: a value that cannot be parsed is too large.
     Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }
 
@@ -112,7 +112,7 @@ fn short_year(text: &str, now: Timestamp, at: impl Fn(i16) -> Option<DateTime>) 
     let now = jiff::Timestamp::from_second(secs).ok()?.to_zoned(jiff::tz::TimeZone::UTC).datetime();
     let latest = now.checked_add(jiff::Span::new().years(YEARS_AHEAD)).ok()?;
     let century = latest.year() - latest.year() % 100;
-    // The 29th of February is in some of these years only.
+    // The 29th of February exists in some of these years only.
     let possible = [century + digits, century + digits - 100].into_iter().filter_map(at);
     possible.filter(|date| *date <= latest).max()
 }

@@ -24,7 +24,7 @@ impl Deliverer {
                 let (at, target, detail) = (self.clock.now(), target.label(), attempt.detail.clone());
                 post.failed(LastError { at, target, status: attempt.status, detail }, now);
             }
-            // The destination has answered for good, or is given up: it is not waited for.
+            // The destination has given a final answer, or the delivery is given up: no retry follows.
             Settled::Dead(_) | Settled::Parked(_) => {}
         }
     }

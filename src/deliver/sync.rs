@@ -49,7 +49,7 @@ impl Deliverer {
         let (Some(destination), Some(delivery)) = (destination, delivery) else {
             return Ok(Forwarded { committed, answer: SyncAnswer::Gateway });
         };
-        // Asked for only now: what we could not store says nothing of the service.
+        // Asked for only now: a failure to store says nothing of the service.
         let Ok(permit) = self.post(&destination).begin(Instant::now()) else {
             // The delivery is dropped here, and its claim offers it to the worker.
             return Ok(Forwarded { committed, answer: SyncAnswer::Gateway });
@@ -70,7 +70,7 @@ impl Deliverer {
             }
         };
         self.spawn(errand);
-        // Dropped at the deadline, it takes nothing any more: what comes later is late for certain.
+        // Dropped at the deadline, the receiver takes no answer any more: a later one is late for certain.
         let answer = tokio::time::timeout_at(deadline, told).await.ok().and_then(Result::ok);
         let answer = answer.unwrap_or(SyncAnswer::Gateway);
         Ok(Forwarded { committed, answer })

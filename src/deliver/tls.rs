@@ -148,7 +148,7 @@ pub struct ServiceName(String);
 impl ServiceName {
     /// Parses a name; `None` when no certificate can be for it.
     pub fn parse(text: &str) -> Option<Self> {
-        // pingora takes an empty name for a wish to verify nothing.
+        // pingora takes an empty name for a request to verify nothing.
         ServerName::try_from(text).ok().filter(|_| !text.is_empty()).map(|_valid| Self(text.to_owned()))
     }
 }

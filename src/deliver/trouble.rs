@@ -98,7 +98,7 @@ impl Trouble {
         let is_in_trouble = observation.waiting > 0 && (observation.is_open || failing_for >= SAY_EVERY);
         let Some(incident) = &mut self.incident else {
             if is_in_trouble {
-                // That a circuit has opened is said when it opens.
+                // The opening of a circuit is logged when it opens.
                 let said_at = if observation.is_open { now } else { now.checked_sub(SAY_EVERY).unwrap_or(now) };
                 let since = self.failing_since.unwrap_or(now);
                 self.incident = Some(Incident { since, said_at, recovered: None });

@@ -66,7 +66,7 @@ impl Deliverer {
                         () = tokio::time::sleep(LOOK_UP) => Vec::new(),
                     };
                     for delivery in taken {
-                        // A reload came while this waited. What is dropped is offered again, under the rules of now.
+                        // A reload came during the wait. Dropped deliveries are offered again, under the new rules.
                         if !self.is_current(destination) {
                             return false;
                         }
@@ -142,7 +142,7 @@ impl Deliverer {
             return self.buffer.settle(delivery, settled, destination.keep, None).await;
         }
         match post.begin(now) {
-            // It goes back as it is, and is offered again.
+            // The delivery goes back unchanged, and is offered again.
             Err(deferral) => self.telemetry.deferred(&destination.name, deferral),
             Ok(permit) => {
                 let bounds = Bounds {

@@ -17,7 +17,7 @@ use crate::telemetry::NO_SOURCE;
 
 /// Captures a request, and gives it an id.
 pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, notes: &Notes, decision: &mut Decision) {
-    // Signatures are judged as of the receipt, also later.
+    // Signatures are verified as of the receipt, also later.
     let now: Timestamp = seen.received.unwrap_or_else(|| shared.clock.now());
     let Some(worth) = worth(decision.outcome, seen) else { return };
     let source = seen.lane.map(|lane| &lane.source);
@@ -59,7 +59,7 @@ pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, not
 /// Returns the part of the body that is kept, and the body's length as far as it is known.
 fn body(request: &RequestHeader, seen: &Seen<'_>, worth: Worth) -> (Bytes, BodyKept, u64) {
     match (&seen.body, &seen.begun) {
-        // A copy, because the bytes may be a part of something larger.
+        // A copy, because the bytes may be a part of a larger buffer.
         (Some(body), _) if worth == Worth::Whole => (Bytes::copy_from_slice(body), BodyKept::Whole, body.len() as u64),
         (Some(body), _) => (Bytes::new(), BodyKept::Nothing, body.len() as u64),
         (None, Some(begun)) => (begun.bytes.clone(), BodyKept::Part, begun.came),
@@ -84,7 +84,7 @@ fn worth(outcome: RequestOutcome, seen: &Seen<'_>) -> Option<Worth> {
             | Class::MissingSignature
             | Class::BadSignature
             | Class::StaleTimestamp => {
-                // What has no clear framing reached nobody.
+                // A request without clear framing has no source, and is not captured.
                 seen.lane.map(|_| if seen.body.is_some() { Worth::Whole } else { Worth::Head })
             }
             Class::HeadersTooLarge

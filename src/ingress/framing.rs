@@ -98,7 +98,7 @@ pub(super) fn host(request: &RequestHeader) -> Result<String, Refusal> {
 /// Builds the head for the gates.
 pub(super) fn head<'a>(request: &'a RequestHeader, host: &'a str, sender: IpAddr) -> Result<Head<'a>, Refusal> {
     let target = std::str::from_utf8(request.raw_path()).map_err(|_not_text| malformed("the target is not text"))?;
-    // An absolute-form target has been checked against Host by pingora; its path and query are what counts.
+    // pingora has checked an absolute-form target against Host; only its path and query count.
     let target = if target.starts_with('/') {
         target
     } else {

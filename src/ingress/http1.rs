@@ -32,7 +32,7 @@ impl Listening {
         let mut patience = self.limits.patience();
         loop {
             let head = tokio::select! {
-                // What has come already is served.
+                // Bytes that have come are served first.
                 biased;
                 head = wire.head(&self.limits, patience) => head,
                 _ = closing.wait_for(|closing| *closing) => return,
@@ -70,7 +70,7 @@ impl Listening {
             why: &refusal.why,
             event: None,
             first_event: None,
-            // What cannot be told apart is not said.
+            // The parts of a refused head are not known.
             called: Called { method: "", host: None, path: "" },
             is_known_sender: false,
             notes: &Notes::default(),

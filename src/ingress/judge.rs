@@ -85,9 +85,9 @@ impl Judge<'_> {
         for at in &needs.places {
             let is_known = known.contains(at);
             match keyring.fetch(at, is_known).await {
-                // What the configuration names and is not there is no fault of the sender.
+                // A missing key that the configuration names is not the sender's fault.
                 Err(Unfetched::Unusable) if is_known => return Fetched::Later,
-                // Of a place that is remembered as empty another key may be right.
+                // At a place that is remembered as empty, another key may be right.
                 Ok(()) | Err(Unfetched::Unusable) => {}
                 Err(Unfetched::Unreached | Unfetched::TooMany) => return Fetched::Later,
             }

@@ -86,7 +86,7 @@ impl Linger {
             if bytes == 0 || self.left == 0 || now >= self.end {
                 return Poll::Ready(());
             }
-            // Whoever has sent something may be in the middle of more.
+            // A sender that has sent something may be in the middle of more.
             self.is_whole = false;
             self.wait.as_mut().reset(self.end.min(now + IDLE_MAX));
         }

@@ -138,7 +138,7 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
             }
         }
     }
-    // Whoever has connected is answered; closing the socket would reset them.
+    // Connected clients are answered; closing the socket would reset them.
     while let Ok(Ok(taken)) = tokio::time::timeout(Duration::ZERO, socket.accept()).await {
         enter(&mut connections, &count, &listener, taken);
     }
@@ -185,7 +185,7 @@ fn proxy(params: &ListenerParams, shared: &Arc<Shared>) -> Arc<HttpProxy<Gateway
 }
 
 fn h2_options(limits: &ListenerLimits) -> H2Options {
-    // Room for our own refusals, which say which limit it was: pseudo-headers and 32 bytes a field count here.
+    // Room for our own refusals, which name the limit: pseudo-headers and 32 bytes a field count here.
     let list = limits.header_bytes_max + limits.target_bytes_max + 64 * (limits.header_fields_max + 8);
     let mut options = default_h2_options();
     options.max_concurrent_streams(H2_STREAMS);

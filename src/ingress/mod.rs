@@ -135,7 +135,7 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, _wire: &mut Self::CTX) -> pingora::Result<()> {
         session.set_write_timeout(Some(WRITE_TIMEOUT));
         let keepalive = session.get_keepalive().filter(|_| !self.shared.draining.load(Ordering::Relaxed));
-        // What follows a chunked body must not become a request, however the body was read.
+        // Bytes behind a chunked body must not become a request, however the body was read.
         let is_chunked = session.req_header().headers.contains_key(http::header::TRANSFER_ENCODING);
         let is_kept = !is_chunked && !self.limits.keep_alive.is_zero();
         session.set_keepalive(keepalive.filter(|_| is_kept).map(|_| KEEPALIVE_SECS));
@@ -300,7 +300,7 @@ impl Gateway {
             Accepted::Quarantined(event) => self.store(*event, &lane.source, RequestOutcome::Quarantined).await,
             Accepted::Event(event) => match lane.source.mode {
                 Mode::Buffered => self.store(*event, &lane.source, RequestOutcome::Accepted).await,
-                // An answer that fails counts against the endpoint; stored and delivered it does not.
+                // A failed answer counts against the failure budget; storing and delivering the event does not.
                 Mode::Sync { .. } if lane.budget.brakes(now) => {
                     self.store(*event, &lane.source, RequestOutcome::Accepted).await
                 }

@@ -1,8 +1,9 @@
-//! TLS: certificates by name, re-read without a restart.
+//! TLS certificates by name, re-read without a restart.
 //!
-//! Each listener has one resolver over a table that can be replaced: the names of a certificate (its subject alternative
-//! names) choose it by SNI, the first certificate answers all other names. [`Certificates::reload`] reads the files anew;
-//! files that cannot be used change nothing. TLS 1.2 and 1.3 by rustls; certificates with one exact or one wildcard label.
+//! Each listener has one resolver over a table that can be replaced. The names of a certificate (its subject
+//! alternative names) choose it by SNI; the first certificate answers all other names. [`Certificates::reload`] reads
+//! the files anew; unusable files change nothing. TLS 1.2 and 1.3 by rustls; certificates with one exact or one
+//! wildcard label.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -199,7 +199,7 @@ impl Wire {
     fn has_more_behind(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, end: usize) -> bool {
         let behind = buf.filled().get(end..).unwrap_or_default();
         if !behind.is_empty() || !self.read.is_empty() {
-            // What follows is refused with the message, and never read as another.
+            // Further bytes are refused with the message, and never read as another one.
             self.read.clear();
             buf.set_filled(end);
             return true;

@@ -220,7 +220,7 @@ impl Keyring {
     fn start(&self, at: &KeyLocation, is_known: bool) -> Result<watch::Receiver<Ended>, Unfetched> {
         let now = self.clock.now();
         let mut state = self.lock();
-        // A flight whose task broke off has nobody left to end it.
+        // A flight whose task panicked never ends.
         if let Some(flight) = state.flights.get(at).filter(|flight| flight.has_changed().is_ok()) {
             return Ok(flight.clone());
         }
@@ -232,7 +232,7 @@ impl Keyring {
                 return Err(Unfetched::Unreached);
             }
         }
-        // What the configuration names is not held up by what strangers make up.
+        // Places of the configuration are not held up by places that senders make up.
         if !is_known && (state.queue.len() >= QUEUE_MAX || !state.spend(at.url(), now)) {
             return Err(Unfetched::TooMany);
         }
@@ -261,7 +261,7 @@ impl Keyring {
             }
             match self.fetch(at, true).await {
                 Ok(()) => is_new = true,
-                // With keys in hand the message names a wrong one; with none it is not the sender's fault.
+                // With keys in hand the message names a wrong one; without keys it is not the sender's fault.
                 Err(Unfetched::Unusable) if since.is_some() => {}
                 Err(_) => unreached = Some(Unfetched::Unreached),
             }
@@ -369,7 +369,7 @@ impl State {
         if self.spent.0 != minute {
             self.spent = (minute, HashMap::new());
         }
-        // Hosts below one domain count together, or a wildcard pin would be a budget for each name below it.
+        // Hosts below one domain count together, or a wildcard pin would give each name below it a budget.
         let host = url.split('/').nth(2).unwrap_or_default();
         let below = host.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
         let host = host.get(below..).unwrap_or(host);

@@ -55,7 +55,7 @@ fn run_text(script: &Script, event: String, long: &LongNumbers, limits: Limits) 
     let text = sandbox.context.with(|ctx| {
         let function = sandbox.load(&ctx, script).map_err(|problem| match problem {
             ScriptProblem::Failed(error) => error,
-            // It was read before without one; a limit can stop the parser anywhere.
+            // The script was read before without a problem; a limit can stop the parser anywhere.
             other => Thrown::plain(&other.to_string()).into(),
         })?;
         call(&ctx, &function, event, long).map_err(|stopped| match stopped {
@@ -106,7 +106,7 @@ impl Sandbox {
             over
         })));
         let context = Context::custom::<Intrinsics>(&runtime).map_err(out_of_memory)?;
-        // Not before: the engine does not stand running out of memory while it is being made.
+        // Not set before: the engine does not survive running out of memory while it is made.
         runtime.set_memory_limit(limits.memory_bytes);
         Ok(Self { context, timed_out })
     }
@@ -161,7 +161,7 @@ fn call<'js>(ctx: &Ctx<'js>, function: &Function<'js>, event: String, long: &Lon
     if let Some(what) = not_json(&result) {
         return Err(Stopped::NotJson(what));
     }
-    // With a replacer the engine comes by at its clock for every value; without one it writes on after the memory ended.
+    // With a replacer the engine checks its clock for every value; without one it writes on after its memory has ended.
     let replacer: Function<'js> = ctx.eval("(name, value) => value")?;
     let text = ctx
         .json_stringify_replacer(result, replacer)?

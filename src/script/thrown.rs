@@ -25,7 +25,7 @@ impl Thrown {
         if let Some(error) = thrown.as_object().cloned().and_then(Exception::from_object) {
             let name = error.get::<_, Coerced<String>>("name").map_or_else(|_| "Error".to_owned(), |name| name.0);
             let place = error.stack().and_then(|stack| place_in(&stack, script));
-            // An accessor that throws has left its own error behind.
+            // A throwing accessor has left its own error behind.
             let message = error.message().unwrap_or_default();
             drop(ctx.catch());
             return Self { name: brief(&name), message: brief(&message), place, nothing: false };
@@ -51,10 +51,10 @@ impl Thrown {
 impl From<Thrown> for ScriptError {
     fn from(thrown: Thrown) -> Self {
         match (thrown.name.as_str(), thrown.message.as_str()) {
-            // An error without words is one whose words no longer fitted into the memory.
+            // An error has no message when its message no longer fitted into the memory.
             ("InternalError", "" | "string too long") => Self::OutOfMemory,
             ("InternalError", message) if message.starts_with("out of memory") => Self::OutOfMemory,
-            // The engine throws nothing when not even an error fits into the memory. A script that throws null is rarer.
+            // The engine throws null when not even an error fits into the memory. A script that throws null is rarer.
             _ if thrown.nothing => Self::OutOfMemory,
             ("RangeError", "Maximum call stack size exceeded") => Self::StackOverflow,
             (name, message) => {

@@ -297,7 +297,7 @@ impl Server {
         let grace = self.fixed.process.shutdown_grace;
         self.panel.drain();
         self.shared.draining.store(true, Ordering::Relaxed);
-        // Long enough for the next request on each busy connection to be told `Connection: close`.
+        // Long enough for the next request on each busy connection to get `Connection: close`.
         tokio::time::sleep((grace / 10).min(Duration::from_millis(500))).await;
         self.stop_listeners.send_replace(true);
         while self.listeners.join_next().await.is_some() {}

@@ -66,7 +66,7 @@ impl Closed {
     }
 
     fn one(&mut self, path: &Path, found: &io::Result<fs::Metadata>) {
-        // What is not there yet is made closed.
+        // Missing files will be made closed.
         let Ok(found) = found else { return };
         let mode = Mode::from_raw_mode(found.permissions().mode());
         if found.is_symlink() || !mode.intersects(OTHERS) {

@@ -30,7 +30,7 @@ impl RefusingWatch {
         match (self.0.as_mut(), stats.refusing()) {
             (None, None) => {}
             (Some(episode), Some(reason)) if episode.reason == reason => episode.refused = now,
-            // Another reason wants another remedy, so it has a line of its own.
+            // Another reason needs another remedy, so it has a line of its own.
             (episode, Some(reason)) => {
                 let began = episode.map_or(now, |episode| episode.began);
                 self.0 = Some(Episode { reason, began, refused: now });

@@ -51,7 +51,7 @@ impl Fixed {
 
     /// Returns the keys of settings that differ in a new file.
     fn changes_of(&self, new: &Self) -> Vec<String> {
-        // Taken apart, so that a setting more has to be named here.
+        // Destructured, so that a new setting has to be named here.
         let ProcessParams { threads, shutdown_grace, data_dir, tracing } = &new.process;
         let BufferParams { dir: _in_the_data_dir, bytes_max, fsync, quarantine_keep } = &new.buffer;
         let keep = "defaults.destination.dead_letter.keep, for the quarantine";
@@ -96,7 +96,7 @@ impl Server {
             self.refuse_reload();
             return Err(NotApplied::Buffer);
         }
-        // Nothing below waits for anything, so that whoever gives this future up gives up all of it or nothing.
+        // Nothing below waits, so that a caller that drops this future drops all of the reload or nothing.
         self.destinations.store(Arc::new(setup.live.destinations));
         self.destinations_changed.notify_one();
         self.shared.capture.set(setup.live.capture);

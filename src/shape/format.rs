@@ -65,7 +65,7 @@ fn cloud_event(event: &EventData, shaped: &Shaped) -> Map<String, Value> {
 }
 
 fn envelope(event: &EventData, route: &str, shaped: &Shaped) -> Map<String, Value> {
-    // As the transform left them: what it took out is not to be seen here either.
+    // The headers as the transform left them: removed ones must not show here either.
     let came = |name: &str| event.headers.iter().any(|(known, _)| known == name);
     let is_request = |name: &str| came(name) || !(name.starts_with("hookgate-") || name == "traceparent");
     let mut headers: Map<String, Value> = Map::new();
@@ -92,7 +92,7 @@ fn envelope(event: &EventData, route: &str, shaped: &Shaped) -> Map<String, Valu
 fn with_body(members: Map<String, Value>, (as_json, as_text): (&str, &str), body: &[u8]) -> Vec<u8> {
     let mut text = Value::Object(members).to_string();
     text.truncate(text.len().saturating_sub("}".len()));
-    // `Payload` takes what is one JSON document and nothing else, so this cannot end the object early.
+    // `Payload` takes exactly one JSON document, so it cannot end the object early.
     let is_json = Payload::parse(body).is_ok();
     let written = match std::str::from_utf8(without_mark(body)) {
         Ok(json) if is_json => write!(text, ",\"{as_json}\":{json}}}"),

@@ -105,7 +105,7 @@ impl fmt::Display for ShapeError {
             Self::NoTransform => f.write_str("its route had a transform, and has none any more or is gone"),
             Self::NoBody => f.write_str("transform.js: what the script gives back has no `body`; give the event back"),
             Self::Expression(place, error) => write!(f, "transform.{place}: {error}"),
-            // These words are ours, and hold names of the payload, but no values.
+            // These words are ours: they hold names of the payload, but no values.
             Self::Script(error @ ScriptError::LongNumber { .. }) => write!(f, "transform.numbers: {error}"),
             Self::Script(error) => write!(f, "transform.js: {error}"),
             Self::NoPlace(place) => write!(f, "transform.set: there is no place `{place}` in the body"),

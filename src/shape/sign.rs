@@ -35,7 +35,7 @@ impl Signer {
         }
         let none = HeaderMap::new();
         let message = Message { method: "POST", url: "", headers: &none, body: &shaped.body };
-        // When the time of all is over, a signature that the receiver may still take is better than none.
+        // When no key is valid any more, a signature that the receiver may still take is better than none.
         let is_any_valid = self.keys.iter().any(|(validity, _)| validity.holds(now));
         let mut signatures: Vec<String> = Vec::new();
         for (_, key) in self.keys.iter().filter(|(validity, _)| !is_any_valid || validity.holds(now)) {

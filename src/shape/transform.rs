@@ -86,7 +86,7 @@ impl Transform {
                 expression.value(&view).map_err(|error| ShapeError::Expression("body".to_owned(), error))?
             }
             Making::Script(script, numbers) => {
-                // A form is given by its fields; of anything else that is no JSON a script would see nothing.
+                // A script gets a form by its fields; of any other body that is not JSON it would see nothing.
                 let received = received.or(document.is_form().then_some(&Value::Null)).ok_or(ShapeError::NotJson)?;
                 let given = given(event, route, (received, document.fields()), &headers);
                 let mut back = script.run(&given, *numbers).map_err(ShapeError::Script)?;
@@ -127,7 +127,7 @@ fn given(event: &EventData, route: &str, (body, form): (&Value, &Value), headers
         "target": event.target,
         "params": params,
     });
-    // Through `json!` it would be serialised, which writes exponents anew.
+    // `json!` would serialise the value, which writes exponents anew.
     if let Value::Object(members) = &mut given {
         members.insert("body".to_owned(), body.clone());
         members.insert("form".to_owned(), form.clone());

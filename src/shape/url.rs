@@ -72,7 +72,7 @@ impl UrlTemplate {
         if !text.contains(['{', '}']) {
             return Ok(None);
         }
-        // A `?` inside of an expression is a part of it.
+        // A `?` inside an expression is a part of it.
         let pieces = pieces(text)?;
         let mut template = Self { path: Vec::new(), query: None };
         for piece in pieces {
@@ -150,7 +150,7 @@ fn abbreviated(text: &str) -> String {
 
 fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
     let (mut pieces, mut rest) = (Vec::new(), text);
-    // What is left begins at the byte that its length says.
+    // The rest begins at the byte that follows from its length.
     let closes_nothing = |rest: &str, before: &str| match before.find('}') {
         Some(brace) => Err(BadUrl::Brace(text.len() - rest.len() + brace)),
         None => Ok(()),

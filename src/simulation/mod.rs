@@ -51,7 +51,7 @@ fn no_seed_breaks_what_is_promised() {
     }
     println!("{seeds} seeds: {sum:?}");
     assert!(broken.is_empty(), "{} of {seeds} seeds:\n{}", broken.len(), broken.join("\n"));
-    // A world in which nothing goes wrong shows nothing.
+    // A run without any fault proves nothing.
     assert!(sum.crashes > 0 && sum.failed_commits > 0 && sum.parked > 0 && sum.opened > 0, "{sum:?}");
 }
 

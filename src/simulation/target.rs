@@ -166,12 +166,12 @@ impl Transport for Services {
             _ => (200, None),
         };
         self.answered(name, out, status);
-        // The answer is lost on its way: what was done is done.
+        // The answer is lost on its way: the request has had its effect.
         if mood == Mood::Flaky && self.draw(100) < 10 {
             tokio::time::sleep(bounds.total.saturating_sub(slow)).await;
             return Err(timeout());
         }
-        // Of some answers the body does not come whole; the status counts.
+        // The bodies of some answers do not come whole; the status counts.
         Ok(Answer { is_whole: self.draw(100) >= 5, ..answer(status, retry_after) })
     }
 }

@@ -105,7 +105,7 @@ impl World {
             let buffer = self.buffer();
             for parked in buffer.parked(None, None, 100).map(|page| page.entries).unwrap_or_default() {
                 self.story.sum.parked += 1;
-                // Poison will never be taken: the person gives it up.
+                // A poisoned delivery never succeeds: the person gives it up.
                 self.given_up += 1;
                 let skipped = buffer.grant(vec![Wish::Skip(parked.key)]).await;
                 self.tell(format!("skipped: {skipped:?}"));

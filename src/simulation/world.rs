@@ -237,7 +237,7 @@ impl World {
             machine.deliverer.cut_off();
         }
         self.disk.crash(keep);
-        // What ran on it is gone before it starts again.
+        // The old machine's tasks end before it starts again.
         tokio::task::yield_now().await;
         self.story.sum.crashes += 1;
         self.start();

@@ -109,7 +109,7 @@ impl Exporting {
             let room = BATCH_MAX - batch.len();
             tokio::select! {
                 biased;
-                // Closed, it gives what it has and then nothing.
+                // A closed channel gives its remaining spans and then none.
                 _ = self.stop.wait_for(|stopping| *stopping), if !self.is_stopping => {
                     self.is_stopping = true;
                     self.spans.close();

@@ -163,7 +163,7 @@ impl Telemetry {
         if let Some(lag) = notes.lag {
             self.0.provider_lag.with_label_values(&[source]).observe(lag.as_secs_f64());
         }
-        // What is recognised as a repetition was counted the first time.
+        // A duplicate was counted the first time.
         let is_new = request.outcome != RequestOutcome::Duplicate;
         if let Some(schema) = notes.schema_failed.as_ref().filter(|_| is_new) {
             self.0.schema_failures.with_label_values(&[source, schema.as_str()]).inc();

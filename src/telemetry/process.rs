@@ -83,7 +83,7 @@ impl Telemetry {
         self.0.reload_ok.set(1);
         self.0.reload_time.set(i64::try_from(now.unix_secs()).unwrap_or(i64::MAX));
         for result in [APPLIED, REFUSED] {
-            // To name a series is to begin it.
+            // Naming a series begins it.
             self.0.reloads.with_label_values(&[result]);
         }
     }

@@ -21,7 +21,7 @@ impl Telemetry {
         let mut known = BTreeSet::new();
         for secret in listed {
             let labels = [&*secret.source, secret.name.as_str()];
-            // To name a series is to begin it.
+            // Naming a series begins it.
             self.0.secret_used.with_label_values(&labels);
             self.0.secret_last_used.with_label_values(&labels);
             if secret.validity.ends() {
@@ -39,7 +39,7 @@ impl Telemetry {
             let labels = [source.as_str(), secret.as_str()];
             let gone = self.0.secret_used.remove_label_values(&labels).is_ok();
             for gauge in [&self.0.secret_last_used, &self.0.secret_not_after] {
-                // Not every secret ends.
+                // Only secrets with an end have this series.
                 drop(gauge.remove_label_values(&labels));
             }
             tracing::debug!(source, secret, gone, "a secret is no longer in force");

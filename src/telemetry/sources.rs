@@ -107,7 +107,7 @@ impl Telemetry {
 
     fn begin_refusals(&self, source: &str) {
         for class in Class::ALL {
-            // To name a series is to begin it.
+            // Naming a series begins it.
             self.0.lines_suppressed.with_label_values(&[source, class.label()]);
         }
     }

@@ -117,7 +117,7 @@ impl Telemetry {
     /// Records an answered request.
     pub(super) fn request_traced(&self, request: &Request<'_>, now: Timestamp) {
         let Some(spans) = &self.1 else { return };
-        // What became no event has an id all the same, for its trace alone.
+        // A request without an event gets an id too, for its trace alone.
         let event = request.event.unwrap_or_else(|| EventId::at(now, (spans.random)()));
         if !spans.sample.takes(event) {
             return;
@@ -174,7 +174,7 @@ impl Telemetry {
 impl Spans {
     fn new_span(&self) -> [u8; 8] {
         let mut span: [u8; 8] = (self.random)().first_chunk().copied().unwrap_or_default();
-        // Zero is no span.
+        // Zero is not a valid span id.
         if let Some(last) = span.last_mut() {
             *last |= 1;
         }

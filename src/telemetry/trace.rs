@@ -71,7 +71,7 @@ impl Sender {
         let version: [u8; 1] = hex(parts.next()?)?;
         let (trace, span) = (hex(parts.next()?)?, hex(parts.next()?)?);
         let _flags: [u8; 1] = hex(parts.next()?)?;
-        // Later versions may say more.
+        // Later versions may have more parts.
         let is_known = version[0] != 0xff && (version[0] != 0 || parts.next().is_none());
         (is_known && trace != [0; 16] && span != [0; 8]).then_some(Self { trace, span })
     }

@@ -114,7 +114,7 @@ impl Fjall {
     /// Opens the engine over the files in `dir`.
     pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
-        // Events are confidential: nobody else reads them.
+        // Events are confidential: only the owner reads them.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
         let db = Database::builder(dir)
             .cache_size(CACHE_BYTES)
@@ -145,7 +145,7 @@ impl Fjall {
     }
 }
 
-// The engine keeps these options with the keyspace: what is changed here holds for keyspaces that are made from then on.
+// The engine keeps these options with the keyspace: a change here affects only keyspaces that are made afterwards.
 
 /// Returns the memtable size of events. It is written down before the keyspace is made.
 fn events_memtable(db: &Database) -> fjall::Result<u64> {
@@ -173,7 +173,7 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         Space::Events => nearly_in_order(plain)
             .with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None))),
         Space::Ids => nearly_in_order(plain),
-        // What asks for a delivery id has asked a filter before.
+        // A look-up of a delivery id has asked a filter before.
         Space::Dedup => in_order(plain).compaction_strategy(Arc::new(
             Leveled::default().with_l0_threshold(GENERATION_TABLES).with_table_target_size(GENERATION_TABLE_BYTES),
         )),
@@ -299,7 +299,7 @@ impl Engine for Fjall {
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         let mut written = self.db.batch();
         let events = self.keyspace(Space::Events)?;
-        // A store from before has a thousand tables, and would merge each with 64 MiB of others.
+        // An older store has a thousand tables, and would merge each with 64 MiB of others.
         if self.events_memtable_bytes_max == EVENTS_MEMTABLE_BYTES_MAX
             && let Some(key) = self.reach.back(events.tree.active_memtable().id())
         {
@@ -335,9 +335,9 @@ impl Engine for Fjall {
             self.keyspace(space)?.rotate_memtable()?;
         }
         self.wait_for_flushes()?;
-        // Files go with the last version that names them, and the engine lets go of versions older than its oldest
-        // snapshot, which it looks for once in so many that were closed. When nothing is written and little is read, as on
-        // a full disk, that moment never comes by itself.
+        // Files are removed with the last version that names them. The engine drops versions older than its oldest
+        // snapshot, which it looks for once in 10,000 closed ones. With few writes and reads, as on a full disk, that
+        // never happens by itself.
         self.keyspace(Space::Meta)?.insert(COMPACTED_KEY, [])?;
         for _ in 0..SNAPSHOTS_UNTIL_GC {
             drop(self.db.snapshot());

@@ -59,7 +59,7 @@ pub(super) fn restore(engine: &dyn Engine, now: Timestamp) -> Result<(), EngineE
     engine.commit(batch, Durability::Written)?;
     let mut batch = Batch::default();
     Books::recount(engine, bytes)?.write(&mut batch);
-    // Delivery ids were put back, and a filter must know them all: they are built anew.
+    // Delivery ids were put back, and a filter must have them all: the filters are built again.
     for pair in engine.scan(Space::Filters, &[], None) {
         batch.remove(Space::Filters, pair?.0);
     }
@@ -321,7 +321,7 @@ impl Restore<'_> {
             let is_live = waits || self.queued.contains_key(&id);
             let of_copy = fate.as_mut().and_then(|fate| fate.copies.get_mut(usize::from(copy)));
             match of_copy {
-                // Its removal from the queue was lost.
+                // The delivery's removal from the queue was lost.
                 Some(CopyFate { end: Some((ending, ended_ms)), destination: at, .. }) => {
                     let dead = QueueKey { destination: DestinationId(*at), due_ms: *ended_ms, seq, copy };
                     if matches!(ending, Ending::Dead(_)) && !self.dead.contains_key(&id) {
@@ -329,7 +329,7 @@ impl Restore<'_> {
                     }
                     self.take_out(id, lane);
                 }
-                // That all is over is known, and no more.
+                // Only the end of all deliveries is known, not how each one ended.
                 Some(of_copy) if ended && !is_live => of_copy.end = Some(self.some_end(id, of_copy)),
                 _ if is_live => {}
                 of_copy => {

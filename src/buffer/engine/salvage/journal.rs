@@ -127,7 +127,7 @@ impl Reading<'_> {
             }
             Batch::Broken => {
                 let rest = self.bytes.get(at..).unwrap_or_default();
-                // Journals are made long and filled later.
+                // Journals are preallocated and filled later.
                 if rest.iter().all(|byte| *byte == 0) {
                     return self.bytes.len();
                 }
@@ -265,7 +265,7 @@ fn right_sequence(previous: Option<u64>, seqno: u64, next: Option<u64>) -> u64 {
         (Some(previous), Some(next)) if !fits_before && follows(previous, next) => previous + 1,
         (Some(previous), Some(next)) if !fits_after && follows(previous, next) && !follows(seqno, next) => previous + 1,
         (Some(previous), None) if !fits_before => previous + 1,
-        // Of two that do not fit, and nothing before them, the one that no counter reaches is wrong.
+        // Of two that do not fit, without any before them, the implausibly high one is wrong.
         (None, Some(next)) if !fits_after && seqno > next => next.saturating_sub(1),
         _ => seqno,
     }
@@ -333,7 +333,7 @@ fn item(bytes: &[u8], at: usize) -> Option<Item<'_>> {
     let key_len = usize::from(u16::from_le_bytes(rest.get(8..10)?.try_into().ok()?));
     let value_len = u32::from_le_bytes(rest.get(10..14)?.try_into().ok()?);
     let on_disk = u32::from_le_bytes(rest.get(14..18)?.try_into().ok()?);
-    // Values, and two kinds of removals; nothing is compressed.
+    // Values, and two kinds of removals, all uncompressed.
     if *kind > 2 || *compression != 0 || value_len != on_disk {
         return None;
     }
@@ -363,9 +363,9 @@ fn dedup_of_events(bytes: &[u8]) -> HashMap<usize, Vec<KeyValue>> {
     let mut at = START_BYTES;
     while let Some(item) = item(bytes, at) {
         match (item.key.len(), item.value.len()) {
-            // A generation and a digest; when it is over, whose it is, and fingerprints.
+            // Key: generation and digest. Value: expiry, sequence, and fingerprints.
             (20, length) if length >= 16 && length % 16 == 0 => dedup.push((item.key.to_vec(), item.value.to_vec())),
-            // The one that it takes the place of.
+            // The removal of the entry that it replaces.
             (20, 0) => {}
             _ if item.value.starts_with(&MAGIC) => {
                 let of_event = |(_, value): &KeyValue| value.get(8..16) == Some(item.key);

@@ -77,7 +77,7 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), 
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
     let (mut mended, mut found) = (Mended::default(), Found::default());
     if dir.join("keyspaces").exists() || dir.join(FOLDER).exists() {
-        // Nobody else may have it open while its files are mended; the engine takes the lock after us.
+        // No other process may have it open during the repair; the engine takes the lock after us.
         let lock = lock(dir)?;
         found = prepare(dir, &mut mended).map_err(io_error)?;
         drop(lock);
@@ -93,7 +93,7 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), 
         None => rebuild::rebuild(dir, fsync, &mut mended)?,
     };
     if !found.saved.is_empty() {
-        // Whoever is interrupted from here on finds them in the store, and they have no place there yet.
+        // From here on an interrupted opening leaves the events in the store, without a place there.
         remember_mended(dir).map_err(io_error)?;
     }
     let mut brought = bring_back(&engine, &found, mended);
@@ -161,7 +161,7 @@ fn prepare(dir: &Path, mended: &mut Mended) -> io::Result<Found> {
     }
     let damaged = roots::damaged(dir)?;
     if !damaged.is_empty() {
-        // First the mark: without it the engine would make the keyspaces anew, empty.
+        // The mark comes first: without it the engine would make the keyspaces anew, empty.
         write_synced(&dir.join(FOLDER).join(SUSPECTED), b"")?;
         for folder in damaged {
             tracing::error!(folder = %folder.display(), "the root of a keyspace is damaged; its files are searched for events");
@@ -183,13 +183,13 @@ fn mend_journals(dir: &Path, so_far: &mut Mended) -> io::Result<Found> {
         found.lost.extend(mended.lost);
         if has_saved {
             found.saved.extend(mended.saved);
-            // Before the journal loses them: the process may end here too.
+            // Written before the journal loses them, because the process may end here too.
             let flat: Vec<_> = found.saved.iter().map(Saved::to_bytes).collect();
             write_synced(&dir.join(FOLDER).join(SAVED), &flat.concat())?;
         }
         match mended.change {
             Change::Nothing => {}
-            // Also what a write leaves behind that a crash cut off.
+            // Also the rest of a write that a crash cut off.
             Change::Cut(length) => {
                 if has_saved {
                     keep_copy(dir, &path)?;

@@ -71,7 +71,7 @@ fn read_until_gap(
 fn first_readable(keyspace: &Keyspace, from: Number) -> Option<Number> {
     let is_readable = |key: &Number| keyspace.range(key.to_vec()..).next().is_none_or(|entry| entry.key().is_ok());
     let mut low = from;
-    // In growing steps, so that what lies between two gaps is not stepped over.
+    // The steps grow, so that readable keys between two gaps are not stepped over.
     for bit in 0..WIDTH * 8 {
         let high = plus_bit(from, bit)?;
         if is_readable(&high) {
@@ -138,7 +138,7 @@ fn middle(a: Number, b: Number) -> Number {
         *digit = low;
         carry = u16::from(high);
     }
-    // Half of it: the carry comes in at the top.
+    // Halves the sum: the carry comes in at the top.
     for digit in &mut sum {
         let value = (carry << 8) | u16::from(*digit);
         carry = value & 1;

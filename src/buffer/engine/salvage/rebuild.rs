@@ -60,7 +60,7 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, mended: &mut Mended) -> Result<F
     let before = dir.join(FOLDER).join(BEFORE);
     let bytes = bytes_in(if before.exists() { &before } else { dir }).map_err(io_error)?;
     if !space::has_room(dir, bytes) {
-        // Nothing is moved: it is tried again when there is room.
+        // Nothing is moved: the next opening tries again.
         let needed =
             format!("it is damaged and has to be built anew, which takes {bytes} bytes more than the disk has free");
         return Err(io_error(io::Error::new(io::ErrorKind::StorageFull, needed)));
@@ -89,7 +89,7 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, mended: &mut Mended) -> Result<F
     }
     let mut put = PutBack::new(&store)?;
     let missing: BTreeSet<u64> = wanted(&store)?.difference(&copy.copied).copied().collect();
-    // Where the queue and the events both have gaps, an event may have fallen into both.
+    // Where the queue and the events both have gaps, an event may be missing in both.
     let takes_all = !is_copied
         || [Space::Events, Space::Queue].iter().all(|space| copy.gaps.get(space).is_some_and(|gaps| *gaps > 0));
     let mut search = Search { missing, takes_all, ids: copy.ids, put: &mut put };
@@ -175,7 +175,7 @@ fn open_damaged(before: &Path) -> Option<Database> {
     if let Ok(Ok(database)) = open() {
         return Some(database);
     }
-    // A table whose own root is damaged keeps its keyspace shut, and that all the others.
+    // A table with a damaged root of its own keeps its keyspace from opening, and with it the whole store.
     for folder in roots::folders(&before.join("keyspaces")).ok()? {
         if !roots::is_whole(&folder).unwrap_or(false) && !folder.ends_with("0") {
             tracing::error!(folder = %folder.display(), "a keyspace cannot be opened; its files are searched for events");
@@ -198,7 +198,7 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     fn everything(&mut self, old: &Database) -> Result<(), EngineError> {
-        // Filters are built anew.
+        // Filters are built again later.
         for space in Space::ALL.into_iter().filter(|space| *space != Space::Filters) {
             if !old.keyspace_exists(space.name()) {
                 self.gaps.insert(space, 1);

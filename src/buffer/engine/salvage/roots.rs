@@ -42,7 +42,7 @@ pub(super) struct Manifest {
 pub(super) fn damaged(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let keyspaces = dir.join("keyspaces");
     if !keyspaces.join("0").join("current").exists() && !dir.join(FOLDER).join(NAMES).exists() {
-        // New, or not yet whole for the first time.
+        // A new store, or one that was never whole.
         return Ok(Vec::new());
     }
     if fs::read(dir.join("version")).ok().as_deref() != Some(VERSION) {

@@ -328,7 +328,7 @@ async fn a_rebuild_that_was_interrupted_goes_on() {
             }
         }
         if progress == "copying" {
-            // What an earlier try had begun.
+            // The leftovers of an interrupted rebuild.
             open_and_close_empty(copy.path()).await;
         }
         fs::write(copy.path().join("salvage/rebuilding"), progress).unwrap();
