@@ -14,7 +14,7 @@ use crate::routing::{RouteError, Routed};
 
 /// The most event ids that a plan shows.
 const SAMPLES: usize = 5;
-/// The most pages that a plan reads; beyond them it is incomplete.
+/// The most pages that a plan reads; beyond them the plan is incomplete.
 const PAGES_MAX: usize = 250;
 const PAGE: usize = 200;
 

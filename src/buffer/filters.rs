@@ -252,7 +252,7 @@ mod tests {
         let asked = |id| filters.candidates([8, 7, 3, 2].into_iter(), id);
         assert!(ids_of(7).all(|id| asked(id).contains(&7)));
         assert!(ids_of(3).all(|id| asked(id).contains(&3)));
-        // What has no filter is always looked for: another group, and another plane.
+        // A generation without a filter is always looked up: in another group, and in another plane.
         let wrong: Vec<Vec<u32>> = (1_u64 << 60..(1 << 60) + 20_000).map(|id| asked(digest(id))).collect();
         assert!(wrong.iter().all(|said| said.contains(&8) && said.contains(&2)));
         for full in [7, 3] {

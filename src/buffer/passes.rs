@@ -217,10 +217,10 @@ mod tests {
         assert_eq!(allow(Wanted::Any { most: PASSES_MAX + 1 }, NOW), Err(TooManyPasses));
         allow(Wanted::Any { most: PASSES_MAX }, NOW).unwrap();
         assert_eq!(allow(id("a"), NOW), Err(TooManyPasses));
-        // Used up, they are remembered until their end all the same.
+        // Used-up ones still count until their end.
         assert!(takes(&passes, "b", NOW));
         assert_eq!(allow(id("a"), NOW), Err(TooManyPasses));
-        // The same said again replaces it; what is over makes room.
+        // A second request replaces the first; expired ones make room.
         allow(Wanted::Any { most: PASSES_MAX - 1 }, NOW).unwrap();
         allow(id("a"), NOW).unwrap();
         assert_eq!(allow(id("c"), NOW), Err(TooManyPasses));

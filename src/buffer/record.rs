@@ -131,7 +131,7 @@ pub(super) mod tests {
     /// Encodes an event as version 1 did, with the first `fields` of its facts.
     pub(in crate::buffer) fn version_1(event: &EventData, fields: u8) -> Vec<u8> {
         let facts = rmp_serde::to_vec(event).unwrap();
-        // Facts are a list, and the last of them are nothing, an empty list, and nothing twice: a byte each.
+        // Facts are a list that ends in nil, an empty list, and nil twice: one byte each.
         assert!(facts[0] == 0x9f && facts.ends_with(&[0xc0, 0x90, 0xc0, 0xc0]));
         let kept = facts.len() - usize::from(15 - fields);
         record(&[&[0x90 | fields], &facts[1..kept]].concat(), &event.body)
@@ -170,7 +170,7 @@ pub(super) mod tests {
         let (event, new) = (event(), encode(&event()).unwrap());
         let facts_len = u32::from_le_bytes(new[8..12].try_into().unwrap()) as usize;
         let (facts, body) = new[HEAD_BYTES..].split_at(facts_len);
-        // A copy of five, the last three of them nothing, nothing and false, was one of two.
+        // A dispatch of five fields, the last three of them nil, nil and false, had only the first two.
         let copy = [0x91, 0x95, 0xa1, b'r', 0xa1, b'd', 0xc0, 0xc0, 0xc2];
         let before = [0x91, 0x92, 0xa1, b'r', 0xa1, b'd'];
         let at = facts.windows(copy.len()).position(|window| window == copy).unwrap();

@@ -216,7 +216,7 @@ impl Stats {
         }
     }
 
-    /// Returns the reason why events are refused now. Of several, it is the one that hides the others.
+    /// Returns the reason why events are refused now; of several, the one with the highest precedence.
     pub fn refusing(&self) -> Option<Refusing> {
         Refusing::ALL.into_iter().rev().find(|reason| self.refuses_for(*reason))
     }

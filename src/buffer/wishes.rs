@@ -22,7 +22,7 @@ use crate::event::{Copy, EventData, EventId};
 /// The most commands in one batch.
 pub const WISHES_MAX: usize = 256;
 
-/// The numbers of applied commands.
+/// The results of applied commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Granted {
     /// Deliveries that entered the queue.

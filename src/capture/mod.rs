@@ -5,7 +5,7 @@
 //! push each other out: verified requests, failed ones from a sender that was verified before, failed ones from anybody
 //! else, and the heads of requests refused before their verification. Each shelf divides its room fairly among sources,
 //! and within a source among senders (`shelf`), so no flood pushes out another's requests. Requests without a source
-//! count as one source. Of heads only a few a second are kept, because more of the same tell no more.
+//! count as one source. Of heads only a few a second are kept, because further ones show nothing new.
 //!
 //! Not here: the choice of captured requests (`ingress`), their admission (`refused`).
 

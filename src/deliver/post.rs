@@ -48,7 +48,7 @@ pub struct Standing {
     pub circuit: Circuit,
     /// The reason why nothing goes out now; `None` where something may go out.
     pub waits_for: Option<Deferral>,
-    /// The end of that, where it is known; for an open circuit the next probe.
+    /// The end of the wait, where it is known; for an open circuit the next probe.
     pub until: Option<Instant>,
     /// The time since which the destination is in trouble.
     pub in_trouble_since: Option<Instant>,

@@ -52,7 +52,7 @@ pub(super) async fn first_event(shared: &Shared, repeats: Option<DedupKey>) -> O
 /// Records whether a request verified, and reports the change to its source's state.
 pub(super) fn verification(shared: &Shared, lane: &Lane, (verdict, sender): (&'static str, Sender), now: Timestamp) {
     let change = match verdict {
-        // Not verified, or without a secret.
+        // No verdict: verification was not reached, or is not configured.
         "" | "not_configured" => return,
         "verified" => lane.watch.verified(sender, now),
         failed => lane.watch.failed(sender, failed, now),

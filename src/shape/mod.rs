@@ -87,7 +87,7 @@ pub enum ShapeError {
     Script(ScriptError),
     /// The place cannot be set, because the value above it is neither object nor list.
     NoPlace(String),
-    /// The result is larger than [`BODY_BYTES_MAX`].
+    /// The result is larger than `BODY_BYTES_MAX`.
     TooLarge,
     /// The body is not JSON, and a transform needs JSON.
     NotJson,

@@ -50,7 +50,7 @@ use crate::refusal::RequestOutcome;
 /// The label of requests that reached no source.
 pub const NO_SOURCE: &str = "_none";
 
-/// Counts, logs, and records spans where tracing is on; clones share the metrics, and the state of summed-up lines.
+/// Counts, logs, and records spans where tracing is on; clones share the metrics, and the state of limited log lines.
 #[derive(Clone, Debug)]
 pub struct Telemetry(Families, Option<Spans>, Arc<RefusalLines>, Arc<RouteLines>);
 

@@ -61,7 +61,7 @@ fn a_lane_whose_head_left_the_queue_has_a_head_again() {
     let [(head, _)] = disk.all(Space::Queue).try_into().unwrap();
     let (place, _) = disk.all(Space::Ordered).into_iter().next().unwrap();
     let mut batch = Batch::default();
-    // The first event is lost with all that spoke of it.
+    // The first event is lost with all its records.
     batch.remove(Space::Queue, head);
     batch.remove(Space::Ordered, place);
     batch.remove(Space::Events, seq(0).to_be_bytes());

@@ -3,7 +3,7 @@
 //! The engine's iterator gives up at such a block, and up to two records before it are lost with it, because it looks
 //! ahead. So the readable keys before and after the block are found by bisection: the last bound under which a range
 //! reads without an error, and the first key from which one does. Records that other tables hold under the keys of the
-//! block are not seen; `rebuild` searches for them in the raw files.
+//! block are not seen; `rebuild` searches the raw files for events among them.
 
 use fjall::{Keyspace, Slice};
 
