@@ -88,7 +88,7 @@ pub fn states_of(found: &Found) -> Vec<DeliveryState> {
 pub struct Filter {
     /// The earliest time of receipt.
     pub since: Option<Timestamp>,
-    /// The time of receipt that is too late.
+    /// The time before which the event was received.
     pub until: Option<Timestamp>,
     /// The source.
     pub source: Option<String>,

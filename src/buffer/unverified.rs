@@ -44,7 +44,7 @@ impl Entry {
 /// The unverified events of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unverified {
-    /// Stored events, by the rules fingerprint of their last judgement.
+    /// Events in the index, by the rules fingerprint of their last judgement.
     pub by_rules: BTreeMap<JudgedBy, u64>,
     /// Events that passed a re-evaluation, since the start.
     pub reverified: u64,
@@ -53,7 +53,7 @@ pub struct Unverified {
 }
 
 impl Unverified {
-    /// Returns the number of stored events.
+    /// Returns the number of events in the index.
     pub fn stored(&self) -> u64 {
         self.by_rules.values().sum()
     }

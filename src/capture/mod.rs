@@ -69,9 +69,9 @@ impl BodyKept {
 /// The part of a request that is captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
-    /// The whole request: it was read and verified.
+    /// The whole request: its body was read.
     Whole,
-    /// The head: the request was refused before.
+    /// The head: the request was refused early.
     Head,
 }
 

@@ -21,15 +21,15 @@ pub enum Jitter {
 #[expect(clippy::struct_excessive_bools, reason = "one for each class that `retry_on` can name")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryOn {
-    /// Without a connection: refused, TLS failed, or the name did not resolve.
+    /// Attempts without a connection: refused, TLS failed, or the name did not resolve.
     pub connect: bool,
-    /// Without a complete answer in time.
+    /// Attempts without a complete answer in time.
     pub timeout: bool,
-    /// With any 5xx.
+    /// Answers with any 5xx.
     pub any_5xx: bool,
-    /// With any 4xx.
+    /// Answers with any 4xx.
     pub any_4xx: bool,
-    /// With one of these statuses.
+    /// Answers with one of these statuses.
     pub statuses: Vec<u16>,
 }
 

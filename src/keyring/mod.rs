@@ -249,7 +249,7 @@ impl Keyring {
         Ok(receiver)
     }
 
-    /// Fetches keys that lack a message's key id again, unless that was done just now. Returns true when another
+    /// Fetches keys again that lack a message's key id, unless that was done just now. Returns true when another
     /// verification can have another result.
     pub async fn refresh(&self, places: &[KeyLocation]) -> Result<bool, Unfetched> {
         let (mut is_new, mut unreached) = (false, None);
