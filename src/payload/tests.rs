@@ -1,8 +1,8 @@
-//! Both ways in are run over every input: they must agree.
+//! Tests of both ways in, which are run over every input and must agree.
 
 use super::*;
 
-/// What both say about `body`.
+/// Returns the result of both ways for `body`.
 fn verdict(body: &[u8]) -> Result<Payload, Malformed> {
     let parsed = Payload::parse(body);
     let scanned = Payload::scan(body, &[]);
@@ -81,7 +81,7 @@ fn sound_json_is_accepted_and_equals_what_serde_json_reads() {
     assert!(verdict(nested(DEPTH_MAX).as_bytes()).is_ok());
 }
 
-/// The name of the variant, without its fields.
+/// Returns the name of the variant, without its fields.
 fn kind(fault: &Malformed) -> String {
     format!("{fault:?}").split(' ').next().unwrap().to_owned()
 }
