@@ -1,4 +1,4 @@
-//! What a proof reaches: which parts of a message are covered, and how batches and unusual schemes are judged.
+//! The reach of a proof: the parts of a message that are covered, and the verdicts on batches and unusual schemes.
 
 use std::collections::BTreeMap;
 use std::path::Path;

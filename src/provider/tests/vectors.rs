@@ -31,7 +31,7 @@ struct Count {
     run: usize,
 }
 
-/// Runs every file of the folder; gives the counts by file and the cases that were judged wrongly.
+/// Runs every file of the folder; returns the counts by file and the cases that were judged wrongly.
 fn run(table: &Table) -> (BTreeMap<String, Count>, Vec<String>) {
     let dir = vectors_dir();
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
