@@ -43,16 +43,16 @@ impl<'r> Admitted<'r, '_> {
 /// The result of the gates for a request that is not refused.
 #[derive(Debug)]
 pub enum Accepted {
-    /// To be stored, then answered as accepted.
+    /// An event to be stored, then answered as accepted.
     Event(Box<Event>),
-    /// To be stored and kept back, then answered as accepted.
+    /// An event to be quarantined, then answered as accepted.
     Quarantined(Box<Event>),
     /// An event without problems that no route takes.
     Filtered {
         /// The event's type, for the log.
         event_type: Option<String>,
     },
-    /// Answered here; nothing is stored.
+    /// A handshake, which is answered here; nothing is stored.
     Handshake(Box<HandshakeReply>),
 }
 
@@ -180,7 +180,7 @@ fn check_sender(gate: &Gatekeeper, head: &Head<'_>) -> Result<(), Refusal> {
 pub struct World<'a> {
     /// The moment of receipt.
     pub now: Timestamp,
-    /// Makes the event's id unique.
+    /// Random bytes that make the event's id unique.
     pub random: [u8; 10],
     /// The keys that were fetched so far.
     pub keys: &'a dyn KeyRing,
@@ -310,7 +310,7 @@ fn verify(
     }
 }
 
-/// Returns whether the failure brake is on, which turns refusals of our own making into quarantine; notes that it is.
+/// Returns whether the failure brake is on, and notes it: refusals of our own making then become quarantine.
 fn is_braked(lane: &Lane, now: Timestamp, notes: &mut Notes) -> bool {
     let brakes = lane.budget.brakes(now);
     notes.braked |= brakes;

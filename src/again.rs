@@ -13,7 +13,7 @@ use crate::lane::Lane;
 use crate::refusal::{PayloadProblem, Refusal};
 use crate::routing::{Named, Routed, route};
 
-/// A stored event, re-evaluated under today's rules; its signature is not.
+/// A stored event, re-evaluated under today's rules, all but its signature.
 #[derive(Debug)]
 pub struct Again {
     /// Its problems; empty if it has none.

@@ -30,7 +30,7 @@ const PARTS_MAX: usize = 1440;
 /// The least number of requests over which a share counts.
 const SHARE_OF_AT_LEAST: u32 = 10;
 
-/// The limits of a source's provider, and whether the brake is used.
+/// The limits and the time of a source's provider, and the use of the brake.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patience {
     /// The rules.

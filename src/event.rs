@@ -222,7 +222,7 @@ impl EventData {
         }
     }
 
-    /// Returns the headers as a map. A header that a map cannot hold is left out; no received header is such.
+    /// Returns the headers as a map. A header that a map cannot hold is left out; no received header is one of these.
     pub fn header_map(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
@@ -376,7 +376,7 @@ pub(crate) mod tests {
     use super::*;
 
     impl EventData {
-        /// A plain event of the source `github` with this id and one copy; tests say only what they are about.
+        /// Makes a plain event of the source `github` with this id and one copy; tests say only what they are about.
         pub(crate) fn sample(id: EventId, received_at: Timestamp) -> Self {
             Self {
                 id,
@@ -400,7 +400,7 @@ pub(crate) mod tests {
     }
 
     impl Copy {
-        /// A copy without keys and without a transform.
+        /// Makes a copy without keys and without a transform.
         pub(crate) fn plain(route: &str, destination: &str) -> Self {
             Self { route: route.into(), destination: destination.into(), balance: None, order: None, shaped: false }
         }

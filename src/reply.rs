@@ -38,7 +38,7 @@ pub struct Reply {
     pub body: Bytes,
     /// True if the connection ends with this answer.
     pub closes: bool,
-    /// True if the request's body may be unread; the connection then ends too.
+    /// True if the request's body may be unread; the connection cannot go on if it is.
     pub is_early: bool,
 }
 

@@ -42,10 +42,10 @@ pub struct Recipient {
 /// The handling of an event on which a route fails with an error, when no other route takes the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
-    /// It is kept in quarantine, with the error as its problem.
+    /// The event is quarantined, with the error as its problem.
     #[default]
     Quarantine,
-    /// It is treated as if the condition were false.
+    /// The event is treated as if the condition were false.
     NoMatch,
 }
 

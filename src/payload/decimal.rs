@@ -13,7 +13,7 @@ pub struct Decimal {
     magnitude: i64,
 }
 
-/// The length up to which every `f64` holds a number: it has fifteen digits at most.
+/// The longest number, in bytes, that every `f64` surely holds: it has fifteen digits at most.
 const SURELY_HELD_BYTES: usize = 15;
 
 impl Decimal {

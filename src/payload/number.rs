@@ -20,7 +20,7 @@ use super::keys::Key;
 pub const NUMBER_BYTES_MAX: usize = 1024;
 /// Longest exponent, in digits.
 const EXPONENT_DIGITS_MAX: usize = 3;
-/// The length up to which a number without an exponent fits an `f64`, whose largest has 309 digits.
+/// The longest number without an exponent, in bytes, that surely fits an `f64`, whose largest has 309 digits.
 const SURELY_IN_RANGE_BYTES: usize = 300;
 
 /// The numbers with an exponent, as they are written, in the order in which the body is read.

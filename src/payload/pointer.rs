@@ -13,7 +13,7 @@ pub struct Pointer {
 /// The reason why a text is not a JSON pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadPointer {
-    /// It is not empty and does not begin with `/`.
+    /// The text is not empty and does not begin with `/`.
     NoLeadingSlash,
     /// A `~` is followed by neither `0` nor `1`.
     BadEscape,

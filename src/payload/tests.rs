@@ -18,7 +18,7 @@ fn nested(depth: usize) -> String {
     "[".repeat(depth) + &"]".repeat(depth)
 }
 
-/// serde_json writes each exponent in its own way.
+/// Returns a value as serde_json writes it: each exponent in its own way.
 fn as_serde_json_writes(value: &Value) -> Value {
     serde_json::from_str(&value.to_string()).unwrap()
 }

@@ -34,13 +34,13 @@ pub(super) struct Border {
 /// The rule that tells a value from its neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// It ends before this text.
+    /// The value ends before this text.
     EndsBefore(String),
-    /// It begins after this text.
+    /// The value begins after this text.
     BeginsAfter(String),
-    /// It is a time in this unit, with as many digits as times have until the year 2286.
+    /// The value is a time in this unit, with as many digits as times have until the year 2286.
     PlainTime(Unit),
-    /// It holds nothing but what URLs hold.
+    /// The value holds nothing but what URLs hold.
     UrlCharacters,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Places<'s> {
 enum Piece<'t> {
     Literal(&'t str),
     Value(&'t Source, &'t [Filter]),
-    /// Begin or end of a group: what stands on its other side may be absent.
+    /// The begin or the end of a group: the piece on its other side may be absent.
     Edge,
 }
 

@@ -35,13 +35,13 @@ pub struct EventTemplate {
 /// message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventFault {
-    /// It is not there, or not a single value.
+    /// The value is not there, or not a single one.
     Failed(Failure),
-    /// It is there, and empty.
+    /// The value is there, and empty.
     Empty,
-    /// It is longer than 256 bytes.
+    /// The value is longer than 256 bytes.
     TooLong,
-    /// It is not UTF-8, or holds control characters.
+    /// The value is not UTF-8, or holds control characters.
     NotText,
 }
 

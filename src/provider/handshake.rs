@@ -8,7 +8,7 @@
 //! - a handshake that hands out a signature made with the source's secret without such proof names a pattern for what is
 //!   signed, so that nobody can have an event signed by us;
 //! - an armed handshake (one that takes over a secret, or one that echoes unsigned text by choice of the row) works
-//! only while the operator has armed the source; one that takes over a secret never works once a secret is known;
+//!   only while the operator has armed the source; one that takes over a secret never works once a secret is known;
 //! - what is copied is bounded and goes out as `text/plain`, JSON or a header, with `nosniff`; never as HTML.
 //!
 //! Not here: opening a URL (the caller does, where the scheme pins its host) and keeping a secret.

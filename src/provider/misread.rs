@@ -68,7 +68,7 @@ pub(super) enum TemplateFault {
     SignedHeaders,
     /// A value that has no meaning in this place.
     NotHere(String),
-    /// There is no value in it, so every event would have the same.
+    /// A template without a value: every event would have the same text.
     NoValue,
     /// Not an expression for an event type or id.
     Expression(String),

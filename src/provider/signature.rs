@@ -2,7 +2,7 @@
 //!
 //! Invariants: at least one signature; at most sixteen in a list; strict base64 (padding, canonical bits); hex in
 //! either case; a text that decodes to another length than the algorithm has is no candidate. The right candidate is
-//! found in `verify.rs`: any listed signature may match any secret.
+//! found in `signed.rs`: any listed signature may match any secret.
 
 use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::HeaderName;
@@ -19,9 +19,9 @@ const LISTED_MAX: usize = 16;
 /// The place of the signatures.
 #[derive(Clone, Debug)]
 pub(super) enum SignatureAt {
-    /// In these headers; the first has to be there, or any.
+    /// These headers; the first has to be there, or any.
     Headers { names: Vec<HeaderName>, first_is_required: bool },
-    /// In the body or the query.
+    /// A place in the body or the query.
     Value(Source),
 }
 

@@ -12,7 +12,7 @@ use super::scheme::Unit;
 use crate::clock::Timestamp;
 
 const DIGITS_MAX: usize = 20;
-/// From this number on, `auto` reads milliseconds: as seconds it would be the year 5138.
+/// The number from which `auto` reads milliseconds: as seconds it would be the year 5138.
 const AUTO_MS_FROM: u64 = 100_000_000_000;
 
 /// A moment of signing: its text, and its meaning.

@@ -45,24 +45,24 @@ pub type Read<'r> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'r;
 /// The policy for an event whose type has no schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnMissing {
-    /// It goes on unchecked.
+    /// The event goes on unchecked.
     #[default]
     Allow,
-    /// It is refused.
+    /// The event is refused.
     Reject,
-    /// It is quarantined.
+    /// The event is quarantined.
     Quarantine,
 }
 
 /// The policy for an event that its schema refuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnInvalid {
-    /// It is quarantined.
+    /// The event is quarantined.
     #[default]
     Quarantine,
-    /// It is refused.
+    /// The event is refused.
     Reject,
-    /// It is counted and goes on.
+    /// The event is counted and goes on.
     Allow,
 }
 

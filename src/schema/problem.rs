@@ -43,14 +43,14 @@ pub enum SchemaProblem {
     UnknownDraft {
         /// The schema.
         schema: SchemaName,
-        /// As written.
+        /// The text, as written.
         draft: String,
     },
     /// A `$ref` leads anywhere but to a file inside the root.
     ForeignRef {
         /// The schema in which it stands.
         schema: SchemaName,
-        /// As written.
+        /// The text, as written.
         reference: String,
     },
     /// A `$ref` names a part that does not exist.
@@ -66,7 +66,7 @@ pub enum SchemaProblem {
         schema: SchemaName,
         /// JSON pointer.
         at: String,
-        /// As written.
+        /// The text, as written.
         pattern: String,
     },
     /// The schema breaks its own draft.
@@ -80,7 +80,7 @@ pub enum SchemaProblem {
     },
     /// An event's glob cannot be read.
     BadGlob {
-        /// As written.
+        /// The text, as written.
         glob: String,
         /// The reader's words.
         message: String,
@@ -128,7 +128,7 @@ pub enum SchemaDoubt {
         schema: SchemaName,
         /// JSON pointer.
         at: String,
-        /// As written.
+        /// The text, as written.
         keyword: String,
         /// The keyword that was probably meant.
         meant: &'static str,

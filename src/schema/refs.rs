@@ -35,7 +35,7 @@ pub(super) fn uri_of(schema: &SchemaName) -> String {
 /// A reference to another document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// As written.
+    /// The text, as written.
     pub(super) written: String,
     /// The URI by which the validator asks for the document: resolved against the nearest `$id` around it.
     pub(super) uri: String,

@@ -109,7 +109,7 @@ fn show(report: &str) {
     eprintln!("{report}");
 }
 
-/// A row of the catalogue, with the two spellings changed that this language does not share.
+/// Makes a row of the catalogue, with the two spellings changed that this language does not share.
 fn pasted(id: &str, verify: &serde_yaml::Value) -> Result<Row, RowProblem> {
     let mut verify = verify.clone();
     if let Some(block) = verify.as_mapping_mut() {
