@@ -166,7 +166,7 @@ impl Explanation {
         }
     }
 
-    /// Gives the event an id that it has already, and renews the requests to services.
+    /// Replaces the id of an event by the one under which it is stored, and renews the requests to services.
     pub fn rename(&mut self, id: EventId, destinations: &Destinations) {
         if let Some(event) = &mut self.event {
             event.id = id;
