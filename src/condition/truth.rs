@@ -3,8 +3,8 @@
 //! Only an expression that can never be a boolean is a problem: a text such as `event.type`, a sum, the list of a
 //! `map`. Values of the payload may be anything. Operands of `&&`, `||` and `!`, the test of `? :` and the predicates
 //! of `exists`, `all` and `exists_one` are checked too, because an operand that is no boolean is an error. One of the
-//! two branches of `? :` may be no boolean: it stands for events that do not match, as `null` in `has(body.x) ? body.x
-//! : null`, or the `optional.none()` that `optFlatMap` gives for a missing value.
+//! two branches of `? :` may be no boolean: it stands for events that do not match. Such branches are `null` in
+//! `has(body.x) ? body.x : null`, or the `optional.none()` that `optFlatMap` gives for a missing value.
 
 use std::fmt;
 
