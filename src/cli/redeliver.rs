@@ -1,7 +1,7 @@
 //! `hookgate redeliver`: the gateway expects a redelivery by the provider, and does not treat it as a duplicate.
 //!
-//! The command only announces the redelivery; the operator starts it at the provider. The gateway keeps the announcement
-//! in memory and forgets it at a restart. The command says so, because both steps are then needed again.
+//! The command only announces the redelivery; the operator starts it at the provider. The gateway keeps the
+//! announcement in memory and forgets it at a restart. The command says so, because both steps are then needed again.
 
 use std::path::PathBuf;
 

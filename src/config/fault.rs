@@ -1,9 +1,9 @@
 //! The errors of serde, kept as data until the place is known.
 //!
-//! serde hands over a fault of its own kinds through `de::Error`; a visitor's own complaint passes through
-//! `Error::custom`, which takes text only, so [`complaint`] packs its parts into one and [`Fault::custom`] unpacks them.
-//! A complaint is a predicate ("is not a duration"): the subject is added later, because the value may have come out of
-//! a variable and must not be shown.
+//! serde passes a fault of its own kinds through `de::Error`. A visitor's own complaint passes through `Error::custom`,
+//! which takes text only, so [`complaint`] packs its parts into one text and [`Fault::custom`] unpacks them. A complaint
+//! is a predicate ("is not a duration"): the subject is added later, because the value may come from a variable and must
+//! not be shown.
 
 use std::fmt;
 

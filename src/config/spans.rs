@@ -39,7 +39,7 @@ impl Span {
     /// The first character of the main file.
     pub const TOP: Self = Self::top_of(FileId::MAIN);
 
-    /// The first character of a file.
+    /// Returns the span of the first character of a file.
     pub(super) const fn top_of(file: FileId) -> Self {
         Self { file, start: Position { line: 1, column: 1 }, end: Position { line: 1, column: 2 } }
     }

@@ -7,8 +7,8 @@
 //! `duration(`[`SPELLED`]`(x))`.
 //!
 //! Literals are tried when the text is loaded: `duration("5 minutes")` would fail at every event.
-//! As a key, and as JSON, a timestamp is RFC 3339 in UTC and a duration is seconds with an `s`, as `string()` writes them.
-//! There is no `now()`: the same event always gives the same answer.
+//! As a key, and as JSON, a timestamp is RFC 3339 in UTC and a duration is seconds with an `s`, as `string()` writes
+//! them. There is no `now()`: the same event always gives the same answer.
 
 use std::sync::Arc;
 
