@@ -1,13 +1,12 @@
-//! The product in one file: the gates a request passes, in order.
+//! The gates that a request passes, in order.
 //!
 //! ```text
 //! admit(head):  source → method → declared length → content type → address → limits by sender and in total
 //! accept(body): handshake ← verify → the source's own quota → JSON hygiene, parse → type and id → schema → routes → Event
 //! ```
-//! Nothing here does DNS, talks to anybody or waits; the only thing that leaves is a value. [`Admitted`] is made by
-//! [`admit`] only, `Verified` by `provider` only, [`Event`] from a `Verified` only: what was not verified cannot reach the
-//! buffer. The order is the contract's; a gate that costs more stands behind one that costs less, and nothing that needs
-//! trust stands before the signature.
+//! No gate does DNS, network I/O or waiting. [`Admitted`] is made by [`admit`] only, `Verified` by `provider` only,
+//! [`Event`] from a `Verified` only: no request reaches the buffer without a verdict. The order is the contract's: a
+//! gate that costs more stands behind one that costs less, and nothing that needs trust stands before the signature.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,41 +34,41 @@ pub struct Admitted<'r, 'h> {
 }
 
 impl<'r> Admitted<'r, '_> {
-    /// The lane it is in.
+    /// Returns the rules of the request's source.
     pub fn lane(&self) -> &'r Lane {
         self.lane
     }
 }
 
-/// What the gates made of a request.
+/// The result of the gates for a request that is not refused.
 #[derive(Debug)]
 pub enum Accepted {
-    /// To be stored, then answered as accepted.
+    /// An event to be stored, then answered as accepted.
     Event(Box<Event>),
-    /// To be stored and kept back, then answered as accepted.
+    /// An event to be quarantined, then answered as accepted.
     Quarantined(Box<Event>),
-    /// Verified, and no route wants it.
+    /// An event without problems that no route takes.
     Filtered {
         /// The event's type, for the log.
         event_type: Option<String>,
     },
-    /// Answered here; nothing is stored.
+    /// A handshake, which is answered here; nothing is stored.
     Handshake(Box<HandshakeReply>),
 }
 
 /// The longest body that is parsed before it is verified.
 const GREETING_BYTES_MAX: usize = 16 * 1024;
 
-/// What happened on the way that is worth counting and did not end the request.
+/// Observations on one request, for metrics, the log and explanations.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// The verdict's label for `verifications_total`.
+    /// The label of the verdict for `verifications_total`; empty before verification.
     pub verdict: &'static str,
     /// The name of the secret that matched.
     pub secret: Option<String>,
     /// The label of the format in which the body was read, for the log; `None` before it is read.
     pub body_read: Option<&'static str>,
-    /// The schema that the payload failed, or what stands for all where it cannot be read.
+    /// The schema that the payload failed, or `_unread` for a body that no schema can check.
     pub schema_failed: Option<String>,
     /// Routes that matched.
     pub matched: Vec<Arc<str>>,
@@ -79,18 +78,19 @@ pub struct Notes {
     pub event_type: Option<String>,
     /// The provider's own id of the delivery.
     pub delivery_id: Option<String>,
-    /// How long after it was signed the request came, where the scheme says.
+    /// The time from the signature to the receipt, if the scheme signs a time.
     pub lag: Option<Duration>,
-    /// Where there may be keys under which the same request verifies.
+    /// The keys under which the same request may verify.
     pub needs_keys: NeedsKeys,
-    /// In `mode: sync`, who answered the sender.
+    /// In `mode: sync`, the party that answered the sender.
     pub answered_by: Option<&'static str>,
-    /// Why the event was kept instead of refused: the provider is about to give the source up.
+    /// True if the failure brake kept an event that would have been refused: the provider is about to give the source
+    /// up.
     pub braked: bool,
 }
 
-/// The first half for a request that is only looked at: it counts against no limit, and what is not known of it is not
-/// judged. A `source` that is given stands for host and path.
+/// Checks the head of a request that is only explained. It spends no limit, and an unknown sender is not checked. A
+/// known `source` replaces the look-up by host and path.
 pub fn admit_aside<'r, 'h>(
     rules: &'r Rules,
     head: Head<'h>,
@@ -103,14 +103,14 @@ pub fn admit_aside<'r, 'h>(
     judged.map(|()| Admitted { lane, head }).map_err(|refusal| (Some(lane), refusal))
 }
 
-/// The first half: what can be said from the head alone.
+/// Checks what the head alone shows, and spends the limits before verification.
 pub fn admit<'r, 'h>(
     rules: &'r Rules,
     gate: &Gatekeeper,
     head: Head<'h>,
 ) -> Result<Admitted<'r, 'h>, (Option<&'r Lane>, Refusal)> {
     let Some(lane) = find(rules, &head) else {
-        // Strangers who look for sources spend the same quota as those who found one.
+        // Requests without a source spend the same limits as those with one.
         check_sender(gate, &head).map_err(|refusal| (None, refusal))?;
         return Err((None, no_source()));
     };
@@ -175,20 +175,20 @@ fn check_sender(gate: &Gatekeeper, head: &Head<'_>) -> Result<(), Refusal> {
     })
 }
 
-/// What the second half is given beside the request.
+/// The inputs of [`accept`] beside the request.
 #[derive(Clone, Copy, Debug)]
 pub struct World<'a> {
     /// The moment of receipt.
     pub now: Timestamp,
-    /// Makes the event's id unique.
+    /// Random bytes that make the event's id unique.
     pub random: [u8; 10],
     /// The keys that were fetched so far.
     pub keys: &'a dyn KeyRing,
-    /// Whether it counts against the source's quota; what is only explained does not.
+    /// True if the request counts against the source's quota; an explained request does not.
     pub spends: bool,
 }
 
-/// The second half: the whole body is here.
+/// Checks an admitted request with its whole body, and makes the event.
 pub fn accept(
     admitted: &Admitted<'_, '_>,
     body: Bytes,
@@ -214,7 +214,7 @@ pub fn accept(
     let mut problems = if spends { spend(lane, head, now, notes)? } else { Vec::new() };
     let document = read(lane, head, &body);
     notes.body_read = Some(document.label());
-    // What `enforce: false` lets in is not verified: to answer it could mean to sign for a stranger.
+    // A request allowed by `enforce: false` is not verified: an answer could sign a stranger's text.
     let greets = if proof.secret().is_some() { lane.desk.shake(true, &message, document.json(), now) } else { None };
     if let Some(shaken) = greets {
         return handshake(shaken);
@@ -224,7 +224,7 @@ pub fn accept(
     notes.delivery_id.clone_from(&named.delivery_id);
     problems.extend(check_body(lane, named.event_type.as_deref().unwrap_or_default(), &document, now, notes)?);
     let routed = route(lane, head, &document, &named);
-    // What is wrong with the payload comes first: a condition often fails because of it.
+    // Problems of the payload come first: they are often why a condition fails.
     if problems.is_empty() {
         problems = routed.problems();
     }
@@ -285,7 +285,7 @@ fn verify(
         Err(failure) => {
             notes.verdict = failure.label();
             match &failure {
-                // Whoever asked has the keys fetched and asks again.
+                // The caller fetches the keys and calls again.
                 Failure::KeyNotHere(at) => {
                     notes.needs_keys = NeedsKeys { places: vec![KeyLocation::clone(at)], are_missing: true };
                 }
@@ -310,7 +310,7 @@ fn verify(
     }
 }
 
-/// One step before the provider gives the source up, refusals of our own making are kept instead.
+/// Returns whether the failure brake is on, and notes it: refusals of our own making then become quarantine.
 fn is_braked(lane: &Lane, now: Timestamp, notes: &mut Notes) -> bool {
     let brakes = lane.budget.brakes(now);
     notes.braked |= brakes;
@@ -332,7 +332,7 @@ fn spend(lane: &Lane, head: &Head<'_>, now: Timestamp, notes: &mut Notes) -> Res
     }
 }
 
-/// The body as its source reads it.
+/// Reads a body by the rules of its source.
 pub(crate) fn read<'b>(lane: &Lane, head: &Head<'_>, body: &'b [u8]) -> Document<'b> {
     lane.body.read(head.media_type(), body, &lane.reading)
 }

@@ -1,7 +1,7 @@
 //! Checks of a body that was read: malformed content and schemas, and the source's policy for a body that fails.
 //!
 //! A body that no schema can check is handled by the source's `on_invalid`, whatever its event type: the type may stand
-//! in the body, and is unknown when the body was not read.
+//! in the body, and is unknown if the body was not read.
 //!
 //! With `enforce: false` every body passes, and the failed schema is still reported. While the failure brake is on, a
 //! body that would be refused is quarantined instead; the caller says whether the brake is on.
@@ -32,7 +32,7 @@ enum Then {
     IsRefused,
 }
 
-/// Checks a body. `brakes` says whether what would be refused is kept instead, and is asked only when it would be.
+/// Checks a body. `brakes` tells whether the failure brake is on; it is called only for a body that would be refused.
 pub(crate) fn check(lane: &Lane, event_type: &str, document: &Document<'_>, brakes: impl FnOnce() -> bool) -> Checked {
     let (schema, found) = match document.malformed() {
         Some(problem) => (None, Some(malformed(lane, problem))),
@@ -62,7 +62,7 @@ fn malformed(lane: &Lane, problem: &PayloadProblem) -> Found {
     (then, vec![problem.clone()], Refusal::new(Class::Malformed, problem.message.clone()))
 }
 
-/// The schema that a body fails, and what becomes of it; nothing where there is nothing to check.
+/// Returns the schema that a body fails, and its treatment; nothing if the body passes or there is no schema check.
 fn against_schema(lane: &Lane, event_type: &str, document: &Document<'_>) -> (Option<String>, Option<Found>) {
     let Some(schemas) = &lane.schemas else { return (None, None) };
     let invalid = || match schemas.on_invalid() {
@@ -72,7 +72,7 @@ fn against_schema(lane: &Lane, event_type: &str, document: &Document<'_>) -> (Op
     };
     let verdict = match document.checked() {
         Some(checked) => schemas.check(event_type, &checked),
-        // Without a schema there is none that a body could break; what has none is missing one.
+        // A source without schemas has none that a body could fail: the event type has no schema.
         None if schemas.is_empty() => SchemaVerdict::NoSchema,
         None => {
             let problem = document.unchecked();
