@@ -1,9 +1,9 @@
-//! What a sender is answered: a leaf that the provider's row, the source and the ingress share.
+//! Answers to senders: a leaf module for the provider's row, the source and the ingress.
 //!
-//! The contract names a default for every outcome; a provider's row changes what that provider reads otherwise, and a
-//! source's `answers:` changes that again. The reason travels with the answer, so that `hookgate answers` can say it.
+//! The contract names a default for every outcome. A provider's row replaces what that provider reads otherwise, and a
+//! source's `answers:` replaces both. The reason is kept with the answer, for `hookgate answers`.
 //!
-//! Not here: who decides the outcome (`accept`), and how bytes are written (`ingress::reply`).
+//! Not here: the decision on the outcome (`accept`), and the making of replies (`reply`).
 
 use std::collections::BTreeMap;
 
@@ -11,21 +11,21 @@ use http::{HeaderName, HeaderValue};
 
 use crate::refusal::{Class, RequestOutcome};
 
-/// What one outcome is answered.
+/// The answer to one outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status.
     pub status: u16,
     /// Headers beside those that the gateway sets.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body as it is; `None` is the gateway's own: empty, or `application/problem+json` for a refusal.
+    /// The body, as it is sent; `None` is the gateway's own: empty, or `application/problem+json` for a refusal.
     pub body: Option<String>,
-    /// Why it is not the default.
+    /// The reason why it differs from the default.
     pub because: Option<String>,
 }
 
 impl Answer {
-    /// An answer of this status, with the gateway's own body.
+    /// Makes an answer of this status, with the gateway's own body.
     pub fn of_status(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: None, because: None }
     }
@@ -42,14 +42,14 @@ impl FromIterator<(RequestOutcome, Answer)> for Answers {
 }
 
 impl Answers {
-    /// These answers, changed by `over`: an outcome that stands there is taken from there.
+    /// Returns these answers, with those of `over` in place of the ones for the same outcome.
     #[must_use]
     pub fn changed_by(&self, over: &Self) -> Self {
         self.0.iter().chain(&over.0).map(|(outcome, answer)| (*outcome, answer.clone())).collect()
     }
 
-    /// The answer to `outcome`, and the outcome under which it is written. What is answered as accepted has the answer
-    /// of `accepted` unless it has its own.
+    /// Returns the answer to `outcome`, and the outcome under which it is written. A duplicate, filtered or quarantined
+    /// event has the answer of `accepted` unless it has its own.
     pub fn written(&self, outcome: RequestOutcome) -> Option<(RequestOutcome, &Answer)> {
         let own = self.0.get(&outcome).map(|answer| (outcome, answer));
         let as_accepted = || self.0.get(&RequestOutcome::Accepted).map(|answer| (RequestOutcome::Accepted, answer));
@@ -61,23 +61,23 @@ impl Answers {
         }
     }
 
-    /// All that are written.
+    /// Lists all answers that are written.
     pub fn iter(&self) -> impl Iterator<Item = (RequestOutcome, &Answer)> {
         self.0.iter().map(|(outcome, answer)| (*outcome, answer))
     }
 
-    /// The answer to `outcome`, where it is written.
+    /// Returns the answer to `outcome`, where it is written.
     pub fn get(&self, outcome: RequestOutcome) -> Option<&Answer> {
         self.written(outcome).map(|(_, answer)| answer)
     }
 
-    /// The status of `outcome`.
+    /// Returns the status of `outcome`.
     pub fn status(&self, outcome: RequestOutcome) -> u16 {
         self.get(outcome).map_or(default_status(outcome), |answer| answer.status)
     }
 }
 
-/// The status of the contract's table.
+/// Returns the status of the contract's table.
 pub fn default_status(outcome: RequestOutcome) -> u16 {
     match outcome {
         RequestOutcome::Accepted
@@ -89,7 +89,7 @@ pub fn default_status(outcome: RequestOutcome) -> u16 {
     }
 }
 
-/// Why the default of an outcome is what it is, for every sender that is not known to need another.
+/// Returns the reason for the default of an outcome, for every sender that is not known to need another.
 pub fn default_reason(outcome: RequestOutcome) -> &'static str {
     match outcome {
         RequestOutcome::Accepted => "stored and synced: 2xx is the only answer that every sender takes for success",

@@ -1,16 +1,17 @@
 //! The failure budget: how near a provider is to giving this endpoint up, as the provider sees it.
 //!
-//! Some senders stop for good after too many failures: eight in a row at Shopify, 95 % within an hour at Slack. The rules
-//! are data of the provider's row; here the answers of one source are counted against them. A failure is what the
-//! provider takes for one: an answer that is no success in its eyes, or one that came after its time.
+//! Some senders stop for good after too many failures: eight in a row at Shopify, 95 % within an hour at Slack. The
+//! rules are data of the provider's row; the answers of one source are counted against them here. A failure is an
+//! answer that the provider does not take for success, or one that came after the provider's time.
 //!
 //! One step before a limit the brake is on: refusals *of our own making* (schema, hygiene, the source's quota) become
-//! quarantine-and-accept, so that a wrong schema costs a look and not the subscription; a synchronous source is answered
-//! from the buffer and its event delivered. A bad signature is refused whatever the brake says.
+//! quarantine-and-accept, so that a wrong schema does not cost the subscription; a synchronous source is answered from
+//! the buffer and its event delivered. A bad signature is refused whether the brake is on or not.
 //!
-//! What ends before the signature is not counted: strangers can send it. Bad signatures, which they can send too, have a
-//! level of their own, because a wrong secret on our side looks the same; the alarm and the brake count what was verified
-//! only, so that no stranger can move them. That a source only fails is told by `only_failing`.
+//! Requests that end before the signature are not counted: strangers can send them. Bad signatures, which strangers can
+//! send too, have a level of their own, because a wrong secret on our side looks the same; the alarm and the brake
+//! count verified requests only, so that no stranger can move them. A source that only fails is detected by
+//! `only_failing`.
 //!
 //! Counts live in memory: a restart begins at zero, a reload keeps them. Time is handed in.
 
@@ -22,21 +23,21 @@ use crate::clock::Timestamp;
 use crate::patience::{Limit, Rule};
 use crate::refusal::{Class, RequestOutcome};
 
-/// Into how many parts the shortest window is cut.
+/// The number of parts into which the shortest window is cut.
 const PARTS: u32 = 60;
-/// Parts that are kept; a longer window than they hold is counted over what they hold.
+/// The most parts that are kept; a longer window is counted over these.
 const PARTS_MAX: usize = 1440;
-/// A share says nothing over fewer requests than this.
+/// The least number of requests over which a share counts.
 const SHARE_OF_AT_LEAST: u32 = 10;
 
-/// What a source knows of its provider's patience.
+/// The limits and the time of a source's provider, and the use of the brake.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patience {
     /// The rules.
     pub limits: Vec<Limit>,
-    /// How long the provider waits for an answer.
+    /// The time that the provider waits for an answer.
     pub time: Option<Duration>,
-    /// Whether the brake may come on.
+    /// True if the brake may come on.
     pub brake: bool,
 }
 
@@ -47,7 +48,7 @@ pub struct Budget {
     state: Mutex<Counts>,
 }
 
-/// All answers, and those to verified requests.
+/// The counts of all answers, and of those to verified requests.
 #[derive(Clone, Debug, Default)]
 struct Counts {
     seen: State,
@@ -59,7 +60,7 @@ struct Counts {
 struct State {
     consecutive: u32,
     failing_since: Option<Timestamp>,
-    /// Parts of the window, oldest first: number of the part, requests, failures.
+    /// The parts of the window, oldest first: number of the part, requests, failures.
     parts: VecDeque<(u64, u32, u32)>,
 }
 
@@ -69,58 +70,58 @@ struct State {
 pub struct Level {
     /// By verified requests, in the rule's own measure: failures, a share from 0 to 1, or seconds.
     pub verified: f64,
-    /// The same by all requests, as if what failed verification came from the provider too.
+    /// By all requests, as if those that failed verification came from the provider too.
     pub unverified: f64,
-    /// Where the provider gives up.
+    /// The value at which the provider gives up.
     pub limit: f64,
 }
 
 /// One answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered {
-    /// Whether the provider takes its status for success.
+    /// True if the provider takes its status for success.
     pub is_success: bool,
-    /// Whether the request was verified.
+    /// True if the request was verified.
     pub is_verified: bool,
-    /// How long it took.
+    /// The time that it took.
     pub took: Duration,
 }
 
-/// What one answer changed.
+/// The changes by one answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// The level of the rule that is nearest to its limit; `None` without rules.
     pub level: Option<Level>,
-    /// One step before a limit, or out of danger again: what to tell the operator.
+    /// The alarm for the operator: one step before a limit, or out of danger again.
     pub alarm: Option<Alarm>,
 }
 
-/// Something to tell the operator, once.
+/// A message to the operator, which is sent once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alarm {
     /// One step before the limit.
     Near {
         /// The rule in words.
         rule: String,
-        /// What happens at the limit.
+        /// The consequence at the limit.
         then: String,
     },
-    /// Successes again.
+    /// No limit is near any more.
     Over,
 }
 
 impl Budget {
-    /// A budget at zero.
+    /// Makes a budget at zero.
     pub fn new(patience: Patience) -> Self {
         Self { patience, state: Mutex::default() }
     }
 
-    /// Whether the brake may come on.
+    /// Returns whether the brake may come on.
     pub fn has_brake(&self) -> bool {
         self.patience.brake
     }
 
-    /// Keeps what was counted under the old rules of the same source.
+    /// Takes over the counts under the old rules of the same source, if the limits are equal.
     pub fn take_over(&self, old: &Self) {
         if self.patience.limits == old.patience.limits {
             let counted = old.lock().clone();
@@ -128,12 +129,12 @@ impl Budget {
         }
     }
 
-    /// How long the provider waits for an answer.
+    /// Returns how long the provider waits for an answer.
     pub fn time(&self) -> Option<Duration> {
         self.patience.time
     }
 
-    /// Whether refusals of our own making are to be kept instead.
+    /// Returns whether refusals of our own making become quarantine.
     pub fn brakes(&self, now: Timestamp) -> bool {
         let counts = self.lock();
         let mut limits = self.patience.limits.iter();
@@ -180,7 +181,7 @@ impl Budget {
         })
     }
 
-    /// The length of a part, after the shortest window of the rules; `None` without a window.
+    /// Returns the length of a part, after the shortest window of the rules; `None` without a window.
     fn part_ms(&self) -> Option<u64> {
         let windows = self.patience.limits.iter().filter_map(|limit| match limit.rule {
             Rule::Share { within, .. } => Some(within),
@@ -218,7 +219,7 @@ impl State {
         }
     }
 
-    /// Requests and failures of the window.
+    /// Returns requests and failures of the window.
     fn sums(&self, within: Duration, part_ms: Option<u64>, now: Timestamp) -> (u32, u32) {
         let window_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let first = now.unix_ms().saturating_sub(window_ms) / part_ms.unwrap_or(1);
@@ -244,7 +245,7 @@ impl State {
         }
     }
 
-    /// Whether one more failure reaches the limit; with a span of time, whether nine tenths of it are over.
+    /// Returns whether one more failure reaches the limit; with a span of time, whether nine tenths of it are over.
     fn is_near(&self, rule: Rule, part_ms: Option<u64>, now: Timestamp) -> bool {
         match rule {
             Rule::Consecutive(limit) => self.consecutive.saturating_add(1) >= limit && self.consecutive > 0,
@@ -261,7 +262,7 @@ impl State {
     }
 }
 
-/// Whether an outcome counts: it was an answer to what the provider may have sent.
+/// Returns whether an outcome counts: it answered a request that the provider may have sent.
 pub fn counts(outcome: RequestOutcome) -> bool {
     match outcome {
         RequestOutcome::Accepted

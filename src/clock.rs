@@ -1,7 +1,7 @@
-//! Time, handed in.
+//! Wall time and monotonic time, handed in by the caller.
 //!
-//! Wall time is a [`Timestamp`] (milliseconds since 1970, UTC) and comes from a [`Clock`], so that tests
-//! can turn it. Waiting is tokio's business (`tokio::time`), which follows the monotonic clock.
+//! Wall time is a [`Timestamp`] (milliseconds since 1970, UTC) and comes from a [`Clock`], so that tests can set it.
+//! Waiting is left to `tokio::time`, which follows the monotonic clock.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,39 +12,39 @@ use std::time::Duration;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// From milliseconds since the Unix epoch.
+    /// Makes a timestamp from milliseconds since the Unix epoch.
     pub const fn from_unix_ms(ms: u64) -> Self {
         Self(ms)
     }
 
-    /// From seconds since the Unix epoch.
+    /// Makes a timestamp from seconds since the Unix epoch.
     pub const fn from_unix_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns milliseconds since the Unix epoch.
     pub const fn unix_ms(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch.
+    /// Returns whole seconds since the Unix epoch.
     pub const fn unix_secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// This moment and `by` later; stops at the end of time instead of wrapping.
+    /// Returns the moment `by` later; it saturates at the end of time.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// Returns the time since `earlier`; zero if `earlier` lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// RFC 3339 with milliseconds, UTC.
+/// Writes RFC 3339 with milliseconds, UTC.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
@@ -55,12 +55,12 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where the wall time comes from.
+/// A source of wall time and monotonic time.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The wall time now.
+    /// Returns the wall time now.
     fn now(&self) -> Timestamp;
 
-    /// Time that has passed since some moment before the start; never goes back and never jumps.
+    /// Returns the time since a fixed moment; it never goes back and never jumps.
     fn monotonic(&self) -> Duration;
 }
 
@@ -81,14 +81,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// What this thread has computed so far. It is for limits on computing: a thread that waits for its turn on a busy
-/// machine spends nothing.
+/// Returns the CPU time that this thread has used. It is for limits on computing: a thread that waits for its turn on a
+/// busy machine uses none.
 pub fn thread_cpu_time() -> Duration {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(spent.tv_sec).unwrap_or(0), u32::try_from(spent.tv_nsec).unwrap_or(0))
 }
 
-/// A clock for tests: stands until it is turned.
+/// A clock for tests, which stands still until it is set.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Turned {
@@ -102,14 +102,14 @@ impl Turned {
         Self { wall_ms: now.unix_ms().into(), passed_ms: 0.into() }
     }
 
-    /// Time passes, on both clocks.
+    /// Advances both clocks.
     pub(crate) fn pass(&self, by: Duration) {
         let by_ms = u64::try_from(by.as_millis()).unwrap();
         self.wall_ms.fetch_add(by_ms, std::sync::atomic::Ordering::Relaxed);
         self.passed_ms.fetch_add(by_ms, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// Somebody sets the wall clock.
+    /// Sets the wall clock only, forward or back.
     pub(crate) fn jump(&self, by_ms: i64) {
         let now_ms = self.wall_ms.load(std::sync::atomic::Ordering::Relaxed);
         self.wall_ms.store(now_ms.checked_add_signed(by_ms).unwrap(), std::sync::atomic::Ordering::Relaxed);

@@ -1,15 +1,15 @@
-//! Credentials that senders put into their requests: where they stand, and a request without them.
+//! Credentials that senders put into their requests: their places, and requests without them.
 //!
-//! A place is known from the scheme of a source, never guessed from a value. Names of headers have no case; names in a
-//! query and in a form are compared as they are decoded, and whatever is left of either keeps its bytes.
+//! A place is known from the scheme of a source, never guessed from a value. Names of headers have no case. Names in a
+//! query and in a form are compared as they are decoded, and the parts that stay keep their bytes.
 //!
-//! Not here: which places a source has, and whether what stands there is shown or forwarded.
+//! Not here: the places of each source, and the decision to show or forward a credential.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// A place of a request where a credential of its sender stands.
+/// A place of a request that holds a credential of its sender.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CredentialPlace {
     /// A header, by its lower-case name.
@@ -36,25 +36,26 @@ impl std::fmt::Display for CredentialPlace {
 /// Headers that hold credentials whatever the scheme (RFC 9110 §11, RFC 6265).
 pub const ALWAYS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
-/// Credentials of one request that are looked for elsewhere in what is shown of it, and their bytes.
+/// The limit of texts that are looked for in one request, up to three spellings for each credential, and of their
+/// bytes.
 const VALUES_MAX: usize = 64;
 const VALUE_BYTES_MAX: usize = 8 * 1024;
-/// A shorter credential is found as a whole text only: parts of words are not hidden.
+/// The limit below which a credential is found as a whole text only: parts of words are not hidden.
 const PART_CHARS_MIN: usize = 6;
 const WHOLE_CHARS_MIN: usize = 3;
 
 /// A change to one pair of a query or form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pair<'a> {
-    /// It stays as it is.
+    /// A pair that stays as it is.
     Kept,
-    /// This takes the place of its value.
+    /// A pair that gets this value.
     Shown(&'a str),
-    /// It is taken out.
+    /// A pair that is removed.
     Removed,
 }
 
-/// Changes pairs of a query or form by their decoded names; the others keep their bytes.
+/// Changes pairs of a query or form, found by their decoded names; the other pairs keep their bytes.
 pub fn with_pairs<'q>(query: &'q str, change: impl Fn(&str) -> Pair<'q>) -> Cow<'q, str> {
     let changes: Vec<(&str, Pair<'_>)> = query.split('&').map(|pair| (pair, change(&name_of(pair)))).collect();
     if changes.iter().all(|(_, change)| *change == Pair::Kept) {
@@ -71,7 +72,7 @@ pub fn with_pairs<'q>(query: &'q str, change: impl Fn(&str) -> Pair<'q>) -> Cow<
     Cow::Owned(pairs.collect::<Vec<_>>().join("&"))
 }
 
-/// A path with its query, of which pairs are changed; a query of which nothing is left goes with its `?`.
+/// Changes pairs in the query of a target, as [`with_pairs`] does. An empty query is removed together with its `?`.
 pub fn with_pairs_of_target<'q>(target: &'q str, change: impl Fn(&str) -> Pair<'q>) -> Cow<'q, str> {
     let Some((path, query)) = target.split_once('?') else { return Cow::Borrowed(target) };
     match with_pairs(query, change) {
@@ -81,12 +82,12 @@ pub fn with_pairs_of_target<'q>(target: &'q str, change: impl Fn(&str) -> Pair<'
     }
 }
 
-/// The decoded name of a pair of a query or form.
+/// Returns the decoded name of a pair of a query or form.
 pub fn name_of(pair: &str) -> String {
     form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
 
-/// The credentials that stand in one request, so that they are found wherever else they are said. They are never shown.
+/// The credentials in one request, to be found wherever else they appear. They are never shown.
 #[derive(Default)]
 pub struct Credentials(Vec<String>);
 
@@ -148,7 +149,7 @@ impl Credentials {
         }
     }
 
-    /// The same in every text of a JSON value; names of members stay.
+    /// Puts `instead` in the place of every credential in all texts of a JSON value; the names of members stay.
     pub fn hide_in_json(&self, value: &mut Value, instead: &str) {
         if self.is_empty() {
             return;

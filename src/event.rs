@@ -1,8 +1,8 @@
-//! What was accepted: an [`Event`].
+//! Accepted events: an [`Event`], and the [`EventData`] that is stored of it.
 //!
-//! An `Event` can be made from a [`Verified`] only, so what was not verified cannot reach the buffer. What the buffer
-//! reads back from disk is an [`EventData`], the same facts without the proof: it can be delivered and shown, and there
-//! is no way from it to an `Event`.
+//! An `Event` can be made from a [`Verified`] only, so no event reaches the buffer without a verdict. The buffer reads
+//! back an [`EventData`], the same facts without the proof: it can be delivered and shown, but not made into an
+//! `Event`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -24,25 +24,25 @@ use crate::refusal::PayloadProblem;
 pub struct EventId([u8; 16]);
 
 impl EventId {
-    /// The id of no event.
+    /// The nil id, which no event has.
     pub const NIL: Self = Self([0; 16]);
 
-    /// A new id at `now`; `random` fills the bits that are not time.
+    /// Makes a new id at `now`; `random` fills the bits that are not time.
     pub fn at(now: Timestamp, random: [u8; 10]) -> Self {
         Self(*uuid::Builder::from_unix_timestamp_millis(now.unix_ms(), &random).as_uuid().as_bytes())
     }
 
-    /// The bits that are not time: the same id is made of them and of the same moment.
+    /// Returns the bits that are not time; [`Self::at`] makes the same id of them and the same moment.
     pub fn random(&self) -> [u8; 10] {
         self.0.last_chunk().copied().unwrap_or_default()
     }
 
-    /// Its sixteen bytes.
+    /// Returns its sixteen bytes.
     pub const fn as_bytes(&self) -> [u8; 16] {
         self.0
     }
 
-    /// Reads the textual form.
+    /// Parses the textual form.
     pub fn parse(text: &str) -> Option<Self> {
         uuid::Uuid::parse_str(text).ok().map(|id| Self(*id.as_bytes()))
     }
@@ -60,63 +60,63 @@ impl fmt::Debug for EventId {
     }
 }
 
-/// One copy of an event on its way: which route wanted it, where it goes.
+/// One dispatch of an event: its copy for one destination by one route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copy {
     /// The route that matched.
     pub route: Arc<str>,
     /// The destination that gets the copy.
     pub destination: Arc<str>,
-    /// Copies with the same one go to the same target of the destination. Records of earlier versions end before it.
+    /// The balance key: copies with the same key go to the same target of the destination. Missing in older records.
     #[serde(default)]
     pub balance: Option<KeyHash>,
-    /// Copies with the same one keep their order. Records of earlier versions end before it.
+    /// The order key: copies with the same key keep their order. Missing in older records.
     #[serde(default)]
     pub order: Option<OrderKey>,
-    /// Whether the route had a transform: then it is never sent without one. Records of earlier versions end before it.
+    /// True if the route had a transform: the copy is never sent without one. Missing in older records.
     #[serde(default)]
     pub shaped: bool,
 }
 
-/// Stands for a key, however long it is.
+/// The hash of a key of any length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyHash(#[serde(with = "sixteen_bytes")] pub [u8; 16]);
 
 impl KeyHash {
-    /// Of this key.
+    /// Hashes a key.
     pub fn of(key: &str) -> Self {
         Self(digest(&[key.as_bytes()]))
     }
 }
 
 impl EventId {
-    /// Takes the place of a key that an event does not have.
+    /// Returns the id as the key of an event that has no key.
     pub fn as_key(self) -> KeyHash {
         KeyHash(self.0)
     }
 }
 
-/// What a person sees of an ordering key.
+/// The longest label of an order key, in characters.
 const LABEL_CHARS_MAX: usize = 64;
 
-/// By what events are kept in order.
+/// The key by which events are kept in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderKey {
-    /// Stands for the key.
+    /// The hash of the key.
     #[serde(with = "sixteen_bytes")]
     pub hash: [u8; 16],
-    /// How the key begins, for people.
+    /// The beginning of the key, for people.
     pub label: String,
 }
 
 impl OrderKey {
-    /// Of this key.
+    /// Makes the order key of a text.
     pub fn of(key: &str) -> Self {
         Self { hash: KeyHash::of(key).0, label: key.chars().take(LABEL_CHARS_MAX).collect() }
     }
 }
 
-/// As bytes: serde's own way of writing an array is a list of numbers, twice as long.
+/// Serialization as bytes: serde writes an array as a list of numbers, twice as long.
 mod sixteen_bytes {
     use std::fmt;
 
@@ -139,15 +139,15 @@ mod sixteen_bytes {
     }
 }
 
-/// Recognises a repeated event: which, and for how long.
+/// The key that recognises a repeated event, and the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DedupKey {
-    /// Digest over source and delivery id; over the id under the signature, where there is one.
+    /// The digest of source and delivery id, or of source and signed id if the signature covers an id.
     pub key: [u8; 16],
-    /// Stands for the body: the same id with another body is another event. `None` where the id is signed and the body is
-    /// not: then the id alone is all that tells a replay under another body.
+    /// The digest of the body: the same id with another body is another event. `None` if the id is signed and the body
+    /// is not: only the id tells a replay under another body.
     pub body: Option<[u8; 16]>,
-    /// How long a repetition is recognised.
+    /// The time for which a repetition is recognised.
     pub window: Duration,
 }
 
@@ -156,9 +156,9 @@ pub struct DedupKey {
 pub struct EventData {
     /// The identity.
     pub id: EventId,
-    /// The source that took it in.
+    /// The source that received it.
     pub source: Arc<str>,
-    /// When its last byte had arrived, milliseconds since 1970.
+    /// The time at which its last byte had arrived, in milliseconds since 1970.
     pub received_at_ms: u64,
     /// The event's type as the provider calls it.
     pub event_type: Option<String>,
@@ -172,20 +172,20 @@ pub struct EventData {
     pub target: String,
     /// The headers as received.
     pub headers: Vec<(String, HeaderBytes)>,
-    /// Where copies go.
+    /// The copies, each with its destination.
     pub copies: Vec<Copy>,
-    /// Why it is kept back; empty unless quarantined.
+    /// The problems for which it is quarantined; empty otherwise.
     pub problems: Vec<PayloadProblem>,
-    /// What was wrong with its signature, where `enforce: false` let it pass. Records of earlier versions end before it.
+    /// The failure of its verification, if `enforce: false` allowed it. Missing in older records.
     #[serde(default)]
     pub unverified: Option<String>,
-    /// The parameters of the source's path, each with its value. Records of earlier versions end before it.
+    /// The parameters of the source's path, each with its value. Missing in older records.
     #[serde(default)]
     pub params: Vec<(String, String)>,
-    /// The host that was called, lower case, without port. Records of earlier versions end before it.
+    /// The host that was called, lower case, without port. Missing in older records.
     #[serde(default)]
     pub host: Option<String>,
-    /// Who sent it: the peer, or what a trusted proxy said of it. Records of earlier versions end before it.
+    /// The sender's address: the peer's, or the one that a trusted proxy reported. Missing in older records.
     #[serde(default)]
     pub sender: Option<IpAddr>,
     /// The body, byte for byte. Stored beside the facts, not among them.
@@ -194,18 +194,18 @@ pub struct EventData {
 }
 
 impl EventData {
-    /// Whether it waits for a person instead of being delivered.
+    /// Returns whether the event waits for a person instead of being delivered.
     pub fn is_kept_back(&self) -> bool {
         !self.problems.is_empty() || self.copies.is_empty()
     }
 
-    /// When its last byte had arrived.
+    /// Returns the time at which the last byte had arrived.
     pub fn received_at(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.received_at_ms)
     }
 
-    /// What conditions, keys and values of a stored event look at. Whoever asks has read the body and made the map, because
-    /// the view only borrows.
+    /// Makes the view of a stored event for conditions, keys and values. The caller reads the body and makes the header
+    /// map, because the view only borrows.
     pub fn view<'a>(&'a self, document: &'a Document<'a>, headers: &'a HeaderMap) -> View<'a> {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         View {
@@ -222,7 +222,7 @@ impl EventData {
         }
     }
 
-    /// The headers, as a map. One that a map cannot hold, which none that was received is, is left out.
+    /// Returns the headers as a map. A header that a map cannot hold is left out; no received header is one of these.
     pub fn header_map(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
@@ -262,7 +262,7 @@ impl<'de> Deserialize<'de> for HeaderBytes {
     }
 }
 
-/// A verified event that may be stored.
+/// An event that passed the gates and may be stored.
 #[derive(Debug)]
 pub struct Event {
     data: EventData,
@@ -270,47 +270,47 @@ pub struct Event {
     judged_by: Option<JudgedBy>,
 }
 
-/// Stands for the rules by which a signature was judged: scheme, secrets, public URL.
+/// The fingerprint of the rules by which a signature was verified: scheme, secrets, public URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JudgedBy(pub [u8; 8]);
 
 impl Event {
-    /// Makes an event; the proof is spent.
+    /// Makes an event, and consumes the proof.
     pub fn new(proof: Verified, mut data: EventData, dedup: Option<DedupKey>) -> Self {
         data.verified_by = proof.secret().map(|name| name.as_str().to_owned());
         data.unverified = proof.failed().map(str::to_owned);
         Self { data, dedup, judged_by: None }
     }
 
-    /// Names the rules that it failed, if it did, so that others can judge it again.
+    /// Records the rules that an unverified event failed, so that it can be re-evaluated.
     #[must_use]
     pub fn judged_by(mut self, rules: impl FnOnce() -> JudgedBy) -> Self {
         self.judged_by = self.data.unverified.is_some().then(rules);
         self
     }
 
-    /// The rules that it failed and was let pass by.
+    /// Returns the rules that an unverified event failed.
     pub fn failed_by(&self) -> Option<JudgedBy> {
         self.judged_by
     }
 
-    /// The facts.
+    /// Returns the facts.
     pub fn data(&self) -> &EventData {
         &self.data
     }
 
-    /// What recognises a repetition.
+    /// Returns the key that recognises a repetition.
     pub fn dedup(&self) -> Option<DedupKey> {
         self.dedup
     }
 
-    /// The facts, given up by the proof.
+    /// Returns the facts without the proof.
     pub fn into_data(self) -> EventData {
         self.data
     }
 }
 
-/// The headers that travel with the event: as received, less hop-by-hop ones and any look-alike of ours.
+/// Returns the headers that travel with the event: as received, without hop-by-hop headers and look-alikes of ours.
 pub fn kept_headers(headers: &HeaderMap) -> Vec<(String, HeaderBytes)> {
     let connection: Vec<String> = headers
         .get_all(http::header::CONNECTION)
@@ -327,7 +327,8 @@ pub fn kept_headers(headers: &HeaderMap) -> Vec<(String, HeaderBytes)> {
         .collect()
 }
 
-/// RFC 9110 §7.6.1, and what belongs to one hop by its meaning: `Host`, `Content-Length`, `Expect`.
+/// Returns whether a header belongs to one hop: by RFC 9110 §7.6.1, or by its meaning (`Host`, `Content-Length`,
+/// `Expect`).
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
@@ -347,24 +348,24 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Headers that only Hookgate may say; `_` counts as `-`, because many servers read it so.
+/// Returns whether only Hookgate may set a header; `_` counts as `-`, because many servers read it so.
 fn is_ours(name: &str) -> bool {
     name.bytes().take(9).map(|byte| if byte == b'_' { b'-' } else { byte }).eq(*b"hookgate-")
 }
 
-/// A stored event that failed when it came and has been verified since.
+/// A stored event that failed verification at receipt and has been verified since.
 #[derive(Debug)]
 pub struct Reverified(EventData);
 
 impl Reverified {
-    /// Takes the failure back; `None` when the proof names no secret.
+    /// Marks the event as verified; `None` if the proof names no secret.
     pub fn new(proof: &Verified, mut data: EventData) -> Option<Self> {
         data.verified_by = Some(proof.secret()?.as_str().to_owned());
         data.unverified = None;
         Some(Self(data))
     }
 
-    /// The facts as they are now.
+    /// Returns the facts as they are now.
     pub fn data(&self) -> &EventData {
         &self.0
     }
@@ -375,7 +376,7 @@ pub(crate) mod tests {
     use super::*;
 
     impl EventData {
-        /// A plain event of the source `github` with this id and one copy; tests say only what they are about.
+        /// Makes a plain event of the source `github` with this id and one copy; tests say only what they are about.
         pub(crate) fn sample(id: EventId, received_at: Timestamp) -> Self {
             Self {
                 id,
@@ -399,7 +400,7 @@ pub(crate) mod tests {
     }
 
     impl Copy {
-        /// A copy without keys and without a transform.
+        /// Makes a copy without keys and without a transform.
         pub(crate) fn plain(route: &str, destination: &str) -> Self {
             Self { route: route.into(), destination: destination.into(), balance: None, order: None, shaped: false }
         }

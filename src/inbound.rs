@@ -1,7 +1,7 @@
-//! What came in, not yet trusted.
+//! Incoming requests, not yet trusted.
 //!
 //! A [`Head`] borrows the request line and the headers of one request after the ingress has checked their framing. It
-//! knows nothing of sources, secrets or pingora; nothing in it is proof of anything.
+//! knows nothing of sources, secrets or pingora, and proves nothing.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use http::HeaderMap;
 use crate::body::{self, Document};
 use crate::condition::View;
 
-/// The longest name of a content coding that is repeated to whoever sent it.
+/// The longest name of a content coding that is repeated to the sender, in bytes.
 const CODING_BYTES_SHOWN: usize = 20;
 
 /// The head of one request.
@@ -30,12 +30,12 @@ pub struct Head<'a> {
     pub content_length: Option<u64>,
     /// The parameters of the source's path, each with its value; none until the source is known.
     pub params: &'a [(String, String)],
-    /// Who sent it: the peer, or what a trusted proxy said of it.
+    /// The sender's address: the peer's, or the one that a trusted proxy reports.
     pub sender: IpAddr,
 }
 
 impl Head<'_> {
-    /// The request target as sent: path and query.
+    /// Returns the request target as sent: path and query.
     pub fn target(&self) -> String {
         match self.query {
             Some(query) => format!("{}?{query}", self.path),
@@ -43,7 +43,7 @@ impl Head<'_> {
         }
     }
 
-    /// What conditions, keys and values look at, once the source and the body are known.
+    /// Makes the view for conditions, keys and values, once the source and the body are known.
     pub fn view<'v>(
         &'v self,
         source: &'v str,
@@ -64,7 +64,7 @@ impl Head<'_> {
         }
     }
 
-    /// The first coding of `Content-Encoding` that changes the body. `identity` and an empty list do not.
+    /// Returns the first coding of `Content-Encoding` that changes the body. `identity` and an empty list do not.
     pub fn compression(&self) -> Option<String> {
         let lines = self.headers.get_all(http::header::CONTENT_ENCODING).iter();
         let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
@@ -74,14 +74,14 @@ impl Head<'_> {
         Some(if is_shown { String::from_utf8_lossy(coding).into_owned() } else { "in an unknown way".to_owned() })
     }
 
-    /// The media type of the body in lower case, without parameters.
+    /// Returns the media type of the body in lower case, without parameters.
     pub fn media_type(&self) -> Option<String> {
         body::media_type(self.headers)
     }
 }
 
-/// Who sent a request: the peer itself, or, when the peer is a trusted proxy, the right-most address of `X-Forwarded-For`
-/// that is not a trusted proxy. What stands further left was written by strangers.
+/// Returns the sender's address: the peer's, or, if the peer is a trusted proxy, the right-most address of
+/// `X-Forwarded-For` that is not a trusted proxy. Addresses further left were written by strangers.
 pub fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[ipnet::IpNet]) -> IpAddr {
     let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
     let peer = peer.to_canonical();
@@ -89,7 +89,7 @@ pub fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[ipnet::IpNet]) -> Ip
         return peer;
     }
     let mut sender = peer;
-    // A line that is no text reads as a hop that is no address, and ends the walk.
+    // A line that is not text becomes a hop that is not an address, which ends the walk.
     let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|line| line.to_str().unwrap_or("?")).collect();
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
         let Ok(ip) = hop.trim().parse::<IpAddr>() else { return sender };

@@ -1,4 +1,4 @@
-//! What the gates work with: the rules in force, one lane per source.
+//! The compiled rules that the gates use: one lane per source.
 //!
 //! Values only, made by `config` and replaced as a whole on reload; nothing is decided here.
 
@@ -27,11 +27,11 @@ const DELIVERY_ID_BYTES_MAX: usize = 256;
 pub struct Rules {
     /// One lane per source.
     pub lanes: Vec<Lane>,
-    /// Finds a lane by host and path.
+    /// The table that finds a lane by host and path.
     pub table: SourceTable,
     /// The limits before verification.
     pub gatekeeper: Arc<Gatekeeper>,
-    /// Whose `X-Forwarded-For` counts.
+    /// The proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
@@ -41,12 +41,13 @@ impl Rules {
         self.table.find(host, path).and_then(|index| self.lanes.get(index))
     }
 
-    /// The lane of this source.
+    /// Returns the lane of this source.
     pub fn lane(&self, source: &str) -> Option<&Lane> {
         self.lanes.iter().find(|lane| *lane.source.name == *source)
     }
 
-    /// Returns the places at which the senders of a source put credentials; of a source that is not known here, those of all.
+    /// Returns the places at which the senders of a source put credentials; if no source here has this name, those of
+    /// all.
     pub fn credentials(&self, source: &str) -> Vec<CredentialPlace> {
         match self.lane(source) {
             Some(lane) => lane.credentials(),
@@ -59,7 +60,7 @@ impl Rules {
         Bodies::of(self.lanes.iter().map(|lane| (&*lane.source.name, lane.body.clone())))
     }
 
-    /// Keeps what was counted under the old rules; of a limit only where it is the same.
+    /// Takes over the counts under the old rules; those of a limit only if the limit is equal.
     pub fn take_over(&mut self, old: &Self) {
         if self.gatekeeper.has_rates_of(&old.gatekeeper) {
             self.gatekeeper = Arc::clone(&old.gatekeeper);
@@ -76,7 +77,7 @@ impl Rules {
     }
 }
 
-/// All that belongs to one source.
+/// The rules of one source.
 #[derive(Debug)]
 pub struct Lane {
     /// The source.
@@ -87,39 +88,39 @@ pub struct Lane {
     pub provider: Option<Row>,
     /// The provider's handshakes.
     pub desk: Desk,
-    /// Where the event type stands.
+    /// The place of the event type.
     pub event_type: Option<EventTemplate>,
-    /// Where the provider's delivery id stands.
+    /// The place of the provider's delivery id.
     pub delivery_id: Option<EventTemplate>,
     /// Schemas by event type.
     pub schemas: Option<SchemaSet>,
-    /// How near the provider is to giving this source up.
+    /// The failure budget: how near the provider is to giving this source up.
     pub budget: Budget,
     /// The watch over verifications: it detects a source on which verification only fails.
     pub watch: VerificationWatch,
-    /// Spent by verified requests.
+    /// The quota, which verified requests spend.
     pub quota: Option<SourceQuota>,
     /// The routes that listen to this source.
     pub routes: Vec<Arc<Route>>,
-    /// How much of the JSON these need.
+    /// The part of the JSON that these rules need.
     pub reading: Reading,
     /// The rules by which bodies are read.
     pub body: BodyRules,
 }
 
-/// Keys that a message was signed with, perhaps.
+/// Keys by which a message may verify.
 #[derive(Debug, Default)]
 pub struct NeedsKeys {
-    /// Where they are.
+    /// The places of the keys.
     pub places: Vec<KeyLocation>,
-    /// Nobody has looked there yet; otherwise, what is here lacks the id that the message names.
+    /// True if nothing was fetched from there yet; otherwise, the fetched keys lack the id that the message names.
     pub are_missing: bool,
 }
 
 impl Lane {
-    /// What recognises a repetition: the source's delivery id with the body, so that a forged id cannot swallow a real event;
-    /// and, where an id is under the signature and the body is not, that id alone, because it is all that tells a replay under
-    /// another body.
+    /// Returns the key that recognises a repetition: the source's delivery id with the body, so that a forged id cannot
+    /// swallow a real event. If an id is under the signature and the body is not, the key is that id alone, because
+    /// only the id tells a replay under another body.
     pub fn dedup_key(&self, proof: &Verified, delivery_id: Option<&str>, body: &[u8]) -> Option<DedupKey> {
         let (source, window) = (self.source.name.as_bytes(), self.source.dedup_window);
         if window.is_zero() {
@@ -127,18 +128,18 @@ impl Lane {
         }
         let id = delivery_id.map(|id| id.as_bytes().get(..DELIVERY_ID_BYTES_MAX).unwrap_or(id.as_bytes()));
         let claimed = id.map(|id| match proof.failed() {
-            // What failed and was let in by `enforce: false` must not pass for the real event that may come yet.
+            // An unverified event must not be taken for the real event that may come yet.
             Some(_) => digest(&[source, id, b"unverified"]),
             None => digest(&[source, id]),
         });
         let signed = proof.signed_id().map(|id| digest(&[source, b"signed", &id]));
-        // An id that is signed is worth more than one that is claimed.
+        // A signed id goes before a claimed one.
         let body = (signed.is_none() || proof.covers_body()).then(|| proof.fingerprint(body));
         Some(DedupKey { key: signed.or(claimed)?, body, window })
     }
 
-    /// Returns the places at which its senders put credentials: by the scheme in force, and by the provider's, which goes
-    /// on whatever is verified here.
+    /// Returns the places at which its senders put credentials: by the scheme in force, by the provider's scheme, which
+    /// holds whatever is verified here, and by handshakes.
     pub fn credentials(&self) -> Vec<CredentialPlace> {
         let of_provider = self.provider.iter().flat_map(|row| row.scheme().credentials());
         let of_handshakes = self.desk.handshakes.iter().flat_map(Handshake::credentials);
@@ -149,7 +150,7 @@ impl Lane {
         places
     }
 
-    /// Stands for all that decides about a signature here.
+    /// Returns the fingerprint of all rules that decide about a signature here.
     pub fn judged_by(&self) -> JudgedBy {
         let url = self.source.public_url.as_deref().unwrap_or_default();
         let digest = digest(&[&self.verifier.print(), url.as_bytes()]);
@@ -157,7 +158,7 @@ impl Lane {
         JudgedBy(*half)
     }
 
-    /// How much of the JSON this lane's parts need; to be set when they are all there.
+    /// Returns the part of the JSON that this lane's rules need; called when all of them are set.
     pub fn reading_needed(&self) -> Reading {
         if self.desk.reads_json() || self.schemas.is_some() || self.routes.iter().any(|route| route.reads_body()) {
             return Reading::Tree;

@@ -1,10 +1,11 @@
 //! Limits on requests, by governor (GCRA).
 //!
 //! Before verification: by sender address and in total ([`Gatekeeper`]). After verification: the source's own quota
-//! ([`SourceQuota`]), spent by verified traffic only, so that strangers cannot starve a provider. Addresses are keys that
-//! strangers can make up: IPv6 counts by /64, and [`Gatekeeper::shrink`] forgets keys that are as good as new.
+//! ([`SourceQuota`]), spent by verified traffic only, so that strangers cannot starve a provider. Addresses are keys
+//! that strangers can make up: IPv6 counts by /64, and [`Gatekeeper::shrink`] forgets senders whose limit is full
+//! again.
 //!
-//! Outward: what a destination is given at most ([`Pace`]).
+//! Outward: the throttle of a destination ([`Pace`]).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,17 +20,17 @@ use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{NotUntil, Quota, RateLimiter};
 
-/// So many per period, and so many at once.
+/// A rate: the requests per period, and the requests at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Time between two requests in the long run.
+    /// The time between two requests in the long run.
     pub interval: Duration,
-    /// How many may come at once.
+    /// The number of requests that may come at once.
     pub burst: NonZeroU32,
 }
 
 impl Rate {
-    /// `count` per `period`; without `burst`, as many at once as in one period.
+    /// Makes a rate of `count` per `period`; without `burst`, as many at once as in one period.
     pub fn new(count: NonZeroU32, period: Duration, burst: Option<NonZeroU32>) -> Self {
         Self { interval: period / count.get(), burst: burst.unwrap_or(count) }
     }
@@ -41,12 +42,12 @@ impl Rate {
     }
 }
 
-/// Over the limit; come back after this.
+/// The time after which a request over the limit may come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait(pub Duration);
 
 impl Wait {
-    /// Whole seconds, at least one, for `Retry-After`.
+    /// Returns whole seconds, at least one, for `Retry-After`.
     pub fn secs(self) -> u32 {
         u32::try_from(self.0.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
     }
@@ -58,7 +59,7 @@ pub struct Gatekeeper {
     total: Limiter<Together>,
 }
 
-/// What it allows; what was spent of it is nobody's business.
+/// Shows the rates only, not the spent part.
 impl fmt::Debug for Gatekeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gatekeeper").field("rates", &self.rates()).finish_non_exhaustive()
@@ -66,38 +67,38 @@ impl fmt::Debug for Gatekeeper {
 }
 
 impl Gatekeeper {
-    /// Limits by sender address and in total.
+    /// Makes limits by sender address and in total.
     pub fn new(per_sender: Rate, total: Rate) -> Self {
         Self { senders: Limiter::new(per_sender), total: Limiter::new(total) }
     }
 
-    /// One request by `sender`.
+    /// Counts one request by `sender`.
     pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
         self.senders.check(sender)?;
         self.total.check()
     }
 
-    /// By sender, and in total.
+    /// Returns the rates by sender and in total.
     pub fn rates(&self) -> (Rate, Rate) {
         (self.senders.rate, self.total.rate)
     }
 
-    /// How much is left by `sender`, and in total, without spending any of it.
+    /// Returns the rest of both limits, by `sender` and in total, without spending any of it.
     pub fn levels(&self, sender: Option<IpAddr>) -> (Level, Level) {
         (self.senders.level(sender), self.total.level())
     }
 
-    /// Whether both limit alike.
+    /// Returns whether both limit alike.
     pub fn has_rates_of(&self, other: &Self) -> bool {
         self.rates() == other.rates()
     }
 
-    /// Forgets senders that have been quiet long enough to start anew. To be called every few seconds.
+    /// Forgets senders whose limit is full again. Called every few seconds.
     pub fn shrink(&self) {
         self.senders.shrink();
     }
 
-    /// How many senders are remembered.
+    /// Returns the number of senders that are remembered.
     pub fn senders(&self) -> usize {
         self.senders.governor.len()
     }
@@ -113,28 +114,28 @@ impl fmt::Debug for SourceQuota {
     }
 }
 
-/// By whom a quota is spent.
+/// The limiter of a quota: for all senders together, or by sender.
 enum Spent {
     Together(Limiter<Together>),
     BySender(Limiter<BySender>),
 }
 
-/// How much of a limit is left.
+/// The rest of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
-    /// What it allows.
+    /// The rate of the limit.
     pub rate: Rate,
-    /// How many may come at once now; `None` where each sender has a limit of its own, and the sender is not known.
+    /// The number that may come at once now; `None` if each sender has a limit of its own and the sender is not known.
     pub left: Option<u32>,
 }
 
 impl SourceQuota {
-    /// One quota for all of the source's traffic.
+    /// Makes one quota for all of the source's traffic.
     pub fn whole(rate: Rate) -> Self {
         Self(Arc::new(Spent::Together(Limiter::new(rate))))
     }
 
-    /// One quota per address.
+    /// Makes one quota per address.
     pub fn per_sender(rate: Rate) -> Self {
         Self(Arc::new(Spent::BySender(Limiter::new(rate))))
     }
@@ -146,14 +147,14 @@ impl SourceQuota {
         }
     }
 
-    /// Keeps what was spent under old rules, when they limit alike: a reload gives nobody a second burst.
+    /// Takes over the spent part of the old quota if both limit alike: a reload gives nobody a second burst.
     pub fn take_over(&mut self, old: &Self) {
         if self.is_per_sender() == old.is_per_sender() && self.rate() == old.rate() {
             self.0 = Arc::clone(&old.0);
         }
     }
 
-    /// One verified request.
+    /// Counts one verified request.
     pub fn check(&self, sender: IpAddr) -> Result<(), Wait> {
         match &*self.0 {
             Spent::Together(limiter) => limiter.check(),
@@ -161,7 +162,7 @@ impl SourceQuota {
         }
     }
 
-    /// How much is left to `sender`, without spending any of it.
+    /// Returns the rest for `sender`, without spending any of it.
     pub fn level(&self, sender: Option<IpAddr>) -> Level {
         match &*self.0 {
             Spent::Together(limiter) => limiter.level(),
@@ -169,12 +170,12 @@ impl SourceQuota {
         }
     }
 
-    /// Whether each sender has a quota of its own.
+    /// Returns whether each sender has a quota of its own.
     pub fn is_per_sender(&self) -> bool {
         matches!(&*self.0, Spent::BySender(_))
     }
 
-    /// Forgets quiet senders.
+    /// Forgets senders whose quota is full again.
     pub fn shrink(&self) {
         if let Spent::BySender(limiter) = &*self.0 {
             limiter.shrink();
@@ -182,8 +183,8 @@ impl SourceQuota {
     }
 }
 
-/// One limiter of governor's. Governor tells what is left only to those who spend; people who look must not, so the state
-/// is held here as well, and read.
+/// One limiter of governor's. Governor tells the rest of a limit only to callers that spend. To show the rest without
+/// spending, the state is held here as well.
 struct Limiter<S: StateStore> {
     rate: Rate,
     governor: RateLimiter<S::Key, S, DefaultClock>,
@@ -204,7 +205,8 @@ impl<S: StateStore + Clone + Default> Limiter<S> {
         Wait(until.wait_time_from(self.clock.now()))
     }
 
-    /// How many may come at once, when all that came is spread out until `spent_until` (GCRA's theoretical arrival time).
+    /// Returns how many may come at once, if all that came is spread out until `spent_until` (GCRA's theoretical
+    /// arrival time).
     fn left(&self, spent_until: Option<Nanos>) -> u32 {
         let now = self.clock.now().duration_since(self.begun).as_u64();
         let ahead = spent_until.map_or(0, Nanos::as_u64).saturating_sub(now);
@@ -239,7 +241,7 @@ impl Limiter<BySender> {
     }
 }
 
-/// Reads a state: what refuses to measure changes nothing.
+/// Reads a state without changing it: an update that fails stores nothing.
 fn spent_until(state: &InMemoryState) -> Option<Nanos> {
     state.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>).err().flatten()
 }
@@ -248,7 +250,7 @@ fn spent_until(state: &InMemoryState) -> Option<Nanos> {
 #[derive(Default)]
 struct Held<S>(Arc<S>);
 
-/// The one state that all spend of.
+/// One state for all senders.
 type Together = Held<InMemoryState>;
 
 /// One state for each network.
@@ -289,7 +291,8 @@ impl ShrinkableKeyedStateStore<IpAddr> for BySender {
     }
 }
 
-/// The network a sender is counted as: the address itself for IPv4, the /64 for IPv6, of which a host has all.
+/// Returns the network that a sender is counted as: the address itself for IPv4, the /64 for IPv6, of which a host has
+/// all.
 fn network(sender: IpAddr) -> IpAddr {
     match sender.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
@@ -297,23 +300,23 @@ fn network(sender: IpAddr) -> IpAddr {
     }
 }
 
-/// What a destination is given at most.
+/// The throttle of one destination.
 #[derive(Debug)]
 pub struct Pace(RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>);
 
 impl Pace {
-    /// A pace that nothing was spent of yet.
+    /// Makes a throttle of which nothing is spent yet.
     pub fn new(rate: Rate) -> Self {
         Self(RateLimiter::direct_with_clock(rate.quota(), TokioClock))
     }
 
-    /// One delivery.
+    /// Counts one delivery.
     pub fn check(&self) -> Result<(), Wait> {
         self.0.check().map_err(|until| Wait(until.wait_time_from(TokioClock.now())))
     }
 }
 
-/// The clock that waiting goes by.
+/// The clock of tokio, by which waits are measured.
 #[derive(Clone, Copy, Debug)]
 struct TokioClock;
 

@@ -1,7 +1,7 @@
-//! How one attempt and one delivery ended.
+//! The outcomes of an attempt and of a delivery.
 //!
-//! Closed lists: the attempt's [`AttemptOutcome`] is what the wire gave, the delivery's [`Settled`] is what the retry
-//! policy made of it. Nothing here talks to a network or a clock.
+//! Closed lists: [`AttemptOutcome`] is the result of one HTTP attempt, [`Settled`] the retry policy's decision on the
+//! delivery. Nothing here uses a network or a clock.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What one HTTP try gave: the `outcome` label of `hookgate_delivery_attempts_total`.
+/// The result of one HTTP attempt: the `outcome` label of `hookgate_delivery_attempts_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AttemptOutcome {
     /// 2xx.
@@ -20,11 +20,11 @@ pub enum AttemptOutcome {
     Http4xx,
     /// 429.
     Http429,
-    /// 5xx, and anything else a server may invent.
+    /// 5xx, and every status of no other class.
     Http5xx,
     /// No complete answer within `timeout`.
     Timeout,
-    /// No connection, or it broke.
+    /// No connection, or a broken one.
     Connect,
     /// The TLS handshake failed.
     Tls,
@@ -46,7 +46,7 @@ impl AttemptOutcome {
         Self::Dns,
     ];
 
-    /// From a status code.
+    /// Returns the outcome for a status code.
     pub const fn of_status(status: u16) -> Self {
         match status {
             200..=299 => Self::Success,
@@ -57,7 +57,7 @@ impl AttemptOutcome {
         }
     }
 
-    /// Metric label and log field.
+    /// Returns the metric label and log field.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -73,49 +73,49 @@ impl AttemptOutcome {
     }
 }
 
-/// One finished try.
+/// One finished attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// What the wire gave.
+    /// The result of the attempt.
     pub outcome: AttemptOutcome,
-    /// The status, when there was an answer.
+    /// The status, if there was an answer.
     pub status: Option<u16>,
     /// `Retry-After`, as a wait from now.
     pub retry_after: Option<Duration>,
-    /// A `Retry-After` that could not be read: cut, and harmless to show.
+    /// A `Retry-After` that could not be read, shortened and safe to show.
     pub unread_retry_after: Option<String>,
-    /// The destination said that this event will never do (410, or `webhook-delivery: abort-message`).
+    /// True if the destination asked for no more attempts (410, or `webhook-delivery: abort-message`).
     pub abort: bool,
-    /// For the log and the dead letter; no payload, no secrets.
+    /// Details for the log and the dead letter; no payload, no secrets.
     pub detail: String,
 }
 
 impl Attempt {
-    /// An attempt that got no answer.
+    /// Makes an attempt that got no answer.
     pub const fn without_answer(outcome: AttemptOutcome, detail: String) -> Self {
         Self { outcome, status: None, retry_after: None, unread_retry_after: None, abort: false, detail }
     }
 }
 
-/// What becomes of a delivery after an attempt.
+/// The retry policy's decision on a delivery after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// The destination has it.
+    /// The destination took the delivery.
     Delivered,
-    /// Try again after this wait.
+    /// Another attempt follows after this wait.
     Again {
-        /// How long to wait.
+        /// The wait.
         wait: Duration,
-        /// Whether the try counts against `max_attempts`; a destination's 429/503 with `Retry-After` does not.
+        /// True if the attempt counts against `max_attempts`; a destination's 429/503 with `Retry-After` does not.
         counts: bool,
     },
-    /// It ended without success.
+    /// The delivery ended without success.
     Dead(DeathCause),
-    /// It failed for good and stands first under an order key: the key waits for a person.
+    /// The delivery failed for good and stands first under an order key: the key waits for a person.
     Parked(DeathCause),
 }
 
-/// Why a delivery ended as a dead letter.
+/// The cause of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DeathCause {
     /// The answer is final: not in `retry_on`.
@@ -126,14 +126,14 @@ pub enum DeathCause {
     AttemptsExhausted,
     /// Older than `give_up_after`.
     Expired,
-    /// What was stored cannot be read any more.
+    /// The stored data cannot be read any more.
     Corrupt,
-    /// The route's transform failed, or is gone: nothing was sent.
+    /// The route's transform failed or does not exist any more: nothing was sent.
     Unshaped,
 }
 
 impl DeathCause {
-    /// Log field and API field.
+    /// Returns the log field and API field.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Final => "final",

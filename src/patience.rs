@@ -1,33 +1,33 @@
-//! When a provider gives an endpoint up: a leaf that the provider's row, which says it, and the failure budget, which
-//! counts against it, share.
+//! The limit at which a provider gives an endpoint up: a leaf module for the provider's row, which states the limit,
+//! and the failure budget, which counts against it.
 
 use std::fmt;
 use std::time::Duration;
 
-/// When a provider gives an endpoint up, and what happens then.
+/// The limit at which a provider gives an endpoint up, and the consequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     /// The rule.
     pub rule: Rule,
-    /// What becomes of the subscription.
+    /// The consequence for the subscription.
     pub then: String,
 }
 
-/// When a provider gives an endpoint up.
+/// The rule by which a provider gives an endpoint up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
-    /// After so many failures in a row.
+    /// This many failures in a row.
     Consecutive(u32),
-    /// When this share (0 to 1) of the requests of a window failed.
+    /// This share (0 to 1) of failed requests in a window.
     Share {
         /// The share.
         share: f64,
         /// The window.
         within: Duration,
-        /// With fewer requests in the window the rule is not applied.
+        /// The least number of requests in the window for the rule to apply.
         at_least: u32,
     },
-    /// After failures for so long without a success.
+    /// Failures for this long without a success.
     Lasting(Duration),
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A duration as rows write it: `5s`, `1250ms`, `4h`.
+/// Writes a duration as rows do: `5s`, `1250ms`, `4h`.
 pub fn spelled(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];

@@ -1,7 +1,7 @@
 //! Redaction of requests where they are shown: places in JSON bodies, headers and parameters of the query are replaced.
 //!
-//! Some places are chosen by the operator, others are known to hold the credential of a sender. Redaction changes only
-//! what is shown: a request is stored, delivered and judged as it came. A body that is not JSON cannot be searched for
+//! Some places are chosen by the operator, others are known to hold a sender's credential. Redaction changes only what
+//! is shown: a request is stored, delivered and judged as it came. A body that is not JSON cannot be searched for
 //! places, so it is not shown at all when places of bodies are named.
 
 use std::borrow::Cow;
@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use crate::credential::{ALWAYS, CredentialPlace, Credentials, Pair, with_pairs, with_pairs_of_target};
 
-/// Stands where something is not shown.
+/// The text that stands for a hidden value.
 pub const REDACTED: &str = "[redacted]";
-/// The longest place.
+/// The steps of the longest place.
 const STEPS_MAX: usize = 64;
 const HEADER: &str = "header:";
 const QUERY: &str = "query:";
 
-/// What is not shown.
+/// The parts of a request that are hidden.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
     /// The places that the operator chose.
@@ -26,7 +26,7 @@ pub struct Redaction {
     hides_bodies: bool,
     /// The places of senders' credentials.
     credentials: Places,
-    /// Values of variables of the configuration, each with what is written for it.
+    /// Values of variables of the configuration, each with the text that is written for it.
     values: Vec<Veiled>,
 }
 
@@ -38,7 +38,7 @@ struct Places {
     form: Vec<String>,
 }
 
-/// A value that is not shown, and what is shown instead.
+/// A hidden value, and the text that is shown instead.
 #[derive(Clone, PartialEq, Eq)]
 struct Veiled {
     value: String,
@@ -62,12 +62,12 @@ enum Step {
     AnyDepth,
 }
 
-/// Why a text names nothing to redact.
+/// The reason for which a text names nothing to redact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadRedaction {
-    /// It is neither a place nor a header.
+    /// A text that is neither a place nor a header.
     Form,
-    /// It leads too deep.
+    /// A place that leads too deep.
     TooDeep,
 }
 
@@ -83,14 +83,14 @@ impl fmt::Display for BadRedaction {
 }
 
 impl Redaction {
-    /// Nothing of any body is shown.
+    /// Hides all bodies.
     #[must_use]
     pub fn without_bodies(mut self) -> Self {
         self.hides_bodies = true;
         self
     }
 
-    /// Adds `/data/card/number`, `/**/email`, `header:authorization` or `query:token`.
+    /// Adds a text such as `/data/card/number`, `/**/email`, `header:authorization` or `query:token`.
     pub fn add(&mut self, text: &str) -> Result<(), BadRedaction> {
         if let Some(name) = text.strip_prefix(HEADER) {
             let name = name.trim().to_ascii_lowercase();
@@ -107,8 +107,7 @@ impl Redaction {
         Ok(())
     }
 
-    /// Adds the places at which the sender of a request puts its credential, and the headers that hold one whatever the
-    /// sender.
+    /// Adds the places of the credentials of a request's sender, and the headers that hold a credential of any sender.
     #[must_use]
     pub fn with_credentials(mut self, places: &[CredentialPlace]) -> Self {
         self.credentials.headers.extend(ALWAYS.map(str::to_owned));
@@ -117,7 +116,7 @@ impl Redaction {
                 CredentialPlace::Header(name) => self.credentials.headers.push(name.clone()),
                 CredentialPlace::Query(name) => self.credentials.query.push(name.clone()),
                 CredentialPlace::Form(name) => self.credentials.form.push(name.clone()),
-                // The place of a scheme has no more steps than a place of ours.
+                // A place of a scheme has no more steps than a chosen place.
                 CredentialPlace::Json(pointer) => self.credentials.json.extend(steps(pointer)),
             }
         }
@@ -129,13 +128,13 @@ impl Redaction {
         self.values.push(Veiled { value, written });
     }
 
-    /// Nothing but the values of variables is hidden.
+    /// Returns a redaction that hides the values of variables only.
     #[must_use]
     pub fn only_values(&self) -> Self {
         Self { values: self.values.clone(), ..Self::default() }
     }
 
-    /// Whether bodies are shown at all.
+    /// Returns whether bodies are shown at all.
     pub fn shows_bodies(&self) -> bool {
         !self.hides_bodies
     }
@@ -146,7 +145,7 @@ impl Redaction {
         self.hides_bodies || !json.is_empty() || !headers.is_empty() || !query.is_empty()
     }
 
-    /// Whether anything of a body is not shown.
+    /// Returns whether anything of a body is hidden.
     pub fn touches_bodies(&self) -> bool {
         let of_credentials = &self.credentials;
         self.hides_bodies
@@ -155,7 +154,7 @@ impl Redaction {
             || !of_credentials.form.is_empty()
     }
 
-    /// Whether the value of this header is not shown.
+    /// Returns whether the value of this header is hidden.
     pub fn hides_header(&self, name: &str) -> bool {
         self.chose_header(name) || self.credentials.headers.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     }
@@ -175,17 +174,17 @@ impl Redaction {
         self.chosen.query.iter().any(|hidden| hidden == name)
     }
 
-    /// A query as it is shown.
+    /// Returns a query as it is shown.
     pub fn query<'q>(&self, query: &'q str) -> Cow<'q, str> {
         with_pairs(query, |name| if self.hides_query(name) { Pair::Shown(REDACTED) } else { Pair::Kept })
     }
 
-    /// A path with its query as it is shown.
+    /// Returns a path with its query as it is shown.
     pub fn target<'q>(&self, target: &'q str) -> Cow<'q, str> {
         with_pairs_of_target(target, |name| if self.hides_query(name) { Pair::Shown(REDACTED) } else { Pair::Kept })
     }
 
-    /// A form as it is shown, where nothing else of a body is hidden; `None` where the body is to be JSON.
+    /// Returns a form as it is shown; `None` where other parts of bodies are hidden, or no fields of forms.
     pub fn form(&self, body: &str) -> Option<String> {
         let is_form = !self.hides_bodies && self.chosen.json.is_empty() && self.credentials.json.is_empty();
         let hides = |name: &str| self.credentials.form.iter().any(|hidden| hidden.eq_ignore_ascii_case(name));
@@ -193,7 +192,7 @@ impl Redaction {
         (is_form && !self.credentials.form.is_empty()).then(|| with_pairs(body, shown).into_owned())
     }
 
-    /// The credentials that stand in a request, so that they are found wherever else they are said.
+    /// Returns the credentials in a request, so that they can be found wherever else they appear.
     pub fn credentials_in<'h>(
         &self,
         target: &str,
@@ -225,7 +224,7 @@ impl Redaction {
         found
     }
 
-    /// Puts what is written in the place of the values of variables, in every text of a JSON value.
+    /// Replaces the values of variables by their written texts, in every text of a JSON value.
     pub fn hide_values(&self, json: &mut Value) {
         match json {
             Value::String(text) => {
@@ -241,23 +240,23 @@ impl Redaction {
         }
     }
 
-    /// Whether the host that was called is not shown.
+    /// Returns whether the host that was called is hidden.
     pub fn hides_host(&self) -> bool {
         self.hides_header("host")
     }
 
-    /// Whether the sender's address is not shown: whoever hides the header that tells of it hides it.
+    /// Returns whether the sender's address is hidden: that is so where `x-forwarded-for` is hidden.
     pub fn hides_sender(&self) -> bool {
         self.hides_header("x-forwarded-for")
     }
 
-    /// Whether the place with these steps, or anything above it, is not shown.
+    /// Returns whether the place with these steps, or a place above it, is hidden.
     pub fn hides(&self, steps: &[&str]) -> bool {
         self.hides_bodies
             || self.places().any(|place| (1..=steps.len()).any(|end| fits(place, steps.get(..end).unwrap_or(steps))))
     }
 
-    /// Replaces what is not shown of a body.
+    /// Replaces the hidden parts of a body.
     pub fn apply(&self, body: &mut Value) {
         if self.hides_bodies {
             *body = Value::from(REDACTED);
@@ -269,13 +268,13 @@ impl Redaction {
         }
     }
 
-    /// The places in bodies, whoever says that they are hidden.
+    /// Returns the hidden places in bodies, chosen ones and those of credentials.
     fn places(&self) -> impl Iterator<Item = &[Step]> {
         self.chosen.json.iter().chain(&self.credentials.json).map(Vec::as_slice)
     }
 }
 
-/// The steps of `/data/card/number`.
+/// Reads the steps of a text such as `/data/card/number`.
 fn steps(text: &str) -> Result<Vec<Step>, BadRedaction> {
     let path = text.strip_prefix('/').ok_or(BadRedaction::Form)?;
     let steps: Vec<Step> = path.split('/').map(step).collect();
@@ -301,7 +300,8 @@ fn fits(place: &[Step], steps: &[&str]) -> bool {
     }
 }
 
-/// `places` are what is left of the places on the way to `value`. JSON of ours is at most as deep as its parser allows.
+/// Calls `found` for every value at one of the places. `places` are the rest of the places on the way to `value`. Our
+/// JSON is at most as deep as its parser allows.
 fn walk(value: &mut Value, places: &[&[Step]], found: &mut dyn FnMut(&mut Value)) {
     match value {
         Value::Object(members) => {
@@ -330,7 +330,7 @@ fn enter(value: &mut Value, name: &str, places: &[&[Step]], found: &mut dyn FnMu
     }
 }
 
-/// What is left of a place after one step.
+/// Adds the rest of a place after one step to `below`.
 fn follow<'p>(place: &'p [Step], name: &str, below: &mut Vec<&'p [Step]>) {
     match place.split_first() {
         Some((Step::Name(wanted), rest)) if wanted == name => below.push(rest),

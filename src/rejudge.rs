@@ -1,15 +1,17 @@
-//! Judges again what failed under `enforce: false`, when its source's secrets, scheme or public URL have changed.
+//! Re-evaluation of events that failed under `enforce: false`, when their source's secrets, scheme or public URL have
+//! changed.
 //!
-//! By the rules in force, over the bytes that were stored, and as of the moment of receipt: what was too old then is too
-//! old now, and what was fresh then stays fresh. What verifies is recorded as verified; what does not is marked as judged
-//! by these rules, and is left alone until they change. Requests that were under way during a reload are stored with the
-//! old rules' mark, so the index is looked at every few seconds; without anything to judge that costs a look into memory.
+//! An event is verified by the rules in force, over the stored bytes, and as of the moment of receipt: a signature that
+//! was too old then is too old now, and a fresh one stays fresh. A verified event is recorded as such; any other gets
+//! the fingerprint of these rules, and is left alone until they change. Requests in flight during a reload are stored
+//! with the old rules' fingerprint, so the index is checked every few seconds; without outdated entries that reads
+//! memory only.
 //!
 //! Bounds: one slice at a time, read and verified on a blocking thread and written by the committer; none while the
-//! buffer is full, because a record that changes is written anew.
+//! buffer is full, because a changed record is rewritten.
 //!
-//! Deliberately not here: fetching of keys, which the key ring has or has not; deliveries. What is under way says `Hookgate-Verified: none`; tries that are read from the disk
-//! later say the secret's name.
+//! Deliberately not here: fetching of keys, which is the key ring's; deliveries. Attempts in flight say
+//! `Hookgate-Verified: none`; attempts that are read from the disk later say the secret's name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use crate::provider::{Failure, KeyRing, Message};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Numbers of one pass over one source.
+/// The numbers of one pass over one source.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     judged: u64,
@@ -51,7 +53,7 @@ pub async fn run(
             _ = look.tick() => {}
         }
         let (mut counts, began) = (Counts::new(), Instant::now());
-        // Cut off between a slice and its record, a pass begins anew after the next start.
+        // A pass that is cut off between a slice and its record begins anew after the next start.
         let ended = tokio::select! {
             _ = stop.wait_for(|stopping| *stopping) => return,
             ended = pass(&buffer, (rules(), Arc::clone(&ring)), &mut counts) => ended,
@@ -67,7 +69,7 @@ pub async fn run(
     }
 }
 
-/// Once over all that was judged by other rules than these.
+/// Goes once over all events that were last judged by other rules.
 async fn pass(buffer: &Buffer, by: By, counts: &mut Counts) -> Result<(), NotStored> {
     let mut from = Some(0).filter(|_| !buffer.unverified().is_empty());
     while let Some(start) = from {
@@ -90,7 +92,7 @@ async fn pass(buffer: &Buffer, by: By, counts: &mut Counts) -> Result<(), NotSto
     Ok(())
 }
 
-/// What judges: the rules, and the keys that providers publish.
+/// The judging rules, and the keys that providers publish.
 type By = (Arc<Rules>, Arc<dyn KeyRing>);
 
 type Judged = (Vec<Judgement>, Counts, Option<u64>);
@@ -114,7 +116,7 @@ fn judge_slice(buffer: &Buffer, (rules, ring): &By, from: u64) -> Result<Judged,
     for suspect in slice.suspects {
         let Some((lane, by)) = lanes.get(&**suspect.source()) else { continue };
         let verdict = suspect.event().map_or(Verdict::Failed, |event| verify(lane, &**ring, event));
-        // A key that is yet to be fetched decides later; the suspect stays outdated.
+        // A key that is still to be fetched decides later; the event stays outdated.
         if matches!(verdict, Verdict::Later) {
             continue;
         }
@@ -127,11 +129,11 @@ fn judge_slice(buffer: &Buffer, (rules, ring): &By, from: u64) -> Result<Judged,
     Ok((judgements, counts, slice.next))
 }
 
-/// What these rules say of a stored event.
+/// The verdict of these rules about a stored event.
 enum Verdict {
     Verified(Box<Reverified>),
     Failed,
-    /// A key that is not here has to be fetched first.
+    /// A missing key has to be fetched first.
     Later,
 }
 
@@ -152,7 +154,7 @@ fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Verdict {
         Ok(proof) => {
             Reverified::new(&proof, event.clone()).map_or(Verdict::Failed, |it| Verdict::Verified(Box::new(it)))
         }
-        // What the configuration names will be fetched; what only the message names is fetched while it is received.
+        // Keys of the configuration will be fetched; keys that only the message names are fetched at its receipt.
         Err(Failure::KeyNotHere(at)) if lane.verifier.prefetch().contains(&at) => Verdict::Later,
         Err(_) => Verdict::Failed,
     }
@@ -169,7 +171,7 @@ mod tests {
 
     const RECEIVED: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 
-    /// The rules of a file with this source `s`, long after the receipt.
+    /// Builds the rules of a file with this source `s`, long after the receipt.
     fn rules(source: &str) -> Rules {
         let text = format!(
             "version: 1\nlisteners: {{p: {{address: 127.0.0.1:1}}}}\nsources:\n  s: {{path: /in/s, {source}}}\n\
@@ -192,7 +194,7 @@ mod tests {
         checked.setup.unwrap_or_else(|| panic!("{:?}", checked.problems)).live.rules
     }
 
-    /// An event that came to the first lane, signed by its first secret at this moment.
+    /// Builds an event of the first source, signed by its first secret at this moment.
     fn signed(rules: &Rules, at: Timestamp) -> EventData {
         let lane = &rules.lanes[0];
         let (url, body) = (lane.source.signed_url("/in/s?a=1"), Bytes::from_static(b"{\"a\":1}"));

@@ -1,7 +1,8 @@
-//! The one place where an answer is made.
+//! The replies to senders, all made here.
 //!
-//! A refusal is `application/problem+json` (RFC 9457) with the class of the closed list; it never says why a signature
-//! failed and never repeats the payload. It is written to the wire by `ingress/write.rs`. Which status a class answers is the source's `answers:` or the class's default.
+//! A refusal is `application/problem+json` (RFC 9457) with the class of the closed list. It never says why a signature
+//! failed and never repeats the payload. Its status is the refusal's own, that of the source's `answers:`, or the
+//! class's default. Replies are written to the wire by `ingress/write.rs`.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -13,7 +14,7 @@ use crate::provider::HandshakeReply;
 use crate::refusal::{PayloadProblem, Refusal, RequestOutcome};
 use crate::source::Source;
 
-/// RFC 9457, with the outcome and, for a payload that does not fit, the problems.
+/// The body of RFC 9457, with the outcome and, for a payload that does not fit, the problems.
 #[derive(Serialize)]
 struct Problem<'a> {
     r#type: &'static str,
@@ -31,13 +32,13 @@ struct Problem<'a> {
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// Its headers, but the length.
+    /// The headers, without the length.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
-    /// Whether the connection ends with this answer.
+    /// True if the connection ends with this answer.
     pub closes: bool,
-    /// Whether the request's body may be unread, so that the connection cannot go on.
+    /// True if the request's body may be unread; the connection cannot go on if it is.
     pub is_early: bool,
 }
 
@@ -46,7 +47,7 @@ impl Reply {
         Self { status, headers: HeaderMap::new(), body: Bytes::new(), closes: false, is_early: false }
     }
 
-    /// What is written for an outcome: status, headers, and a body of its own.
+    /// Makes the reply that is written for an outcome: status, headers, and a body of its own.
     fn written(status: u16, answer: Option<&Answer>) -> Self {
         let mut reply = Self::new(status);
         if let Some(answer) = answer {
@@ -56,7 +57,7 @@ impl Reply {
         reply
     }
 
-    /// The provider's accepted answer.
+    /// Makes the reply to a request that is not refused, with the id of its event.
     pub fn accepted(outcome: RequestOutcome, source: &Source, event: Option<EventId>) -> Self {
         let mut reply = Self::written(source.answers.status(outcome), source.answers.get(outcome));
         if let Some(id) = event {
@@ -65,14 +66,14 @@ impl Reply {
         reply
     }
 
-    /// Says the event's id.
+    /// Sets the header `hookgate-event-id`.
     pub fn name(&mut self, event: EventId) {
         if let Ok(value) = HeaderValue::from_str(&event.to_string()) {
             self.headers.insert("hookgate-event-id", value);
         }
     }
 
-    /// The answer to a refusal.
+    /// Makes the reply to a refusal.
     pub fn refusal(refusal: &Refusal, source: Option<&Source>) -> Self {
         let class = refusal.class;
         let answer = source.and_then(|source| source.answers.get(RequestOutcome::Refused(class)));
@@ -106,7 +107,7 @@ impl Reply {
         reply
     }
 
-    /// What the provider asked for before it sends.
+    /// Makes the reply to a provider's handshake.
     pub fn handshake(handshake: HandshakeReply) -> Self {
         let mut reply = Self::new(handshake.status);
         reply.headers.extend(handshake.headers);
@@ -118,7 +119,7 @@ impl Reply {
         reply
     }
 
-    /// `mode: sync`: the internal service's own answer, less what belongs to its connection.
+    /// Makes the reply of `mode: sync`: the internal service's own, without the headers of its connection.
     pub fn passed_back(status: u16, headers: &HeaderMap, body: Bytes, event: EventId) -> Self {
         let mut reply = Self::new(status);
         for (name, value) in headers {

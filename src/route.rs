@@ -1,8 +1,8 @@
-//! What goes where: a [`Route`] wants events of some sources, of some types, under a condition.
+//! Routes: a [`Route`] takes events of some sources, of some types, under a condition.
 //!
 //! Every matching route gets its own copy; order never matters. A route on which something fails with an error (its
-//! condition, one of its keys, the event's type that it needs) takes nothing: [`RouteFault`] says what failed, and
-//! [`OnError`] what an event is worth that no other route takes. False is no error.
+//! condition, one of its keys, the event's type that it needs) takes nothing: [`RouteFault`] is the error, and
+//! [`OnError`] decides on the event if no other route takes it. A false condition is not an error.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::condition::{Condition, ConditionError, KeyExpression, View, brief};
 
-/// A rule of routes.yaml.
+/// A route of routes.yaml.
 #[derive(Debug)]
 pub struct Route {
     /// Its name.
     pub name: Arc<str>,
-    /// The event types it wants; `None` is all, also events without a type.
+    /// The event types that it takes; `None` is all, also events without a type.
     pub events: Option<EventGlobs>,
-    /// What must hold; `None` is always.
+    /// The condition; `None` is always true.
     pub when: Option<Condition>,
-    /// By what its events are kept in order; `None` is in no order.
+    /// The key by which its events are kept in order; `None` is in no order.
     pub order_by: Option<KeyExpression>,
     /// The handling of an event on which the route fails with an error.
     pub on_error: OnError,
-    /// Whether its events are changed before they are sent.
+    /// True if its events are transformed before they are sent.
     pub shapes: bool,
     /// The destinations that get a copy each.
     pub to: Vec<Recipient>,
@@ -35,17 +35,17 @@ pub struct Route {
 pub struct Recipient {
     /// Its name.
     pub destination: Arc<str>,
-    /// Events with the same key go to the same one of its targets; `None` where that is all the same.
+    /// The balance key: events with the same key go to the same one of its targets; `None` is any target.
     pub balance_by: Option<Arc<KeyExpression>>,
 }
 
 /// The handling of an event on which a route fails with an error, when no other route takes the event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
-    /// It is kept in quarantine, with the error as its problem.
+    /// The event is quarantined, with the error as its problem.
     #[default]
     Quarantine,
-    /// As if the condition were false.
+    /// The event is treated as if the condition were false.
     NoMatch,
 }
 
@@ -56,11 +56,11 @@ pub enum Stage {
     Event,
     /// The condition.
     When,
-    /// The key of order.
+    /// The order key.
     OrderBy,
-    /// The key by which a destination chooses one of its targets.
+    /// The balance key, by which a destination chooses one of its targets.
     Balance,
-    /// The transform; it is worked out at the delivery, and what fails there is a dead letter.
+    /// The transform, which is applied at the delivery; its failure is a dead letter.
     Transform,
 }
 
@@ -68,7 +68,7 @@ impl Stage {
     /// Every stage, for tables and for series that begin at zero.
     pub const ALL: [Self; 5] = [Self::Event, Self::When, Self::OrderBy, Self::Balance, Self::Transform];
 
-    /// Metric label, log field and API field.
+    /// Returns metric label, log field and API field.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Event => "event",
@@ -90,9 +90,9 @@ pub enum RouteFault {
     Id(Arc<str>),
     /// The condition failed, in this part of it if it is known.
     When(ConditionError, String),
-    /// The key of order failed.
+    /// The order key failed.
     OrderBy(ConditionError, String),
-    /// The key of this destination failed.
+    /// The balance key of this destination failed.
     Balance(ConditionError, Arc<str>, String),
 }
 
@@ -134,19 +134,19 @@ pub struct Unread {
 /// The keys under which a route takes an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
-    /// Its place in the order; `None` is none.
+    /// The order key; `None` is none.
     pub order: Option<String>,
-    /// For each of the route's destinations, in their order; `None` is none.
+    /// The balance key for each of the route's destinations, in their order; `None` is none.
     pub balance: Vec<Option<String>>,
 }
 
 impl Route {
-    /// Whether it looks into the body.
+    /// Returns whether it may read the body: it has a condition or a key.
     pub fn reads_body(&self) -> bool {
         self.when.is_some() || self.order_by.is_some() || self.to.iter().any(|to| to.balance_by.is_some())
     }
 
-    /// Judges an event; gives the keys under which the route takes it, or nothing where it does not want it.
+    /// Evaluates an event. Returns the keys under which the route takes it, or nothing if the route does not match.
     pub fn judge(
         &self,
         event_type: Option<&str>,
@@ -191,7 +191,7 @@ impl Route {
             || self.to.iter().any(|to| to.balance_by.as_deref().is_some_and(of_key))
     }
 
-    /// Whether it wants events of this type.
+    /// Returns whether it takes events of this type.
     pub fn wants_type(&self, event_type: Option<&str>) -> bool {
         match (&self.events, event_type) {
             (None, _) => true,
@@ -208,7 +208,7 @@ pub struct EventGlobs {
     set: GlobSet,
 }
 
-/// Why a glob is none.
+/// The reason why a glob is invalid.
 #[derive(Debug)]
 pub struct GlobProblem(globset::Error);
 
@@ -233,18 +233,18 @@ impl EventGlobs {
         Ok(Self { written, set })
     }
 
-    /// As they were written.
+    /// Returns the globs as they were written.
     pub fn written(&self) -> &[String] {
         &self.written
     }
 
-    /// Whether any glob matches.
+    /// Returns whether any glob matches.
     pub fn matches(&self, event_type: &str) -> bool {
         self.set.is_match(event_type)
     }
 }
 
-/// A glob that may take all that another one takes.
+/// A glob that may match all that another one matches.
 #[derive(Debug)]
 pub struct Cover<'a> {
     glob: &'a str,
@@ -252,17 +252,17 @@ pub struct Cover<'a> {
 }
 
 impl<'a> Cover<'a> {
-    /// `None` for what is no glob.
+    /// Compiles the glob; `None` if it is invalid.
     pub fn new(glob: &'a str) -> Option<Self> {
         EventGlobs::compile([glob]).ok().map(|matcher| Self { glob, matcher })
     }
 
-    /// The glob as it is written.
+    /// Returns the glob as it is written.
     pub fn glob(&self) -> &'a str {
         self.glob
     }
 
-    /// Whether it certainly matches all that `narrow` matches; `false` also where that cannot be told.
+    /// Returns whether it certainly matches all that `narrow` matches; `false` also if that cannot be told.
     pub fn takes_all_of(&self, narrow: &str) -> bool {
         // Stands in for a run of characters: no glob names it, so only a `*` takes it.
         const ANY_RUN: char = '\u{f8ff}';
@@ -279,7 +279,7 @@ impl<'a> Cover<'a> {
     }
 }
 
-/// What a glob with `{a,b}` stands for; `None` for braces in braces, and for more than a few.
+/// Returns the globs that one with `{a,b}` stands for; `None` for braces in braces, and for more than a few.
 fn unbraced(glob: &str) -> Option<Vec<String>> {
     const ALTERNATIVES_MAX: usize = 64;
     let mut whole = vec![String::new()];

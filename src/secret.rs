@@ -1,7 +1,7 @@
 //! A secret: a name that may be shown and bytes that may not.
 //!
 //! `Debug` prints the name only and the bytes are wiped on drop. There is no `Display`, no `Serialize`, no comparison:
-//! whoever needs the bytes says [`Secret::expose`], which is easy to search for.
+//! a caller that needs the bytes calls [`Secret::expose`], which is easy to search for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 
-/// What a secret is called in logs, metrics and headers.
+/// The name of a secret in logs, metrics and headers.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(Arc<str>);
 
 impl SecretName {
-    /// Names a secret.
+    /// Creates the name of a secret.
     pub fn new(name: &str) -> Self {
         Self(Arc::from(name))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -47,62 +47,62 @@ pub struct Secret {
     validity: Validity,
 }
 
-/// When a secret is accepted: from the first moment, until before the second.
+/// The time in which a secret is accepted: from the first moment, until before the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first moment.
     pub from: Timestamp,
-    /// The first moment at which it is no longer accepted.
+    /// The first moment at which the secret is no longer accepted.
     pub until: Timestamp,
 }
 
-/// A secret that ends within this time is near its end.
+/// The remaining time below which a secret is near its end.
 pub const NEAR_END: Duration = Duration::from_hours(14 * 24);
 
-/// A configured secret as it may be listed: whose it is, what it is called, when it is accepted.
+/// A configured secret as it may be listed: its source, its name, and the time in which it is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The source.
     pub source: Arc<str>,
     /// The name.
     pub name: SecretName,
-    /// When it is accepted.
+    /// The time in which the secret is accepted.
     pub validity: Validity,
 }
 
 impl Validity {
-    /// At any time.
+    /// The validity of a secret without limits.
     pub const ALWAYS: Self = Self { from: Timestamp::from_unix_ms(0), until: Timestamp::from_unix_ms(u64::MAX) };
 
-    /// Whether `now` lies within.
+    /// Returns whether `now` lies within.
     pub fn holds(self, now: Timestamp) -> bool {
         self.from <= now && now < self.until
     }
 
-    /// The first day (UTC), where one is set.
+    /// Returns the first day (UTC), where one is set.
     pub fn first_day(self) -> Option<String> {
         (self.from > Self::ALWAYS.from).then(|| day(self.from))
     }
 
-    /// The last day (UTC), where one is set.
+    /// Returns the last day (UTC), where one is set.
     pub fn last_day(self) -> Option<String> {
         let last = Timestamp::from_unix_ms(self.until.unix_ms().saturating_sub(1));
         self.ends().then(|| day(last))
     }
 
-    /// How many whole days it has left, when it is near its end.
+    /// Returns the whole days that are left, when the end is near.
     pub fn days_left(self, now: Timestamp) -> Option<u64> {
         let left = self.until.since(now);
         (self.holds(now) && left <= NEAR_END).then_some(left.as_secs() / 86_400)
     }
 
-    /// Whether it ends at all.
+    /// Returns whether an end is set.
     pub fn ends(self) -> bool {
         self.until < Self::ALWAYS.until
     }
 }
 
-/// Whole days ahead, in words.
+/// Returns whole days ahead, in words.
 pub fn in_days(days: u64) -> String {
     match days {
         0 => "within a day".to_owned(),
@@ -118,8 +118,8 @@ fn day(at: Timestamp) -> String {
 }
 
 impl Secret {
-    /// Takes the bytes of a secret. ASCII white space around them is dropped, because a file's last newline is not part
-    /// of a key; `None` when nothing is left.
+    /// Creates a secret from its bytes. ASCII white space around them is dropped, because a file's last newline is not
+    /// part of a key; `None` when nothing is left.
     pub fn new(name: SecretName, value: Vec<u8>) -> Option<Self> {
         let value = Zeroizing::new(value);
         let trimmed = value.trim_ascii();
@@ -130,23 +130,23 @@ impl Secret {
         })
     }
 
-    /// The same secret, accepted within `validity` only.
+    /// Returns the secret, accepted within `validity` only.
     #[must_use]
     pub fn valid(self, validity: Validity) -> Self {
         Self { validity, ..self }
     }
 
-    /// When it is accepted.
+    /// Returns the time in which the secret is accepted.
     pub fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// The name, which may be shown.
+    /// Returns the name, which may be shown.
     pub fn name(&self) -> &SecretName {
         &self.name
     }
 
-    /// The bytes, which may not.
+    /// Returns the bytes, which may not be shown.
     pub fn expose(&self) -> &[u8] {
         &self.value
     }

@@ -1,8 +1,8 @@
-//! Who may call: a [`Source`] and the table that finds it by host and path.
+//! Sources: a [`Source`] and the table that finds it by host and path.
 //!
-//! Paths are matched as sent, byte for byte, on one canonical form: nothing is decoded or normalised, so there is no
-//! second reading of a path that could reach a source. A `{name}` segment takes one segment of unreserved characters,
-//! which is the value of the parameter `name`.
+//! Paths are matched as sent, byte for byte, on one canonical form. Nothing is decoded or normalised, so that no second
+//! reading of a path could reach a source. A `{name}` segment takes one segment of unreserved characters, which is the
+//! value of the parameter `name`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,19 +16,19 @@ use ipnet::IpNet;
 use crate::answer::Answers;
 use crate::refusal::OnFailure;
 
-/// How a source answers.
+/// The way in which a source answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Store, answer, deliver later.
     Buffered,
-    /// Verify, forward, answer what the internal service answers.
+    /// Verify, forward, and answer as the internal service does.
     Sync {
-        /// How long the internal service has.
+        /// The time that the internal service has.
         deadline: Duration,
     },
 }
 
-/// One source: what its requests must look like.
+/// One source, with the rules for its requests.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Its name in routes.yaml.
@@ -47,30 +47,30 @@ pub struct Source {
     pub allow_ips: Vec<IpNet>,
     /// The public URL that a provider signs, where it signs one.
     pub public_url: Option<String>,
-    /// How it answers.
+    /// The way in which it answers.
     pub mode: Mode,
     /// What is done with malformed JSON.
     pub on_malformed: OnFailure,
     /// Whether failed verification turns a request away.
     pub enforce: bool,
-    /// For how long a repeated delivery id is recognised; zero is never.
+    /// The time for which a repeated delivery id is recognised; zero is never.
     pub dedup_window: Duration,
     /// Answers that differ from the defaults: the provider's, changed by the source's own.
     pub answers: Answers,
 }
 
 impl Source {
-    /// Whether events come by this method.
+    /// Returns whether events come by this method.
     pub fn takes(&self, method: &str) -> bool {
         self.methods.iter().any(|one| one == method)
     }
 
-    /// Whether `sender` may call.
+    /// Returns whether `sender` may call.
     pub fn allows(&self, sender: IpAddr) -> bool {
         self.allow_ips.is_empty() || self.allow_ips.iter().any(|net| net.contains(&sender))
     }
 
-    /// The URL that the provider signed: the configured public one, never one from the request's headers.
+    /// Returns the URL that the provider signed: the configured public one, never one from the request's headers.
     pub fn signed_url(&self, target: &str) -> String {
         match &self.public_url {
             None => target.to_owned(),
@@ -79,7 +79,8 @@ impl Source {
     }
 }
 
-/// The public URL of a request target: a base without a path takes the target's, one with a path has its own.
+/// Returns the public URL of a request target. A base without a path takes the target's; a base with a path takes the
+/// target's query, unless it has its own.
 pub fn signed_url(base: &str, target: &str) -> String {
     let base = base.trim_end_matches('/');
     let has_path = base.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
@@ -97,16 +98,16 @@ pub struct PathPattern {
     has_parameters: bool,
 }
 
-/// Why a path pattern is none.
+/// The reason why a path pattern is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathProblem {
-    /// It must begin with `/`.
+    /// The path does not begin with `/`.
     NotAbsolute,
-    /// It has characters that cannot stand in a path as sent, at these bytes.
+    /// The path has characters that cannot stand in a path as sent, at these bytes.
     Characters(Range<usize>),
-    /// A `{name}` must fill a whole segment.
+    /// A `{name}` does not fill a whole segment, or is no name.
     Parameter(Range<usize>),
-    /// A name stands twice.
+    /// Two parameters have one name.
     Repeated(Range<usize>),
 }
 
@@ -124,7 +125,7 @@ impl fmt::Display for PathProblem {
 }
 
 impl PathProblem {
-    /// The bytes of the path that are wrong; `None` for all of it.
+    /// Returns the bytes of the path that are wrong; `None` for all of it.
     pub fn at(&self) -> Option<Range<usize>> {
         match self {
             Self::NotAbsolute => None,
@@ -138,7 +139,7 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 impl PathPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     pub fn parse(text: &str) -> Result<Self, PathProblem> {
         let Some(rest) = text.strip_prefix('/') else { return Err(PathProblem::NotAbsolute) };
         let mut names = Vec::new();
@@ -168,17 +169,17 @@ impl PathPattern {
         Ok(Self { text: text.to_owned(), has_parameters: !names.is_empty() })
     }
 
-    /// The pattern as written.
+    /// Returns the pattern as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The names of its parameters.
+    /// Returns the names of its parameters.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.text.split('/').filter_map(parameter)
     }
 
-    /// The parameters of a path that it matches, each with its value.
+    /// Returns the parameters of a path that the pattern matches, each with its value.
     pub fn values(&self, path: &str) -> Vec<(String, String)> {
         if !self.has_parameters || !self.matches(path) {
             return Vec::new();
@@ -187,7 +188,7 @@ impl PathPattern {
         segments.filter_map(|(name, value)| Some((parameter(name)?.to_owned(), value.to_owned()))).collect()
     }
 
-    /// Whether a path, as it was sent, is this one.
+    /// Returns whether the pattern matches a path, as it was sent.
     pub fn matches(&self, path: &str) -> bool {
         if !self.has_parameters {
             return self.text == path;
@@ -213,12 +214,12 @@ impl PathPattern {
     }
 }
 
-/// The name in `{name}`.
+/// Returns the name in `{name}`.
 fn parameter(segment: &str) -> Option<&str> {
     segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'))
 }
 
-/// Finds a source by host and path: exact paths first, patterns after, a source with a host before one without.
+/// A table of sources by host and path: exact paths first, patterns after, a source with a host before one without.
 #[derive(Debug, Default)]
 pub struct SourceTable {
     exact: BTreeMap<String, Vec<(Option<String>, usize)>>,
@@ -226,7 +227,7 @@ pub struct SourceTable {
 }
 
 impl SourceTable {
-    /// A table over sources in their order.
+    /// Makes a table over sources in their order.
     pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
         let mut table = Self::default();
         for (index, source) in sources.into_iter().enumerate() {
@@ -244,7 +245,7 @@ impl SourceTable {
         table
     }
 
-    /// The index of the source at `host` and `path`.
+    /// Returns the index of the source at `host` and `path`.
     pub fn find(&self, host: &str, path: &str) -> Option<usize> {
         let fits = |wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| wanted == host);
         let exact = self.exact.get(path).and_then(|candidates| candidates.iter().find(|(wanted, _)| fits(wanted)));

@@ -1,24 +1,24 @@
 //! Text around or in a secret that probably does not belong to it: quotes, `NAME=`, a byte order mark.
 //!
-//! A secret is used as it is configured; nothing is taken off by itself. [`seen`] says what `check` warns of, [`readings`]
-//! what a person may have meant, for near misses. Both are bounded: so many layers, so many readings. Names of kinds are
-//! shown, the text never is.
+//! A secret is used as it is configured; no layer is removed from it. [`seen`] returns the layers that `check` warns
+//! of. [`readings`] returns possible meanings of a secret, for near misses. The numbers of layers and of readings are
+//! bounded. The kinds of layers are shown, the text never is.
 //!
 //! Not here: ASCII white space around a secret, which `Secret` drops.
 
 use data_encoding::{BASE64, BASE64_NOPAD};
 use zeroize::Zeroizing;
 
-/// Layers that are taken off one after the other.
+/// The limit of layers that are removed one after the other.
 const LAYERS_MAX: usize = 3;
-/// Readings of one secret.
+/// The limit of readings of one secret.
 const READINGS_MAX: usize = 12;
-/// Longer texts are keys and certificates, and have no layers worth a try.
+/// The longest text that is searched: longer texts are keys and certificates, which have no such layers.
 const BYTES_MAX: usize = 16 * 1024;
-/// A shorter text reads as base64 by chance.
+/// The shortest text that is read as base64: a shorter one is base64 by chance.
 const BASE64_CHARS_MIN: usize = 12;
 
-/// A layer around a secret, or something in it that nobody sees.
+/// A layer around a secret, or something invisible in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrapping {
     /// The mark with which some editors begin a file in UTF-8.
@@ -37,7 +37,7 @@ pub enum Wrapping {
     Base64,
 }
 
-/// The order in which layers are looked for.
+/// All layers, in the order of the search.
 const ALL: [Wrapping; 7] = [
     Wrapping::ByteOrderMark,
     Wrapping::Utf16,
@@ -82,7 +82,7 @@ impl Wrapping {
         }
     }
 
-    /// The text without this layer; `None` where there is none, or nothing would be left.
+    /// Returns the text without this layer; `None` where there is no such layer, or nothing would be left.
     fn off(self, text: &[u8]) -> Option<Text> {
         let off = match self {
             Self::ByteOrderMark => text.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec),
@@ -107,7 +107,7 @@ impl Wrapping {
     }
 }
 
-/// The layers of a secret that hardly belong to it, the outermost first.
+/// Returns the layers of a secret that hardly belong to it, the outermost first.
 pub fn seen(text: &[u8]) -> Vec<Wrapping> {
     let mut seen = Vec::new();
     if text.len() > BYTES_MAX {
@@ -147,7 +147,7 @@ pub fn readings(text: &[u8]) -> Vec<(Vec<Wrapping>, Text)> {
     readings
 }
 
-/// Big-endian text that ended with a line feed has lost its last byte with it.
+/// Converts UTF-16 into UTF-8. Big-endian text that ended with a line feed has lost its last byte with that line feed.
 fn from_utf16(text: &[u8]) -> Option<Vec<u8>> {
     let (text, is_big) = match text {
         [0xff, 0xfe, rest @ ..] => (rest, false),
@@ -188,7 +188,7 @@ fn without_quotes(text: &[u8]) -> Option<Vec<u8>> {
 
 fn without_invisible(text: &[u8]) -> Option<Vec<u8>> {
     let Ok(text) = std::str::from_utf8(text) else {
-        // The space that does not break, in Latin-1.
+        // The no-break space in Latin-1.
         let left: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0xa0).collect();
         return (left.len() < text.len() && left.is_ascii()).then_some(left);
     };

@@ -4,10 +4,9 @@
 //! admit(head):  source → method → declared length → compression → content type → address → limits by sender and in total
 //! accept(body): handshake ← signature → the source's own quota → payload (hygiene, type and id, schema) → routes → Event
 //! ```
-//! Nothing here does DNS, talks to anybody or waits; the only thing that leaves is a value. [`Admitted`] is made by
-//! [`admit`] only, `Verified` by `provider` only, [`Event`] from a `Verified` only: what was not verified cannot reach the
-//! buffer. The order is the contract's; a gate that costs more stands behind one that costs less, and nothing that needs
-//! trust stands before the signature.
+//! No gate does DNS, network I/O or waiting. [`Admitted`] is made by [`admit`] only, `Verified` by `provider` only,
+//! [`Event`] from a `Verified` only: no request reaches the buffer without a verdict. The order is the contract's: a
+//! gate that costs more stands behind one that costs less, and nothing that needs trust stands before the signature.
 //!
 //! Each gate has a file of its own. The policy for an event that fails a gate after the signature is in `policy`.
 
@@ -54,16 +53,16 @@ impl<'r> Admitted<'r, '_> {
     }
 }
 
-/// A request that passed the gates.
+/// The result of the gates for a request that is not refused.
 #[derive(Debug)]
 pub enum Accepted {
-    /// To be stored, then answered as accepted.
+    /// An event to be stored, then answered as accepted.
     Event(Box<Event>),
-    /// To be stored and kept back, then answered as accepted.
+    /// An event to be quarantined, then answered as accepted.
     Quarantined(Box<Event>),
-    /// Verified, and no route wants it.
+    /// An event without problems that no route takes.
     Filtered,
-    /// Answered here; nothing is stored.
+    /// A handshake, which is answered here; nothing is stored.
     Handshake(Box<HandshakeReply>),
 }
 
@@ -72,7 +71,7 @@ pub enum Accepted {
 pub struct Receipt<'a> {
     /// The moment of receipt.
     pub now: Timestamp,
-    /// Makes the event's id unique.
+    /// Random bytes that make the event's id unique.
     pub random: [u8; 10],
     /// The keys that were fetched so far.
     pub keys: &'a dyn KeyRing,
@@ -80,14 +79,14 @@ pub struct Receipt<'a> {
     pub spends: bool,
 }
 
-/// The first half: passes a request on by its head alone. The error names the source where one was found.
+/// Checks what the head alone shows, and spends the limits before verification. The error names the source, if known.
 pub fn admit<'r, 'h>(
     rules: &'r Rules,
     gate: &Gatekeeper,
     head: Head<'h>,
 ) -> Result<Admitted<'r, 'h>, (Option<&'r Lane>, Refusal)> {
     let Some(lane) = rules.find(head.host, head.path) else {
-        // Strangers who look for sources spend the same quota as those who found one.
+        // Requests without a source spend the same limits as those with one.
         head::check_sender(gate, &head).map_err(|refusal| (None, refusal))?;
         return Err((None, head::no_source()));
     };
@@ -97,8 +96,8 @@ pub fn admit<'r, 'h>(
     judged.map(|()| Admitted { lane, head }).map_err(|refusal| (Some(lane), refusal))
 }
 
-/// The first half for a request that was recorded. It counts against no limit, and the address is not judged where the
-/// sender is not known. A `source` that is given stands for host and path.
+/// Checks the head of a recorded request. It spends no limit, and an unknown sender is not checked. A known `source`
+/// replaces the look-up by host and path.
 pub fn admit_recorded<'r, 'h>(
     rules: &'r Rules,
     head: Head<'h>,
@@ -112,7 +111,7 @@ pub fn admit_recorded<'r, 'h>(
     judged.map(|()| Admitted { lane, head }).map_err(|refusal| (Some(lane), refusal))
 }
 
-/// The second half: judges a whole request. The notes say what the gates learnt, however it ended.
+/// Checks an admitted request with its whole body, and makes the event. The notes are complete up to the gate that refused.
 pub fn accept(admitted: &Admitted<'_, '_>, body: Bytes, receipt: Receipt<'_>) -> (Result<Accepted, Refusal>, Notes) {
     let mut notes = Notes::default();
     let result = pass(admitted, body, receipt, &mut notes);
@@ -145,7 +144,7 @@ fn pass(
     let invalid = notes.payload(payload::check(lane, &named, &document, Some(now)))?;
     let routed = routes::route(lane, head, &document, &named);
 
-    // What is wrong with the payload comes first: a condition often fails because of it.
+    // Problems of the payload come first: they are often why a condition fails.
     let mut problems = [over_quota, invalid].concat();
     if problems.is_empty() {
         problems = routed.problems();

@@ -28,7 +28,7 @@ pub struct Named {
 }
 
 impl Named {
-    /// Reads them from a request.
+    /// Reads type and id from a request.
     pub fn read(lane: &Lane, headers: &HeaderMap, document: &Document<'_>, body: &[u8]) -> Self {
         let read = |template: &Option<EventTemplate>| match template {
             Some(template) => match template.read(headers, document.json(), (document.form_bytes(), body)) {
@@ -41,7 +41,8 @@ impl Named {
         Self { event_type, delivery_id, unread: Unread { event_type: no_type, event_id: no_id } }
     }
 
-    /// Reads them from a stored event, under the rules of today. What these do not find is as it was stored.
+    /// Reads type and id from a stored event, under the rules of today. A value that these do not find is the stored
+    /// one.
     pub fn again(lane: &Lane, event: &EventData, headers: &HeaderMap, document: &Document<'_>) -> Self {
         let mut named = Self::read(lane, headers, document, &event.body);
         if named.event_type.is_none() && event.event_type.is_some() {
@@ -81,7 +82,7 @@ impl std::fmt::Display for RouteError {
 /// The results of all routes of a source for one event.
 #[derive(Debug, Default)]
 pub struct Routed {
-    /// One for each destination of each route that takes it.
+    /// The copies, one for each destination of each route that takes it.
     pub copies: Vec<Copy>,
     /// The routes that take it.
     pub matched: Vec<Arc<str>>,
@@ -90,7 +91,8 @@ pub struct Routed {
 }
 
 impl Routed {
-    /// Returns why the event is kept back: nothing where a route takes it, or where those that failed do not mind.
+    /// Returns the problems for which the event is quarantined: the errors of routes with `on_error: quarantine`, if no
+    /// route takes it.
     pub fn problems(&self) -> Vec<PayloadProblem> {
         if !self.copies.is_empty() {
             return Vec::new();
@@ -114,7 +116,7 @@ impl Routed {
     }
 }
 
-/// Asks every route of the source.
+/// Evaluates every route of the source.
 pub(super) fn route(lane: &Lane, head: &Head<'_>, document: &Document<'_>, named: &Named) -> Routed {
     let view = head.view(&lane.source.name, document, (named.event_type.as_deref(), named.delivery_id.as_deref()));
     let mut routed = Routed::default();
@@ -127,7 +129,8 @@ pub(super) fn route(lane: &Lane, head: &Head<'_>, document: &Document<'_>, named
             }
         }
     }
-    // The part that failed is found by taking the condition apart, which is dear: only where the problem is stored.
+    // The part that failed is found by taking the condition apart, which is expensive: only where the problem is
+    // stored.
     if routed.copies.is_empty() {
         for error in routed.errors.iter_mut().filter(|error| error.on_error == OnError::Quarantine) {
             let condition = lane.routes.iter().find(|route| route.name == error.route).and_then(|it| it.when.as_ref());

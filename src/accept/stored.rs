@@ -1,6 +1,6 @@
 //! Stored events under today's rules: the gates of `accept` that come after the signature, once more.
 //!
-//! A signature was judged at receipt and is not judged here (`rejudge` does, where it failed). Nothing is stored from here.
+//! Signatures are verified at receipt; `rejudge` re-evaluates those that failed. Nothing is stored from here.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,20 +13,21 @@ use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::refusal::{PayloadProblem, Refusal};
 
-/// What today's rules make of a stored event; its signature was judged at its receipt.
+/// A stored event, re-evaluated under today's rules, all but its signature.
 #[derive(Debug)]
 pub struct Again {
-    /// What is wrong with it; empty when nothing is.
+    /// Its problems; empty if it has none.
     pub problems: Vec<PayloadProblem>,
-    /// Where it goes.
+    /// Its copies, one for each destination of each route that takes it.
     pub copies: Vec<Copy>,
-    /// Its type and id, as today's rules read them; what they do not find is as it was stored.
+    /// Its type and id, as today's rules read them. A value that they do not find is the stored one.
     pub named: Named,
-    /// What would be answered instead of accepting it.
+    /// The refusal that today's rules would answer.
     pub refusal: Option<Refusal>,
 }
 
-/// Judges a stored event by today's hygiene, schemas and routes. What would be refused or kept back today counts as wrong.
+/// Re-evaluates a stored event under today's hygiene, schemas and routes. Its problems are those for which it would be
+/// refused or quarantined today.
 pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
     let headers = event.header_map();
     let head = stored_head(event, &headers);
@@ -42,7 +43,7 @@ pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
     Again { problems, copies: routed.copies, named, refusal }
 }
 
-/// Says where today's routes send a stored event, and which of them fail on it.
+/// Evaluates today's routes on a stored event: its copies, and the routes that fail on it.
 pub fn route_again(lane: &Lane, event: &EventData) -> Routed {
     let headers = event.header_map();
     let head = stored_head(event, &headers);
@@ -50,7 +51,7 @@ pub fn route_again(lane: &Lane, event: &EventData) -> Routed {
     route(lane, &head, &document, &Named::again(lane, event, &headers, &document))
 }
 
-/// The head of a stored event. Where host and sender are not known, no host and no address stand in their places.
+/// Makes the head of a stored event. An unknown host is empty, an unknown sender `0.0.0.0`.
 pub(crate) fn stored_head<'a>(event: &'a EventData, headers: &'a HeaderMap) -> Head<'a> {
     let (path, query) =
         event.target.split_once('?').map_or((&*event.target, None), |(path, query)| (path, Some(query)));

@@ -1,4 +1,4 @@
-//! Which events: by time, source, route, destination, type, outcome, and a condition over the stored request.
+//! Filters of events: by time, source, route, destination, type, outcome, and a condition over the stored request.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use crate::condition::Condition;
 use crate::event::EventData;
 use crate::route::EventGlobs;
 
-/// How it stands with one delivery: closed, for filters and for people.
+/// The state of one delivery: a closed list, for filters and for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryState {
-    /// The destination has it.
+    /// The destination has taken the event.
     Delivered,
-    /// A person gave it up.
+    /// A person gave the delivery up.
     Discarded,
-    /// It waits, or is under way.
+    /// The delivery waits, or is in flight.
     Queued,
-    /// Its order key waits for a person.
+    /// The delivery's order key is parked and waits for a person.
     Parked,
-    /// It ended without success.
+    /// The delivery ended without success.
     DeadLettered,
-    /// The event is kept back.
+    /// The event is quarantined.
     Quarantined,
     /// The event cannot be read any more.
     Unreadable,
 }
 
 impl DeliveryState {
-    /// Every state.
+    /// All states.
     pub const ALL: [Self; 7] = [
         Self::Delivered,
         Self::Discarded,
@@ -40,7 +40,7 @@ impl DeliveryState {
         Self::Unreadable,
     ];
 
-    /// As the API writes it.
+    /// Returns the name in the API.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -53,13 +53,13 @@ impl DeliveryState {
         }
     }
 
-    /// From what the API writes.
+    /// Parses the name in the API.
     pub fn parse(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.label() == label)
     }
 }
 
-/// How it stands with the event's copy at `at`.
+/// Returns the state of the event's dispatch at `at`.
 pub fn state_of(found: &Found, at: usize) -> DeliveryState {
     if found.is_quarantined {
         return DeliveryState::Quarantined;
@@ -77,37 +77,37 @@ pub fn state_of(found: &Found, at: usize) -> DeliveryState {
     }
 }
 
-/// How it stands with all of an event's deliveries; at least one state.
+/// Returns the states of all of an event's deliveries; at least one state.
 pub fn states_of(found: &Found) -> Vec<DeliveryState> {
     let copies = found.event.as_ref().map_or(0, |event| event.copies.len());
     (0..copies.max(1)).map(|at| state_of(found, at)).collect()
 }
 
-/// Which events are meant; nothing means all.
+/// A filter of events; without any condition it takes all.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// Received at or after.
+    /// The earliest time of receipt.
     pub since: Option<Timestamp>,
-    /// Received before.
+    /// The time before which the event was received.
     pub until: Option<Timestamp>,
-    /// Of this source.
+    /// The source.
     pub source: Option<String>,
-    /// That this route took.
+    /// A route that took the event.
     pub route: Option<String>,
-    /// That went here.
+    /// A destination of the event.
     pub destination: Option<String>,
-    /// Of these types.
+    /// The event types.
     pub event_type: Option<EventGlobs>,
-    /// With a delivery that stands so.
+    /// The state of at least one delivery.
     pub outcome: Option<DeliveryState>,
-    /// For which this holds, over the stored request.
+    /// A condition over the stored request.
     pub condition: Option<Condition>,
     /// The body rules of each source, by which the condition reads stored bodies.
     pub bodies: Bodies,
 }
 
 impl Filter {
-    /// Whether this event is meant.
+    /// Checks whether the filter takes this event.
     pub fn wants(&self, found: &Found) -> bool {
         let Some(event) = &found.event else {
             return self.says_nothing_of_events()
@@ -116,7 +116,7 @@ impl Filter {
         self.wants_event(event) && self.wants_a_copy(found, event)
     }
 
-    /// Whether this dead letter is meant: the event, and just this delivery of it.
+    /// Checks whether the filter takes this dead letter: the event, and just this delivery of it.
     pub fn wants_dead(&self, dead: &DeadLetter) -> bool {
         match &dead.found.event {
             None => self.says_nothing_of_events(),
@@ -124,7 +124,7 @@ impl Filter {
         }
     }
 
-    /// Nothing is said that an event which cannot be read could fail.
+    /// Checks whether the filter has no condition that needs a readable event.
     fn says_nothing_of_events(&self) -> bool {
         let Self { since, until, source, route, destination: _, event_type, outcome: _, condition, bodies: _ } = self;
         since.is_none()
@@ -155,7 +155,7 @@ impl Filter {
         (0..event.copies.len()).any(|at| self.wants_copy(found, event, at))
     }
 
-    /// Whether the copy at `at` is meant.
+    /// Checks whether the filter takes the dispatch at `at`.
     pub fn wants_copy(&self, found: &Found, event: &EventData, at: usize) -> bool {
         event.copies.get(at).is_some_and(|copy| {
             self.route.as_ref().is_none_or(|route| *route == *copy.route)
@@ -164,7 +164,7 @@ impl Filter {
         })
     }
 
-    /// A condition that fails with an error does not hold, as in a route.
+    /// Checks the condition. One that fails with an error is false, as in a route.
     fn holds(&self, condition: &Condition, event: &EventData) -> bool {
         let headers = event.header_map();
         let document = self.bodies.read(&event.source, &headers, &event.body);

@@ -1,7 +1,7 @@
 //! Replays of many events: jobs that go through the store page by page, at a rate, until they are done or cancelled.
 //!
-//! A job lives in memory: a restart ends it where it was, and what it had put into the queue stays there. At most
-//! [`RUNNING_MAX`] run at a time, and the last [`REMEMBERED_MAX`] are remembered.
+//! A job lives in memory: a restart ends it, and the deliveries that it has queued stay queued. At most [`RUNNING_MAX`]
+//! run at a time, and the last [`REMEMBERED_MAX`] are remembered.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,25 +17,25 @@ use crate::clock::Timestamp;
 
 const RUNNING_MAX: usize = 4;
 const REMEMBERED_MAX: usize = 100;
-/// A buffer that is closed for a moment is asked again after this, for [`PATIENCE`] at most.
+/// The time before a closed buffer is asked again, at most [`PATIENCE`] times.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const PATIENCE: u32 = 120;
 
-/// How it stands with a job.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
-    /// It goes on.
+    /// The job runs.
     Running,
-    /// It came to its end.
+    /// The job has reached the end.
     Done,
-    /// A person ended it.
+    /// A person cancelled the job.
     Cancelled,
     /// The buffer could not be read or written for too long.
     Failed,
 }
 
 impl JobState {
-    /// As the API writes it.
+    /// Returns the name in the API.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -49,27 +49,27 @@ impl JobState {
 /// One replay.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its name: `r1`, `r2`, …
+    /// The name: `r1`, `r2`, …
     pub id: String,
-    /// How it stands.
+    /// The state.
     pub state: JobState,
-    /// When it began.
+    /// The time of its begin.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// The time of its end.
     pub ended_at: Option<Timestamp>,
-    /// Deliveries a second; `None` is as fast as the buffer takes them.
+    /// The deliveries a second; `None` for as many as the buffer takes.
     pub rate: Option<f64>,
-    /// Events gone through that had something to do.
+    /// The number of events with deliveries to make.
     pub events: u64,
-    /// Deliveries that entered the queue.
+    /// The number of deliveries that entered the queue.
     pub deliveries: u64,
-    /// Deliveries that were left alone.
+    /// The number of deliveries that were left alone.
     pub skipped: u64,
-    /// Why it failed.
+    /// The reason of a failure.
     pub why: Option<&'static str>,
 }
 
-/// Too many replays run already.
+/// The error of too many running replays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyJobs;
 
@@ -95,17 +95,17 @@ impl Jobs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every replay that is remembered, the newest first.
+    /// Lists the remembered replays, the newest first.
     pub fn list(&self) -> Vec<Job> {
         self.state().jobs.iter().rev().cloned().collect()
     }
 
-    /// One of them.
+    /// Finds a replay by its name.
     pub fn get(&self, id: &str) -> Option<Job> {
         self.state().jobs.iter().find(|job| job.id == id).cloned()
     }
 
-    /// Ends one that runs.
+    /// Cancels a running replay.
     pub fn cancel(&self, id: &str, now: Timestamp) -> Option<Job> {
         let mut state = self.state();
         let job = state.jobs.iter_mut().find(|job| job.id == id)?;
@@ -116,7 +116,7 @@ impl Jobs {
         Some(job.clone())
     }
 
-    /// Begins a replay of what was chosen: `most` deliveries at most.
+    /// Begins a replay of a choice: `most` deliveries at most.
     pub fn begin(
         &self,
         archive: &Archive,
@@ -156,7 +156,7 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Changes a job that runs; false when it does not run any more.
+    /// Changes a running job; returns false when it does not run any more.
     fn with_running(&self, id: &str, change: impl FnOnce(&mut Job)) -> bool {
         let mut state = self.state();
         let job = state.jobs.iter_mut().find(|job| job.id == id && job.state == JobState::Running);
@@ -209,7 +209,7 @@ impl Runner {
         }
     }
 
-    /// One page of what is to be done. A buffer that is being reopened is waited for.
+    /// Reads one page of the choice. A buffer that is being reopened is waited for.
     async fn page(
         &self,
         choice: &Arc<Choice>,

@@ -1,11 +1,11 @@
-//! What people do with stored events: find them, have them delivered again, let quarantined ones go.
+//! Operations of people on stored events: find, replay, release from quarantine.
 //!
-//! A person says which events (`filter`), sees what would happen (`plan`), and lets it happen: at once for one event, as a
-//! job with a rate and a cancel for many (`jobs`). Nothing is delivered from here: the buffer's queue gets the deliveries,
-//! and everything that holds for others holds for them.
+//! A person chooses events (`filter`), sees the plan (`plan`), and starts it: at once for one event, as a job with a
+//! rate and a cancel for many (`jobs`). Nothing is delivered from here: the deliveries enter the buffer's queue, under
+//! the same rules as all others.
 //!
-//! Reading is bounded page by page and happens off the async threads. Deliberately not here: JSON and HTTP (`admin`), what
-//! today's rules say of an event (`accept`).
+//! Reads are bounded page by page and run off the async threads. Deliberately not here: JSON and HTTP (`admin`), the
+//! verdict of today's rules (`accept`).
 
 mod filter;
 mod jobs;
@@ -27,10 +27,10 @@ pub use jobs::{Job, JobState, Jobs, TooManyJobs};
 pub use plan::{Choice, Chosen, Plan, RulesOf, Scope};
 pub use quarantine::{Judged, JudgedOne, Verdict};
 
-/// The rules in force, whenever they are asked for.
+/// A function that returns the rules in force.
 pub type RulesNow = Arc<dyn Fn() -> Arc<Rules> + Send + Sync>;
 
-/// All that is stored, to be asked. Clones share it.
+/// A handle to all stored events; clones share it.
 #[derive(Clone)]
 pub struct Archive {
     buffer: Buffer,
@@ -46,7 +46,7 @@ impl fmt::Debug for Archive {
 }
 
 impl Archive {
-    /// The archive of a buffer, under the rules in force.
+    /// Builds the archive of a buffer, under the rules in force.
     pub fn new(
         buffer: Buffer,
         rules: RulesNow,
@@ -56,27 +56,27 @@ impl Archive {
         Self { buffer, rules, destinations, clock }
     }
 
-    /// The destinations in force.
+    /// Returns the destinations in force.
     pub fn destinations(&self) -> Arc<Destinations> {
         self.destinations.load_full()
     }
 
-    /// The buffer itself.
+    /// Returns the buffer.
     pub fn buffer(&self) -> &Buffer {
         &self.buffer
     }
 
-    /// Wall time, which people mean.
+    /// Returns the wall clock, which people's times refer to.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
 
-    /// The rules in force.
+    /// Returns the rules in force.
     pub fn rules(&self) -> Arc<Rules> {
         (self.rules)()
     }
 
-    /// Reads the disk on a thread where that holds nobody up.
+    /// Runs work that reads the disk on a blocking thread.
     pub async fn off_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, NotStored> + Send + 'static,
@@ -86,7 +86,7 @@ impl Archive {
     }
 }
 
-/// The lane of a source, if it is still configured.
+/// Returns the rules of a source, if it is still configured.
 fn lane_of<'r>(rules: &'r Rules, source: &str) -> Option<&'r Lane> {
     rules.lanes.iter().find(|lane| &*lane.source.name == source)
 }

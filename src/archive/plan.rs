@@ -1,4 +1,4 @@
-//! What a replay would do: which deliveries are made again, which are new under today's rules, which are left alone.
+//! Plans of replays: the deliveries that are made again, those that are new under today's rules, and those left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::deliver::Destinations;
 use crate::event::{Copy, EventData, EventId};
 use crate::lane::Rules;
 
-/// So many ids are shown of a plan.
+/// The most event ids that a plan shows.
 const SAMPLES: usize = 5;
-/// A plan looks at so many pages at most; beyond that it says that there is more.
+/// The most pages that a plan reads; beyond them the plan is incomplete.
 const PAGES_MAX: usize = 250;
 const PAGE: usize = 200;
 
-/// Whose rules say where events go.
+/// The rules that choose destinations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RulesOf {
-    /// Where they went when they came.
+    /// The rules of the receipt.
     Original,
-    /// Where today's routes would send them.
+    /// Today's routes.
     Today,
 }
 
-/// What is gone through.
+/// The records that are gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// All stored events.
@@ -35,51 +35,51 @@ pub enum Scope {
     DeadLetters,
 }
 
-/// What a person asks for.
+/// A person's choice of a replay.
 #[derive(Debug)]
 pub struct Choice {
-    /// What is gone through.
+    /// The records that are gone through.
     pub scope: Scope,
-    /// Which of it.
+    /// The filter of those records.
     pub filter: Filter,
-    /// Whose rules count.
+    /// The rules that choose destinations.
     pub rules: RulesOf,
-    /// Only these destinations; empty is all.
+    /// The only destinations; empty for all.
     pub to: Vec<String>,
 }
 
-/// What is done about one event.
+/// The part of a replay that concerns one event.
 #[derive(Debug, Default)]
 pub struct Chosen {
-    /// To be granted.
+    /// The commands to apply.
     pub wishes: Vec<Wish>,
-    /// Deliveries that will be made: the copy, and whether it is a new one.
+    /// The deliveries that will be made: the dispatch, and whether it is a new one.
     pub deliveries: Vec<(Copy, bool)>,
-    /// What is left alone, and why.
+    /// The dispatches that are left alone, each with the reason.
     pub skipped: Vec<(Copy, &'static str)>,
-    /// Routes of today that fail on the event, and so send it nowhere.
+    /// Today's routes that fail on the event, and so send it nowhere.
     pub failed: Vec<RouteError>,
 }
 
-/// What would be done about all of them.
+/// The plan of a whole replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Events with something to do.
+    /// The number of events with deliveries to make.
     pub events: u64,
-    /// Deliveries that would be made.
+    /// The number of deliveries that would be made.
     pub deliveries: u64,
-    /// The same by destination.
+    /// The number of deliveries, by destination.
     pub by_destination: BTreeMap<Arc<str>, u64>,
-    /// Bytes of their bodies, once for each delivery.
+    /// The bytes of their bodies, once for each delivery.
     pub bytes: u64,
-    /// Whether all of it was looked at.
+    /// True when all records were read.
     pub is_complete: bool,
     /// Some of the events.
     pub samples: Vec<EventId>,
 }
 
 impl Chosen {
-    /// No more deliveries than these.
+    /// Cuts the deliveries to `left`.
     pub(super) fn at_most(&mut self, mut left: u64) {
         self.wishes.retain_mut(|wish| {
             let room = usize::try_from(left).unwrap_or(usize::MAX);
@@ -104,7 +104,7 @@ impl Chosen {
 }
 
 impl Choice {
-    /// What is done about one event, or about one dead letter of it.
+    /// Chooses what is done about one event, or about one dead letter of it.
     pub fn of(&self, (rules, destinations): (&Rules, &Destinations), found: &Found, only: Option<u16>) -> Chosen {
         let mut chosen = Chosen::default();
         let Some(event) = found.event.as_ref().filter(|_| !found.is_quarantined) else { return chosen };
@@ -145,7 +145,7 @@ impl Choice {
     }
 }
 
-/// What the deliveries take: the same copies again, and new ones behind them.
+/// Builds the commands of the deliveries: `again` for existing dispatches, `new` for added ones.
 fn wishes(found: &Found, event: &Arc<EventData>, again: Vec<u16>, new: Vec<Copy>) -> Vec<Wish> {
     let (seq, mut wishes) = (found.seq, Vec::new());
     if !again.is_empty() {
@@ -159,14 +159,14 @@ fn wishes(found: &Found, event: &Arc<EventData>, again: Vec<u16>, new: Vec<Copy>
     wishes
 }
 
-/// A page of what a choice goes through, oldest first: events, or dead letters of them.
+/// A page of the records that a choice goes through, oldest first: events, or dead letters of them.
 pub(super) struct Walk {
     pub(super) found: Vec<(Found, Option<u16>)>,
     pub(super) next: Option<Vec<u8>>,
 }
 
 impl Archive {
-    /// The next page of what `choice` goes through; what came or died after `began` is left out, so that a walk ends.
+    /// Reads the next page of `choice`; later arrivals and deaths than `began` are left out, so that a walk ends.
     pub(super) fn walk(&self, choice: &Choice, cursor: Option<&[u8]>, began: Timestamp) -> Result<Walk, NotStored> {
         let since = choice.filter.since.unwrap_or(Timestamp::from_unix_ms(0));
         match choice.scope {
@@ -185,7 +185,7 @@ impl Archive {
         }
     }
 
-    /// What `choice` would do. Reads the disk: not for async threads.
+    /// Plans `choice`. Reads the disk: not for async threads.
     pub fn plan(&self, choice: &Choice) -> Result<Plan, NotStored> {
         let (rules, destinations, began) = (self.rules(), self.destinations(), self.buffer.now());
         let mut plan = Plan { is_complete: true, ..Plan::default() };

@@ -1,4 +1,5 @@
-//! Quarantined events, judged again by today's schemas, hygiene and routes. Their signatures were judged at receipt.
+//! Re-evaluation of quarantined events by today's schemas, hygiene and routes. Their signatures were verified at
+//! receipt.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,24 +11,24 @@ use crate::event::{EventData, EventId};
 use crate::lane::Rules;
 use crate::refusal::PayloadProblem;
 
-/// So many verdicts are shown.
+/// The most verdicts that are shown.
 const SAMPLES: usize = 20;
-/// So many events are judged at once.
+/// The most events that are evaluated at once.
 const PAGE: usize = WISHES_MAX;
 
-/// What today's rules say of a quarantined event.
+/// The verdict of today's rules about a quarantined event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Nothing is wrong with it any more, and routes want it.
+    /// The event has no problem any more, and routes want it.
     Admitted,
-    /// Nothing is wrong with it any more, and no route wants it: it stays, because a route may be what is wrong.
+    /// The event has no problem any more, and no route wants it. It stays, because the fault may be a missing route.
     Unwanted,
-    /// Something is still wrong, or its source is gone: it stays.
+    /// The event still has a problem, or its source is removed: it stays.
     Kept,
 }
 
 impl Verdict {
-    /// As the API writes it.
+    /// Returns the name in the API.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Admitted => "admitted",
@@ -42,20 +43,20 @@ impl Verdict {
 pub struct JudgedOne {
     /// The event.
     pub id: EventId,
-    /// Its source.
+    /// The source.
     pub source: Arc<str>,
-    /// What was said.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Why it is kept.
+    /// The problems that keep it.
     pub problems: Vec<PayloadProblem>,
 }
 
-/// What came of judging again.
+/// The result of a re-evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct Judged {
-    /// By source and verdict.
+    /// The numbers of events, by source and verdict.
     pub counts: BTreeMap<Arc<str>, BTreeMap<Verdict, u64>>,
-    /// Deliveries that entered the queue; none in a dry run.
+    /// The applied commands; none in a dry run.
     pub granted: Granted,
     /// Some of the verdicts.
     pub samples: Vec<JudgedOne>,
@@ -86,7 +87,7 @@ fn judge(rules: &Rules, found: &Found) -> Option<(JudgedOne, Option<Wish>)> {
 }
 
 impl Archive {
-    /// Judges quarantined events again, oldest first, of one source or all, or just one; a dry run changes nothing.
+    /// Re-evaluates quarantined events, oldest first, of one source or all, or just one; a dry run changes nothing.
     pub async fn judge(&self, source: Option<String>, id: Option<EventId>, dry_run: bool) -> Result<Judged, NotStored> {
         let mut judged = Judged::default();
         let mut cursor = None;

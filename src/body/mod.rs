@@ -29,7 +29,7 @@ const MEDIA_TYPE_CHARS_MAX: usize = 80;
 /// The part of a JSON body that is read. `Scalars` and `Tree` check all of the body; `Nothing` checks none of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// Nothing looks into it.
+    /// No part, because nothing reads it.
     Nothing,
     /// Event type and delivery id only: a scan, a third of the cost of a tree.
     Scalars(Vec<Pointer>),
@@ -70,15 +70,15 @@ enum How {
     JsonInField(String),
     /// A form, which schemas check or not; the field that it should have and lacks.
     Form { is_checked: bool, lacks: Option<String> },
-    /// There is none.
+    /// An empty body.
     Empty,
-    /// Neither JSON nor a form; why it is no JSON, where that was tried.
+    /// Neither JSON nor a form; the reason why it is not JSON, if that was tried.
     Unread(Option<Malformed>),
     /// Not what it claims to be.
     Malformed(PayloadProblem),
 }
 
-/// The media type in the headers of a request, in lower case, without parameters.
+/// Returns the media type in the headers of a request, in lower case, without parameters.
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
     let essence = value.split(';').next().unwrap_or_default().trim();
@@ -99,7 +99,7 @@ fn looks_like_json(body: &[u8]) -> bool {
     matches!(crate::payload::without_mark(body).trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// Characters that no form has: whoever writes one encodes them.
+/// Returns whether no form has this character: whoever writes one encodes it.
 fn is_no_form(byte: u8) -> bool {
     byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n')
 }
@@ -115,7 +115,7 @@ impl Reading {
 }
 
 impl Default for BodyRules {
-    /// Those of a source of which nothing is known any more.
+    /// Returns the rules for a source of which nothing is known any more.
     fn default() -> Self {
         Self { spec: BodySpec::Auto, json_as_text: false, takes_any: true }
     }
@@ -215,17 +215,17 @@ fn quoted(name: &str) -> Value {
 }
 
 impl Document<'_> {
-    /// The JSON that was read.
+    /// Returns the JSON that was read.
     pub fn json(&self) -> Option<&Value> {
         self.json.as_ref()
     }
 
-    /// The form that came, as it came.
+    /// Returns the form that came, as it came.
     pub fn form_bytes(&self) -> Option<&[u8]> {
         self.is_form().then(|| self.form.bytes())
     }
 
-    /// The form's fields by name, each with its first value; no fields where no form came.
+    /// Returns the form's fields by name, each with its first value; no fields where no form came.
     pub fn fields(&self) -> &Value {
         self.form.first()
     }
@@ -345,7 +345,7 @@ impl Received for Document<'_> {
 pub struct Bodies(Arc<BTreeMap<String, BodyRules>>);
 
 impl Bodies {
-    /// Those of these sources.
+    /// Makes the rules of these sources.
     pub fn of<'a>(sources: impl IntoIterator<Item = (&'a str, BodyRules)>) -> Self {
         let any = |(name, rules): (&str, BodyRules)| (name.to_owned(), BodyRules { takes_any: true, ..rules });
         Self(Arc::new(sources.into_iter().map(any).collect()))

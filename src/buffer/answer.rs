@@ -1,7 +1,8 @@
-//! The beginning of what a destination answered, kept with the delivery for people to look at.
+//! The beginning of a destination's answer, kept with the delivery for people to read.
 //!
-//! One answer is kept of each delivery, the last one that said something; at most as many bytes of it as the destination's
-//! `keep_answer` says. Its bytes count as the event's, so that `max_size` bounds them, and leave with the event.
+//! One answer is kept per delivery: the last one that was not a success with an empty body. The destination's
+//! `keep_answer` bounds its bytes. The bytes count as the event's, so that `max_size` bounds them, and are removed with
+//! the event.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::event::HeaderBytes;
 
-/// A longer header of an answer is cut.
+/// The longest stored header of an answer, in bytes; the rest is cut off.
 const HEADER_BYTES_MAX: usize = 200;
 /// The approximate stored size of a kept answer without its texts and its body, in bytes.
 const FIXED_BYTES: usize = 16;
@@ -23,7 +24,7 @@ pub struct KeptAnswer {
     pub status: u16,
     /// `Content-Type`.
     pub content_type: Option<String>,
-    /// `Content-Encoding`: the bytes are kept as they came.
+    /// `Content-Encoding` of the answer; the body's bytes are kept as received.
     pub content_encoding: Option<String>,
     /// True when `body` is all of the answer's body.
     pub is_whole: bool,
@@ -32,7 +33,7 @@ pub struct KeptAnswer {
 }
 
 impl KeptAnswer {
-    /// An answer without headers; of `body` at most `bytes_max` bytes are kept.
+    /// Builds an answer without headers; keeps at most `bytes_max` bytes of `body`.
     pub fn new((status, at): (u16, Timestamp), (body, is_whole): (&Bytes, bool), bytes_max: usize) -> Self {
         let kept = body.get(..bytes_max).unwrap_or(body);
         Self {
@@ -41,19 +42,19 @@ impl KeptAnswer {
             content_type: None,
             content_encoding: None,
             is_whole: is_whole && kept.len() == body.len(),
-            // A slice would hold all of the answer in memory.
+            // A slice would keep the whole answer in memory.
             body: HeaderBytes(Bytes::copy_from_slice(kept)),
         }
     }
 
-    /// The same with these headers, as far as they are text.
+    /// Adds these headers, each cut to its first 200 bytes.
     #[must_use]
     pub fn with_headers(self, content_type: Option<&str>, content_encoding: Option<&str>) -> Self {
         let cut = |text: &str| text.get(..text.floor_char_boundary(HEADER_BYTES_MAX)).unwrap_or(text).to_owned();
         Self { content_type: content_type.map(cut), content_encoding: content_encoding.map(cut), ..self }
     }
 
-    /// The beginning of the body, byte for byte.
+    /// Returns the beginning of the body, byte for byte.
     pub fn body(&self) -> &Bytes {
         &self.body.0
     }

@@ -1,10 +1,10 @@
-//! What is counted, in the same batch as what it counts: the books are right after every crash, and opening a store asks
-//! for them instead of walking over millions of records.
+//! Counters, written in the same batch as the records they count. They are right after every crash, and opening a store
+//! reads them instead of walking over millions of records.
 //!
-//! **The identity**: for every destination, `accepted = delivered + dead_lettered + expired + discarded + queued`, after
-//! every batch. A delivery that is made again by a person is accepted again.
+//! **The identity**: for every destination, `accepted = delivered + dead_lettered + expired + discarded + queued`,
+//! after every batch. A replayed delivery is accepted again.
 //!
-//! The committer alone writes; whoever reads takes a copy.
+//! Only the committer writes; readers take a copy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use super::generations::Generation;
 use super::keys::{self, DestinationId, LaneKey, QueueKey, QueueValue};
 use super::lanes::Lane;
 
-/// A destination's deliveries.
+/// The counters of one destination's deliveries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Book {
-    /// Entered the queue, ever.
+    /// Deliveries that ever entered the queue.
     pub accepted: u64,
-    /// The destination took them.
+    /// Deliveries that the destination took.
     pub delivered: u64,
-    /// Ended without success.
+    /// Deliveries that ended without success, for another reason than their age.
     pub dead_lettered: u64,
-    /// Were given up for their age.
+    /// Deliveries that were given up for their age.
     pub expired: u64,
-    /// Ended by a person: skipped.
+    /// Deliveries that a person skipped.
     pub discarded: u64,
-    /// Wait, in whatever state.
+    /// Deliveries that wait or are in flight.
     pub queued: u64,
-    /// Of `queued`: wait for their time after a try.
+    /// Of `queued`: deliveries that wait for their time after an attempt.
     pub rescheduled: u64,
-    /// Of `queued`: wait behind another one with the same order key.
+    /// Of `queued`: deliveries that wait behind another one with the same order key.
     pub waiting: u64,
-    /// Of `queued`: their order key is parked.
+    /// Of `queued`: deliveries whose order key is parked.
     pub parked: u64,
     /// Dead letters that are kept now.
     pub dead: u64,
@@ -42,7 +42,7 @@ pub struct Book {
 const NUMBERS: usize = 10;
 
 impl Book {
-    /// Whether every delivery that came in is accounted for.
+    /// Checks whether every accepted delivery is accounted for.
     pub const fn is_balanced(&self) -> bool {
         self.accepted == self.delivered + self.dead_lettered + self.expired + self.discarded + self.queued
     }
@@ -66,25 +66,25 @@ impl Book {
     }
 }
 
-/// All that is counted.
+/// All counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Books {
     pub(crate) by_destination: BTreeMap<DestinationId, Book>,
-    /// Events kept back, by source.
+    /// Quarantined events, by source.
     pub(crate) quarantined: BTreeMap<Arc<str>, u64>,
-    /// Delivery ids lie in these.
+    /// The generations of delivery ids, by number.
     pub(crate) generations: BTreeMap<u32, Generation>,
     pub(crate) total: Total,
 }
 
-/// Numbers of the whole store.
+/// The counters of the whole store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     /// Bytes of stored events.
     pub(crate) bytes: u64,
     /// Delivery ids that are remembered.
     pub(crate) dedup: u64,
-    /// The next sequence: nothing at or after it was ever used.
+    /// The next sequence; no sequence at or after it was ever used.
     pub(crate) next_seq: u64,
 }
 
@@ -94,7 +94,7 @@ const QUARANTINE: u8 = b'q';
 const GENERATION: u8 = b'g';
 
 impl Books {
-    /// Opens the books.
+    /// Reads the counters.
     pub(crate) fn read(engine: &dyn Engine) -> Result<Self, EngineError> {
         let mut books = Self::default();
         for pair in engine.scan(Space::Books, &[], None) {
@@ -126,8 +126,8 @@ impl Books {
         Ok(books)
     }
 
-    /// Counts what lies in the store, after damage; `bytes` are those of all events. What has ended is not there to be
-    /// counted and stays as it was known; what was accepted follows from the identity.
+    /// Counts the records of a store after damage; `bytes` are those of all events. Ended deliveries have no record to
+    /// count, so their numbers stay as they were known. `accepted` follows from the identity.
     pub(crate) fn recount(engine: &dyn Engine, bytes: u64) -> Result<Self, EngineError> {
         let mut books = Self::read(engine)?;
         for book in books.by_destination.values_mut() {
@@ -146,7 +146,7 @@ impl Books {
             let (key, value) = pair?;
             let (Some(key), Some(lane)) = (LaneKey::parse(&key), Lane::parse(&value)) else { continue };
             let book = books.by_destination.entry(key.destination).or_default();
-            // The head of a lane that is not parked was counted in the queue.
+            // The head of an order queue that is not parked was counted in the queue.
             let behind = lane.len.saturating_sub(u64::from(lane.parked.is_none()));
             book.queued += behind;
             *(if lane.parked.is_some() { &mut book.parked } else { &mut book.waiting }) += behind;
@@ -169,7 +169,8 @@ impl Books {
         Ok(books)
     }
 
-    /// Ids whose generation is not known are recognised and swept all the same; it gets no more of them.
+    /// Counts the delivery ids. Ids of an unknown generation are still recognised and swept; such a generation gets no
+    /// more ids.
     fn recount_ids(&mut self, engine: &dyn Engine) -> Result<(), EngineError> {
         let known: Vec<u32> = self.generations.keys().copied().collect();
         self.total.dedup = 0;
@@ -188,7 +189,7 @@ impl Books {
         Ok(())
     }
 
-    /// Takes over what a batch has changed.
+    /// Takes over the counters that a batch has changed.
     pub(crate) fn apply(&mut self, changed: Self) {
         self.by_destination.extend(changed.by_destination);
         self.quarantined.extend(changed.quarantined);
@@ -197,7 +198,7 @@ impl Books {
         self.total = changed.total;
     }
 
-    /// Writes these into a batch.
+    /// Writes these counters into a batch.
     pub(crate) fn write(&self, batch: &mut Batch) {
         for (id, book) in &self.by_destination {
             batch.insert(Space::Books, [&[DESTINATION], id.0.to_be_bytes().as_slice()].concat(), book.to_bytes());

@@ -1,12 +1,13 @@
 //! The committer: the one thread that writes.
 //!
-//! It takes whatever waits, builds one batch over all keyspaces, commits it with one sync, then answers every waiter
-//! (group commit): the batch fills itself while the last sync runs. Sequences are given here, so their order is the order
-//! of commit; a sequence begins with the wall time in milliseconds and never goes back.
+//! The committer takes the waiting commands, builds one batch over all keyspaces, commits the batch with one sync, then
+//! answers every waiter (group commit). The next batch fills while a sync runs. The committer also assigns the
+//! sequences, so their order is the order of commit. A sequence begins with the wall time in milliseconds and never
+//! goes back.
 //!
-//! After a failed write or sync nothing is retried: all waiters hear "not stored", the store is dropped and opened anew,
-//! and until that works the buffer answers [`NotStored::Failed`]. Ends of deliveries are kept and ride in the first batch
-//! after it.
+//! After a failed write or sync nothing is retried. All waiters get "not stored", and the store is dropped and opened
+//! anew. Until that works the buffer answers [`NotStored::Failed`]. Ends of deliveries are kept for the first batch
+//! afterwards.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,14 +28,15 @@ use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Share
 use crate::event::{DedupKey, EventData, EventId, JudgedBy};
 use crate::outcome::Settled;
 
-/// A batch ends here, so that a burst cannot make one commit arbitrarily long.
+/// The most commands in a batch, so that a burst cannot make one commit arbitrarily long.
 const BATCH_COMMANDS: usize = 1024;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Space is asked back from the engine at most this often.
+/// The shortest time between two requests to the engine to compact.
 const COMPACT_EVERY: Duration = Duration::from_secs(2);
-/// The first compaction learns what is stale, the next one rewrites it, another one meets what was removed meanwhile.
+/// The compactions after a removal: the first finds what is stale, the second rewrites it, the third covers what was
+/// removed meanwhile.
 const COMPACTIONS: u8 = 3;
-/// A store that others still hold is tried again so often, and so long after each time.
+/// The most attempts to open a store that others still hold, with [`REOPEN_PAUSE`] after each.
 const REOPEN_TRIES: usize = 20;
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 
@@ -42,19 +44,19 @@ pub(crate) struct Append {
     pub(crate) data: Arc<EventData>,
     pub(crate) record: Vec<u8>,
     pub(crate) dedup: Option<DedupKey>,
-    /// The rules that it failed, where it is stored all the same.
+    /// The rules fingerprint under which the event failed its verification and is stored anyway.
     pub(crate) failed_by: Option<JudgedBy>,
-    /// The first delivery goes to whoever waits for the answer, and not to the worker.
+    /// True when the first delivery goes to the request that waits for the answer, and not to the worker.
     pub(crate) hands_over: bool,
     pub(crate) reply: oneshot::Sender<Result<Stored, NotStored>>,
     pub(crate) _permit: OwnedSemaphorePermit,
 }
 
-/// What became of an append, and the delivery that was asked for.
+/// The result of an append, and the delivery that was asked for.
 pub(crate) type Stored = (Committed, Option<Delivery>);
 
 impl Append {
-    /// What it takes on disk.
+    /// Returns the stored size of the record, in bytes.
     pub(crate) fn bytes(&self) -> u32 {
         u32::try_from(self.record.len()).unwrap_or(u32::MAX)
     }
@@ -69,18 +71,18 @@ pub(crate) struct Settle {
     pub(crate) tried: Option<Tried>,
     pub(crate) answer: Option<Box<KeptAnswer>>,
     pub(crate) keep: Keep,
-    /// Held until the end is in the store.
+    /// The claim on the delivery, held until the end is stored.
     pub(crate) claim: Option<Claim>,
 }
 
 impl Settle {
-    /// The lane it stands at the head of.
+    /// Returns the order queue that the delivery heads.
     pub(super) fn lane(&self) -> Option<LaneKey> {
         let destination = self.key.destination;
         self.value.lane.map(|hash| LaneKey { destination, hash })
     }
 
-    /// Whether it was waiting for a later try.
+    /// Checks whether the delivery was due later than it began.
     pub(super) fn is_rescheduled(&self) -> bool {
         self.key.due_ms != self.value.since_ms
     }
@@ -97,7 +99,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The delivery id that will be looked for.
+    /// Returns the delivery id that the duplicate check will look for.
     fn delivery_id(&self) -> Option<[u8; 16]> {
         match self {
             Self::Append(append) => append.dedup.as_ref().map(|dedup| dedup.key),
@@ -111,14 +113,14 @@ pub(crate) struct Committer {
     /// Ends of deliveries that a failed batch held.
     pub(super) deferred: Vec<Settle>,
     pub(super) next_destination: u32,
-    /// Events were removed; so often is space still to be asked back.
+    /// Compactions still to be asked for since events were removed.
     pub(super) compactions_owed: u8,
-    /// When space was last asked back, on the monotonic clock.
+    /// The time of the last compaction, on the monotonic clock.
     pub(super) compacted_at: Option<Duration>,
 }
 
 impl Committer {
-    /// The thread's life.
+    /// Handles commands until the buffer is closed; the body of the committer's thread.
     pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         while let Some(first) = inbox.blocking_recv() {
             if self.step(first, &mut inbox) {
@@ -128,7 +130,7 @@ impl Committer {
         self.shared.store.store(None);
     }
 
-    /// The same as a task, for the simulation.
+    /// Handles commands until the buffer is closed, as a task for the simulation.
     #[cfg(test)]
     pub(crate) async fn run_inline(mut self, mut inbox: mpsc::Receiver<Command>) {
         while let Some(first) = inbox.recv().await {
@@ -140,7 +142,7 @@ impl Committer {
         self.shared.store.store(None);
     }
 
-    /// Takes whatever waits and commits it. True when the buffer was closed.
+    /// Takes the waiting commands and commits them. Returns true when the buffer was closed.
     fn step(&mut self, first: Command, inbox: &mut mpsc::Receiver<Command>) -> bool {
         let mut commands = vec![first];
         let mut bytes = 0;
@@ -157,7 +159,7 @@ impl Committer {
         is_closed
     }
 
-    /// One batch. True when the buffer was closed.
+    /// Handles one batch. Returns true when the buffer was closed.
     fn handle(&mut self, commands: Vec<Command>) -> bool {
         if self.shared.suspected.load(Ordering::Relaxed) && self.shared.store.swap(None).is_some() {
             self.reopen();
@@ -171,7 +173,7 @@ impl Committer {
         }
         let (mut closing, mut judged) = (None, Vec::new());
         shared.filters.warm(commands.iter().filter_map(Command::delivery_id));
-        // Looked at before every batch: a fast sender fills a disk in less than a second.
+        // Checked before every batch: a fast sender fills a disk in less than a second.
         shared.look_at_disk();
         for command in commands {
             let drafted = match command {
@@ -219,9 +221,10 @@ impl Committer {
         closing.map(|reply| self.close(reply)).is_some()
     }
 
-    /// On a disk that runs short: what was removed is still in the engine's files until it compacts them. Nothing is taken
-    /// in meanwhile, so this may hold the batches up, once in a while. False when it failed: then the engine may have stopped,
-    /// and what it has half written takes space until it is opened anew.
+    /// Asks the engine to compact when the disk runs short: until then removed records still take space in its files.
+    /// No events are taken in meanwhile, so batches may wait for it, at most once per [`COMPACT_EVERY`]. Returns false
+    /// when it failed: the engine may have stopped then, and a half-written file takes space until the store is opened
+    /// anew.
     fn give_space_back(&mut self, store: &Store) -> bool {
         let now = self.shared.clock.monotonic();
         if self.compacted_at.is_some_and(|at| now.saturating_sub(at) < COMPACT_EVERY) {
@@ -239,7 +242,7 @@ impl Committer {
         true
     }
 
-    /// The store is not open: refuse, keep the ends, try to reopen.
+    /// Refuses commands while the store is closed, keeps ends of deliveries, and reopens the store on a tidy-up.
     fn handle_closed(&mut self, commands: Vec<Command>) -> bool {
         for command in commands {
             match command {
@@ -258,7 +261,7 @@ impl Committer {
         false
     }
 
-    /// Writes, syncs, answers; false when it failed. Whatever happened, nobody is left waiting.
+    /// Writes, syncs and answers every waiter, in every case. Returns false when the commit failed.
     fn commit(&mut self, draft: Draft<'_>, drafted: Result<(), EngineError>) -> bool {
         let events = draft.events;
         let started = self.shared.clock.monotonic();
@@ -291,7 +294,7 @@ impl Committer {
         }
     }
 
-    /// An engine that stopped does not say why. On a full disk that is known; else its files are looked at.
+    /// Finds the cause of a failed commit. A stopped engine names none: unless the disk is full, its files are checked.
     fn look_closer(&self, error: EngineError) {
         let shared = &self.shared;
         let is_silent = matches!(error, EngineError::Stopped) && !shared.disk_low.load(Ordering::Relaxed);
@@ -351,7 +354,7 @@ impl Committer {
         }
     }
 
-    /// Of a failed batch: tells the waiter; the end of a delivery is kept for the next batch.
+    /// Undoes an effect of a failed batch: answers the waiter, and keeps the end of a delivery for the next batch.
     fn refuse(&mut self, effect: Effect) {
         match effect {
             Effect::Stored { append, pass, .. } => {
@@ -370,7 +373,7 @@ impl Committer {
         }
     }
 
-    /// Opens the store anew; on failure the next tidy-up tries again.
+    /// Opens the store anew; after a failure the next tidy-up tries again.
     fn reopen(&mut self) {
         for _ in 0..REOPEN_TRIES {
             match self.shared.reopen_store() {
@@ -385,8 +388,8 @@ impl Committer {
         }
     }
 
-    /// A batch whose sync failed may be in the journal all the same, and its events with it: what the store holds is learnt
-    /// anew, so that they are delivered and not only recognised as duplicates.
+    /// Loads the state of a reopened store. A batch whose sync failed may still be in the journal with its events; they
+    /// are then delivered, and not only recognised as duplicates.
     fn reopened(&mut self, store: Store) {
         if let Err(error) = self.recover_books(&store) {
             tracing::error!(%error, "the buffer was reopened and cannot be read");
@@ -419,7 +422,7 @@ impl Committer {
     }
 }
 
-/// A waiter that has gone has no answer to get; what was stored is stored all the same.
+/// Sends an answer. A waiter that has gone gets none; the event stays stored.
 fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     if reply.send(value).is_err() {
         tracing::trace!("a waiter went away before its answer");

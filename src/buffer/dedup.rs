@@ -1,12 +1,13 @@
-//! Repetitions: decided in the batch that stores the event, so no second look can race with it, and an event that was not
-//! stored leaves no key behind.
+//! Duplicate detection, decided in the batch that stores the event: no second check can race with it, and an event that
+//! was not stored leaves no key behind.
 //!
-//! A key is a digest over source and delivery id; its value knows the bodies that came under it. The same id with the same
-//! body is a repetition; with another body it is another event, kept and flagged, because an id that is not signed could
-//! be forged to swallow the real one. Where the id is signed and the body is not, the id alone decides.
+//! A key is a digest over source and delivery id; its value holds fingerprints of the bodies seen under it. The same id
+//! with the same body is a duplicate. The same id with another body is another event, kept and flagged, because an
+//! unsigned id could be forged to swallow the real event. Where the id is signed and the body is not, the id alone
+//! decides.
 //!
-//! Bounds: [`BODIES_KEPT`] bodies a key, fixed-size keys and values, swept when their window is over. Where the keys lie says
-//! `generations`.
+//! Bounds: [`BODIES_KEPT`] bodies a key, fixed-size keys and values, swept when their window is over. `generations`
+//! says where the keys lie.
 
 use std::collections::HashMap;
 
@@ -18,10 +19,10 @@ use super::store::Store;
 use super::{Buffer, NotStored, Shared};
 use crate::event::{DedupKey, EventId};
 
-/// So many bodies are told apart under one delivery id; the oldest makes room.
+/// The most bodies that are told apart under one delivery id; a new one replaces the oldest.
 const BODIES_KEPT: usize = 8;
 
-/// What is known of a delivery id.
+/// The stored value of a delivery id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     expires_ms: u64,
@@ -52,7 +53,7 @@ impl Known {
 /// A delivery that was seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repetition {
-    /// The event that was stored under its id, while it is kept.
+    /// The event that was stored under the delivery id, while it is kept.
     pub first: Option<EventId>,
 }
 
@@ -81,16 +82,16 @@ fn find(shared: &Shared, store: &Store, digest: [u8; 16]) -> Result<Option<(u32,
     Ok(None)
 }
 
-/// Delivery ids in a batch under construction: which generation an id is in, and what is known of it.
+/// The delivery ids of a batch under construction: the generation and the value of each.
 pub(super) type DedupDraft = HashMap<[u8; 16], (u32, Known)>;
 
-/// What a look at the known ids gave.
+/// The result of looking up a delivery id.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) is_repeated: bool,
-    /// The event that came under the same id with another body.
+    /// The sequence of the event that came under the same id with another body.
     pub(super) same_id_as: Option<u64>,
-    /// Where the id is, over or not.
+    /// The generation and value of the id, expired or not.
     at: Option<(u32, Known)>,
 }
 
@@ -99,11 +100,11 @@ impl Draft<'_> {
         if let Some(found) = self.dedup.get(&digest) {
             return Ok(Some(found.clone()));
         }
-        // What this batch has begun has nothing in the store.
+        // A generation begun by this batch has no entry in the store.
         find(self.shared, self.store, digest)
     }
 
-    /// Whether this delivery was seen, by the store or by this batch.
+    /// Looks up whether the store or this batch has seen the delivery.
     pub(super) fn look_up(&self, dedup: &DedupKey) -> Result<Seen, EngineError> {
         let at = self.find(dedup.key)?;
         let live = at.as_ref().map(|(_, known)| known).filter(|known| known.expires_ms > self.now.unix_ms());
@@ -115,7 +116,7 @@ impl Draft<'_> {
         Ok(Seen { is_repeated, same_id_as, at })
     }
 
-    /// From now on this delivery is known; a repetition that was let through takes the place of the first.
+    /// Remembers a delivery. An allowed redelivery takes the place of the first.
     pub(super) fn recognise(&mut self, dedup: &DedupKey, seen: Seen, seq: u64) {
         let (expires_ms, digest) = (self.now.after(dedup.window).unix_ms(), dedup.key);
         let mut bodies = Vec::new();
@@ -138,7 +139,7 @@ impl Draft<'_> {
         self.dedup.insert(digest, (id, known));
     }
 
-    /// The newest generation of a class, with one more id in it; a new one when that is full.
+    /// Returns the newest generation of a class, with one more id in it; begins a new one when that is full.
     fn generation_for(&mut self, class: u8, expires_ms: u64, digest: [u8; 16]) -> u32 {
         let shared = self.shared;
         let of_class =
@@ -163,13 +164,13 @@ impl Draft<'_> {
         id
     }
 
-    /// Forgets ids whose generation is over, up to so many.
+    /// Removes up to `most` ids of a generation whose time is over.
     pub(super) fn sweep_dedup(&mut self, most: usize) -> Result<(), EngineError> {
         let now_ms = self.now.unix_ms();
         let over = self.shared.books(|books| {
             books.generations.iter().find(|(_, generation)| generation.until_ms <= now_ms).map(|(id, of)| (*id, *of))
         });
-        // What this batch has put ids into is not over.
+        // A generation that this batch has put ids into is not over.
         let Some((id, of)) = over.filter(|(id, _)| !self.books.generations.contains_key(id)) else { return Ok(()) };
         let (from, to) = (generations::key(id, [0; 16]), generations::key(id.saturating_add(1), [0; 16]));
         let store = self.store;
@@ -178,7 +179,7 @@ impl Draft<'_> {
             let (key, _) = pair?;
             removed += 1;
             let digest: [u8; 16] = key.get(4..).and_then(|digest| digest.try_into().ok()).unwrap_or_default();
-            // It has moved on in this batch, which counted it.
+            // An id that this batch moved to a newer generation is counted already.
             if self.dedup.get(&digest).is_none_or(|(at, _)| *at == id) {
                 self.books.total.dedup = self.books.total.dedup.saturating_sub(1);
             }

@@ -1,4 +1,4 @@
-//! One copy of an event on its way, as the buffer hands it out.
+//! One delivery of an event to a destination, as the buffer hands it out.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::window::{Claim, CopyId};
 use crate::clock::Timestamp;
 use crate::event::{Copy, EventData};
 
-/// One copy of an event, due now, claimed by whoever holds it.
+/// One due delivery of an event, claimed by its holder.
 #[derive(Debug)]
 pub struct Delivery {
     pub(super) key: QueueKey,
@@ -21,7 +21,7 @@ impl Delivery {
         Self { key, value, event: Some(event), claim: None }
     }
 
-    /// Its event cannot be read any more.
+    /// Builds a delivery whose event cannot be read any more.
     pub(super) fn unreadable(key: QueueKey, value: QueueValue) -> Self {
         Self { key, value, event: None, claim: None }
     }
@@ -38,7 +38,7 @@ impl Delivery {
         self.event.as_ref().map_or(0, |event| event.body.len())
     }
 
-    /// A first try is due when the delivery began.
+    /// Checks whether the delivery was rescheduled: a first attempt is due when the delivery began.
     pub(super) fn is_rescheduled(&self) -> bool {
         self.key.due_ms != self.value.since_ms
     }
@@ -52,32 +52,33 @@ impl Delivery {
         self.claim
     }
 
-    /// Attempts that counted so far.
+    /// Returns the number of attempts that counted so far.
     pub fn attempts(&self) -> u32 {
         self.value.attempts
     }
 
-    /// Whether it was tried before.
+    /// Checks whether an earlier attempt of the delivery counted.
     pub fn is_retry(&self) -> bool {
         self.value.attempts > 0
     }
 
-    /// Whether others wait behind it under its order key.
+    /// Checks whether the delivery has an order key.
     pub fn is_ordered(&self) -> bool {
         self.value.lane.is_some()
     }
 
-    /// When it began to be due, on the buffer's time line: its acceptance, or when a person asked for it again.
+    /// Returns when the delivery began to be due, on the buffer's time line: acceptance, a replay, or its turn in the
+    /// order.
     pub fn since(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.value.since_ms)
     }
 
-    /// The event; `None` when its record cannot be read any more.
+    /// Returns the event; `None` when its record cannot be read any more.
     pub fn event(&self) -> Option<&Arc<EventData>> {
         self.event.as_ref()
     }
 
-    /// Which of the event's copies this is.
+    /// Returns the event's dispatch that this delivery makes.
     pub fn copy(&self) -> Option<&Copy> {
         self.event.as_ref()?.copies.get(usize::from(self.key.copy))
     }

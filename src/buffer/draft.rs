@@ -1,8 +1,8 @@
-//! One batch under construction: what is written, what later commands of the same batch must see of it, and what is done
-//! in memory once it is in the store.
+//! One batch under construction: its writes, the state that later commands of the same batch must see, and the effects
+//! in memory once it is stored.
 //!
-//! Nothing here touches the disk but by reading; [`Draft::commit`] writes all or nothing. What a command changes twice
-//! (fates, books) is held until then and written once. How deliveries end stands in `settle`, what people ask for in
+//! A batch only reads the disk until [`Draft::commit`] writes all or nothing. Records that commands change repeatedly
+//! (statuses, counters) are held until then and written once. Ends of deliveries are in `settle`, commands of people in
 //! `wishes`, order per key in `lanes`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,27 +26,27 @@ use super::{Fsync, NotStored, Shared};
 use crate::clock::Timestamp;
 use crate::event::{EventData, OrderKey};
 
-/// What is done in memory once a batch is in the store.
+/// A change in memory, applied once the batch is stored.
 pub(super) enum Effect {
     Stored {
         append: Append,
-        /// The deliveries that are in the queue; the others wait in their lanes.
+        /// The deliveries that are in the queue; the others wait in their order queues.
         placed: Vec<(QueueKey, QueueValue)>,
-        /// It is a repetition that was asked for.
+        /// The expected redelivery that allowed this duplicate.
         pass: Option<Used>,
-        /// Its delivery id was seen with another body.
+        /// True when its delivery id was seen with another body.
         same_id: bool,
     },
     Repeated(Append),
-    /// The delivery has left the queue, for good or into its lane.
+    /// The delivery has left the queue, for good or because its order key is parked.
     Ended(Settle),
     Rescheduled {
         settle: Settle,
         due_ms: u64,
     },
-    /// The store does not know the delivery: it ended before, in a batch that was thought to have failed.
+    /// The store does not know the delivery: it ended before, in a batch that seemed to have failed.
     Stale(Settle),
-    /// Something entered the queue that no window holds.
+    /// A delivery entered the queue that no window holds.
     Woken {
         destination: DestinationId,
         due_ms: u64,
@@ -64,15 +64,15 @@ pub(super) struct Draft<'a> {
     pub(super) index: IndexDraft,
     pub(super) lanes: LaneDraft,
     pub(super) dedup: DedupDraft,
-    /// As they will be; `None` when the event leaves.
+    /// The statuses of events as this batch leaves them; `None` removes one.
     pub(super) fates: BTreeMap<u64, Option<Fate>>,
-    /// What this batch has changed, as it will be.
+    /// The counters that this batch has changed, as it leaves them.
     pub(super) books: Books,
     pub(super) events: usize,
     pub(super) is_tidied: bool,
-    /// Events whose record this batch writes anew.
+    /// Events whose record this batch rewrites.
     pub(super) rewritten: BTreeSet<u64>,
-    /// Events, or old forms of events, were removed: they take space until the engine compacts.
+    /// True when events, or old forms of events, were removed: they take space until the engine compacts.
     pub(super) has_removed: bool,
 }
 
@@ -97,21 +97,21 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The book of a destination, to be changed.
+    /// Returns the counters of a destination for a change.
     pub(super) fn book(&mut self, id: DestinationId) -> &mut Book {
         let shared = self.shared;
         let known = || shared.books(|books| books.by_destination.get(&id).copied().unwrap_or_default());
         self.books.by_destination.entry(id).or_insert_with(known)
     }
 
-    /// How many events of a source are kept back, to be changed.
+    /// Returns the number of a source's quarantined events for a change.
     pub(super) fn quarantined(&mut self, source: &Arc<str>) -> &mut u64 {
         let shared = self.shared;
         let known = || shared.books(|books| books.quarantined.get(source).copied().unwrap_or_default());
         self.books.quarantined.entry(Arc::clone(source)).or_insert_with(known)
     }
 
-    /// An event and its deliveries, unless it is a repetition.
+    /// Stores an event and its deliveries, unless it is a duplicate.
     pub(super) fn append(&mut self, append: Append) -> Result<(), EngineError> {
         let mut pass = None;
         let mut seen = None;
@@ -148,7 +148,7 @@ impl<'a> Draft<'a> {
             self.keep_back(seq, bytes, &append.data);
         } else {
             for (copy, target) in (0_u16..).zip(&append.data.copies) {
-                // `Buffer::append` has seen that every destination is known.
+                // `Buffer::append` has checked that every destination is known.
                 if let Some((destination, _)) = self.shared.window(&target.destination) {
                     placed.extend(self.enter(destination, (seq, copy), target.order.as_ref(), bytes)?);
                 }
@@ -158,7 +158,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Into the quarantine, until a person or a rule lets it go, or it is too old.
+    /// Puts an event into the quarantine, until a person or a rule releases it, or it is too old.
     fn keep_back(&mut self, seq: u64, bytes: u32, data: &EventData) {
         let keep_until_ms = self.now.after(self.shared.params.quarantine_keep).unix_ms();
         self.batch.insert(Space::Quarantine, seq.to_be_bytes(), keys::quarantine_value(bytes, &data.source));
@@ -168,8 +168,8 @@ impl<'a> Draft<'a> {
         *self.quarantined(&data.source) += 1;
     }
 
-    /// A delivery comes in, due now: into the queue, or into its place behind others of its order key. Gives what is in
-    /// the queue.
+    /// Adds a delivery that is due now to the queue, or to its order queue behind others. Returns the queue record, if
+    /// there is one.
     pub(super) fn enter(
         &mut self,
         destination: DestinationId,
@@ -192,7 +192,7 @@ impl<'a> Draft<'a> {
         Ok(Some((key, value)))
     }
 
-    /// The fate of an event, to be changed.
+    /// Returns the status of an event for a change.
     pub(super) fn fate(&mut self, seq: u64, make: impl FnOnce() -> Fate) -> Result<Option<&mut Fate>, EngineError> {
         if !self.fates.contains_key(&seq) {
             let stored = self.store.get(Space::Fate, &seq.to_be_bytes())?;
@@ -202,7 +202,7 @@ impl<'a> Draft<'a> {
         Ok(self.fates.get_mut(&seq).and_then(Option::as_mut))
     }
 
-    /// Writes all of it, and syncs when it holds an event. Gives back what is to be done in memory.
+    /// Writes the batch, and syncs when it holds an event. Returns the effects to apply in memory.
     pub(super) fn commit(mut self) -> (Result<Tally, EngineError>, Vec<Effect>) {
         for (seq, fate) in std::mem::take(&mut self.fates) {
             match fate {
@@ -217,7 +217,7 @@ impl<'a> Draft<'a> {
         self.books.write(&mut self.batch);
         let durability = match (self.shared.params.fsync, self.events) {
             (Fsync::Memory, _) => Durability::Held,
-            // Ends of deliveries ask for no sync of their own: a lost end is a repeated delivery.
+            // Ends of deliveries get no sync of their own: a lost end is a repeated delivery.
             (Fsync::Os, _) | (Fsync::Group, 0) => Durability::Written,
             (Fsync::Group, _) => Durability::Synced,
         };
@@ -225,13 +225,13 @@ impl<'a> Draft<'a> {
         (committed.map(|()| Tally { books: self.books, index }), self.effects)
     }
 
-    /// What was drafted before something failed; nothing of it is in the store.
+    /// Returns the effects of a batch that failed; none of its writes is in the store.
     pub(super) fn into_effects(self) -> Vec<Effect> {
         self.effects
     }
 }
 
-/// What a committed batch changed in the numbers.
+/// The changes of a committed batch to the counters.
 pub(super) struct Tally {
     pub(super) books: Books,
     pub(super) index: Vec<Change>,

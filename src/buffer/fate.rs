@@ -1,7 +1,8 @@
-//! What became of an event's deliveries so far: written when a first try has ended, and with whatever happens after.
+//! The status of an event's deliveries: written when a first attempt has ended, and at every change afterwards.
 //!
-//! An event without a fate has all its deliveries in the queue, untried. A fate is small and bounded: the last
-//! [`TRIES_KEPT`] tries of each delivery, each with a short detail, and one answer, whose bytes count as the event's.
+//! An event without a status has all its deliveries in the queue, without an attempt. A status is small and bounded:
+//! the last [`TRIES_KEPT`] attempts of each delivery, each with a short detail, and one answer, whose bytes count as
+//! the event's.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,27 +12,27 @@ use crate::clock::Timestamp;
 use crate::event::EventId;
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause};
 
-/// So many tries of one delivery are remembered, the last ones.
+/// The most attempts of one delivery that are remembered, the last ones.
 pub const TRIES_KEPT: usize = 20;
 const DETAIL_BYTES_MAX: usize = 200;
 
-/// One HTTP try, as it is remembered.
+/// One HTTP attempt, as it is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {
-    /// When it ended, milliseconds since 1970.
+    /// The time of its end, in milliseconds since 1970.
     pub at_ms: u64,
-    /// What the wire gave.
+    /// The outcome on the wire.
     pub outcome: AttemptOutcome,
-    /// The status, when there was an answer.
+    /// The status of the answer, if one came.
     pub status: Option<u16>,
-    /// How long it took.
+    /// Its duration in milliseconds.
     pub took_ms: u32,
-    /// For people; no payload, no secrets.
+    /// A text for people, without payload and secrets.
     pub detail: String,
 }
 
 impl Tried {
-    /// What is worth remembering of an attempt.
+    /// Summarises an attempt; cuts a long detail.
     pub fn new(attempt: &Attempt, at: Timestamp, took: std::time::Duration) -> Self {
         let mut detail = attempt.detail.clone();
         detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
@@ -45,35 +46,36 @@ impl Tried {
     }
 }
 
-/// How a delivery ended.
+/// The end of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
-    /// The destination has it.
+    /// The destination has taken the event.
     Delivered,
-    /// It is a dead letter.
+    /// The delivery is a dead letter.
     Dead(DeathCause),
-    /// It was a dead letter and a person has dropped it, or it was skipped in its order.
+    /// A person discarded the dead letter, or skipped the delivery in its order.
     Discarded(DeathCause),
 }
 
-/// One delivery.
+/// The status of one delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyFate {
     /// The number of the destination that it ended at; 0 before.
     pub destination: u32,
-    /// The last tries.
+    /// The last attempts.
     pub tries: Vec<Tried>,
-    /// All tries, remembered or not.
+    /// The number of all attempts, remembered or not.
     pub tries_total: u32,
-    /// When it is due next, milliseconds on the buffer's time line; `None` while untried, parked or ended.
+    /// The time at which it is due next, in milliseconds on the buffer's time line; `None` while without an attempt,
+    /// parked or ended.
     pub next_ms: Option<u64>,
-    /// How it ended, and when.
+    /// Its end, and the time of it in milliseconds.
     pub end: Option<(Ending, u64)>,
-    /// How often a person had it made again.
+    /// The number of replays by people.
     pub replays: u32,
-    /// Its order key waits for a person.
+    /// True while its order key is parked and waits for a person.
     pub parked: bool,
-    /// The last answer that said something. Records of earlier versions end before it.
+    /// The last answer that was not a success with an empty body. Missing in records of earlier versions.
     #[serde(default)]
     pub answer: Option<Box<KeptAnswer>>,
 }
@@ -91,24 +93,24 @@ impl CopyFate {
         self.tries_total = self.tries_total.saturating_add(1);
     }
 
-    /// Whether it is a dead letter.
+    /// Checks whether the delivery is a dead letter.
     pub fn is_dead(&self) -> bool {
         matches!(self.end, Some((Ending::Dead(_), _)))
     }
 }
 
-/// What became of an event so far.
+/// The status of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fate {
-    /// The event.
+    /// The event's id.
     pub id: EventId,
-    /// Stored bytes.
+    /// The event's stored size, in bytes.
     pub bytes: u32,
-    /// Until when it is kept, once nothing is under way; zero while something is.
+    /// The time until which the event is kept, in milliseconds; zero while a delivery is pending.
     pub keep_until_ms: u64,
-    /// An earlier event with the same delivery id and another body.
+    /// The sequence of an earlier event with the same delivery id and another body.
     pub same_id_as: Option<u64>,
-    /// Its deliveries, in the order of the event's copies.
+    /// The statuses of its deliveries, in the order of the event's dispatches.
     pub copies: Vec<CopyFate>,
 }
 
@@ -117,7 +119,7 @@ impl Fate {
         Self { id, bytes, keep_until_ms: 0, same_id_as: None, copies: vec![CopyFate::default(); copies] }
     }
 
-    /// Keeps the answer to a try of this copy, in the place of an earlier one. Gives by how many bytes the event has grown.
+    /// Keeps the answer to an attempt of this delivery in place of an earlier one. Returns the event's growth in bytes.
     pub(crate) fn keep_answer(&mut self, copy: u16, answer: Box<KeptAnswer>) -> i64 {
         let Some(of_copy) = self.copies.get_mut(usize::from(copy)) else { return 0 };
         let before = self.bytes;
@@ -135,7 +137,7 @@ impl Fate {
         rmp_serde::from_slice(value).ok()
     }
 
-    /// Whether every delivery has ended.
+    /// Checks whether every delivery has ended.
     pub fn is_over(&self) -> bool {
         self.copies.iter().all(|copy| copy.end.is_some())
     }
@@ -151,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// A copy as an earlier version wrote it.
+    /// The status of a delivery as an earlier version wrote it.
     #[derive(Serialize)]
     struct Earlier(u32, Vec<Tried>, u32, Option<u64>, Option<(Ending, u64)>, u32, bool);
 

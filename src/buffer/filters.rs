@@ -1,9 +1,10 @@
-//! Filters over delivery ids, in memory: one for each generation (`generations`).
+//! Bloom filters over delivery ids, in memory: one for each generation (`generations`).
 //!
-//! Every new id asks every filter, and memory is slow where nothing was read before. So filters lie in groups, eight to the
-//! byte: what all eight say of an id is within two lines of the processor's cache.
+//! Every new id is looked up in every filter, and memory that was not read lately is slow. So filters lie in groups of
+//! eight, one bit of each byte for each: the bits of all eight for one id lie within two lines of the processor's
+//! cache.
 //!
-//! Invariant: a filter never says "no" to an id that was put into it, and what has no filter says "perhaps".
+//! Invariant: a filter never denies an id that was put into it, and a generation without a filter may hold every id.
 //!
 //! Bounds: 12 MiB for each eight generations, which is three bytes an id, and at most [`GROUPS_MAX`] such groups.
 
@@ -14,17 +15,17 @@ use super::generations::GENERATION_KEYS;
 
 /// Filters in a group: one for each bit of a byte.
 const PLANES: u32 = u8::BITS;
-/// The places of a filter in which one id may set bits: two lines of the cache for the whole group.
+/// The places of a filter in which one id may set bits: two cache lines for the whole group.
 const BLOCK_PLACES: usize = 128;
-/// Twenty-four bits an id: one wrong "perhaps" in 3,000. With sixteen it is one in 500, and over twenty generations one
-/// event in 25 asks the disk in vain.
+/// The blocks of a filter: 24 bits an id, a false positive in 3,000 look-ups. With 16 bits it is one in 500, and over
+/// twenty generations one event in 25 reads the disk in vain.
 const BLOCKS: usize = GENERATION_KEYS as usize * 24 / BLOCK_PLACES;
-/// So many groups are held: 96 MiB.
+/// The most groups in memory: 96 MiB.
 const GROUPS_MAX: usize = 8;
-/// So many generations can have one.
+/// The most generations that can have a filter.
 pub(super) const FILTERS_MAX: usize = GROUPS_MAX * PLANES as usize;
 
-/// Where an id sets its bits: its block, and eight places in it. Digests are random already.
+/// Returns an id's block and the eight places in it where the id sets bits. Digests are random already.
 fn places(digest: [u8; 16]) -> (usize, [usize; 8]) {
     let bits = u128::from_be_bytes(digest);
     let block = usize::try_from((bits >> 64) % BLOCKS as u128).unwrap_or(0);
@@ -32,7 +33,7 @@ fn places(digest: [u8; 16]) -> (usize, [usize; 8]) {
     (block, [place(0), place(1), place(2), place(3), place(4), place(5), place(6), place(7)])
 }
 
-/// A blocked Bloom filter over the ids of one generation, outside of a group: as it is built, and as it is stored.
+/// A blocked Bloom filter over the ids of one generation, outside of a group: for building and storing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filter(Vec<u128>);
 
@@ -45,7 +46,7 @@ impl Filter {
         self.0.iter().flat_map(|block| block.to_be_bytes()).collect()
     }
 
-    /// `None` for one of another size.
+    /// Parses a stored filter; `None` for one of another size.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let (blocks, rest) = bytes.as_chunks::<16>();
         let is_whole = blocks.len() == BLOCKS && rest.is_empty();
@@ -62,14 +63,14 @@ impl Filter {
     }
 }
 
-/// An array of zeros takes no memory before it is written to.
+/// One block of a group. An array of zeros takes no memory before it is written to.
 type Block = [u8; BLOCK_PLACES];
 
-/// The filters of [`PLANES`] generations, each with a bit of every byte.
+/// The filters of [`PLANES`] generations, one bit of every byte for each.
 struct Group {
-    /// Whose bits are all there.
+    /// The planes whose filter is complete.
     whole: u8,
-    /// Whose bits are those of a generation that is gone.
+    /// The planes whose bits are those of a removed generation.
     stale: u8,
     blocks: Vec<Block>,
 }
@@ -79,7 +80,7 @@ impl Group {
         Self { whole: 0, stale: 0, blocks: vec![[0; BLOCK_PLACES]; BLOCKS] }
     }
 
-    /// Begins a filter. Numbers of generations come again, so what was there before is taken out.
+    /// Begins a filter. Numbers of generations are used again, so bits of a removed generation are cleared.
     fn begin(&mut self, plane: u8) {
         if self.stale & plane != 0 {
             self.blocks.iter_mut().flatten().for_each(|byte| *byte &= !plane);
@@ -108,7 +109,7 @@ impl Group {
         self.whole |= plane;
     }
 
-    /// The filter of one plane.
+    /// Extracts the filter of one plane.
     fn plane(&self, plane: u8) -> Filter {
         let set = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |bits, byte| bits << 1 | u64::from(byte & plane != 0));
         let block = |bytes: &Block| {
@@ -118,13 +119,13 @@ impl Group {
         Filter(self.blocks.iter().map(block).collect())
     }
 
-    /// A byte of each of the lines that say something of the id.
+    /// Reads a byte of each cache line that belongs to the id.
     fn touch(&self, digest: [u8; 16]) -> u8 {
         let block = self.blocks.get(places(digest).0);
         block.map_or(0, |bytes| bytes[0] ^ bytes[BLOCK_PLACES / 2])
     }
 
-    /// Whose generation may hold the id.
+    /// Returns the planes whose generation may hold the id.
     fn may_hold(&self, digest: [u8; 16]) -> u8 {
         let (block, places) = places(digest);
         let Some(bytes) = self.blocks.get(block) else { return u8::MAX };
@@ -133,12 +134,12 @@ impl Group {
     }
 }
 
-/// A generation's group, and its bit there.
+/// Returns a generation's group, and its bit there.
 fn place_of(generation: u32) -> (u32, u8) {
     (generation / PLANES, 1 << (generation % PLANES))
 }
 
-/// The filters that are there.
+/// The filters in memory, by group.
 #[derive(Default)]
 pub(crate) struct Filters(Mutex<BTreeMap<u32, Group>>);
 
@@ -147,7 +148,7 @@ impl Filters {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which of these generations may hold the id. Those of one group stand together.
+    /// Returns those of the generations `of` that may hold the id. Consecutive generations of one group are read once.
     pub(crate) fn candidates(&self, of: impl Iterator<Item = u32>, digest: [u8; 16]) -> Vec<u32> {
         let groups = self.groups();
         let mut asked = None;
@@ -163,8 +164,8 @@ impl Filters {
         .collect()
     }
 
-    /// Reads what [`Filters::candidates`] will ask of these ids: all at once, because memory is slow, and many reads that
-    /// do not wait for each other take it as long as one.
+    /// Reads ahead the memory that [`Filters::candidates`] will read for these ids. Many reads that do not wait for
+    /// each other take slow memory as long as one.
     pub(super) fn warm(&self, digests: impl Iterator<Item = [u8; 16]>) {
         let groups = self.groups();
         let of_one = |digest| groups.values().fold(0, |sum, group| sum ^ group.touch(digest));
@@ -180,7 +181,7 @@ impl Filters {
         self.groups().get(&at).is_some_and(|group| group.whole & plane != 0)
     }
 
-    /// A generation's filter, if all its ids are in it.
+    /// Returns a generation's filter, if all its ids are in it.
     pub(super) fn of(&self, generation: u32) -> Option<Filter> {
         let (at, plane) = place_of(generation);
         self.groups().get(&at).filter(|group| group.whole & plane != 0).map(|group| group.plane(plane))
@@ -191,7 +192,7 @@ impl Filters {
         Self::group(&mut self.groups(), at, |group| group.take_over(plane, filter));
     }
 
-    /// Changes a group, which is made if it is not there. The oldest makes room, and does not come back for itself.
+    /// Changes a group, and makes a missing one. Beyond [`GROUPS_MAX`] the oldest group is dropped for good.
     fn group(groups: &mut BTreeMap<u32, Group>, at: u32, change: impl FnOnce(&mut Group)) {
         change(groups.entry(at).or_insert_with(Group::new));
         while groups.len() > GROUPS_MAX {
@@ -199,7 +200,8 @@ impl Filters {
         }
     }
 
-    /// An id is about to be in the newest generation. A batch that fails leaves a "perhaps" behind, which does no harm.
+    /// Adds an id to the newest generation before its commit. A failed batch leaves a false positive behind, which does
+    /// no harm.
     pub(crate) fn insert(&self, generation: u32, is_new: bool, digest: [u8; 16]) {
         let (at, plane) = place_of(generation);
         let mut groups = self.groups();
@@ -250,7 +252,7 @@ mod tests {
         let asked = |id| filters.candidates([8, 7, 3, 2].into_iter(), id);
         assert!(ids_of(7).all(|id| asked(id).contains(&7)));
         assert!(ids_of(3).all(|id| asked(id).contains(&3)));
-        // What has no filter is always looked for: another group, and another plane.
+        // A generation without a filter is always looked up: in another group, and in another plane.
         let wrong: Vec<Vec<u32>> = (1_u64 << 60..(1 << 60) + 20_000).map(|id| asked(digest(id))).collect();
         assert!(wrong.iter().all(|said| said.contains(&8) && said.contains(&2)));
         for full in [7, 3] {

@@ -1,13 +1,14 @@
-//! Delivery ids lie on disk in generations: so many ids each, one after the other, swept as a whole when their time is
-//! over.
+//! Generations of delivery ids: the ids lie on disk in generations of bounded size, one after the other, each swept as
+//! a whole when its time is over.
 //!
-//! Ids scatter, and a store that keeps what scatters in order rewrites the old with the new again and again: with ten
-//! million of them that costs more than everything else. Within a generation little is rewritten, and between generations
-//! nothing. A look for an id asks a filter in memory for each generation, and the disk only where a filter says "perhaps".
+//! Ids are scattered, and a store that keeps scattered keys sorted rewrites the old with the new again and again: with
+//! ten million ids that costs more than everything else. Within a generation little is rewritten, and between
+//! generations nothing. A look-up asks a filter in memory for each generation, and the disk only where a filter may
+//! hold the id.
 //!
-//! Invariants: only the newest generation of a class gets ids; a filter never says "no" to an id that is there. A filter is
-//! stored when its generation is full, and when the buffer is closed. After a start filters are read in the background, or
-//! built there where none is stored that fits; a generation without one is looked for on disk.
+//! Invariants: only the newest generation of a class gets ids; a filter never denies an id that is there. A filter is
+//! stored when its generation is full, and when the buffer is closed. After a start, filters are read in the
+//! background, or built there where no stored one fits. Until then a generation without a filter is looked up on disk.
 //!
 //! Bounds: three bytes of memory an id for the generations that have a filter (`filters`), and as many on disk.
 
@@ -22,16 +23,17 @@ use super::store::Store;
 
 /// Ids in a generation.
 pub(super) const GENERATION_KEYS: u32 = 512 * 1024;
-/// A generation with fewer ids is gone on with after a start; its filter is not stored, but built at once.
+/// The size below which a generation's filter is not stored, but built at once after a start, so that it can get more
+/// ids.
 const GOES_ON: u32 = 64 * 1024;
 
-/// Ids that are remembered for about as long.
+/// Ids that are remembered for about the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Generation {
     pub(crate) class: u8,
-    /// Ids that were put into it.
+    /// The number of ids that were put into it.
     pub(crate) count: u32,
-    /// When the last of them is over; zero when the generation is gone.
+    /// The time at which the last of its ids expires, in milliseconds; zero when the generation is removed.
     pub(crate) until_ms: u64,
 }
 
@@ -51,13 +53,14 @@ impl Generation {
     }
 }
 
-/// Windows of about the same length share generations, so that a short one does not stay for a long one.
+/// Returns the class of a window. Windows of about the same length share generations, so that an id with a short window
+/// is not kept for one with a long window.
 pub(crate) fn class_of(window: Duration) -> u8 {
     let hours = window.as_secs().div_ceil(3600).max(1);
     u8::try_from(hours.next_power_of_two().trailing_zeros()).unwrap_or(u8::MAX)
 }
 
-/// A generation's number and an id, as a key.
+/// Builds the key of an id in a generation.
 pub(crate) fn key(generation: u32, digest: [u8; 16]) -> [u8; 20] {
     let mut key = [0; 20];
     key[..4].copy_from_slice(&generation.to_be_bytes());
@@ -73,7 +76,7 @@ fn build(shared: &Shared, store: &Arc<Store>, generation: u32) -> Result<Option<
         if let Some(digest) = pair?.0.get(4..).and_then(|digest| digest.try_into().ok()) {
             filter.insert(digest);
         }
-        // Whoever reopens the store waits for its last reader.
+        // Reopening waits for the old store's last reader.
         if at % 1024 == 0 && shared.store.load().as_ref().is_none_or(|open| !Arc::ptr_eq(open, store)) {
             return Ok(None);
         }
@@ -81,8 +84,8 @@ fn build(shared: &Shared, store: &Arc<Store>, generation: u32) -> Result<Option<
     Ok(Some(filter))
 }
 
-/// What a stored filter is a filter of: the generation as it was then. One that got more ids since, or whose number was given
-/// again, is another one.
+/// Returns the prefix of a stored filter: the generation as it was then. A generation that got more ids since, or whose
+/// number was used again, has another prefix.
 fn stored_as(generation: &Generation) -> Vec<u8> {
     generation.to_bytes()
 }
@@ -94,9 +97,9 @@ pub(super) fn store_filter(shared: &Shared, batch: &mut Batch, id: u32, generati
     }
 }
 
-/// Stores the filters that are not stored yet, when the buffer is closed. The newest generations go on with their
-/// filters after the next start. A generation that a kill -9 or an earlier version left without a stored filter gets
-/// one too, so that it is not built at every start. Generations of fewer than [`GOES_ON`] ids are left out.
+/// Stores the filters that are not stored yet, when the buffer is closed. The newest generations then get more ids
+/// after the next start. A generation that a kill -9 or an earlier version left without a stored filter gets one too,
+/// so that it is not built at every start. Generations of fewer than [`GOES_ON`] ids are left out.
 pub(super) fn store_filters(shared: &Shared, store: &Store) -> Result<(), EngineError> {
     let known = shared.books(|books| books.generations.clone());
     for (id, generation) in known.into_iter().filter(|(_, of)| of.count >= GOES_ON) {
@@ -109,7 +112,7 @@ pub(super) fn store_filters(shared: &Shared, store: &Store) -> Result<(), Engine
     store.sync()
 }
 
-/// The filter as it was stored, if it is this generation's. One that cannot be read can be built.
+/// Reads the stored filter of a generation, if it fits. An unreadable filter is built again.
 fn load(store: &Store, id: u32, generation: &Generation) -> Option<Filter> {
     let stored = store.get(Space::Filters, &id.to_be_bytes()).inspect_err(|error| {
         tracing::warn!(%error, "a stored filter over delivery ids cannot be read; it is built again");
@@ -117,13 +120,13 @@ fn load(store: &Store, id: u32, generation: &Generation) -> Option<Filter> {
     Filter::parse(stored.ok()??.strip_prefix(stored_as(generation).as_slice())?)
 }
 
-/// The generation of each class that gets ids.
+/// Returns the newest generation of each class, which gets the new ids.
 fn newest(known: &BTreeMap<u32, Generation>) -> BTreeMap<u8, u32> {
     known.iter().map(|(id, generation)| (generation.class, *id)).collect()
 }
 
-/// After an opening: the newest generations go on if their filter is stored, or soon built; the others get theirs in the
-/// background, the newest first. To be called when the store is in its place.
+/// Loads the filters after an opening, once the store is in its place. The newest generations get theirs at once if it
+/// is stored or quickly built; the others get theirs in the background, the newest first.
 pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let Some(store) = shared.store.load_full() else { return Ok(()) };
     shared.filters.forget_all();
@@ -162,12 +165,12 @@ pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
             }
         }
     });
-    // Without a thread, without filters: slower, and right.
+    // Without a thread there are no filters: slower, and still correct.
     drop(built);
     Ok(())
 }
 
-/// Whether a generation can get ids: it is not full, and its filter is there.
+/// Checks whether a generation can get ids: it is not full, and its filter is there.
 pub(crate) fn goes_on(shared: &Shared, id: u32, generation: &Generation) -> bool {
     !generation.is_full() && shared.filters.has(id)
 }

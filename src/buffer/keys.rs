@@ -6,15 +6,15 @@
 //! | `ids` | event id (16) | sequence |
 //! | `queue` | destination ∥ due ms ∥ sequence ∥ copy | attempts u32 ∥ stored bytes u32 ∥ since ms ∥ order key (16), if it has one |
 //! | `ordered` | destination ∥ order key (16) ∥ sequence ∥ copy | as in `queue` |
-//! | `lanes` | destination ∥ order key (16) | what waits under the key, and whether it is parked (`lanes`) |
-//! | `fate` | sequence | what became of an event's deliveries so far, MessagePack (`fate`) |
+//! | `lanes` | destination ∥ order key (16) | number of deliveries under the key, and its parking (`lanes`) |
+//! | `fate` | sequence | status of an event's deliveries, MessagePack (`fate`) |
 //! | `expiry` | keep until ms ∥ sequence | stored bytes u32 ∥ whether a person may still want it |
 //! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | – |
 //! | `quarantine` | sequence | stored bytes u32 ∥ name of the source |
-//! | `unverified` | sequence | the rules that judged it (8) ∥ name of the source |
+//! | `unverified` | sequence | fingerprint of the rules of the last judgement (8) ∥ name of the source |
 //! | `dedup` | generation u32 ∥ digest (16) | expires ms ∥ sequence ∥ fingerprints of bodies (16 each) |
 //! | `filters` | generation u32 | the generation as it was then ∥ its filter (`generations`) |
-//! | `books` | what is counted | numbers (`books`) |
+//! | `books` | kind ∥ destination, source or generation | numbers (`books`) |
 //! | `meta` | text | text |
 
 use crate::clock::Timestamp;
@@ -22,13 +22,13 @@ use crate::clock::Timestamp;
 /// Low bits of a sequence that count within a millisecond.
 const SEQUENCE_BITS: u32 = 20;
 
-/// The first sequence that a millisecond can give.
+/// Returns the first sequence of a millisecond.
 pub(crate) const fn first_sequence(now_ms: u64) -> u64 {
-    // The end of time stays where it is.
+    // Times beyond the range get the last sequence.
     if now_ms > u64::MAX >> SEQUENCE_BITS { u64::MAX } else { now_ms << SEQUENCE_BITS }
 }
 
-/// The wall time in a sequence.
+/// Returns the wall time in a sequence.
 pub(crate) const fn sequence_time(seq: u64) -> Timestamp {
     Timestamp::from_unix_ms(seq >> SEQUENCE_BITS)
 }
@@ -56,7 +56,7 @@ impl QueueKey {
         key
     }
 
-    /// The key of the dead letter that this delivery becomes.
+    /// Builds the key of the dead letter that this delivery becomes.
     pub(crate) fn to_dead_bytes(self, died_ms: u64) -> [u8; 22] {
         Self { due_ms: died_ms, ..self }.to_bytes()
     }
@@ -73,30 +73,31 @@ impl QueueKey {
         })
     }
 
-    /// The first key a destination can have that is due at `due_ms` or later.
+    /// Returns the first possible key of a destination that is due at `due_ms` or later.
     pub(crate) fn first_of(destination: DestinationId, due_ms: u64) -> Self {
         Self { destination, due_ms, seq: 0, copy: 0 }
     }
 }
 
-/// The value of an `expiry` record: the stored size, and whether a dead letter or the quarantine needs the event.
+/// Builds the value of an `expiry` record: the stored size, and whether a dead letter or the quarantine needs the
+/// event.
 pub(crate) fn expiry_value(bytes: u32, is_wanted: bool) -> [u8; 5] {
     let mut value = [u8::from(is_wanted); 5];
     value[..4].copy_from_slice(&bytes.to_be_bytes());
     value
 }
 
-/// Whether a person may still want the event of an `expiry` record.
+/// Checks whether a dead letter or the quarantine needs the event of an `expiry` record.
 pub(crate) fn is_wanted(value: &[u8]) -> bool {
     value.get(4) == Some(&1)
 }
 
-/// A size, as the value of a record.
+/// Reads a size from the value of a record.
 pub(crate) fn parse_bytes(value: &[u8]) -> u64 {
     value.first_chunk::<4>().map_or(0, |bytes| u64::from(u32::from_be_bytes(*bytes)))
 }
 
-/// Two numbers as one key.
+/// Builds a key of two numbers.
 pub(crate) fn pair(first: u64, second: u64) -> [u8; 16] {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&first.to_be_bytes());
@@ -113,13 +114,13 @@ pub(crate) fn parse_pair(key: &[u8]) -> Option<(u64, u64)> {
 /// The value of a queue record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueValue {
-    /// Tries that counted.
+    /// The number of attempts that counted.
     pub(crate) attempts: u32,
-    /// The stored size of the event.
+    /// The stored size of the event, in bytes.
     pub(crate) bytes: u32,
-    /// When this delivery began to be due; its patience is counted from here.
+    /// The time at which this delivery began to be due, in milliseconds; `give_up_after` counts from here.
     pub(crate) since_ms: u64,
-    /// Its order key.
+    /// The order key's hash.
     pub(crate) lane: Option<[u8; 16]>,
 }
 
@@ -142,17 +143,17 @@ impl QueueValue {
     }
 }
 
-/// The stored size in the value of a `quarantine` record, and the source.
+/// Builds the value of a `quarantine` record: the event's stored size and its source.
 pub(crate) fn quarantine_value(bytes: u32, source: &str) -> Vec<u8> {
     [&bytes.to_be_bytes(), source.as_bytes()].concat()
 }
 
-/// The source in the value of a `quarantine` record.
+/// Returns the source in the value of a `quarantine` record.
 pub(crate) fn source_of_quarantine(value: &[u8]) -> std::sync::Arc<str> {
     String::from_utf8_lossy(value.get(4..).unwrap_or_default()).into()
 }
 
-/// The deliveries of a destination under an order key.
+/// The order queue of a destination under one order key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LaneKey {
     pub(crate) destination: DestinationId,
@@ -172,7 +173,7 @@ impl LaneKey {
         Some(Self { destination: DestinationId(u32::from_be_bytes(*destination)), hash: hash.try_into().ok()? })
     }
 
-    /// The key of one delivery in `ordered`.
+    /// Builds the key of one delivery in `ordered`.
     pub(crate) fn place(self, (seq, copy): (u64, u16)) -> [u8; 30] {
         let mut key = [0; 30];
         key[..20].copy_from_slice(&self.to_bytes());
@@ -181,7 +182,7 @@ impl LaneKey {
         key
     }
 
-    /// The delivery in a key of `ordered`.
+    /// Returns the delivery in a key of `ordered`.
     pub(crate) fn parse_place(key: &[u8]) -> Option<(u64, u16)> {
         let (_, rest) = key.split_first_chunk::<20>()?;
         let (seq, copy) = rest.split_first_chunk::<8>()?;

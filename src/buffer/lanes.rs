@@ -1,11 +1,12 @@
-//! Strict order per key: of the deliveries to one destination under one order key, only the first is in the queue; the
-//! others wait behind it.
+//! Order queues: of the deliveries to one destination under one order key, only the first is in the queue; the others
+//! wait behind it.
 //!
-//! `ordered` holds every delivery of the key, the head included, in the order of acceptance; `lanes` holds how many there
-//! are and whether the key is parked. When the head ends, the next one enters the queue in the same batch. A head that
-//! fails for good parks its key, and its key only: nothing of it is tried until a person releases or skips the head.
+//! `ordered` holds every delivery of the key, the head included, in the order of acceptance; `lanes` holds their number
+//! and whether the key is parked. When the head ends, the next one enters the queue in the same batch. A head that
+//! fails for good parks its key, and no other: none of its deliveries is attempted until a person releases or skips the
+//! head.
 //!
-//! Invariants: a lane that is not parked has exactly one delivery in the queue; a parked one has none.
+//! Invariants: an order queue that is not parked has exactly one delivery in the queue; a parked one has none.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,12 +18,12 @@ use super::keys::{LaneKey, QueueKey, QueueValue};
 use super::window::CopyId;
 use crate::outcome::DeathCause;
 
-/// What waits under one order key.
+/// The state of one order queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Lane {
-    /// The head included.
+    /// The number of deliveries, the head included.
     pub(crate) len: u64,
-    /// Nothing of it lies before this sequence: a look for the next one need not walk over what was removed.
+    /// The lowest sequence that its deliveries can have: the search for the next one skips what was removed before it.
     pub(crate) floor: u64,
     pub(crate) parked: Option<Parking>,
     /// The beginning of the key, for people.
@@ -48,7 +49,7 @@ impl Lane {
     }
 }
 
-/// Lanes in a batch under construction: what the batch changes is not in the store yet.
+/// The order queues of a batch under construction: its changes are not in the store yet.
 #[derive(Default)]
 pub(super) struct LaneDraft {
     lanes: HashMap<LaneKey, Lane>,
@@ -66,7 +67,7 @@ impl Draft<'_> {
         Ok(self.lanes.lanes.entry(key).or_default())
     }
 
-    /// Writes the lane as it is now, or removes it when nothing is left in it.
+    /// Writes the order queue as it is now, or removes an empty one.
     fn keep_lane(&mut self, key: LaneKey) {
         let Some(lane) = self.lanes.lanes.get(&key) else { return };
         if lane.len == 0 {
@@ -76,7 +77,7 @@ impl Draft<'_> {
         }
     }
 
-    /// A delivery takes its place in its lane. True when it is the head and belongs into the queue.
+    /// Adds a delivery to its order queue. Returns true when it is the head and belongs into the queue.
     pub(super) fn enter_lane(
         &mut self,
         key: LaneKey,
@@ -107,7 +108,7 @@ impl Draft<'_> {
         Ok(is_head)
     }
 
-    /// The head has ended; the next one enters the queue.
+    /// Removes the head, which has ended; the next delivery enters the queue.
     pub(super) fn leave_lane(&mut self, key: LaneKey, id: CopyId) -> Result<(), EngineError> {
         self.batch.remove(Space::Ordered, key.place(id));
         if let Some(added) = self.lanes.added.get_mut(&key) {
@@ -152,7 +153,8 @@ impl Draft<'_> {
         })
     }
 
-    /// Due now, and its patience begins now: that it waited behind another one is not its destination's fault.
+    /// Queues a delivery, due now. Its `give_up_after` begins now: the destination did not cause its wait behind
+    /// another one.
     fn queue_next(&mut self, key: LaneKey, (seq, copy): CopyId, value: QueueValue) {
         let due_ms = self.now.unix_ms();
         let value = QueueValue { attempts: 0, since_ms: due_ms, ..value };
@@ -161,7 +163,7 @@ impl Draft<'_> {
         self.effects.push(Effect::Woken { destination: key.destination, due_ms });
     }
 
-    /// The head has failed for good: its key waits for a person. The caller has taken it out of the queue.
+    /// Parks a key whose head failed for good, until a person decides. The caller has taken the head out of the queue.
     pub(super) fn park(&mut self, key: LaneKey, (seq, copy): CopyId, cause: DeathCause) -> Result<(), EngineError> {
         let since_ms = self.now.unix_ms();
         let lane = self.lane(key)?;
@@ -174,7 +176,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Ends the parking; gives the head. The key's deliveries count as waiting again, but for the head.
+    /// Ends the parking and returns the head. The key's other deliveries count as waiting again.
     pub(super) fn unpark(&mut self, key: LaneKey) -> Result<Option<Parking>, EngineError> {
         let lane = self.lane(key)?;
         let Some(parking) = lane.parked.take() else { return Ok(None) };
@@ -186,7 +188,7 @@ impl Draft<'_> {
         Ok(Some(parking))
     }
 
-    /// The parked head is tried again.
+    /// Queues the head of a released key for a new attempt.
     pub(super) fn release_head(&mut self, key: LaneKey, parking: &Parking) -> Result<bool, EngineError> {
         let id = (parking.seq, parking.copy);
         let stored = match self.lanes.added.get(&key).and_then(|added| added.get(&id)) {

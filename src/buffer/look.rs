@@ -1,7 +1,7 @@
-//! What people look at: stored events, dead letters, the quarantine, parked keys.
+//! Queries of people: stored events, dead letters, the quarantine, parked keys.
 //!
-//! Reads a snapshot and never waits for the committer. Every look is a page: bounded in entries looked at and in bytes,
-//! with a cursor to go on from. Reads the disk: not for async threads.
+//! Queries read a snapshot and never wait for the committer. Every result is a page: bounded in entries looked at and
+//! in bytes, with a cursor to go on from. Queries read the disk: not for async threads.
 
 use std::sync::{Arc, PoisonError};
 
@@ -16,68 +16,68 @@ use crate::clock::Timestamp;
 use crate::event::{EventData, EventId};
 use crate::outcome::DeathCause;
 
-/// A page looks at so many entries at most.
+/// The most entries that one page looks at.
 const LOOK_ENTRIES: usize = 4096;
 const LOOK_BYTES: usize = 8 * 1024 * 1024;
 
-/// An event's place in the store: the order of acceptance.
+/// The sequence of an event in the store: the order of acceptance.
 pub type Seq = u64;
 
-/// A stored event and what became of it.
+/// A stored event and its status.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its place.
+    /// The sequence.
     pub seq: Seq,
-    /// What was stored; `None` when it cannot be read any more.
+    /// The stored event; `None` when it cannot be read any more.
     pub event: Option<Arc<EventData>>,
-    /// What became of its deliveries; `None` while all of them wait for their first try.
+    /// The status of its deliveries; `None` while all of them wait for their first attempt.
     pub fate: Option<Fate>,
-    /// It is kept back.
+    /// True while the event is quarantined.
     pub is_quarantined: bool,
-    /// An earlier event with the same delivery id and another body.
+    /// An earlier event with the same delivery id and another body, while it is kept.
     pub same_id_as: Option<EventId>,
 }
 
 /// A delivery that ended without success.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// Where it should have gone.
+    /// The destination that did not take the event.
     pub destination: Arc<str>,
-    /// Which of the event's copies.
+    /// The number of the event's dispatch.
     pub copy: u16,
-    /// When it ended.
+    /// The time of its end.
     pub died_at: Timestamp,
-    /// Why.
+    /// The cause of its end.
     pub cause: DeathCause,
     /// The event.
     pub found: Found,
 }
 
-/// An order key that waits for a person.
+/// An order key that is parked and waits for a person.
 #[derive(Clone, Debug)]
 pub struct Parked {
-    /// Names it.
+    /// The key, as an opaque name for commands.
     pub key: ParkedKey,
-    /// Where its deliveries go.
+    /// The destination of its deliveries.
     pub destination: Arc<str>,
     /// The beginning of the key.
     pub label: String,
-    /// Deliveries under it, the failed head included.
+    /// The number of deliveries under it, the failed head included.
     pub len: u64,
-    /// Since when.
+    /// The time since which it is parked.
     pub since: Timestamp,
-    /// Why the head failed.
+    /// The cause of the head's failure.
     pub cause: DeathCause,
-    /// The head.
+    /// The event of the head.
     pub head: Option<EventId>,
 }
 
-/// Some entries, and where to go on; `None` after the last one.
+/// Some entries, and a cursor for the next ones.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     /// The entries.
     pub entries: Vec<T>,
-    /// A cursor.
+    /// The cursor of the next page; `None` after the last one.
     pub next: Option<Vec<u8>>,
 }
 
@@ -94,7 +94,7 @@ impl Buffer {
         let event = scan::read_event(&self.shared, store, seq)?.map(Arc::new);
         let is_quarantined = store.contains(Space::Quarantine, &seq.to_be_bytes())?;
         let same_id_as = match fate.as_ref().and_then(|fate| fate.same_id_as) {
-            // It may have been kept long enough.
+            // The earlier event may have been removed.
             Some(earlier) if store.contains(Space::Events, &earlier.to_be_bytes())? => {
                 scan::read_event(&self.shared, store, earlier)?.map(|event| event.id)
             }
@@ -103,7 +103,7 @@ impl Buffer {
         Ok(Found { seq, event, fate, is_quarantined, same_id_as })
     }
 
-    /// The id of the event in this place, while it is kept.
+    /// Returns the id of the event with this sequence, while it is kept.
     pub(super) fn id_of(&self, store: &Store, seq: Seq) -> Result<Option<EventId>, EngineError> {
         if !store.contains(Space::Events, &seq.to_be_bytes())? {
             return Ok(None);
@@ -114,7 +114,7 @@ impl Buffer {
         }
     }
 
-    /// One event.
+    /// Finds one event by its id.
     pub fn find(&self, id: EventId) -> Result<Option<Found>, NotStored> {
         self.look(|store| {
             let seq = store.get(Space::Ids, &id.as_bytes())?;
@@ -129,7 +129,7 @@ impl Buffer {
         })
     }
 
-    /// Events from the newest to the oldest, back to `since`, that pass `wanted`; at most `most` of them.
+    /// Lists events from the newest to the oldest, back to `since`, that pass `wanted`; at most `most` of them.
     pub fn events(
         &self,
         cursor: Option<&[u8]>,
@@ -158,8 +158,8 @@ impl Buffer {
         })
     }
 
-    /// Events from the oldest to the newest, from `since` to the moment `until` on the buffer's time line, that pass
-    /// `wanted`; at most `most` of them.
+    /// Lists events from the oldest to the newest, from `since` to the moment `until` on the buffer's time line, that
+    /// pass `wanted`; at most `most` of them.
     pub fn events_forward(
         &self,
         cursor: Option<&[u8]>,
@@ -189,7 +189,7 @@ impl Buffer {
         })
     }
 
-    /// The first sequence of what was received at that time of the wall. Sequences lie on the buffer's own line.
+    /// Returns the first sequence for a wall time. Sequences follow the buffer's own time line.
     fn first_since(&self, since: Timestamp) -> [u8; 8] {
         let ahead = self.now().since(self.shared.clock.now());
         let behind = self.shared.clock.now().since(self.now());
@@ -197,7 +197,7 @@ impl Buffer {
         keys::first_sequence(on_line).to_be_bytes()
     }
 
-    /// Dead letters, oldest first for each destination, of one destination or of all.
+    /// Lists dead letters of one destination or of all, oldest first for each destination.
     pub fn dead_letters(
         &self,
         destination: Option<&str>,
@@ -233,7 +233,7 @@ impl Buffer {
         })
     }
 
-    /// Events that are kept back, oldest first.
+    /// Lists quarantined events, oldest first.
     pub fn quarantine(&self, cursor: Option<&[u8]>, most: usize) -> Result<Page<Found>, NotStored> {
         self.look(|store| {
             let mut page = Page { entries: Vec::new(), next: None };
@@ -253,7 +253,7 @@ impl Buffer {
         })
     }
 
-    /// Order keys that wait for a person, of one destination or of all.
+    /// Lists parked order keys of one destination or of all.
     pub fn parked(
         &self,
         destination: Option<&str>,
@@ -290,7 +290,7 @@ impl Buffer {
         })
     }
 
-    /// The numbers of one destination, or of all.
+    /// Returns the range of numbers of one destination, or of all.
     fn span(&self, destination: Option<&str>) -> Option<(DestinationId, DestinationId)> {
         let first = match destination {
             Some(name) => self.shared.window(name)?.0,

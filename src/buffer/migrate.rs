@@ -1,9 +1,9 @@
-//! Older formats, brought up to today's.
+//! Migration of older formats to today's.
 //!
-//! **Format 1** had no books, no index of event ids and no fates: events with several deliveries had a record in
-//! `pending`, and a queue record of eight bytes. Its delivery ids are forgotten: a repetition that comes from before the
-//! change is delivered once more. One walk over the store writes what is missing, in batches; the format's
-//! own record is written last, so that a migration that was cut off is done again from the start.
+//! **Format 1** has no counters, no index of event ids and no statuses: events with several deliveries have a record in
+//! `pending`, and a queue record has eight bytes. Its delivery ids are dropped: a duplicate of an event from before the
+//! migration is delivered once more. One walk over the store writes what is missing, in batches. The format's own
+//! record is written last, so that an interrupted migration starts again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::clock::Timestamp;
 use crate::outcome::DeathCause;
 
 const BATCH_CHANGES: usize = 10_000;
-/// How long format 1's quarantine is kept from now on.
+/// The time for which format 1's quarantine is kept from now on.
 const QUARANTINE_KEEP: Duration = Duration::from_hours(14 * 24);
 
-/// What format 1 says of deliveries, by sequence.
+/// The deliveries of format 1, by sequence.
 #[derive(Default)]
 struct Known {
     queued: BTreeMap<u64, BTreeSet<u16>>,
     dead: BTreeMap<(u64, u16), (DestinationId, u64, DeathCause)>,
-    /// Keep until, for events whose deliveries have ended.
+    /// The keep-until time of events whose deliveries have ended.
     over: BTreeMap<u64, u64>,
 }
 
@@ -44,14 +44,14 @@ impl Writer<'_> {
     }
 }
 
-/// Brings a store of format 1 up to today's.
+/// Migrates a store of format 1.
 pub(super) fn from_1(engine: &dyn Engine, now: Timestamp) -> Result<(), EngineError> {
     tracing::warn!("the buffer has format 1; it is brought up to format {FORMAT} once");
     let mut writer = Writer { engine, batch: Batch::default() };
     let mut books = Books::default();
     let known = deliveries(&mut writer, &mut books)?;
     events(&mut writer, &mut books, (&known, now))?;
-    // Ids were digests of something else, and mean nothing any more.
+    // Format 1's ids are digests of something else, and useless here.
     for space in [Space::Pending, Space::Dedup, Space::DedupExpiry] {
         for pair in engine.scan(space, &[], None) {
             writer.batch.remove(space, pair?.0);
@@ -78,7 +78,7 @@ fn deliveries(writer: &mut Writer<'_>, books: &mut Books) -> Result<Known, Engin
             }
             (bytes, _) => bytes,
         };
-        // Untried, it has been due since it came.
+        // Without an attempt, the delivery has been due since its acceptance.
         let since_ms = if old.attempts == 0 { queued.due_ms } else { sequence_time(queued.seq).unix_ms() };
         let value = QueueValue { bytes, since_ms, lane: None, ..old };
         let book = books.by_destination.entry(queued.destination).or_default();
@@ -149,7 +149,7 @@ fn end_copies(fate: &mut Fate, seq: u64, known: &Known) {
         if known.queued.get(&seq).is_some_and(|queued| queued.contains(&copy)) {
             continue;
         }
-        // When it was delivered, format 1 did not say.
+        // Format 1 does not hold the time of delivery.
         of_copy.end = Some((Ending::Delivered, sequence_time(seq).unix_ms()));
         if let Some((destination, died_ms, cause)) = known.dead.get(&(seq, copy)) {
             of_copy.destination = destination.0;

@@ -1,17 +1,18 @@
-//! The buffer: what it took in survives, and leaves only when somebody else has it.
+//! The buffer: an accepted event survives, and leaves only when a destination has it or its time to be kept is over.
 //!
 //! **The promise.** [`Buffer::append`] answers `Stored` after the commit that holds the event was written and, with
-//! `fsync: group`, synced. One committer thread owns all writes: it takes whatever waits, writes it as one batch, syncs
-//! once, then answers everybody (group commit). A failed write or sync answers every waiter with [`NotStored::Failed`],
-//! closes the door and reopens the store; it is never retried and hoped for.
+//! `fsync: group`, synced. One committer thread owns all writes: it takes the waiting commands, writes them as one
+//! batch, syncs once, then answers everybody (group commit). A failed write or sync answers every waiter with
+//! [`NotStored::Failed`], closes the buffer and reopens the store; the failed write is never retried.
 //!
 //! **Bounds.** Waiting appends: [`WAITING_BYTES`] and [`WAITING_COUNT`]. Stored bytes: `max_size`. Free space on the
-//! disk: a reserve is left for settling deliveries. Memory: a window per destination, whatever the
-//! backlog. Deliveries that end ride in the next batch without a sync of their own: a lost end is a duplicate, which "at
-//! least once" allows.
+//! disk: a reserve is left for settling deliveries. Memory: a window per destination, whatever the backlog. Ends of
+//! deliveries ride in the next batch without a sync of their own: a lost end is a duplicate, which "at least once"
+//! allows.
 //!
-//! **The boundary.** `append`, `take`, `settle`, `depth`, `stats` are what the gateway needs of an engine, and no more, so
-//! that a second one (JetStream) can stand beside the embedded one.
+//! **The boundary.** `append`, `take`, `settle`, `depth`, `stats` are what the gateway needs of an engine, so that a
+//! second one (JetStream) can stand beside the embedded one. Queries and commands of people stand in `look` and
+//! `wishes`.
 //!
 //! Deliberately not here: HTTP, retry policy, metrics. The layout on disk is in `keys` and `record`.
 
@@ -95,23 +96,24 @@ use timeline::Timeline;
 use unverified::UNVERIFIED_MAX;
 use window::{Taken, Window};
 
-/// Appends that wait for a commit hold at most this many bytes together.
+/// The most bytes of appends that wait for a commit, together.
 pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
-/// At most this many commands wait for the committer.
+/// The most commands that wait for the committer.
 pub const WAITING_COUNT: usize = 16 * 1024;
-/// A commit that takes longer than this hangs: appends are refused until it ends.
+/// The time after which a commit counts as hanging: its waiters get "not stored", and appends are refused until it
+/// ends.
 const STALL: Duration = Duration::from_secs(10);
 
-/// How a destination's backlog divides, for the `queue_events` gauge.
+/// A destination's backlog by state, for the `queue_events` gauge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// Due and waiting for a free attempt.
+    /// Deliveries that are due and wait for a free attempt.
     pub ready: u64,
-    /// Waiting for their time, or behind another one of their order key.
+    /// Deliveries that wait for their time, or behind another one of their order key.
     pub scheduled: u64,
-    /// In an attempt now.
+    /// Deliveries that are in an attempt.
     pub in_flight: u64,
-    /// Their order key waits for a person.
+    /// Deliveries whose order key is parked.
     pub parked: u64,
 }
 
@@ -129,7 +131,7 @@ impl fmt::Debug for Buffer {
     }
 }
 
-/// What an opening needs beside the medium.
+/// The parameters of an opening, without the medium.
 struct Opening<'a> {
     params: BufferParams,
     destinations: &'a [Arc<str>],
@@ -139,7 +141,7 @@ struct Opening<'a> {
 }
 
 impl Buffer {
-    /// Opens the buffer, recovers what was in it and starts the committer.
+    /// Opens the buffer, loads its state and starts the committer.
     pub fn open(
         params: BufferParams,
         destinations: &[Arc<str>],
@@ -159,7 +161,7 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// Opens on a disk of the caller's; the committer is a task that the caller runs. For the simulation.
+    /// Opens the buffer on the caller's disk, for the simulation; the caller runs the committer as a task.
     #[cfg(test)]
     pub(crate) fn open_inline(
         params: BufferParams,
@@ -173,7 +175,7 @@ impl Buffer {
         Ok((buffer, committer.run_inline(inbox)))
     }
 
-    /// Opens and recovers; whoever calls runs the committer.
+    /// Opens the store and loads its state; the caller runs the committer.
     fn prepare(
         opening: Opening<'_>,
         medium: Arc<dyn Medium>,
@@ -208,7 +210,7 @@ impl Buffer {
         Ok((Self { shared, commands, waiting: Arc::new(Semaphore::new(WAITING_BYTES)) }, committer, inbox))
     }
 
-    /// The buffer's time: what due times and ages are measured on.
+    /// Returns the buffer's time, on which due times and ages are measured.
     pub fn now(&self) -> Timestamp {
         self.shared.timeline.now()
     }
@@ -217,13 +219,13 @@ impl Buffer {
         self.commands.send(command).await.map_err(|_closed| NotStored::Failed)
     }
 
-    /// Stores an event and its deliveries, one per copy. Answers after the commit that covers it.
+    /// Stores an event and its deliveries, one per dispatch. Answers after the commit that covers the event.
     pub async fn append(&self, event: Event) -> Result<Committed, NotStored> {
         self.append_as(event, false).await.map(|(committed, _)| committed)
     }
 
-    /// The same, and hands the first delivery to the caller, if it is its turn: the worker does not see it. Dropped
-    /// unsettled it is offered again.
+    /// Stores an event as [`Buffer::append`] does, and hands the first delivery to the caller instead of the worker, if
+    /// it is its turn. A delivery dropped unsettled is offered again.
     pub async fn append_and_hold(&self, event: Event) -> Result<(Committed, Option<Delivery>), NotStored> {
         self.append_as(event, true).await
     }
@@ -249,7 +251,7 @@ impl Buffer {
             mpsc::error::TrySendError::Full(_) => NotStored::Busy,
             mpsc::error::TrySendError::Closed(_) => NotStored::Failed,
         })?;
-        // The sender's patience is shorter than a disk that hangs. The event may come through after all.
+        // The sender's timeout is shorter than a hang of the disk. The event may still be stored.
         match tokio::time::timeout(STALL, committed).await {
             Ok(answered) => answered.unwrap_or(Err(NotStored::Failed)),
             Err(_elapsed) => Err(NotStored::Failed),
@@ -286,7 +288,7 @@ impl Buffer {
         }
     }
 
-    /// Takes up to `max` of what is due now, without waiting for more.
+    /// Takes up to `max` due deliveries, without waiting for more.
     pub async fn take_now(&self, destination: &str, max: usize) -> Vec<Delivery> {
         let Some((id, window)) = self.shared.window(destination) else { return Vec::new() };
         for _ in 0..2 {
@@ -303,14 +305,15 @@ impl Buffer {
         Vec::new()
     }
 
-    /// Reads the next due deliveries from disk, off the async threads. False while another scan reads; its end rings.
+    /// Reads the next due deliveries from disk, off the async threads. Returns false while another scan reads; the end
+    /// of that scan rings the bell.
     async fn refill(&self, id: DestinationId, window: Arc<Window>) -> bool {
         let Some(low_ms) = window.scan_start() else { return false };
         let shared = Arc::clone(&self.shared);
         if shared.is_inline {
             return scan::scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok();
         }
-        // Once begun it ends by itself, also when nobody waits for it any more.
+        // A scan that has begun runs to its end, also when its caller has gone.
         let scan = tokio::task::spawn_blocking(move || {
             let failed = |error: &EngineError| {
                 window.scan_failed();
@@ -320,14 +323,14 @@ impl Buffer {
         });
         if !scan.await.unwrap_or(false) {
             tracing::error!("the buffer could not be read; trying again");
-            // Where the store is damaged, the committer is to see it.
+            // The committer repairs a damaged store.
             self.tidy_up().await;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         true
     }
 
-    /// Records how an attempt ended, with the answer that is kept. `tried` is `None` where nothing was tried.
+    /// Records how an attempt ended, with the answer that is kept. `tried` is `None` where no attempt was made.
     pub async fn settle(
         &self,
         delivery: Delivery,
@@ -341,7 +344,7 @@ impl Buffer {
         let (tried, answer) = tried.map_or((None, None), |(tried, answer)| (Some(tried), answer));
         let settle = Settle { key, value, event: id, copies, settled, tried, answer, keep, claim };
         if self.commands.send(Command::Settle(settle)).await.is_err() {
-            // Only while the process stops: the delivery stays in the queue and is made again after the restart.
+            // Only at a stop of the process: the delivery stays in the queue and is made again after the restart.
             tracing::debug!("an end of a delivery came after the buffer was closed");
         }
     }
@@ -353,20 +356,20 @@ impl Buffer {
         done.await.unwrap_or(Err(NotStored::Failed))
     }
 
-    /// Lets repetitions that are wanted through, for so long; each is then a new event. Forgotten with the process.
+    /// Allows the expected redeliveries of a source for the time `long`; each becomes a new event. Lost on a restart.
     pub fn let_through(&self, source: &Arc<str>, wanted: Wanted, long: Duration) -> Result<Timestamp, TooManyPasses> {
         let now = self.shared.clock.now();
         self.shared.passes.allow(source, wanted, long, now)
     }
 
-    /// Expires what was kept long enough and looks at the disk. To be called about once a second.
+    /// Removes events that were kept long enough and checks the disk. To be called about once a second.
     pub async fn tidy_up(&self) {
         if self.commands.send(Command::TidyUp).await.is_err() {
             tracing::debug!("the buffer is closed");
         }
     }
 
-    /// Writes and syncs all that waits, then closes. Appends after this fail.
+    /// Writes and syncs all that waits, then closes the buffer. Later appends fail.
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.commands.send(Command::Close(reply)).await.is_ok() && closed.await.is_err() {
@@ -374,7 +377,7 @@ impl Buffer {
         }
     }
 
-    /// How a destination's backlog divides.
+    /// Returns a destination's backlog by state.
     pub fn depth(&self, destination: &str) -> QueueDepth {
         let Some((id, window)) = self.shared.window(destination) else { return QueueDepth::default() };
         let book = self.shared.books(|books| books.by_destination.get(&id).copied().unwrap_or_default());
@@ -386,18 +389,18 @@ impl Buffer {
         QueueDepth { ready: book.queued - parked - in_flight - scheduled, scheduled, in_flight, parked }
     }
 
-    /// What was counted of a destination's deliveries since the store was made.
+    /// Returns the counters of a destination's deliveries since the store was made.
     pub fn book(&self, destination: &str) -> Book {
         let Some((id, _)) = self.shared.window(destination) else { return Book::default() };
         self.shared.books(|books| books.by_destination.get(&id).copied().unwrap_or_default())
     }
 
-    /// Destinations that have something queued or had it, in the order of their names.
+    /// Returns the known destinations in the order of their names.
     pub fn destinations(&self) -> Vec<Arc<str>> {
         self.shared.names()
     }
 
-    /// Age of the oldest event that is queued for a destination.
+    /// Returns the age of the oldest event that is queued for a destination.
     pub fn oldest_age(&self, destination: &str) -> Duration {
         let Some((id, _)) = self.shared.window(destination) else { return Duration::ZERO };
         let Some(store) = self.shared.store.load_full() else { return Duration::ZERO };
@@ -409,12 +412,12 @@ impl Buffer {
         oldest.map_or(Duration::ZERO, |seq| self.now().since(keys::sequence_time(seq)))
     }
 
-    /// Events kept back, by source.
+    /// Returns the number of quarantined events, by source.
     pub fn quarantined(&self) -> BTreeMap<Arc<str>, u64> {
         self.shared.books(|books| books.quarantined.clone())
     }
 
-    /// Numbers about the whole buffer.
+    /// Returns the numbers of the whole buffer.
     pub fn stats(&self) -> Stats {
         let total = self.shared.books(|books| books.total);
         Stats {

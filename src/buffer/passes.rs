@@ -1,10 +1,10 @@
-//! Redeliveries that an operator asked for: repetitions that are let through, once each.
+//! Expected redeliveries: duplicates that an operator asked for and that are allowed, once each.
 //!
-//! A provider repeats a delivery under its old id when somebody presses its button, and to the duplicate check that is a
-//! repetition like any other. A pass says that this one is wanted. Passes live in memory: bounded in number and time, and
-//! gone with the process, because a forgotten pass costs another press of the button.
+//! A provider repeats a delivery under its old id when somebody presses its button, and the duplicate check takes it
+//! for a duplicate like any other. An expected redelivery allows it. Expected redeliveries live in memory, bounded in
+//! number and time. They are lost on a restart, because a lost one costs only another press of the button.
 //!
-//! Only the committer uses passes up, where it decides what is a repetition; a batch that fails gives them back.
+//! Only the committer uses them up, where it detects duplicates; a failed batch gives them back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,24 +12,24 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// So many repetitions may be waited for, all sources together.
+/// The most expected redeliveries, all sources together.
 pub const PASSES_MAX: u32 = 10_000;
-/// A pass is good for so long at most.
+/// The longest time for which a redelivery is expected.
 pub const PASS_LONGEST: Duration = Duration::from_hours(24);
 
-/// Which repetitions are let through.
+/// The duplicates that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// One of this delivery id.
+    /// One duplicate of this delivery id.
     Id(String),
-    /// One of every delivery id, so many in all.
+    /// One duplicate of every delivery id, up to `most` in all.
     Any {
-        /// How many.
+        /// The number of duplicates.
         most: u32,
     },
 }
 
-/// There are too many passes.
+/// The error of too many expected redeliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyPasses;
 
@@ -37,7 +37,7 @@ pub struct TooManyPasses;
 struct AnyPass {
     until: Timestamp,
     left: u32,
-    /// What has been let through: a repetition of the repetition is one again.
+    /// The delivery ids that were allowed once; another duplicate of one is refused.
     used: BTreeSet<[u8; 16]>,
 }
 
@@ -47,11 +47,11 @@ struct State {
     any: BTreeMap<Arc<str>, AnyPass>,
 }
 
-/// The passes in force.
+/// The expected redeliveries in force.
 #[derive(Debug, Default)]
 pub(super) struct Passes(Mutex<State>);
 
-/// A pass that was used up, to be given back when the batch fails.
+/// An expected redelivery that was used up, to be given back when the batch fails.
 #[derive(Debug)]
 pub(super) struct Used {
     source: Arc<str>,
@@ -81,7 +81,8 @@ impl Passes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets repetitions through for so long; says until when. A second word about the same ones replaces the first.
+    /// Allows duplicates for the time `long` and returns the end. A second request for the same ones replaces the
+    /// first.
     pub(super) fn allow(
         &self,
         source: &Arc<str>,
@@ -112,7 +113,7 @@ impl Passes {
         Ok(until)
     }
 
-    /// Uses a pass up for the repetition with this delivery id and key, if there is one.
+    /// Uses up the expected redelivery for a duplicate with this delivery id and key, if there is one.
     pub(super) fn take(&self, source: &Arc<str>, id: Option<&str>, key: [u8; 16], now: Timestamp) -> Option<Used> {
         let mut state = self.state();
         if state.ids.is_empty() && state.any.is_empty() {
@@ -133,7 +134,7 @@ impl Passes {
         used(UsedPass::Any(key))
     }
 
-    /// What was let through did not get into the store.
+    /// Gives back an expected redelivery whose event was not stored.
     pub(super) fn give_back(&self, used: Used) {
         let Used { source, pass } = used;
         let mut state = self.state();
@@ -216,10 +217,10 @@ mod tests {
         assert_eq!(allow(Wanted::Any { most: PASSES_MAX + 1 }, NOW), Err(TooManyPasses));
         allow(Wanted::Any { most: PASSES_MAX }, NOW).unwrap();
         assert_eq!(allow(id("a"), NOW), Err(TooManyPasses));
-        // Used up, they are remembered until their end all the same.
+        // Used-up ones still count until their end.
         assert!(takes(&passes, "b", NOW));
         assert_eq!(allow(id("a"), NOW), Err(TooManyPasses));
-        // The same said again replaces it; what is over makes room.
+        // A second request replaces the first; expired ones make room.
         allow(Wanted::Any { most: PASSES_MAX - 1 }, NOW).unwrap();
         allow(id("a"), NOW).unwrap();
         assert_eq!(allow(id("c"), NOW), Err(TooManyPasses));

@@ -1,12 +1,13 @@
-//! How an event lies on disk.
+//! The format of an event on disk.
 //!
 //! ```text
 //! magic [2,'H','k','G'] │ CRC-32C u32 le over all that follows │ length of facts u32 le │ length of body u32 le │ facts (MessagePack) │ body
 //! version 1: 1 u8       │ CRC-32C u32 le over all that follows │ length of facts u32 le │ facts (MessagePack) │ body
 //! ```
-//! The body is stored as received; the checksum covers facts and body, so that a flipped bit is found when the record is
-//! read, and costs that record only. The magic and both lengths let a record be found in raw bytes, when the files around
-//! it are damaged (`engine/salvage/frames.rs`). Readers accept every version that was ever released; unknown ones are an error.
+//! The body is stored as received; the checksum covers facts and body, so that a flipped bit is found when the record
+//! is read, and costs that record only. The magic and both lengths let a record be found in raw bytes, when the files
+//! around it are damaged (`engine/salvage/frames.rs`). Readers accept every version that was ever released and refuse
+//! others.
 
 use std::fmt;
 
@@ -14,25 +15,25 @@ use bytes::Bytes;
 
 use crate::event::EventData;
 
-/// How a record begins; its first byte is the version.
+/// The beginning of a record; its first byte is the version.
 pub(super) const MAGIC: [u8; 4] = [2, b'H', b'k', b'G'];
-/// Magic, checksum, two lengths.
+/// The bytes of magic, checksum and two lengths.
 pub(super) const HEAD_BYTES: usize = 16;
-/// What the checksum covers begins here.
+/// The offset from which the checksum covers the record.
 pub(super) const COVERED_FROM: usize = 8;
 /// The version without magic and length of the body.
 const VERSION_1: u8 = 1;
 
-/// Why a record could not be read.
+/// The reason why a record could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corrupt {
-    /// Shorter than its own header says.
+    /// The record is shorter than its own header says.
     Short,
-    /// Written by a version this one does not know.
+    /// The record was written by an unknown version.
     Version(u8),
     /// The checksum does not match.
     Checksum,
-    /// The checksum matches and the facts do not parse: written wrong.
+    /// The checksum matches and the facts do not parse: the record was written wrong.
     Facts,
 }
 
@@ -49,7 +50,7 @@ impl fmt::Display for Corrupt {
     }
 }
 
-/// Writes an event; `None` when its facts cannot be encoded, which only a bug can cause.
+/// Encodes an event; `None` when its facts cannot be encoded, which only a bug can cause.
 pub(crate) fn encode(data: &EventData) -> Option<Vec<u8>> {
     let facts = rmp_serde::to_vec(data).ok()?;
     let facts_len = u32::try_from(facts.len()).ok()?;
@@ -66,7 +67,7 @@ pub(crate) fn encode(data: &EventData) -> Option<Vec<u8>> {
     Some(record)
 }
 
-/// Reads an event and proves it whole.
+/// Decodes an event after its checksum has matched.
 pub(crate) fn decode(record: &[u8]) -> Result<EventData, Corrupt> {
     if let Some(rest) = record.strip_prefix(&MAGIC) {
         let covered = proven(rest)?;
@@ -82,7 +83,7 @@ pub(crate) fn decode(record: &[u8]) -> Result<EventData, Corrupt> {
     parts(covered, facts_len, None)
 }
 
-/// What the checksum covers, if it matches.
+/// Returns the bytes that the checksum covers, if it matches.
 fn proven(rest: &[u8]) -> Result<&[u8], Corrupt> {
     let (checksum, covered) = rest.split_first_chunk::<4>().ok_or(Corrupt::Short)?;
     if crc32c::crc32c(covered) == u32::from_le_bytes(*checksum) { Ok(covered) } else { Err(Corrupt::Checksum) }
@@ -127,10 +128,10 @@ pub(super) mod tests {
         assert_eq!(decode(&encode(&event).unwrap()), Ok(event));
     }
 
-    /// The same event as version 1 wrote it; `fields` of its facts.
+    /// Encodes an event as version 1 did, with the first `fields` of its facts.
     pub(in crate::buffer) fn version_1(event: &EventData, fields: u8) -> Vec<u8> {
         let facts = rmp_serde::to_vec(event).unwrap();
-        // Facts are a list, and the last of them are nothing, an empty list, and nothing twice: a byte each.
+        // Facts are a list that ends in nil, an empty list, and nil twice: one byte each.
         assert!(facts[0] == 0x9f && facts.ends_with(&[0xc0, 0x90, 0xc0, 0xc0]));
         let kept = facts.len() - usize::from(15 - fields);
         record(&[&[0x90 | fields], &facts[1..kept]].concat(), &event.body)
@@ -169,7 +170,7 @@ pub(super) mod tests {
         let (event, new) = (event(), encode(&event()).unwrap());
         let facts_len = u32::from_le_bytes(new[8..12].try_into().unwrap()) as usize;
         let (facts, body) = new[HEAD_BYTES..].split_at(facts_len);
-        // A copy of five, the last three of them nothing, nothing and false, was one of two.
+        // A dispatch of five fields, the last three of them nil, nil and false, had only the first two.
         let copy = [0x91, 0x95, 0xa1, b'r', 0xa1, b'd', 0xc0, 0xc0, 0xc2];
         let before = [0x91, 0x92, 0xa1, b'r', 0xa1, b'd'];
         let at = facts.windows(copy.len()).position(|window| window == copy).unwrap();
@@ -177,7 +178,7 @@ pub(super) mod tests {
         assert_eq!(decode(&record(&old, body)), Ok(event));
     }
 
-    /// A whole record of version 1 with these facts.
+    /// Builds a whole record of version 1 with these facts.
     fn record(facts: &[u8], body: &[u8]) -> Vec<u8> {
         let covered = [&u32::try_from(facts.len()).unwrap().to_le_bytes()[..], facts, body].concat();
         [&[VERSION_1], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat()

@@ -1,5 +1,5 @@
-//! What the committer learns from the store when the buffer is opened: destinations and books. Nothing here walks over
-//! what is queued, so that a deep backlog does not hold a start up.
+//! The state that the committer loads when the buffer is opened: destinations and counters. Loading never walks over
+//! the queue, so that a deep backlog does not hold up a start.
 
 use std::sync::{Arc, PoisonError};
 
@@ -10,13 +10,13 @@ use super::keys::{DestinationId, sequence_time};
 use super::store::Store;
 use super::{OpenError, Shared, generations};
 
-/// Under this prefix `meta` keeps the numbers of destinations.
+/// The prefix under which `meta` keeps the numbers of destinations.
 pub(super) const DESTINATION_PREFIX: &[u8] = b"destination/";
-/// Behind every key of the prefix.
+/// The end of the prefix's key range.
 pub(super) const DESTINATION_END: &[u8] = b"destination0";
 
 impl Committer {
-    /// Learns what the store holds.
+    /// Loads the committer's state from the store.
     pub(crate) fn recover(shared: Arc<Shared>, store: Store, destinations: &[Arc<str>]) -> Result<Self, OpenError> {
         let mut committer =
             Self { shared, deferred: Vec::new(), next_destination: 1, compactions_owed: 0, compacted_at: None };
@@ -56,10 +56,10 @@ impl Committer {
         Ok(())
     }
 
-    /// Opens the books, as the store has them.
+    /// Loads the counters from the store.
     pub(super) fn recover_books(&self, store: &Store) -> Result<(), EngineError> {
         let mut books = Books::read(&**store)?;
-        // The books know it; the events themselves are asked all the same, because a sequence must never come twice.
+        // The counters have it; the events are read as well, because a sequence must never be used twice.
         let last = store.last_key(Space::Events)?.and_then(|key| key.as_ref().try_into().ok().map(u64::from_be_bytes));
         books.total.next_seq = books.total.next_seq.max(last.map_or(0, |last| last.saturating_add(1)));
         self.shared.timeline.not_before(sequence_time(books.total.next_seq));
@@ -72,7 +72,7 @@ impl Committer {
         self.shared.ledger(|ledger| ledger.recover(store))
     }
 
-    /// Gives each new name a number of its own, synced before it is used.
+    /// Gives each new name a number of its own, synced before use.
     pub(super) fn register(&mut self, store: &Store, names: &[Arc<str>]) -> Result<(), EngineError> {
         let mut table = self.shared.destinations.write().unwrap_or_else(PoisonError::into_inner);
         let mut batch = Batch::default();

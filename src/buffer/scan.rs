@@ -1,8 +1,9 @@
-//! Looking on disk for what is due.
+//! Scans for due deliveries on disk.
 //!
-//! A scan reads a snapshot of the queue from the window's lower bound and stops at the first record that is not due, or
-//! when it holds enough. It runs on a blocking thread. A record that is missing or damaged costs that record only. Where the
-//! engine itself meets damage nothing is judged yet: the store is built anew first, and what is missing then is gone.
+//! A scan reads a snapshot of the queue from the window's lower bound. It stops at the first record that is not due, or
+//! when it holds enough. It runs on a blocking thread. A missing or damaged record costs that record only. Where the
+//! engine itself meets damage, no event counts as missing yet: the store is rebuilt first, and what is missing then is
+//! lost.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +15,7 @@ use super::window::{ScanEnd, Window};
 use super::{Delivery, Shared, record};
 use crate::event::EventData;
 
-/// A scan takes at most this many deliveries from disk at once.
+/// The most deliveries that one scan takes from disk.
 const SCAN_EVENTS: usize = 128;
 const SCAN_BYTES: usize = 4 * 1024 * 1024;
 
@@ -47,7 +48,7 @@ pub(super) fn scan(shared: &Shared, id: DestinationId, window: &Window, low_ms: 
                 bytes += event.body.len();
                 found.push(Delivery::new(key, value, Arc::new(event)));
             }
-            // Whoever takes it settles it as a dead letter: that costs this delivery only, and is seen.
+            // The worker settles it as a dead letter: that costs this delivery only, and is visible.
             None => found.push(Delivery::unreadable(key, value)),
         }
     }

@@ -1,4 +1,4 @@
-//! How deliveries end, and how events leave: one attempt's outcome, the end of the last delivery, retention.
+//! Ends of deliveries and removal of events: an attempt's outcome, the end of the last delivery, retention.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -11,13 +11,13 @@ use super::keys::{self, QueueKey, QueueValue};
 use crate::clock::Timestamp;
 use crate::outcome::{DeathCause, Settled};
 
-/// What one tidy-up removes at most, so that commits are not held up.
+/// The most records that one tidy-up removes, so that commits are not held up.
 const TIDY_RECORDS: usize = 20_000;
-/// Free space that is asked for when the disk runs short.
+/// The free space to win back when the disk runs short.
 const ASKED_BYTES: u64 = super::space::RESERVE_BYTES;
 
 impl Draft<'_> {
-    /// How an attempt ended.
+    /// Records the end of an attempt.
     pub(super) fn settle(&mut self, mut settle: Settle) -> Result<(), EngineError> {
         let key = settle.key;
         if !self.store.contains(Space::Queue, &key.to_bytes())? {
@@ -34,7 +34,8 @@ impl Draft<'_> {
         let mut over_at = None;
         let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
         let copy = fate.and_then(|fate| {
-            // How many copies an unreadable event has shows as they end: it was thought to be over before.
+            // The number of an unreadable event's dispatches shows only as they end: it may have counted as over too
+            // early.
             if fate.copies.len() < settle.copies {
                 over_at = Some(fate.keep_until_ms).filter(|_| fate.is_over());
                 fate.copies.resize_with(settle.copies, Default::default);
@@ -101,7 +102,7 @@ impl Draft<'_> {
         self.park(lane, (key.seq, key.copy), cause)
     }
 
-    /// One delivery has ended; with the last one the event's own end is set.
+    /// Ends one delivery; the last one also sets the event's own end.
     fn end(&mut self, settle: &Settle, ending: Ending, keep_until: Timestamp) -> Result<(), EngineError> {
         let key = settle.key;
         self.book_end(key, ending);
@@ -112,7 +113,7 @@ impl Draft<'_> {
         }
     }
 
-    /// What left the queue is counted where it went.
+    /// Counts a delivery that left the queue by its ending.
     pub(super) fn book_end(&mut self, key: QueueKey, ending: Ending) {
         let died_ms = self.now.unix_ms();
         let book = self.book(key.destination);
@@ -129,7 +130,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Notes the end in the event's fate; with the last one the event's own end is set.
+    /// Records the end in the event's status; the last delivery also sets the event's own end.
     pub(super) fn end_copy(&mut self, key: QueueKey, ending: Ending, keep_until: Timestamp) -> Result<(), EngineError> {
         let now_ms = self.now.unix_ms();
         let Some(Some(fate)) = self.fates.get_mut(&key.seq) else { return Ok(()) };
@@ -150,7 +151,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// An event leaves the store with all that is known of it. Its fate has been looked up.
+    /// Removes an event and all its records. The caller has looked up its status.
     pub(super) fn remove(&mut self, seq: u64) -> Result<(), EngineError> {
         let fate = self.fates.insert(seq, None).flatten();
         self.batch.remove(Space::Events, seq.to_be_bytes());
@@ -171,7 +172,7 @@ impl Draft<'_> {
         self.forget(seq)
     }
 
-    /// Removes what was kept long enough, and, when space runs short, what is kept for replay only.
+    /// Removes events that were kept long enough, and, when space runs short, events that are kept for replay only.
     pub(super) fn tidy_up(&mut self) -> Result<(), EngineError> {
         if std::mem::replace(&mut self.is_tidied, true) {
             return Ok(());
@@ -192,8 +193,8 @@ impl Draft<'_> {
         self.sweep_dedup(TIDY_RECORDS)
     }
 
-    /// Space runs short: what was delivered goes, the first to expire first; what waits for a person stays all the same.
-    /// Goes on where it stopped the last time, so that many of the latter do not stand in the way for ever.
+    /// Removes delivered events when space runs short, the first to expire first; events that a person may still want
+    /// stay. Goes on where it stopped the last time, so that many of the latter do not stand in the way for ever.
     fn make_room(&mut self, mut to_free: u64, now: [u8; 16]) -> Result<(), EngineError> {
         let (store, shared) = (self.store, self.shared);
         let mut cursor = shared.room_cursor.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,10 +216,10 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Removes the event of an `expiry` record; gives the bytes that it took.
+    /// Removes the event of an `expiry` record and returns its stored bytes.
     fn expire(&mut self, key: Slice, value: &[u8]) -> Result<u64, EngineError> {
         let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { return Ok(0) };
-        // A command of this batch may have asked for the event: its end lies elsewhere then.
+        // A command of this batch may have changed the event: its expiry has another key then.
         if !self.fate_for_removal(seq, keep_until_ms)? {
             return Ok(0);
         }

@@ -1,4 +1,4 @@
-//! What the handle and the committer both see.
+//! State that the handle and the committer share.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,13 +20,13 @@ use super::window::Window;
 use super::{BufferParams, OnCommit, OpenError, STALL, Shortage};
 use crate::clock::Clock;
 
-/// A buffer that had no room for an event counts as full for events of that size for so long.
+/// The time for which a buffer without room for an event counts as full for events of that size.
 const TOO_LARGE_FOR: Duration = Duration::from_mins(1);
 
 /// Destinations by name: their number on disk, their window in memory.
 pub(super) type Destinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
 
-/// What the handle and the committer both see.
+/// State that the handle and the committer share.
 pub(crate) struct Shared {
     pub(super) params: BufferParams,
     pub(super) medium: Arc<dyn Medium>,
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(super) store: ArcSwapOption<Store>,
     pub(super) destinations: RwLock<Destinations>,
     pub(super) books: Mutex<Books>,
-    /// Where a look for what can be let go stopped.
+    /// The expiry key at which the last search for removable events stopped.
     pub(super) room_cursor: Mutex<[u8; 16]>,
     pub(super) filters: Filters,
     pub(super) ledger: Mutex<Ledger>,
@@ -43,21 +43,22 @@ pub(crate) struct Shared {
     pub(super) passes: Passes,
     pub(super) corrupt: AtomicU64,
     pub(super) disk_low: AtomicBool,
-    /// The last event that `max_size` had no room for: its bytes, and when it came.
+    /// The last event that `max_size` had no room for: its bytes, and the monotonic time of its arrival.
     pub(super) too_large: Mutex<Option<(u64, Duration)>>,
     /// The disk's space at the last look.
     pub(super) disk: Mutex<Option<DiskSpace>>,
-    /// The store's files are damaged: it is to be opened anew, which mends them.
+    /// True when the store's files are damaged: the next opening repairs them.
     pub(super) suspected: AtomicBool,
-    /// When the batch under way began, monotonic and one more; 0 between batches: an engine that hangs is noticed by this.
+    /// The begin of the current batch in monotonic milliseconds plus one; 0 between batches. A hanging engine shows by
+    /// it.
     pub(super) busy_since_ms: AtomicU64,
     pub(super) on_commit: OnCommit,
-    /// Reads happen where they are asked for, and not on a thread of their own: for the simulation.
+    /// True when reads run on the calling thread, and not on one of their own: for the simulation.
     pub(super) is_inline: bool,
 }
 
 impl Shared {
-    /// An error of the engine was met. Where it says that the files are damaged, the store is opened anew.
+    /// Handles an error of the engine. An error of damaged files makes the committer open the store anew.
     pub(super) fn met(&self, error: &EngineError) {
         if matches!(error, EngineError::Damaged(_)) && !self.suspected.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the buffer's files are damaged; it is closed and built anew from what can be read");
@@ -65,7 +66,7 @@ impl Shared {
         }
     }
 
-    /// Opens the store once more.
+    /// Opens the store again.
     pub(super) fn reopen_store(&self) -> Result<Store, OpenError> {
         let (store, mended) = Store::reopen(&*self.medium, self.clock.now())?;
         self.suspected.store(false, Ordering::Relaxed);
@@ -83,7 +84,7 @@ impl Shared {
         table.values().find(|(known, _)| *known == id).map(|(_, window)| Arc::clone(window))
     }
 
-    /// Whether appends are worth trying: the store is open, and no batch has hung for [`STALL`].
+    /// Checks whether an append can succeed: the store is open, and no batch has hung for [`STALL`].
     pub(super) fn is_open(&self) -> bool {
         let since_ms = self.busy_since_ms.load(Ordering::Relaxed);
         let is_stalled = since_ms != 0
@@ -114,14 +115,14 @@ impl Shared {
         names
     }
 
-    /// Looks how much space the disk has. To be called before every batch: a fast sender fills a disk in less than a second.
+    /// Reads the disk's space. To be called before every batch: a fast sender fills a disk in less than a second.
     pub(super) fn look_at_disk(&self) {
         let space = self.medium.space();
         self.disk_low.store(space.is_some_and(DiskSpace::is_short), Ordering::Relaxed);
         *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = space;
     }
 
-    /// The disk's space at the last look.
+    /// Returns the disk's space at the last look.
     pub(super) fn disk(&self) -> Option<DiskSpace> {
         *self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,7 +136,7 @@ impl Shared {
         (used_bytes.saturating_add(bytes) > limit_bytes).then_some(Shortage::Size { used_bytes, limit_bytes })
     }
 
-    /// The same for an event that came, which is remembered when there is no room for it.
+    /// Returns the shortage for a received event; remembers the event's size when `max_size` leaves no room for it.
     pub(super) fn refuse_for(&self, bytes: u64) -> Option<Shortage> {
         let shortage = self.shortage_for(bytes);
         if matches!(shortage, Some(Shortage::Size { .. })) {

@@ -1,21 +1,21 @@
-//! The room that the disk has left.
+//! The free space of the disk.
 //!
-//! A full disk is met before it is full: below the reserve of free space no event is taken in, so that what is left serves
-//! the ends of deliveries, which make room again. Unknown space counts as enough: the write itself will tell.
+//! A full disk is met before it is full: below the reserve of free space no event is accepted, so that the rest serves
+//! the ends of deliveries, which free space again. Unknown space counts as enough: the write itself will fail.
 
 use std::fmt;
 use std::path::Path;
 
-/// Free space that appends may not touch; the engine flushes and compacts in it. A quarter of a small disk, when that is
-/// less.
+/// The free space that appends may not touch; the engine flushes and compacts in it. On a small disk the reserve is a
+/// quarter of the disk, when that is less.
 pub(crate) const RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The space of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskSpace {
-    /// Bytes that this process may still write.
+    /// The bytes that this process may still write.
     pub free_bytes: u64,
-    /// Bytes in all.
+    /// The size of the file system in bytes.
     pub total_bytes: u64,
 }
 
@@ -35,7 +35,7 @@ impl DiskSpace {
         Self::of(existing)
     }
 
-    /// Free space that is kept for the engine.
+    /// Returns the free space that is kept for the engine, in bytes.
     pub fn reserve_bytes(self) -> u64 {
         RESERVE_BYTES.min(self.total_bytes / 4)
     }
@@ -65,7 +65,7 @@ impl fmt::Display for Bytes {
             }
             (tenths, rest, unit) = (rest % 1024 * 10 / 1024, rest / 1024, next);
         }
-        // Below a hundred a tenth tells something.
+        // Below a hundred a decimal is shown.
         if tenths > 0 && rest < 100 { write!(f, "{rest}.{tenths} {unit}") } else { write!(f, "{rest} {unit}") }
     }
 }

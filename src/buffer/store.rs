@@ -9,11 +9,11 @@ use super::engine::{Batch, Durability, Engine, EngineError, Medium, Mended, Spac
 use super::{migrate, restore};
 use crate::clock::Timestamp;
 
-/// The version of what `keys` lays out on disk.
+/// The version of the layout on disk (`keys`).
 pub(crate) const FORMAT: &str = "2";
 pub(crate) const FORMAT_KEY: &[u8] = b"format";
 
-/// What a medium opened.
+/// The result of opening a medium.
 type Opened = Result<(Arc<dyn Engine>, Option<Mended>), OpenError>;
 
 pub(crate) struct Store(Arc<dyn Engine>);
@@ -33,12 +33,12 @@ impl Deref for Store {
 }
 
 impl Store {
-    /// Opens the medium's store, makes it, or brings it up to today's format. Says what was damaged and is mended.
+    /// Opens, creates or migrates the medium's store. Returns the damage that was repaired.
     pub(crate) fn open(medium: &dyn Medium, now: Timestamp) -> Result<(Self, Mended), OpenError> {
         Self::check(medium, medium.open(), now)
     }
 
-    /// The same after a failed write or sync.
+    /// Reopens the store after a failed write or sync.
     pub(crate) fn reopen(medium: &dyn Medium, now: Timestamp) -> Result<(Self, Mended), OpenError> {
         Self::check(medium, medium.reopen(), now)
     }

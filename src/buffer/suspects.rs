@@ -1,7 +1,7 @@
-//! Judging again: reads failed events back in slices, and hands judgements to the committer.
+//! Re-evaluation of unverified events: they are read back in slices, and judgements go to the committer.
 //!
-//! A [`Judgement`] is about a [`Suspect`] that was read from here, and "verified" takes a [`Reverified`], which only a
-//! proof makes. Reading is bounded by entries, events and bytes, so that a caller can breathe between slices.
+//! A [`Judgement`] is about a [`Suspect`] read from here, and "verified" takes a [`Reverified`], which only a proof
+//! makes. A read is bounded by entries, events and bytes, so that a caller can yield between slices.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use super::unverified::{Entry, Unverified, sequence};
 use super::{Buffer, NotStored, record, scan};
 use crate::event::{EventData, JudgedBy, Reverified};
 
-/// One slice of judging: so many entries are looked at, so many events and bytes are read.
+/// The bounds of one slice: entries looked at, events and bytes read.
 const SLICE_ENTRIES: usize = 8192;
 const SLICE_EVENTS: usize = 128;
 const SLICE_BYTES: usize = 4 * 1024 * 1024;
 
-/// A list of judgements on its way to the committer.
+/// A list of judgements for the committer.
 pub(crate) struct Rejudge {
     pub(super) judgements: Vec<Judgement>,
     pub(super) reply: oneshot::Sender<Result<(), NotStored>>,
 }
 
-/// An event that failed when it came, read back to be judged again.
+/// An unverified event, read back for re-evaluation.
 #[derive(Debug)]
 pub struct Suspect {
     seq: u64,
@@ -34,49 +34,49 @@ pub struct Suspect {
     event: Option<EventData>,
 }
 
-/// What came of judging one event again.
+/// The result of re-evaluating one event.
 #[derive(Debug)]
 pub struct Judgement {
     pub(super) seq: u64,
     pub(super) judged_by: JudgedBy,
-    /// The record as it is now; `None` when it failed again.
+    /// The verified event's new record; `None` when it failed again.
     pub(super) record: Option<Vec<u8>>,
 }
 
 impl Suspect {
-    /// Its source.
+    /// Returns the event's source.
     pub fn source(&self) -> &Arc<str> {
         &self.source
     }
 
-    /// The event; `None` when its record cannot be read.
+    /// Returns the event; `None` when its record cannot be read.
     pub fn event(&self) -> Option<&EventData> {
         self.event.as_ref()
     }
 
-    /// Verified now, or still not, by these rules.
+    /// Builds the judgement under these rules; `verified` is the event's proof, if it passed.
     pub fn judged(&self, judged_by: JudgedBy, verified: Option<&Reverified>) -> Judgement {
         let record = verified.and_then(|event| record::encode(event.data()));
         Judgement { seq: self.seq, judged_by, record }
     }
 }
 
-/// Some of the events that are to be judged again.
+/// A part of the events to re-evaluate.
 #[derive(Debug)]
 pub struct Slice {
     /// The events.
     pub suspects: Vec<Suspect>,
-    /// Where the next slice begins; `None` after the last one.
+    /// The beginning of the next slice; `None` after the last one.
     pub next: Option<u64>,
 }
 
 impl Buffer {
-    /// Failed events by source.
+    /// Returns the numbers of unverified events, by source.
     pub fn unverified(&self) -> BTreeMap<Arc<str>, Unverified> {
         self.shared.ledger(|ledger| ledger.by_source.clone())
     }
 
-    /// Reads the next of the failed events that are `wanted`. Reads the disk: not for async threads.
+    /// Reads the next of the unverified events that are `wanted`. Reads the disk: not for async threads.
     pub fn suspects(&self, from: u64, wanted: &dyn Fn(&str, JudgedBy) -> bool) -> Result<Slice, NotStored> {
         let Some(store) = self.shared.store.load_full() else { return Err(NotStored::Failed) };
         self.read_suspects(&store, from, wanted).map_err(|error| {
@@ -110,7 +110,7 @@ impl Buffer {
         Ok(slice)
     }
 
-    /// Records judgements; those whose event has left meanwhile are dropped. Answers after the commit.
+    /// Records judgements; those whose event was removed meanwhile are dropped. Answers after the commit.
     pub async fn rejudge(&self, judgements: Vec<Judgement>) -> Result<(), NotStored> {
         let (reply, done) = oneshot::channel();
         let rejudge = Rejudge { judgements, reply };

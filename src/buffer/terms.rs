@@ -1,4 +1,4 @@
-//! The words of the buffer's boundary: what it is told, what it answers, what can be read of it.
+//! The terms of the buffer's boundary: parameters, answers and numbers.
 
 use std::fmt;
 use std::io;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::engine::EngineError;
 use super::space::{Bytes, DiskSpace};
 
-/// When an append is answered as stored.
+/// The moment at which an append is answered as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
-    /// After a sync shared with whatever else waits: survives power loss.
+    /// After a sync shared with all waiting appends: survives power loss.
     Group,
     /// After the write to the operating system: survives kill -9, not a kernel crash.
     Os,
@@ -20,7 +20,7 @@ pub enum Fsync {
 }
 
 impl Fsync {
-    /// What an accepted event survives, in plain words.
+    /// Describes the failures that an accepted event survives.
     pub const fn durability(self) -> &'static str {
         match self {
             Self::Group => "survives kill -9, kernel crash and power loss (written and synced before the answer)",
@@ -33,17 +33,17 @@ impl Fsync {
 /// The buffer's own parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BufferParams {
-    /// Where it lives; created when missing.
+    /// The buffer's folder; created when missing.
     pub dir: PathBuf,
-    /// Stored bytes at which it answers "full".
+    /// The stored bytes at which the buffer answers "full".
     pub bytes_max: u64,
-    /// When an append is answered.
+    /// The moment at which an append is answered.
     pub fsync: Fsync,
-    /// How long quarantined events, and deliveries that a person skipped, are kept.
+    /// The time for which quarantined events, and deliveries that a person skipped, are kept.
     pub quarantine_keep: Duration,
 }
 
-/// How long ended deliveries stay readable.
+/// The times for which ended deliveries stay readable.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
     /// After success.
@@ -52,24 +52,24 @@ pub struct Keep {
     pub dead: Duration,
 }
 
-/// What became of an append.
+/// The result of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
-    /// It is in the store.
+    /// The event is stored.
     Stored,
-    /// It is in the store, and its delivery id was seen before with another body.
+    /// The event is stored, and its delivery id was seen before with another body.
     SameId,
     /// An event with the same dedup key is already there.
     Duplicate,
 }
 
-/// Why an append was not stored. After [`NotStored::Failed`] the event may be in the store all the same (the write may
-/// have come through and only its sync failed); it is then delivered, and a repetition of it is a duplicate.
+/// The reason why an append was not stored. After [`NotStored::Failed`] the event may still be in the store, when only
+/// the sync failed; it is then delivered, and a repetition of it is a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStored {
     /// `max_size` or the disk's reserve is reached.
     Full(Shortage),
-    /// Too much waits for the committer.
+    /// Too many appends wait for the committer.
     Busy,
     /// The write or sync failed, or the store is being reopened.
     Failed,
@@ -85,7 +85,7 @@ pub enum Shortage {
         /// `max_size`.
         limit_bytes: u64,
     },
-    /// Less is free on the disk than is kept for the engine.
+    /// The disk has less free space than the engine's reserve.
     Disk(DiskSpace),
 }
 
@@ -120,10 +120,10 @@ pub enum Refusing {
 }
 
 impl Refusing {
-    /// Every reason, the one that hides the others last.
+    /// All reasons, in rising precedence.
     pub const ALL: [Self; 3] = [Self::Size, Self::Disk, Self::Engine];
 
-    /// Metric label and log field.
+    /// Returns the metric label and log field.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Size => "size",
@@ -133,21 +133,21 @@ impl Refusing {
     }
 }
 
-/// Why the buffer could not be opened.
+/// The reason why the buffer could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process uses the buffer.
     Locked(PathBuf),
-    /// Written in a format this version does not know.
+    /// The store has an unknown format.
     Format(String),
     /// The directory could not be made, read or synced.
     Io {
-        /// Which.
+        /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The engine refused.
+    /// The engine failed.
     Engine(EngineError),
 }
 
@@ -170,32 +170,32 @@ impl From<EngineError> for OpenError {
     }
 }
 
-/// One commit, for whoever counts them.
+/// The report of one commit, for metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct CommitReport {
-    /// How long write and sync took.
+    /// The duration of write and sync.
     pub took: Duration,
-    /// How many events it stored.
+    /// The number of events that the commit stored.
     pub events: usize,
-    /// Whether it failed.
+    /// True when the commit failed.
     pub failed: bool,
 }
 
-/// Hears of every commit.
+/// The callback for every commit.
 pub type OnCommit = Box<dyn Fn(CommitReport) + Send + Sync>;
 
-/// Numbers about the whole buffer.
+/// The numbers of the whole buffer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
     /// Bytes of stored events.
     pub used_bytes: u64,
     /// `max_size`.
     pub limit_bytes: u64,
-    /// Remembered delivery ids.
+    /// The number of remembered delivery ids.
     pub dedup_entries: u64,
-    /// Records that could not be read.
+    /// The number of records that could not be read.
     pub corrupt: u64,
-    /// Whether the store takes appends.
+    /// True while the store takes appends.
     pub open: bool,
     /// The shortage for an event of one byte.
     pub shortage: Option<Shortage>,
@@ -216,7 +216,7 @@ impl Stats {
         }
     }
 
-    /// Returns the reason why events are refused now. Of several, it is the one that hides the others.
+    /// Returns the reason why events are refused now; of several, the one with the highest precedence.
     pub fn refusing(&self) -> Option<Refusing> {
         Refusing::ALL.into_iter().rev().find(|reason| self.refuses_for(*reason))
     }

@@ -1,8 +1,8 @@
 //! The buffer's own time: begins as wall time and runs with the monotonic clock.
 //!
-//! Due times, retention and sequences live on it, so that a wall clock that jumps neither stalls deliveries nor lets all
-//! of them loose at once. It never goes back: not while the process runs, and not over a restart either, because it
-//! begins no earlier than what the store has seen.
+//! Due times, retention and sequences follow it, so that a jumping wall clock neither stalls deliveries nor releases
+//! all of them at once. It never goes back, not even over a restart, because it begins no earlier than the last time in
+//! the store.
 //!
 //! Deliberately not here: the time of receipt, which is a fact about the event and is wall time.
 
@@ -13,7 +13,7 @@ use crate::clock::{Clock, Timestamp};
 
 pub(crate) struct Timeline {
     clock: Arc<dyn Clock>,
-    /// The time line when the monotonic clock was at zero.
+    /// The time line's value when the monotonic clock was at zero.
     origin_ms: AtomicU64,
 }
 
@@ -27,7 +27,7 @@ impl Timeline {
         Timestamp::from_unix_ms(self.origin_ms.load(Ordering::Relaxed).saturating_add(elapsed_ms(&*self.clock)))
     }
 
-    /// The store has seen this time: the line goes on from there.
+    /// Moves the line forward to the last time that the store has seen.
     pub(crate) fn not_before(&self, seen: Timestamp) {
         let behind_ms = seen.unix_ms().saturating_sub(self.now().unix_ms());
         if behind_ms > 0 {

@@ -1,12 +1,12 @@
-//! Events that failed their signature check and were let in by `enforce: false`: an index of them, so that they can be
-//! judged again when the rules change, without a look at all that is stored.
+//! The index of unverified events: events that failed their signature check and were accepted by `enforce: false`. With
+//! the index they are re-evaluated when the rules change, without a look at every stored event.
 //!
-//! Invariants: an entry is there only while its event is, so whoever finds one may rewrite the record; at most
-//! [`UNVERIFIED_MAX`] are remembered, and the oldest fall out first and are counted; only the committer writes, in the
-//! same batches as everything else. The [`Ledger`] in memory says how many there are by source and by the rules that
-//! judged them, so that nobody has to read the index to learn that nothing is to be done.
+//! Invariants: an entry exists only while its event does, so an entry's record may be rewritten. At most
+//! [`UNVERIFIED_MAX`] events are in the index; the oldest are dropped first and counted. Only the committer writes, in
+//! the same batches as everything else. The [`Ledger`] in memory counts the entries by source and by the rules
+//! fingerprint of their last judgement, so that nobody reads the index to learn that nothing is to be done.
 //!
-//! Reading them back and recording judgements begins in `suspects`; who judges, and by what, is not the buffer's business.
+//! `suspects` reads events back and takes judgements. The rules and the judge are outside the buffer.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use super::store::Store;
 use super::suspects::{Judgement, Rejudge};
 use crate::event::JudgedBy;
 
-/// So many events are remembered as failed; about 4 MiB on disk.
+/// The most events in the index; about 4 MiB on disk.
 pub(crate) const UNVERIFIED_MAX: u64 = 100_000;
 
-/// What is remembered of one event.
+/// The index entry of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) judged_by: JudgedBy,
@@ -41,35 +41,35 @@ impl Entry {
     }
 }
 
-/// How many events of one source are remembered as failed.
+/// The unverified events of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unverified {
-    /// By the rules that judged them last.
+    /// Events in the index, by the rules fingerprint of their last judgement.
     pub by_rules: BTreeMap<JudgedBy, u64>,
-    /// Verified when they were judged again, since the start.
+    /// Events that passed a re-evaluation, since the start.
     pub reverified: u64,
-    /// Fell out of the index because there were too many, since the start.
+    /// Events that were dropped from the index because it was full, since the start.
     pub forgotten: u64,
 }
 
 impl Unverified {
-    /// All that are remembered.
+    /// Returns the number of events in the index.
     pub fn stored(&self) -> u64 {
         self.by_rules.values().sum()
     }
 }
 
-/// The numbers of the index, in memory.
+/// The counters of the index, in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(super) by_source: BTreeMap<Arc<str>, Unverified>,
     total: u64,
-    /// Everything before this sequence has fallen out: a scan for the oldest need not walk over what was removed.
+    /// The sequence before which the index is empty: a scan for the oldest entry skips what was removed.
     floor: u64,
 }
 
 impl Ledger {
-    /// Counts the index from nothing; what was counted since the start stays.
+    /// Counts the index from nothing; the numbers since the start stay.
     pub(crate) fn recover(&mut self, store: &Store) -> Result<(), EngineError> {
         self.total = 0;
         self.floor = 0;
@@ -88,7 +88,7 @@ impl Ledger {
         self.total += 1;
     }
 
-    /// Takes an entry out and gives the numbers of its source.
+    /// Takes an entry out and returns the counters of its source.
     fn take(&mut self, entry: &Entry) -> &mut Unverified {
         let of_source = self.by_source.entry(Arc::clone(&entry.source)).or_default();
         if let Some(count) = of_source.by_rules.get_mut(&entry.judged_by) {
@@ -122,7 +122,7 @@ impl Ledger {
     }
 }
 
-/// What a batch does to the index; counted once it is in the store.
+/// A batch's change to the index, counted once the batch is stored.
 pub(super) enum Change {
     Failed(Entry),
     Removed(Entry),
@@ -135,15 +135,15 @@ pub(super) enum Change {
 #[derive(Default)]
 pub(super) struct IndexDraft {
     pub(super) changes: Vec<Change>,
-    /// No longer in the index once this batch is written.
+    /// The entries that this batch removes.
     gone: HashSet<u64>,
     added: u64,
-    /// As in the ledger.
+    /// The floor of the ledger, as this batch leaves it.
     floor: u64,
 }
 
 impl Draft<'_> {
-    /// A failed event is remembered; the oldest make room.
+    /// Adds an unverified event to the index; a full index drops the oldest.
     pub(super) fn remember(&mut self, seq: u64, append: &Append) -> Result<(), EngineError> {
         let Some(judged_by) = append.failed_by else { return Ok(()) };
         let entry = Entry { judged_by, source: Arc::clone(&append.data.source) };
@@ -173,7 +173,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// An event leaves the store, and so does its entry, if it has one.
+    /// Removes the entry of an event that leaves the store.
     pub(super) fn forget(&mut self, seq: u64) -> Result<(), EngineError> {
         if self.shared.ledger(|ledger| ledger.total) == 0 {
             return Ok(());
@@ -193,7 +193,7 @@ impl Draft<'_> {
         Ok(self.store.get(Space::Unverified, &seq.to_be_bytes())?.and_then(|value| Entry::parse(&value)))
     }
 
-    /// Records what came of judging again. The last thing in a batch, so that what the batch removes stays removed.
+    /// Records judgements. They come last in a batch, so that what the batch removes stays removed.
     pub(super) fn rejudge(&mut self, rejudge: Rejudge) -> Result<(), EngineError> {
         let mut result = Ok(());
         for judgement in rejudge.judgements {
@@ -206,7 +206,7 @@ impl Draft<'_> {
     fn rejudge_one(&mut self, judgement: Judgement) -> Result<(), EngineError> {
         let Judgement { seq, judged_by, record } = judgement;
         let Some(entry) = self.entry(seq)? else { return Ok(()) };
-        // It may have got more copies since it was read; then it is judged once more.
+        // An event that got more dispatches since it was read is re-evaluated once more.
         let is_outdated = |record: &Vec<u8>| -> Result<bool, EngineError> {
             let copies = |record: &[u8]| record::decode(record).ok().map(|event| event.copies.len());
             let stored = self.store.get(Space::Events, &seq.to_be_bytes())?;
@@ -216,7 +216,7 @@ impl Draft<'_> {
             if is_outdated(&record)? {
                 return Ok(());
             }
-            // Its stored size stays what queue and expiry say of it: a few bytes, and the sums must match.
+            // The stored size stays the one in queue and expiry: it differs by a few bytes, and the sums must match.
             self.batch.insert(Space::Events, seq.to_be_bytes(), record);
             self.batch.remove(Space::Unverified, seq.to_be_bytes());
             self.index.gone.insert(seq);
@@ -236,7 +236,7 @@ impl Shared {
         look(&mut self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// Counts what a batch did.
+    /// Counts a batch's changes to the index.
     pub(super) fn count_changes(&self, changes: Vec<Change>) {
         if !changes.is_empty() {
             self.ledger(|ledger| changes.into_iter().for_each(|change| ledger.apply(change)));
@@ -244,7 +244,7 @@ impl Shared {
     }
 }
 
-/// The sequence in a key of the index.
+/// Returns the sequence in a key of the index.
 pub(super) fn sequence(key: &[u8]) -> Option<u64> {
     key.try_into().ok().map(u64::from_be_bytes)
 }

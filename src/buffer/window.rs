@@ -1,15 +1,15 @@
-//! What is due, per destination: a bounded window over the queue on disk.
+//! The due deliveries of one destination: a bounded window over the queue on disk.
 //!
 //! Memory holds at most [`WINDOW_EVENTS`] deliveries and [`WINDOW_BYTES`] of bodies per destination, never the backlog.
-//! While a destination keeps up, the committer hands new deliveries straight into the window and disk is not read; once
-//! the window overflows, the rest is found by range scans over the queue, oldest due time first.
+//! While a destination keeps up, the committer hands new deliveries straight into the window and the disk is not read.
+//! Once the window overflows, range scans over the queue find the rest, oldest due time first.
 //!
 //! Invariants:
-//! - A delivery in the window or in somebody's hands is *claimed*, and is nowhere twice. It stays claimed until the record
-//!   of its end is in the store, or until its [`Claim`] is dropped unsettled, which offers it again.
-//! - Every record on disk that is not claimed is due at or after `low_ms`, so a scan may begin there.
-//! - A scan reads a snapshot while others commit. What ended meanwhile is remembered and dropped from what it found; what
-//!   was added meanwhile waits beside it. One scan at a time.
+//! - A delivery in the window or in flight is *claimed*, and is nowhere twice. It stays claimed until the record of its
+//!   end is stored, or until its [`Claim`] is dropped unsettled, which offers it again.
+//! - Every unclaimed record on disk is due at or after `low_ms`, so a scan may begin there.
+//! - A scan reads a snapshot while others commit. Deliveries that end meanwhile are remembered and dropped from its
+//!   result; deliveries that are added meanwhile wait beside it. One scan runs at a time.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,18 +19,18 @@ use super::Delivery;
 pub(crate) const WINDOW_EVENTS: usize = 512;
 pub(crate) const WINDOW_BYTES: usize = 8 * 1024 * 1024;
 
-/// One copy of one event.
+/// The id of one delivery: the event's sequence, the number of its dispatch.
 pub(crate) type CopyId = (u64, u16);
 
-/// What happened while a scan was reading.
+/// The changes while a scan is reading.
 #[derive(Debug, Default)]
 struct Meanwhile {
-    /// Ended or rescheduled: the snapshot may still show them.
+    /// Ended or rescheduled deliveries, which the snapshot may still show.
     gone: HashSet<CopyId>,
-    /// Committed, and within the bounds: to be taken in if the scan saw everything before them.
+    /// Committed deliveries within the bounds, taken in if the scan has seen everything before them.
     fresh: Vec<Delivery>,
     fresh_bytes: usize,
-    /// The earliest of what was added and is on disk only.
+    /// The earliest due time of the deliveries that were added on disk only.
     low_ms: Option<u64>,
 }
 
@@ -39,46 +39,46 @@ struct State {
     ready: VecDeque<Delivery>,
     ready_bytes: usize,
     claimed: HashSet<CopyId>,
-    /// Nothing that is due is on disk only.
+    /// True while no due delivery is on disk only.
     caught_up: bool,
     low_ms: u64,
-    /// When the next record falls due that no scan has taken yet.
+    /// The due time of the next record that no scan has taken yet.
     next_due_ms: Option<u64>,
     scan: Option<Meanwhile>,
-    /// In somebody's hands.
+    /// Deliveries in flight.
     in_flight: u64,
-    /// In the window or in somebody's hands, after their time has come.
+    /// Retried deliveries that are in the window or in flight.
     come_back: u64,
 }
 
-/// A destination's window and the bell that rings when there is something to do.
+/// A destination's window and the bell that rings when there is work.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     state: Mutex<State>,
     pub(crate) bell: Arc<tokio::sync::Notify>,
 }
 
-/// What a worker gets when it asks for work.
+/// The answer to a worker that asks for work.
 #[derive(Debug)]
 pub(crate) enum Taken {
-    /// These, now.
+    /// The deliveries to make now.
     Deliveries(Vec<Delivery>),
-    /// Look on disk first.
+    /// The disk is to be scanned first.
     Refill,
-    /// Nothing before this time, or before the bell rings.
+    /// No delivery before this time, or before the bell rings.
     Nothing { until_ms: Option<u64> },
 }
 
-/// How far a scan came.
+/// The end of a scan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ScanEnd {
-    /// All that is due was seen; the first record that is not.
+    /// All due records were seen; the due time of the first later one.
     Complete { next_due_ms: Option<u64> },
-    /// Stopped early at a record due then.
+    /// The scan stopped early at a record with this due time.
     Partial { last_due_ms: u64 },
 }
 
-/// A delivery in somebody's hands. Dropped unsettled (a cut-off attempt, a panic), it is offered again.
+/// A delivery in flight. Dropped unsettled (a cut-off attempt, a panic), the delivery is offered again.
 #[derive(Debug)]
 pub(crate) struct Claim {
     window: Arc<Window>,
@@ -88,21 +88,21 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// The delivery has left the queue, and that is in the store.
+    /// Releases the claim after the end of the delivery was stored.
     pub(crate) fn ended(self) {
         self.window.release(&self, |_| {});
         self.disarm();
     }
 
-    /// The next time of the delivery is in the store.
+    /// Releases the claim after the delivery's next due time was stored.
     pub(crate) fn rescheduled(self, due_ms: u64) {
         self.window.release(&self, |state| state.falls_due(due_ms));
         self.window.bell.notify_one();
         self.disarm();
     }
 
-    /// The store does not know the delivery under this key. It has ended, or was rescheduled, in a batch that was thought
-    /// to have failed: in the latter case it is on disk, due at a time that only the disk knows.
+    /// Releases the claim of a delivery that the store does not know under its key. A batch that seemed to have failed
+    /// has ended or rescheduled it; rescheduled, it is on disk with an unknown due time.
     pub(crate) fn stale(self) {
         self.window.release(&self, |state| {
             state.caught_up = false;
@@ -113,7 +113,7 @@ impl Claim {
     }
 
     fn disarm(mut self) {
-        // The drop below finds a window that never knew the claim.
+        // The drop below then finds a window without the claim.
         self.window = Arc::default();
     }
 }
@@ -131,7 +131,7 @@ impl Drop for Claim {
 }
 
 impl State {
-    /// A record that is not claimed is due then.
+    /// Notes an unclaimed record with this due time.
     fn on_disk_only(&mut self, due_ms: u64) {
         self.low_ms = self.low_ms.min(due_ms);
         if let Some(meanwhile) = &mut self.scan {
@@ -139,7 +139,7 @@ impl State {
         }
     }
 
-    /// A record that is due then is on disk, and nobody has it.
+    /// Notes an unclaimed record on disk with this due time, and when to scan for it.
     fn falls_due(&mut self, due_ms: u64) {
         self.on_disk_only(due_ms);
         self.next_due_ms = Some(self.next_due_ms.map_or(due_ms, |next| next.min(due_ms)));
@@ -167,7 +167,7 @@ impl Window {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A claim ends; `what` says what is left of the delivery.
+    /// Ends a claim; `what` updates the window for what is left of the delivery.
     fn release(&self, claim: &Claim, what: impl FnOnce(&mut State)) {
         let mut state = self.state();
         state.claimed.remove(&claim.id);
@@ -179,7 +179,7 @@ impl Window {
         what(&mut state);
     }
 
-    /// The store was opened: everything is to be found on it anew. What is in hands or in the window stays claimed.
+    /// Resets the window after the store was opened. Deliveries in flight or in the window stay claimed.
     pub(crate) fn reset(&self) {
         let mut state = self.state();
         state.caught_up = false;
@@ -189,13 +189,13 @@ impl Window {
         self.bell.notify_one();
     }
 
-    /// Something entered the queue on disk that is due then.
+    /// Notes a delivery that entered the queue on disk with this due time.
     pub(crate) fn woken(&self, due_ms: u64) {
         self.state().falls_due(due_ms);
         self.bell.notify_one();
     }
 
-    /// A delivery was committed and goes straight into somebody's hands; `None` when a scan was faster, and the worker has it.
+    /// Hands a committed delivery to a request; `None` when a scan was faster, and the worker has the delivery.
     pub(crate) fn hand_out(self: &Arc<Self>, mut delivery: Delivery) -> Option<Delivery> {
         let mut state = self.state();
         if !state.claimed.insert(delivery.id()) {
@@ -212,7 +212,7 @@ impl Window {
         Some(delivery)
     }
 
-    /// A delivery was committed.
+    /// Adds a committed delivery.
     pub(crate) fn push(&self, delivery: Delivery) {
         let mut state = self.state();
         let bytes = delivery.body_bytes();
@@ -236,11 +236,11 @@ impl Window {
         self.bell.notify_one();
     }
 
-    /// Up to `max` deliveries.
+    /// Takes up to `max` deliveries.
     pub(crate) fn take(self: &Arc<Self>, max: usize, now_ms: u64) -> Taken {
         let mut state = self.state();
         let is_due = state.next_due_ms.is_some_and(|due| due <= now_ms);
-        // Retries that fall due must not starve behind new events that never stop.
+        // Due retries must not starve behind a steady flow of new events.
         if state.scan.is_none()
             && (is_due || (state.ready.is_empty() && !state.caught_up))
             && state.ready.len() < WINDOW_EVENTS
@@ -263,7 +263,7 @@ impl Window {
         Taken::Deliveries(taken)
     }
 
-    /// Where a scan begins; `None` while another one reads.
+    /// Starts a scan and returns its lower bound; `None` while another one reads.
     pub(crate) fn scan_start(&self) -> Option<u64> {
         let mut state = self.state();
         if state.scan.is_some() {
@@ -277,7 +277,7 @@ impl Window {
         self.state().claimed.contains(&id)
     }
 
-    /// Takes in what a scan found, and what came meanwhile.
+    /// Takes in the result of a scan, and the deliveries added meanwhile.
     pub(crate) fn scanned(&self, found: Vec<Delivery>, end: ScanEnd, now_ms: u64) {
         let mut state = self.state();
         let meanwhile = state.scan.take().unwrap_or_default();
@@ -312,7 +312,7 @@ impl Window {
         self.bell.notify_one();
     }
 
-    /// A scan could not read; what came meanwhile is on disk.
+    /// Ends a scan that could not read; deliveries added meanwhile are on disk.
     pub(crate) fn scan_failed(&self) {
         let mut state = self.state();
         if let Some(meanwhile) = state.scan.take() {
@@ -324,7 +324,7 @@ impl Window {
         self.bell.notify_one();
     }
 
-    /// How many are in somebody's hands, and how many have come back to the window or into hands after waiting.
+    /// Returns the number of deliveries in flight, and of retried deliveries in the window or in flight.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let state = self.state();
         (state.in_flight, state.come_back)

@@ -1,8 +1,8 @@
-//! What people ask of stored events: deliveries made again, dead letters dropped, parked keys released or skipped,
-//! quarantined events let go.
+//! Commands of people about stored events: deliveries replayed, dead letters discarded, parked keys released or
+//! skipped, quarantined events released.
 //!
-//! A [`Wish`] names what it is about by sequence and copy, as they were read from the store; by the time it is granted the
-//! event may have left or moved on, and then it is not counted as granted. Wishes ride in the committer's batches like
+//! A [`Wish`] names its target by sequence and dispatch, as they were read from the store. When it is applied the event
+//! may have left or changed; it is then not counted as applied. Commands ride in the committer's batches like
 //! everything else, and are answered after the commit.
 
 use std::fmt;
@@ -19,67 +19,67 @@ use super::keys::{self, DestinationId, LaneKey, QueueKey};
 use super::window::CopyId;
 use crate::event::{Copy, EventData, EventId};
 
-/// So many wishes ride in one batch.
+/// The most commands in one batch.
 pub const WISHES_MAX: usize = 256;
 
-/// How many wishes were granted.
+/// The results of applied commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Granted {
     /// Deliveries that entered the queue.
     pub queued: u64,
-    /// Wishes that found nothing to change.
+    /// Commands whose target was no longer there.
     pub missed: u64,
-    /// Other changes: dropped, skipped.
+    /// Deliveries that were discarded or skipped.
     pub ended: u64,
 }
 
-/// One wish.
+/// One command.
 #[derive(Clone, Debug)]
 pub enum Wish {
-    /// Makes ended deliveries of an event again: these of its copies.
+    /// Replays ended deliveries of an event: those of these dispatches.
     Replay {
-        /// The event.
+        /// The event's sequence.
         seq: u64,
-        /// Which of its copies.
+        /// The numbers of the dispatches.
         copies: Vec<u16>,
-        /// What was stored.
+        /// The stored event.
         event: Arc<EventData>,
     },
-    /// Sends an event where it did not go before. `event` has its new copies at the end.
+    /// Sends an event to further destinations. `event` has the new dispatches at the end.
     Extend {
-        /// The event.
+        /// The event's sequence.
         seq: u64,
-        /// Copies from here on are new.
+        /// The number of the first new dispatch.
         from: u16,
-        /// What is to be stored.
+        /// The event to be stored.
         event: Arc<EventData>,
     },
-    /// Drops a dead letter.
+    /// Discards a dead letter.
     Drop {
-        /// The event.
+        /// The event's sequence.
         seq: u64,
-        /// Which of its copies.
+        /// The number of the dispatch.
         copy: u16,
     },
-    /// Tries the head of a parked key again.
+    /// Releases a parked key: its head is attempted again.
     Release(ParkedKey),
-    /// Gives the head of a parked key up and goes on behind it.
+    /// Skips the head of a parked key and goes on behind it.
     Skip(ParkedKey),
-    /// Lets a quarantined event go: `event` has no problems any more and says where it goes.
+    /// Releases a quarantined event: `event` has no problems any more and has its dispatches.
     Admit {
-        /// The event.
+        /// The event's sequence.
         seq: u64,
-        /// What is to be stored.
+        /// The event to be stored.
         event: Arc<EventData>,
     },
 }
 
-/// Names a parked key.
+/// An opaque name of a parked key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParkedKey(pub(crate) LaneKey);
 
 impl ParkedKey {
-    /// From the text that [`Display`](fmt::Display) gives.
+    /// Parses the text that [`Display`](fmt::Display) gives.
     pub fn parse(text: &str) -> Option<Self> {
         LaneKey::parse(&HEXLOWER.decode(text.as_bytes()).ok()?).map(Self)
     }
@@ -97,7 +97,7 @@ pub(crate) struct Wishes {
 }
 
 impl Draft<'_> {
-    /// Grants what can be granted.
+    /// Applies the commands whose target still exists.
     pub(super) fn grant(&mut self, wishes: Wishes) -> Result<(), EngineError> {
         let mut granted = Granted::default();
         let mut result = Ok(());
@@ -131,7 +131,7 @@ impl Draft<'_> {
         }
     }
 
-    /// A fate that is in the store or in this batch; `None` where the event is untouched or gone.
+    /// Returns a status that is in the store or in this batch; `None` where the event is untouched or gone.
     fn known_fate(&mut self, seq: u64) -> Result<Option<&mut Fate>, EngineError> {
         if !self.fates.contains_key(&seq) {
             let stored = self.store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| Fate::parse(&value));
@@ -180,7 +180,7 @@ impl Draft<'_> {
         book.dead = book.dead.saturating_sub(1);
     }
 
-    /// A delivery that a person asked for, due now; no window holds it.
+    /// Adds a delivery that a person asked for; it is due now, and no window holds it.
     fn enter_woken(
         &mut self,
         destination: DestinationId,
@@ -195,12 +195,12 @@ impl Draft<'_> {
     }
 
     fn extend(&mut self, seq: u64, from: u16, event: &EventData, granted: &mut Granted) -> Result<(), EngineError> {
-        // An untouched event has no fate; it is there as long as its id is.
+        // An untouched event has no status; it exists as long as its id does.
         if self.store.get(Space::Ids, &event.id.as_bytes())?.as_deref() != Some(&seq.to_be_bytes()[..]) {
             granted.missed += 1;
             return Ok(());
         }
-        // What is stored now, and not what whoever asks has read a while ago: it may have been judged again since.
+        // The stored record, and not the caller's older copy of it: it may have been re-evaluated since.
         let Some(record) = self.store.get(Space::Events, &seq.to_be_bytes())? else { return Ok(()) };
         let stored = super::record::decode(&record).ok().filter(|stored| stored.copies.len() == usize::from(from));
         let bytes = u32::try_from(record.len()).unwrap_or(u32::MAX);
@@ -226,7 +226,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// The record as it is from now on. Its counted size stays, so that what is added and taken away match.
+    /// Rewrites the record. Its counted size stays, so that additions and removals match.
     fn rewrite(&mut self, seq: u64, event: &EventData) {
         if let Some(record) = super::record::encode(event) {
             self.batch.insert(Space::Events, seq.to_be_bytes(), record);
@@ -248,7 +248,7 @@ impl Draft<'_> {
         };
         of_copy.end = Some((Ending::Discarded(cause), died_ms));
         let destination = of_copy.destination();
-        // How many copies an event has that cannot be read is not known for certain.
+        // The number of dispatches of an unreadable event is not known for certain.
         let is_alone = fate.copies.len() == 1 && fate.id != EventId::NIL;
         let (bytes, has_dead) = (fate.bytes, fate.has_dead());
         self.no_longer_dead(QueueKey { destination, due_ms: died_ms, seq, copy });
@@ -291,7 +291,7 @@ impl Draft<'_> {
             return Ok(());
         };
         let keep_until_ms = std::mem::take(&mut fate.keep_until_ms);
-        // Somebody else has let it go in this batch.
+        // Another command of this batch has released it.
         if keep_until_ms == 0 {
             granted.missed += 1;
             return Ok(());
@@ -313,7 +313,7 @@ impl Draft<'_> {
 }
 
 impl super::Buffer {
-    /// Grants wishes, up to [`WISHES_MAX`] at once. Answers after the commit that covers them.
+    /// Applies up to [`WISHES_MAX`] commands at once. Answers after the commit that covers them.
     pub async fn grant(&self, wishes: Vec<Wish>) -> Result<Granted, NotStored> {
         let (reply, done) = oneshot::channel();
         let wishes = Wishes { wishes, reply };

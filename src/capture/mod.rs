@@ -1,12 +1,13 @@
-//! Requests that were not stored: filtered and refused ones, captured for a look and for `hookgate refused admit`.
+//! Captured requests: filtered and refused ones that were not stored, kept for debugging and for `hookgate refused
+//! admit`.
 //!
-//! They live in memory, bounded in number and bytes; a restart forgets them. They stand on shelves that cannot push each
-//! other out: what was verified, what failed verification and came from a sender that was verified before, what failed and
-//! came from anybody else, and the heads of what was turned away before it was judged. Each shelf divides its room fairly
-//! among sources, and within a source among senders (`shelf`), so no flood pushes out another's requests. Requests to no
-//! source are one source. Of heads a few a second are kept: more of the same tell no more.
+//! They live in memory, bounded in number and bytes, and are lost on a restart. They stand on four shelves that cannot
+//! push each other out: verified requests, failed ones from a sender that was verified before, failed ones from anybody
+//! else, and the heads of requests refused before their verification. Each shelf divides its room fairly among sources,
+//! and within a source among senders (`shelf`), so no flood pushes out another's requests. Requests without a source
+//! count as one source. Of heads only a few a second are kept, because further ones show nothing new.
 //!
-//! Not here: which requests are captured (`ingress`), what becomes of them (`refused`).
+//! Not here: the choice of captured requests (`ingress`), their admission (`refused`).
 
 mod shelf;
 
@@ -46,16 +47,16 @@ pub struct CaptureParams {
 /// The part of a body that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKept {
-    /// All of it.
+    /// The whole body.
     Whole,
-    /// Its beginning.
+    /// The body's beginning.
     Part,
-    /// Nothing.
+    /// No byte.
     Nothing,
 }
 
 impl BodyKept {
-    /// As the API writes it.
+    /// Returns the name in the API.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Whole => "whole",
@@ -68,9 +69,9 @@ impl BodyKept {
 /// The part of a request that is captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
-    /// All: it was read and judged.
+    /// The whole request: its body was read.
     Whole,
-    /// Its head: it was turned away before.
+    /// The head: the request was refused early.
     Head,
 }
 
@@ -137,17 +138,17 @@ impl Capture {
         shelves.heads.shrink(heads);
     }
 
-    /// Returns what people do not get to see.
+    /// Returns the redaction that people's views of requests need.
     pub fn redaction(&self) -> Redaction {
         self.lock().params.redaction.clone()
     }
 
-    /// Tells whether bodies are kept.
+    /// Returns whether bodies are kept.
     pub fn keeps_bodies(&self) -> bool {
         self.lock().params.bodies
     }
 
-    /// Tells whether one more request that ended so is kept; asked before anything is copied. The place counts as taken.
+    /// Returns whether one more request of this outcome is kept, before anything is copied. The place counts as taken.
     pub fn has_place(
         &self,
         source: &Arc<str>,
@@ -170,7 +171,7 @@ impl Capture {
         heads.entry((Arc::clone(source), outcome)).or_default().has_place(sender)
     }
 
-    /// Keeps a request; where there is no room, others go.
+    /// Keeps a request; a full shelf removes others.
     pub fn keep(&self, mut captured: Captured, worth: Worth) {
         let mut shelves = self.lock();
         if !shelves.params.bodies {
@@ -191,7 +192,7 @@ impl Capture {
         self.lock().all().find_map(|shelf| shelf.get(id)).cloned()
     }
 
-    /// Removes a request that is stored now.
+    /// Removes a request that was admitted.
     pub fn remove(&self, id: EventId) {
         let mut shelves = self.lock();
         let Shelves { verified, known, strangers, heads, .. } = &mut *shelves;
@@ -200,7 +201,7 @@ impl Capture {
         }
     }
 
-    /// Returns all of them, the newest first. Whoever looks through them holds nobody up.
+    /// Returns all requests, the newest first. The lock is not held while the caller reads them.
     pub fn all(&self) -> Vec<Arc<Captured>> {
         let mut all: Vec<_> = self.lock().all().flat_map(Shelf::iter).cloned().collect();
         all.sort_by_key(|captured| std::cmp::Reverse(captured.event.id));

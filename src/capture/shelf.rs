@@ -1,12 +1,12 @@
 //! A bounded shelf of captured requests that divides its room fairly.
 //!
-//! When the shelf is full, the place that holds the most loses its oldest request. Places are compared level by level: first
-//! the sources, within the heaviest source the outcomes, then the regions, networks and addresses of senders. So each source
-//! keeps its fair share whatever comes to another one, and within a source a sender loses nothing to one that sends more,
-//! however many addresses that one has in its networks. Among equals the oldest goes.
+//! When the shelf is full, the place that holds the most loses its oldest request. Places are compared level by level:
+//! first the sources, within the heaviest source the outcomes, then the regions, networks and addresses of senders. So
+//! each source keeps its fair share under any load of another one. Within a source a sender loses nothing to one that
+//! sends more, however many addresses that one has in its networks. Among equals the oldest goes.
 //!
-//! Bounds: requests and bytes of the whole shelf. The number of places is bounded by the number of requests, because a place
-//! without a request is removed. A request older than [`STALE_AFTER`] goes first.
+//! Bounds: requests and bytes of the whole shelf. The number of places is bounded by the number of requests, because a
+//! place without a request is removed. A request older than [`STALE_AFTER`] goes first.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ enum Measure {
 }
 
 impl Shelf {
-    /// Puts a request in, and takes out what no longer has room.
+    /// Adds a request, and removes those that no longer have room.
     pub(super) fn put(&mut self, captured: Captured, room: Room) {
         let (id, bytes, now) = (captured.event.id, captured.bytes(), captured.event.received_at());
         let place = place(&captured);
@@ -89,7 +89,7 @@ impl Shelf {
         }
     }
 
-    /// Takes out what no longer has room.
+    /// Removes requests that no longer have room.
     pub(super) fn shrink(&mut self, room: Room) {
         while self.is_over(room) {
             let Some(loses) = self.loses(room) else { break };
@@ -97,7 +97,7 @@ impl Shelf {
         }
     }
 
-    /// Takes a request out.
+    /// Removes a request.
     pub(super) fn take(&mut self, id: EventId) -> Option<Arc<Captured>> {
         let Shelved { captured, place, bytes } = self.requests.remove(&id)?;
         self.shares.remove(&place, id, bytes);

@@ -1,7 +1,7 @@
-//! The admin listener of a running gateway, asked from the command line.
+//! Requests from the command line to the admin listener of a running gateway.
 //!
-//! Where it is stands in the file (`admin.listen`), unless `--admin` says otherwise; so does its token. One request, one
-//! JSON answer, both bounded.
+//! The file has the address of the listener (`admin.listen`), unless `--admin` gives another one, and its token. There
+//! is one request and one JSON answer, both bounded.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,28 +17,28 @@ use crate::config::check::Checked;
 use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// A look through many events, or at a large one, takes its time.
+/// The limit of one request: a search through many events, or of a large one, takes its time.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// The largest body that is accepted, in base64, with its headers.
+/// The largest answer, which holds the largest accepted body in base64, with its headers.
 const ANSWER_BYTES_MAX: usize = 96 * 1024 * 1024;
 
-/// A gateway that may be asked.
+/// The admin listener of one gateway.
 #[derive(Debug)]
 pub(crate) struct Admin {
     url: String,
     token: Option<HeaderValue>,
 }
 
-/// Why there is no answer to work with.
+/// The reason for which there is no usable answer.
 #[derive(Debug)]
 pub(crate) enum AdminProblem {
-    /// What `--admin` says is no URL.
+    /// The value of `--admin` is not a URL.
     Url(String),
-    /// Nobody answered.
+    /// No gateway answered.
     Unreachable { url: String, why: String },
-    /// The gateway said no, and perhaps more than why.
+    /// The gateway refused the request; `body` may hold more than the reason.
     Refused { status: u16, why: String, body: Value },
-    /// Something answered, and it is no gateway of this version.
+    /// The answer is not that of a gateway of this version.
     NotOurs { url: String },
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for AdminProblem {
 }
 
 impl AdminProblem {
-    /// Tells it; the exit code that belongs to it.
+    /// Prints the problem; returns its exit code.
     pub(crate) fn told(&self) -> Exit {
         terminal::tell(format!("hookgate: {self}"));
         if matches!(self, Self::Unreachable { .. }) { Exit::Unreachable } else { Exit::Failed }
@@ -65,7 +65,7 @@ impl AdminProblem {
 }
 
 impl Admin {
-    /// The admin listener at `url`, or where the file has it.
+    /// Returns the admin listener at `url`, or at the address in the file.
     pub(crate) fn new(url: Option<&str>, checked: &Checked) -> Self {
         let url = url.map_or_else(|| format!("http://{}", reachable(checked.admin)), str::to_owned);
         let url = if url.contains("://") { url } else { format!("http://{url}") };
@@ -89,7 +89,7 @@ impl Admin {
         self.ask("DELETE", path, None)
     }
 
-    /// What answers here is no gateway of this version.
+    /// Returns the problem of an answer that is not that of a gateway of this version.
     pub(crate) fn not_ours(&self) -> AdminProblem {
         AdminProblem::NotOurs { url: self.url.clone() }
     }
@@ -101,7 +101,7 @@ impl Admin {
         if let Some(token) = &self.token {
             headers.insert(AUTHORIZATION, token.clone());
         }
-        // Whatever changes something says that no web page sent it.
+        // The content type of a request that changes something proves that no web page sent the request.
         if method != "GET" {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -130,7 +130,7 @@ impl Admin {
     }
 }
 
-/// What listens everywhere is reached here.
+/// Returns the address of a listener as it is reached from here: `0.0.0.0` becomes loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

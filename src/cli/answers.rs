@@ -1,4 +1,4 @@
-//! `hookgate answers PROVIDER`: which answer for which outcome, and why.
+//! `hookgate answers PROVIDER`: the answer for each outcome, and its reason.
 
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ fn why(row: &Row, outcome: RequestOutcome) -> String {
     own.unwrap_or_else(|| default_reason(outcome).to_owned())
 }
 
-/// Headers and body beside the status.
+/// Returns headers and body of an answer, beside the status.
 fn with(row: &Row, outcome: RequestOutcome) -> String {
     let retry_after = match outcome {
         RequestOutcome::Refused(class) => class.retry_after_secs().map(|secs| format!("Retry-After: {secs}")),

@@ -1,4 +1,4 @@
-//! `hookgate check`: everything that is wrong with a file, at once.
+//! `hookgate check`: all problems of a file, at once.
 
 use std::collections::BTreeSet;
 use std::io::stdout;
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
 }
 
-/// What waits in a running gateway for destinations that the file does not have.
+/// Returns the events in a running gateway that wait for destinations that the file lacks.
 fn backlogs(url: &str, checked: &Checked, file: &Path) -> Result<Vec<Problem>, AdminProblem> {
     let Some(setup) = &checked.setup else { return Ok(Vec::new()) };
     let admin = Admin::new(Some(url), checked);
@@ -98,7 +98,7 @@ fn print(checked: &Checked, format: Format) {
     }
 }
 
-/// One line at the end, so that silence never has to be read.
+/// Returns the line at the end, which is printed even without problems.
 fn summary(checked: &Checked) -> String {
     let errors = count(&checked.problems, Severity::Error);
     let warnings = count(&checked.problems, Severity::Warning);

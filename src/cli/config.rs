@@ -1,4 +1,4 @@
-//! `hookgate config show`: the configuration as it is in force, each value with where it is from.
+//! `hookgate config show`: the configuration as it is in force, with the origin of each value.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,9 @@
-//! `hookgate demo`: the main job, to look at.
+//! `hookgate demo`: a demonstration of the gateway's main job.
 //!
-//! A gateway on the project's own routes.yaml, with a receiver of its own; real signed events go through the real listener
-//! and the real buffer: good, tampered, stale, replayed, against the schema, and one whose receiver fails twice. Each gets
-//! a line, a table closes, and the gateway stays up for a look. Everything lives in a folder that is removed at the end.
+//! A gateway runs on the project's own routes.yaml, with a receiver of its own. Real signed events go through the real
+//! listener and the real buffer: good, tampered, stale, replayed, against the schema, and one whose receiver fails
+//! twice. Each event gets a line, a table follows, and the gateway stays up for inspection. All files are in a folder
+//! that is removed at the end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::{Exit, check, load, log, terminal};
 use crate::server::{Server, Setup, Surroundings};
 use crate::telemetry::Telemetry;
 
-/// How long deliveries may take before the table is printed without them.
+/// The limit of time for deliveries, after which the table is printed without them.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub(crate) struct Args {
     once: bool,
 }
 
-/// The files that the demo runs on, as they stand in the project.
+/// The files of the demo, as they are in the project.
 const FILES: [(&str, &str); 5] = [
     ("routes.yaml", include_str!("../../routes.yaml")),
     ("schemas/github/push.json", include_str!("../../schemas/github/push.json")),
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Exit {
 
 async fn demo(args: &Args, folder: &TempDir) -> Exit {
     let telemetry = Telemetry::new();
-    // The demo speaks for itself; only trouble is logged.
+    // The demo prints its own lines; only errors are logged.
     let quiet = crate::config::raw::Log {
         format: Some(crate::config::raw::LogFormat::Human),
         level: Some(crate::config::raw::LogLevel::Error),
@@ -65,7 +66,7 @@ async fn demo(args: &Args, folder: &TempDir) -> Exit {
         }
     };
     let Some(setup) = setup(args, folder.path(), receiver.address()) else { return Exit::Config };
-    // A second reading signs: the first one is the gateway's own.
+    // The second reading of the file is for signing: the first one belongs to the gateway.
     let Some(signing) = self::setup(args, folder.path(), receiver.address()) else { return Exit::Config };
     let server = match Server::start(setup, telemetry, Surroundings::default()).await {
         Ok(server) => server,
@@ -90,7 +91,7 @@ async fn demo(args: &Args, folder: &TempDir) -> Exit {
     if all_right { Exit::Ok } else { Exit::Failed }
 }
 
-/// The project's routes.yaml in a folder of its own, with secrets and addresses of the demo.
+/// Reads the project's routes.yaml in a folder of its own, with secrets and addresses of the demo.
 fn setup(args: &Args, folder: &Path, services: std::net::SocketAddr) -> Option<Setup> {
     for (name, text) in FILES {
         let path = folder.join(name);

@@ -1,4 +1,4 @@
-//! A request that nobody sent, as its provider would send it: for `explain` and `test`.
+//! A sample request, made as its provider would send it: for `explain` and `test`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,19 +13,19 @@ use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::provider::SignProblem;
 
-/// The delivery id of every request that is made here, so that the same case gives the same answer.
+/// The delivery id of every sample request, so that the same case gives the same answer.
 const DELIVERY_ID: &str = "00000000-0000-7000-8000-000000000001";
 
-/// What a request is made of.
+/// The parts of a sample request.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
-    /// The event's type as its provider says it in a header, where it does.
+    /// The event's type, for providers that send it in a header.
     pub(super) event: &'a str,
-    /// Path and query; the source's own path without it.
+    /// Path and query; `None` for the source's own path.
     pub(super) target: Option<&'a str>,
     pub(super) method: &'a str,
     pub(super) body: Bytes,
-    /// Over those that the provider sends; an empty value takes one away.
+    /// Headers that replace those of the provider; an empty value removes one.
     pub(super) headers: &'a [(String, String)],
     pub(super) sender: Option<IpAddr>,
     /// The moment of receipt.
@@ -46,12 +46,12 @@ pub(super) struct Request {
     pub(super) sender: IpAddr,
 }
 
-/// Why there is no request.
+/// The reason for which a request cannot be made.
 #[derive(Debug)]
 pub(super) enum NoRequest {
-    /// A header cannot be sent.
+    /// A header that cannot be sent.
     Header(String),
-    /// It cannot be signed here.
+    /// A request that cannot be signed here.
     Sign(SignProblem),
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for NoRequest {
 }
 
 impl Request {
-    /// Makes and signs it.
+    /// Makes and signs a request.
     pub(super) fn new(lane: &Lane, parts: &Parts<'_>) -> Result<Self, NoRequest> {
         let provider = lane.provider.as_ref().map_or("", |row| row.id());
         let target = parts.target.map_or_else(|| plain(lane.source.path.as_str()), str::to_owned);
@@ -76,7 +76,7 @@ impl Request {
         if parts.is_signed && lane.verifier.scheme().is_none().is_none() {
             let signed = sign(lane, (&target, headers), body, parts.now, parts.tamper).map_err(NoRequest::Sign)?;
             (headers, body) = (signed.headers, signed.body);
-            // A header of the case's own stands over the signature: a forged one.
+            // A header of the case replaces one of the signature: a forged signature.
             edit(&mut headers, parts.headers)?;
         }
         let (path, query) = target.split_once('?').map_or((&*target, None), |(path, query)| (path, Some(query)));
@@ -105,17 +105,17 @@ impl Request {
     }
 }
 
-/// A path with its parameters' names in their places.
+/// Returns a path with the names of its parameters in their places.
 fn plain(pattern: &str) -> String {
     pattern.replace(['{', '}'], "")
 }
 
-/// An address that the source lets in.
+/// Returns an address that the source accepts.
 fn usual_sender(lane: &Lane) -> IpAddr {
     lane.source.allow_ips.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), ipnet::IpNet::network)
 }
 
-/// Headers written as `name: value`.
+/// Reads headers written as `name: value`.
 pub(super) fn written(lines: &[String]) -> Option<Vec<(String, String)>> {
     let split = |line: &String| {
         let (name, value) = line.split_once(':')?;
@@ -128,7 +128,7 @@ pub(super) fn written(lines: &[String]) -> Option<Vec<(String, String)>> {
     headers
 }
 
-/// Replaces headers; one with an empty value is taken away.
+/// Replaces headers; an empty value removes one.
 pub(super) fn edit(headers: &mut HeaderMap, edits: &[(String, String)]) -> Result<(), NoRequest> {
     for (name, value) in edits {
         let bad = || NoRequest::Header(name.clone());

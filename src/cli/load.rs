@@ -1,4 +1,4 @@
-//! Reading a configuration from disk, with the process's own environment.
+//! Configurations read from disk, with the process's own environment.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -11,10 +11,10 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::check::{Checked, Secrets, World, check};
 use crate::config::text_of;
 
-/// A larger file is no configuration.
+/// The size of the largest file that is read as a configuration.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// An environment variable, when it is text.
+/// Returns an environment variable, when it is text.
 pub(crate) fn environment(name: &str) -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
@@ -23,7 +23,7 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Whether the configuration comes from stdin.
+/// Returns whether the configuration comes from stdin.
 pub(crate) fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
@@ -47,7 +47,7 @@ pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> st
     load_in(path, env, &RefCell::default(), (SystemClock.now(), Secrets::Real))
 }
 
-/// A secret in the place of those that are not here: as plain text for most schemes, and `whsec_…` for those that want it.
+/// A secret that replaces those that are not here: plain text for most schemes, and `whsec_…` for those that need it.
 const STAND_IN: &str = "whsec_SG9va2dhdGUgdHJpZXMgcnVsZXMgb3V0";
 
 /// Reads and checks a configuration that is only tried out, as of `now`; secrets need not be here.
@@ -59,7 +59,7 @@ pub(crate) fn load_to_try(
     load_in(path, env, &RefCell::default(), (now, Secrets::Instead(STAND_IN)))
 }
 
-/// Reads and checks a configuration, and takes the print of every file that is asked for.
+/// Reads and checks a configuration, and takes the fingerprint of every file that it asks for.
 fn load_in(
     path: &Path,
     env: &dyn Fn(&str) -> Option<String>,
@@ -88,24 +88,24 @@ fn load_in(
     Ok(check(&text, path, &world))
 }
 
-/// Reads and checks a configuration, and gives the prints of all files that decide what comes of it.
+/// Reads and checks a configuration; returns the fingerprints of all files that decide about the result.
 pub(crate) fn load_with_prints(path: &Path) -> (std::io::Result<Checked>, Prints) {
     let prints = RefCell::default();
     let checked = load_in(path, &environment, &prints, (SystemClock.now(), Secrets::Real));
     (checked, prints.into_inner())
 }
 
-/// Reads and checks a configuration; tells when it cannot be read at all.
+/// Reads and checks a configuration; prints an error when it cannot be read at all.
 pub(crate) fn load_or_tell(path: &Path) -> Option<Checked> {
     or_tell(path, load(path))
 }
 
-/// What was read; tells when it could not be.
+/// Returns the result of a reading; prints an error when it failed.
 pub(crate) fn or_tell(path: &Path, read: std::io::Result<Checked>) -> Option<Checked> {
     read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()
 }
 
-/// Reads and checks a configuration to look at it, without its secrets; tells what is wrong with it.
+/// Reads and checks a configuration without its secrets, for display; prints its problems.
 pub(crate) fn survey_or_tell(path: &Path) -> Option<Checked> {
     let read = load_in(path, &environment, &RefCell::default(), (SystemClock.now(), Secrets::Named));
     let checked =

@@ -1,8 +1,8 @@
-//! Logs: JSON or human lines to stderr, written by a thread of their own. When nobody takes them (a full disk, a stalled
-//! pipe) lines are dropped and counted; no request waits for a log line, and nothing panics.
+//! Logs: JSON or human lines to stderr, written by a thread of their own. When stderr takes no lines (a full disk, a
+//! stalled pipe), lines are dropped and counted; no request waits for a log line, and nothing panics.
 //!
-//! pingora and the storage engine log through `log`; their lines are bridged. pingora's are off: strangers can make them at
-//! will, and what they say is in our own.
+//! pingora and the storage engine log through `log`; their lines are bridged. pingora's are off: strangers can cause
+//! them at will, and our own lines hold the same facts.
 
 use std::io::{self, Write};
 
@@ -13,10 +13,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::config::raw::{Log, LogFormat, LogLevel};
 use crate::telemetry::Telemetry;
 
-/// Lines that wait for the writer; about 16 MiB of the longest.
+/// The limit of lines that wait for the writer; about 16 MiB of the longest.
 const LINES_WAITING_MAX: usize = 32_768;
 
-/// stderr; what cannot be written is counted and forgotten.
+/// The writer to stderr; lines that cannot be written are counted and dropped.
 struct Stderr(Telemetry);
 
 impl Write for Stderr {
@@ -32,7 +32,7 @@ impl Write for Stderr {
     }
 }
 
-/// Hands lines to the writing thread and counts those that found no room.
+/// A writer that passes lines to the writing thread and counts those without room.
 #[derive(Clone, Debug)]
 struct Out {
     thread: NonBlocking,
@@ -63,7 +63,7 @@ impl<'a> MakeWriter<'a> for Out {
     }
 }
 
-/// Writes the last lines when it is dropped.
+/// A guard that writes the last lines when it is dropped.
 #[must_use]
 pub(crate) struct Logging {
     _thread: WorkerGuard,

@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
-//! Data goes to stdout, talk to stderr; `-` is stdin; every flag has a `HOOKGATE_…` variable. Exit codes are those of the
-//! contract and a closed list ([`Exit`]).
+//! Data goes to stdout, messages to stderr; `-` is stdin; every flag has a `HOOKGATE_…` variable. Exit codes are those
+//! of the contract and a closed list ([`Exit`]).
 
 mod admin;
 mod answers;
@@ -39,16 +39,16 @@ use std::process::ExitCode;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// How a command ended.
+/// The result of a command, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done.
+    /// The command succeeded.
     Ok,
-    /// It did not work.
+    /// The command failed.
     Failed,
     /// The command cannot be run as it was written.
     Usage,
-    /// `check --deny-warnings` found something.
+    /// A command such as `check --deny-warnings`, `diff` or `test` has findings.
     Findings,
     /// No gateway answered.
     Unreachable,
@@ -168,7 +168,8 @@ pub fn run() -> ExitCode {
     exit.into()
 }
 
-/// Whether a flag of the command stands on the command line itself; its value may come from the environment too.
+/// Returns whether a flag of the command stands on the command line itself; its value may come from the environment
+/// too.
 fn is_written(matches: &ArgMatches, flag: &str) -> bool {
     let of_command = matches.subcommand().map(|(_, inner)| inner);
     of_command.and_then(|inner| inner.value_source(flag)) == Some(ValueSource::CommandLine)

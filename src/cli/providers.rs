@@ -1,4 +1,4 @@
-//! `hookgate providers [NAME]`: who is known, how well, and what is known of them.
+//! `hookgate providers [NAME]`: the known providers, the proof of their rows, and their facts.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     Exit::Ok
 }
 
-/// The row of that name; says what may have been meant when there is none.
+/// Finds the row of that name; prints the nearest name when there is none.
 pub(super) fn find(name: &str) -> Option<&'static Row> {
     let row = builtin().get(name);
     if row.is_none() {
@@ -143,7 +143,7 @@ fn explain(row: &Row, format: Format) {
     }
 }
 
-/// The facts that come from elsewhere, gathered by their source.
+/// Returns the facts that have other sources, by their source.
 fn other_sources(row: &Row) -> BTreeMap<String, String> {
     let mut gathered: BTreeMap<String, String> = BTreeMap::new();
     for (fact, source) in row.sources() {
@@ -157,7 +157,7 @@ fn other_sources(row: &Row) -> BTreeMap<String, String> {
     gathered
 }
 
-/// Lines of at most so many characters; a word that is longer stands alone.
+/// Returns lines of at most `COLUMNS` characters; a longer word stands alone.
 fn wrapped(text: &str) -> Vec<String> {
     const COLUMNS: usize = 96;
     let mut lines: Vec<String> = Vec::new();
@@ -173,7 +173,7 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-/// What tells a request that was captured and sent again.
+/// Describes how a captured and repeated request is recognised.
 fn replay(row: &Row) -> &'static str {
     match (row.scheme().is_timed(), row.delivery().is_some()) {
         (true, true) => "the time is signed; within its window the delivery id tells a repetition",
@@ -185,7 +185,7 @@ fn replay(row: &Row) -> &'static str {
     }
 }
 
-/// How well a fact is proven that does not come from the row's own source.
+/// Returns the proof of a fact that does not come from the row's own source.
 fn source_of(row: &Row, fact: FactName) -> String {
     row.sources().get(&fact).map_or_else(String::new, |source| format!(" [{}]", proof(source.proof)))
 }

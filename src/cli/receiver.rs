@@ -1,5 +1,6 @@
-//! Internal services of our own. The demo's: one small HTTP server that remembers what it got; its `/billing` fails the
-//! first two tries of an event and takes the third, as a service does while it restarts. The self-test's: [`listen`].
+//! Internal services for the demo and the self-test. The demo's is one small HTTP server that remembers its requests;
+//! its `/billing` fails the first two attempts of an event and takes the third, as a service does while it restarts.
+//! The self-test's is [`listen`].
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 const FAILING: &str = "billing";
 const FAILURES: u32 = 2;
 
-/// What one service saw of one event.
+/// The requests of one event to one service.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) service: String,
@@ -29,7 +30,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// For the event's line.
+    /// Returns the text for the event's line.
     pub(crate) fn told(&self) -> String {
         let state = if self.delivered { "delivered" } else { "waiting" };
         let tries = if self.tries == 1 { String::new() } else { format!(" at try {}", self.tries) };
@@ -39,7 +40,7 @@ impl Seen {
 
 type Book = Arc<Mutex<BTreeMap<String, Vec<Seen>>>>;
 
-/// A running receiver; ends when it is dropped.
+/// A running receiver, which ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     address: SocketAddr,
@@ -66,7 +67,7 @@ impl Receiver {
         self.address
     }
 
-    /// Waits until every expected delivery has arrived, and tells what did.
+    /// Waits until every expected delivery has arrived; returns those that did.
     pub(crate) async fn settle(
         &self,
         expected: &BTreeMap<String, usize>,
@@ -84,8 +85,8 @@ impl Receiver {
     }
 }
 
-/// Listens for deliveries until it is dropped. `take` gets id and body of each and says whether it has them; what it has
-/// not is answered 503, so that it comes again.
+/// Listens for deliveries until it is dropped. `take` gets the id and the body of each and returns whether it takes the
+/// delivery. Others are answered 503, so that they come again.
 pub(crate) async fn listen(
     take: impl Fn(&str, &[u8]) -> bool + Clone + Send + Sync + 'static,
 ) -> std::io::Result<(SocketAddr, JoinSet<()>)> {

@@ -1,7 +1,7 @@
 //! Requests as a gateway shows them, read back to be judged here: for `diff`, and for `explain` under another file.
 //!
-//! What the gateway does not show is not known here: a host or a sender that is redacted is not judged, and a body of which
-//! nothing is shown counts as not kept.
+//! Parts that the gateway hides are unknown here: a redacted host or sender is not judged, and a body that is hidden as
+//! a whole counts as not kept.
 
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -19,18 +19,18 @@ use crate::server::Live;
 #[derive(Debug)]
 pub(super) struct Recorded {
     pub(super) event: EventData,
-    /// How it ended, where it was not stored.
+    /// The outcome of a request that was not stored.
     pub(super) aside: Option<RequestOutcome>,
-    /// Something of it was not shown.
+    /// True if a part of the request was hidden.
     pub(super) is_redacted: bool,
-    /// A credential of its sender was not shown.
+    /// True if a credential of the sender was hidden.
     pub(super) hides_credentials: bool,
     has_body: bool,
     body_bytes: u64,
 }
 
 impl Recorded {
-    /// Reads what `GET /api/v1/events/{id}` shows.
+    /// Reads the answer of `GET /api/v1/events/{id}`.
     pub(super) fn read(sheet: &Value) -> Option<Self> {
         let text = |name: &str| sheet.get(name).and_then(Value::as_str);
         let received: jiff::Timestamp = text("received_at")?.parse().ok()?;
@@ -46,7 +46,7 @@ impl Recorded {
         let is_hidden = |name: &str| text(name) == Some(REDACTED);
         let is_redacted = sheet.get("redacted").and_then(Value::as_bool).unwrap_or(false)
             || ["host", "sender"].into_iter().any(is_hidden);
-        // Only what was not stored says how much of its body was kept.
+        // Only a request that was not stored has a member for the kept part of its body.
         let kept = text("body_kept");
         let hides_body = is_redacted && body == Value::from(REDACTED).to_string();
         let event = EventData {
@@ -80,13 +80,13 @@ impl Recorded {
         })
     }
 
-    /// The credentials that stand in it, as far as they were shown.
+    /// Returns the credentials in the request, as far as they were shown.
     pub(super) fn credentials(&self, redaction: &Redaction) -> Credentials {
         let headers = self.event.headers.iter().map(|(name, value)| (name.as_str(), &*value.0));
         redaction.credentials_in(&self.event.target, headers, &self.event.body)
     }
 
-    /// What these rules make of it. A signature that is not judged is taken for right.
+    /// Explains the request under these rules. A signature that is not judged is taken for right.
     pub(super) fn explained(&self, live: &Live, is_judged: bool) -> Explanation {
         let signature = if is_judged { Signature::Judged } else { Signature::Taken(self.event.verified_by.as_deref()) };
         let Self { event, has_body, body_bytes, .. } = self;
@@ -95,21 +95,22 @@ impl Recorded {
         explain_recorded(&live.rules, &live.destinations, &recorded)
     }
 
-    /// The same, and whether its signature was judged for that. One that was right when it came and is not here, because the
-    /// secret is elsewhere or its time is over, is taken as it was judged then; one that was wrong is judged as it came.
+    /// Explains the request, and returns whether its signature was judged. A signature that was right at receipt and is
+    /// wrong here, because the secret is elsewhere or has expired, is taken as it was judged then. One that was wrong
+    /// is judged as it came.
     pub(super) fn explained_as_recorded(&self, live: &Live) -> (Explanation, bool) {
         let told = self.explained(live, true);
         if self.is_contradicted(&told) { (self.explained(live, false), false) } else { (told, true) }
     }
 
-    /// Whether its signature was right when it came and is wrong here.
+    /// Returns whether the signature was right at receipt and is wrong here.
     pub(super) fn is_contradicted(&self, told: &Explanation) -> bool {
         let is_wrong = |says: &Verification| says.secret.is_none() && says.verdict != "not_configured";
         self.event.verified_by.is_some() && told.verification.as_ref().is_some_and(is_wrong)
     }
 }
 
-/// Whether its signature is what a request was refused for.
+/// Returns whether a request with this outcome was refused for its signature.
 pub(super) fn is_unsigned(outcome: RequestOutcome) -> bool {
     [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp]
         .map(RequestOutcome::Refused)

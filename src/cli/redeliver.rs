@@ -1,7 +1,7 @@
-//! `hookgate redeliver`: a redelivery that is asked for at the provider is not taken for a repetition.
+//! `hookgate redeliver`: the gateway expects a redelivery by the provider, and does not treat it as a duplicate.
 //!
-//! It opens the gate; the button is the provider's. The gateway keeps it in memory and forgets it at a restart, which is
-//! said, because then the button has to be pressed again.
+//! The command only announces the redelivery; the operator starts it at the provider. The gateway keeps the
+//! announcement in memory and forgets it at a restart. The command says so, because both steps are then needed again.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
-//! `hookgate reload`: a running gateway reads its file anew, and what came of it is printed here.
+//! `hookgate reload`: a running gateway reads its file anew, and its report is printed here.
 //!
-//! The gateway reads its own file, with its own environment and rights; the file that is named here only says where the
-//! gateway is. So the verdict is the gateway's, and cannot differ from what runs.
+//! The gateway reads its own file, with its own environment and rights; the file that is named here only gives the
+//! address of the gateway. So the verdict is the gateway's, and cannot differ from the rules in force.
 
 use std::path::PathBuf;
 
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Exit {
             let exit = problem.told();
             let is_lost =
                 matches!(problem, AdminProblem::Unreachable { .. } | AdminProblem::Refused { status: 401, .. });
-            // Where the gateway is and its token stand in the file; one with errors may not say it.
+            // The address of the gateway and its token stand in the file; a file with errors may lack them.
             if is_lost && checked.setup.is_none() {
                 check::report(&checked);
                 terminal::tell(format!("hookgate: {} is invalid as it is read here", args.config.display()));
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     }
 }
 
-/// Each problem on a line that begins with its place; the way to put it right below.
+/// Prints each problem on a line that begins with its place, with the help below.
 fn tell_problems(value: &Value) {
     for problem in value.get("problems").and_then(Value::as_array).into_iter().flatten() {
         let text = |name: &str| problem.get(name).and_then(Value::as_str).map(harmless).unwrap_or_default();

@@ -1,8 +1,9 @@
-//! A running gateway's file, read anew: for a signal, for who asks at the admin listener, for a file that changed, or
-//! because the gateway has written a secret itself.
+//! The reload of a running gateway's file: on a signal, on a request to the admin listener, after a change of a file,
+//! or because the gateway has written a secret itself.
 //!
-//! One reading at a time, and all or nothing: a file that cannot be used changes nothing, and is told of in the log, on
-//! stderr as `check` prints it, in the metrics, and to who asked. Secrets, schemas and certificates are read with it.
+//! There is one reading at a time, all or nothing. A file that cannot be used changes nothing, and is reported in the
+//! log, on stderr as `check` prints it, in the metrics, and to the requester. Secrets, schemas and certificates are
+//! read with the file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,14 +17,15 @@ use crate::config::raw::Log;
 use crate::config::{Severity, render};
 use crate::server::{Applied, NotApplied, Server};
 
-/// A disk that does not answer, or a pipe among the files, must not hold up the reload that puts it right.
+/// The limit of one reading: a disk that does not answer, or a pipe among the files, must not block the reload that
+/// corrects the file.
 const READING_MAX: Duration = Duration::from_secs(30);
 
-/// What a running gateway is renewed from.
+/// The inputs of a reload.
 #[derive(Debug)]
 pub(super) struct Renewal {
     file: Arc<Path>,
-    /// As the process logs until it ends.
+    /// The log settings of the process, which hold until it ends.
     log: Option<Log>,
     watch: Option<Watch>,
 }
@@ -33,7 +35,7 @@ impl Renewal {
         Self { file: Arc::from(file), log, watch }
     }
 
-    /// Waits until a file that was read has changed; for ever when nobody watches. May be given up and called again.
+    /// Waits until a file that was read has changed; for ever without a watch. The wait may be cancelled and repeated.
     pub(super) async fn files_changed(&mut self) {
         match &mut self.watch {
             Some(watch) => watch.changed().await,
@@ -41,13 +43,13 @@ impl Renewal {
         }
     }
 
-    /// Reads the file and puts what it says in force. Given up half-way, it has changed nothing.
+    /// Reads the file and puts its rules in force. A cancelled reload has changed nothing.
     pub(super) async fn reload(&mut self, server: &Server) -> Reloaded {
         if load::is_stdin(&self.file) {
             return failed(server, "the rules came from stdin, which cannot be read again");
         }
         let file = Arc::clone(&self.file);
-        // Reading secrets and compiling schemas may take a while; requests go on meanwhile.
+        // Reading secrets and compiling schemas may take a while; requests are served meanwhile.
         let read = tokio::task::spawn_blocking(move || {
             let (checked, prints) = load::load_with_prints(&file);
             match &checked {

@@ -1,6 +1,6 @@
 //! `hookgate run`: the gateway.
 //!
-//! Signals: SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reads the file anew (`renewal`).
+//! Signals: SIGTERM and SIGINT stop the gateway in order, a second one at once; SIGHUP reads the file anew (`renewal`).
 
 use std::path::{Path, PathBuf};
 
@@ -51,12 +51,12 @@ pub(crate) fn run(args: &Args) -> Exit {
         let renewal = Renewal::new(&args.file, checked.log, prints.map(Watch::new));
         serve(setup, telemetry, renewal).await
     });
-    // A file that cannot be read to its end must not hold the process up.
+    // A file that cannot be read to its end must not block the end of the process.
     runtime.shutdown_background();
     exit
 }
 
-/// Reads the file; prints what is wrong with it.
+/// Reads the file; prints its problems.
 fn read(file: &Path) -> Option<(Setup, Checked, Prints)> {
     let (checked, prints) = load::load_with_prints(file);
     let mut checked = load::or_tell(file, checked)?;
@@ -115,7 +115,7 @@ impl StopSignals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -124,7 +124,8 @@ impl StopSignals {
     }
 }
 
-/// Reads the file anew whenever there is a reason, one after another. Given up, it tells who still asks that the gateway stops.
+/// Reads the file anew for each reason, one after another. When it is cancelled, open requests get the answer that the
+/// gateway stops.
 async fn renew(
     server: &Server,
     renewal: &mut Renewal,
@@ -154,7 +155,7 @@ async fn refuse(hangup: &mut Signal) -> ! {
     std::future::pending().await
 }
 
-/// Connections are files: the soft limit is a default for small programs.
+/// Raises the limit of open files, because connections are files: the soft limit is a default for small programs.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
@@ -163,7 +164,7 @@ fn raise_open_files() {
     }
 }
 
-/// No core dumps, and no reading of our memory by other processes of the same user.
+/// Turns off core dumps, and the reading of our memory by other processes of the same user.
 fn keep_secrets_out_of_core_dumps() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };

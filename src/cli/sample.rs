@@ -1,5 +1,5 @@
-//! Real events to send: GitHub deliveries recorded by octokit (MIT, see tests/payloads/github), Stripe-shaped ones of our
-//! own, and the headers with which their providers send them.
+//! Recorded events to send: GitHub deliveries recorded by octokit (MIT, see tests/payloads/github), Stripe-shaped ones
+//! of our own, and the headers with which their providers send them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -27,7 +27,7 @@ macro_rules! samples {
     };
 }
 
-/// Every sample; a provider's first one is what `send` takes when no event is named.
+/// All samples; `send` takes a provider's first one when no event is named.
 pub(crate) const SAMPLES: [Sample; 16] = samples![
     "github" "push" "push.json",
     "github" "pull_request.opened" "pull_request.opened.json",
@@ -47,13 +47,13 @@ pub(crate) const SAMPLES: [Sample; 16] = samples![
     "stripe" "customer.subscription.deleted" "customer.subscription.deleted.json",
 ];
 
-/// The sample of a provider's event, or its first one.
+/// Finds the sample of a provider's event, or its first one.
 pub(crate) fn find(provider: &str, event: Option<&str>) -> Option<&'static Sample> {
     SAMPLES.iter().find(|sample| sample.provider == provider && event.is_none_or(|event| event == sample.event))
 }
 
-/// The body with another id of the same form at `pointer`, where it has a text. The same text elsewhere may be something
-/// else, such as the event type, and stays, as does every other byte.
+/// Returns the body with another id of the same form at `pointer`, where it has a text. The same text elsewhere may
+/// have another meaning, such as the event type, and stays, as does every other byte.
 pub(crate) fn with_fresh_id(body: &str, pointer: &str, random: [u8; 32]) -> Option<String> {
     let json: Value = serde_json::from_str(body).ok()?;
     let id = json.pointer(pointer)?.as_str()?;
@@ -65,7 +65,8 @@ pub(crate) fn with_fresh_id(body: &str, pointer: &str, random: [u8; 32]) -> Opti
     })
 }
 
-/// Another id: behind its prefix, such as `evt_`, each letter and each digit is another of its kind.
+/// Returns another id: behind its prefix, such as `evt_`, each letter and each digit is replaced by another of its
+/// kind.
 fn fresh(id: &str, random: [u8; 32]) -> String {
     let (prefix, unique) = id.rfind('_').and_then(|at| id.split_at_checked(at + 1)).unwrap_or(("", id));
     let is_hex = unique.chars().all(|letter| letter.is_ascii_hexdigit() || letter == '-');
@@ -79,12 +80,13 @@ fn fresh(id: &str, random: [u8; 32]) -> String {
     prefix.chars().chain(unique.chars().zip(random.into_iter().cycle()).map(one)).collect()
 }
 
-/// The delivery id of a recorded event whose provider sends it in a header: the same each time, and another for another.
+/// Returns the delivery id of a recorded event whose provider sends it in a header: the same for the same event, and
+/// another for another.
 pub(crate) fn recorded_id(event: &str) -> String {
     uuid::Builder::from_random_bytes(crate::provider::digest(&[event.as_bytes()])).into_uuid().to_string()
 }
 
-/// The content type with which a provider sends this body: one that sends forms sends as a form what is no JSON.
+/// Returns the content type of a provider's body: a provider that sends forms sends a body that is not JSON as a form.
 pub(crate) fn content_type(row: Option<&Row>, body: &[u8]) -> HeaderValue {
     let sends_forms = row.is_some_and(|row| row.content().contains(&Content::Form));
     let is_json = matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'['));
@@ -95,7 +97,7 @@ pub(crate) fn content_type(row: Option<&Row>, body: &[u8]) -> HeaderValue {
     })
 }
 
-/// The headers with which the provider sends, but for the signature.
+/// Returns the headers with which the provider sends, except those of the signature.
 pub(crate) fn headers(provider: &str, event: &str, delivery_id: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let mut set = |name: &'static str, value: &str| {

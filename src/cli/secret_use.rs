@@ -1,8 +1,8 @@
-//! What may be said of a secret: from its dates alone, and from its use by a running gateway.
+//! The verdict on a secret: from its dates alone, or also from its use by a running gateway.
 //!
-//! Pure: dates, counts and the time in, one [`Verdict`] out. Counts begin with the gateway's start, so "not used" is never
-//! more than "not used since". A secret that can be retired is one that another has taken over from; a secret that its
-//! dates call the newer one is never retired for being unused, because its provider may not have switched yet.
+//! The functions are pure: dates, counts and the time in, one [`Verdict`] out. Counts begin with the gateway's start,
+//! so "not used" means "not used since the start". A secret can be retired when another one has taken over. A secret
+//! that is newer by its dates is never retired for being unused, because its provider may not have switched yet.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::secret::{Listed, Validity, in_days};
 
-/// Unused for so long while another one was used, a secret has been taken over from.
+/// The time without use, while another secret was used, after which that one has taken over.
 const TAKEN_OVER_AFTER: Duration = Duration::from_hours(24);
-/// So many requests under another secret tell as much as a day does.
+/// The number of requests under another secret that proves as much as a day does.
 const TAKEN_OVER_BY: u64 = 100;
 
-/// What a gateway has seen of a secret since its start.
+/// The use of a secret since the gateway's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Use {
     pub(super) total: u64,
@@ -29,27 +29,27 @@ pub(super) struct Known {
     pub(super) used: Option<Use>,
 }
 
-/// What is to be done about a secret. In the order of urgency.
+/// The action that a secret needs, in the order of urgency.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
-    /// Its days are counted, and requests come under it.
+    /// The secret ends soon, and requests come under it.
     EndsInUse { days: u64 },
     /// The gateway runs with an older file.
     NotLoaded,
-    /// Its time is over.
+    /// The secret has expired.
     Expired,
-    /// Another one has taken over.
+    /// Another secret has taken over.
     Retire { since: Option<Timestamp>, by: String, count: u64 },
-    /// Requests come under it.
+    /// Requests come under the secret.
     InUse,
-    /// Nothing has come under it.
+    /// No request has come under the secret.
     NeverUsed,
-    /// Its time has not come.
+    /// The secret is not yet valid.
     NotYet,
 }
 
 impl Verdict {
-    /// The word for programs.
+    /// Returns the word for programs.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::EndsInUse { .. } => "ends_in_use",
@@ -85,7 +85,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Judges `one` of the secrets of a source among `all` of them.
+/// Judges the secret `one` of a source among `all` of its secrets.
 pub(super) fn judge(one: &Known, all: &[Known], now: Timestamp) -> Verdict {
     let validity = one.listed.validity;
     if validity.until <= now {
@@ -119,7 +119,7 @@ fn has_taken_over(used: Use, theirs: Use, validity: Validity, other: &Known, now
     }
 }
 
-/// Whether the dates say that the first is to follow the second.
+/// Returns whether the first is newer than the second by its dates.
 fn is_newer(one: Validity, other: Validity) -> bool {
     one.from > other.from || one.until > other.until
 }
@@ -166,7 +166,7 @@ mod tests {
         let old = known("old", 0, None);
         assert_eq!(verdict(&old, &known("new", 100, Some(1))), "can_be_retired");
         assert_eq!(verdict(&old, &known("new", 99, Some(1))), "never_used");
-        // Its dates say that it is the next one.
+        // By its dates it is the next one.
         let next = old;
         assert_eq!(verdict(&next, &until(known("now", 500, Some(1)), 3)), "never_used");
         let mut next = known("next", 0, None);
@@ -193,7 +193,7 @@ mod tests {
         let unknown = Known { used: None, ..known("unknown", 0, None) };
         let verdicts = [&over, &ahead, &unknown].map(|one| verdict(one, &known("other", 500, Some(0))));
         assert_eq!(verdicts, ["expired", "not_yet_valid", "not_loaded"]);
-        // One that has expired takes over from nobody.
+        // An expired secret does not take over.
         assert_eq!(verdict(&known("old", 3, Some(48)), &over), "in_use");
     }
 }

@@ -1,7 +1,7 @@
-//! `hookgate secrets`: every configured secret, by source: when it is valid, whether it is used, and what to do about it.
+//! `hookgate secrets`: every configured secret, by source: its validity, its use, and the action that it needs.
 //!
-//! The file says names and dates; a running gateway says the use. Without a gateway the file alone is told. A secret that
-//! ends soon while it is in use comes first, and is the exit code's business.
+//! Names and dates come from the file, the use from a running gateway. Without a gateway, only the content of the file
+//! is printed. A secret that ends soon while it is in use comes first, and decides about the exit code.
 
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 /// One line of the result.
 struct Line {
     known: Known,
-    /// `None` without a gateway.
+    /// The verdict; `None` without a gateway.
     verdict: Option<Verdict>,
 }
 
@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args) -> Exit {
     if is_urgent { Exit::Findings } else { Exit::Ok }
 }
 
-/// Names and dates can be listed where the secrets themselves cannot be read, as on an operator's own machine.
+/// Returns whether names and dates can be listed. They can be where the secrets themselves cannot be read, as on an
+/// operator's own machine.
 fn is_listable(checked: &Checked) -> bool {
     let is_secret = |code: Code| matches!(code, Code::UnusableSecret | Code::MissingSecret);
     let mut errors = checked.problems.iter().filter(|problem| problem.severity == Severity::Error);
@@ -74,7 +75,7 @@ fn is_listable(checked: &Checked) -> bool {
     errors.all(|problem| is_secret(problem.code))
 }
 
-/// Every secret of the file with its use and its verdict, the most urgent first.
+/// Returns every secret of the file with its use and its verdict, the most urgent first.
 fn judged(listed: &[Listed], sources: &Value, now: Timestamp) -> Vec<Line> {
     let with_use = |listed: &Listed| Known { listed: listed.clone(), used: used(listed, sources) };
     let known: Vec<Known> = listed.iter().map(with_use).collect();
@@ -84,7 +85,7 @@ fn judged(listed: &[Listed], sources: &Value, now: Timestamp) -> Vec<Line> {
     lines
 }
 
-/// What the gateway says of this secret.
+/// Returns the gateway's counts for this secret.
 fn used(listed: &Listed, sources: &Value) -> Option<Use> {
     let named = |list: &Value, name: &str| -> Option<Value> {
         list.as_array()?.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(name)).cloned()
@@ -120,7 +121,7 @@ fn state(validity: Validity, now: Timestamp) -> &'static str {
     }
 }
 
-/// When a secret is valid, in words.
+/// Returns the validity of a secret in words.
 fn validity(validity: Validity, now: Timestamp) -> String {
     match (validity.first_day(), validity.last_day()) {
         (_, Some(last)) if validity.until <= now => format!("expired, last day {last}"),

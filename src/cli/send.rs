@@ -17,7 +17,7 @@ use crate::server::Setup;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// How far `--tamper time` moves the clock: past every provider's window.
+/// The shift of the clock with `--tamper time`: past every provider's window.
 const STALE: Duration = Duration::from_hours(3);
 
 /// What is made wrong on purpose.
@@ -64,7 +64,7 @@ pub(crate) struct Args {
     config: PathBuf,
 }
 
-/// A signed request, ready to go.
+/// A signed request, ready to be sent.
 pub(crate) struct Signed {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -183,7 +183,7 @@ async fn send_all(args: &Args, (lane, own): (&Lane, &[(String, String)]), body: 
     exit
 }
 
-/// The request with its own headers, which also stand over those of the signature.
+/// Signs the request; headers of the command line replace also those of the signature.
 fn signed(
     args: &Args,
     (lane, own): (&Lane, &[(String, String)]),
@@ -199,9 +199,9 @@ fn signed(
     Ok(signed)
 }
 
-/// The body of a recorded event as another event: with another id, where its source reads one in the body. An id may be put
-/// together from several places: the one where the provider has its own goes first, and none that the event type is read
-/// from is changed, or the event would take another route.
+/// Returns the body of a recorded event as another event: with another id, where its source reads one in the body. An
+/// id may be built from several places: the place of the provider's own id goes first. A place of the event type is not
+/// changed, because the event would take another route.
 fn fresh(args: &Args, lane: &Lane, body: &Bytes, random: [u8; 32]) -> Bytes {
     if args.file.is_some() || args.keep_id {
         return body.clone();
@@ -217,12 +217,12 @@ fn fresh(args: &Args, lane: &Lane, body: &Bytes, random: [u8; 32]) -> Bytes {
     fresh.map_or_else(|| body.clone(), Bytes::from)
 }
 
-/// A delivery id as providers make them.
+/// Returns a delivery id in the form of providers.
 pub(crate) fn delivery_id(now: Timestamp) -> String {
     crate::event::EventId::at(now, rand::random()).to_string()
 }
 
-/// Signs as the provider would, then makes wrong what was asked for.
+/// Signs as the provider would, then applies `tamper`.
 pub(crate) fn sign(
     lane: &Lane,
     (target, mut headers): (&str, HeaderMap),
@@ -247,7 +247,7 @@ pub(crate) fn sign(
     Ok(Signed { headers, body })
 }
 
-/// The value with its last letter or digit replaced by another one.
+/// Returns the value with its last letter or digit replaced by another one.
 fn spoiled(value: &HeaderValue) -> HeaderValue {
     let mut bytes = value.as_bytes().to_vec();
     if let Some(last) = bytes.iter_mut().rev().find(|byte| byte.is_ascii_alphanumeric()) {
@@ -256,7 +256,7 @@ fn spoiled(value: &HeaderValue) -> HeaderValue {
     HeaderValue::from_bytes(&bytes).unwrap_or_else(|_never| value.clone())
 }
 
-/// The body with its last letter changed.
+/// Returns the body with its last letter changed.
 fn changed(body: &Bytes) -> Bytes {
     let mut bytes = body.to_vec();
     if let Some(letter) = bytes.iter_mut().rev().find(|byte| byte.is_ascii_lowercase()) {

@@ -1,4 +1,4 @@
-//! The demo's story: which events are sent, what is wrong with them, and what must become of each.
+//! The demo's story: the events that are sent, their faults, and the expected result of each.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,25 +12,25 @@ use crate::clock::{Clock, SystemClock};
 use crate::deliver::{Client, Target};
 use crate::lane::Lane;
 
-/// What the gateway is expected to make of an event.
+/// The expected result of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Answered 200 and delivered so many times.
+    /// An event answered 200 and delivered so many times.
     Delivered(usize),
-    /// Answered 200 and not delivered.
+    /// An event answered 200 and not delivered.
     Kept,
-    /// Refused with this status.
+    /// An event refused with this status.
     Refused(u16),
 }
 
-/// One event of the story, as it went.
+/// One event of the story, with its result.
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) provider: &'static str,
     pub(crate) event: &'static str,
-    /// What is special about it.
+    /// The special feature of the event.
     pub(crate) told: &'static str,
-    /// Why nothing was delivered, when nothing was.
+    /// The reason for which nothing was delivered, when nothing was.
     pub(crate) remark: &'static str,
     pub(crate) event_id: Option<String>,
     status: u16,
@@ -40,7 +40,7 @@ pub(crate) struct Played {
 }
 
 impl Played {
-    /// Status and outcome, as the sender could read them.
+    /// Returns status and outcome, as the sender could read them.
     pub(crate) fn answered(&self) -> String {
         match (self.status, self.outcome.as_str()) {
             (0, why) => format!("no answer: {why}"),
@@ -56,9 +56,9 @@ struct Scene {
     remark: &'static str,
     tamper: Option<Tamper>,
     fate: Fate,
-    /// The body, where it is not the sample's.
+    /// The body, where it differs from the sample's.
     body: Option<Bytes>,
-    /// Sent again under this delivery id.
+    /// The delivery id.
     delivery_id: String,
 }
 
@@ -169,7 +169,7 @@ async fn send_one(client: &Client, lane: &Lane, gateway: SocketAddr, scene: Scen
     played
 }
 
-/// How many deliveries each event must have.
+/// Returns the number of deliveries that each event must have.
 pub(crate) fn expected(played: &[Played]) -> BTreeMap<String, usize> {
     let delivered = played.iter().filter_map(|one| match one.fate {
         Fate::Delivered(count) => one.event_id.clone().map(|id| (id, count)),
@@ -178,7 +178,7 @@ pub(crate) fn expected(played: &[Played]) -> BTreeMap<String, usize> {
     delivered.collect()
 }
 
-/// Whether everything went as it must: answers, numbers of deliveries, and every byte of every body.
+/// Returns whether all results are as expected: answers, numbers of deliveries, and every byte of every body.
 pub(crate) fn is_as_told(played: &[Played], seen: &BTreeMap<String, Vec<Seen>>) -> bool {
     played.iter().all(|one| {
         let arrived: Vec<&Seen> = one.event_id.as_ref().and_then(|id| seen.get(id)).into_iter().flatten().collect();
@@ -193,7 +193,7 @@ pub(crate) fn is_as_told(played: &[Played], seen: &BTreeMap<String, Vec<Seen>>) 
     })
 }
 
-/// A request to try by hand: unsigned, so that the answer is a refusal to look at.
+/// Returns a request to try by hand: unsigned, so that the gateway refuses it.
 pub(crate) fn curl(gateway: SocketAddr) -> String {
     format!(
         "  curl -i http://{gateway}/in/github -H 'X-GitHub-Event: push' -H 'Content-Type: application/json' -d '{{\"unsigned\": true}}'\n  \

@@ -1,15 +1,15 @@
-//! The terminal: lines to stdout and stderr that never panic, and whether colours are wanted.
+//! The terminal: lines to stdout and stderr that never panic, and the use of colours.
 //!
-//! A reader that goes away (`| head`) or a full disk behind stdout is no reason for a panic.
+//! A reader that goes away (`| head`) or a full disk behind stdout does not cause a panic.
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 
 use serde_json::{Map, Value};
 
-/// Nobody types more than this to answer a question.
+/// The limit of an answer that a person types.
 const ANSWER_BYTES_MAX: u64 = 1024;
 
-/// Data: one line to stdout.
+/// Prints data: one line to stdout.
 pub(crate) fn say(line: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{}", line.as_ref()).and_then(|()| out.flush()).is_err() {
@@ -17,7 +17,7 @@ pub(crate) fn say(line: impl AsRef<str>) {
     }
 }
 
-/// Talk: one line to stderr.
+/// Prints a message: one line to stderr.
 pub(crate) fn tell(line: impl AsRef<str>) {
     let mut err = std::io::stderr().lock();
     if writeln!(err, "{}", line.as_ref()).is_err() {
@@ -25,7 +25,7 @@ pub(crate) fn tell(line: impl AsRef<str>) {
     }
 }
 
-/// Data as it is: bytes to stdout.
+/// Writes data as it is: bytes to stdout.
 pub(crate) fn write(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
@@ -33,16 +33,16 @@ pub(crate) fn write(bytes: &[u8]) {
     }
 }
 
-/// Data for programs: one line of JSON to stdout. What a terminal may obey stands in it as an escape.
+/// Prints data for programs: one line of JSON to stdout. Characters that a terminal may obey are escaped in it.
 pub(crate) fn say_json(value: &Value) {
-    // Outside of strings JSON has none of them, and inside this is how they are written.
+    // Outside of strings JSON has no such characters, and inside this is their escape.
     let escaped =
         |letter: char| if is_obeyed(letter) { format!("\\u{:04x}", u32::from(letter)) } else { letter.into() };
     let line: String = value.to_string().chars().map(escaped).collect();
     say(line);
 }
 
-/// Talk that whatever comes next replaces, on a terminal only.
+/// Prints a message that the next one replaces, on a terminal only.
 pub(crate) fn progress(line: &str) {
     let mut err = std::io::stderr().lock();
     if err.is_terminal() && write!(err, "\r{line:<100}\r").and_then(|()| err.flush()).is_err() {
@@ -50,7 +50,7 @@ pub(crate) fn progress(line: &str) {
     }
 }
 
-/// Asks the person at the terminal; `None` when nobody can be asked.
+/// Asks the person at the terminal; `None` without a terminal.
 pub(crate) fn ask(question: &str) -> Option<String> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
@@ -63,28 +63,29 @@ pub(crate) fn ask(question: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Whether `out` is a terminal that wants colours (<https://no-color.org>).
+/// Returns whether `out` is a terminal that wants colours (<https://no-color.org>).
 pub(crate) fn wants_color(out: &impl IsTerminal) -> bool {
     out.is_terminal() && super::load::environment("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// What a terminal obeys instead of showing it: control characters, and those that turn the direction of writing.
+/// Returns whether a terminal obeys a character instead of showing it: control characters, and those that turn the
+/// direction of writing.
 pub(crate) fn is_obeyed(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text of strangers on a terminal: control characters are shown, not obeyed.
+/// Returns a stranger's text for a terminal: control characters are shown, not obeyed.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(|c| if is_obeyed(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Text of several lines: their ends and tabs stay.
+/// Returns a stranger's text of several lines for a terminal: line ends and tabs stay.
 pub(crate) fn harmless_lines(text: &str) -> String {
     let plain = |c: char| if is_obeyed(c) && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
     text.chars().map(plain).collect()
 }
 
-/// JSON of strangers, every text in it made harmless. What is `null` is left out.
+/// Returns JSON of strangers with every text in it made harmless. `null` members are left out.
 pub(crate) fn harmless_json(value: &Value) -> Value {
     match value {
         Value::String(text) => Value::String(harmless(text)),

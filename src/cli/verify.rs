@@ -132,7 +132,7 @@ fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
     }
 }
 
-/// A value of the context that has no label.
+/// The error for a value of the context without a label.
 #[derive(Debug)]
 struct NoLabel;
 
@@ -160,7 +160,7 @@ pub(super) fn read_request(path: &Path) -> std::io::Result<Vec<u8>> {
 
 type Parsed<'a> = (String, String, HeaderMap, &'a [u8]);
 
-/// Takes a recorded request apart. The body is what follows the empty line, byte for byte.
+/// Splits a recorded request into its parts. The body is the rest after the empty line, byte for byte.
 pub(super) fn parse(raw: &[u8]) -> Option<Parsed<'_>> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut fields);

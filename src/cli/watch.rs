@@ -1,14 +1,14 @@
-//! Watches the files that a configuration was read from.
+//! The watch for changes of the files that a configuration was read from.
 //!
-//! They are looked at once a second, and nothing tells of a change. inotify follows a file and not its name: it loses the
-//! file when a symbolic link on the way is turned, as Kubernetes turns `..data`, and it hears nothing of what other machines
-//! do on a network file system.
+//! The files are checked once a second; no notification is used. inotify follows a file and not its name: it loses the
+//! file when a symbolic link on the way is changed, as Kubernetes changes `..data`. It gets no changes by other
+//! machines on a network file system.
 //!
-//! A file's [`Print`] is where it lies behind all links, which file it is, how long it is and when it was changed; for a
-//! folder that covers its list of names. It is taken before the file is read, so that a change meanwhile is one. A file that is being written
-//! looks different from look to look; a change is told when two looks agree.
+//! A file's [`Print`] is its path behind all links, its identity, its length and its times of change; for a folder that
+//! covers its list of names. It is taken before the file is read, so that a change during the reading is found. A file
+//! that is being written differs from check to check; a change is reported when two checks agree.
 //!
-//! Deliberately not here: what stands in the files. Who touches one has the same rules read again.
+//! Deliberately not here: the content of the files. A touched file causes the same rules to be read again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,26 +20,26 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A file as it was at one look.
+/// The fingerprint of a file at one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Print {
-    /// It can be seen.
+    /// A file whose metadata can be read.
     There {
         real: PathBuf,
         device_and_inode: (u64, u64),
         bytes: u64,
-        /// Seconds and nanoseconds.
+        /// The time of the last change of its content, in seconds and nanoseconds.
         modified: (i64, i64),
-        /// Of the file or of its owner and rights.
+        /// The time of the last change of the file, its owner or its rights.
         changed: (i64, i64),
     },
-    /// It cannot.
+    /// A file whose metadata cannot be read, such as a missing one.
     Hidden(io::ErrorKind),
 }
 
 impl Print {
     fn of(path: &Path) -> Self {
-        // The link first: when it is turned in between, the next look finds another one.
+        // The link is read first: when it is changed in between, the next check finds another one.
         let real = std::fs::canonicalize(path);
         match real.and_then(|real| std::fs::metadata(&real).map(|about| (real, about))) {
             Ok((real, about)) => Self::There {
@@ -54,31 +54,31 @@ impl Print {
     }
 }
 
-/// The prints of all files that one reading asked for, those that are not there among them.
+/// The fingerprints of all files that one reading asked for, missing ones included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prints(BTreeMap<PathBuf, Print>);
 
 impl Prints {
-    /// Takes the print of a file that is about to be read. The first one counts.
+    /// Takes the fingerprint of a file that is about to be read. The first one counts.
     pub(crate) fn take(&mut self, path: &Path) {
         if !self.0.contains_key(path) {
             self.0.insert(path.to_owned(), Print::of(path));
         }
     }
 
-    /// Whose prints these are.
+    /// Returns the paths of these files.
     #[cfg(test)]
     pub(crate) fn paths(&self) -> Vec<&Path> {
         self.0.keys().map(PathBuf::as_path).collect()
     }
 
-    /// The same files now.
+    /// Returns the fingerprints of the same files now.
     fn again(&self) -> Self {
         Self(self.0.keys().map(|path| (path.clone(), Print::of(path))).collect())
     }
 }
 
-/// Looks at the files of the last reading.
+/// The watch on the files of the last reading.
 #[derive(Debug)]
 pub(crate) struct Watch {
     seen: Seen,
@@ -86,19 +86,19 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Must be called on a tokio runtime.
+    /// Creates a watch; it must be called on a tokio runtime.
     pub(crate) fn new(prints: Prints) -> Self {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { seen: Seen { read: prints, latest: None }, looks }
     }
 
-    /// The files were read anew.
+    /// Notes that the files were read anew.
     pub(crate) fn were_read(&mut self, prints: Prints) {
         self.seen = Seen { read: prints, latest: None };
     }
 
-    /// Waits until the files are others than those that were read, and at rest. May be given up and called again.
+    /// Waits until the files differ from those that were read, and are at rest. The wait may be cancelled and repeated.
     pub(crate) async fn changed(&mut self) {
         loop {
             self.looks.tick().await;
@@ -116,16 +116,16 @@ impl Watch {
     }
 }
 
-/// What is known from looking.
+/// The results of the checks.
 #[derive(Debug)]
 struct Seen {
     read: Prints,
-    /// The last look, when it differed.
+    /// The last check, when it differed.
     latest: Option<Prints>,
 }
 
 impl Seen {
-    /// Whether this look and the one before agree that the files are others. Told once.
+    /// Returns whether this check and the one before agree on a change. Each change is reported once.
     fn is_news(&mut self, now: Prints) -> bool {
         if now == self.read {
             self.latest = None;
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts the looks until there is news; at most three.
+    /// Counts the checks until there is a change; at most three.
     fn looks_until_news(seen: &mut Seen) -> Option<usize> {
         (1..=3).find(|_| {
             let now = seen.read.again();

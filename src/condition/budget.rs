@@ -1,7 +1,7 @@
-//! What one evaluation may spend, and the lists it goes through.
+//! The budget of one evaluation, and the lists that a comprehension goes through.
 //!
-//! CEL turns some errors into answers (`false && error` is `false`), so a budget that was exceeded once stays so,
-//! and the caller asks it after the evaluation.
+//! CEL turns some errors into answers (`false && error` is `false`), so an exceeded budget stays exceeded, and the
+//! caller checks the budget after the evaluation.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -27,7 +27,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Whether there was enough left.
+    /// Spends steps; returns whether the budget is not exceeded.
     pub(super) fn spend(&self, steps: usize) -> bool {
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         let left = self.left.load(Ordering::Relaxed).saturating_sub(steps);
@@ -39,7 +39,7 @@ impl Budget {
         self.left.load(Ordering::Relaxed) == EXCEEDED
     }
 
-    /// Notes that a number was read with which nothing can be calculated.
+    /// Notes that a number was read that is too long to calculate with.
     pub(super) fn meet_long_number(&self) {
         self.met_long_number.store(true, Ordering::Relaxed);
     }
@@ -56,7 +56,7 @@ impl Budget {
     }
 }
 
-/// Hands out the elements one by one.
+/// An iterator that lends the elements one by one.
 pub(super) struct Lent<'b, 'a> {
     rest: std::slice::Iter<'b, Box<dyn Val + 'a>>,
 }
@@ -76,7 +76,7 @@ impl<'b, 'v, 'a: 'v> CelIterator<'b, 'v> for Lent<'b, 'a> {
 /// The elements of a list, made when a comprehension asks for them, since CEL borrows them.
 pub(super) type Elements<'a> = OnceLock<Vec<Box<dyn Val + 'a>>>;
 
-/// Lends nothing when there is too much; the budget then remembers why.
+/// Lends the elements of a list. A list longer than `LIST_LENGTH_MAX` is lent empty and exceeds the budget.
 pub(super) fn lent<'b, 'a>(
     elements: &'b Elements<'a>,
     length: usize,

@@ -1,4 +1,4 @@
-//! What is checked of a condition before it may run: its names, how deep it goes, and that it builds no messages.
+//! Checks of a condition before it may run: its names, its depth, and that it builds no messages.
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
@@ -16,7 +16,7 @@ pub(super) const OF_JSON: [&str; 3] = ["body", "form", "form_all"];
 /// Names of types may be compared with: `type(body.id) == string`.
 pub(super) const TYPES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
-/// The parser is recursive as well: brackets and signs are counted before it sees the text.
+/// Checks the depth of brackets and signs. The parser is recursive too, so this runs before the text is parsed.
 pub(super) fn brackets(text: &str) -> Result<(), ConditionProblem> {
     let (mut open, mut signs) = (0_usize, 0_usize);
     for (offset, letter) in text.char_indices() {
@@ -48,7 +48,7 @@ pub(super) struct Names {
     pub(super) event_id: bool,
 }
 
-/// Checks an expression; gives what it names.
+/// Checks an expression; returns the names in it.
 pub(super) fn expression(root: &IdedExpr, places: &SourceInfo) -> Result<Names, ConditionProblem> {
     let mut check = Check { places, own_names: Vec::new(), names: Names::default(), depth: 0, nesting: 0 };
     check.visit(root)?;
@@ -57,7 +57,7 @@ pub(super) fn expression(root: &IdedExpr, places: &SourceInfo) -> Result<Names, 
 
 struct Check<'e> {
     places: &'e SourceInfo,
-    /// The variables of the comprehensions around.
+    /// The variables of the outer comprehensions.
     own_names: Vec<&'e str>,
     names: Names,
     depth: usize,
@@ -122,7 +122,7 @@ impl<'e> Check<'e> {
         Ok(())
     }
 
-    /// A number that is written out has the value that it gets.
+    /// Checks that a literal double has exactly the value that is written.
     fn double(&self, node: &IdedExpr, number: f64) -> Result<(), ConditionProblem> {
         let at = self.at(node);
         let text = self.places.source.get(at.offset..).unwrap_or_default().trim_start_matches('-');

@@ -1,8 +1,8 @@
-//! The functions of expressions, and how each is called.
+//! The functions of expressions, and the forms of their calls.
 //!
-//! CEL finds out at the evaluation that a function is called with too few arguments, or behind a dot where it takes none;
-//! here that is a problem of the text. The types of arguments are left to the evaluation, except what is written out
-//! (`times`).
+//! CEL finds only at the evaluation that a function has too few arguments, or stands behind a dot where it takes no
+//! target. Here that is a problem of the text. The types of arguments are left to the evaluation, except those of
+//! literal times (`times`).
 
 use cel::common::ast::{CallExpr, Expr};
 
@@ -12,9 +12,9 @@ use super::check::nearest;
 #[derive(Debug)]
 struct Function {
     name: &'static str,
-    /// As `name(…)`.
+    /// Numbers of arguments in the form `name(…)`.
     alone: &'static [usize],
-    /// As `value.name(…)`, the value not counted.
+    /// Numbers of arguments in the form `value.name(…)`, the value not counted.
     behind: &'static [usize],
     /// One right call, for people.
     form: &'static str,
@@ -23,9 +23,9 @@ struct Function {
 /// An error in the name or the form of a call.
 #[derive(Debug)]
 pub(super) enum BadCall {
-    /// There is no such function; the nearest that there is.
+    /// An unknown function, with the nearest known name.
     Unknown(Option<&'static str>),
-    /// It is not called so, but so.
+    /// A known function in a wrong form, with a right call.
     Form(&'static str),
 }
 
@@ -41,12 +41,12 @@ const fn behind(name: &'static str, behind: &'static [usize], form: &'static str
     Function { name, alone: NO, behind, form }
 }
 
-/// The parser makes loops and tests of the right calls, so that only wrong ones are left as calls.
+/// Describes a macro. The parser turns its right calls into loops and tests, so that only wrong ones are left as calls.
 const fn of_the_parser(name: &'static str, form: &'static str) -> Function {
     behind(name, NO, form)
 }
 
-/// cel's standard library and its macros, by name.
+/// The functions of cel's standard library and its macros, by name.
 const FUNCTIONS: [Function; 40] = [
     of_the_parser("all", "list.all(x, condition)"),
     alone("bool", "bool(x)"),
@@ -99,10 +99,10 @@ pub(super) fn is_namespaced(call: &CallExpr) -> bool {
     call.target.as_deref().is_some_and(|target| matches!(&target.expr, Expr::Ident(name) if name == OPTIONAL))
 }
 
-/// Checks name and form of a call.
+/// Checks the name and the form of a call.
 pub(super) fn check(call: &CallExpr) -> Result<(), BadCall> {
     let (name, arguments) = (call.func_name.as_str(), call.args.len());
-    // Operators are calls of names that nobody can write.
+    // Operators are calls of names that cannot be written.
     if name.starts_with(['_', '!', '-', '@']) {
         return Ok(());
     }
@@ -117,12 +117,12 @@ pub(super) fn check(call: &CallExpr) -> Result<(), BadCall> {
     if !is_namespaced && allowed.contains(&arguments) { Ok(()) } else { Err(BadCall::Form(function.form)) }
 }
 
-/// The name among ours, which lives on: what cel says of others is not repeated.
+/// Returns the name among ours, which is static: texts of cel about other names are not repeated.
 pub(super) fn known(name: &str) -> Option<&'static str> {
     FUNCTIONS.iter().map(|function| function.name).find(|known| *known == name)
 }
 
-/// All names, sorted.
+/// Returns all names, sorted.
 pub(super) fn names() -> [&'static str; FUNCTIONS.len()] {
     FUNCTIONS.map(|function| function.name)
 }

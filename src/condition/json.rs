@@ -3,8 +3,8 @@
 //! Objects and arrays are borrowed; their members become CEL values when they are read. Numbers keep their
 //! digits (`number.rs`).
 //!
-//! CEL may ask for the elements of a list by reference, so a list that a comprehension goes through keeps them for
-//! as long as it lives.
+//! CEL may ask for the elements of a list by reference. So a list that a comprehension goes through keeps its elements
+//! for as long as the list lives.
 
 use std::sync::OnceLock;
 
@@ -39,7 +39,7 @@ pub(super) fn length(length: usize) -> CelInt {
     CelInt::from(i64::try_from(length).unwrap_or(i64::MAX))
 }
 
-/// The text of a key; a key of another type is an error.
+/// Returns the text of a key; a key of another type is an error.
 pub(super) fn key_of(index: &dyn Val) -> Result<&str, ExecutionError> {
     let unexpected =
         || ExecutionError::UnexpectedType { got: index.get_type().name().to_owned(), want: "string".to_owned() };
@@ -63,7 +63,7 @@ struct Object<'a> {
     lent: Elements<'a>,
 }
 
-/// The part of `Val` in which lists and objects do not differ.
+/// Implements the part of `Val` in which lists and objects do not differ.
 macro_rules! container_val {
     ($name:ident, $type:ident, $contents:ident) => {
         impl Val for $name<'_> {
@@ -160,7 +160,7 @@ impl<'a> List<'a> {
         position.and_then(|position| self.items.get(position)).ok_or_else(outside)
     }
 
-    /// cel cannot recognise a borrowing type of ours, so the other side is only asked what it can do.
+    /// Compares with another list by its traits alone: cel cannot recognise a borrowing type of ours.
     fn equals_any(&self, other: &dyn Val) -> bool {
         let same_size = other.as_sizer().is_some_and(|other| other.size() == self.size());
         let Some(other) = other.as_iterable().filter(|_| same_size && other.get_type().kind() == Kind::List) else {

@@ -1,11 +1,11 @@
-//! Keys: the text that an expression makes of a request, by which requests belong together.
+//! Keys: the text that an expression makes of a request. Requests with the same key belong together.
 //!
 //! A text is itself; a number and a boolean are written out, so that `7` and `"7"` are one key. A number of the payload
 //! has its own digits, all of them: `1.10` and `1.1` are two keys. A timestamp and a duration are written as `string()`
-//! writes them. Null and an empty optional (`body.?customer`) say that there is no key, and an optional that holds
-//! something is what it holds. Anything else is an error, as is an expression that fails: whoever asked decides what an
-//! event without an answer is worth. A key is at most [`KEY_BYTES_MAX`] long; what is longer is cut, and keys that begin
-//! alike for so long are one.
+//! writes them. Null and an empty optional (`body.?customer`) mean that there is no key. An optional that holds a value
+//! gives the key of that value. Any other value is an error, as is an expression that fails; the caller decides about
+//! an event without an answer. A key is at most [`KEY_BYTES_MAX`] long: longer keys are cut, so keys with the same
+//! beginning are one.
 
 use cel::common::types::{CelBool, CelDouble, CelInt, CelNull, CelOptional, CelString, CelUInt};
 use cel::common::value::Val;
@@ -16,7 +16,7 @@ use super::{ConditionError, KeyExpression, View, number, times};
 pub const KEY_BYTES_MAX: usize = 1024;
 
 impl KeyExpression {
-    /// Returns the key of the request; `None` where the value says that there is none.
+    /// Returns the key of the request; `None` where the value means that there is none.
     pub fn key(&self, view: &View<'_>) -> Result<Option<String>, ConditionError> {
         self.0.evaluate(view, written_out)?
     }

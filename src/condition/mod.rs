@@ -5,11 +5,11 @@
 //! are nested at most [`NESTING_MAX`] deep, its patterns are literals of the linear `regex` engine. It is evaluated
 //! over a lazy view of the request: nothing of the body is converted unless the expression touches it.
 //!
-//! What an event can make us spend is bounded by [`STEPS_MAX`], counted over all comprehensions, comparisons and
-//! long strings of one evaluation.
+//! The work that an event can cause is bounded by [`STEPS_MAX`], counted over all comprehensions, comparisons and long
+//! strings of one evaluation.
 //!
-//! An expression that fails (a missing key, a wrong type) is an error that says why, without the values of the payload; what
-//! an event is worth on which a route fails is the route's business. There is no clock and no randomness: the same event
+//! An expression that fails (a missing key, a wrong type) gives an error with its reason, without the values of the
+//! payload. The route decides about an event on which it fails. There is no clock and no randomness: the same event
 //! always gives the same answer.
 
 mod budget;
@@ -63,7 +63,7 @@ pub const STEPS_MAX: u32 = 50_000;
 /// Longest list or map of the body that a comprehension goes through.
 pub const LIST_LENGTH_MAX: usize = 10_000;
 
-/// Declares a kind of expression, with what all kinds have; what its value is for stands in its own file.
+/// Declares a kind of expression with the methods that all kinds share. Methods of one kind stand in its own file.
 macro_rules! kind {
     ($(#[$doc:meta])* $name:ident, $fits:expr) => {
         $(#[$doc])*
@@ -76,13 +76,13 @@ macro_rules! kind {
                 Expression::compile_if(text, $fits).map(Self)
             }
 
-            /// As it was written.
+            /// Returns the text as it was written.
             pub fn text(&self) -> &str {
                 &self.0.text
             }
 
-            /// The parameters of the path that it names, each with its place; whether there are such is the source's
-            /// business.
+            /// Returns the parameters of the path that the expression names, each with its place. The source checks
+            /// that they exist.
             pub fn params(&self) -> &[(String, Place)] {
                 &self.0.names.params
             }
@@ -115,13 +115,13 @@ kind! {
     ValueExpression, |_, _| Ok(())
 }
 
-/// A compiled expression; what its value must be is the business of whoever asks.
+/// A compiled expression of any kind; its kind decides about the value.
 #[derive(Debug)]
 struct Expression {
     text: String,
     program: Program,
     names: Names,
-    /// Values of variables in the text that are not shown, each with what stands for it.
+    /// Values of variables in the text that are hidden, each with the text that stands for it.
     hidden: Vec<(String, String)>,
 }
 
@@ -140,16 +140,16 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 impl Condition {
-    /// The same, whose explanations name a variable in the place of each of these values.
+    /// Returns the condition with values that its explanations hide, each with the variable that is named instead.
     #[must_use]
     pub fn hiding(mut self, values: Vec<(String, String)>) -> Self {
         self.0.hidden = values;
-        // A value that holds another one is looked for first.
+        // A value that contains another one is replaced first.
         self.0.hidden.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
         self
     }
 
-    /// The parts of it that have no logic of their own, as they are shown.
+    /// Returns the parts without logic of their own, as they are shown.
     pub fn parts(&self) -> Vec<String> {
         explain::parts(&self.0.text).iter().map(|part| self.0.shown(part)).collect()
     }
@@ -165,7 +165,7 @@ impl Expression {
         Self::compile_if(text, |_, _| Ok(()))
     }
 
-    /// Compiles what has the names we know, and of which `fits` approves.
+    /// Compiles and checks a text; `fits` is the check of its kind.
     fn compile_if(text: &str, fits: Fits) -> Result<Self, ConditionProblem> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(ConditionProblem::TooLong { bytes: text.len() });
@@ -178,7 +178,7 @@ impl Expression {
         Ok(Self { text: text.to_owned(), program, names, hidden: Vec::new() })
     }
 
-    /// A text about this expression without the values that are not shown.
+    /// Returns a text about this expression without the hidden values.
     fn shown(&self, text: &str) -> String {
         let hide = |text: String, (value, shown): &(String, String)| match value.as_str() {
             "" => text,
@@ -193,7 +193,7 @@ impl Expression {
         flag.ok_or(ConditionError::NotBool)
     }
 
-    /// What `read` makes of the value.
+    /// Evaluates the expression; returns the result of `read` on the value.
     fn evaluate<T>(&self, view: &View<'_>, read: impl FnOnce(&dyn Val) -> T) -> Result<T, ConditionError> {
         self.evaluate_within(&Budget::default(), view, read)
     }
@@ -220,12 +220,12 @@ impl Expression {
     }
 }
 
-/// The expression as it is written, before `prepare`.
+/// Parses an expression as it is written, before `prepare`.
 fn parsed(text: &str) -> Result<(IdedExpr, SourceInfo), ConditionProblem> {
     ENVIRONMENT.parser().parse_with_source_info(text).map_err(|errors| ConditionProblem::syntax(text, &errors))
 }
 
-/// `string.matches("…")`, after `prepare` has compiled the pattern.
+/// Evaluates `string.matches("…")`, after `prepare` has compiled the pattern.
 fn matches_pattern<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let [text, pattern] = arguments.as_slice() else {
         return Err(ExecutionError::invalid_argument_count(2, arguments.len()));

@@ -24,14 +24,14 @@ pub struct Needed {
 }
 
 impl Condition {
-    /// Returns what it needs of the body.
+    /// Returns the members of the body that the condition needs.
     pub fn needs(&self) -> Vec<Needed> {
         needs(self.text(), true)
     }
 }
 
 impl KeyExpression {
-    /// Returns what it needs of the body.
+    /// Returns the members of the body that the key needs.
     pub fn needs(&self) -> Vec<Needed> {
         needs(self.text(), false)
     }
@@ -49,9 +49,9 @@ type Path<'e> = Vec<&'e str>;
 
 struct Walk<'e> {
     places: &'e SourceInfo,
-    /// The variables of the loops around, which hide what else has their names.
+    /// The variables of the outer loops, which hide other variables of the same names.
     own_names: Vec<&'e str>,
-    /// Paths that are there where the walk is.
+    /// The paths that are certain to be present at the current node.
     sure: Vec<Path<'e>>,
     /// The number of operands beside the current node that read the event's type.
     typed: usize,
@@ -105,13 +105,13 @@ impl<'e> Walk<'e> {
         }
     }
 
-    /// Two operands, each of which counts only where the other one is `truth`.
+    /// Visits two operands, each of which counts only where the other one is `truth`.
     fn beside(&mut self, left: &'e IdedExpr, right: &'e IdedExpr, truth: bool) {
         self.behind((right, truth), left, true);
         self.behind((left, truth), right, true);
     }
 
-    /// `node`, which counts only where `guard` is `truth`.
+    /// Visits `node`, which counts only where `guard` is `truth`.
     fn behind(&mut self, (guard, truth): (&'e IdedExpr, bool), node: &'e IdedExpr, as_truth: bool) {
         let outer = self.sure.len();
         self.gather(guard, truth);
@@ -132,7 +132,7 @@ impl<'e> Walk<'e> {
         self.found.push(Needed { steps, sure, as_truth });
     }
 
-    /// Notes the paths that are there where `node` is `truth`.
+    /// Notes the paths that are present where `node` is `truth`.
     fn gather(&mut self, node: &'e IdedExpr, truth: bool) {
         match &node.expr {
             Expr::Select(select) if select.test && truth => {
@@ -165,7 +165,7 @@ impl<'e> Walk<'e> {
         }
     }
 
-    /// The path of `body.?a`, as if it were `body.a`.
+    /// Returns the path of `body.?a`, as if it were `body.a`.
     fn optional(&self, node: &'e IdedExpr) -> Option<Path<'e>> {
         match &node.expr {
             Expr::Select(select) if !select.test => {
@@ -182,7 +182,7 @@ impl<'e> Walk<'e> {
         }
     }
 
-    /// The names that lead from the body to a node, each with the node that it gives.
+    /// Returns the names that lead from the body to a node, each with the node that it gives.
     fn path(&self, node: &'e IdedExpr) -> Option<Vec<(&'e str, u64)>> {
         match &node.expr {
             Expr::Ident(name) => (name == "body" && !self.own_names.contains(&"body")).then(Vec::new),

@@ -1,12 +1,13 @@
 //! Numbers of the payload as CEL values that keep their digits.
 //!
 //! - An integer of 64 bits is an `int`, or a `uint` above `i64::MAX`.
-//! - What a double holds is a `double` that remembers how it is written: `10.00` is copied and is a key as `10.00`.
-//! - What has more digits is a [`LongNumber`]: it is copied, is a key, and is compared by its value with every other
-//!   number, each double counting as the shortest text that gives it. Nothing is calculated with it, because every result
-//!   would be rounded.
+//! - A number that a double holds is a `double` that keeps its text: `10.00` is copied and is a key as `10.00`.
+//! - A number with more digits is a [`LongNumber`]: it is copied, is a key, and is compared by its value with every
+//! other
+//! number, each double counting as the shortest text that gives it. It cannot be calculated with, because every
+//! result would be rounded.
 //!
-//! `string(x)` of any of them gives the digits as they are written.
+//! `string(x)` of any of these numbers gives the digits as they are written.
 
 use std::any::Any;
 use std::cmp::Ordering;
@@ -27,7 +28,7 @@ static DIGITS: Type = Type::new_unspecified_type("digits");
 
 pub(super) fn boxed<'a>(number: &'a Number, budget: &Budget) -> Box<dyn Val + 'a> {
     let text = number.as_str();
-    // A zero with a sign is no `int`.
+    // A zero with a sign is not an `int`.
     if let Some(int) = number.as_i64().filter(|_| text != "-0") {
         Box::new(CelInt::from(int))
     } else if let Some(uint) = number.as_u64().filter(|_| text != "-0") {
@@ -40,13 +41,13 @@ pub(super) fn boxed<'a>(number: &'a Number, budget: &Budget) -> Box<dyn Val + 'a
     }
 }
 
-/// The digits of a number of the payload, unless it is a plain integer.
+/// Returns the digits of a number of the payload, unless it is a plain integer.
 pub(super) fn digits(value: &dyn Val) -> Option<String> {
     let asked = Digits::default();
     if value.equals(&asked) { asked.0.into_inner() } else { None }
 }
 
-/// `string(x)` after `prepare`: a number of the payload as it is written, any other value as it is.
+/// Evaluates `@written(x)`: a number of the payload as it is written, any other value as it is.
 pub(super) fn written<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     match (arguments.pop(), arguments.len()) {
         (Some(value), 0) => Ok(digits(&*value).map_or(value, |digits| CowVal::owned(CelString::from(digits)))),
@@ -54,8 +55,8 @@ pub(super) fn written<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowV
     }
 }
 
-/// A question in the form of a value: a number that is compared with it answers with its digits. cel hands values on by
-/// their trait alone, and gives no other way to ask one of ours.
+/// A request for digits in the form of a value: a number that is compared with it fills in its digits. cel passes
+/// values on by their trait alone, and gives no other way to ask a number of ours.
 #[derive(Debug, Default)]
 struct Digits(OnceLock<String>);
 
@@ -90,14 +91,14 @@ impl Val for Digits {
     }
 }
 
-/// A double that knows how it is written. For cel it is the double.
+/// A double that keeps its text. For cel it is the double.
 #[derive(Clone, Debug)]
 struct WrittenDouble<'a> {
     text: &'a str,
     double: CelDouble,
 }
 
-/// Hands an operator's question on to the double.
+/// Forwards an operator of cel to the double.
 macro_rules! as_the_double {
     ($($ask:ident: $trait:ident),*) => {
         $(

@@ -1,15 +1,15 @@
-//! Rewrites a checked expression into the one that is evaluated.
+//! The rewriting of a checked expression into the one that is evaluated.
 //!
-//! - A loop that is ours to run is taken out (see `loops.rs`).
+//! - A loop that runs here is taken out (see `loops.rs`).
 //! - Every round of another comprehension first reads the variable [`TICK`], which spends one step of the budget.
-//! - `x.a` becomes `x["a"]` where `x` is the body, the form or an item of them: for every path that is written with dots, cel first
-//!   asks each scope for variables that have all of its name, or less. Of other values, optionals among them, a field
-//!   is not always what an index is.
+//! - `x.a` becomes `x["a"]` where `x` is the body, the form or an item of them: for every path that is written with
+//! dots, cel first asks each scope for variables named by the whole path or by less of it. Fields of other values,
+//! such as optionals, stay fields, because an index may differ from a field there.
 //! - `matches("…")` becomes a call of [`MATCHES`] with a pattern that is compiled here, once.
-//! - `[1, 2] == x` becomes `x == [1, 2]` and `5 < x` becomes `x > 5`: cel asks the left side, and its own lists and numbers
-//!   do not know ours.
+//! - `[1, 2] == x` becomes `x == [1, 2]` and `5 < x` becomes `x > 5`: cel asks the left side, and its own lists and
+//! numbers do not know ours.
 //! - `string(x)` becomes `string(@written(x))`, so that a number of the payload keeps its digits.
-//! - `timestamp(x)` and `duration(x)` become what CEL means by them (see `times`).
+//! - `timestamp(x)` and `duration(x)` become calls that follow CEL's definition (see `times`).
 //!
 //! None of the new names can be written in CEL.
 
@@ -25,10 +25,10 @@ use super::view::Pattern;
 pub(super) const MATCHES: &str = "@matches";
 pub(super) const WRITTEN: &str = "@written";
 pub(super) const TICK: &str = "@tick";
-/// Followed by the number of the pattern.
+/// The name of a pattern in an expression, followed by the number of the pattern.
 pub(super) const PATTERN: &str = "@pattern";
 
-/// What is evaluated.
+/// The expression that is evaluated, with its patterns and loops.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) tree: IdedExpr,
@@ -46,9 +46,9 @@ struct Prepare<'e> {
     places: &'e SourceInfo,
     patterns: Vec<Pattern>,
     loops: Vec<Loop>,
-    /// The variables of the comprehensions around, and whether they hold something of the body.
+    /// The variables of the outer comprehensions, each with true if it holds a value of the body.
     names: Vec<(String, bool)>,
-    /// How many comprehensions around are run by cel.
+    /// The number of outer comprehensions that cel runs.
     within_cels: usize,
 }
 
@@ -94,7 +94,7 @@ impl Prepare<'_> {
         nodes.into_iter().try_for_each(|node| self.visit(node))
     }
 
-    /// What stands for a comprehension that is ours to run.
+    /// Rewrites a comprehension; returns the expression that replaces a loop that runs here.
     fn comprehension(&mut self, comprehension: &mut ComprehensionExpr) -> Result<Option<Expr>, ConditionProblem> {
         let of_body = self.is_of_body(&comprehension.iter_range);
         self.all([&mut comprehension.iter_range, &mut comprehension.accu_init])?;
@@ -157,7 +157,7 @@ fn index(operand: IdedExpr, field: String) -> Expr {
     Expr::Call(CallExpr { func_name: operators::INDEX.to_owned(), target: None, args: vec![operand, field] })
 }
 
-/// The engine draws the pattern first and says what is wrong with it last.
+/// Returns the last line of a message: the regex engine draws the pattern first and names the problem last.
 fn last_line(message: &str) -> String {
     let last = message.lines().last().unwrap_or_default().trim();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
@@ -190,7 +190,7 @@ fn is_number(expression: &Expr) -> bool {
     }
 }
 
-/// `node` becomes `@written(node)`.
+/// Turns `node` into `@written(node)`.
 fn as_written(node: &mut IdedExpr) {
     let id = node.id;
     let inner = std::mem::take(node);
@@ -198,8 +198,8 @@ fn as_written(node: &mut IdedExpr) {
     *node = IdedExpr { id, expr: Expr::Call(call) };
 }
 
-/// Puts the tick where the round begins, but keeps the shape of `map` and `filter`, which cel knows how to run
-/// without copying the list it builds.
+/// Puts the tick at the beginning of each round, and keeps the shape of `map` and `filter`, which cel runs without
+/// copying the list it builds.
 fn count_rounds(condition: &mut IdedExpr, step: &mut IdedExpr) {
     if !matches!(condition.expr, Expr::Literal(_)) {
         return after_tick(condition);
@@ -214,7 +214,7 @@ fn count_rounds(condition: &mut IdedExpr, step: &mut IdedExpr) {
     }
 }
 
-/// `node` becomes `@tick ? node : false`; the tick fails when the budget is spent.
+/// Turns `node` into `@tick ? node : false`; the tick fails when the budget is spent.
 fn after_tick(node: &mut IdedExpr) {
     let id = node.id;
     let node_of = |expr: Expr| IdedExpr { id, expr };

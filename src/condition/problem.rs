@@ -1,4 +1,4 @@
-//! What can be wrong with an expression when it is loaded, and what can go wrong when it is evaluated.
+//! The problems of an expression when it is loaded, and its errors when it is evaluated.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use super::view::Received;
 /// A place in the text of a condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// In bytes.
+    /// The offset in bytes.
     pub offset: usize,
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// In characters, counted from 1.
+    /// The column in characters, counted from 1.
     pub column: usize,
 }
 
-/// Why a condition cannot be used.
+/// The reason for which a condition cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConditionProblem {
     /// The text is longer than `TEXT_BYTES_MAX`.
@@ -28,41 +28,41 @@ pub enum ConditionProblem {
         /// Its length.
         bytes: usize,
     },
-    /// It is not CEL.
+    /// A text that is not CEL.
     Syntax {
-        /// Where.
+        /// The place of the error.
         at: Place,
-        /// The parser's words.
+        /// The parser's message.
         message: String,
     },
-    /// It names a variable that does not exist.
+    /// A variable that does not exist.
     UnknownVariable {
-        /// Where.
+        /// The place of the name.
         at: Place,
-        /// As written.
+        /// The name as written.
         name: String,
-        /// What may be meant.
+        /// The nearest known name.
         nearest: Option<&'static str>,
     },
-    /// It calls a function that does not exist.
+    /// A function that does not exist.
     UnknownFunction {
-        /// Where.
+        /// The place of the call.
         at: Place,
-        /// As written.
+        /// The name as written.
         name: String,
-        /// What may be meant.
+        /// The nearest known name.
         nearest: Option<&'static str>,
     },
-    /// It calls a function that exists in another form.
+    /// A call in a form that the function does not have.
     WrongCall {
         /// The place of the call.
         at: Place,
-        /// As written.
+        /// The name as written.
         name: String,
         /// A right call.
         form: &'static str,
     },
-    /// A time or a zone is written out that can never be read.
+    /// A literal that can never be read as a time or a zone.
     BadTime {
         /// The place of the literal.
         at: Place,
@@ -71,49 +71,49 @@ pub enum ConditionProblem {
     },
     /// Comprehensions are nested deeper than `NESTING_MAX`.
     NestedTooDeep {
-        /// The one too deep.
+        /// The place of the comprehension that is too deep.
         at: Place,
     },
     /// Expressions are nested deeper than `DEPTH_MAX`.
     TooComplex {
-        /// The one too deep.
+        /// The place of the expression that is too deep.
         at: Place,
     },
-    /// It builds a message, of which there are no types here.
+    /// An expression that builds a message; there are no message types.
     NoMessages {
-        /// Where.
+        /// The place of the message.
         at: Place,
     },
     /// The pattern of `matches` is not a literal.
     PatternNotLiteral {
-        /// The call.
+        /// The place of the call.
         at: Place,
     },
     /// The pattern of `matches` is not a regular expression of the linear engine.
     BadPattern {
-        /// The call.
+        /// The place of the call.
         at: Place,
-        /// The engine's words.
+        /// The engine's message.
         message: String,
     },
-    /// A number is written out that has more digits than a double.
+    /// A literal number with more digits than a double.
     LongLiteral {
         /// The place of the number.
         at: Place,
-        /// As written, without its sign.
+        /// The number as written, without its sign.
         number: String,
     },
     /// A condition, or a part of it that must be a boolean, can never be one.
     NeverBool {
-        /// The part.
+        /// The place of the part.
         at: Place,
-        /// What it gives instead.
+        /// The value that it gives instead.
         gives: Gives,
     },
 }
 
 impl ConditionProblem {
-    /// Where the trouble is; nothing for a text that is too long.
+    /// Returns the place of the problem; `None` for a text that is too long.
     pub fn place(&self) -> Option<Place> {
         match self {
             Self::TooLong { bytes: _ } => None,
@@ -203,7 +203,7 @@ impl fmt::Display for ConditionProblem {
 
 impl std::error::Error for ConditionProblem {}
 
-/// The parser's message without the list of all tokens that could have come instead.
+/// Returns the parser's message without the list of all tokens that could have come instead.
 fn in_words(message: &str) -> String {
     let brief = message.split(" expecting ").next().unwrap_or(message);
     if brief.contains("'<EOF>'") {
@@ -238,16 +238,16 @@ impl Place {
 pub enum ConditionError {
     /// The condition reads the body, which is not JSON.
     NoBody,
-    /// The same, and it is known why not.
+    /// The body is not JSON, for this reason.
     BodyNotJson(String),
-    /// A key or index that is not there. The name is given when it stands in the condition itself.
+    /// A missing key or index. The name is given when it stands in the condition itself.
     MissingKey {
-        /// As written.
+        /// The name as written.
         name: Option<String>,
     },
     /// An operator or function was given a type that it does not take.
     WrongType,
-    /// A number of the payload has more digits than a 64-bit integer or a double, and was to be calculated with.
+    /// A calculation with a number of the payload that has more digits than a 64-bit integer or a double.
     LongNumber,
     /// A number left its range, or was divided by zero.
     Arithmetic,
@@ -260,20 +260,20 @@ pub enum ConditionError {
     TooLarge,
     /// The condition's value is not a boolean.
     NotBool,
-    /// The value is no key: a list, a map, bytes, no number.
+    /// A value that is no key: a list, a map, bytes, NaN or an infinity.
     NotAKey,
-    /// JSON cannot say the value.
+    /// A value that JSON cannot express.
     NotJson(NotJson),
     /// The value is larger than `VALUE_BYTES_MAX`, `VALUE_NODES_MAX` or `VALUE_DEPTH_MAX`.
     ValueTooLarge,
 }
 
-/// What JSON cannot say.
+/// The kinds of values that JSON cannot express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotJson {
     /// An optional, such as the value of `body.?x`.
     Optional,
-    /// A map with a key that is no text.
+    /// A map with a key that is not a text.
     Key,
     /// NaN or an infinity.
     NotFinite,
@@ -295,7 +295,7 @@ impl fmt::Display for NotJson {
 }
 
 impl ConditionError {
-    /// cel's own texts render payload values, so only the kind is kept.
+    /// Converts an error of cel. Only its kind is kept, because cel's texts show payload values.
     pub(super) fn of(error: &ExecutionError, text: &str) -> Self {
         match error {
             ExecutionError::UndeclaredReference(_) => Self::NoBody,
@@ -316,7 +316,7 @@ impl ConditionError {
 }
 
 impl ConditionError {
-    /// The same with the reason for which there is no JSON.
+    /// Adds the reason for which there is no JSON.
     pub(super) fn about(self, received: &dyn Received) -> Self {
         match self {
             Self::NoBody => received.no_json().map_or(Self::NoBody, Self::BodyNotJson),

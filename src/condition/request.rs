@@ -1,11 +1,11 @@
-//! The one request that the tests of this room look at; each brings the body.
+//! The request that the tests of conditions share; each test brings the body.
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value as Json;
 
 use super::View;
 
-/// What `look` makes of the request with this body.
+/// Returns the result of `look` on the request with this body.
 pub(super) fn over<T>(body: Option<&Json>, look: impl FnOnce(&View<'_>) -> T) -> T {
     let mut headers = HeaderMap::new();
     headers.append("X-Shop-Topic", HeaderValue::from_static("orders/create"));

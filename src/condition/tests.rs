@@ -1,4 +1,4 @@
-//! One request, many conditions.
+//! Tests of many conditions over one request.
 
 use serde_json::{Value as Json, json};
 
@@ -35,7 +35,7 @@ fn the_conditions_of_the_example_file_work() {
     }
 }
 
-/// All of these are true.
+/// Conditions that are all true.
 pub(super) const PROMISES: &[&str] = &[
     "params.tenant == 'acme'",
     "params['tenant'] == 'acme' && 'tenant' in params && size(params) == 1",

@@ -1,10 +1,10 @@
-//! Whether a condition can be true or false at all, as far as its text says.
+//! The check that a condition can be true or false at all, as far as its text says.
 //!
-//! Only what can never be a boolean is a problem: a text such as `event.type`, a sum, the list of a `map`. What stands
-//! in the payload may be anything. Operands of `&&`, `||` and `!`, the test of `? :` and the predicates of `exists`,
-//! `all` and `exists_one` are asked as well, because an operand that is no boolean is an error. Of the two branches of
-//! `? :` one may be: it is what does not match, as `null` in `has(body.x) ? body.x : null`, or `optional.none()`, which
-//! `optFlatMap` gives for what is not there.
+//! Only an expression that can never be a boolean is a problem: a text such as `event.type`, a sum, the list of a
+//! `map`. Values of the payload may be anything. Operands of `&&`, `||` and `!`, the test of `? :` and the predicates
+//! of `exists`, `all` and `exists_one` are checked too, because an operand that is no boolean is an error. One of the
+//! two branches of `? :` may be no boolean: it stands for events that do not match. Such branches are `null` in
+//! `has(body.x) ? body.x : null`, or the `optional.none()` that `optFlatMap` gives for a missing value.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use super::check::TYPES;
 use super::loops::{GATHERED, predicate};
 use super::problem::{ConditionProblem, Place};
 
-/// What an expression gives that is never true or false.
+/// The kind of a value that is never true or false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gives {
     /// `event.type`, `'x'`, `string(…)`.
@@ -74,7 +74,7 @@ pub(super) fn possible(root: &IdedExpr, places: &SourceInfo) -> Result<(), Condi
 type Impossible = Option<(u64, Gives)>;
 
 struct Truth<'e> {
-    /// The variables of the loops around, which hide what else has their names.
+    /// The variables of the outer loops, which hide other variables of the same names.
     own_names: Vec<&'e str>,
 }
 
@@ -92,14 +92,15 @@ impl<'e> Truth<'e> {
         operands.iter().find_map(|operand| self.impossible(operand))
     }
 
-    /// Test and branches of `? :`.
+    /// Checks the test and the branches of `? :`.
     fn choice(&mut self, parts: &'e [IdedExpr]) -> Impossible {
         let [test, one, other] = parts else { return None };
         self.impossible(test).or_else(|| self.impossible(one).filter(|_| self.impossible(other).is_some()))
     }
 
     fn comprehension(&mut self, id: u64, comprehension: &'e ComprehensionExpr) -> Impossible {
-        // Of those that gather, only `map` and `filter` have no predicate; `optMap` binds a name in its result.
+        // Of the gathering comprehensions, only `map` and `filter` have no predicate; `optMap` binds a name in its
+        // result.
         let asked = match predicate(comprehension) {
             Some(predicate) => predicate,
             None if comprehension.accu_var == GATHERED => return Some((id, Gives::List)),
@@ -112,7 +113,7 @@ impl<'e> Truth<'e> {
         impossible
     }
 
-    /// What a value without logic of its own gives, if that is known and no boolean.
+    /// Returns what a value without logic of its own gives, if that is known and no boolean.
     fn gives(&self, node: &IdedExpr) -> Option<Gives> {
         match &node.expr {
             Expr::Literal(literal) => match literal {
@@ -135,7 +136,7 @@ impl<'e> Truth<'e> {
         }
     }
 
-    /// What a member of `operand` gives: some variables hold nothing but texts, and optionals only optionals.
+    /// Returns what a member of `operand` gives: some variables hold only texts, and optionals only optionals.
     fn member(&self, operand: &IdedExpr) -> Option<Gives> {
         match &operand.expr {
             Expr::Ident(name) if self.own_names.contains(&name.as_str()) => None,
@@ -160,7 +161,7 @@ impl<'e> Truth<'e> {
             "string" => Some(Gives::Text),
             "bytes" => Some(Gives::Bytes),
             "type" => Some(Gives::Type),
-            // Comparisons and questions are booleans; of `dyn`, `value` and `orValue` nothing is known.
+            // Comparisons and tests are booleans; the results of `dyn`, `value` and `orValue` are unknown.
             _ => None,
         }
     }

@@ -22,9 +22,9 @@ use super::prepare::{self, Program};
 /// The form of a received body, and the reason for which there is no JSON. An implementation may decode the form when
 /// it is first read.
 pub trait Received: fmt::Debug + Sync {
-    /// An object of the form's fields, each with its first value; without fields where the body is no form.
+    /// Returns an object of the form's fields, each with its first value; an empty object where the body is no form.
     fn form(&self) -> &serde_json::Value;
-    /// The same with all values of each field, in lists.
+    /// Returns an object of the form's fields, each with all its values in a list.
     fn form_all(&self) -> &serde_json::Value;
     /// Returns the reason for which there is no JSON; `None` if there is JSON, or if the reason is unknown.
     fn no_json(&self) -> Option<String>;
@@ -32,7 +32,7 @@ pub trait Received: fmt::Debug + Sync {
 
 static NO_FIELDS: LazyLock<serde_json::Value> = LazyLock::new(|| serde_json::Value::Object(serde_json::Map::new()));
 
-/// Nothing is known.
+/// A body of which nothing is known.
 impl Received for () {
     fn form(&self) -> &serde_json::Value {
         &NO_FIELDS
@@ -47,14 +47,14 @@ impl Received for () {
     }
 }
 
-/// What a condition may look at.
+/// The parts of a request that a condition may read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// Absent when the body is not JSON.
+    /// The body; `None` when it is not JSON.
     pub body: Option<&'a serde_json::Value>,
-    /// The form, and why the body is not JSON.
+    /// The form, and the reason for which the body is not JSON.
     pub received: &'a dyn Received,
-    /// Names are found in any case; the first value counts.
+    /// The headers; names are found in any case, and the first value counts.
     pub headers: &'a HeaderMap,
     /// `event.type`
     pub event_type: &'a str,
@@ -72,7 +72,7 @@ pub struct View<'a> {
     pub params: &'a [(String, String)],
 }
 
-/// A view together with what its evaluation may spend, and the round of the loop that it is in.
+/// A view together with the budget of its evaluation, and the current round of a loop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope<'a> {
     view: &'a View<'a>,
@@ -90,12 +90,12 @@ impl<'a> Scope<'a> {
         Self { round: Some(round), ..self }
     }
 
-    /// Whether there was enough left.
+    /// Spends steps; returns whether the budget is not exceeded.
     pub(super) fn spend(&self, steps: usize) -> bool {
         self.budget.spend(steps)
     }
 
-    /// The names that only `prepare` can write.
+    /// Resolves the names that only `prepare` can write.
     fn written_in<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let numbered = |prefix| name.strip_prefix(prefix)?.parse::<usize>().ok();
         if name == prepare::TICK {
@@ -118,7 +118,7 @@ impl VariableResolver for Scope<'_> {
         if let Some(round) = &self.round {
             return match variable.strip_prefix(round.variable) {
                 Some("") => Some(CowVal::Borrowed(round.item)),
-                // `x.y` is a field of the item, even where a variable around has this very name.
+                // `x.y` is a field of the item, even where an outer variable has this very name.
                 Some(rest) if rest.starts_with('.') => None,
                 _ => round.around.resolve(variable),
             };

@@ -1,6 +1,6 @@
-//! Whole numbers that count something, and so are never zero.
+//! Whole numbers of things, which are never zero.
 //!
-//! "None at all" is never written as 0 in the file: where something can be without a limit, the key is left out.
+//! "None at all" is never written as 0 in the file: for a setting without a limit, the key is left out.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,8 +1,8 @@
-//! Lets serde read a tree.
+//! The deserializer by which serde reads a tree.
 //!
-//! Stricter than serde_yaml where that hides mistakes: nothing (`key:`) is never "absent", a list is no struct, and a
-//! number is no text. A value that came out of a variable is text, and is read as a number or boolean where one is
-//! asked for. Dropped nodes are not seen.
+//! It is stricter than serde_yaml where that hides mistakes: an empty value (`key:`) is never "absent", a list is no
+//! struct, and a number is no text. A value from a variable is text, and is read as a number or boolean where one is
+//! expected. Dropped nodes are skipped.
 
 use serde::Deserializer;
 use serde::de::{self, DeserializeSeed, Error as _, IntoDeserializer, Unexpected, Visitor};
@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::tree::{Body, Entry, Kind, Node, Scalar, resolve};
 
 impl Node {
-    /// The scalar with what a variable brought in read as a plain one.
+    /// Returns the kind of the scalar, with the value of a variable read as a plain scalar.
     fn loose_kind(&self) -> Option<Kind<'_>> {
         match &self.body {
             Body::Scalar(Scalar { text, plain: true, written: Some(_), .. }) => Some(resolve(text)),

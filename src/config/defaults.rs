@@ -1,5 +1,5 @@
-//! What holds where a key is absent, for editors. `check/` decides it; a test writes all of these out and sees that
-//! nothing changes. Left out where it depends on the machine, the provider or another key.
+//! Default values of keys, for editors. `check/` applies the defaults; a test writes all of these out and checks that
+//! nothing changes. A default that depends on the machine, the provider or another key is left out.
 
 use Value::{Number, Text, Yes};
 

@@ -1,19 +1,19 @@
-//! The encoding of a file: UTF-8, or a sentence that says which it seems to be and where that is seen.
+//! The encoding of a file: UTF-8, or an error with the probable encoding and the place that shows it.
 //!
-//! A byte order mark of UTF-8 is left to the reader, which reads over it.
+//! A byte order mark of UTF-8 is left to the reader, which skips it.
 
 use std::fmt;
 
-/// Bytes that are no UTF-8.
+/// The error for bytes that are not UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotUtf8 {
-    /// From 1.
+    /// The line, from 1.
     line: usize,
-    /// From 1, in characters.
+    /// The column in characters, from 1.
     column: usize,
     /// The first byte that does not fit.
     byte: u8,
-    /// The file begins with the mark of UTF-16, or has a zero byte beside each letter.
+    /// True if the file begins with the mark of UTF-16, or has a zero byte beside each letter.
     is_utf16: bool,
 }
 
@@ -36,7 +36,7 @@ impl std::error::Error for NotUtf8 {}
 /// Returns the text of a file.
 pub fn text_of(bytes: Vec<u8>) -> Result<String, NotUtf8> {
     let begins_as_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-    // Without a mark, text of ASCII in UTF-16 is every other byte a zero; and it is valid UTF-8.
+    // Without a mark, ASCII text in UTF-16 has a zero in every other byte, and is valid UTF-8.
     let looks_like_utf16 =
         bytes.len() > 3 && matches!(bytes.get(..4), Some([0, 1..=127, 0, 1..=127] | [1..=127, 0, 1..=127, 0]));
     if begins_as_utf16 || looks_like_utf16 {

@@ -1,7 +1,7 @@
-//! From a fault and its place to a problem in words.
+//! The step from a fault and its place to a problem in words.
 //!
-//! What serde expected is said in the words of the file ("a list", not "a sequence"), with an example of the key. A value
-//! that came out of a variable is named by what is written, never shown.
+//! The types that serde expects are named in the words of the file ("a list", not "a sequence"), with an example of the
+//! key. A value from a variable is named by the text that is written, and never shown.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::spans::{Seg, Span, shown};
 use super::tree::{Body, Found, Kind, Node, Scalar, resolve};
 use super::union::NAMED;
 
-/// The problem that `fault` at `path` is; `None` when it only follows from one that is already reported.
+/// Returns the problem of `fault` at `path`; `None` when the fault only follows from a reported problem.
 pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &Path) -> Option<Problem> {
     let error = |code, span, message: String| Problem::error(code, file, span, message);
     let (key_span, value_span) = (found.key_span.unwrap_or(found.node.span), found.node.span);
@@ -53,7 +53,7 @@ pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &
 /// Required keys that are missing together: only the first is reported by serde.
 const TOGETHER: &[(&str, &str)] = &[("from", "to"), ("cert", "key")];
 
-/// Whether `key` is missing only because of something that is reported already: its value was wrong, or it was misspelt.
+/// Returns whether `key` is missing only because of a reported problem: its value was wrong, or it was misspelt.
 fn is_accounted_for(node: &Node, key: &str) -> bool {
     let Body::Map(entries) = &node.body else { return false };
     entries
@@ -106,7 +106,7 @@ fn unknown_value(path: &[Seg<'_>], known: &[&str], found: Found<'_>, file: &Path
     Problem::error(Code::UnknownValue, file, found.node.span, message).help(help)
 }
 
-/// Where a wrong value is pointed at: at its key when it is a collection, which may be long.
+/// Returns the place of a wrong value: its key when the value is a collection, which may be long.
 fn place(found: Found<'_>) -> Span {
     match (&found.node.body, found.key_span) {
         (Body::Seq(_) | Body::Map(_), Some(key)) if found.node.span.start.line != found.node.span.end.line => key,
@@ -114,7 +114,7 @@ fn place(found: Found<'_>) -> Span {
     }
 }
 
-/// The key that a value belongs to: `sources.stripe.path`, `an item of routes.ci.to`.
+/// Returns the key that a value belongs to: `sources.stripe.path`, `an item of routes.ci.to`.
 fn subject(path: &[Seg<'_>]) -> String {
     match path.split_last() {
         Some((Seg::Index(_), list)) => format!("an item of {}", quoted(&shown(list))),
@@ -122,7 +122,7 @@ fn subject(path: &[Seg<'_>]) -> String {
     }
 }
 
-/// The value itself as the subject of a sentence.
+/// Returns the value itself as the subject of a sentence.
 fn value(node: &Node, path: &[Seg<'_>]) -> String {
     match &node.body {
         Body::Scalar(scalar) => match &scalar.written {
@@ -150,7 +150,7 @@ fn what(node: &Node) -> &'static str {
     }
 }
 
-/// serde's words for types, in the words of the file.
+/// Returns serde's words for types, in the words of the file.
 fn plainly(expected: &str) -> &str {
     match expected {
         "a string" | "a borrowed string" => "text",
@@ -200,7 +200,7 @@ fn type_help(node: &Node, expected: &str, path: &[Seg<'_>]) -> String {
     add(example_at(path))
 }
 
-/// How the key at a path is written.
+/// Returns an example of the key at a path.
 fn example_at(path: &[Seg<'_>]) -> Option<&'static str> {
     let mut keys = path.iter().rev().filter_map(|seg| match seg {
         Seg::Key(key) => Some(*key),
@@ -210,7 +210,7 @@ fn example_at(path: &[Seg<'_>]) -> Option<&'static str> {
     example_in(keys.next(), key)
 }
 
-/// How `key` is written in `parent`.
+/// Returns an example of `key` in `parent`.
 fn example_in(parent: Option<&str>, key: &str) -> Option<&'static str> {
     parent.and_then(|parent| example(&format!("{parent}.{key}"))).or_else(|| example(key))
 }

@@ -1,9 +1,9 @@
-//! What serde finds wrong, kept as data until the place is known.
+//! The errors of serde, kept as data until the place is known.
 //!
-//! serde hands over a fault of its own kinds through `de::Error`; a visitor's own complaint passes through
-//! `Error::custom`, which takes text only, so [`complaint`] packs its parts into one and [`Fault::custom`] unpacks them.
-//! A complaint is a predicate ("is not a duration"): the subject is added later, because the value may have come out of
-//! a variable and must not be shown.
+//! serde passes a fault of its own kinds through `de::Error`. A visitor's own complaint passes through `Error::custom`,
+//! which takes text only, so [`complaint`] packs its parts into one text and [`Fault::custom`] unpacks them. A complaint
+//! is a predicate ("is not a duration"): the subject is added later, because the value may come from a variable and must
+//! not be shown.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(super) enum Fault {
     Complaint { code: Code, predicate: String, help: String },
 }
 
-/// Separates the parts of a packed complaint; text quoted from the file has it escaped.
+/// The separator of the parts of a packed complaint; text quoted from the file has it escaped.
 const PART: char = '\u{1f}';
 
 /// The codes with which a visitor may complain.
@@ -33,7 +33,7 @@ const CODES: &[Code] = &[
     Code::MissingKey,
 ];
 
-/// A visitor's complaint: what the value is or does ("is not a duration") and how to put it right.
+/// Packs a visitor's complaint: the fault of the value ("is not a duration"), and the help.
 pub(super) fn complaint<E: de::Error>(code: Code, predicate: &str, help: &str) -> E {
     E::custom(format_args!("{}{PART}{predicate}{PART}{help}", code.as_str()))
 }

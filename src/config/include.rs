@@ -1,11 +1,11 @@
-//! `include: [routes.d/*.yaml, other.yaml]`: the files that the main file names, and what they may hold.
+//! `include: [routes.d/*.yaml, other.yaml]`: the files that the main file names, and the sections allowed in them.
 //!
-//! An item is a path, or a glob in the last part of one; both are relative to the main file's folder, and may lead out of
-//! it: who writes the file may read what the process may read. A glob may match nothing, does not match names that begin
-//! with a dot (editors leave such files behind), and not the main file itself; a path must lead to a file. Each file is
-//! read once, those of a glob in the order of their names.
+//! An item is a path, or a path with a glob in its last part. Both are relative to the main file's folder, and may lead
+//! out of it: the author of the file may read all files that the process may read. A glob may match nothing. It matches
+//! neither names that begin with a dot (editors leave such files behind) nor the main file itself. A path must lead to
+//! a file. Each file is read once, those of a glob in the order of their names.
 //!
-//! An included file holds the sections of a main file, and no `include`. How the files become one is `union`'s business.
+//! An included file holds the sections of a main file, and no `include`. `union` joins the files.
 
 use std::ffi::OsString;
 use std::io;
@@ -24,7 +24,7 @@ use super::spans::{Seg, Span};
 use super::tree::{Body, Entry, Node};
 use super::union::union;
 
-/// How many files can be included.
+/// The limit of included files.
 const FILES_MAX: usize = 256;
 
 /// The files beside the main one, handed in.
@@ -32,7 +32,7 @@ const FILES_MAX: usize = 256;
 pub struct Disk<'a> {
     /// Reads a file.
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
-    /// The names in a folder, in any order.
+    /// Lists the names in a folder, in any order.
     pub list: &'a dyn Fn(&Path) -> io::Result<Vec<OsString>>,
 }
 
@@ -45,11 +45,11 @@ impl std::fmt::Debug for Disk<'_> {
 /// The files of a configuration as one tree.
 pub(super) struct Whole {
     pub(super) root: Node,
-    /// A file that is included could not be read; a problem says why.
+    /// True if an included file could not be read; a problem gives the reason.
     pub(super) incomplete: bool,
 }
 
-/// The tree of `main` with what it includes. `text_bytes` is the length of the main file's text.
+/// Returns the tree of `main` with its included files. `text_bytes` is the length of the main file's text.
 pub(super) fn with_included(mut main: Node, text_bytes: usize, reader: &mut Reader<'_>, disk: Disk<'_>) -> Whole {
     let Some(items) = items(&mut main, reader) else {
         let incomplete = main.get("include").is_some();
@@ -71,7 +71,7 @@ pub(super) fn with_included(mut main: Node, text_bytes: usize, reader: &mut Read
     Whole { root: union(main, roots, reader), incomplete }
 }
 
-/// The items of the main file's `include`, each with its place; `None` when there are none or they are no text.
+/// Returns the items of the main file's `include`, each with its place; `None` when there are none or they are no text.
 fn items(main: &mut Node, reader: &mut Reader<'_>) -> Option<Vec<Item>> {
     let list = main.get_mut("include").filter(|list| !list.dropped)?;
     let typed: Vec<String> = settle(list, &[Seg::Key("include")], &reader.files, &mut reader.problems)?;
@@ -87,12 +87,12 @@ fn items(main: &mut Node, reader: &mut Reader<'_>) -> Option<Vec<Item>> {
 /// An item of `include`.
 struct Item {
     text: String,
-    /// As it is written, with `${VAR}` in place.
+    /// The text as it is written, with `${VAR}` in place.
     shown: String,
     span: Span,
 }
 
-/// What is being included.
+/// The state of including files.
 struct Inclusion<'a> {
     main: PathBuf,
     disk: Disk<'a>,
@@ -103,7 +103,7 @@ struct Inclusion<'a> {
 }
 
 impl Inclusion<'_> {
-    /// Finds the files of one item; `false` when that went wrong, and a problem says why.
+    /// Finds the files of one item; `false` when that failed, and a problem gives the reason.
     fn find(&mut self, Item { text, shown, span }: &Item, reader: &mut Reader<'_>) -> bool {
         let folder = self.main.parent().unwrap_or(Path::new(""));
         let path: PathBuf = folder.join(text).components().filter(|part| *part != Component::CurDir).collect();
@@ -130,7 +130,7 @@ impl Inclusion<'_> {
         false
     }
 
-    /// The files that a glob matches, by name.
+    /// Returns the files that a glob matches, by name.
     fn matching(&self, path: &Path, pattern: &GlobMatcher) -> Result<Vec<PathBuf>, Mistake> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let names = match (self.disk.list)(folder) {
@@ -149,7 +149,7 @@ impl Inclusion<'_> {
         Ok(paths)
     }
 
-    /// The tree of one file.
+    /// Reads the tree of one file.
     fn read(&mut self, path: &Path, named_at: Span, reader: &mut Reader<'_>) -> Option<Node> {
         match self.text(path) {
             Ok(text) => {
@@ -180,7 +180,7 @@ impl Inclusion<'_> {
         text_of(bytes).map_err(|not_text| unusable(&format!("cannot be read: {not_text}"), ""))
     }
 
-    /// What could have been meant by a path that leads nowhere.
+    /// Returns the probable meaning of a path that leads nowhere.
     fn near(&self, path: &Path) -> String {
         let names = (self.disk.list)(path.parent().unwrap_or(Path::new(""))).unwrap_or_default();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -192,7 +192,7 @@ impl Inclusion<'_> {
     }
 }
 
-/// The glob in the last part of a path; `None` when it is a plain path.
+/// Returns the glob in the last part of a path; `None` for a plain path.
 fn pattern(text: &str, shown: &str) -> Result<Option<GlobMatcher>, Mistake> {
     let is_glob = |part: &str| part.contains(['*', '?', '[', '{']);
     let (folder, name) = text.rsplit_once('/').unwrap_or(("", text));
@@ -214,7 +214,7 @@ fn pattern(text: &str, shown: &str) -> Result<Option<GlobMatcher>, Mistake> {
     Ok(Some(glob.compile_matcher()))
 }
 
-/// Takes out of an included file what only the main one says.
+/// Removes the keys from an included file that belong to the main file only.
 fn only_sections(root: &mut Node, path: &Path, main: &Path, reader: &mut Reader<'_>) {
     if let Some(version) = root.get_mut("version").filter(|version| !version.dropped) {
         let _checked: Option<raw::Version> =
@@ -229,7 +229,7 @@ fn only_sections(root: &mut Node, path: &Path, main: &Path, reader: &mut Reader<
     entries.retain(|entry| !matches!(entry.key.as_str(), "version" | "include"));
 }
 
-/// What is wrong with an item of `include`.
+/// The error of an item of `include`.
 struct Mistake {
     code: Code,
     message: String,

@@ -1,8 +1,8 @@
 //! `${VAR}`, `${VAR:-default}`, `${VAR:?message}`, and `$${` for a literal `${`.
 //!
-//! Variables are put into scalar values after parsing, so what they hold can never become structure: no key, no list, no
-//! further `${…}`. As in a shell, `:-` and `:?` also apply when the variable is empty. Keys are left alone; a `${…}` in a
-//! secret was refused before (`secrets`). The value of a variable is never shown.
+//! Variables are put into scalar values after parsing, so their values can never become structure: no key, no list, no
+//! further `${…}`. As in a shell, `:-` and `:?` also apply when the variable is empty. Keys are left alone; a `${…}` in
+//! a secret was refused before (`secrets`). The value of a variable is never shown.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,16 +12,16 @@ use super::letters;
 use super::problem::{Code, Problem, Problems, quoted};
 use super::tree::{Body, Node, Stretch};
 
-/// Looks a variable up.
+/// The function that looks a variable up.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What is wrong with one `${…}`.
+/// The error of one `${…}`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
     code: Code,
     message: String,
     help: String,
-    /// Its bytes.
+    /// The bytes of the `${…}`.
     at: Range<usize>,
 }
 
@@ -29,15 +29,15 @@ pub(super) struct Trouble {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece<'t> {
     pub(super) text: Cow<'t, str>,
-    /// What is written for it.
+    /// The text that is written for the piece.
     written: &'t str,
-    /// The variable that it stands for; `None` for what is written as it is.
+    /// The variable of the piece; `None` for literal text.
     pub(super) variable: Option<&'t str>,
-    /// The environment gave the text, not the file.
+    /// True if the text comes from the environment, not from the file.
     pub(super) is_from_outside: bool,
 }
 
-/// Puts the variables in everywhere below `node`; what cannot be filled is reported and dropped.
+/// Puts the variables in everywhere below `node`; a value that cannot be filled is reported and dropped.
 pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, problems: &mut Problems) {
     if node.dropped {
         return;
@@ -61,7 +61,7 @@ pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, pr
                 scalar.written = Some(std::mem::replace(&mut scalar.text, filled));
             }
             Err(trouble) => {
-                // What an alias or a merge copies is wrong once, and is looked at once.
+                // A mistake that an alias or a merge copies is reported once.
                 let is_known = |known: &Problem| known.code == trouble.code && node.span.holds(known.span);
                 if !problems.is_full() && !problems.iter().any(is_known) {
                     let span = letters::part_of(&scalar.text, trouble.at, node.span, text).unwrap_or(node.span);
@@ -90,7 +90,7 @@ impl Piece<'_> {
     }
 }
 
-/// What `text` consists of with its variables put in.
+/// Splits `text` into pieces, with its variables put in.
 pub(super) fn pieces<'t>(text: &'t str, env: Lookup<'_>) -> Result<Vec<Piece<'t>>, Trouble> {
     let as_it_is =
         |text: &'t str| Piece { text: Cow::Borrowed(text), written: text, variable: None, is_from_outside: false };
@@ -117,7 +117,7 @@ pub(super) fn pieces<'t>(text: &'t str, env: Lookup<'_>) -> Result<Vec<Piece<'t>
     Ok(pieces)
 }
 
-/// What `part`, which begins at `start`, stands for; `inner` is what its braces hold.
+/// Returns the piece of `part`, which begins at `start`; `inner` is the text in its braces.
 fn value_of<'t>(inner: &'t str, (part, start): (&'t str, usize), env: Lookup<'_>) -> Result<Piece<'t>, Trouble> {
     let at = start..start + part.len();
     let (name, otherwise) = inner.find(':').map_or((inner, ""), |colon| inner.split_at(colon));

@@ -1,13 +1,13 @@
-//! What is known about keys beyond their types: the ones of the format that this version cannot do, an example for each
-//! one that people get wrong, and the nearest name to a misspelt one.
+//! Facts about keys beyond their types: the keys of the format that this version does not support, an example for each
+//! key that people get wrong, and the nearest name to a misspelt one.
 
 use super::spans::Seg;
 
-/// The name in `known` that is most like `name`, when one is like it at all.
+/// Returns the name in `known` that is most like `name`, when one is like it at all.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let normal = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let name = normal(name);
-    // A third of the letters may be wrong: more is another word.
+    // A third of the letters may differ; with more differences it is another word.
     let allowed = name.chars().count().div_ceil(3);
     known
         .into_iter()
@@ -25,11 +25,11 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// Keys of the format that this version cannot do; `*` stands for any name.
+/// Keys of the format that this version does not support; `*` stands for any name.
 const UNSUPPORTED: &[&[&str]] =
     &[&["buffer", "engine"], &["defaults", "destination", "balance"], &["defaults", "destination", "health"]];
 
-/// Whether the key at `path` belongs to the format, but not yet to this version.
+/// Returns whether the key at `path` belongs to the format, but not yet to this version.
 pub(super) fn is_unsupported(path: &[Seg<'_>]) -> bool {
     UNSUPPORTED.iter().any(|pattern| {
         pattern.len() == path.len()
@@ -37,7 +37,7 @@ pub(super) fn is_unsupported(path: &[Seg<'_>]) -> bool {
     })
 }
 
-/// How the key at the end of a path is written; `parent.key` where it is another thing there.
+/// Examples of keys, by the key at the end of a path; `parent.key` where the key means another thing there.
 const EXAMPLES: &[(&str, &str)] = &[
     ("version", "version: 1"),
     ("include", "include: [routes.d/*.yaml]"),
@@ -137,7 +137,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("keep_delivered", "keep_delivered: 72h"),
 ];
 
-/// How `key` is written, or its list for an element of one.
+/// Returns an example of `key`, or of its list for an element of one.
 pub(super) fn example(key: &str) -> Option<&'static str> {
     EXAMPLES.iter().find(|(known, _)| *known == key).map(|(_, example)| *example)
 }

@@ -1,31 +1,32 @@
-//! Where every character of a value stands in the text of its file, so that a caret stands under a part of the value.
+//! The place of every character of a value in the text of its file, so that a caret can mark a part of the value.
 //!
-//! The parser gives a value and the stretch that it was read from, and nothing of what lies between them: escapes, folds,
-//! indentations. So the stretch is read once more, by the rules of each style that YAML has, now with the place of every
-//! character. Only a reading that gives the parser's very value is believed; where none does, there are no places, and the
-//! value is pointed at as a whole. This is done when a problem is shown, and never for a file that is right.
+//! The parser gives a value and its span, and nothing about the text between: escapes, folds, indentations. So the text
+//! of the span is read again, by the rules of each style of YAML, with the place of every character. A reading is used
+//! only if it gives exactly the parser's value. Without such a reading there are no places, and the whole value is
+//! marked. This is done when a problem is shown, and never for a file without problems.
 
 use std::ops::Range;
 
 use super::spans::{Position, Span};
 
-/// A longer value is pointed at as a whole: aliases could have it read a hundred thousand times.
+/// The longest value with places of characters: aliases could repeat the reading of a longer one a hundred thousand
+/// times.
 const VALUE_BYTES_MAX: usize = 16 << 10;
 
-/// Where the bytes `part` of `value` stand, which was read from `span` of `text`.
+/// Returns the span of the bytes `part` of `value`, which was read from `span` of `text`.
 pub(super) fn part_of(value: &str, part: Range<usize>, span: Span, text: &str) -> Option<Span> {
     let letters = if value.len() > VALUE_BYTES_MAX { None } else { letters(value, span, text) }?;
     let (before, within) = (value.get(..part.start)?, value.get(part)?);
     let first = before.chars().count();
     let last = (first + within.chars().count()).checked_sub(1).filter(|last| *last >= first);
-    // What is missing at the end is missed behind the last letter.
+    // A part that is missing at the end is marked behind the last letter.
     let start = letters.get(first).map(|letter| letter.start).or_else(|| Some(letters.last()?.end))?;
     let next = Position { column: start.column + 1, ..start };
     let end = last.and_then(|last| letters.get(last)).map_or(next, |letter| letter.end);
     Some(Span { start, end, ..span })
 }
 
-/// A character of a value, and the stretch that it is written as.
+/// A character of a value, and the stretch of text that is written for it.
 #[derive(Clone, Copy, Debug)]
 struct Letter {
     is: char,
@@ -37,7 +38,7 @@ fn letters(value: &str, span: Span, text: &str) -> Option<Vec<Letter>> {
     let mut cursor = Cursor::at(span.start, text)?;
     cursor.skip_anchor();
     let is_value = |letters: &Vec<Letter>| letters.iter().map(|letter| letter.is).eq(value.chars());
-    // The line breaks at the end of a block are what its sign makes of them.
+    // The line breaks at the end of a block depend on the block's sign.
     let is_block =
         |letters: &Vec<Letter>| letters.iter().map(|letter| letter.is).eq(value.trim_end_matches('\n').chars());
     let flow = [Some('"'), Some('\''), None].into_iter().filter_map(|quote| in_flow(cursor, quote, span.end));
@@ -45,7 +46,7 @@ fn letters(value: &str, span: Span, text: &str) -> Option<Vec<Letter>> {
     flow.filter(is_value).chain(block.filter(is_block)).next()
 }
 
-/// A scalar in quotes, or a plain one, which ends at `end`.
+/// Reads a scalar in quotes, or a plain one, which ends at `end`.
 fn in_flow(mut cursor: Cursor<'_>, quote: Option<char>, end: Position) -> Option<Vec<Letter>> {
     if quote.is_some() && cursor.next() != quote {
         return None;
@@ -89,7 +90,7 @@ fn in_flow(mut cursor: Cursor<'_>, quote: Option<char>, end: Position) -> Option
     Some(letters)
 }
 
-/// A block, whose stretch begins with its first letter; as many letters of it as `value` has.
+/// Reads a block, whose span begins with its first letter; at most as many letters as `value` has.
 fn in_block(mut cursor: Cursor<'_>, value: &str, is_folded: bool) -> Vec<Letter> {
     let indent = cursor.at.column;
     let wanted = value.trim_end_matches('\n').chars().count();
@@ -124,7 +125,7 @@ fn in_block(mut cursor: Cursor<'_>, value: &str, is_folded: bool) -> Vec<Letter>
     letters
 }
 
-/// A place in a text, and what follows it.
+/// A place in a text, and the text that follows it.
 #[derive(Clone, Copy, Debug)]
 struct Cursor<'t> {
     rest: &'t str,
@@ -139,7 +140,7 @@ impl<'t> Cursor<'t> {
         Some(Self { rest: line.get(before..)?, at })
     }
 
-    /// The next character; both ways to end a line are `\n`.
+    /// Returns the next character; both ways to end a line are `\n`.
     fn peek(&self) -> Option<char> {
         if self.rest.starts_with("\r\n") { Some('\n') } else { self.rest.chars().next() }
     }
@@ -156,7 +157,7 @@ impl<'t> Cursor<'t> {
         Some(letter)
     }
 
-    /// The stretch of a value that has an anchor begins with that, and that of a block with its sign then.
+    /// Skips an anchor, with which the span of an anchored value begins, and then the sign of a block.
     fn skip_anchor(&mut self) {
         if self.peek() == Some('&') {
             self.skip_until(char::is_whitespace);
@@ -184,7 +185,7 @@ impl<'t> Cursor<'t> {
         breaks
     }
 
-    /// What a backslash in double quotes stands for with what follows it (YAML 1.2 §5.7).
+    /// Reads an escape in double quotes, after its backslash (YAML 1.2 §5.7).
     fn escaped(&mut self) -> Option<char> {
         let digits = match self.next()? {
             '0' => return Some('\0'),
@@ -221,7 +222,7 @@ mod tests {
     use super::*;
     use crate::config::FileId;
 
-    /// The scalar of a text, and what is pointed at for its `X`.
+    /// Returns the scalar of a text, and the place that is marked for its `X`.
     fn pointed(text: &str) -> (String, Option<(usize, usize, usize)>) {
         let position = |marker: saphyr_parser::Marker| Position { line: marker.line(), column: marker.col() + 1 };
         let mut scalars = Parser::new_from_str(text).filter_map(|event| match event.unwrap() {

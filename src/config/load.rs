@@ -1,8 +1,8 @@
-//! Texts → [`Loaded`]: the typed raw file, the places of everything, and all problems.
+//! Texts → [`Loaded`]: the typed raw file, the places of all values, and all problems.
 //!
-//! Typing goes on after an error: the node that does not fit is reported and dropped, and the rest is typed again. What
-//! only follows from a drop (a required key that is "missing" because its value was wrong) is dropped in silence. So
-//! `raw` holds all that could be read, and is to be used only when no problem is an error.
+//! Typing continues after an error: a node that does not fit is reported and dropped, and the rest is typed again. A
+//! problem that only follows from a drop (a required key that is "missing" because its value was wrong) is not
+//! reported. So `raw` holds all that could be read, and is to be used only when no problem is an error.
 
 use std::path::Path;
 
@@ -20,19 +20,19 @@ use super::reader::{Reader, nothing};
 use super::spans::{Seg, Span, Spans};
 use super::tree::Node;
 
-/// How often typing starts again: more often than there are problems, because one bad value that is merged into many
-/// places is one problem and many drops. In a large file a round takes long, and there are fewer.
+/// The limit of rounds of typing. It is higher than the limit of problems, because one bad value that is merged into
+/// many places is one problem and many drops. In a large file a round takes long, and there are fewer.
 const ROUNDS_MAX: usize = 2000;
 const NODES_TYPED_MAX: usize = 20_000_000;
 
-/// What came of reading a file.
+/// The result of reading a file.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The file, with what it includes and all that could be read; `None` when nothing could.
+    /// The file with its included files, as far as it could be read; `None` when nothing could.
     pub raw: Option<raw::File>,
-    /// Where everything stands.
+    /// The places of all values.
     pub spans: Spans,
-    /// All that is wrong, in the order of the files.
+    /// All problems, in the order of the files.
     pub problems: Vec<Problem>,
 }
 
@@ -51,8 +51,8 @@ pub fn read(text: &str, file: &Path, env: Lookup<'_>, disk: Disk<'_>) -> Loaded 
     Loaded { raw, spans: Spans { files, root, incomplete }, problems: problems.into_sorted() }
 }
 
-/// Reads another document of ours by the same rules, with places and problems: the cases of `hookgate test`. Variables are
-/// not put in.
+/// Reads another document of Hookgate by the same rules, with places and problems: the cases of `hookgate test`.
+/// Variables are not put in.
 pub fn document<T: DeserializeOwned>(text: &str, file: &Path) -> (Option<T>, Spans, Vec<Problem>) {
     let mut reader = Reader::new(&|_| None);
     let root = reader.read_plain(text, file);
@@ -72,7 +72,7 @@ fn type_whole(root: &mut Node, files: &Files, problems: &mut Problems) -> Option
     settle(root, &[], files, problems)
 }
 
-/// Types `root`, which stands at `base` in the file, reporting and dropping what does not fit until the rest does.
+/// Types `root`, which stands at `base` in the file. Reports and drops nodes that do not fit, until the rest does.
 pub(super) fn settle<T: DeserializeOwned>(
     root: &mut Node,
     base: &[Seg<'_>],

@@ -1,6 +1,6 @@
 //! YAML merge keys: `<<: *base` and `<<: [*a, *b]`.
 //!
-//! What is written beside `<<` wins over what is merged, and an earlier mapping of the list wins over a later one.
+//! A key written beside `<<` wins over a merged one, and an earlier mapping of the list wins over a later one.
 //! Merging is shallow, as YAML defines it; the entries keep the spans of the place where they are written.
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ impl Merges {
         self.0.push((value, key_span));
     }
 
-    /// Adds what is merged to the `entries` written beside it.
+    /// Adds the merged entries to the `entries` written beside `<<`.
     pub(super) fn apply(self, entries: &mut Vec<Entry>, file: &Path, problems: &mut Problems) {
         if self.0.is_empty() {
             return;

@@ -1,14 +1,13 @@
 //! The front-end of the configuration file: texts → typed raw file, and all problems with their places.
-//!
-//! `load::read` is the way in. Each text is parsed once, into a tree in which every key and value knows its place
-//! (`reader`, `parse`, `tree`); variables are put in (`interpolate`), secrets written in plain are masked (`secrets`), the
-//! trees of included files come together (`include`, `union`), and serde types what is left (`de`, `raw`). A node that does not fit becomes a [`Problem`] and is dropped, and the rest is
-//! typed again: one run names everything that is wrong.
+//! `load::read` is the entry point. Each text is parsed once, into a tree in which every key and value knows its place
+//! (`reader`, `parse`, `tree`). Variables are put in (`interpolate`), secrets written in plain are masked (`secrets`),
+//! the trees of included files are joined (`include`, `union`), and serde types the result (`de`, `raw`). A node that
+//! does not fit becomes a [`Problem`] and is dropped, and the rest is typed again: one run reports every problem.
 //!
 //! Invariants: no file, no clock and no environment is touched here (they are handed in); no input panics;
 //! the value of a variable and the text of an inline secret never reach a message.
 //!
-//! What names mean to each other (a route's `to`, a missing secret, CEL) is not judged here.
+//! References between entries (a route's `to`, a missing secret, CEL) are not checked here.
 
 pub mod check;
 pub mod files;

@@ -1,8 +1,8 @@
 //! Text → tree: one pass over the parser's events, with the limits that keep a hostile file cheap.
 //!
 //! Aliases are copied and merges applied on the way ([`Merges`]), so that later stages see plain data; a copy keeps the
-//! span of what was really written. A key that stands twice is a problem and its first value is kept. Where the text
-//! stops being YAML, parsing stops: what a parser says after its first error is guesswork.
+//! span of the original text. A duplicate key is a problem, and its first value is kept. Parsing stops where the text
+//! stops being YAML: a parser's messages after its first error are guesswork.
 //!
 //! Not supported on purpose: tags, several documents, keys that are not scalars.
 
@@ -21,8 +21,8 @@ use super::tree::{Body, Entry, Node, Scalar};
 const DEPTH_MAX: usize = 64;
 const ALIAS_NODES_MAX: usize = 100_000;
 
-/// Parses the text of a file; `None` when nothing usable came of it, and then a problem says why. `copied` counts what
-/// aliases unfold to, over all files.
+/// Parses the text of a file; `None` when nothing usable was read, and then a problem gives the reason. `copied` counts
+/// the nodes that aliases unfold to, over all files.
 pub(super) fn parse(
     text: &str,
     (id, file): (FileId, &Path),
@@ -72,9 +72,9 @@ struct OpenMap {
 struct Key {
     text: String,
     span: Span,
-    /// `<<`, unquoted.
+    /// True for `<<`, unquoted.
     merge: bool,
-    /// It was refused, and its value goes with it.
+    /// True if the key was refused; its value is dropped with it.
     refused: bool,
 }
 
@@ -88,7 +88,7 @@ struct Builder<'a> {
     root: Option<Node>,
 }
 
-/// Parsing cannot go on; the problem is reported.
+/// The signal that parsing cannot go on; the problem has been reported.
 struct Stop;
 
 type Step = Result<(), Stop>;
@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
         self.place(Node::new(span, body), frame.anchor)
     }
 
-    /// Puts a finished node where it belongs: into its list, under its key, or at the root.
+    /// Puts a finished node at its place: into its list, under its key, or at the root.
     fn place(&mut self, mut node: Node, anchor: usize) -> Step {
         if anchor != 0 {
             *self.copied += node.size();
@@ -229,7 +229,7 @@ impl<'a> Builder<'a> {
                     self.problems.push(Problem::error(Code::Syntax, self.file, node.span, message));
                 }
                 Some(key) => {
-                    // An absent value stands nowhere; its key does.
+                    // An absent value has no place; its key has one.
                     if node.span.is_empty() {
                         node.span = key.span;
                     }
@@ -261,7 +261,7 @@ impl OpenMap {
             let message = format!("{} is defined twice", quoted(&key.text));
             let problem = Problem::error(Code::DuplicateKey, file, key.span, message).help(help);
             problems.push(problem.second(file, *first, "first defined here"));
-            // Kept out of sight, so that a secret in it is masked like any other.
+            // The value is kept as dropped, so that a secret in it is masked like any other.
             value.dropped = true;
             self.entries.push(Entry { key: key.text, key_span: key.span, value });
             return;

@@ -1,28 +1,28 @@
-//! A problem in the configuration: what is wrong, where, and how to put it right.
+//! A problem in the configuration: its message, its place, and the help.
 //!
-//! The message says what is wrong, the help how to fix it; both are whole by themselves, because CI annotations and
-//! JSON show them without the line. Text taken from the file is quoted by [`quoted`], so that a file cannot write
-//! control sequences to a terminal.
+//! The message names the problem, the help the solution; both are whole by themselves, because CI annotations and JSON
+//! show them without the line. Text from the file is quoted by [`quoted`], so that a file cannot write control
+//! sequences to a terminal.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::spans::Span;
 
-/// After so many problems the rest is not looked for.
+/// The limit of problems, after which the search ends.
 pub const PROBLEMS_MAX: usize = 100;
 
-/// How bad a problem is.
+/// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used, but probably does not mean what was meant.
+    /// The file can be used, but is probably a mistake.
     Warning,
 }
 
 impl Severity {
-    /// As shown.
+    /// Returns the severity as it is shown.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -31,7 +31,7 @@ impl Severity {
     }
 }
 
-/// What kind of problem it is; tools may rely on the names.
+/// The kind of a problem; tools may rely on the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
     /// The text is not YAML, or uses a part of YAML that has no place here (tags, several documents).
@@ -58,7 +58,7 @@ pub enum Code {
     UnknownValue,
     /// A number without the unit that belongs to it.
     MissingUnit,
-    /// The value has the right type but no sense.
+    /// The value has the right type, but is not valid.
     InvalidValue,
     /// The name of a listener, source, route, destination or provider has characters that names cannot have.
     InvalidName,
@@ -68,17 +68,17 @@ pub enum Code {
     BadVariable,
     /// `${NAME}` without a default, and the environment has no NAME.
     UnsetVariable,
-    /// A name that nothing has.
+    /// A name that no entry has.
     UnknownName,
     /// Two sources answer at one place.
     SamePlace,
     /// A source has no secret, and does not say that it wants none.
     MissingSecret,
-    /// A secret cannot be read, or nothing is in it.
+    /// A secret cannot be read, or is empty.
     UnusableSecret,
     /// A file cannot be read or used: a certificate, a key.
     UnusableFile,
-    /// A signature scheme does not hold together.
+    /// A signature scheme is inconsistent.
     InvalidScheme,
     /// A JSON Schema cannot be loaded.
     InvalidSchema,
@@ -94,38 +94,38 @@ pub enum Code {
     WeakDurability,
     /// Warning: `max_size` and the reserve exceed the disk.
     LargerThanTheDisk,
-    /// Warning: what fails its checks is counted and goes on.
+    /// Warning: events that fail their checks are counted and go on.
     NotEnforced,
-    /// Warning: this version does a part of what the key says.
+    /// Warning: this version supports a part of the setting.
     Partial,
     /// Warning: events wait in a running gateway for a destination that the file does not have.
     Backlog,
-    /// Warning: nobody has checked the provider's row against the provider's words.
+    /// Warning: the provider's row was not checked against the provider's documentation.
     Unproven,
     /// Warning: another glob takes all that this one takes.
     Shadowed,
     /// Warning: another route sends the same events to the same place.
     Repeated,
-    /// Warning: this can be used, and was probably meant otherwise.
+    /// Warning: a usable setting that is probably a mistake.
     Misspelt,
     /// Warning: two settings, or a setting and the provider, do not fit together.
     Mismatch,
     /// Warning: an expression fails with an error on events that their schema allows.
     MayFail,
-    /// Warning: what is sent can be read and changed on its way.
+    /// Warning: requests can be read and changed on their way.
     PlainHttp,
-    /// Warning: more people are believed than were probably meant.
+    /// Warning: more senders are trusted than was probably meant.
     TooOpen,
-    /// Warning: what is known of the provider is old.
+    /// Warning: the facts about the provider are old.
     Outdated,
-    /// Warning: a secret stands in quotes, begins with a mark, or holds what nobody sees.
+    /// Warning: a secret stands in quotes, begins with a mark, or holds invisible characters.
     OddSecret,
     /// There are more problems than are shown.
     TooManyProblems,
 }
 
 impl Code {
-    /// As shown and as written by `--format json`.
+    /// Returns the code as it is shown and as `--format json` writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Syntax => "syntax",
@@ -179,19 +179,19 @@ impl Code {
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// How bad.
+    /// The severity.
     pub severity: Severity,
-    /// What kind.
+    /// The kind.
     pub code: Code,
-    /// What is wrong, in one line.
+    /// The message, in one line.
     pub message: String,
-    /// How to put it right.
+    /// The way to solve it.
     pub help: Option<String>,
     /// The file.
     pub file: PathBuf,
     /// The place.
     pub span: Span,
-    /// Another place that belongs to it: the first of two definitions.
+    /// A second place of the problem, such as the first of two definitions.
     pub second: Option<Second>,
 }
 
@@ -202,35 +202,35 @@ pub struct Second {
     pub file: PathBuf,
     /// The place.
     pub span: Span,
-    /// What is there.
+    /// The label of the place.
     pub label: String,
 }
 
 impl Problem {
-    /// An error.
+    /// Creates an error.
     pub fn error(code: Code, file: &Path, span: Span, message: impl Into<String>) -> Self {
         let (message, file) = (message.into(), file.to_path_buf());
         Self { severity: Severity::Error, code, message, help: None, file, span, second: None }
     }
 
-    /// A warning.
+    /// Creates a warning.
     pub fn warning(code: Code, file: &Path, span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, file, span, message) }
     }
 
-    /// With the way to put it right; empty text adds nothing.
+    /// Adds the way to solve the problem; empty text adds nothing.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into()).filter(|help| !help.is_empty());
         self
     }
 
-    /// Where it is, as editors and terminals take it: file, line, column.
+    /// Returns the place as editors and terminals take it: file, line, column.
     pub fn place(&self) -> String {
         format!("{}:{}:{}", self.file.display(), self.span.start.line, self.span.start.column)
     }
 
-    /// With a second place, which lies in `file`.
+    /// Adds a second place, which lies in `file`.
     #[must_use]
     pub fn second(mut self, file: &Path, span: Span, label: impl Into<String>) -> Self {
         self.second = Some(Second { file: file.to_path_buf(), span, label: label.into() });
@@ -240,8 +240,8 @@ impl Problem {
 
 /// The problems found so far: each once, and at most [`PROBLEMS_MAX`].
 ///
-/// The same text can be read several times, through an alias or a merge; it is wrong only once, so problems of one kind
-/// at one place are one problem.
+/// A text can be read several times, through an alias or a merge, but its mistake is one: problems of one kind at one
+/// place are one problem.
 #[derive(Clone, Debug, Default)]
 pub struct Problems(Vec<Problem>);
 
@@ -267,39 +267,39 @@ impl Problems {
         }
     }
 
-    /// Those found so far, in the order in which they were found.
+    /// Returns the problems in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 
-    /// How many were found.
+    /// Returns the number of problems.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether none was found.
+    /// Returns whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether no more will be taken.
+    /// Returns whether no more problems are taken.
     pub fn is_full(&self) -> bool {
         self.0.len() >= PROBLEMS_MAX
     }
 
-    /// In the order of the files; the note that there are more comes last.
+    /// Returns the problems in the order of the files; the note that there are more comes last.
     pub fn into_sorted(mut self) -> Vec<Problem> {
         self.0.sort_by_key(|problem| (problem.code == Code::TooManyProblems, problem.span));
         self.0
     }
 }
 
-/// Text from the file as a message shows it: in backquotes, control characters escaped, long text cut.
+/// Quotes text from the file for a message: in backquotes, control characters escaped, long text cut.
 pub fn quoted(text: &str) -> Quoted<'_> {
     Quoted(text)
 }
 
-/// See [`quoted`].
+/// A quoted text; see [`quoted`].
 #[derive(Clone, Copy, Debug)]
 pub struct Quoted<'a>(&'a str);
 
@@ -315,11 +315,11 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A text as it is quoted, uncut and without the backquotes.
+/// Returns a text as it is quoted, uncut and without the backquotes.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        // A string takes everything.
+        // Writing to a string does not fail.
         write_escaped(&mut escaped, c).unwrap_or_default();
     }
     escaped
@@ -329,8 +329,8 @@ fn write_escaped(to: &mut impl fmt::Write, c: char) -> fmt::Result {
     if is_hidden(c) || c == '\n' || c == '\t' { write!(to, "{}", c.escape_default()) } else { to.write_char(c) }
 }
 
-/// A character that would not be seen or would change what is seen: controls, and the marks that turn the direction of
-/// text (with which a file can look other than it is).
+/// Returns whether a character is invisible or changes how text is seen: controls, and the marks that turn the
+/// direction of text (which can make a file look different).
 pub(super) fn is_hidden(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\t'))
         || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

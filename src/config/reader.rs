@@ -1,8 +1,8 @@
-//! The text of one file → its tree, ready to be typed: hidden characters found, parsed, `x-…` keys taken out, secrets
-//! refused, variables put in.
+//! The step from the text of one file to its tree, ready to be typed: hidden characters are reported, the text is
+//! parsed, `x-…` keys are removed, secrets refused, variables put in.
 //!
-//! Each file is read by itself: anchors, `x-…` keys and carets end with it. What aliases may unfold to is counted over all
-//! files.
+//! Each file is read by itself: anchors, `x-…` keys and carets end with the file. The nodes that aliases unfold to are
+//! counted over all files.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use super::secrets::{masked, masked_by_line, refuse_inline};
 use super::spans::{Position, Span};
 use super::tree::{Body, Kind, Node, Scalar};
 
-/// Larger texts are not read; all files of a configuration together may have so many bytes.
+/// The limit of bytes of one text, and of all files of a configuration together.
 pub(super) const TEXT_BYTES_MAX: usize = 4 << 20;
 
-/// Reads files, and collects what is wrong with them.
+/// The state of reading files: the files, and the problems found in them.
 pub(super) struct Reader<'a> {
     env: Lookup<'a>,
     pub(super) files: Files,
@@ -31,8 +31,8 @@ impl<'a> Reader<'a> {
         Self { env, files: Files::default(), problems: Problems::default(), copied: 0 }
     }
 
-    /// The tree of a file, which is a mapping; `None` when nothing came of it, and then a problem says why. A file that is
-    /// included may be empty.
+    /// Reads the tree of a file, which is a mapping; `None` when nothing usable was read, and then a problem gives the
+    /// reason. An included file may be empty.
     pub(super) fn read(&mut self, text: &str, file: &Path) -> Option<Node> {
         let known = self.problems.len();
         let (id, text, parsed) = self.parse(text, file);
@@ -62,14 +62,14 @@ impl<'a> Reader<'a> {
         Some(root)
     }
 
-    /// The tree of a document of ours that is no configuration.
+    /// Reads the tree of a document of Hookgate that is no configuration.
     pub(super) fn read_plain(&mut self, text: &str, file: &Path) -> Option<Node> {
         let (id, text, root) = self.parse(text, file);
         self.files.show(id, text);
         root.filter(|_| self.problems.is_empty())
     }
 
-    /// The text of a file as it was parsed, and its tree; nothing of it is shown, changed or filled in yet.
+    /// Returns the text of a file as it was parsed, and its tree; nothing is masked, changed or filled in yet.
     fn parse(&mut self, text: &str, file: &Path) -> (FileId, String, Option<Node>) {
         let id = self.files.add(file);
         let text = self.usable(text, (id, file)).unwrap_or_default();
@@ -77,7 +77,8 @@ impl<'a> Reader<'a> {
         (id, text, root)
     }
 
-    /// The text as it can be parsed: not too large, and with hidden characters replaced after they were reported.
+    /// Returns the text as it can be parsed: not too large, and with hidden characters replaced after they were
+    /// reported.
     fn usable(&mut self, text: &str, (id, file): (FileId, &Path)) -> Option<String> {
         if text.len() > TEXT_BYTES_MAX {
             let message = format!("the file has {} bytes, and {TEXT_BYTES_MAX} are allowed", text.len());
@@ -104,7 +105,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Takes out the `x-…` keys, which are the user's own, and lets a section with all its entries commented out be empty.
+/// Removes the `x-…` keys, which are the user's own, and lets a section with all its entries commented out be empty.
 fn prepare_sections(root: &mut Node) {
     let Body::Map(entries) = &mut root.body else { return };
     entries.retain(|entry| !entry.key.starts_with("x-"));
@@ -115,7 +116,7 @@ fn prepare_sections(root: &mut Node) {
     }
 }
 
-/// What stands in a file that says nothing.
+/// Returns the node of an empty file.
 pub(super) fn nothing(id: FileId) -> Node {
     Node::new(Span::top_of(id), Body::Scalar(Scalar::new(String::new(), true)))
 }

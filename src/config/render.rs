@@ -1,6 +1,6 @@
-//! How problems are shown: as text with carets, as JSON, and as annotations of GitHub.
+//! The forms in which problems are shown: text with carets, JSON, and annotations of GitHub.
 //!
-//! The files are handed in, with secrets masked already.
+//! The files are handed in, with their secrets masked.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use super::files::Files;
 use super::problem::{Problem, Second, Severity, is_hidden};
 use super::spans::{Position, Span};
 
-/// The problems of `files` as text, in the style of rustc.
+/// Returns the problems of `files` as text, in the style of rustc.
 pub fn text(problems: &[Problem], files: &Files, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
     let mut out = String::new();
@@ -53,7 +53,7 @@ fn one(problem: &Problem, files: &Files, renderer: &Renderer) -> String {
     renderer.render(&[group])
 }
 
-/// The bytes of a span; of one that goes over several lines, those of the first.
+/// Returns the bytes of a span; for a span over several lines, those of the first.
 fn byte_range(text: &str, span: Span) -> Range<usize> {
     let start = byte_of(text, span.start);
     let line_end = text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| start + length);
@@ -106,13 +106,13 @@ impl<'a> JsonSecond<'a> {
     }
 }
 
-/// The problems as a JSON array, ending in a newline.
+/// Returns the problems as a JSON array, ending in a newline.
 pub fn json(problems: &[Problem]) -> String {
     let rows: Vec<Json<'_>> = rows(problems).collect();
     serde_json::to_string_pretty(&rows).map(|text| text + "\n").unwrap_or_default()
 }
 
-/// The same, as a value.
+/// Returns the problems as a JSON value.
 pub fn value(problems: &[Problem]) -> serde_json::Value {
     rows(problems).map(|row| serde_json::to_value(row).unwrap_or_default()).collect()
 }
@@ -132,7 +132,7 @@ fn rows(problems: &[Problem]) -> impl Iterator<Item = Json<'_>> {
     })
 }
 
-/// The problems as workflow commands of GitHub Actions, a line each.
+/// Returns the problems as workflow commands of GitHub Actions, a line each.
 pub fn github(problems: &[Problem]) -> String {
     let mut out = String::new();
     for problem in problems {
@@ -158,7 +158,8 @@ pub fn github(problems: &[Problem]) -> String {
     out
 }
 
-/// Text after `::`, by GitHub's rules; hidden characters are escaped, since they could end the line.
+/// Returns text for the part after `::`, by GitHub's rules; hidden characters are escaped, since they could end the
+/// line.
 fn data(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

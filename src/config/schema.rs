@@ -1,8 +1,8 @@
-//! The JSON Schema of the file, generated from the types of `raw`; `schemas/routes.schema.json` is written from it. Other
-//! documents of ours have theirs in the same way.
+//! The JSON Schema of the file, generated from the types of `raw`; `schemas/routes.schema.json` is written from it. The
+//! schemas of other documents are generated in the same way.
 //!
-//! It is for editors: where it cannot say what the loader would (names that must exist, one of two keys by the type), it
-//! lets more through, and never less. `${VAR}` is let through wherever a number or a word stands, as the loader reads it; in
+//! The schema is for editors. Where it cannot express a rule of the loader (names that must exist, one of two keys by
+//! the type), it allows more, and never less. `${VAR}` is allowed for every number or word, as the loader reads it; in
 //! documents without variables it is not.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::defaults::{self, DEFAULTS};
 use super::raw;
 
-/// The JSON Schema as pretty JSON, ending in a newline.
+/// Returns the JSON Schema as pretty JSON, ending in a newline.
 ///
 /// Keys are sorted here, because serde_json keeps or sorts them depending on a feature that any crate can turn on.
 pub fn schema() -> String {
@@ -22,7 +22,7 @@ pub fn schema() -> String {
     pretty(with_defaults(for_editors(schema.to_value(), or_variable)))
 }
 
-/// The same for a document that [`super::document`] reads, which has no variables.
+/// Returns the schema of a document that [`super::document`] reads, which has no variables.
 pub fn document_schema<T: JsonSchema>() -> String {
     let schema = schemars::schema_for!(T);
     pretty(for_editors(schema.to_value(), |schema| schema))
@@ -32,7 +32,7 @@ fn pretty(schema: Value) -> String {
     serde_json::to_string_pretty(&Sorted::of(schema)).map(|text| text + "\n").unwrap_or_default()
 }
 
-/// What becomes of each schema at last.
+/// The last change to each schema.
 type Finish = fn(Map<String, Value>) -> Map<String, Value>;
 
 #[derive(Serialize)]
@@ -70,15 +70,15 @@ fn with_defaults(mut schema: Value) -> Value {
     schema
 }
 
-/// Goes through all schemas that `value` holds.
+/// Changes all schemas that `value` holds.
 fn for_editors(value: Value, finish: Finish) -> Value {
     match value {
         Value::Object(schema) => {
             let schema = without_emptiness(without_null(schema));
             let inner = schema.into_iter().map(|(key, value)| match key.as_str() {
-                // Names, not schemas, are the keys here.
+                // The keys here are names, not schemas.
                 "properties" | "$defs" | "patternProperties" => (key, each_named(value, finish)),
-                // What can be chosen, and what must be there, is no schema.
+                // The values here are no schemas: choices, defaults, and names of required keys.
                 "enum" | "const" | "default" | "examples" | "required" | "enumDescriptions" => (key, value),
                 _ => (key, for_editors(value, finish)),
             });
@@ -94,7 +94,7 @@ fn each_named(schemas: Value, finish: Finish) -> Value {
     Value::Object(schemas.into_iter().map(|(name, schema)| (name, for_editors(schema, finish))).collect())
 }
 
-/// Takes `null` out of an optional property: a key is written with a value or not at all.
+/// Removes `null` from an optional property: a key is written with a value or not at all.
 fn without_null(mut schema: Map<String, Value>) -> Map<String, Value> {
     let is_null = |schema: &Value| schema.get("type").is_some_and(|kind| kind == "null");
     if let Some(Value::Array(kinds)) = schema.get_mut("type") {
@@ -118,7 +118,7 @@ fn without_null(mut schema: Map<String, Value>) -> Map<String, Value> {
     schema
 }
 
-/// Takes out defaults that only say that a key may be absent; an editor would write them into the file.
+/// Removes defaults that only mean that a key may be absent; an editor would write them into the file.
 fn without_emptiness(mut schema: Map<String, Value>) -> Map<String, Value> {
     let is_empty = |default: &Value| match default {
         Value::Null | Value::Bool(false) => true,

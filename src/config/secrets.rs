@@ -1,6 +1,6 @@
-//! Keeps secrets out of the file and out of what is shown of it.
+//! The masking of secrets in the file and in everything that is shown of it.
 //!
-//! A secret is named (`{file|env|credential: …}`), never written. What stands where a secret belongs is masked wherever
+//! A secret is named (`{file|env|credential: …}`), never written. A text at the place of a secret is masked wherever
 //! the file is shown, whether or not it is reported here; masking errs on the side of hiding. `${…}` is not read in a
 //! secret: the variable would carry the secret through the configuration.
 
@@ -11,7 +11,7 @@ use super::problem::{Code, Problem, Problems};
 use super::spans::Span;
 use super::tree::{Body, Kind, Node};
 
-/// Whether `key` sounds like one that holds a secret, right or wrong.
+/// Returns whether `key` sounds like one that holds a secret, rightly or wrongly.
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["secret", "token", "passw", "credential", "api_key", "apikey", "private_key", "api-key", "authorization", "cookie"]
@@ -30,7 +30,7 @@ pub(super) fn refuse_inline(root: &mut Node, file: &Path, problems: &mut Problem
     if let Some(Node { body: Body::Map(destinations), .. }) = root.get_mut("destinations") {
         for destination in destinations {
             let Some(Node { body: Body::Map(headers), .. }) = destination.value.get_mut("headers") else { continue };
-            // A literal is a header's value; one that is a place is that of a secret.
+            // A literal is a header's value; a mapping is the place of a secret.
             for header in headers.iter_mut().filter(|header| matches!(header.value.body, Body::Map(_))) {
                 check(&mut header.value, file, problems);
             }
@@ -103,7 +103,7 @@ fn inline(file: &Path, span: Span) -> Problem {
     )
 }
 
-/// `text` with everything masked that is or may be a secret.
+/// Returns `text` with every text masked that is or may be a secret.
 pub(super) fn masked(text: &str, root: &Node) -> String {
     let mut spans = Vec::new();
     collect(root, false, &mut spans);
@@ -123,7 +123,7 @@ pub(super) fn masked(text: &str, root: &Node) -> String {
     masked
 }
 
-/// The same for a text that is not YAML: what follows the colon after a word that sounds like a secret, and the list
+/// Masks a text that is not YAML: the rest of a line after a word that sounds like a secret and a colon, and the list
 /// items below such a line.
 pub(super) fn masked_by_line(text: &str) -> String {
     let mask = |text: &str| text.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect::<String>();
@@ -149,12 +149,12 @@ fn collect(node: &Node, secret: bool, spans: &mut Vec<Span>) {
         Body::Map(entries) => {
             for entry in entries {
                 let shown = SHOWN.contains(&entry.key.as_str()) && !holds_no_name(&entry.key, &entry.value);
-                // The key's own span stands for an absent value, and there is nothing to hide.
+                // The key's own span stands for an absent value, which holds nothing to hide.
                 if entry.value.span != entry.key_span {
                     // A mapping may be a source that is called `github-token`; its secrets have keys of their own.
                     let is_map =
                         matches!(entry.value.body, Body::Map(_)) && entry.key != "secrets" && entry.key != "token";
-                    // `forward_secret: true` says what becomes of a secret, and is none.
+                    // A switch such as `forward_secret: true` is not a secret.
                     let is_switch =
                         matches!(&entry.value.body, Body::Scalar(scalar) if matches!(scalar.kind(), Kind::Bool(_)));
                     let sounds = !is_map && !is_switch && sounds_secret(&entry.key);
@@ -166,12 +166,12 @@ fn collect(node: &Node, secret: bool, spans: &mut Vec<Span>) {
     }
 }
 
-/// Whether this is a URL with a user and a password.
+/// Returns whether this is a URL with a user and a password.
 pub(super) fn holds_credentials(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')))
 }
 
-/// Whether this is an `env` that holds something else than the name of a variable: probably the secret.
+/// Returns whether this is an `env` whose value is not the name of a variable: probably the secret.
 fn holds_no_name(key: &str, value: &Node) -> bool {
     key == "env" && matches!(&value.body, Body::Scalar(scalar) if !is_variable_name(&scalar.text))
 }

@@ -1,8 +1,8 @@
-//! Where things stand in the file: positions, spans, paths, and [`Spans`], which leads from a path to its span.
+//! Places in the file: positions, spans, paths, and [`Spans`], which leads from a path to its span.
 //!
 //! `Spans` keeps the tree that was typed. A node that was dropped because of a problem is still found by its key, so
-//! that a reference to a broken entry is not reported as dangling too ([`Spans::is_broken`]); an index counts only what
-//! was kept, as the lists in `raw` do. The span of a merged or aliased value is where it is really written.
+//! that a reference to a broken entry is not reported as dangling too ([`Spans::is_broken`]). An index counts only kept
+//! nodes, as the lists in `raw` do. The span of a merged or aliased value is that of the original text.
 
 use std::ops::Range;
 use std::path::Path;
@@ -39,12 +39,12 @@ impl Span {
     /// The first character of the main file.
     pub const TOP: Self = Self::top_of(FileId::MAIN);
 
-    /// The first character of a file.
+    /// Returns the span of the first character of a file.
     pub(super) const fn top_of(file: FileId) -> Self {
         Self { file, start: Position { line: 1, column: 1 }, end: Position { line: 1, column: 2 } }
     }
 
-    /// Whether the other one lies in it.
+    /// Returns whether `other` lies in this span.
     pub(super) fn holds(self, other: Self) -> bool {
         self.file == other.file && self.start <= other.start && other.end <= self.end
     }
@@ -95,7 +95,7 @@ macro_rules! __config_path {
 }
 pub use __config_path as path;
 
-/// A path as a person writes it: `routes.billing.to[1]`.
+/// Returns a path as a person writes it: `routes.billing.to[1]`.
 pub(super) fn shown(path: &[Seg<'_>]) -> String {
     let segs = path.iter().enumerate().map(|(at, seg)| match seg {
         Seg::Key(key) if at == 0 => (*key).to_owned(),
@@ -105,49 +105,49 @@ pub(super) fn shown(path: &[Seg<'_>]) -> String {
     segs.collect()
 }
 
-/// The places of everything in a configuration.
+/// The places of all values of a configuration.
 #[derive(Clone, Debug)]
 pub struct Spans {
     pub(super) files: Files,
     pub(super) root: Node,
-    /// An included file could not be read, so that there is more than is known here.
+    /// True if an included file could not be read, so that some entries are unknown here.
     pub(super) incomplete: bool,
 }
 
 impl Spans {
-    /// The files that were read.
+    /// Returns the files that were read.
     pub fn files(&self) -> &Files {
         &self.files
     }
 
-    /// The file in which `span` lies.
+    /// Returns the file in which `span` lies.
     pub fn file_of(&self, span: Span) -> &Path {
         self.files.path(span.file)
     }
 
-    /// Where the value at `path` was written: the file, and the place in it.
+    /// Returns the origin of the value at `path`: the file, and the place in it.
     pub fn origin(&self, path: &[Seg<'_>]) -> Option<(&Path, Span)> {
         self.of(path).map(|span| (self.file_of(span), span))
     }
 
-    /// The span of the value at `path`. Index 0 of a value that is not a list is the value, so that `to: billing` and
-    /// `to: [billing]` are asked alike.
+    /// Returns the span of the value at `path`. Index 0 of a value that is not a list is the value itself: the paths
+    /// of `to: billing` and `to: [billing]` are the same.
     pub fn of(&self, path: &[Seg<'_>]) -> Option<Span> {
         self.root.at(path).map(|found| found.node.span)
     }
 
-    /// Where the bytes `part` of the text at `path` are written; `None` when they cannot be pointed at.
+    /// Returns the span of the bytes `part` of the text at `path`; `None` when they cannot be marked.
     pub fn of_part(&self, path: &[Seg<'_>], part: Range<usize>) -> Option<Span> {
         self.part_of(self.root.at(path)?.node, part)
     }
 
-    /// Whether a variable brought in some of the bytes `part` of the text at `path`: then they are not shown.
+    /// Returns whether a variable brought in some of the bytes `part` of the text at `path`: then they are not shown.
     pub fn is_filled(&self, path: &[Seg<'_>], part: &Range<usize>) -> bool {
         let found = self.root.at(path);
         matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.is_filled(part))
     }
 
-    /// The text at `path` as it is written, with `${VAR}` in place of the value of a variable: all that a message shows of it.
+    /// Returns the text at `path` as it is written, with `${VAR}` in place of the value of a variable, for messages.
     pub fn written(&self, path: &[Seg<'_>]) -> Option<&str> {
         match &self.root.at(path)?.node.body {
             Body::Scalar(scalar) => Some(scalar.written.as_ref().unwrap_or(&scalar.text)),
@@ -155,7 +155,7 @@ impl Spans {
         }
     }
 
-    /// The text at `path` without the values of variables; `None` where the environment gave nothing of it.
+    /// Returns the text at `path` without the values of variables; `None` where no value comes from the environment.
     pub(super) fn masked(&self, path: &[Seg<'_>]) -> Option<Masked> {
         match &self.root.at(path)?.node.body {
             Body::Scalar(scalar) => scalar.masked(),
@@ -169,7 +169,8 @@ impl Spans {
         matches!(found.map(|found| &found.node.body), Some(Body::Scalar(scalar)) if scalar.written.is_some())
     }
 
-    /// The same for any value at `path` or below it that is `text`; where none is, for every value there.
+    /// Returns the same as [`Spans::is_filled`] for any value at `path` or below that is `text`; where none is, whether
+    /// any value there has a variable.
     pub fn is_filled_below(&self, path: &[Seg<'_>], text: &str, part: &Range<usize>) -> bool {
         let Some(found) = self.root.at(path) else { return false };
         let mut scalars = Vec::new();
@@ -181,8 +182,8 @@ impl Spans {
         scalars.iter().any(|scalar| scalar.written.is_some())
     }
 
-    /// The same as [`Spans::of_part`] for the first value at `path` or below it that is `text`, whatever leads to it; for a key that is `text`,
-    /// the key.
+    /// Returns the same as [`Spans::of_part`] for the first value at `path` or below that is `text`; for a key that is
+    /// `text`, the key.
     pub fn of_part_below(&self, path: &[Seg<'_>], text: &str, part: Range<usize>) -> Option<Span> {
         self.part_below(self.root.at(path)?.node, text, part)
     }
@@ -204,20 +205,21 @@ impl Spans {
         letters::part_of(written, part, node.span, self.files.text(node.span.file))
     }
 
-    /// The span of the key at `path`; for an element of a list, the element.
+    /// Returns the span of the key at `path`; for an element of a list, the element.
     pub fn of_key(&self, path: &[Seg<'_>]) -> Option<Span> {
         self.root.at(path).map(|found| found.key_span.unwrap_or(found.node.span))
     }
 
-    /// The first and the last line of the key at `path` with its value; of an element of a list, of the element.
+    /// Returns the first and the last line of the key at `path` with its value; for an element of a list, of the
+    /// element.
     pub fn lines_of(&self, path: &[Seg<'_>]) -> Option<(usize, usize)> {
         let found = self.root.at(path)?;
         let first = found.key_span.unwrap_or(found.node.span).start.line;
         Some((first, last_line(found.node)))
     }
 
-    /// Whether anything at `path` or below it was dropped because of a problem that is already reported: what `raw` says
-    /// there is then not all that the file says. What stands in a file that could not be read is broken too.
+    /// Returns whether a node at `path` or below it was dropped because of a reported problem: then `raw` does not hold
+    /// all that the file has there. Entries of a file that could not be read are broken too.
     pub fn is_broken(&self, path: &[Seg<'_>]) -> bool {
         let is_section = path.len() < 2;
         match self.root.at(path) {
@@ -227,7 +229,8 @@ impl Spans {
     }
 
     /// Types the value at `path` as a `T` of the caller's, by the same rules as the file itself: unknown keys, wrong
-    /// types and missing keys become problems with their places. For what `raw` keeps untyped (`verify`, `providers`).
+    /// types and missing keys become problems with their places. It is for values that `raw` keeps untyped (`verify`,
+    /// `providers`).
     pub fn decode<T: DeserializeOwned>(&mut self, path: &[Seg<'_>], problems: &mut Problems) -> Option<T> {
         if self.root.at(path)?.in_dropped {
             return None;
@@ -237,7 +240,7 @@ impl Spans {
     }
 }
 
-/// The line on which the last scalar below a node ends; a block's own end is where the next thing begins.
+/// Returns the line on which the last scalar below a node ends; a block's own end is the beginning of the next node.
 fn last_line(node: &Node) -> usize {
     let is_flow = node.span.end.line == node.span.start.line;
     match &node.body {

@@ -1,14 +1,14 @@
-//! What the YAML parser complains of, in words that help.
+//! Complaints of the YAML parser, in words that help.
 //!
-//! The parser says what it expected; people want to know what they did. Complaints that have no better words here are
-//! shown as they are.
+//! The parser names the token that it expected; people want to know their mistake. Complaints without better words here
+//! are shown as they are.
 
 use std::path::Path;
 
 use super::problem::{Code, Problem};
 use super::spans::{Position, Span};
 
-/// The problem that the parser's complaint `info` at the start of `at` is.
+/// Returns the problem of the parser's complaint `info` at the start of `at`.
 pub(super) fn syntax_problem(info: &str, at: Span, text: &str, file: &Path) -> Problem {
     let start = at.start;
     let line = text.lines().nth(start.line.saturating_sub(1)).unwrap_or_default();
@@ -34,7 +34,7 @@ pub(super) fn syntax_problem(info: &str, at: Span, text: &str, file: &Path) -> P
     Problem::error(Code::Syntax, file, span, format!("this is not YAML: {message}")).help(help)
 }
 
-/// A tab that the parser met behind the place that it names: in the indent of a line below, or after a colon.
+/// Finds a tab that the parser met behind the place that it names: in the indent of a line below, or after a colon.
 fn later_tab(info: &str, start: Position, at: Span, text: &str, file: &Path) -> Option<Problem> {
     if !info.contains("found a tab") && !info.contains("valid YAML whitespace") {
         return None;
@@ -53,7 +53,7 @@ fn later_tab(info: &str, start: Position, at: Span, text: &str, file: &Path) -> 
     Some(Problem::error(Code::Syntax, file, span, message).help(help))
 }
 
-/// A `${NAME}` that begins a value inside `{…}` or `[…]`, where YAML takes its brace for one of its own.
+/// Finds a `${NAME}` that begins a value inside `{…}` or `[…]`, where YAML reads its brace as one of its own.
 fn variable_in_braces(start: Position, at: Span, line: &str, file: &Path) -> Option<Problem> {
     let letters: Vec<char> = line.chars().collect();
     let near = start.column.saturating_sub(1);
@@ -74,7 +74,7 @@ fn variable_in_braces(start: Position, at: Span, line: &str, file: &Path) -> Opt
     Some(Problem::error(Code::Syntax, file, span, message).help(format!("put the value in quotes: \"{value}\"")))
 }
 
-/// A part of the parser's complaint, what it means, what to do.
+/// Parts of the parser's complaints, each with its meaning and the help.
 const WORDS: &[(&str, &str, &str)] = &[
     (
         "mapping values are not allowed",

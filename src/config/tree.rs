@@ -1,7 +1,7 @@
 //! The file as a tree in which every key and every value knows its place.
 //!
 //! Scalars keep their text and are resolved late, by YAML 1.2's core schema: `no`, `on` and `2026-12-01` are text.
-//! A node is never taken out but marked as dropped, so that its place and its name stay known.
+//! A node is never removed but marked as dropped, so that its place and its name stay known.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::spans::{Seg, Span};
 pub(super) struct Node {
     pub(super) span: Span,
     pub(super) body: Body,
-    /// It was found wrong, is reported, and serde does not see it.
+    /// True if the node has a reported problem; serde does not see the node.
     pub(super) dropped: bool,
 }
 
@@ -34,11 +34,11 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) struct Scalar {
     pub(super) text: String,
-    /// Not quoted and not a block scalar: it may be a number, a boolean or nothing.
+    /// True if the text is not quoted and not a block scalar: it may be a number, a boolean or null.
     pub(super) plain: bool,
-    /// What stood here before variables were put in; such a value is never shown.
+    /// The text before variables were put in; a value with such a text is never shown.
     pub(super) written: Option<String>,
-    /// What the text consists of where variables were put in.
+    /// The stretches of the text, where variables were put in.
     pub(super) stretches: Vec<Stretch>,
 }
 
@@ -46,11 +46,11 @@ pub(super) struct Scalar {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stretch {
     pub(super) bytes: usize,
-    /// Of what is written for it.
+    /// The bytes of the text that is written for the stretch.
     pub(super) written_bytes: usize,
-    /// It stands there as it is written.
+    /// True if the stretch stands there as it is written.
     pub(super) is_literal: bool,
-    /// The environment gave it.
+    /// True if the stretch comes from the environment.
     pub(super) is_from_outside: bool,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Masked {
     pub(super) filled: Vec<Range<usize>>,
 }
 
-/// What a scalar is by the core schema.
+/// The kind of a scalar by the core schema.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind<'a> {
     Null,
@@ -81,7 +81,7 @@ impl Scalar {
         Self { text, plain, written: None, stretches: Vec::new() }
     }
 
-    /// Whether a variable brought in some of the bytes `part`.
+    /// Returns whether a variable brought in some of the bytes `part`.
     pub(super) fn is_filled(&self, part: &Range<usize>) -> bool {
         let mut begin = 0;
         self.stretches.iter().any(|stretch| {
@@ -91,7 +91,8 @@ impl Scalar {
         })
     }
 
-    /// What is written for the value, and for the bytes `part` of it: for any part of a variable, all of its `${…}`.
+    /// Returns the text that is written for the value, and its bytes for `part`: for any part of a variable, all of its
+    /// `${…}`.
     pub(super) fn as_written(&self, part: Range<usize>) -> (&str, Range<usize>) {
         let Some(written) = &self.written else { return (&self.text, part) };
         let mut found = written.len()..written.len();
@@ -109,7 +110,8 @@ impl Scalar {
         (written, found)
     }
 
-    /// The text without what the environment gave; `None` where it gave nothing. A variable stands there by its name.
+    /// Returns the text with the name of each variable in the place of its value; `None` where no value comes from the
+    /// environment.
     pub(super) fn masked(&self) -> Option<Masked> {
         let written = self.written.as_ref().filter(|_| self.stretches.iter().any(|one| one.is_from_outside))?;
         let mut masked = Masked { text: String::new(), values: Vec::new(), filled: Vec::new() };
@@ -132,13 +134,13 @@ impl Scalar {
         Some(masked)
     }
 
-    /// A value with variables put in is text here; `de` reads a number from it where a number is asked for.
+    /// Returns the kind. A value with variables put in is text here; `de` reads a number from it where one is expected.
     pub(super) fn kind(&self) -> Kind<'_> {
         if self.plain && self.written.is_none() { resolve(&self.text) } else { Kind::Text(&self.text) }
     }
 }
 
-/// A plain scalar by YAML 1.2's core schema.
+/// Resolves a plain scalar by YAML 1.2's core schema.
 pub(super) fn resolve(text: &str) -> Kind<'_> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
@@ -167,9 +169,9 @@ pub(super) struct Found<'a> {
     pub(super) node: &'a Node,
     /// The key that holds it, unless it is an element of a list or the root.
     pub(super) key_span: Option<Span>,
-    /// It or something above it was dropped.
+    /// True if the node or a node above it was dropped.
     pub(super) in_dropped: bool,
-    /// How many steps of the path were walked.
+    /// The number of walked steps of the path.
     pub(super) steps: usize,
 }
 
@@ -178,13 +180,13 @@ impl Node {
         Self { span, body, dropped: false }
     }
 
-    /// The node at `path`.
+    /// Returns the node at `path`.
     pub(super) fn at(&self, path: &[Seg<'_>]) -> Option<Found<'_>> {
         let found = self.nearest_to(path);
         (found.steps == path.len()).then_some(found)
     }
 
-    /// The deepest node on the way along `path`.
+    /// Returns the deepest node on the way along `path`.
     pub(super) fn nearest_to(&self, path: &[Seg<'_>]) -> Found<'_> {
         let mut found = Found { node: self, key_span: None, in_dropped: self.dropped, steps: 0 };
         for seg in path {
@@ -195,7 +197,7 @@ impl Node {
         found
     }
 
-    /// `path` with the indexes as they are in the file: an index counts what is kept, and a reader counts all.
+    /// Returns `path` with the indexes of the file: an index counts kept nodes, and a person counts all.
     pub(super) fn as_written<'p>(&self, path: &[Seg<'p>]) -> Vec<Seg<'p>> {
         let mut node = Some(self);
         let mut written = Vec::with_capacity(path.len());
@@ -226,7 +228,7 @@ impl Node {
         }
     }
 
-    /// The node at `path`, to change it.
+    /// Returns the node at `path`, to change it.
     pub(super) fn at_mut(&mut self, path: &[Seg<'_>]) -> Option<&mut Node> {
         let mut node = self;
         for seg in path {
@@ -239,17 +241,17 @@ impl Node {
         Some(node)
     }
 
-    /// The value of `key`, dropped or not.
+    /// Returns the value of `key`, dropped or not.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.step(Seg::Key(key)).map(|(node, _)| node)
     }
 
-    /// The value of `key`, to change it.
+    /// Returns the value of `key`, to change it.
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         self.at_mut(&[Seg::Key(key)])
     }
 
-    /// How many nodes it consists of.
+    /// Returns the number of its nodes.
     pub(super) fn size(&self) -> usize {
         1 + match &self.body {
             Body::Scalar(_) => 0,
@@ -258,7 +260,7 @@ impl Node {
         }
     }
 
-    /// How deep it is: 1 for a scalar.
+    /// Returns the depth: 1 for a scalar.
     pub(super) fn depth(&self) -> usize {
         1 + match &self.body {
             Body::Scalar(_) => 0,

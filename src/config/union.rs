@@ -1,7 +1,7 @@
 //! Several files → one tree.
 //!
-//! The entries of a named section (`sources`, `routes`, …) come together, every other section stands in one file only. What
-//! is said twice is a problem that names both places; the first stays, and nothing is merged in silence.
+//! The entries of a named section (`sources`, `routes`, …) are joined; every other section stands in one file only. A
+//! duplicate is a problem that names both places; the first stays, and nothing is merged silently.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::tree::{Body, Entry, Node};
 /// The sections whose keys are names.
 pub(super) const NAMED: &[&str] = &["listeners", "sources", "routes", "destinations", "providers"];
 
-/// The tree of `main` with the entries of `others`.
+/// Returns the tree of `main` with the entries of `others`.
 pub(super) fn union(mut main: Node, others: Vec<Node>, reader: &mut Reader<'_>) -> Node {
     if others.is_empty() {
         return main;
@@ -38,9 +38,9 @@ pub(super) fn union(mut main: Node, others: Vec<Node>, reader: &mut Reader<'_>) 
 
 struct Union<'a> {
     entries: Vec<Entry>,
-    /// Where a section is in `entries`.
+    /// The index of each section in `entries`.
     sections: BTreeMap<String, usize>,
-    /// The names that were seen: the section's place in `entries`, and the name.
+    /// The names so far: the index of the section in `entries`, and the name.
     names: BTreeMap<(usize, String), Span>,
     files: &'a Files,
     problems: &'a mut Problems,
@@ -50,7 +50,7 @@ impl Union<'_> {
     fn add(&mut self, mut entry: Entry) {
         let is_named = NAMED.contains(&entry.key.as_str());
         if is_named && !entry.value.dropped && !matches!(entry.value.body, Body::Map(_)) {
-            // Two files, one of which has a list here, cannot come together; the list is what is wrong.
+            // Two files, one of which has a list here, cannot be joined; the list is the mistake.
             let _reported: Option<BTreeMap<String, serde_yaml::Value>> =
                 settle(&mut entry.value, &[Seg::Key(&entry.key)], self.files, self.problems);
         }
@@ -84,7 +84,7 @@ impl Union<'_> {
     }
 }
 
-/// One entry of a named section; out of sight when its name is taken.
+/// Returns one entry of a named section; as dropped when its name is taken.
 fn name(
     mut one: Entry,
     section: usize,

@@ -1,7 +1,8 @@
 //! Quantities with their units: `30s`, `64KiB`, `100/s`, `5%`.
 //!
-//! The unit is always written: a bare number is an error that shows the fix. No fractions but of a percent, no sums
-//! (`1m30s`): each value has one obvious spelling. Whether a quantity is sensible where it stands is not judged here.
+//! The unit is always written: a bare number is an error that shows the fix. There are no fractions but of a percent,
+//! and no sums (`1m30s`): each value has one obvious form. Whether a quantity is sensible at its place is not checked
+//! here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,23 +25,23 @@ pub struct Duration(pub time::Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
-/// So many in so long: `100/s`, `10/m`, `5/h`.
+/// A number in a time: `100/s`, `10/m`, `5/h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// The number.
     pub count: NonZeroU32,
-    /// In how long.
+    /// The time.
     pub per: time::Duration,
 }
 
 /// A part of all: `5%`, `0.5%`, `100%`; to a ten-thousandth of a percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// In millionths of all.
+    /// The share in millionths of the whole.
     pub millionths: u32,
 }
 
-/// Units and how many of the base unit one is.
+/// The units, each with its size in the base unit.
 type Units = &'static [(&'static str, u64)];
 
 const TIMES: Units = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -59,14 +60,14 @@ const SIZES: Units = &[
 
 const PERIODS: Units = &[("s", 1), ("m", 60), ("h", 3600)];
 
-/// What distinguishes one kind of quantity from another in words.
+/// The words for one kind of quantity.
 struct Words {
     /// "a duration".
     kind: &'static str,
     /// "`30s`".
     like: &'static str,
     units: Units,
-    /// Other spellings of units, and what is meant.
+    /// Other spellings of units, each with the unit that is meant.
     aliases: &'static [(&'static str, &'static str)],
 }
 
@@ -93,7 +94,7 @@ const SIZE_WORDS: Words = Words {
     aliases: &[("k", "KiB"), ("m", "MiB"), ("g", "GiB"), ("ki", "KiB"), ("mi", "MiB"), ("gi", "GiB"), ("bytes", "B")],
 };
 
-/// A number and its unit; the text is told apart from neighbours that people write.
+/// Parses a number and its unit, with helpful errors for other forms that people write.
 fn parse<E: de::Error>(text: &str, words: &Words) -> Result<u64, E> {
     let invalid = |help: &str| complaint(Code::InvalidValue, &format!("is not {}", words.kind), help);
     let usual = || format!("write a whole number and its unit, such as {}", words.like);

@@ -1,13 +1,13 @@
-//! One HTTP try: the only outgoing client, on pingora's connections.
+//! One HTTP attempt: the only outgoing client, on pingora's connections.
 //!
 //! A request goes out with a fresh header block, exactly one `Content-Length` and HTTP/1.1, over a pooled connection.
 //! Redirects are not followed, no proxy variables are read, nothing is decompressed. When a pooled connection turns out
-//! to be dead before any answer came, the request is made once more on a fresh one: that may repeat a request the other
-//! side has read, which "at least once" allows and the event id makes visible. A fresh connection goes to the first of the
-//! name's addresses that takes one (`connect`), TLS included; nothing is sent before.
+//! to be dead before any answer came, the request is made once more on a fresh one. That may repeat a request the other
+//! side has read, which "at least once" allows and the event id makes visible. A fresh connection goes to the first of
+//! the name's addresses that takes one (`connect`), TLS included; nothing is sent before.
 //!
-//! Bounds: `connect_timeout` for all addresses together, a total `timeout` for the head of the answer, and time and bytes
-//! for the answer's body, which decides nothing (`exchange`).
+//! Bounds: `connect_timeout` for all addresses together, a total `timeout` for the head of the answer, and time and
+//! bytes for the answer's body, which has no effect on the outcome (`exchange`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,30 +27,31 @@ use super::resolve::{Lookup, Resolver, SystemLookup};
 use super::tls::TlsSettings;
 use crate::outcome::AttemptOutcome;
 
-/// Pooled connections are closed after this much idleness.
+/// The idle time after which a pooled connection is closed.
 const IDLE: Duration = Duration::from_secs(55);
-/// The dead connections of the pool that one request puts up with.
+/// The most dead connections of the pool that one request puts up with.
 const STALE_MAX: usize = 16;
 
-/// Where requests go: a URL taken apart.
+/// The target of requests: a parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Whether it is `https`.
+    /// True for `https`.
     pub tls: bool,
-    /// Name or address.
+    /// The host's name or address.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// Path, at least `/`.
+    /// The path, at least `/`.
     pub path: String,
-    /// Query without `?`.
+    /// The query without `?`.
     pub query: Option<String>,
-    /// How it is spoken to, when it is `https` and not spoken to as anybody is.
+    /// The TLS settings of an `https` target, where they are not the default ones.
     pub settings: Option<Arc<TlsSettings>>,
 }
 
 impl Target {
-    /// Takes a URL apart; `None` when it is not an absolute http or https URL without user information and fragment, or its port is none.
+    /// Parses a URL; `None` when it is not an absolute http or https URL without user information and fragment, or has
+    /// an invalid port.
     pub fn parse(url: &str) -> Option<Self> {
         let uri: http::Uri = url.parse().ok()?;
         let tls = match uri.scheme_str()? {
@@ -62,7 +63,7 @@ impl Target {
         if authority.as_str().contains('@') || authority.host().is_empty() || url.contains('#') {
             return None;
         }
-        // A port that is none must not become the usual one.
+        // An invalid port must not become the default one.
         let has_port = authority.as_str().len() > authority.host().len();
         if has_port && authority.port_u16().is_none_or(|port| port == 0) {
             return None;
@@ -77,15 +78,15 @@ impl Target {
         })
     }
 
-    /// Spoken to in this way; says nothing of `http`.
+    /// Sets the TLS settings; an `http` target has none.
     #[must_use]
     pub fn with_tls(self, settings: Option<Arc<TlsSettings>>) -> Self {
         Self { settings: settings.filter(|_| self.tls), ..self }
     }
 
-    /// What a connection to it needs, at one of its addresses.
+    /// Builds pingora's peer for a connection to one of the target's addresses.
     fn peer(&self, address: SocketAddr) -> HttpPeer {
-        // A certificate is for an address as it is, without the brackets of a URL.
+        // A certificate names an address without the brackets of a URL.
         let name = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let mut peer = HttpPeer::new(address, self.tls, name);
         if let Some(settings) = &self.settings {
@@ -94,7 +95,7 @@ impl Target {
         peer
     }
 
-    /// The `Host` header.
+    /// Returns the `Host` header.
     pub fn authority(&self) -> String {
         match (self.tls, self.port) {
             (true, 443) | (false, 80) => self.host.clone(),
@@ -102,18 +103,18 @@ impl Target {
         }
     }
 
-    /// Host and port, for people and metrics: nothing of the path, which may hold a secret.
+    /// Returns host and port, for people and metrics, without the path, which may hold a secret.
     pub fn label(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Put together again.
+    /// Returns the whole URL.
     pub fn url(&self) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}{}", self.authority(), self.request_target(None))
     }
 
-    /// The request target: this path, and both queries.
+    /// Returns the request target: the target's path, and both queries.
     pub fn request_target(&self, received_query: Option<&str>) -> String {
         match (&self.query, received_query) {
             (None, None) => self.path.clone(),
@@ -124,7 +125,7 @@ impl Target {
     }
 }
 
-/// What goes out.
+/// An outgoing request.
 #[derive(Clone, Debug)]
 pub struct Outgoing<'a> {
     /// The method.
@@ -137,20 +138,20 @@ pub struct Outgoing<'a> {
     pub body: &'a Bytes,
 }
 
-/// How long and how much.
+/// The bounds of one attempt in time and bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// For a connection, TLS included.
+    /// The time for a connection, TLS included.
     pub connect: Duration,
-    /// For everything.
+    /// The time for the whole attempt.
     pub total: Duration,
-    /// For the body of the answer, once its status is known; `total` bounds it too.
+    /// The time for the body of the answer, once its status is known; `total` bounds it too.
     pub answer_time: Duration,
-    /// Bytes of the answer's body that are kept; what comes after is read away, up to the same again.
+    /// The bytes of the answer's body that are kept; as many more are read and dropped.
     pub answer_bytes_max: usize,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
@@ -163,16 +164,16 @@ pub struct Answer {
     pub is_whole: bool,
 }
 
-/// Why nothing came back.
+/// The error of an attempt without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoAnswer {
     /// The class.
     pub outcome: AttemptOutcome,
-    /// For the log; no payload.
+    /// A text for the log, without payload.
     pub detail: String,
 }
 
-/// The client: a pool of connections and a memory of names.
+/// The client: a pool of connections and a cache of resolved names.
 pub struct Client {
     connector: TransportConnector,
     resolver: Resolver,
@@ -184,7 +185,7 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// Whoever carries a request to a target: the [`Client`], or a target of the simulation's own.
+/// A carrier of requests: the [`Client`], or the simulation's own.
 #[async_trait]
 pub trait Transport: Send + Sync {
     /// Sends one request and reads the answer.
@@ -220,17 +221,17 @@ impl Default for Client {
 }
 
 impl Client {
-    /// A client with an empty pool.
+    /// Makes a client with an empty pool.
     pub fn new() -> Self {
         Self::with_lookup(Arc::new(SystemLookup))
     }
 
-    /// A client that finds names in its own way.
+    /// Makes a client with its own lookup of names.
     pub fn with_lookup(lookup: Arc<dyn Lookup>) -> Self {
         Self { connector: TransportConnector::new(None), resolver: Resolver::new(lookup) }
     }
 
-    /// Sends the request until the head of an answer comes. `asked` is the address that has the request.
+    /// Sends the request and waits for the head of an answer. `asked` is the address that has the request.
     async fn begin(
         &self,
         target: &Target,
@@ -255,8 +256,8 @@ impl Client {
         Ok((begun, target.peer(address).reuse_hash()))
     }
 
-    /// The same on connections of the pool, while it has any: one may have died since its last use, which says nothing of
-    /// the service. `None` when a fresh connection is needed.
+    /// Sends the request on pooled connections, while there are any: one may have died since its last use, which says
+    /// nothing of the service. Returns `None` when a fresh connection is needed.
     async fn begin_on_pooled(
         &self,
         target: &Target,
@@ -304,7 +305,7 @@ impl Client {
                 Ok(Err(error)) => of_tls = Some(exchange::no_answer(&error, address)),
                 Err(_elapsed) => of_tls = Some(exchange::no_handshake(address, within)),
             }
-            // Somebody else may listen there: a name's other addresses may still be the service.
+            // Another server may listen there: a name's other addresses may still be the service.
             addresses.retain(|other| *other != address);
             lost.push(Loss { address, why: "TLS failed".into() });
         }
@@ -319,7 +320,7 @@ impl Client {
         Err(of_tls.unwrap_or_else(refused))
     }
 
-    /// Remembers which of the addresses worked, and says it of those that did not.
+    /// Remembers the address that worked, and logs those that did not.
     fn prefer(&self, target: &Target, address: SocketAddr, lost: &[Loss]) {
         self.resolver.worked(&target.host, target.port, address);
         for Loss { address: dead, why } in lost {

@@ -1,35 +1,35 @@
-//! When to try again: the retry policy as a pure function.
+//! The retry policy as a pure function.
 //!
 //! Exponential backoff with full jitter (the AWS Architecture Blog's "Exponential Backoff And Jitter"): the wait before
-//! try n is drawn from zero to `initial · 2ⁿ`, at most `max`. A destination's 429 or 503 with `Retry-After` is a deferral:
-//! it is waited out, up to `max`, without counting a try, and `give_up_after` bounds it.
+//! attempt n is drawn from zero to `initial · 2ⁿ`, at most `max`. A destination's 429 or 503 with `Retry-After` is a
+//! deferral: the wait is kept, up to `max`, and does not count as an attempt; `give_up_after` bounds it.
 
 use std::time::Duration;
 
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
 
-/// How the wait is drawn.
+/// The kinds of jitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jitter {
-    /// Anything from zero to the step.
+    /// The wait is drawn from zero to the step.
     Full,
-    /// The step itself.
+    /// The wait is the step.
     None,
 }
 
-/// What is worth another try.
+/// The outcomes that are retried.
 #[expect(clippy::struct_excessive_bools, reason = "one for each class that `retry_on` can name")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryOn {
-    /// No connection, TLS failed, the name did not resolve.
+    /// Attempts without a connection: refused, TLS failed, or the name did not resolve.
     pub connect: bool,
-    /// No complete answer in time.
+    /// Attempts without a complete answer in time.
     pub timeout: bool,
-    /// Every 5xx.
+    /// Answers with any 5xx.
     pub any_5xx: bool,
-    /// Every 4xx.
+    /// Answers with any 4xx.
     pub any_4xx: bool,
-    /// These statuses.
+    /// Answers with one of these statuses.
     pub statuses: Vec<u16>,
 }
 
@@ -50,24 +50,24 @@ impl RetryOn {
 /// The retry policy of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Tries that count, the first included.
+    /// The most attempts that count, the first included.
     pub attempts_max: u32,
     /// The first step.
     pub initial: Duration,
     /// The longest step.
     pub max: Duration,
-    /// How waits are drawn.
+    /// The jitter of waits.
     pub jitter: Jitter,
     /// The age at which an event is given up.
     pub give_up_after: Duration,
-    /// What is worth another try; everything else that is not 2xx is final.
+    /// The outcomes that are retried; every other one that is not 2xx is final.
     pub retry_on: RetryOn,
-    /// Whether `Retry-After` is honoured.
+    /// True when `Retry-After` is honoured.
     pub respect_retry_after: bool,
 }
 
 impl Policy {
-    /// What becomes of a delivery after `attempt`, when `counted` tries came before it and the event is `age` old.
+    /// Decides about a delivery after `attempt`, when `counted` attempts came before and the delivery is `age` old.
     /// `chance` is drawn from [0, 1).
     pub fn decide(&self, attempt: &Attempt, counted: u32, age: Duration, chance: f64) -> Settled {
         if attempt.outcome == AttemptOutcome::Success {
@@ -84,7 +84,8 @@ impl Policy {
         if !deferral && counted.saturating_add(1) >= self.attempts_max {
             return Settled::Dead(DeathCause::AttemptsExhausted);
         }
-        // A deferral that asks for hardly any wait still waits the first step: it counts no try, so nothing else would slow it.
+        // A deferral waits the first step at least: it does not count as an attempt, so nothing else would slow it
+        // down.
         let drawn = if deferral { self.initial } else { self.step(counted).mul_f64(self.drawn(chance)) };
         let wait = drawn.max(asked.unwrap_or(Duration::ZERO));
         if age.saturating_add(wait) > self.give_up_after {

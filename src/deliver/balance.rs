@@ -1,14 +1,14 @@
-//! Which of a destination's targets gets the next try.
+//! Selection of a target for each attempt.
 //!
-//! Selection is pingora's: weighted turns, or a ketama ring over the copy's key. A target is told by its configured URL
-//! and by nothing else: pingora knows it under an IPv6 address that is made of the URL's digest, so a key stays at its
-//! target over restarts and changes of DNS, and a target that is taken away moves its own keys only. Names resolve at
-//! each try, in the client.
+//! Selection is pingora's: weighted turns, or a ketama ring over the dispatch's key. A target is known by its
+//! configured URL only: pingora knows it under an IPv6 address that is made of the URL's digest. So a key stays at its
+//! target over restarts and changes of DNS, and a removed target moves its own keys only. The client resolves names at
+//! each attempt.
 //!
 //! [`Balancer::pick`] never fails. When every target is unhealthy, all of them count as healthy: a broken health page
 //! must not stop deliveries.
 //!
-//! Not here: whether a target is healthy (`health`), which balancer is in force (`balancers`), what becomes of a try.
+//! Not here: the health of targets (`health`), the balancers in force (`balancers`), the outcome of an attempt.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -29,38 +29,38 @@ use crate::event::KeyHash;
 /// Points of a ketama ring for each unit of weight; pingora's, and nginx's.
 const POINTS_PER_WEIGHT: usize = 160;
 
-/// How a destination's tries are spread over its targets.
+/// The parameters that spread a destination's attempts over its targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BalanceParams {
-    /// Where it listens.
+    /// The targets.
     pub targets: Targets,
-    /// By what a target is selected.
+    /// The rule of selection.
     pub by: Selection,
-    /// How health is asked for; `None` is not at all, and every target counts as healthy.
+    /// The health checks; with `None` every target counts as healthy.
     pub health: Option<HealthParams>,
 }
 
 impl BalanceParams {
-    /// One target, which gets all.
+    /// Builds the parameters of a single target.
     pub fn single(target: Target) -> Self {
         let first = WeightedTarget { target: Arc::new(target), weight: 1 };
         Self { targets: Targets { first, others: Vec::new() }, by: Selection::RoundRobin, health: None }
     }
 }
 
-/// By what a target is selected.
+/// The rules of selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// Each in its turn, as often as its weight says.
+    /// Each target in its turn, as often as its weight says.
     RoundRobin,
-    /// The same key at the same target.
+    /// One target for each key.
     ConsistentHash,
 }
 
 /// A target and its share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightedTarget {
-    /// Where it is.
+    /// The target.
     pub target: Arc<Target>,
     /// Its share, in relation to the weights of the others.
     pub weight: u32,
@@ -74,28 +74,28 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// In this order; `None` when there is none.
+    /// Keeps the targets in this order; `None` when there is none.
     pub fn new(targets: impl IntoIterator<Item = WeightedTarget>) -> Option<Self> {
         let mut targets = targets.into_iter();
         Some(Self { first: targets.next()?, others: targets.collect() })
     }
 
-    /// The first one as written.
+    /// Returns the first one of the file.
     pub fn first(&self) -> &Arc<Target> {
         &self.first.target
     }
 
-    /// The target, when there is only one.
+    /// Returns the target, when there is only one.
     pub fn only(&self) -> Option<&Arc<Target>> {
         self.others.is_empty().then_some(&self.first.target)
     }
 
-    /// All of them, in the order of the file.
+    /// Returns all targets, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &WeightedTarget> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// Each of them spoken to in this way.
+    /// Sets the TLS settings of each target.
     #[must_use]
     pub fn with_tls(self, settings: Option<Arc<TlsSettings>>) -> Self {
         let spoken_to = |one: WeightedTarget| {
@@ -110,12 +110,12 @@ impl Targets {
     }
 }
 
-/// Selects targets of one destination.
+/// The selection of one destination's targets.
 pub(super) struct Balancer {
     params: BalanceParams,
     selector: Selector,
     health: Option<Arc<Health>>,
-    /// Counts the picks that went to another target than the one whose turn it was.
+    /// The number of picks that went to another target than the one whose turn it was.
     detours: AtomicU64,
 }
 
@@ -125,7 +125,7 @@ enum Selector {
 }
 
 impl Balancer {
-    /// A balancer that knows of its targets what `health` knows.
+    /// Builds a balancer that shares the state of `health`.
     pub(super) fn new(params: BalanceParams, health: Option<Arc<Health>>) -> Self {
         let selector = match params.by {
             Selection::RoundRobin => Selector::Turns(selecting(backends(&params), health.as_deref())),
@@ -142,7 +142,7 @@ impl Balancer {
         self.health.as_ref()
     }
 
-    /// The target for the next try; `key` decides where selection is by key.
+    /// Returns the target for the next attempt; `key` decides where selection is by key.
     pub(super) fn pick(&self, key: KeyHash) -> Arc<Target> {
         let (first, is_healthy) = match &self.selector {
             Selector::Turns(balancer) => first_choice(balancer, &key.0),
@@ -152,7 +152,7 @@ impl Balancer {
         chosen.unwrap_or_else(|| Arc::clone(self.params.targets.first()))
     }
 
-    /// A healthy target in place of one that is not: the next ones on the ring, or each in its turn.
+    /// Returns a healthy target in place of an unhealthy one: the next one on the ring, or each in its turn.
     fn healthy_instead(&self, key: KeyHash) -> Option<Arc<Target>> {
         let healthy = self.healthy();
         let all: usize = healthy.iter().map(|backend| backend.weight).sum();
@@ -181,7 +181,7 @@ impl Balancer {
         all.iter().filter(|backend| self.backends().ready(backend)).cloned().collect()
     }
 
-    /// Every target, and whether it counts as healthy by what was seen of it.
+    /// Returns every target, and whether it counts as healthy.
     pub(super) fn state(&self) -> Vec<(Arc<Target>, bool)> {
         let all = self.backends().get_backend();
         let state = |backend: &Backend| Some((target_of(backend)?, self.backends().ready(backend)));
@@ -196,7 +196,7 @@ impl Balancer {
     }
 }
 
-/// The target whose turn it is, or whose key it is, and whether it is healthy.
+/// Returns the target of this turn or key, and whether it is healthy.
 fn first_choice<S>(balancer: &LoadBalancer<S>, key: &[u8]) -> (Option<Arc<Target>>, bool)
 where
     S: BackendSelection + 'static,
@@ -226,13 +226,13 @@ where
     balancer
 }
 
-/// Runs what has nothing to wait for.
+/// Polls a future that has nothing to wait for.
 fn futures_now<T, E>(future: impl Future<Output = Result<T, E>>) -> bool {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     matches!(std::pin::pin!(future).poll(&mut context), std::task::Poll::Ready(Ok(_)))
 }
 
-/// The targets as pingora knows them.
+/// Returns the targets as pingora's backends.
 fn backends(params: &BalanceParams) -> BTreeSet<Backend> {
     // Turns are taken weight by weight: small ones alternate where large ones would come in runs. A ring keeps the
     // weights as written, so that a target more or less leaves the points of the others where they are.
@@ -252,7 +252,7 @@ fn gcd(one: u32, other: u32) -> u32 {
     if other == 0 { one } else { gcd(other, one % other) }
 }
 
-/// Stands for the URL; nothing is ever sent there.
+/// Returns the address that stands for the URL; nothing is ever sent there.
 fn address_of(target: &Target) -> SocketAddr {
     let Target { tls, host, port, path, query, settings: _ } = target;
     let scheme = if *tls { "https" } else { "http" };
@@ -260,7 +260,7 @@ fn address_of(target: &Target) -> SocketAddr {
     SocketAddr::new(Ipv6Addr::from(KeyHash::of(&url).0).into(), 0)
 }
 
-/// The target that pingora knows under an address.
+/// Returns the target of pingora's backend.
 pub(super) fn target_of(backend: &Backend) -> Option<Arc<Target>> {
     backend.ext.get::<Arc<Target>>().cloned()
 }
@@ -336,7 +336,7 @@ mod tests {
         }
     }
 
-    /// Where each of a thousand keys goes.
+    /// Returns the target of each of a thousand keys.
     fn places(balancer: &Balancer) -> Vec<String> {
         (0..1000).map(|key: u32| name(&balancer.pick(KeyHash::of(&key.to_string())))).collect()
     }
@@ -347,7 +347,7 @@ mod tests {
         let other = balancer(Selection::ConsistentHash, &[("c", 1), ("a", 2), ("b", 1)]);
         assert_eq!(places(&one), places(&one));
         assert_eq!(places(&one), places(&other));
-        // A release that moves these moves every user's keys.
+        // A release that moves these keys moves the keys of every user.
         assert_eq!(places(&one)[..24].join(""), "caaaaccaaabaacbbbcacaabc");
         let counted = count(&one, 1000);
         assert!((400..600).contains(&counted["a"]) && (150..350).contains(&counted["b"]), "{counted:?}");

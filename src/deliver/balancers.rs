@@ -1,8 +1,8 @@
 //! The balancers in force, one for each destination that needs one.
 //!
-//! A destination with one target and no health check needs none and costs nothing. A reload that changes nothing about a
-//! destination's targets leaves its balancer and what it knows as they are; one that does puts another in its place at
-//! once, which takes over what is known of health. A try that has begun goes on to the target it was given.
+//! A destination with one target and no health check needs none. A reload that changes nothing about a destination's
+//! targets leaves its balancer and its state as they are. A reload that does puts another balancer in its place at
+//! once, which takes over the state of health. An attempt that has begun keeps its target.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,23 +26,22 @@ pub(super) struct Balancers {
 }
 
 impl Balancers {
-    /// None yet.
+    /// Makes the set without any balancer.
     pub(super) fn new(client: Arc<dyn Transport>, telemetry: Telemetry) -> Self {
         Self { client, telemetry, running: ArcSwap::default() }
     }
 
-    /// The target for the next try of a copy with this key.
+    /// Returns the target for the next attempt of a dispatch with this key.
     pub(super) fn pick(&self, destination: &Destination, key: KeyHash) -> Arc<Target> {
         let targets = &destination.balance.targets;
         if let Some(only) = targets.only() {
             return Arc::clone(only);
         }
-        // A destination that is new may get a try before its balancer is there.
+        // A new destination may get an attempt before its balancer exists.
         self.running.load().get(&destination.name).map_or_else(|| Arc::clone(targets.first()), |it| it.pick(key))
     }
 
-    /// Puts the balancers of `destinations` in force; gives those whose health is to be watched from now on. Called by
-    /// one task only.
+    /// Puts the balancers of `destinations` in force, and returns the health checks to start. Called by one task only.
     pub(super) fn adopt(&self, destinations: &Destinations) -> Vec<Arc<Health>> {
         let before = self.running.load_full();
         let needs_one = |one: &&Arc<Destination>| one.balance.targets.only().is_none() || one.balance.health.is_some();
@@ -83,7 +82,7 @@ impl Balancers {
     }
 }
 
-/// What is known of health in `here` and not in `there`.
+/// Returns the health states in `here` that are not in `there`.
 fn health_in(here: &Running, there: &Running) -> Vec<Arc<Health>> {
     let known = |(name, balancer): (&Arc<str>, &Arc<Balancer>)| {
         let health = balancer.health()?;

@@ -1,11 +1,11 @@
-//! The circuit breaker of a destination, as a pure state machine: closed, open, half open with a single probe, and slow
-//! after that.
+//! The circuit breaker of a destination, as a pure state machine: closed, open, half open with a single probe, and a
+//! slow start after that.
 //!
-//! It opens after so many failures in a row within a time: in a row, because a destination that answers some events and
-//! fails others has a problem with those events, and the others must flow. Open, nothing goes out until its time is over;
-//! then one probe. A probe that succeeds closes it, and a slow start follows ([`Ramp`]): a destination that comes back is not
-//! met by everything that waited for it. The same slow start follows a pause that the destination asked for, and the start
-//! of the gateway when a backlog waits.
+//! It opens after a number of failures in a row within a time: in a row, because a destination that answers some events
+//! and fails others has a problem with those events, and the others must flow. Open, nothing goes out until its time is
+//! over; then one probe does. A probe that succeeds closes it, and a slow start follows ([`Ramp`]), so that a recovered
+//! destination does not get its whole backlog at once. The same slow start follows a pause that the destination asked
+//! for, and the start of the gateway when a backlog waits.
 //!
 //! Time is handed in. Without parameters there is neither a breaker nor a slow start.
 
@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a breaker opens, and for how long.
+/// The parameters of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerParams {
-    /// So many failures in a row.
+    /// The failures in a row that open it.
     pub failures: u32,
-    /// All of them within this time.
+    /// The time within which all of them must fall.
     pub within: Duration,
-    /// Until the next probe.
+    /// The time until the next probe.
     pub open_for: Duration,
 }
 
@@ -31,38 +31,38 @@ impl Default for BreakerParams {
     }
 }
 
-/// Attempts under way right after a probe has succeeded.
+/// The limit on attempts in flight right after a probe has succeeded.
 const RAMP_START: usize = 2;
-/// A limit grows at most once in this time.
+/// The shortest time between two raises of a limit.
 const RAMP_STEP: Duration = Duration::from_secs(1);
 
-/// Failures under a proven limit after which the limit does not count as their cause. Without this bound an event that
-/// always fails, or one dead target of several, would hold a destination back for ever.
+/// The failures under a proven limit after which the limit does not count as their cause. Without this bound an event
+/// that always fails, or one dead target of several, would hold a destination back for ever.
 const UNEXPLAINED_MAX: u32 = 3;
 
-/// The growth of a limit on attempts under way, up to the whole concurrency. A success raises the limit, at most once
+/// The growth of a limit on attempts in flight, up to the whole concurrency. A success raises the limit, at most once
 /// in [`RAMP_STEP`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Growth {
-    /// It doubles: nothing has failed yet.
+    /// The limit doubles: no attempt has failed yet.
     Doubling,
-    /// It grows by one: it was too high before.
+    /// The limit grows by one: it was too high before.
     ByOne,
-    /// It doubles, and single failures do not lower it: they came under limits that had been proven, so the limit is not
-    /// the reason for them.
+    /// The limit doubles, and single failures do not lower it: they came under limits that had been proven, so the
+    /// limit is not their cause.
     Undeterred,
 }
 
-/// A slow start. A failure halves the limit at once; of the attempts that were under way then, only the first to fail does.
+/// A slow start. A failure halves the limit at once; of the attempts in flight then, only the first to fail does.
 #[derive(Clone, Copy, Debug)]
 struct Ramp {
     limit: usize,
     growth: Growth,
     changed_at: Instant,
     lowered_at: Option<Instant>,
-    /// The highest limit under which nothing failed for a whole step.
+    /// The highest limit under which no attempt failed for a whole step.
     proven: usize,
-    /// Failures under a limit that was proven before, or under the least one.
+    /// The failures under a limit that was proven before, or under the least one.
     unexplained: u32,
 }
 
@@ -105,7 +105,7 @@ impl Ramp {
 
 #[derive(Debug)]
 enum State {
-    /// The last failures in a row; the slow start, while there is one.
+    /// The circuit is closed, with the last failures in a row, and the slow start, while there is one.
     Closed {
         failures: VecDeque<Instant>,
         ramp: Option<Ramp>,
@@ -113,27 +113,27 @@ enum State {
     Open {
         until: Instant,
     },
-    /// One probe is under way.
+    /// One probe is in flight.
     HalfOpen,
 }
 
-/// What may go out now.
+/// The attempts that may go out now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// So many tries under way.
+    /// Up to this many attempts in flight.
     UpTo(usize),
-    /// One, to see.
+    /// One probe.
     Probe,
-    /// Nothing before this; without a time, nothing before the probe's end.
+    /// No attempt before this time; without a time, none before the probe's end.
     Wait(Option<Instant>),
 }
 
-/// What an attempt said of the destination's health.
+/// The signal of an attempt about the destination's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Well,
     Ill,
-    /// Nothing: it asked for a pause.
+    /// No signal: the destination asked for a pause.
     Unknown,
 }
 
@@ -146,21 +146,21 @@ pub(super) struct Ended {
     pub(super) now: Instant,
 }
 
-/// The state of a breaker, as people see it.
+/// The state of a breaker for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Circuit {
-    /// Everything may go out.
+    /// All attempts may go out.
     Closed,
-    /// Closed again, and so many attempts may be under way.
+    /// The circuit is closed again, and this many attempts may be in flight.
     Recovering(usize),
-    /// Nothing goes out before this.
+    /// No attempt goes out before this time.
     Open(Instant),
-    /// One probe is under way.
+    /// One probe is in flight.
     Probing,
 }
 
 impl Circuit {
-    /// API field.
+    /// Returns the API field.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -178,12 +178,12 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    /// Closed; without parameters it never opens.
+    /// Makes a closed breaker; without parameters it never opens.
     pub(super) fn new(params: Option<BreakerParams>) -> Self {
         Self { params, state: State::Closed { failures: VecDeque::new(), ramp: None } }
     }
 
-    /// Goes on where another one was; a probe under way there counts as one that failed.
+    /// Takes over the state of another one; a probe in flight there counts as failed.
     pub(super) fn take_over(&mut self, before: &Self) {
         self.state = match (&before.state, self.params) {
             (_, None) | (State::Closed { .. }, _) => return,
@@ -192,7 +192,7 @@ impl Breaker {
         };
     }
 
-    /// Begins slowly at this moment: a backlog waits, or a pause is over then.
+    /// Begins a slow start at this moment: a backlog waits, or a pause is over then.
     pub(super) fn start_slowly(&mut self, at: Instant) {
         if let (Some(_), State::Closed { ramp, .. }) = (self.params, &mut self.state)
             && ramp.is_none()
@@ -223,12 +223,12 @@ impl Breaker {
         }
     }
 
-    /// The probe is on its way.
+    /// Notes that the probe is in flight.
     pub(super) fn probing(&mut self) {
         self.state = State::HalfOpen;
     }
 
-    /// An attempt has ended. `full` is how many may be under way when all is well.
+    /// Records the end of an attempt. `full` is the concurrency without a slow start.
     pub(super) fn record(&mut self, ended: Ended, full: usize) {
         let Some(params) = self.params else { return };
         let Ended { health, is_probe, began, now } = ended;
@@ -259,7 +259,7 @@ impl Breaker {
                     self.state = State::Open { until: now + params.open_for };
                 }
             }
-            // What ends late says nothing new.
+            // Late ends are no news.
             (State::Closed { .. }, Verdict::Unknown) | (State::Open { .. } | State::HalfOpen, _) => {}
         }
     }
@@ -292,7 +292,7 @@ mod tests {
         breaker.record(Ended { health, is_probe: true, began: now, now }, 64);
     }
 
-    /// A breaker whose circuit has just closed again.
+    /// Makes a breaker whose circuit has just closed again.
     fn closed_again() -> (Breaker, Instant) {
         let (mut breaker, now) = breaker();
         fail(&mut breaker, 3, now);
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(breaker.admission(later), Admission::Probe);
         breaker.probing();
         assert_eq!(breaker.admission(later), Admission::Wait(None));
-        // Stragglers from before count for nothing.
+        // Late ends from before count for nothing.
         well(&mut breaker, 1, later);
         assert_eq!(breaker.admission(later), Admission::Wait(None));
         probe(&mut breaker, Verdict::Ill, later);
@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(breaker.admission(now), Admission::UpTo(8));
         let began = now;
         now += SECOND / 2;
-        // Two of the eight are reset at once: the second one says nothing new.
+        // Two of the eight are reset at once: the second one is no news.
         for _ in 0..2 {
             breaker.record(Ended { health: Verdict::Ill, is_probe: false, began, now }, 64);
         }

@@ -1,9 +1,9 @@
 //! TCP connections to one of several addresses, as RFC 8305 ("Happy Eyeballs") has it.
 //!
-//! The addresses are tried in their order. The next one begins when the one before has failed, or has not answered within
-//! [`STAGGER`]; those begun earlier may still win. The stagger is shorter where the time does not suffice for all addresses,
-//! so that one that never answers leaves time for the others. The first connection wins, all others are dropped, and
-//! nothing was said on any of them.
+//! The addresses are tried in their order. The next one begins when the one before has failed, or has not answered
+//! within [`STAGGER`]; those begun earlier may still win. The stagger is shorter where the time does not suffice for
+//! all addresses, so that one that never answers leaves time for the others. The first connection wins. All others are
+//! dropped before any byte is sent on them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,15 +31,15 @@ pub(super) struct Race {
     pub(super) lost: Vec<Loss>,
 }
 
-/// An address of which nothing came.
+/// An address without a connection.
 #[derive(Debug)]
 pub(super) struct Loss {
     pub(super) address: SocketAddr,
-    /// For people.
+    /// The reason, for people.
     pub(super) why: String,
 }
 
-/// Tries `addresses` until `deadline`.
+/// Races connections to `addresses` until `deadline`.
 pub(super) async fn race(addresses: &[SocketAddr], deadline: Instant) -> Race {
     let began = Instant::now();
     let time = deadline.saturating_duration_since(began);
@@ -83,7 +83,7 @@ pub(super) async fn race(addresses: &[SocketAddr], deadline: Instant) -> Race {
     race
 }
 
-/// Names the addresses, each with what became of it.
+/// Lists the addresses, each with its failure.
 pub(super) fn told(lost: &[Loss]) -> String {
     let named: Vec<String> =
         lost.iter().take(NAMED_MAX).map(|Loss { address, why }| format!("{address} ({why})")).collect();
@@ -92,7 +92,7 @@ pub(super) fn told(lost: &[Loss]) -> String {
     format!("{}{more}", named.join(", "))
 }
 
-/// The system's error in a word or two.
+/// Describes the system's error in a word or two.
 pub(super) fn words_of(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "refused".into(),
@@ -127,14 +127,15 @@ impl L4Connect for Ready {
 mod tests {
     use super::*;
 
-    /// A socket that listens, and its address.
+    /// Opens a listening socket, and returns it with its address.
     async fn listening() -> (tokio::net::TcpListener, SocketAddr) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
     }
 
-    /// An address at which a SYN gets no answer, because the queue of connections is full; lasts as long as what is given.
+    /// Makes an address at which a SYN gets no answer, because the queue of connections is full, while the result
+    /// lives.
     async fn silent(ip: [u8; 4], port: u16) -> (tokio::net::TcpListener, Vec<TcpStream>) {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind((ip, port).into()).unwrap();

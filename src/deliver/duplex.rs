@@ -1,9 +1,10 @@
 //! A connection that reads while it writes: an answer that comes before the request is written is seen at once.
 //!
-//! pingora's session writes the whole request before it reads. It is given this in place of its connection: what the
-//! session writes (the head) is held back, the body lies beside it, and both go out, in one write where they fit, whenever
-//! the session reads. A write that fails does not end the reading, because a service that refuses early closes a connection
-//! with unread bytes, and the kernel still holds its answer. After such a failure an answer has [`LAST_WORD`] to come.
+//! pingora's session writes the whole request before it reads. It gets this type in place of its connection: the head
+//! that the session writes is held back, the body lies beside it, and both go out whenever the session reads, in one
+//! write where they fit. A failed write does not end the reading, because a service that refuses early closes a
+//! connection with unread bytes, and the kernel still holds its answer. After such a failure an answer has
+//! [`LAST_WORD`] to come.
 //!
 //! Not here: what the bytes mean (`exchange`).
 
@@ -31,11 +32,11 @@ const STALL: Duration = Duration::from_secs(1);
 /// The progress of writing the request.
 #[derive(Debug)]
 enum Sending {
-    /// Some is still to be written.
+    /// Some of the request is still to be written.
     Open,
     /// The connection has all of the request.
     Done,
-    /// Nothing more can be written.
+    /// The rest of the request cannot be written.
     Broken(io::Error),
 }
 
@@ -45,25 +46,25 @@ pub(super) struct Duplex {
     inner: Stream,
     head: Vec<u8>,
     body: Bytes,
-    /// Bytes of head and body that were written.
+    /// The bytes of head and body that were written.
     sent: usize,
     sending: Sending,
-    /// Runs after a failed write.
+    /// The time for an answer after a failed write.
     last_word: Option<Pin<Box<Sleep>>>,
 }
 
 impl Duplex {
-    /// A connection that sends `body` after the head that will be written to it.
+    /// Makes a connection that sends `body` after the head that will be written to it.
     pub(super) fn new(inner: Stream, body: Bytes) -> Self {
         Self { inner, head: Vec::with_capacity(1024), body, sent: 0, sending: Sending::Open, last_word: None }
     }
 
-    /// The connection itself, when it has taken the whole request.
+    /// Returns the connection itself, when it has taken the whole request.
     pub(super) fn into_sent(self) -> Result<Stream, Self> {
         if matches!(self.sending, Sending::Done) { Ok(self.inner) } else { Err(self) }
     }
 
-    /// Writes what is left of the request, as long as some of it is taken within [`STALL`], until `deadline` at most.
+    /// Writes the rest of the request, as long as some of it is taken within [`STALL`], until `deadline` at most.
     pub(super) async fn send_rest(mut self, deadline: Instant) {
         let mut before = self.sent;
         loop {
@@ -98,7 +99,7 @@ impl Duplex {
         Poll::Ready(())
     }
 
-    /// The error that ended the writing; it can be had once.
+    /// Takes the error that ended the writing; later calls return its kind only.
     fn take_broken(&mut self) -> Option<io::Error> {
         let Sending::Broken(error) = &mut self.sending else { return None };
         let kind = error.kind();
@@ -109,7 +110,7 @@ impl Duplex {
 impl AsyncRead for Duplex {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        // Whether it could be written or not, there may be something to read.
+        // An answer may be there whether the request could be written or not.
         let is_broken = this.poll_send(cx).is_ready() && matches!(this.sending, Sending::Broken(_));
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
@@ -159,7 +160,7 @@ impl Ssl for Duplex {}
 
 impl Peek for Duplex {}
 
-// Nobody asks for the digests of a delivery.
+// Digests of a delivery are not used.
 impl GetTimingDigest for Duplex {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()

@@ -1,10 +1,10 @@
 //! One request and its answer on one connection.
 //!
-//! The status decides: [`begin`] ends with it, while the body of the request may still be on its way out (`duplex`), and
-//! [`Begun::finish`] reads the answer's body within its bounds. A body that breaks, does not end, or is too long leaves a
-//! cut answer, never a failure. A connection is used again when the request was written and the answer read, both to their
-//! ends. After an early 2xx the rest of the request is still written as long as the service takes it: such a service may
-//! read while it answers. After any other early answer the connection is dropped.
+//! The status decides: [`begin`] ends with it, while the body of the request may still be on its way out (`duplex`),
+//! and [`Begun::finish`] reads the answer's body within its bounds. A body that breaks, does not end, or is too long
+//! leaves a cut answer, never a failure. A connection is used again when the request was written and the answer read,
+//! both to their ends. After an early 2xx the rest of the request is still written as long as the service takes it:
+//! such a service may read while it answers. After any other early answer the connection is dropped.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::connect::words_of;
 use super::duplex::Duplex;
 use crate::outcome::AttemptOutcome;
 
-/// Of a handshake's error.
+/// The most characters of a handshake's error.
 const HANDSHAKE_CHARS_MAX: usize = 120;
 
 /// An answer whose head has come.
@@ -35,7 +35,7 @@ pub(super) struct Begun {
 /// The error that ended an exchange before its final answer began.
 pub(super) struct Fault {
     error: Box<Error>,
-    /// An interim answer (1xx) had come: the service has seen the request.
+    /// True when an interim answer (1xx) had come: the service has seen the request.
     pub(super) is_answered: bool,
 }
 
@@ -67,7 +67,7 @@ async fn head_of(
 }
 
 impl Begun {
-    /// Reads the body of the answer, until `deadline` at most. Gives the connection back where it can be used again.
+    /// Reads the body of the answer, until `deadline` at most. Returns the connection where it can be used again.
     pub(super) async fn finish(mut self, bounds: Bounds, deadline: Instant) -> (Answer, Option<Stream>) {
         let until = deadline.min(Instant::now() + bounds.answer_time);
         let mut body = BytesMut::new();
@@ -91,8 +91,8 @@ impl Begun {
     }
 }
 
-/// Reads the body into `body`, which takes `bytes_max`; as much again is read away. Gives the length, or `None` when the
-/// body is longer than that.
+/// Reads the body into `body`, which takes `bytes_max`; as much again is read and dropped. Returns the length, or
+/// `None` when the body is longer than that.
 async fn read_body(
     session: &mut HttpSession,
     bytes_max: usize,
@@ -128,12 +128,12 @@ impl Fault {
     }
 }
 
-/// Says what an error of pingora's is. Its own texts are left out: some quote what came.
+/// Describes an error of pingora. Its own texts are left out: some quote received bytes.
 pub(super) fn no_answer(error: &Error, address: SocketAddr) -> NoAnswer {
     let io = error.root_cause().downcast_ref::<std::io::Error>();
     let because = io.map(|io| format!(" ({})", words_of(io))).unwrap_or_default();
     let (outcome, detail) = match &error.etype {
-        // A service that wants another certificate of ours says so after the handshake has ended for us (TLS 1.3).
+        // A service that wants another client certificate says so after the handshake has ended for us (TLS 1.3).
         _ if is_of_tls(error) => (AttemptOutcome::Tls, format!("TLS with {address} failed{because}")),
         ErrorType::TLSHandshakeFailure
         | ErrorType::TLSHandshakeTimedout
@@ -175,7 +175,7 @@ fn is_of_tls(error: &Error) -> bool {
     io.and_then(std::io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }
 
-/// For a handshake that does not end.
+/// Builds the error of a handshake that does not end.
 pub(super) fn no_handshake(address: SocketAddr, within: Duration) -> NoAnswer {
     NoAnswer { outcome: AttemptOutcome::Tls, detail: format!("TLS with {address} was not set up within {within:?}") }
 }

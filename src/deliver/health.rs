@@ -1,11 +1,11 @@
-//! Whether targets are well: a page of each is asked for on an interval, and 2xx is well.
+//! Health checks of targets: a page of each is requested on an interval, and a 2xx is healthy.
 //!
 //! The rounds and the thresholds are pingora's, the requests our own client's. Every target counts as healthy until
-//! `unhealthy_after` checks in a row have failed, and as unhealthy until `healthy_after` in a row have not. What is known
-//! belongs to the destination and not to one balancer: a reload that adds a target or changes a weight keeps it, as long as
-//! health is asked for in the same way.
+//! `unhealthy_after` checks in a row have failed, and then as unhealthy until `healthy_after` in a row have not. The
+//! state belongs to the destination and not to one balancer: a reload that adds a target or changes a weight keeps it,
+//! as long as the parameters of the checks stay the same.
 //!
-//! A change is told once; only targets that are in force are told of. Not here: what an unhealthy target gets (`balance`).
+//! A change is reported once, and only for targets in force. Not here: the attempts of an unhealthy target (`balance`).
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,39 +27,39 @@ use super::redirect;
 use crate::outcome::AttemptOutcome;
 use crate::telemetry::Telemetry;
 
-/// Of a health page nothing is read but its status; a longer one costs its connection.
+/// The most bytes read of a health page, of which only the status counts; a longer one costs its connection.
 const PAGE_BYTES_MAX: usize = 16 * 1024;
-/// The same for a page that does not end.
+/// The time for the body of a health page; a slower one costs its connection.
 const PAGE_TIME: Duration = Duration::from_secs(1);
 
-/// How health is asked for.
+/// The parameters of health checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthParams {
     /// The page, from `/` on; host, port and scheme are the target's.
     pub path: String,
-    /// From one round to the next.
+    /// The time from one round to the next.
     pub interval: Duration,
-    /// For one check.
+    /// The time for one check.
     pub timeout: Duration,
-    /// So many failures in a row make a healthy target unhealthy.
+    /// The failures in a row that make a healthy target unhealthy.
     pub unhealthy_after: u32,
-    /// So many successes in a row make an unhealthy target healthy.
+    /// The successes in a row that make an unhealthy target healthy.
     pub healthy_after: u32,
     /// The destination's own headers, which every check carries as every attempt does.
     pub headers: HeaderMap,
 }
 
-/// What is known of the health of one destination's targets.
+/// The health of one destination's targets.
 pub(super) struct Health {
     params: HealthParams,
     registry: Arc<HealthRegistry>,
     board: Arc<Board>,
-    /// Gone with the last balancer that needs it, which ends the watch.
+    /// Dropped with the last balancer that needs the checks, which ends them.
     needed: watch::Sender<()>,
 }
 
 impl Health {
-    /// Nothing is known yet: every target is healthy.
+    /// Makes the state in which every target is healthy.
     pub(super) fn new(
         params: HealthParams,
         destination: &Arc<str>,
@@ -68,7 +68,8 @@ impl Health {
     ) -> Self {
         let board = Board { destination: Arc::clone(destination), telemetry, shown: Mutex::default() };
         let board = Arc::new(board);
-        // A weight is no part of what a target is. Other certificates are: what was seen under the old ones says nothing.
+        // The weight does not count for a target's identity. Other certificates do: results under the old ones say
+        // nothing.
         let registry = HealthRegistry::with_equivalence(|backend: &Backend| {
             let mut hasher = DefaultHasher::new();
             backend.addr.hash(&mut hasher);
@@ -89,12 +90,12 @@ impl Health {
         &self.registry
     }
 
-    /// These targets are in force, and no others.
+    /// Reports these targets as in force, and no others.
     pub(super) fn show(&self, targets: impl FnOnce() -> Vec<(Arc<Target>, bool)>) {
         self.board.show(targets);
     }
 
-    /// Checks all targets on their interval, until `stop` or until no balancer needs it any more.
+    /// Checks all targets on their interval, until `stop` or until no balancer needs the checks any more.
     pub(super) fn watch(&self, mut stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
         let (registry, interval) = (Arc::clone(&self.registry), self.params.interval);
         let mut needed = self.needed.subscribe();
@@ -108,7 +109,7 @@ impl Health {
                 };
                 tokio::select! {
                     _ = stop.wait_for(|stopping| *stopping) => break,
-                    // Nothing is ever sent: this is the end of the sender.
+                    // Nothing is ever sent: a change is the end of the sender.
                     _ = needed.changed() => break,
                     () = round => {}
                 }
@@ -124,7 +125,7 @@ struct Check {
 }
 
 impl Check {
-    /// What is wrong with a target, if anything is.
+    /// Checks a target and returns its trouble, if there is any.
     async fn trouble(&self, target: &Target) -> Option<String> {
         let page = Target { path: self.params.path.clone(), query: None, ..target.clone() };
         let agent = (header::USER_AGENT, HeaderValue::from_static("hookgate-health"));
@@ -162,11 +163,11 @@ impl HealthCheck for Check {
     }
 }
 
-/// What is shown of a destination's targets; a check that ends after its target has gone finds nothing to write on.
+/// The reported targets of a destination; a check that ends after its target was removed finds no entry.
 struct Board {
     destination: Arc<str>,
     telemetry: Telemetry,
-    /// By label, with what was wrong last.
+    /// The targets by label, with their last trouble.
     shown: Mutex<BTreeMap<String, String>>,
 }
 
@@ -174,7 +175,7 @@ impl Board {
     fn show(&self, targets: impl FnOnce() -> Vec<(Arc<Target>, bool)>) {
         let mut shown = self.lock();
         let mut before = std::mem::take(&mut *shown);
-        // Read under the lock: a target that turns meanwhile is told of afterwards.
+        // Read under the lock: a change of a target meanwhile is reported afterwards.
         for (target, is_healthy) in targets() {
             let label = target.label();
             self.telemetry.target(&self.destination, &label, is_healthy);

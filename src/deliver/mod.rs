@@ -1,12 +1,12 @@
-//! Delivery: takes what is due from the buffer, and from nowhere else, tries it, and settles it.
+//! Delivery: takes due deliveries from the buffer only, attempts them, and settles them.
 //!
-//! One worker per destination (`worker`), so that a hanging destination holds nobody else; each destination has a bound on
-//! what goes out to it at a time (`post`: concurrency, rate, circuit breaker, slow start), and all of them together have one
-//! on retries (`retries`). A delivery that is taken and not settled (a crash, a stop) stays in the buffer and is made again:
-//! at least once, with the event id as idempotency key.
+//! One worker per destination (`worker`), so that a hanging destination delays no other. Each destination has a bound
+//! on its attempts in flight (`post`: concurrency, rate, circuit breaker, slow start), and all of them together have
+//! one on retries (`retries`). A delivery that is taken and not settled (a crash, a stop) stays in the buffer and is
+//! made again: at least once, with the event id as idempotency key.
 //!
-//! Throttle, open breaker and a destination's 429 or 503 with `Retry-After` are deferrals, not tries; what can only be put
-//! off is given up at `give_up_after`.
+//! Throttle, open breaker and a destination's 429 or 503 with `Retry-After` are deferrals, not attempts; a delivery
+//! that can only be deferred is given up at `give_up_after`.
 
 mod attempt;
 mod backoff;
@@ -63,54 +63,54 @@ use breaker::Verdict;
 use post::{Permit, Post, PostParams};
 use retries::Retries;
 
-/// Of an answer to a buffered delivery so much is read at least.
+/// The bytes of an answer to a buffered delivery that are read at least.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
-/// The time that the body of an answer has where nobody waits for the body; a longer one costs its connection.
+/// The time for the body of an answer where no sender waits for it; a longer one costs its connection.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// A retry that the ratio of retries holds back is looked at again after this, and up to so much later: each look is a
-/// record written anew.
+/// The least time until a retry over the bound on retries is looked at again, and the spread added to it: each look
+/// rewrites a record.
 const HELD_BACK: Duration = Duration::from_secs(1);
 const HELD_BACK_SPREAD: Duration = Duration::from_secs(14);
 
 /// An internal service that gets events.
 #[derive(Debug)]
 pub struct Destination {
-    /// Its name in routes.yaml.
+    /// The name in routes.yaml.
     pub name: Arc<str>,
-    /// Where it listens, and which of its targets gets what.
+    /// The targets, and the rule of selection.
     pub balance: BalanceParams,
-    /// For one try, from the first byte out to the last byte in.
+    /// The time for one attempt, from the first byte out to the last byte in.
     pub timeout: Duration,
-    /// For a connection.
+    /// The time for a connection.
     pub connect_timeout: Duration,
-    /// What happens after a failed try.
+    /// The retry policy.
     pub policy: Policy,
-    /// How long ended deliveries stay readable.
+    /// The times for which ended deliveries stay readable.
     pub keep: Keep,
-    /// Tries under way at once.
+    /// The most attempts in flight at once.
     pub concurrency: usize,
-    /// Tries in a time.
+    /// The rate limit on attempts.
     pub rate: Option<Rate>,
-    /// When it is left alone; `None` for never.
+    /// The circuit breaker; `None` for none.
     pub breaker: Option<BreakerParams>,
-    /// How it wants its events.
+    /// The shape of outgoing requests.
     pub shape: Shape,
-    /// Bytes of the beginning of an answer that are kept with the delivery; zero keeps no answer.
+    /// The bytes of an answer's beginning that are kept with the delivery; zero keeps no answer.
     pub keep_answer: usize,
 }
 
 impl Destination {
-    /// Its targets, as they are configured.
+    /// Returns the URLs of the targets, as they are configured.
     pub fn urls(&self) -> Vec<String> {
         self.balance.targets.iter().map(|weighted| weighted.target.url()).collect()
     }
 
-    /// Host and port of its targets.
+    /// Returns host and port of the targets.
     pub fn labels(&self) -> Vec<String> {
         self.balance.targets.iter().map(|weighted| weighted.target.label()).collect()
     }
 
-    /// All that one of its targets is sent at a try, but `Host` and `Content-Length`.
+    /// Builds all that a target is sent at an attempt, but `Host` and `Content-Length`.
     pub fn outgoing(
         &self,
         event: &EventData,
@@ -139,18 +139,18 @@ impl Destination {
         }
     }
 
-    /// The target, with what its URL wants of the event.
+    /// Returns the target, with the parts of its URL that come from the event.
     pub fn address(&self, event: &EventData, target: Arc<Target>) -> Result<Arc<Target>, ShapeError> {
         let Some((path, query)) = self.shape.address(event, || target.url())? else { return Ok(target) };
         Ok(Arc::new(Target { path, query, ..(*target).clone() }))
     }
 
-    /// What the target's URL takes of the event, for people.
+    /// Returns the URL with its parts from the event, for people.
     pub fn address_shown(&self, event: &EventData, target: &Target) -> Result<Option<String>, ShapeError> {
         self.shape.address_shown(event, &target.url())
     }
 
-    /// The event as it is forwarded: without the credentials of its sender that are withheld.
+    /// Returns the event as it is forwarded, without the sender's credentials that are withheld.
     fn forwarded(&self, event: Arc<EventData>) -> Arc<EventData> {
         let withheld = match self.shape.withheld.forwarded(&event) {
             Cow::Owned(forwarded) => Some(forwarded),
@@ -167,7 +167,7 @@ impl Destination {
 /// The destinations in force, by name.
 pub type Destinations = HashMap<Arc<str>, Arc<Destination>>;
 
-/// A task that panicked is said; its delivery is offered again by its claim.
+/// Logs a panicked task; its delivery is offered again by its claim.
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -176,7 +176,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Everything a worker needs.
+/// The state that all workers share.
 #[derive(Clone)]
 pub struct Deliverer {
     buffer: Buffer,
@@ -189,7 +189,7 @@ pub struct Deliverer {
     chance: fn() -> f64,
     posts: Arc<Mutex<HashMap<Arc<str>, Arc<Post>>>>,
     retries: Arc<Retries>,
-    /// Tries that somebody outside of the workers began.
+    /// Attempts that no worker began.
     errands: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -213,7 +213,7 @@ impl Deliverer {
         Self { buffer, client, balancers, destinations, telemetry, clock, chance, posts, retries, errands }
     }
 
-    /// Runs until `stop` says so, then lets the tries under way finish for `grace`. `changed` rings after a reload.
+    /// Runs until `stop`, then lets the attempts in flight finish for `grace`. `changed` rings after a reload.
     pub async fn run(self, mut stop: watch::Receiver<bool>, changed: Arc<tokio::sync::Notify>, grace: Duration) {
         let mut workers = JoinSet::new();
         let mut running: HashMap<Arc<str>, tokio::task::AbortHandle> = HashMap::new();
@@ -234,7 +234,7 @@ impl Deliverer {
                 biased;
                 stopped = stop.changed() => if stopped.is_err() { break },
                 () = changed.notified() => {}
-                // A worker that ended: its destination may be back, or it broke off.
+                // A worker has ended: its destination may be back, or the worker panicked.
                 Some(ended) = workers.join_next() => report(ended),
             }
         }
@@ -250,7 +250,7 @@ impl Deliverer {
         }
     }
 
-    /// The running state of a destination; a new one when its bounds have changed.
+    /// Returns the running state of a destination; a new one when its bounds have changed.
     fn post(&self, destination: &Destination) -> Arc<Post> {
         let params = destination.post_params();
         let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -264,7 +264,7 @@ impl Deliverer {
         post
     }
 
-    /// One delivery: one try, and what becomes of it. Gives the answer and what was decided.
+    /// Makes one attempt of a delivery and settles it. Returns the answer and the decision.
     async fn deliver(
         self,
         destination: Arc<Destination>,
@@ -331,7 +331,7 @@ impl Deliverer {
         answer.map(|answer| (answer, settled))
     }
 
-    /// Counts and logs what became of a delivery.
+    /// Counts and logs the result of an attempt.
     fn say(
         &self,
         destination: &Destination,
@@ -367,7 +367,7 @@ impl Deliverer {
         self.telemetry.delivery(&Ended { line, result, latency, last: Some(attempt) });
     }
 
-    /// Ends a delivery without a try.
+    /// Ends a delivery without an attempt.
     async fn bury(&self, destination: &Destination, delivery: Delivery, cause: DeathCause) {
         let settled = in_order(Settled::Dead(cause), delivery.is_ordered());
         let (attempts, name) = (delivery.attempts(), &*destination.name);
@@ -391,7 +391,7 @@ impl Deliverer {
         self.buffer.settle(delivery, settled, destination.keep, None).await;
     }
 
-    /// What goes out. A script has a thread of its own, so that it holds no other delivery up.
+    /// Shapes the request. A script runs on a thread of its own, so that it delays no other delivery.
     async fn shaped(
         &self,
         destination: &Arc<Destination>,
@@ -423,7 +423,7 @@ impl Deliverer {
     }
 }
 
-/// Under an order key, what fails for good holds the others up. What the destination itself has given up does not.
+/// Parks a delivery under an order key that fails for good, except where the destination itself has aborted it.
 fn in_order(settled: Settled, is_ordered: bool) -> Settled {
     match settled {
         Settled::Dead(cause) if is_ordered && cause != DeathCause::Aborted => Settled::Parked(cause),
@@ -431,7 +431,7 @@ fn in_order(settled: Settled, is_ordered: bool) -> Settled {
     }
 }
 
-/// What an attempt says of the destination. A refusal of this event shows a service that works.
+/// Returns the signal of an attempt about the destination. A refusal of this event shows a service that works.
 fn health(attempt: &Attempt) -> Verdict {
     match attempt.outcome {
         AttemptOutcome::Success | AttemptOutcome::Http3xx | AttemptOutcome::Http4xx => Verdict::Well,

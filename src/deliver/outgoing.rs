@@ -1,8 +1,9 @@
-//! What an internal service receives, and what its answer means.
+//! Headers of outgoing requests, and the meaning of answers.
 //!
-//! Out go the original headers (already without hop-by-hop ones and without look-alikes of ours) plus the `Hookgate-…`
-//! headers of the contract. Back comes a status: 2xx is success, 3xx is not followed (`redirect`), `Retry-After` is a wait
-//! (`retry_after`), 410 and `webhook-delivery: abort-message` (Standard Webhooks) end the delivery.
+//! A request carries the original headers (already without hop-by-hop ones and without look-alikes of ours) plus the
+//! `Hookgate-…` headers of the contract. An answer has a status: 2xx is success, 3xx is not followed (`redirect`),
+//! `Retry-After` is a wait (`retry_after`), 410 and `webhook-delivery: abort-message` (Standard Webhooks) end the
+//! delivery.
 
 use std::time::Duration;
 
@@ -16,11 +17,11 @@ use crate::event::EventData;
 use crate::outcome::{Attempt, AttemptOutcome};
 use crate::telemetry::AttemptTrace;
 
-/// The header block of one try, but `Host` and `Content-Length`.
+/// Builds the header block of one attempt, but `Host` and `Content-Length`.
 pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap {
     let mut headers = event.header_map();
     let mut ours = |name: &'static str, value: &str| {
-        // Names and types may hold what a header cannot; such a value is left out rather than the delivery.
+        // Names and types may hold what a header cannot; such a header is left out, and the delivery is made.
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
@@ -43,7 +44,7 @@ pub(crate) fn headers(event: &EventData, route: &str, attempt: u32) -> HeaderMap
     headers
 }
 
-/// Names the span of this try in place of what the sender named.
+/// Names the span of this attempt in place of the sender's.
 pub(crate) fn name_span(headers: &mut HeaderMap, trace: &AttemptTrace) {
     if let Some(value) = trace.traceparent() {
         headers.insert(HeaderName::from_static("traceparent"), value);
@@ -59,7 +60,7 @@ pub(crate) fn judge(answer: &Answer, target: &Target, now: Timestamp) -> Attempt
     let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
     let abort = answer.status == 410 || text("webhook-delivery").is_some_and(|value| value.trim() == "abort-message");
     let (retry_after, unread_retry_after) = match retry_after::read(&answer.headers, now) {
-        // No wait is no deferral: one that is answered so for ever would be tried for ever, and never counted.
+        // A wait of zero is no deferral: repeated for ever, it would never count as an attempt.
         RetryAfter::Absent | RetryAfter::Wait(Duration::ZERO) => (None, None),
         RetryAfter::Wait(wait) => (Some(wait), None),
         RetryAfter::Unreadable(value) => (None, Some(value)),

@@ -1,10 +1,10 @@
-//! What goes out to one destination at a time: its running state, shared by its worker and by `mode: sync`.
+//! Throttle of one destination: its running state, shared by its worker and by `mode: sync`.
 //!
-//! A [`Permit`] is one try under way: at most `concurrency` of them, fewer in a slow start, one while the breaker is
-//! half open, none before a pause that the destination asked for is over, and no more of them than `rate_limit` says. A
-//! permit that is dropped without a word counts as a failure, so that a probe that broke off cannot hold the breaker.
+//! A [`Permit`] is one attempt in flight: at most `concurrency` of them, fewer in a slow start, one while the breaker
+//! is half open, none during a pause that the destination asked for, and no more of them than `rate_limit` says. A
+//! permit that is dropped unended counts as a failure, so that an aborted probe cannot hold the breaker.
 //!
-//! Survives a reload that changes nothing about it.
+//! The state survives a reload that changes none of its parameters.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,13 +17,13 @@ use super::trouble::{LastError, Observation, Report, Trouble};
 use crate::limit::{Pace, Rate};
 use crate::telemetry::{Deferral, Telemetry};
 
-/// A pause that a destination asks for holds all its deliveries up for so long at most; the one that was answered with
-/// it waits as long as was asked.
+/// The longest time for which a requested pause holds up all deliveries of a destination; the delivery that was
+/// answered with it waits as long as was asked.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
-/// After a shorter pause no backlog waits that is worth a slow start.
+/// The shortest pause that a slow start follows: after a shorter one no backlog worth it waits.
 const PAUSE_WITH_SLOW_START: Duration = Duration::from_secs(5);
 
-/// What bounds the tries.
+/// The bounds on attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PostParams {
     pub(super) concurrency: usize,
@@ -35,7 +35,7 @@ pub(super) struct PostParams {
 struct State {
     breaker: Breaker,
     under_way: usize,
-    /// The rate has given one try that was not made yet.
+    /// True when the rate has granted an attempt that was not made yet.
     has_cell: bool,
     paused_until: Option<Instant>,
     trouble: Trouble,
@@ -48,9 +48,9 @@ pub struct Standing {
     pub circuit: Circuit,
     /// The reason why nothing goes out now; `None` where something may go out.
     pub waits_for: Option<Deferral>,
-    /// Until when, where that is known; for an open circuit the next probe.
+    /// The end of the wait, where it is known; for an open circuit the next probe.
     pub until: Option<Instant>,
-    /// Since when it is in trouble.
+    /// The time since which the destination is in trouble.
     pub in_trouble_since: Option<Instant>,
     /// The last attempt that failed and is made again.
     pub last_error: Option<LastError>,
@@ -62,21 +62,21 @@ pub(super) struct Post {
     pub(super) params: PostParams,
     pace: Option<Pace>,
     state: Mutex<State>,
-    /// Rings when a try has ended.
+    /// Rings when an attempt has ended.
     pub(super) bell: Notify,
     telemetry: Telemetry,
 }
 
-/// What may be taken from the queue now.
+/// The number of deliveries that may be taken from the queue now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     UpTo(usize),
-    /// Nothing before this time, or before the bell rings.
+    /// None before this time, or before the bell rings.
     Wait(Option<Instant>, Deferral),
 }
 
 impl Post {
-    /// A post with new bounds; what is known of the destination's health is taken over from the one before.
+    /// Makes a state with new bounds; the state of health, pause and trouble is taken over from the one before.
     pub(super) fn new(name: Arc<str>, params: PostParams, telemetry: Telemetry, before: Option<&Arc<Self>>) -> Self {
         let mut breaker = Breaker::new(params.breaker);
         let (mut paused_until, mut trouble) = (None, Trouble::default());
@@ -98,7 +98,7 @@ impl Post {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many tries may begin now.
+    /// Returns how many attempts may begin now.
     pub(super) fn turn(&self, now: Instant) -> Turn {
         self.turn_in(&mut self.state(), now)
     }
@@ -110,7 +110,7 @@ impl Post {
         let free = self.params.concurrency.saturating_sub(state.under_way);
         let most = match state.breaker.admission(now) {
             Admission::Wait(until) => return Turn::Wait(until, Deferral::Breaker),
-            // The probe waits for nobody: what is under way still may hang.
+            // The probe does not count attempts in flight, because they may hang.
             Admission::Probe => 1,
             Admission::UpTo(ramp) if free > 0 && ramp <= state.under_way => return Turn::Wait(None, Deferral::Breaker),
             Admission::UpTo(_) if free == 0 => return Turn::Wait(None, Deferral::Concurrency),
@@ -126,7 +126,7 @@ impl Post {
         Turn::UpTo(1)
     }
 
-    /// Begins a try, if it is still the turn of one.
+    /// Begins an attempt, if one may begin.
     pub(super) fn begin(self: &Arc<Self>, now: Instant) -> Result<Permit, Deferral> {
         let mut state = self.state();
         match self.turn_in(&mut state, now) {
@@ -143,7 +143,7 @@ impl Post {
         }
     }
 
-    /// Nothing goes out, however much room there is: the circuit is open, a pause was asked for, or the rate is used up.
+    /// Checks whether no attempt may begin, even with free concurrency: open circuit, requested pause, or used-up rate.
     pub(super) fn is_closed(&self, now: Instant) -> bool {
         let mut state = self.state();
         let is_open = state.breaker.is_open();
@@ -154,12 +154,12 @@ impl Post {
         }
     }
 
-    /// An attempt was a success.
+    /// Notes an attempt that succeeded.
     pub(super) fn succeeded(&self, now: Instant) {
         self.state().trouble.succeeded(now);
     }
 
-    /// An attempt has failed and is made again.
+    /// Notes an attempt that failed and is retried.
     pub(super) fn failed(&self, error: LastError, now: Instant) {
         self.state().trouble.failed(error, now);
     }
@@ -193,7 +193,7 @@ impl Post {
         Standing { circuit, waits_for, until, in_trouble_since, last_error }
     }
 
-    /// The destination asked for a pause. What waited for its end does not go out all at once.
+    /// Begins a pause that the destination asked for. After a longer one a slow start spreads the waiting deliveries.
     pub(super) fn pause(&self, wait: Duration, now: Instant) {
         let until = now + wait.min(PAUSE_MAX);
         let mut state = self.state();
@@ -203,13 +203,13 @@ impl Post {
         }
     }
 
-    /// A backlog waits for the first attempts of this process.
+    /// Begins a slow start, because a backlog waits for the first attempts of this process.
     pub(super) fn starts_with_backlog(&self, now: Instant) {
         self.state().breaker.start_slowly(now);
     }
 }
 
-/// One try under way.
+/// One attempt in flight.
 #[derive(Debug)]
 pub(super) struct Permit {
     post: Arc<Post>,
@@ -219,7 +219,7 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// The try has ended and says this of the destination.
+    /// Ends the attempt with its signal about the destination.
     pub(super) fn ended(mut self, health: Verdict) -> Arc<Post> {
         self.health = health;
         Arc::clone(&self.post)

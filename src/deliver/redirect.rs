@@ -8,10 +8,10 @@ use http::header::LOCATION;
 
 use super::attempt::{Answer, Target};
 
-/// The bytes of a place that are shown.
+/// The most bytes of a location that are shown.
 const SHOWN_MAX: usize = 120;
 
-/// Says that an answer is a redirect, and where to; `None` when it is not.
+/// Describes an answer that is a redirect, with its location; `None` for any other answer.
 pub(super) fn told(answer: &Answer, target: &Target) -> Option<String> {
     if !matches!(answer.status, 300..=303 | 305..=399) {
         return None;
@@ -21,7 +21,7 @@ pub(super) fn told(answer: &Answer, target: &Target) -> Option<String> {
     Some(format!("status {}: redirect, not followed, {place}", answer.status))
 }
 
-/// The place that a `Location` names, seen from `target`.
+/// Describes the location that a `Location` header names, relative to `target`.
 fn place(location: &[u8], target: &Target) -> String {
     let text: String = location.iter().map(|byte| char::from(*byte)).collect();
     let text = text.trim().split(['?', '#']).next().unwrap_or_default();
@@ -31,7 +31,7 @@ fn place(location: &[u8], target: &Target) -> String {
         _ => match text.strip_prefix("//") {
             Some(rest) => format!("{scheme}://{}", without_user(rest)),
             None if text.starts_with('/') => format!("{scheme}://{}{text}", target.authority()),
-            // Of a relative path nothing is known but itself. A scheme without `//` may be followed by anything.
+            // A relative path is shown as it is. A scheme without `//` may be followed by anything.
             None if text.contains([':', '@']) => "a Location that is no URL of http".to_owned(),
             None => format!("{scheme}://{}/…/{text}", target.authority()),
         },
@@ -49,7 +49,7 @@ fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Authority and path without user information.
+/// Returns authority and path without user information.
 fn without_user(rest: &str) -> String {
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

@@ -1,10 +1,11 @@
-//! Names to addresses, off the async threads and remembered for a short while.
+//! Resolution of names to addresses, off the async threads and remembered for a short while.
 //!
-//! The system's resolver decides (`/etc/hosts`, search domains) and is asked anew after [`REMEMBERED`], so that a service
-//! that moved is found. The families of a name's addresses are interleaved (RFC 8305 §4), and at most [`ADDRESSES_MAX`] of
-//! them are kept. The addresses that work are used in turn, which spreads the load over them. An address that failed goes
-//! behind all others for [`SHUNNED`]; then one caller tries the address again, while all others still shun the address.
-//! At most [`NAMES_MAX`] names are remembered; names come from the configuration, not from strangers.
+//! The system's resolver decides (`/etc/hosts`, search domains) and is asked anew after [`REMEMBERED`], so that a
+//! service that moved is found. The families of a name's addresses are interleaved (RFC 8305 §4), and at most
+//! [`ADDRESSES_MAX`] of them are kept. The addresses that work are used in turn, which spreads the load over them. An
+//! address that failed goes behind all others for [`SHUNNED`]; then one caller tries the address again, while all
+//! others still shun the address. At most [`NAMES_MAX`] names are remembered; names come from the configuration, not
+//! from senders.
 //!
 //! Not here: connecting (`connect`).
 
@@ -23,7 +24,7 @@ use crate::outcome::AttemptOutcome;
 const REMEMBERED: Duration = Duration::from_secs(10);
 const SHUNNED: Duration = Duration::from_mins(1);
 const NAMES_MAX: usize = 10_000;
-/// The addresses of one name that are used.
+/// The most addresses of one name that are used.
 const ADDRESSES_MAX: usize = 16;
 
 /// A source of the addresses of names: the system, or a test.
@@ -45,7 +46,7 @@ impl Lookup for SystemLookup {
 
 #[derive(Debug)]
 struct Known {
-    /// Interleaved by family.
+    /// The addresses, interleaved by family.
     addresses: Vec<SocketAddr>,
     /// The index of the address that goes first at the next turn, modulo the number of addresses that work.
     next: usize,
@@ -100,7 +101,7 @@ impl Resolver {
         Some(entry.in_turn(now))
     }
 
-    /// Notes that nothing came of an address. True when the address was not shunned before.
+    /// Notes a failed address. Returns true when the address was not shunned before.
     pub(super) fn failed(&self, host: &str, port: u16, address: SocketAddr) -> bool {
         let now = Instant::now();
         let mut known = self.lock();
@@ -112,14 +113,14 @@ impl Resolver {
         is_new
     }
 
-    /// Notes that an address took a connection.
+    /// Notes an address that took a connection.
     pub(super) fn worked(&self, host: &str, port: u16, address: SocketAddr) {
         if let Some(entry) = self.lock().get_mut(&(host.to_owned(), port)) {
             entry.failed.remove(&address);
         }
     }
 
-    /// Makes the next attempt ask the system anew: no address worked.
+    /// Makes the next attempt ask the system anew, because no address worked.
     pub(super) fn forget(&self, host: &str, port: u16) {
         if let Some(entry) = self.lock().get_mut(&(host.to_owned(), port)) {
             entry.until = Instant::now();
@@ -136,8 +137,8 @@ impl Known {
         self.failed.get(&address).is_some_and(|at| now.saturating_duration_since(*at) < SHUNNED)
     }
 
-    /// All addresses: first those that work, beginning with the next one each time; then those that failed, the longest
-    /// ago first.
+    /// Returns all addresses: first those that work, beginning with the next one each time; then those that failed, the
+    /// longest ago first.
     fn in_turn(&mut self, now: Instant) -> Vec<SocketAddr> {
         let (mut shunned, mut usual): (Vec<_>, Vec<_>) =
             self.addresses.iter().copied().partition(|address| self.is_shunned(*address, now));
@@ -147,7 +148,7 @@ impl Known {
             usual.rotate_left(turn);
             self.next = self.next.wrapping_add(1);
         }
-        // Whoever asks next shuns it still, until this caller knows more.
+        // Other callers shun the address until this caller has a result.
         if let Some(first) = usual.first()
             && let Some(at) = self.failed.get_mut(first)
         {
@@ -158,7 +159,7 @@ impl Known {
     }
 }
 
-/// The families in turn, beginning with the first one's; each address once, and not too many.
+/// Interleaves the families, beginning with the first one's; each address once, at most [`ADDRESSES_MAX`].
 fn interleaved(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let mut distinct: Vec<SocketAddr> = Vec::new();
     for address in found {

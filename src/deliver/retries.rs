@@ -1,6 +1,7 @@
-//! A bound on retries over all destinations: in any two [`PERIOD`]s at most as many as first tries, and twice as many as
-//! tries that succeeded, and [`FREE_PER_PERIOD`] more for each. What is over it is put off, not given up. So services that
-//! fail never get several times the load that well ones would, and one that is well again gets what waited for it at once.
+//! A bound on retries over all destinations. In any two [`PERIOD`]s there are at most as many retries as first
+//! attempts, plus twice the attempts that succeeded, plus [`FREE_PER_PERIOD`] for each period. A retry over the bound
+//! is deferred, not given up. So failing services never get several times their usual load, and a recovered one gets
+//! its backlog at once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const PERIOD: Duration = Duration::from_secs(10);
-/// Retries that need no first try beside them: a hundred a second.
+/// The retries in a period that need no first attempt: a hundred a second.
 const FREE_PER_PERIOD: u64 = 1000;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +26,7 @@ struct State {
     before: Count,
 }
 
-/// Counts tries of all destinations.
+/// The counter of all destinations' attempts.
 #[derive(Debug, Default)]
 pub(super) struct Retries(Mutex<State>);
 
@@ -41,7 +42,7 @@ impl Retries {
         state
     }
 
-    /// Whether a try may go out; counts it if so.
+    /// Checks whether an attempt may go out; counts it if so.
     pub(super) fn admit(&self, is_retry: bool, now: Instant) -> bool {
         let mut state = self.state(now);
         if !is_retry {
@@ -54,7 +55,7 @@ impl Retries {
         is_admitted
     }
 
-    /// A try has succeeded.
+    /// Counts an attempt that succeeded.
     pub(super) fn succeeded(&self, now: Instant) {
         self.state(now).now.successes += 1;
     }
@@ -69,7 +70,7 @@ mod tests {
         let (retries, now) = (Retries::default(), Instant::now());
         (0..1000).for_each(|_| assert!(retries.admit(false, now)));
         assert_eq!((0..5000).filter(|_| retries.admit(true, now)).count(), 3000);
-        // What was counted in the period before counts, and what was before that does not.
+        // Counts of the period before still hold; older ones do not.
         assert!(!retries.admit(true, now + PERIOD));
         assert!(retries.admit(false, now + PERIOD), "a first try is never held back");
         assert!(retries.admit(true, now + PERIOD * 3));

@@ -1,8 +1,8 @@
 //! `Retry-After` (RFC 9110 §10.2.3): seconds, or a date in any of the three forms of §5.6.7.
 //!
-//! The larger the wish, the longer the wait: any number of digits and any date are read, and what does not fit is as long as
-//! can be; the policy's `max` cuts the wait. A date that is over is no wait. Of several values, in one header or in more, the
-//! longest counts. A value that cannot be read is told, never taken for a missing one.
+//! Any number of digits and any date are read; a value that does not fit becomes the longest wait, and the policy's
+//! `max` cuts the wait. A past date is no wait. Of several values, in one header or in more, the longest counts. A
+//! value that cannot be read is reported where no other can be read, never taken for a missing one.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use jiff::civil::{Date, DateTime, Time};
 
 use crate::clock::Timestamp;
 
-/// The bytes of an unreadable value that are shown.
+/// The most bytes of an unreadable value that are shown.
 const SHOWN_MAX: usize = 40;
-/// A year of two digits is never more than this ahead (RFC 9110 §5.6.7).
+/// The most years that a date with a year of two digits lies ahead (RFC 9110 §5.6.7).
 const YEARS_AHEAD: i16 = 50;
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -21,11 +21,11 @@ const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday",
 /// The `Retry-After` of an answer: the wait before the next attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RetryAfter {
-    /// Nothing.
+    /// No such header.
     Absent,
     /// A wait from now.
     Wait(Duration),
-    /// Something that is neither a number nor a date; cut, and harmless to show.
+    /// A value that is neither a number nor a date, cut and without control characters.
     Unreadable(String),
 }
 
@@ -50,7 +50,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Some(date) = date(text, now) {
         return Some(date);
     }
-    // What several headers said may have been joined on the way.
+    // The values of several headers may have been joined on the way.
     text.split(',').map(|one| seconds(one.trim_matches([' ', '\t']))).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
@@ -58,11 +58,11 @@ fn seconds(text: &str) -> Option<Duration> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // All digits: what cannot be parsed is too large.
+    // All are digits: a value that cannot be parsed is too large.
     Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
 }
 
-/// The time until a date.
+/// Returns the time until a date.
 fn date(text: &str, now: Timestamp) -> Option<Duration> {
     let parts: Vec<&str> = text.split([' ', '\t']).filter(|part| !part.is_empty()).collect();
     let at = match *parts.as_slice() {
@@ -84,15 +84,14 @@ fn date(text: &str, now: Timestamp) -> Option<Duration> {
     Some(Duration::from_secs(secs.saturating_sub(now.unix_secs())))
 }
 
-/// Dates as mail has them (RFC 5322), with another zone than GMT or without a day of the week.
+/// Reads dates as mail has them (RFC 5322), with another zone than GMT or without a day of the week.
 fn other_date(text: &str, now: Timestamp) -> Option<Duration> {
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     let secs = u64::try_from(date.as_second()).unwrap_or(0);
     Some(Duration::from_secs(secs.saturating_sub(now.unix_secs())))
 }
 
-/// Returns whether `text` is a day of the week, written with its first `letters` letters. Which day it is does not
-/// matter.
+/// Returns whether `text` is a day of the week, written with its first `letters` letters. Any day counts.
 fn is_day(text: &str, letters: usize) -> bool {
     DAYS.iter().any(|day| day.get(..letters).unwrap_or(day).eq_ignore_ascii_case(text))
 }
@@ -106,14 +105,14 @@ fn full_year(text: &str) -> Option<i16> {
     (text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-/// The date with the latest year of these last two digits that is at most [`YEARS_AHEAD`] years ahead.
+/// Returns the date with the latest year of these last two digits that is at most [`YEARS_AHEAD`] years ahead.
 fn short_year(text: &str, now: Timestamp, at: impl Fn(i16) -> Option<DateTime>) -> Option<DateTime> {
     let digits = i16::from(number(text, 2..=2)?);
     let secs = i64::try_from(now.unix_secs()).ok()?;
     let now = jiff::Timestamp::from_second(secs).ok()?.to_zoned(jiff::tz::TimeZone::UTC).datetime();
     let latest = now.checked_add(jiff::Span::new().years(YEARS_AHEAD)).ok()?;
     let century = latest.year() - latest.year() % 100;
-    // The 29th of February is in some of these years only.
+    // The 29th of February exists in some of these years only.
     let possible = [century + digits, century + digits - 100].into_iter().filter_map(at);
     possible.filter(|date| *date <= latest).max()
 }
@@ -129,7 +128,7 @@ fn moment(year: i16, month: &str, day: &str, time: &str) -> Option<DateTime> {
     Some(DateTime::from_parts(date, time))
 }
 
-/// The value for people: a line, cut.
+/// Returns the value for people: one line, cut.
 fn shown(value: &[u8]) -> String {
     let text: String = value.iter().take(SHOWN_MAX).map(|byte| char::from(*byte)).collect();
     let text: String = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();

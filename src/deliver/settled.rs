@@ -12,7 +12,7 @@ use crate::buffer::KeptAnswer;
 use crate::outcome::{Attempt, AttemptOutcome, Settled};
 
 impl Deliverer {
-    /// Notes what an attempt says of its destination, beside its health.
+    /// Notes the attempt's effect on its destination, beside its health.
     pub(super) fn note(&self, post: &Post, (attempt, settled): (&Attempt, &Settled), target: &Target) {
         let now = Instant::now();
         match settled {
@@ -24,7 +24,7 @@ impl Deliverer {
                 let (at, target, detail) = (self.clock.now(), target.label(), attempt.detail.clone());
                 post.failed(LastError { at, target, status: attempt.status, detail }, now);
             }
-            // The destination has answered for good, or is given up: it is not waited for.
+            // The destination has given a final answer, or the delivery is given up: no retry follows.
             Settled::Dead(_) | Settled::Parked(_) => {}
         }
     }

@@ -1,10 +1,10 @@
 //! `mode: sync`: the event is stored first, then forwarded while its sender waits.
 //!
-//! Exactly one answers the sender: the service, when its answer comes before the deadline and is the last word on this
-//! delivery; otherwise the gateway, with the provider's accepted answer, and the delivery goes on by itself: the same try
-//! until the destination's own timeout, then the worker. An answer whose body did not come whole is not passed on: the
-//! gateway answers, and the status ends the delivery. Both ends are recorded: the delivery's in its fate, the answer's
-//! in `hookgate_sync_answers_total` and the log.
+//! Exactly one party answers the sender. It is the service, when its answer comes before the deadline and ends this
+//! delivery. Otherwise it is the gateway, with the provider's accepted answer, and the delivery goes on: the same
+//! attempt until the destination's own timeout, then the worker. An answer whose body did not come whole is not passed
+//! on: the gateway answers, and the status ends the delivery. Both ends are recorded: the delivery's in its status, the
+//! answer's in `hookgate_sync_answers_total` and the log.
 
 use std::sync::{Arc, PoisonError};
 
@@ -17,13 +17,13 @@ use crate::buffer::{Committed, NotStored};
 use crate::event::Event;
 use crate::outcome::Settled;
 
-/// The largest answer that is passed back.
+/// The largest answer that is passed back, in bytes.
 const SYNC_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// What became of an event whose sender waits.
+/// The result of an event whose sender waits.
 #[derive(Debug)]
 pub struct Forwarded {
-    /// It is stored, or it was already.
+    /// The result of storing the event.
     pub committed: Committed,
     /// The party that answers the sender.
     pub answer: SyncAnswer,
@@ -34,14 +34,14 @@ pub struct Forwarded {
 pub enum SyncAnswer {
     /// The service, with its own answer.
     Service(Answer),
-    /// The gateway: the service's answer was the last word on the delivery, and its body did not come whole.
+    /// The gateway: the service's answer ended the delivery, and its body did not come whole.
     Cut,
-    /// The gateway: the service has not said the last word.
+    /// The gateway: no answer of the service has ended the delivery.
     Gateway,
 }
 
 impl Deliverer {
-    /// Stores a verified event, forwards its first copy and waits for the answer, until `deadline` at most.
+    /// Stores a verified event, forwards its first dispatch and waits for the answer, until `deadline` at most.
     pub async fn forward(&self, event: Event, deadline: Instant) -> Result<Forwarded, NotStored> {
         let destination = event.data().copies.first().map(|copy| Arc::clone(&copy.destination));
         let destination = destination.and_then(|name| self.destinations.load().get(&name).cloned());
@@ -49,7 +49,7 @@ impl Deliverer {
         let (Some(destination), Some(delivery)) = (destination, delivery) else {
             return Ok(Forwarded { committed, answer: SyncAnswer::Gateway });
         };
-        // Asked for only now: what we could not store says nothing of the service.
+        // Asked for only now: a failure to store says nothing of the service.
         let Ok(permit) = self.post(&destination).begin(Instant::now()) else {
             // The delivery is dropped here, and its claim offers it to the worker.
             return Ok(Forwarded { committed, answer: SyncAnswer::Gateway });
@@ -70,13 +70,13 @@ impl Deliverer {
             }
         };
         self.spawn(errand);
-        // Dropped at the deadline, it takes nothing any more: what comes later is late for certain.
+        // Dropped at the deadline, the receiver takes no answer any more: a later one is late for certain.
         let answer = tokio::time::timeout_at(deadline, told).await.ok().and_then(Result::ok);
         let answer = answer.unwrap_or(SyncAnswer::Gateway);
         Ok(Forwarded { committed, answer })
     }
 
-    /// What a crash does to tries under way. For the simulation.
+    /// Aborts the attempts in flight as a crash does, for the simulation.
     #[cfg(test)]
     pub(crate) fn cut_off(&self) {
         self.errands.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
@@ -91,7 +91,7 @@ impl Deliverer {
     }
 }
 
-/// The answer, when the delivery has ended with it: anything else will be tried again, and is not for the sender.
+/// Returns the answer, when the delivery has ended with it: any other answer is retried, and is not for the sender.
 fn last_word((answer, settled): (Answer, Settled)) -> Option<SyncAnswer> {
     match settled {
         Settled::Delivered | Settled::Dead(_) | Settled::Parked(_) if answer.is_whole => {

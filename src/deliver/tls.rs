@@ -1,13 +1,14 @@
-//! TLS towards services: whom we believe ([`Authorities`]), who we are ([`Identity`]), and by which name a service is known.
+//! TLS towards services: the authorities that are trusted ([`Authorities`]), the gateway's certificate ([`Identity`]),
+//! and the name of a service's certificate ([`ServiceName`]).
 //!
-//! All of it is read and proven when the configuration is read: each certificate can be parsed, each authority can be one,
-//! and a key fits its certificate. What pingora makes of it cannot fail any more, and it panics where it could.
+//! All of it is read and checked with the configuration: each certificate can be parsed, each authority can be one, and
+//! a key fits its certificate. pingora's use of it cannot fail any more, and it panics where it could.
 //!
 //! Settings are equal when their certificates, keys and names are. pingora's pool tells connections apart by the serial
-//! numbers of the client's certificate and not by the authorities at all, so each of the settings has a group of
-//! connections of its own: what was connected under other settings is never used.
+//! numbers of the client's certificate and not by the authorities at all. So each of the settings has a group of
+//! connections of its own, and a connection made under other settings is never used.
 //!
-//! Deliberately not here: a way to believe whoever answers. A service with a certificate of its own is believed by `ca`.
+//! Deliberately not here: a way to trust any certificate. A service with a certificate of its own is trusted by `ca`.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,14 +24,14 @@ use rustls::{RootCertStore, crypto};
 
 use crate::clock::Timestamp;
 
-/// Why certificates or a key cannot be used.
+/// The reason why certificates or a key cannot be used.
 #[derive(Debug)]
 pub enum PemProblem {
     /// The text is no PEM, or holds no key.
     Pem(pem::Error),
-    /// It holds no certificate.
+    /// The text holds no certificate.
     NoCertificate,
-    /// One of the certificates is none.
+    /// One of the certificates is not X.509.
     NotACertificate,
     /// The certificate cannot be an authority.
     NotAnAuthority(rustls::Error),
@@ -54,7 +55,7 @@ impl fmt::Display for PemProblem {
 
 impl std::error::Error for PemProblem {}
 
-/// Certificates that can be parsed, and when each of them expires.
+/// Parsed certificates, and the expiry of each.
 struct Chain {
     der: Vec<CertificateDer<'static>>,
     not_after: Vec<Timestamp>,
@@ -78,7 +79,7 @@ impl Chain {
     }
 }
 
-/// Whom we believe that a service is who it says, instead of those that the system believes.
+/// The authorities whose certificates are trusted, instead of the system's.
 #[derive(Clone)]
 pub struct Authorities {
     certificates: Arc<CaType>,
@@ -101,13 +102,13 @@ impl Authorities {
         Ok(Self { certificates, digest: hasher.finish(), not_after })
     }
 
-    /// When the last of them expires.
+    /// Returns the expiry of the last of them.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 }
 
-/// Who we are, to a service that asks for it.
+/// The gateway's certificate and key, for a service that asks for them.
 #[derive(Clone)]
 pub struct Identity {
     pair: Arc<CertKey>,
@@ -129,12 +130,12 @@ impl Identity {
         Ok(Self { pair: Arc::new(pair), digest: hasher.finish(), not_after })
     }
 
-    /// When the certificate expires.
+    /// Returns the expiry of the certificate.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// Whether the text holds one certificate or more; says which of two files is at fault.
+    /// Checks whether the text holds a certificate, so that an error names the right one of two files.
     pub fn has_chain(text: &[u8]) -> Result<(), PemProblem> {
         Chain::read(text).map(drop)
     }
@@ -145,26 +146,26 @@ impl Identity {
 pub struct ServiceName(String);
 
 impl ServiceName {
-    /// `None` when no certificate can be for it.
+    /// Parses a name; `None` when no certificate can be for it.
     pub fn parse(text: &str) -> Option<Self> {
-        // pingora takes an empty name for a wish to verify nothing.
+        // pingora takes an empty name for a request to verify nothing.
         ServerName::try_from(text).ok().filter(|_| !text.is_empty()).map(|_valid| Self(text.to_owned()))
     }
 }
 
-/// TLS towards one service.
+/// The TLS settings of one service.
 #[derive(Clone, Default)]
 pub struct TlsSettings {
-    /// `None` is whom the system believes.
+    /// The trusted authorities; `None` for the system's.
     pub authorities: Option<Authorities>,
-    /// `None` is nobody: a service that asks for a certificate gets none.
+    /// The gateway's certificate; `None` sends none to a service that asks for one.
     pub identity: Option<Identity>,
-    /// `None` is the host of the URL.
+    /// The name in the service's certificate; `None` for the host of the URL.
     pub name: Option<ServiceName>,
 }
 
 impl TlsSettings {
-    /// Stands for all that is in it; zero for nothing.
+    /// Returns a digest of all settings; zero for none.
     pub(super) fn digest(&self) -> u64 {
         let Self { authorities, identity, name } = self;
         if authorities.is_none() && identity.is_none() && name.is_none() {
@@ -177,7 +178,7 @@ impl TlsSettings {
         hasher.finish().max(1)
     }
 
-    /// Puts them on a connection to be.
+    /// Sets the settings on a future connection.
     pub(super) fn put_on(&self, peer: &mut HttpPeer) {
         if let Some(name) = &self.name {
             peer.sni.clone_from(&name.0);
@@ -196,7 +197,7 @@ impl PartialEq for TlsSettings {
 
 impl Eq for TlsSettings {}
 
-/// Certificates and keys are left out.
+/// Leaves certificates and keys out.
 impl fmt::Debug for TlsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TlsSettings({:x})", self.digest())

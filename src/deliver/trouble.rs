@@ -4,11 +4,8 @@
 //! although attempts were made. The trouble is over when the circuit is closed, an attempt has succeeded, and what
 //! waited is worked off. A destination that fails some events and takes others is not in trouble.
 //!
-//! It is in trouble while deliveries wait and its circuit is open, or nothing has succeeded for a minute although it was
-//! tried. It is well again when its circuit is closed, an attempt has succeeded, and what waited is worked off. A
-//! destination that fails some events and takes others is not in trouble.
-//!
-//! Time and counts are handed in. Not here: what is sent (`breaker`), the words of the lines (`telemetry`).
+//! Time and counts are handed in. Not here: the decision what is sent (`breaker`), the words of the lines
+//! (`telemetry`).
 
 use std::time::Duration;
 
@@ -17,10 +14,10 @@ use tokio::time::Instant;
 use crate::clock::Timestamp;
 use crate::telemetry::{Troubled, WellAgain};
 
-/// A line is said this often, and trouble without an open circuit begins after so long.
+/// The time between two lines, and the time without a success after which a closed circuit is in trouble.
 const SAY_EVERY: Duration = Duration::from_mins(1);
 
-/// The last attempt that was not a success and is made again.
+/// The last attempt that failed and is retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
     /// The time at which the attempt ended.
@@ -29,7 +26,7 @@ pub struct LastError {
     pub target: String,
     /// The status, when there was an answer.
     pub status: Option<u16>,
-    /// For people; no payload, no secrets.
+    /// A text for people, without payload and secrets.
     pub detail: String,
 }
 
@@ -39,9 +36,9 @@ pub(super) struct Observation {
     pub(super) is_open: bool,
     /// Deliveries that wait for an attempt, due or later.
     pub(super) waiting: u64,
-    /// Those of them that are due.
+    /// Waiting deliveries that are due.
     pub(super) ready: u64,
-    /// As many are always under way in good times.
+    /// The concurrency: this many attempts are always in flight in good times.
     pub(super) concurrency: u64,
 }
 
@@ -57,7 +54,7 @@ pub(super) enum Report {
 struct Incident {
     since: Instant,
     said_at: Instant,
-    /// The first success of its end, and how many there were.
+    /// The first success of its end, and the number of successes.
     recovered: Option<(Instant, u64)>,
 }
 
@@ -71,7 +68,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    /// An attempt has succeeded.
+    /// Notes an attempt that succeeded.
     pub(super) fn succeeded(&mut self, now: Instant) {
         self.failing_since = None;
         if let Some(incident) = &mut self.incident {
@@ -80,13 +77,13 @@ impl Trouble {
         }
     }
 
-    /// An attempt has failed and is made again.
+    /// Notes an attempt that failed and is retried.
     pub(super) fn failed(&mut self, error: LastError, now: Instant) {
         self.failing_since.get_or_insert(now);
         self.last_error = Some(error);
     }
 
-    /// Since when there is trouble.
+    /// Returns the time since which there is trouble.
     pub(super) fn since(&self) -> Option<Instant> {
         self.incident.map(|incident| incident.since)
     }
@@ -95,13 +92,13 @@ impl Trouble {
         self.last_error.as_ref()
     }
 
-    /// Looks at the destination, about once a second; gives what is to be said now.
+    /// Observes the destination, about once a second; returns the report that is due.
     pub(super) fn look(&mut self, observation: Observation, now: Instant) -> Option<Report> {
         let failing_for = self.failing_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let is_in_trouble = observation.waiting > 0 && (observation.is_open || failing_for >= SAY_EVERY);
         let Some(incident) = &mut self.incident else {
             if is_in_trouble {
-                // That a circuit has opened is said when it opens.
+                // The opening of a circuit is logged when it opens.
                 let said_at = if observation.is_open { now } else { now.checked_sub(SAY_EVERY).unwrap_or(now) };
                 let since = self.failing_since.unwrap_or(now);
                 self.incident = Some(Incident { since, said_at, recovered: None });
@@ -146,7 +143,7 @@ mod tests {
         LastError { at, target: "billing:80".into(), status: Some(502), detail: "status 502".into() }
     }
 
-    /// Looks once a second for so long; gives what was said.
+    /// Looks once a second for `secs` seconds; returns the reports.
     fn looks(trouble: &mut Trouble, now: &mut Instant, secs: u32, observation: Observation) -> Vec<Report> {
         let mut said = Vec::new();
         for _ in 0..secs {

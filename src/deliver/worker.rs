@@ -1,4 +1,5 @@
-//! A destination's worker: asks its post how much may go out, takes as much from the buffer, and lets it go.
+//! The worker of a destination: asks its throttle how many attempts may begin, takes as many deliveries, and begins
+//! them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,13 @@ use crate::buffer::Delivery;
 use crate::outcome::{DeathCause, Settled};
 use crate::telemetry::Deferral;
 
-/// A worker looks up at least this often: at its configuration, and for what is too old to wait.
+/// The longest time between two looks at the configuration and at overdue deliveries.
 const LOOK_UP: Duration = Duration::from_secs(1);
-/// So many that are too old are given up at a time.
+/// The most overdue deliveries that are given up at a time.
 const OVERDUE_MAX: usize = 64;
 
 impl Deliverer {
-    /// One destination's worker; ends when the destination is gone from the configuration or at `stop`.
+    /// Runs one destination's worker; ends when the destination is removed from the configuration or at `stop`.
     pub(super) async fn work(self, name: Arc<str>, mut stop: watch::Receiver<bool>, grace: Duration) {
         let mut tries = JoinSet::new();
         if let Some(destination) = self.destinations.load().get(&name)
@@ -41,7 +42,7 @@ impl Deliverer {
         }
     }
 
-    /// Works under one configuration; true when it is time to stop.
+    /// Works under one configuration; returns true when it is time to stop.
     async fn work_with(
         &self,
         destination: &Arc<Destination>,
@@ -65,7 +66,7 @@ impl Deliverer {
                         () = tokio::time::sleep(LOOK_UP) => Vec::new(),
                     };
                     for delivery in taken {
-                        // A reload came while this waited. What is dropped is offered again, under the rules of now.
+                        // A reload came during the wait. Dropped deliveries are offered again, under the new rules.
                         if !self.is_current(destination) {
                             return false;
                         }
@@ -98,7 +99,7 @@ impl Deliverer {
         }
     }
 
-    /// Says that a destination is in trouble, or well again, when it is time to.
+    /// Logs that a destination is in trouble, or well again, when that is due.
     fn tell_trouble(&self, destination: &Destination, post: &Post, now: Instant) {
         let (name, depth) = (&destination.name, self.buffer.depth(&destination.name));
         let observation = Observation {
@@ -117,12 +118,12 @@ impl Deliverer {
         }
     }
 
-    /// Whether no reload has replaced or removed it.
+    /// Checks whether no reload has replaced or removed the destination.
     fn is_current(&self, destination: &Arc<Destination>) -> bool {
         self.destinations.load().get(&destination.name).is_some_and(|now| Arc::ptr_eq(now, destination))
     }
 
-    /// Lets one delivery go, or puts it off.
+    /// Begins the attempt of one delivery, or defers it.
     async fn begin(
         &self,
         destination: &Arc<Destination>,
@@ -141,7 +142,7 @@ impl Deliverer {
             return self.buffer.settle(delivery, settled, destination.keep, None).await;
         }
         match post.begin(now) {
-            // It goes back as it is, and is offered again.
+            // The delivery goes back unchanged, and is offered again.
             Err(deferral) => self.telemetry.deferred(&destination.name, deferral),
             Ok(permit) => {
                 let bounds = Bounds {
@@ -158,7 +159,7 @@ impl Deliverer {
         }
     }
 
-    /// What cannot be tried, whatever room there is, and is older than `give_up_after` is not put off any longer.
+    /// Gives up deliveries that cannot be attempted now and are older than `give_up_after`.
     async fn give_up_overdue(&self, destination: &Destination) {
         let patience = destination.policy.give_up_after;
         if self.buffer.oldest_age(&destination.name) <= patience {

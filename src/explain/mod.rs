@@ -1,9 +1,10 @@
-//! Why: all that is decided about one request, in the words of the operator.
+//! Explanation of one request: all decisions about it, in the words of the operator.
 //!
-//! [`explain`] sends the request through the very gates of `accept`, under the rules it is given, and writes down what
-//! they said; where they stopped early, it looks on as if they had not, so that a refused event also shows which routes
-//! would have had it. [`explain_recorded`] does so with what was stored or laid aside. What is not known of a request, such
-//! as a body that was not kept, is not judged, and said to be so. Nothing is stored, sent or spent, and nothing is fetched.
+//! [`explain`] runs the gates of `accept` on the request, under the rules it is given, and records their decisions.
+//! Where a gate stops the request early, the later gates are evaluated all the same, so that a refused event also
+//! shows the routes that would have matched. [`explain_recorded`] explains a stored or captured request. Unknown parts
+//! of a request, such as a body that was not kept, are not judged, and the explanation says so. Nothing is stored,
+//! sent, spent or fetched.
 
 mod near;
 mod outgoing;
@@ -30,23 +31,23 @@ pub use recorded::{Recorded, explain_recorded};
 pub use routes::{RouteSays, Verdict};
 pub use told::{AnswerSays, Asked, Explanation, Limit, Verification};
 
-/// The outcome of what cannot be judged to its end.
+/// The outcome of a request that cannot be judged to its end.
 pub const UNDECIDED: &str = "undecided";
 /// The verdict on a signature that was judged elsewhere.
 pub const TAKEN: &str = "taken_as_recorded";
 
-/// What is to be explained: a request, as it came or as it would come.
+/// A request to be explained, as it came or as it would come.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// The head.
     pub head: Head<'a>,
     /// The body, if all of it was kept.
     pub body: Option<&'a Bytes>,
-    /// The source that takes it in, where that is not to be found by host and path.
+    /// The source that takes the request in, where host and path do not name it.
     pub source: Option<&'a str>,
-    /// Whether the head says who sent it.
+    /// True if the head holds the sender's address.
     pub has_sender: bool,
-    /// What is done about its signature.
+    /// The treatment of its signature.
     pub signature: Signature<'a>,
     /// The moment of receipt.
     pub now: Timestamp,
@@ -56,12 +57,12 @@ pub struct Question<'a> {
     pub keys: &'a dyn KeyRing,
 }
 
-/// What is done about a signature.
+/// The treatment of a signature.
 #[derive(Clone, Copy, Debug)]
 pub enum Signature<'a> {
-    /// It is judged.
+    /// A signature that is verified.
     Judged,
-    /// It is taken for right, by the secret of this name if one is known.
+    /// A signature that is taken for right, by the secret of this name if one is known.
     Taken(Option<&'a str>),
 }
 
@@ -131,7 +132,7 @@ fn explain_admitted(
     told
 }
 
-/// The gates after the signature, for what was verified elsewhere or is not to be.
+/// Explains the gates after the signature, for a request that was verified elsewhere or is not to be verified.
 fn explain_taken(
     destinations: &Destinations,
     (question, body): (&Question<'_>, &Bytes),
@@ -165,13 +166,13 @@ fn explain_taken(
     told
 }
 
-/// The URL that is judged, where the scheme signs one.
+/// Returns the URL that is verified, where the scheme signs one.
 fn signed_url(lane: &Lane, question: &Question<'_>) -> Option<String> {
     let is_signed = lane.verifier.scheme().signs_url();
     is_signed.then(|| lane.source.signed_url(&question.head.target()))
 }
 
-/// The request as it would be stored.
+/// Returns the request as it would be stored.
 fn event(question: &Question<'_>, lane: &Lane, body: &Bytes) -> EventData {
     let head = &question.head;
     EventData {
@@ -181,7 +182,7 @@ fn event(question: &Question<'_>, lane: &Lane, body: &Bytes) -> EventData {
     }
 }
 
-/// What the gates after the signature say, whether or not the request came so far.
+/// Adds the results of the gates after the signature, whether or not the request came so far.
 fn look_on(told: &mut Explanation, lane: &Lane, destinations: &Destinations, question: &Question<'_>, notes: &Notes) {
     let looked = routes::look(lane, &question.head, question.body);
     told.near_misses.extend(routes::near_misses(&looked));
@@ -189,18 +190,18 @@ fn look_on(told: &mut Explanation, lane: &Lane, destinations: &Destinations, que
     told.event_type = looked.event_type;
     told.delivery_id = looked.delivery_id;
     told.routes = looked.says;
-    // What stands for all schemas is a label of a metric.
+    // A name with `_` stands for all schemas: it is a label of a metric.
     told.schema = notes.schema_failed.clone().filter(|schema| !schema.starts_with('_'));
     if let Some(event) = &told.event {
         told.problems.clone_from(&event.problems);
-        // What is kept back is not sent.
+        // A quarantined event is not sent.
         if event.problems.is_empty() {
             told.outgoing = outgoing::all(event, destinations, question.now);
         }
     }
 }
 
-/// The limits in the order in which a request meets them.
+/// Returns the limits in the order in which a request meets them.
 fn limits(rules: &Rules, lane: Option<&Lane>, question: &Question<'_>) -> Vec<Limit> {
     let sender = question.has_sender.then_some(question.head.sender);
     let limit = |of: &'static str, per_ip: bool, level: Level| Limit {
@@ -240,7 +241,7 @@ fn refused(question: &Question<'_>, refusal: &Refusal, lane: Option<&Lane>) -> E
     }
 }
 
-/// A short form of a JSON value, for a line.
+/// Returns a short form of a JSON value, for one line.
 pub(crate) fn short(value: &Value) -> String {
     const CHARS_MAX: usize = 120;
     let text = value.to_string();

@@ -7,10 +7,10 @@ use crate::inbound::Head;
 use crate::lane::{Lane, Rules};
 use crate::provider::{Failed, Message};
 
-/// Misses that are told.
+/// The limit of near misses that are reported.
 const MISSES_MAX: usize = 3;
 
-/// For a request that reached no source, or was turned away by its head: which sources are near.
+/// Finds sources near to a request that reached no source, or was refused by its head.
 pub(super) fn to_a_source(rules: &Rules, head: &Head<'_>) -> Vec<String> {
     let trimmed = head.path.trim_end_matches('/');
     let mut near: Vec<(usize, String)> = rules
@@ -33,7 +33,7 @@ pub(super) fn to_a_source(rules: &Rules, head: &Head<'_>) -> Vec<String> {
     near.into_iter().take(MISSES_MAX).map(|(_, text)| text).collect()
 }
 
-/// A pattern with its parameters as a path has them.
+/// Returns a pattern with its parameters replaced by the segments of a path.
 fn like(pattern: &str, path: &str) -> String {
     let mut sent = path.split('/');
     let segments = pattern.split('/').map(|segment| {
@@ -43,7 +43,7 @@ fn like(pattern: &str, path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-/// For a request whose signature is not right here: under what it would be.
+/// Finds near misses of a failed signature: secrets under which it is right, and the near misses of its verifier.
 pub(super) fn to_a_secret(rules: &Rules, lane: &Lane, question: &Question<'_>, body: &Bytes) -> Vec<String> {
     let mut misses = Vec::new();
     for other in rules.lanes.iter().filter(|other| other.source.name != lane.source.name) {

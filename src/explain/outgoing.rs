@@ -1,4 +1,4 @@
-//! What services are sent, as it would go out at the first try.
+//! Requests to services, as they would be sent at the first attempt.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::payload::Payload;
 use crate::shape::{HIDDEN, is_credential};
 use http::HeaderMap;
 
-/// What one service is sent.
+/// A request to one service.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sent {
     /// The route.
@@ -28,21 +28,21 @@ pub struct Sent {
     pub withheld: Vec<String>,
     /// The values of the event in path and query, where the URL holds some.
     pub path: Option<String>,
-    /// Digests of the whole URLs: whether it goes elsewhere can be told without saying where.
+    /// Digests of the whole URLs: they show a changed address without the address.
     #[serde(skip)]
     pub addresses: Vec<KeyHash>,
     /// The method.
     pub method: String,
     /// The order key, as people see it.
     pub order_key: Option<String>,
-    /// The headers, but `Host` and the length; without the values of variables, secrets and credentials.
+    /// The headers without `Host` and the length, and without the values of variables, secrets and credentials.
     pub headers: Vec<(String, String)>,
     /// The body, without the values of variables.
     pub body: Option<BodyShown>,
     /// Headers and body for comparisons, because the shown ones lack values.
     #[serde(skip)]
     pub compared: Compared,
-    /// Why nothing would be sent.
+    /// The reason for which nothing would be sent.
     pub error: Option<String>,
 }
 
@@ -73,7 +73,7 @@ pub enum BodyShown {
     Base64(String),
 }
 
-/// A body as JSON where it is JSON, as text where it is text.
+/// Returns a body as JSON where it is JSON, as text where it is text, else as base64.
 pub(super) fn shown_body(body: &Bytes) -> BodyShown {
     if let Some(json) = Payload::lenient(body) {
         return BodyShown::Json(json);
@@ -139,7 +139,7 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
 
 fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let shown = texts(headers).map(|(name, value)| {
-        // A text with a variable says more than that it is hidden.
+        // A text with a variable is shown: it says more than that a value is hidden.
         let is_hidden = is_credential(&name) && !value.contains("${");
         (name, if is_hidden { HIDDEN.to_owned() } else { value })
     });

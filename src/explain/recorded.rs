@@ -1,7 +1,7 @@
-//! A request that was recorded, explained under other rules than those it met: the rules of now, or those of a draft.
+//! A recorded request, explained under other rules than those it met: the rules in force, or those of a draft.
 //!
-//! What was not recorded of it is not judged: the host and the sender of an event of an earlier version, a body of which
-//! only the head was laid aside.
+//! Unrecorded parts are not judged: the host and the sender of an event of an earlier version, and a body that was
+//! captured in part.
 
 use super::{Explanation, Question, Signature, explain, look_on};
 use crate::accept::{self, Notes};
@@ -11,28 +11,29 @@ use crate::inbound::Head;
 use crate::lane::Rules;
 use crate::provider::KeyRing;
 
-/// A stored event, or a request that was laid aside.
+/// A stored event, or a captured request.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded<'a> {
     /// The request.
     pub event: &'a EventData,
-    /// Whether its body is all there.
+    /// True if all of its body was kept.
     pub has_body: bool,
-    /// The length of its body, however much of it was kept.
+    /// The length of its body, whether or not all of it was kept.
     pub body_bytes: u64,
-    /// What is done about its signature.
+    /// The treatment of its signature.
     pub signature: Signature<'a>,
     /// The keys of providers that were fetched.
     pub keys: &'a dyn KeyRing,
 }
 
-/// Explains a recorded request under these rules. It keeps its name.
+/// Explains a recorded request under these rules. The event keeps its id.
 pub fn explain_recorded(rules: &Rules, destinations: &Destinations, recorded: &Recorded<'_>) -> Explanation {
     let event = recorded.event;
     let headers = event.header_map();
     let head = Head { content_length: Some(recorded.body_bytes), ..accept::stored_head(event, &headers) };
     let lane = rules.lane(&event.source);
-    // A source that has another path by now is not called any more; without the host that is all that can be said.
+    // The path of a source may have changed since; then the source is not called any more. Without a host, the path
+    // alone decides.
     let is_called = lane.is_some_and(|lane| lane.source.path.matches(head.path));
     let question = Question {
         head,

@@ -1,4 +1,4 @@
-//! What each route of a source says to an event.
+//! The decisions of the routes of a source about an event.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -11,31 +11,31 @@ use crate::provider::EventTemplate;
 use crate::redact::{REDACTED, Redaction};
 use crate::route::{Route, Stage, Unread};
 
-/// What a route says.
+/// The decision of a route.
 #[derive(Clone, Debug, Serialize)]
 pub struct RouteSays {
     /// The route.
     pub route: String,
-    /// Whether it wants the event, or what is in the way.
+    /// The verdict: the route matches, or the reason for which it does not.
     pub verdict: Verdict,
-    /// The types that it wants; nothing is all.
+    /// The event types that the route accepts; `None` for all.
     pub events: Option<Vec<String>>,
     /// Its condition, in parts.
     pub when: Option<crate::condition::Explained>,
     /// The error of the step that failed, with its reason.
     pub error: Option<String>,
-    /// Where it sends.
+    /// The names of its destinations.
     pub to: Vec<String>,
 }
 
 impl RouteSays {
-    /// Takes out what people do not get to see.
+    /// Hides the values that people may not see.
     pub(super) fn redact(&mut self, redaction: &Redaction) {
         for part in self.when.iter_mut().flat_map(|when| &mut when.parts) {
             for seen in &mut part.values {
                 let steps: Vec<&str> = seen.steps.iter().map(String::as_str).collect();
                 let is_hidden = match steps.split_first() {
-                    // A list or an object may hold what is hidden.
+                    // A list or an object may hold hidden values.
                     Some((&"body", steps)) => {
                         let is_whole = seen.value.starts_with(['{', '[']);
                         redaction.touches_bodies() && (is_whole || redaction.hides(steps))
@@ -43,7 +43,7 @@ impl RouteSays {
                     // Fields may hold whole documents.
                     Some((&"form" | &"form_all", _)) => redaction.touches_bodies(),
                     Some((&"headers", [name])) => redaction.hides_header(name),
-                    // It may be cut in the middle of what is hidden.
+                    // The value may be cut within a hidden part.
                     Some((&"query", _)) => {
                         let query = seen.value.trim_matches('"');
                         redaction.query(query) != query
@@ -58,13 +58,13 @@ impl RouteSays {
     }
 }
 
-/// Whether a route wants an event.
+/// The verdict of a route on an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It does.
+    /// The route matches.
     Matched,
-    /// It wants other types.
+    /// The route accepts other types.
     OtherType,
     /// Its condition is false.
     ConditionFalse,
@@ -74,7 +74,7 @@ pub enum Verdict {
     KeyFailed,
     /// The event's own type or id, which it needs, could not be read.
     EventFailed,
-    /// It asks for what stands in the body, which was not kept.
+    /// The route reads the body, which was not kept.
     NotJudged,
 }
 
@@ -88,23 +88,23 @@ pub(super) struct Looked {
     pub(super) says: Vec<RouteSays>,
 }
 
-/// Asks every route, whatever the gates before them said.
+/// Evaluates every route, whatever the earlier gates decided.
 ///
-/// Without a body, what stands in it is not known: neither its type and id, where the body has a part in them, nor what a
-/// condition says.
+/// Without a body, its content is unknown: neither conditions are evaluated, nor type and id where they are read from
+/// the body.
 pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked {
     let (has_body, body) = (body.is_some(), body.cloned().unwrap_or_default());
     let document = accept::read(lane, head, &body);
     let mut named = Named::read(lane, head.headers, &document, &body);
     if !has_body {
-        // A part of a type is another type, and an id may be a digest of the body.
+        // A type without its part from the body is another type, and an id may be a digest of the body.
         let needs_body = |template: &Option<EventTemplate>| template.as_ref().is_some_and(EventTemplate::needs_body);
         named.event_type = named.event_type.filter(|_| !needs_body(&lane.event_type));
         named.delivery_id = named.delivery_id.filter(|_| !needs_body(&lane.delivery_id));
         named.unread = Unread::default();
     }
-    // The gates read them from the path, under the names of today. Only where another path was called, what was recorded
-    // is all that is known.
+    // The gates read the parameters from the path, under the names of the rules in force. Only where another path was
+    // called, the recorded parameters are used.
     let in_path = lane.source.path.matches(head.path).then(|| lane.source.path.values(head.path));
     let params = in_path.as_deref().unwrap_or(head.params);
     let head = Head { params, ..*head };
@@ -133,7 +133,7 @@ fn ask(route: &Route, named: &Named, view: &View<'_>, has_body: bool) -> RouteSa
         },
         _ if knows_type && !route.wants_type(event_type) => Verdict::OtherType,
         _ if !has_body && asks_body => Verdict::NotJudged,
-        // Without a body a key is not known, and whether the event is wanted is.
+        // Without a body, keys are unknown; the match does not depend on them.
         Ok(Some(_)) | Err(_) => Verdict::Matched,
         Ok(None) => Verdict::ConditionFalse,
     };
@@ -147,7 +147,7 @@ fn ask(route: &Route, named: &Named, view: &View<'_>, has_body: bool) -> RouteSa
     }
 }
 
-/// Routes that one thing alone kept from the event, and that the type may be another one.
+/// Returns near misses: routes that failed for one reason alone, and a type that may be wrong because no JSON was read.
 pub(super) fn near_misses(looked: &Looked) -> Vec<String> {
     let is_other = looked.is_unread && looked.says.iter().any(|says| says.verdict == Verdict::OtherType);
     let unread = "a part of the type stands in the body's JSON, and no JSON was read; see `body:` of the source";

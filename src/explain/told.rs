@@ -1,4 +1,4 @@
-//! What is told of one request: a value with names for its parts, as the API gives it.
+//! The explanation of one request: a value with names for its parts, as the API gives it.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -16,20 +16,20 @@ use crate::redact::{REDACTED, Redaction};
 use crate::refusal::PayloadProblem;
 use crate::reply::Reply;
 
-/// All that was decided.
+/// All decisions about one request.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
-    /// How the request ends.
+    /// The outcome of the request.
     pub outcome: &'static str,
     /// Its source.
     pub source: Option<String>,
-    /// Why it was turned away, for operators.
+    /// The reason for the refusal, for operators.
     pub why: Option<String>,
-    /// When it was received.
+    /// The moment of receipt.
     pub received_at: String,
-    /// What was asked for.
+    /// The method and address of the request.
     pub request: Asked,
-    /// What the gates made of its signature; nothing where they stopped before.
+    /// The result of verifying its signature; `None` where the gates stopped before.
     pub verification: Option<Verification>,
     /// The event's type.
     pub event_type: Option<String>,
@@ -37,26 +37,26 @@ pub struct Explanation {
     pub delivery_id: Option<String>,
     /// The format that the body was read as; `None` when the body was not kept.
     pub body: Option<String>,
-    /// What is wrong with the payload.
+    /// The problems of the payload.
     pub problems: Vec<PayloadProblem>,
     /// The schema that the payload fails.
     pub schema: Option<String>,
-    /// The limits that concern it, and what is left of each.
+    /// The limits that apply to the request, and the rest of each.
     pub limits: Vec<Limit>,
-    /// What each route of the source says.
+    /// The decision of each route of the source.
     pub routes: Vec<RouteSays>,
-    /// What nearly went otherwise.
+    /// Near misses: small differences that would have changed the outcome.
     pub near_misses: Vec<String>,
-    /// What the sender is answered; nothing where that is not decided.
+    /// The answer to the sender; `None` where it is not decided.
     pub answer: Option<AnswerSays>,
-    /// What services are sent.
+    /// The requests to services.
     pub outgoing: Vec<Sent>,
     /// The event as it would be stored; not shown.
     #[serde(skip)]
     pub event: Option<EventData>,
 }
 
-/// The request, as far as it says where it was to go.
+/// The method, the address and the sender of a request.
 #[derive(Clone, Debug, Serialize)]
 pub struct Asked {
     /// The method.
@@ -65,7 +65,7 @@ pub struct Asked {
     pub host: Option<String>,
     /// Path and query.
     pub target: String,
-    /// Who sent it, where that is known.
+    /// The address of the sender, where it is known.
     pub sender: Option<String>,
 }
 
@@ -92,16 +92,17 @@ impl Asked {
     }
 }
 
-/// What the gates made of a signature.
+/// The result of verifying a signature.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verification {
-    /// `verified`, `not_configured`, why it failed, or that it was taken as it was recorded.
+    /// `verified`, `not_configured`, the reason of a failure, or [`TAKEN`](super::TAKEN) for a signature taken as
+    /// recorded.
     pub verdict: &'static str,
-    /// The secret under which it is right.
+    /// The secret under which the signature is right.
     pub secret: Option<String>,
-    /// How long after it was signed the request came, seconds.
+    /// The seconds from signing to receipt.
     pub signed_before_secs: Option<u64>,
-    /// The URL that was judged, where the scheme signs one.
+    /// The URL that was verified, where the scheme signs one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
@@ -109,15 +110,15 @@ pub struct Verification {
 /// A limit on requests.
 #[derive(Clone, Debug, Serialize)]
 pub struct Limit {
-    /// What it limits: each `sender` and the `total` of all requests, or what is verified of a `source`.
+    /// Its scope: each `sender`, the `total` of all requests, or the verified requests of a `source`.
     pub of: &'static str,
     /// Requests a second, in the long run.
     pub per_second: f64,
-    /// How many may come at once.
+    /// The number of requests that may come at once.
     pub burst: u32,
-    /// Whether each sender's address has one of its own.
+    /// True if each sender's address has a limit of its own.
     pub per_ip: bool,
-    /// How many may come at once now. Not known of a sender whose address is not, nor outside the gateway that counts.
+    /// The requests that may come at once now; `None` for an unknown sender, and outside the gateway that counts.
     pub left: Option<u32>,
 }
 
@@ -126,16 +127,16 @@ pub struct Limit {
 pub struct AnswerSays {
     /// The status.
     pub status: u16,
-    /// Its headers, but the length and the event's id.
+    /// Its headers without the length and the event's id.
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
-    /// Where it comes from.
+    /// The origin of the answer.
     pub because: &'static str,
 }
 
 impl Explanation {
-    /// Nothing yet but that a request ended so.
+    /// Creates an explanation with the outcome only.
     pub(super) fn new(question: &Question<'_>, outcome: &'static str, lane: Option<&Lane>) -> Self {
         Self {
             outcome,
@@ -158,14 +159,14 @@ impl Explanation {
         }
     }
 
-    /// The levels of limits are those of the gateway that counts; nobody else knows them.
+    /// Removes the levels of limits: only the gateway that counts knows them.
     pub fn without_levels(&mut self) {
         for limit in &mut self.limits {
             limit.left = None;
         }
     }
 
-    /// The event is one that has an id already.
+    /// Replaces the id of an event by the one under which it is stored, and renews the requests to services.
     pub fn rename(&mut self, id: EventId, destinations: &Destinations) {
         if let Some(event) = &mut self.event {
             event.id = id;
@@ -175,8 +176,8 @@ impl Explanation {
         }
     }
 
-    /// All of it as JSON, without what people do not get to see: the places that `redaction` names, the credentials of the
-    /// request wherever they are said, and the values of variables.
+    /// Returns the explanation as JSON without hidden values: the places that `redaction` names, the credentials of the
+    /// request wherever they appear, and the values of variables.
     pub fn shown(mut self, redaction: &Redaction, credentials: &Credentials, received: &Bytes) -> Value {
         self.redact(redaction, received);
         let mut shown = serde_json::to_value(&self).unwrap_or_default();
@@ -185,7 +186,7 @@ impl Explanation {
         shown
     }
 
-    /// Takes out what people do not get to see.
+    /// Hides the values that people may not see.
     fn redact(&mut self, redaction: &Redaction, received: &Bytes) {
         self.request.redact(redaction);
         for says in &mut self.routes {
@@ -200,7 +201,7 @@ impl Explanation {
             }
             sent.body = sent.body.take().map(|body| redacted(body, redaction, &as_it_came));
             if redaction.hides_anything() {
-                // A script may say what it was given.
+                // A script's error may quote its input.
                 sent.error = sent.error.take().map(|error| match error.strip_prefix("transform.js") {
                     Some(_) => format!("transform.js: {REDACTED}"),
                     None => error,

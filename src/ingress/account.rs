@@ -13,10 +13,10 @@ use crate::event::{DedupKey, EventId};
 use crate::lane::Lane;
 use crate::sender::Sender;
 
-/// A parameter of a path with one of these in its name is taken for a secret.
+/// Parts of a path parameter's name that mark the parameter as a secret.
 const SECRET_NAMES: [&str; 4] = ["token", "secret", "key", "password"];
 
-/// Returns the path for the log: as it came, but for parameters that are named like a secret.
+/// Returns the path for the log: as received, but for parameters that are named like a secret.
 pub(super) fn path<'p>(lane: Option<&Lane>, path: &'p str) -> Cow<'p, str> {
     let Some(pattern) = lane.map(|lane| &lane.source.path) else { return Cow::Borrowed(path) };
     let is_secret = |name: &str| SECRET_NAMES.iter().any(|secret| name.to_ascii_lowercase().contains(secret));
@@ -30,8 +30,8 @@ pub(super) fn path<'p>(lane: Option<&Lane>, path: &'p str) -> Cow<'p, str> {
     Cow::Owned(segments.collect::<Vec<_>>().join("/"))
 }
 
-/// Notes the delivery id that a refused request claims, where its head or the bytes of its body say it: nothing that was not
-/// verified is parsed.
+/// Notes the delivery id that a refused request claims, where its head or the bytes of its body contain it: unverified
+/// bytes are never parsed.
 pub(super) fn name(notes: &mut Notes, seen: &Seen<'_>, headers: &HeaderMap) {
     let Some(template) = seen.lane.and_then(|lane| lane.delivery_id.as_ref()).filter(|_| notes.delivery_id.is_none())
     else {
@@ -42,7 +42,7 @@ pub(super) fn name(notes: &mut Notes, seen: &Seen<'_>, headers: &HeaderMap) {
     }
 }
 
-/// Returns the event that a repetition repeats, where it is still known.
+/// Returns the event that a duplicate repeats, where it is still known.
 pub(super) async fn first_event(shared: &Shared, repeats: Option<DedupKey>) -> Option<EventId> {
     let (dedup, buffer) = (repeats?, shared.buffer.clone());
     let found = tokio::task::spawn_blocking(move || buffer.repeated(&dedup)).await;

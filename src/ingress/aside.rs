@@ -1,6 +1,7 @@
-//! Requests that were not stored are captured (`capture`), where a look may help: what the gateway was too busy for is not.
+//! Captures filtered and refused requests for debugging (`capture`); refusals under overload are not captured.
 //!
-//! Of what was turned away before it was judged the head is kept, and how a body that grew too large began.
+//! Of a request that was refused before its verification the head is kept, and the beginning of a body that grew too
+//! large.
 
 use bytes::Bytes;
 use pingora::http::RequestHeader;
@@ -14,9 +15,9 @@ use crate::refusal::{Class, RequestOutcome};
 use crate::sender::Sender;
 use crate::telemetry::NO_SOURCE;
 
-/// Lays a request aside, and gives it an id to be found by.
+/// Captures a request, and gives it an id.
 pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, notes: &Notes, decision: &mut Decision) {
-    // Signatures are judged as of the receipt, also later.
+    // Signatures are verified as of the receipt, also later.
     let now: Timestamp = seen.received.unwrap_or_else(|| shared.clock.now());
     let Some(worth) = worth(decision.outcome, seen) else { return };
     let source = seen.lane.map(|lane| &lane.source);
@@ -55,10 +56,10 @@ pub(super) fn lay(shared: &Shared, request: &RequestHeader, seen: &Seen<'_>, not
     }
 }
 
-/// As much of the body as is kept, and how long it is as far as is known.
+/// Returns the part of the body that is kept, and the body's length as far as it is known.
 fn body(request: &RequestHeader, seen: &Seen<'_>, worth: Worth) -> (Bytes, BodyKept, u64) {
     match (&seen.body, &seen.begun) {
-        // A copy, because the bytes may be a part of something larger.
+        // A copy, because the bytes may be a part of a larger buffer.
         (Some(body), _) if worth == Worth::Whole => (Bytes::copy_from_slice(body), BodyKept::Whole, body.len() as u64),
         (Some(body), _) => (Bytes::new(), BodyKept::Nothing, body.len() as u64),
         (None, Some(begun)) => (begun.bytes.clone(), BodyKept::Part, begun.came),
@@ -83,7 +84,7 @@ fn worth(outcome: RequestOutcome, seen: &Seen<'_>) -> Option<Worth> {
             | Class::MissingSignature
             | Class::BadSignature
             | Class::StaleTimestamp => {
-                // What has no clear framing reached nobody.
+                // A request without clear framing has no source, and is not captured.
                 seen.lane.map(|_| if seen.body.is_some() { Worth::Whole } else { Worth::Head })
             }
             Class::HeadersTooLarge

@@ -1,7 +1,7 @@
-//! Reading a body within its bounds: bytes, time, and the memory of all bodies together.
+//! Reading of a body within its bounds: bytes, time, and the memory of all bodies together.
 //!
-//! The declared length has been checked before; here the bytes that come are counted, so that a body in chunks cannot be
-//! larger either. The deadline is for the whole body, not for each read. The bytes are kept exactly as they came.
+//! The declared length has been checked before; here the received bytes are counted, so that a chunked body cannot be
+//! larger either. The deadline is for the whole body, not for each read. The bytes are kept exactly as received.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use pingora::protocols::http::ServerSession;
 use super::wire::Control;
 use crate::refusal::{Class, Refusal};
 
-/// What is kept for a look of a body that is too large.
+/// The most bytes of a too large body that are captured.
 const BEGUN_BYTES_MAX: usize = 4 * 1024;
 
 /// The bytes of all bodies in memory, bounded.
@@ -25,7 +25,7 @@ pub struct BodyBudget {
 }
 
 impl BodyBudget {
-    /// At most `bytes_max` bytes in flight.
+    /// Makes a budget of `bytes_max` bytes in flight.
     pub fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Self { used: AtomicUsize::new(0), bytes_max })
     }
@@ -62,18 +62,18 @@ impl Drop for Held {
 }
 
 pub(super) struct Caps {
-    /// The connection below, under HTTP/1.
+    /// The control of the connection below, under HTTP/1.
     pub(super) wire: Option<Control>,
     pub(super) bytes_max: u64,
     pub(super) timeout: Duration,
     pub(super) budget: Arc<BodyBudget>,
 }
 
-/// A body that was not taken.
+/// A body that was refused.
 #[derive(Debug)]
 pub(super) struct Unread {
     pub(super) refusal: Refusal,
-    /// How it began, where it grew too large.
+    /// The beginning of a body that grew too large.
     pub(super) begun: Option<Begun>,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Unread {
 pub(super) struct Begun {
     /// At most [`BEGUN_BYTES_MAX`] bytes.
     pub(super) bytes: Bytes,
-    /// How many bytes had come.
+    /// The number of bytes that had come.
     pub(super) came: u64,
 }
 

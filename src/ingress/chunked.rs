@@ -1,22 +1,23 @@
 //! The chunked coding, byte for byte (RFC 9112 §7.1).
 //!
-//! pingora decodes chunks and passes over what stands between them: extensions, trailers, whatever else ends in CRLF. A
-//! second reader may read it otherwise. [`Check`] sees the same bytes before pingora does, holds them to the grammar and
-//! finds the end of the message. Extensions and trailer fields mean nothing here: they are checked and dropped.
+//! pingora decodes chunks and skips the bytes between them: extensions, trailers, anything else that ends in CRLF.
+//! Another reader may interpret those bytes differently. [`Check`] sees the same bytes before pingora does, checks them
+//! against the grammar and finds the end of the message. Extensions and trailer fields have no effect here: they are
+//! checked and dropped.
 //!
 //! Deliberately not here: the data of chunks, and the bound on the body's size (`body`).
 
 use std::borrow::Cow;
 
-/// All extensions of one body, together.
+/// The most bytes of all extensions of one body, together.
 const EXTENSION_BYTES_MAX: usize = 4 * 1024;
-/// The trailer section.
+/// The most bytes of the trailer section.
 const TRAILER_BYTES_MAX: usize = 8 * 1024;
-/// Hexadecimal digits of a size, leading zeros among them.
+/// The most hexadecimal digits of a size, leading zeros included.
 const SIZE_DIGITS_MAX: usize = 16;
 
-/// Fields that a trailer must not have (RFC 9110 §6.5.1): they say how the message is framed, where it goes, who sent it
-/// or how its content is read, and whoever merges trailers into the head would believe them.
+/// Fields that a trailer must not have (RFC 9110 §6.5.1): they say how the message is framed, where it goes, who sent
+/// it or how its content is read, and a reader that merges trailers into the head would obey them.
 const FORBIDDEN_TRAILERS: &[&str] = &[
     "authorization",
     "cache-control",
@@ -42,7 +43,7 @@ const FORBIDDEN_TRAILERS: &[&str] = &[
 /// A violation of the grammar, for the operator.
 pub(super) type Violation = Cow<'static, str>;
 
-/// The grammar of one chunked body, as far as it was read.
+/// The state of checking one chunked body.
 #[derive(Debug, Default)]
 pub(super) struct Check {
     at: At,
@@ -52,7 +53,7 @@ pub(super) struct Check {
     line: Vec<u8>,
 }
 
-/// The next thing that is expected.
+/// The element that is expected next.
 #[derive(Clone, Copy, Debug)]
 enum At {
     Size {
@@ -103,7 +104,8 @@ impl Default for At {
 }
 
 impl Check {
-    /// Reads on. The end of the message lies behind the returned number of bytes; `None`: it is not here yet.
+    /// Checks more bytes. Returns the number of bytes before the end of the message; `None` when the end is not in
+    /// them.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, Violation> {
         let mut rest = bytes;
         loop {
@@ -200,7 +202,7 @@ impl Check {
         }
     }
 
-    /// A line of the trailer section is whole; an empty one ends the message.
+    /// Checks a whole line of the trailer section; an empty one ends the message.
     fn trailer_line(&mut self) -> Result<At, Violation> {
         if self.line.is_empty() {
             return Ok(At::Done);
@@ -219,7 +221,7 @@ impl Check {
     }
 }
 
-/// A character of a token (RFC 9110 §5.6.2).
+/// Checks for a character of a token (RFC 9110 §5.6.2).
 const fn is_token(byte: u8) -> bool {
     matches!(
         byte,
@@ -232,7 +234,7 @@ const fn is_token(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Feeds a message in pieces of each size; all must say the same.
+    /// Feeds a message in pieces of each size; all must give the same result.
     fn check(message: &[u8]) -> Result<Option<usize>, Violation> {
         let in_pieces = |size: usize| {
             let (mut check, mut before) = (Check::default(), 0);

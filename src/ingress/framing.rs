@@ -1,6 +1,6 @@
-//! What pingora 0.9.1 lets through and we do not: ambiguous framing and malformed heads.
+//! Checks for ambiguous framing and malformed heads that pingora 0.9.1 accepts.
 //!
-//! Two parties that read one message differently is how requests are smuggled (RFC 9112 §11.2). So anything that has a
+//! Requests are smuggled where two parties read one message differently (RFC 9112 §11.2). So every message with a
 //! second reading is refused, stricter than the RFC where the RFC lets a server guess: `Content-Length` together with
 //! `Transfer-Encoding`, any coding but exactly `chunked`, several lengths, bare line feeds, a missing or odd `Host`.
 
@@ -19,7 +19,7 @@ pub(super) fn malformed(why: &'static str) -> Refusal {
     Refusal::new(Class::Malformed, why).and_close()
 }
 
-/// Refuses a head that is too large or has more than one reading. The lines of HTTP/1 were looked at before (`head`).
+/// Refuses a head that is too large or has more than one reading. The lines of HTTP/1 were checked before (`head`).
 pub(super) fn check(session: &ServerSession, limits: &ListenerLimits, listener: &str) -> Result<(), Refusal> {
     let request = session.req_header();
     let headers = &request.headers;
@@ -35,7 +35,7 @@ pub(super) fn check(session: &ServerSession, limits: &ListenerLimits, listener: 
     check_length(headers, request.version)
 }
 
-/// The limit that a head of HTTP/2 exceeds; its fields count as they would be written in HTTP/1.
+/// Returns the limit that a head of HTTP/2 exceeds; its fields count as they would be written in HTTP/1.
 fn exceeded(request: &RequestHeader, limits: &ListenerLimits) -> Option<Limit> {
     let headers = &request.headers;
     let field_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -48,7 +48,7 @@ fn exceeded(request: &RequestHeader, limits: &ListenerLimits) -> Option<Limit> {
     }
 }
 
-/// Whether a field of this name stands in the head as it came.
+/// Checks whether the head has a field of this name, as received.
 fn has_field(raw: &[u8], name: &[u8]) -> bool {
     raw.split(|byte| *byte == b'\n').skip(1).any(|line| {
         let field = line.split(|byte| *byte == b':').next().unwrap_or_default();
@@ -82,7 +82,7 @@ fn check_length(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The host, lower case, without port: from `Host`, or from the authority of HTTP/2.
+/// Returns the host in lower case without port: from `Host`, or from the authority of HTTP/2.
 pub(super) fn host(request: &RequestHeader) -> Result<String, Refusal> {
     let authority = match request.headers.get(header::HOST) {
         Some(host) => host.to_str().map_err(|_not_text| malformed("Host is not text"))?,
@@ -95,10 +95,10 @@ pub(super) fn host(request: &RequestHeader) -> Result<String, Refusal> {
     Ok(parsed.host().to_ascii_lowercase())
 }
 
-/// The head as the gates see it.
+/// Builds the head for the gates.
 pub(super) fn head<'a>(request: &'a RequestHeader, host: &'a str, sender: IpAddr) -> Result<Head<'a>, Refusal> {
     let target = std::str::from_utf8(request.raw_path()).map_err(|_not_text| malformed("the target is not text"))?;
-    // An absolute-form target has been checked against Host by pingora; its path and query are what counts.
+    // pingora has checked an absolute-form target against Host; only its path and query count.
     let target = if target.starts_with('/') {
         target
     } else {

@@ -1,6 +1,6 @@
 //! Guards that pingora lacks: a deadline for the first request under HTTP/2, and counts of connections.
 //!
-//! Deadlines of HTTP/1 are kept by `http1` and `wire`; the heads of HTTP/2 are bounded by its own limits.
+//! `http1` and `wire` keep the deadlines of HTTP/1; the heads of HTTP/2 are bounded by its own limits.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use pingora::server::ShutdownWatch;
 
 use super::Gateway;
 
-/// The proxy for one connection of HTTP/2, which is ended when it is silent from its beginning.
+/// The proxy for one connection of HTTP/2, which ends when no request begins in time.
 pub(super) struct Guarded {
     pub(super) proxy: Arc<HttpProxy<Gateway>>,
     pub(super) patience: Duration,
@@ -26,8 +26,8 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    /// Ends when the connection has not come as far as a request in time: a client that agrees on HTTP/2 and then says
-    /// nothing is waited for by nobody else.
+    /// Returns when no request has begun on the connection in time: nothing else ends a client that agrees on HTTP/2
+    /// and then stays silent.
     pub(super) async fn silence(&self) {
         tokio::time::sleep(self.patience).await;
         if self.begun.load(Ordering::Relaxed) {
@@ -60,7 +60,7 @@ impl HttpServerApp for Guarded {
     }
 }
 
-/// Counts connections, in all and by address.
+/// A counter of connections, in all and by address.
 #[derive(Debug)]
 pub(super) struct ConnectionCount {
     by_address: Mutex<(usize, HashMap<IpAddr, usize>)>,
@@ -80,7 +80,7 @@ impl ConnectionCount {
         Arc::new(Self { by_address: Mutex::default(), total_max, per_address_max })
     }
 
-    /// Counts one more, or says no.
+    /// Counts one more connection; `None` over a cap.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
         let mut guard = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let (total, by_address) = &mut *guard;

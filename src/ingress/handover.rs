@@ -1,8 +1,8 @@
-//! Keeps a secret that a provider handed over, for ever or not at all.
+//! Storage of a secret that a provider handed over, once and for good.
 //!
-//! The secret is written to a new file of a random name, readable by its owner only, synced, and then given its name,
-//! which fails where the name is taken: trust on first use ends after the first use, and of many at once one is kept and
-//! told so. The folder is synced before anybody is answered.
+//! The secret is written to a new file of a random name, readable by its owner only, synced, and then renamed, which
+//! fails where the final name is taken. So trust on first use ends after the first use, and of many requests at once
+//! one is kept and answered so. The folder is synced before any answer.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,10 +1,10 @@
-//! The head of an HTTP/1 message, byte for byte, before anybody parses it.
+//! The head of an HTTP/1 message, byte for byte, before it is parsed.
 //!
-//! [`Scan`] finds its end and holds it to the listener's bounds while it arrives, so that no more of it is in memory than
-//! the bounds allow. Lines end in CRLF, no byte is NUL, and the first line has two spaces: pingora accepts bare line feeds,
-//! and a second reader may not.
+//! [`Scan`] finds its end and checks it against the listener's bounds while it arrives, so that no more of it is in
+//! memory than the bounds allow. Lines end in CRLF, no byte is NUL, and the first line has two spaces: pingora accepts
+//! bare line feeds, and another reader may not.
 //!
-//! Deliberately not here: what fields mean (`framing`).
+//! Deliberately not here: the meaning of fields (`framing`).
 
 use super::framing::malformed;
 use super::listen::ListenerLimits;
@@ -22,7 +22,8 @@ pub(super) enum Limit {
 }
 
 impl Limit {
-    /// The refusal for what exceeds this limit: both sides learn which one and its number, the operator its key too.
+    /// Returns the refusal of a head over this limit: both sides learn the limit and its number, the operator its key
+    /// too.
     pub(super) fn exceeded(self, limits: &ListenerLimits, listener: &str) -> Refusal {
         let (title, key, told) = match self {
             Self::Headers => {
@@ -47,14 +48,14 @@ impl Limit {
     }
 }
 
-/// A head as far as it was read.
+/// The state of scanning a head.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     scanned: usize,
     previous: u8,
     /// The offset of the line that is being read.
     line: usize,
-    /// Lines that have ended.
+    /// The number of lines that have ended.
     lines: usize,
     /// The offset of the first field.
     fields: usize,
@@ -84,7 +85,7 @@ const METHOD_BYTES_MAX: usize = 32;
 const NOT_A_LINE: Fault = Fault::Malformed("the request line is not `METHOD target HTTP/version`");
 
 impl Scan {
-    /// Reads on in `head`, which begins with what was given before. Returns where the head ends, if it does.
+    /// Scans on in `head`, which begins with the bytes of earlier calls. Returns the end of the head, if it is there.
     pub(super) fn next(&mut self, head: &[u8], limits: &ListenerLimits) -> Result<Option<usize>, Fault> {
         while let Some(&byte) = head.get(self.scanned) {
             let at = self.scanned;
@@ -110,7 +111,7 @@ impl Scan {
         Ok(None)
     }
 
-    /// The last line is empty, and no field.
+    /// Checks whether the last line is empty, and no field.
     fn is_empty_line(&self, at: usize) -> bool {
         at == self.line && self.previous == b'\r'
     }
@@ -151,7 +152,7 @@ mod tests {
     use super::super::listen::tests::limits;
     use super::*;
 
-    /// Scans a head in pieces of each size; all must say the same.
+    /// Scans a head in pieces of each size; all must give the same result.
     fn scan(head: &[u8], limits: &ListenerLimits) -> Result<Option<usize>, Fault> {
         let in_pieces = |size: usize| {
             let mut scan = Scan::default();

@@ -2,9 +2,9 @@
 //!
 //! Each head is read here, within the listener's bounds and deadlines (`wire`), and only then given to pingora. A
 //! connection may be silent for `keep_alive` before each request, the first one too: balancers open connections before
-//! they need them. What it takes meanwhile is bounded by the number of connections.
+//! they need them. The number of connections bounds the cost of silent ones.
 //!
-//! A head that is not taken is answered, counted and logged here, because pingora never sees it.
+//! A refused head is answered, counted and logged here, because pingora never sees it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Listening {
         let mut patience = self.limits.patience();
         loop {
             let head = tokio::select! {
-                // What has come already is served.
+                // Bytes that have come are served first.
                 biased;
                 head = wire.head(&self.limits, patience) => head,
                 _ = closing.wait_for(|closing| *closing) => return,
@@ -70,7 +70,7 @@ impl Listening {
             why: &refusal.why,
             event: None,
             first_event: None,
-            // What cannot be told apart is not said.
+            // The parts of a refused head are not known.
             called: Called { method: "", host: None, path: "" },
             is_known_sender: false,
             notes: &Notes::default(),

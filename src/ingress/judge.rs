@@ -1,8 +1,8 @@
-//! Judging a request whose key may have to be fetched.
+//! Verification of a request whose key may have to be fetched.
 //!
-//! Nearly always the gates answer at once. Where they say that a provider's key is not here, it is had, within bounds, and
-//! the same request goes through the gates again, as of the moment of its receipt; a few times at most, because a message
-//! may name several keys. A key that cannot be had now is our 503, and not the sender's 401.
+//! Nearly always the gates answer at once. Where a provider's key is missing, it is fetched within bounds, and the same
+//! request goes through the gates again, as of the moment of its receipt; at most [`ROUNDS_MAX`] times, because a
+//! message may name several keys. A key that cannot be fetched now is our 503, and not the sender's 401.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::lane::NeedsKeys;
 use crate::provider::{Found, KeyLocation, KeyRing};
 use crate::refusal::{Class, Refusal};
 
-/// How long a request waits for a key that is seen for the first time; at most half of the provider's own patience.
+/// The longest wait of a request for a key that is seen for the first time; at most half of the provider's own timeout.
 const KEY_WAIT: Duration = Duration::from_secs(2);
 
-/// How often keys are looked for.
+/// The most rounds of fetching keys.
 const ROUNDS_MAX: usize = 3;
 
 /// A whole request before the gates.
@@ -32,7 +32,7 @@ pub(super) struct Judge<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The ring of somebody who has looked everywhere.
+/// A key ring in which every key counts as missing for good.
 #[derive(Debug)]
 struct NoMoreKeys;
 
@@ -86,9 +86,9 @@ impl Judge<'_> {
         for at in &needs.places {
             let is_known = known.contains(at);
             match keyring.fetch(at, is_known).await {
-                // What the configuration names and is not there is no fault of the sender.
+                // A missing key that the configuration names is not the sender's fault.
                 Err(Unfetched::Unusable) if is_known => return Fetched::Later,
-                // Of a place that is remembered as empty another key may be right.
+                // At a place that is remembered as empty, another key may be right.
                 Ok(()) | Err(Unfetched::Unusable) => {}
                 Err(Unfetched::Unreached | Unfetched::TooMany) => return Fetched::Later,
             }
@@ -97,12 +97,12 @@ impl Judge<'_> {
     }
 }
 
-/// What came of looking for keys.
+/// The result of fetching keys.
 enum Fetched {
-    /// There is news, and the request may be judged again.
+    /// New keys are there, and the request may be verified again.
     Again,
-    /// They may be later.
+    /// The keys may be there later.
     Later,
-    /// There are none.
+    /// The keys do not exist.
     Never,
 }

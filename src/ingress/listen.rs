@@ -1,8 +1,9 @@
-//! Sockets: bound by us, before anything else starts, so that a port in use is an error at once and port 0 has a number.
+//! The listeners' sockets, bound before anything else starts: a port in use is an error at once, and port 0 has a
+//! number.
 //!
 //! The accept loop is ours too; pingora gets the stream. So the caps on connections, the deadline of the TLS handshake
-//! and what is logged of strangers' mistakes are ours. HTTP/2 is spoken on TLS only: pingora would wait without limit for
-//! the preface of a silent plain connection.
+//! and the log of failed handshakes are ours. HTTP/2 is spoken on TLS only: pingora would wait without limit for the
+//! preface of a silent plain connection.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -36,34 +37,34 @@ const H2_WINDOW_BYTES: u32 = 256 * 1024;
 /// The bounds of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerLimits {
-    /// Open connections.
+    /// The most open connections.
     pub connections: usize,
-    /// Open connections of one address.
+    /// The most open connections of one address.
     pub connections_per_ip: usize,
-    /// Bytes of a head's fields.
+    /// The most bytes of a head's fields.
     pub header_bytes_max: usize,
-    /// Fields of a head.
+    /// The most fields of a head.
     pub header_fields_max: usize,
-    /// Bytes of a request target.
+    /// The most bytes of a request target.
     pub target_bytes_max: usize,
-    /// For a whole head.
+    /// The time for a whole head.
     pub header_timeout: Duration,
-    /// For a whole body.
+    /// The time for a whole body.
     pub body_timeout: Duration,
-    /// For an idle connection; zero: a connection ends with its first answer.
+    /// The time for which a connection may be idle; with zero a connection ends with its first answer.
     pub keep_alive: Duration,
 }
 
-/// One listener.
+/// The parameters of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerParams {
-    /// Its name in routes.yaml.
+    /// The name in routes.yaml.
     pub name: Arc<str>,
-    /// Where it listens.
+    /// The address to bind.
     pub address: SocketAddr,
-    /// TLS, if it speaks TLS.
+    /// The TLS parameters of a TLS listener.
     pub tls: Option<TlsParams>,
-    /// Its bounds.
+    /// The bounds.
     pub limits: ListenerLimits,
 }
 
@@ -76,17 +77,17 @@ pub struct BoundListener {
 }
 
 impl BoundListener {
-    /// The address it is bound to, with its real port.
+    /// Returns the bound address, with its real port.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Its name.
+    /// Returns the listener's name.
     pub fn name(&self) -> &Arc<str> {
         &self.params.name
     }
 
-    /// Its certificates, to be read anew.
+    /// Returns the certificates, for a reload.
     pub fn certificates(&self) -> Option<&Arc<Certificates>> {
         self.certificates.as_ref()
     }
@@ -137,7 +138,7 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
             }
         }
     }
-    // Whoever has connected is answered; closing the socket would reset them.
+    // Connected clients are answered; closing the socket would reset them.
     while let Ok(Ok(taken)) = tokio::time::timeout(Duration::ZERO, socket.accept()).await {
         enter(&mut connections, &count, &listener, taken);
     }
@@ -151,7 +152,7 @@ pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::R
     }
 }
 
-/// Serves a connection, unless there are too many: over the cap it is closed at once, and the sender comes back.
+/// Serves a connection; over the cap it is closed at once, and the sender retries.
 fn enter(
     connections: &mut JoinSet<()>,
     count: &Arc<ConnectionCount>,
@@ -184,7 +185,7 @@ fn proxy(params: &ListenerParams, shared: &Arc<Shared>) -> Arc<HttpProxy<Gateway
 }
 
 fn h2_options(limits: &ListenerLimits) -> H2Options {
-    // Room for our own refusals, which say which limit it was: pseudo-headers and 32 bytes a field count here.
+    // Room for our own refusals, which name the limit: pseudo-headers and 32 bytes a field count here.
     let list = limits.header_bytes_max + limits.target_bytes_max + 64 * (limits.header_fields_max + 8);
     let mut options = default_h2_options();
     options.max_concurrent_streams(H2_STREAMS);
@@ -194,7 +195,7 @@ fn h2_options(limits: &ListenerLimits) -> H2Options {
     options
 }
 
-/// A listener at work.
+/// A running listener.
 pub(super) struct Listening {
     pub(super) proxy: Arc<HttpProxy<Gateway>>,
     pub(super) limits: ListenerLimits,
@@ -260,7 +261,7 @@ impl Listening {
 pub(super) mod tests {
     use super::*;
 
-    /// The bounds that hold where the file says nothing.
+    /// Returns the default bounds.
     pub(in crate::ingress) fn limits() -> ListenerLimits {
         ListenerLimits {
             connections: 20_000,

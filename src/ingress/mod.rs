@@ -4,7 +4,7 @@
 //! within its bounds, ask `accept`, commit, answer. pingora's own proxying is not used, so no byte reaches an internal
 //! service before it was verified.
 //!
-//! Deliberately not here: what is accepted (`accept`), what is stored (`buffer`), how it goes on (`deliver`).
+//! Deliberately not here: the decision (`accept`), the storage (`buffer`), the delivery (`deliver`).
 
 mod account;
 mod aside;
@@ -56,37 +56,37 @@ pub use body::BodyBudget;
 pub use listen::{BoundListener, ListenerLimits, ListenerParams, bind, serve};
 pub use tls::{CertificateFiles, Certificates, TlsParams, TlsProblem};
 
-/// Connections are kept open, and not by pingora's clock: heads are waited for in `http1`.
+/// pingora's keep-alive in seconds, which only keeps connections open: `http1` waits for their heads.
 const KEEPALIVE_SECS: u64 = 1;
-/// A client that does not read its answer is cut off after this.
+/// The time after which a client that does not read its answer is cut off.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all listeners share.
+/// The state that all listeners share.
 #[derive(Debug)]
 pub struct Shared {
     /// The rules in force.
     pub rules: ArcSwap<Rules>,
-    /// Where events go.
+    /// The buffer that stores events.
     pub buffer: Buffer,
-    /// For `mode: sync`.
+    /// The deliverer, for `mode: sync`.
     pub deliverer: Deliverer,
-    /// Counts and logs.
+    /// Metrics and logs.
     pub telemetry: Telemetry,
-    /// Wall time.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Random bytes for event ids.
+    /// The source of random bytes for event ids.
     pub random: fn() -> [u8; 10],
-    /// Set when the gateway is stopping.
+    /// True while the gateway is stopping.
     pub draining: AtomicBool,
-    /// Keys that providers publish.
+    /// The keys that providers publish.
     pub keyring: Arc<Keyring>,
-    /// Told when other rules are in force.
+    /// Rings when other rules are in force.
     pub rules_changed: tokio::sync::Notify,
-    /// Told when the files that the rules were made of have changed by our own hand.
+    /// Rings when the gateway itself has changed a file that the rules were made of.
     pub rules_are_stale: tokio::sync::Notify,
-    /// What was not stored, for a look.
+    /// Requests that were captured instead of stored.
     pub capture: Arc<Capture>,
-    /// Bodies in memory, all requests together.
+    /// The budget of bodies in memory, all requests together.
     pub bodies: Arc<BodyBudget>,
 }
 
@@ -98,31 +98,31 @@ pub(crate) struct Gateway {
     pub(crate) limits: ListenerLimits,
 }
 
-/// What a request ended as, before it is written to the wire.
+/// The decision about a request, before it is written to the wire.
 struct Decision {
     outcome: RequestOutcome,
     reply: Reply,
     why: String,
     event: Option<EventId>,
-    /// From when to when the event was stored.
+    /// The begin and the end of storing the event.
     stored: Option<(Instant, Instant)>,
-    /// By what a repetition was recognised.
+    /// The key by which a duplicate was recognised.
     repeats: Option<DedupKey>,
 }
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    /// The connection below, under HTTP/1.
+    /// The control of the connection below, under HTTP/1.
     type CTX = Option<Control>;
 
     fn new_ctx(&self) -> Self::CTX {
         None
     }
 
-    /// pingora would add a compression module to every request.
+    /// Does nothing: pingora would add a compression module to every request.
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {}
 
-    /// Called once the head is read, with what `http1` has hung on the session.
+    /// Takes the control that `http1` has put on the session; called once the head is read.
     fn on_connection_reuse(
         &self,
         _session: &mut Session,
@@ -135,7 +135,7 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(&self, session: &mut Session, _wire: &mut Self::CTX) -> pingora::Result<()> {
         session.set_write_timeout(Some(WRITE_TIMEOUT));
         let keepalive = session.get_keepalive().filter(|_| !self.shared.draining.load(Ordering::Relaxed));
-        // What follows a chunked body must not become a request, however the body was read.
+        // Bytes behind a chunked body must not become a request, however the body was read.
         let is_chunked = session.req_header().headers.contains_key(http::header::TRANSFER_ENCODING);
         let is_kept = !is_chunked && !self.limits.keep_alive.is_zero();
         session.set_keepalive(keepalive.filter(|_| is_kept).map(|_| KEEPALIVE_SECS));
@@ -205,25 +205,25 @@ impl ProxyHttp for Gateway {
         written.map(|()| true)
     }
 
-    /// Never reached: `request_filter` answers everything.
+    /// Is never reached: `request_filter` answers everything.
     async fn upstream_peer(&self, _session: &mut Session, _wire: &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
         Err(Error::explain(ErrorType::HTTPStatus(404), "this gateway forwards nothing unverified"))
     }
 
-    /// Requests are logged by `telemetry`, once.
+    /// Suppresses pingora's error log: `telemetry` logs each request once.
     fn suppress_error_log(&self, _session: &Session, _wire: &Self::CTX, _error: &Error) -> bool {
         true
     }
 }
 
-/// What the access line needs and the gates learn on the way.
+/// Facts about a request that the gates find, for the access log.
 struct Seen<'a> {
-    /// The connection below, under HTTP/1.
+    /// The control of the connection below, under HTTP/1.
     wire: Option<Control>,
     lane: Option<&'a Lane>,
-    /// The whole of it.
+    /// The whole body.
     body: Option<Bytes>,
-    /// How one began that was not read to its end.
+    /// The beginning of a body that was not read to its end.
     begun: Option<body::Begun>,
     sender: std::net::IpAddr,
     /// The time at which the last byte of the body had arrived.
@@ -300,7 +300,7 @@ impl Gateway {
             Accepted::Quarantined(event) => self.store(*event, &lane.source, RequestOutcome::Quarantined).await,
             Accepted::Event(event) => match lane.source.mode {
                 Mode::Buffered => self.store(*event, &lane.source, RequestOutcome::Accepted).await,
-                // An answer that fails counts against the endpoint; stored and delivered it does not.
+                // A failed answer counts against the failure budget; storing and delivering the event does not.
                 Mode::Sync { .. } if lane.budget.brakes(now) => {
                     self.store(*event, &lane.source, RequestOutcome::Accepted).await
                 }
@@ -309,7 +309,8 @@ impl Gateway {
         }
     }
 
-    /// What the provider hands over is kept before it is answered, or it is not answered.
+    /// Answers a handshake. A secret that the provider hands over is stored first; without that the handshake is
+    /// refused.
     async fn shake_hands(&self, mut handshake: HandshakeReply, lane: &Lane) -> Result<Decision, Refusal> {
         if let Some(secret) = handshake.captured.take() {
             let Some(file) = lane.desk.capture_to.clone() else {
@@ -388,7 +389,7 @@ impl Gateway {
         Ok(Decision { outcome, reply, why: String::new(), event: id, stored: None, repeats })
     }
 
-    /// Commits, then forwards: the service's own answer if it comes in time, else the accepted one.
+    /// Commits, then forwards: answers with the service's own answer if it comes in time, else with the accepted one.
     async fn forward(
         &self,
         event: Event,

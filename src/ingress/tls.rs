@@ -1,8 +1,9 @@
-//! TLS: certificates by name, re-read without a restart.
+//! TLS certificates by name, re-read without a restart.
 //!
-//! Each listener has one resolver over a table that can be replaced: the names of a certificate (its subject alternative
-//! names) choose it by SNI, the first certificate answers all other names. [`Certificates::reload`] reads the files anew;
-//! files that cannot be used change nothing. TLS 1.2 and 1.3 by rustls; certificates with one exact or one wildcard label.
+//! Each listener has one resolver over a table that can be replaced. The names of a certificate (its subject
+//! alternative names) choose it by SNI; the first certificate answers all other names. [`Certificates::reload`] reads
+//! the files anew; unusable files change nothing. TLS 1.2 and 1.3 by rustls; certificates with one exact or one
+//! wildcard label.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +19,7 @@ use rustls::{ServerConfig, crypto};
 
 use crate::clock::Timestamp;
 
-/// A certificate chain and its key, as files.
+/// The files of a certificate chain and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// PEM: the certificate, then its intermediates.
@@ -27,23 +28,23 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// TLS of one listener.
+/// The TLS parameters of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsParams {
-    /// The first one answers names that no other has.
+    /// The certificates; the first one answers names that no other has.
     pub certificates: Vec<CertificateFiles>,
-    /// Whether TLS 1.2 is refused.
+    /// True when TLS 1.2 is refused.
     pub only_tls13: bool,
 }
 
-/// Why certificates could not be used.
+/// The reason why certificates could not be used.
 #[derive(Debug)]
 pub enum TlsProblem {
     /// A file could not be read, or is no PEM.
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: rustls::pki_types::pem::Error,
     },
     /// The file holds no certificate.
@@ -52,9 +53,9 @@ pub enum TlsProblem {
     Certificate(PathBuf),
     /// Key and certificate do not belong together, or the key's type is not supported.
     Key {
-        /// Which key.
+        /// The key's file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: rustls::Error,
     },
 }
@@ -76,7 +77,7 @@ impl std::error::Error for TlsProblem {}
 struct Table {
     by_name: HashMap<String, Arc<CertifiedKey>>,
     default: Arc<CertifiedKey>,
-    /// What was read, to see a change.
+    /// The certificates that were read, to detect a change.
     chains: Vec<CertificateDer<'static>>,
     not_after: Timestamp,
 }
@@ -95,7 +96,7 @@ impl Certificates {
         Ok(Arc::new(Self { files: params.certificates.clone(), table: ArcSwap::from_pointee(table) }))
     }
 
-    /// Reads the files anew; true when they had changed. A problem leaves the old certificates in force.
+    /// Reads the files anew; returns true when they had changed. A problem leaves the old certificates in force.
     pub fn reload(&self) -> Result<bool, TlsProblem> {
         let table = read(&self.files)?;
         let has_changed = table.chains != self.table.load().chains;
@@ -105,7 +106,7 @@ impl Certificates {
         Ok(has_changed)
     }
 
-    /// When the first of them expires.
+    /// Returns the expiry of the first of them to expire.
     pub fn not_after(&self) -> Timestamp {
         self.table.load().not_after
     }
@@ -153,7 +154,7 @@ fn read(files: &[CertificateFiles]) -> Result<Table, TlsProblem> {
     Ok(Table { by_name, default, chains, not_after: Timestamp::from_unix_secs(not_after) })
 }
 
-/// The rustls configuration of a listener: HTTP/2 and HTTP/1.1.
+/// Builds the rustls configuration of a listener: HTTP/2 and HTTP/1.1.
 pub(super) fn server_config(
     certificates: Arc<Certificates>,
     only_tls13: bool,

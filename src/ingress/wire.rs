@@ -1,11 +1,11 @@
 //! A connection that speaks HTTP/1, one message at a time.
 //!
 //! [`Wire`] stands between the socket (or its TLS) and pingora. It reads each head itself, within the listener's bounds
-//! and deadlines, and gives pingora no byte behind it before the body is read: pingora's own deadline starts anew with
-//! every byte, and its bound on heads is 1 MiB. It holds chunked bodies to their grammar while they pass (`chunked`). And
-//! it closes so that an early answer arrives (`linger`).
+//! and deadlines, and gives pingora no byte behind the head before the body is read: pingora's own deadline starts anew
+//! with every byte, and its bound on heads is 1 MiB. [`Wire`] checks the grammar of chunked bodies while they pass
+//! (`chunked`), and closes so that an early answer arrives (`linger`).
 //!
-//! [`Control`] is how the proxy, which sees only pingora's session, talks to the connection below it.
+//! [`Control`] lets the proxy, which sees only pingora's session, talk to the connection below it.
 
 use std::fmt;
 use std::io;
@@ -36,9 +36,9 @@ const HEAD_PIECE_BYTES: usize = 4 * 1024;
 /// The result of waiting for a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {
-    /// It is whole; pingora may read it.
+    /// The head is whole; pingora may read it.
     Whole,
-    /// It is not taken.
+    /// The head is refused.
     Faulty(Fault),
     /// The sender has closed the connection, or was silent or slow for too long.
     Ended,
@@ -49,10 +49,10 @@ pub(super) enum Head {
 enum Passing {
     /// The rest of a head that was read, in bytes.
     Head(usize),
-    /// A body by its length, whose end pingora does not read over.
+    /// A body by its length, behind whose end pingora does not read.
     Length,
     Chunked(Box<Check>),
-    /// Nothing more: a chunked body has ended.
+    /// No more bytes: a chunked body has ended.
     Ended,
 }
 
@@ -64,7 +64,7 @@ struct Message {
     is_whole: bool,
 }
 
-/// The proxy's hold on a connection.
+/// The proxy's control of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Control(Arc<Mutex<Message>>);
 
@@ -77,7 +77,7 @@ impl Control {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Says that a body in chunks follows.
+    /// Announces a chunked body.
     pub(super) fn reads_chunks(&self) {
         self.with(|message| message.passing = Passing::Chunked(Box::default()));
     }
@@ -87,7 +87,7 @@ impl Control {
         self.with(|message| message.violation.clone())
     }
 
-    /// Says that the message was read to its end, so that closing has nothing to wait for.
+    /// Notes that the message was read to its end, so that closing has nothing to wait for.
     pub(super) fn message_is_whole(&self) {
         self.with(|message| message.is_whole = true);
     }
@@ -118,8 +118,7 @@ impl Wire {
         self.control.clone()
     }
 
-    /// Reads the next head. `idle` is how long its first byte is waited for; from then on the listener's `header_timeout`
-    /// counts.
+    /// Reads the next head. Its first byte may take `idle`; from then on the listener's `header_timeout` counts.
     pub(super) async fn head(&mut self, limits: &ListenerLimits, idle: Duration) -> Head {
         self.control.with(|message| {
             *message = Message { passing: Passing::Head(0), violation: None, is_whole: false };
@@ -155,14 +154,14 @@ impl Wire {
         }
     }
 
-    /// Takes from what was read before, at most so much.
+    /// Passes bytes that were read before, `most` at most.
     fn take(&mut self, most: usize, buf: &mut ReadBuf<'_>) {
         let bytes = self.read.len().min(most).min(buf.remaining());
         buf.put_slice(self.read.get(..bytes).unwrap_or_default());
         self.read.advance(bytes);
     }
 
-    /// Takes what was read before, or reads on.
+    /// Passes bytes that were read before, or reads on.
     fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
             return Pin::new(&mut self.inner).poll_read(cx, buf);
@@ -196,11 +195,11 @@ impl Wire {
         }
     }
 
-    /// Keeps what was read behind the end of a message, and looks whether there is more.
+    /// Keeps bytes that were read behind the end of a message, and checks whether there are more.
     fn has_more_behind(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, end: usize) -> bool {
         let behind = buf.filled().get(end..).unwrap_or_default();
         if !behind.is_empty() || !self.read.is_empty() {
-            // What follows is refused with the message, and never read as another.
+            // Further bytes are refused with the message, and never read as another one.
             self.read.clear();
             buf.set_filled(end);
             return true;
@@ -267,7 +266,7 @@ impl AsyncWrite for Wire {
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
-    /// Closes our side, then reads on for a while.
+    /// Closes our side, then lingers.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { inner, read, control, closing, linger_for } = self.get_mut();
         let linger = closing.get_or_insert_with(|| {

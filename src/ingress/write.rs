@@ -1,4 +1,4 @@
-//! An answer goes out on the wire.
+//! Writing of an answer to the wire.
 
 use http::header;
 use pingora::Result;

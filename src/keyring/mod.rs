@@ -1,14 +1,16 @@
-//! The key ring: public keys that providers publish, fetched off the way of a request and remembered.
+//! The key ring: public keys that providers publish, fetched outside of the request path and remembered.
 //!
-//! Verification asks the ring and never waits. Keys at known places are had at the start and renewed in the background; a
-//! place that only a message names (a certificate, a key id) is fetched when it is first seen, for which the ingress waits
-//! a bounded time. Places are checked before they get here: https, a pinned host, no user, no odd path.
+//! Verification asks the ring and never waits. Keys at known places are fetched at the start and renewed in the
+//! background. A place that only a message names (a certificate, a key id) is fetched when it is first seen, and the
+//! ingress waits for that a bounded time. Places are checked before they get here: https, a pinned host, no user, no
+//! odd path.
 //!
-//! A fetch belongs to the ring and not to the request that waits for it: it comes to its end when the request gives up.
+//! A fetch belongs to the ring and not to the request that waits for it: the fetch ends even when the request gives up.
 //!
-//! Invariants: redirects are not followed, answers are bounded in bytes and time, one fetch at a time for a place and a
-//! few at once for all; what was not usable is remembered too, so that made-up key ids cost one fetch a minute; a minute
-//! has a bounded number of fetches whatever strangers send; keys outlive a provider's outage by a day and no more.
+//! Invariants: redirects are not followed. Answers are bounded in bytes and time. There is one fetch at a time for a
+//! place and a few at once for all. Unusable places are remembered too, so that made-up key ids cost one fetch a
+//! minute. A minute has a bounded number of fetches for places that messages name. Keys outlive a provider's outage by
+//! a day and no more.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -26,38 +28,38 @@ use crate::clock::{Clock, Timestamp};
 use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
 use crate::provider::{Found, KeyLocation, KeyRing, KeySet, TokenStep};
 
-/// Keys are renewed when they are this old.
+/// The age at which keys are renewed.
 const RENEWED_AFTER: Duration = Duration::from_mins(30);
-/// Keys that cannot be renewed are used until they are this old.
+/// The age up to which keys that cannot be renewed are used.
 const USED_UNTIL: Duration = Duration::from_hours(24);
-/// What was not usable is not asked for again for so long.
+/// The time before an unusable place is asked again.
 const REFUSED_FOR: Duration = Duration::from_mins(1);
-/// A place that could not be reached is asked again after this.
+/// The time before an unreachable place is asked again.
 const UNREACHED_FOR: Duration = Duration::from_secs(5);
-/// Keys that did not have the id in a message are asked for again when they are this old.
+/// The age at which keys without a message's key id are fetched again.
 const STALE_AFTER: Duration = Duration::from_secs(10);
-/// Places that are remembered.
+/// The most places that are remembered.
 const PLACES_MAX: usize = 1000;
-/// Fetches in one minute for places that messages name: at one host, so that strangers at one source do not hold up the
-/// keys of another, and in all.
+/// The most fetches in one minute for places that messages name: at one host, so that senders at one source do not hold
+/// up the keys of another, and in all.
 const FETCHES_A_MINUTE: (u32, u32) = (20, 200);
-/// Fetches that wait for their turn.
+/// The most fetches that wait for their turn.
 const QUEUE_MAX: usize = 64;
-/// URLs that wait to be opened.
+/// The most URLs that wait to be opened.
 const ERRANDS_MAX: usize = 16;
-/// Fetches at once.
+/// The most fetches at once.
 const FETCHES_AT_ONCE: usize = 4;
 const CONNECT: Duration = Duration::from_secs(3);
 const TOTAL: Duration = Duration::from_secs(5);
 
-/// Reads what is published; a seam for tests.
+/// A reader of published keys; a seam for tests.
 #[async_trait]
 pub trait Fetch: Send + Sync + fmt::Debug {
-    /// The body of a 200 answer.
+    /// Returns the body of a 200 answer.
     async fn fetch(&self, ask: Ask<'_>) -> Result<Bytes, Unfetched>;
 }
 
-/// What is asked.
+/// One request of the ring.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The place.
@@ -68,12 +70,12 @@ pub struct Ask<'a> {
     pub authorization: Option<&'a str>,
 }
 
-/// Why nothing was fetched.
+/// The reason why nothing was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfetched {
-    /// Nobody answered, or with a fault of their own: it may work later.
+    /// No answer, or an error of the server: a later fetch may work.
     Unreached,
-    /// The answer is none that has keys.
+    /// An answer without usable keys.
     Unusable,
     /// Too many fetches in this minute.
     TooMany,
@@ -107,7 +109,7 @@ impl Fetch for Client {
     }
 }
 
-/// The keys that have been fetched.
+/// The ring of fetched keys.
 #[derive(Debug)]
 pub struct Keyring {
     fetcher: Arc<dyn Fetch>,
@@ -116,18 +118,18 @@ pub struct Keyring {
     has_work: tokio::sync::Notify,
 }
 
-/// How a fetch ended; `None` while it has not.
+/// The end of a fetch; `None` while it runs.
 type Ended = Option<Result<(), Unfetched>>;
 
 #[derive(Debug, Default)]
 struct State {
     places: HashMap<KeyLocation, Place>,
-    /// One fetch at a time for a place: those that wait or are under way.
+    /// The fetches that wait or are in flight, one at a time for a place.
     flights: HashMap<KeyLocation, watch::Receiver<Ended>>,
     queue: VecDeque<(KeyLocation, bool, watch::Sender<Ended>)>,
     /// URLs to be opened, each with the source that it came by.
     errands: Vec<(String, Arc<str>)>,
-    /// The minute that is counted, and its fetches by host.
+    /// The current minute, and its fetches by host.
     spent: (u64, HashMap<String, u32>),
 }
 
@@ -135,13 +137,13 @@ struct State {
 struct Place {
     /// The last usable keys, with the time of their fetch.
     keys: Option<(Arc<KeySet>, Timestamp)>,
-    /// What is there is not usable, and is not asked for again before this.
+    /// The time before which an unusable place is not asked again.
     refused_until: Timestamp,
-    /// Nobody answers there; not asked again before this.
+    /// The time before which an unreachable place is not asked again.
     unreached_until: Timestamp,
-    /// Asked for since the last renewal.
+    /// True when the keys were used since the last renewal.
     is_used: bool,
-    /// Renewed even when nobody asks.
+    /// True when the keys are renewed even without use.
     is_known: bool,
 }
 
@@ -166,12 +168,12 @@ impl KeyRing for Keyring {
 }
 
 impl Keyring {
-    /// An empty ring.
+    /// Makes an empty ring.
     pub fn new(fetcher: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
         Self { fetcher, clock, state: Mutex::default(), has_work: tokio::sync::Notify::new() }
     }
 
-    /// Does what the others ask for, until `stop` says so.
+    /// Runs the fetches and opens the URLs that others request, until `stop`.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut under_way = JoinSet::new();
         loop {
@@ -207,18 +209,18 @@ impl Keyring {
         }
     }
 
-    /// Has the keys at a place, and waits for them. Who stops waiting does not stop the fetch.
+    /// Fetches the keys at `at` and waits for the result. A caller that stops waiting does not stop the fetch.
     pub async fn fetch(&self, at: &KeyLocation, is_known: bool) -> Result<(), Unfetched> {
         let mut flight = self.start(at, is_known)?;
         let ended = flight.wait_for(Option::is_some).await.ok().and_then(|ended| *ended);
         ended.unwrap_or(Err(Unfetched::Unreached))
     }
 
-    /// Begins a fetch, or joins the one that is under way.
+    /// Begins a fetch, or joins the one in flight.
     fn start(&self, at: &KeyLocation, is_known: bool) -> Result<watch::Receiver<Ended>, Unfetched> {
         let now = self.clock.now();
         let mut state = self.lock();
-        // A flight whose task broke off has nobody left to end it.
+        // A flight whose task panicked never ends.
         if let Some(flight) = state.flights.get(at).filter(|flight| flight.has_changed().is_ok()) {
             return Ok(flight.clone());
         }
@@ -230,7 +232,7 @@ impl Keyring {
                 return Err(Unfetched::Unreached);
             }
         }
-        // What the configuration names is not held up by what strangers make up.
+        // Places of the configuration are not held up by places that senders make up.
         if !is_known && (state.queue.len() >= QUEUE_MAX || !state.spend(at.url(), now)) {
             return Err(Unfetched::TooMany);
         }
@@ -247,8 +249,8 @@ impl Keyring {
         Ok(receiver)
     }
 
-    /// Asks again for keys that lack the id which a message names, unless that was done just now. True when it is worth
-    /// verifying again.
+    /// Fetches keys again that lack a message's key id, unless that was done just now. Returns true when another
+    /// verification can have another result.
     pub async fn refresh(&self, places: &[KeyLocation]) -> Result<bool, Unfetched> {
         let (mut is_new, mut unreached) = (false, None);
         for at in places {
@@ -259,7 +261,7 @@ impl Keyring {
             }
             match self.fetch(at, true).await {
                 Ok(()) => is_new = true,
-                // With keys in hand the message names a wrong one; with none it is not the sender's fault.
+                // With keys in hand the message names a wrong one; without keys it is not the sender's fault.
                 Err(Unfetched::Unusable) if since.is_some() => {}
                 Err(_) => unreached = Some(Unfetched::Unreached),
             }
@@ -267,7 +269,7 @@ impl Keyring {
         if is_new { Ok(true) } else { unreached.map_or(Ok(false), Err) }
     }
 
-    /// Renews what is used or known, and forgets the rest. To be called now and then.
+    /// Renews keys that are used or known, and forgets old ones. To be called about once a minute.
     pub async fn tend(&self, known: &[KeyLocation]) {
         let now = self.clock.now();
         let due: Vec<KeyLocation> = {
@@ -290,7 +292,7 @@ impl Keyring {
         }
     }
 
-    /// Has a URL opened by which a provider wants a subscription confirmed. Its host was checked.
+    /// Queues a URL whose opening confirms a subscription at a provider. The caller has checked its host.
     pub fn open_later(&self, url: String, source: Arc<str>) {
         let mut state = self.lock();
         if state.errands.len() >= ERRANDS_MAX {
@@ -361,13 +363,13 @@ impl Keyring {
 }
 
 impl State {
-    /// Whether this minute has a fetch left for the host of this URL.
+    /// Checks whether this minute has a fetch left for the host of this URL, and counts it.
     fn spend(&mut self, url: &str, now: Timestamp) -> bool {
         let minute = now.unix_secs() / 60;
         if self.spent.0 != minute {
             self.spent = (minute, HashMap::new());
         }
-        // Hosts below one domain count together, or a wildcard pin would be a budget for each name below it.
+        // Hosts below one domain count together, or a wildcard pin would give each name below it a budget.
         let host = url.split('/').nth(2).unwrap_or_default();
         let below = host.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
         let host = host.get(below..).unwrap_or(host);

@@ -1,4 +1,4 @@
-//! The ring, with a web and a clock of the tests' own.
+//! Tests of the ring, with a web and a clock of their own.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use crate::provider::{Row, Verifier};
 
 const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"HdgGF78_-AutYsNnfefvHevdPFbwOTRrBmbuvsTRl3E","y":"zXVgcma9OyUSHQFA4qzmKA2c1T80Z37U2a1AOsMs46g","kid":"one","use":"sig","alg":"ES256"}"#;
 
-/// The web as the tests have it.
+/// The web of the tests.
 #[derive(Debug)]
 struct Web {
     answer: Mutex<Result<String, Unfetched>>,
@@ -69,7 +69,7 @@ impl Scene {
     }
 }
 
-/// A place as a scheme knows it.
+/// Builds a place as a scheme knows it.
 fn place(path: &str) -> KeyLocation {
     place_at("keys.example.com", path)
 }

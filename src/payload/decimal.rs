@@ -8,16 +8,16 @@ use std::cmp::Ordering;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decimal {
     is_negative: bool,
-    /// Without zeros at either end; none for zero.
+    /// The digits without zeros at either end; empty for zero.
     digits: String,
     magnitude: i64,
 }
 
-/// A number that is not longer has fifteen digits at most, which every `f64` holds.
+/// The longest number, in bytes, that every `f64` surely holds: it has fifteen digits at most.
 const SURELY_HELD_BYTES: usize = 15;
 
 impl Decimal {
-    /// The value of a number as JSON writes it.
+    /// Returns the value of a number as JSON writes it.
     pub fn of(number: &str) -> Self {
         let (number, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
         let (is_negative, number) = number.strip_prefix('-').map_or((false, number), |number| (true, number));
@@ -34,8 +34,8 @@ impl Decimal {
         Self { is_negative, digits: digits.to_owned(), magnitude }
     }
 
-    /// The value of the shortest text that reads as this `f64`, which is how a program that holds it writes it; `None`
-    /// for NaN and the infinities.
+    /// Returns the value of the shortest text that reads as this `f64`, as programs write it; `None` for NaN and the
+    /// infinities.
     pub fn of_double(number: f64) -> Option<Self> {
         number.is_finite().then(|| Self::of(&format!("{number:e}")))
     }

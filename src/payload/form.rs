@@ -1,13 +1,13 @@
 //! A form (`application/x-www-form-urlencoded`): its fields, decoded when something asks for them.
 //!
-//! Fields are read as the URL standard says: `&` parts them, the first `=` parts name and value, `+` is a space, `%XX` is
-//! a byte, and a `%` that begins no such byte stays. Bytes that are not UTF-8 become U+FFFD in what is shown as text;
-//! [`Form::sole`] gives the bytes as they are, for whoever has to refuse them.
+//! Fields are read by the URL standard: `&` parts them, the first `=` parts name and value, `+` is a space, `%XX` is a
+//! byte, and a `%` that begins no such byte stays. Bytes that are not UTF-8 become U+FFFD in text; [`Form::sole`]
+//! returns the bytes as they are, for callers that refuse such bytes.
 //!
 //! Invariants: a form has at most [`FIELDS_MAX`] fields in [`FORM_BYTES_MAX`] bytes, which is counted before anything is
 //! decoded; a field that comes twice is never taken for one that comes once.
 //!
-//! It deliberately leaves out `multipart/form-data`.
+//! Not here: `multipart/form-data`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -62,12 +62,12 @@ impl<'b> Form<'b> {
         if form.fields().nth(FIELDS_MAX).is_some() { Err(FormFault::TooManyFields) } else { Ok(form) }
     }
 
-    /// The form as it came.
+    /// Returns the form as it came.
     pub fn bytes(&self) -> &'b [u8] {
         self.bytes
     }
 
-    /// The value of the field `name` as bytes; a field that comes more than once has none.
+    /// Returns the value of the field `name` as bytes; an error if the field comes more than once.
     pub fn sole(&self, name: &str) -> Result<Option<Cow<'b, [u8]>>, FormFault> {
         let mut values = self.fields().filter(|(known, _)| *decoded(known) == *name.as_bytes()).map(|(_, value)| value);
         let first = values.next();
@@ -77,7 +77,7 @@ impl<'b> Form<'b> {
         Ok(first.map(decoded))
     }
 
-    /// An object of each field's first value.
+    /// Returns an object of each field's first value.
     pub fn first(&self) -> &Value {
         self.first.get_or_init(|| {
             let mut first = Map::new();
@@ -88,7 +88,7 @@ impl<'b> Form<'b> {
         })
     }
 
-    /// An object of each field's values, as lists.
+    /// Returns an object of each field's values, as lists.
     pub fn all(&self) -> &Value {
         self.all.get_or_init(|| {
             let mut all = Map::new();
@@ -101,8 +101,7 @@ impl<'b> Form<'b> {
         })
     }
 
-    /// An object of each field's value; a field that comes more than once has a list, so that none of its values is
-    /// overlooked.
+    /// Returns an object of each field's value; a field that comes more than once has a list, so that no value is lost.
     pub fn document(&self) -> Value {
         let mut document = Map::new();
         for (name, value) in self.texts() {
@@ -133,7 +132,7 @@ impl<'b> Form<'b> {
     }
 }
 
-/// A name or a value without its encoding.
+/// Decodes a name or a value.
 fn decoded(written: &[u8]) -> Cow<'_, [u8]> {
     if !written.iter().any(|byte| matches!(byte, b'+' | b'%')) {
         return Cow::Borrowed(written);

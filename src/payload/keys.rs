@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-/// Above this many keys hashing is cheaper than searching.
+/// The most keys of an object that are searched; above it, hashing is cheaper.
 const SEARCHED_KEYS_MAX: usize = 128;
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl<'a> OpenKeys<'a> {
         OpenObject { start: self.keys.len(), large: None }
     }
 
-    /// Gives the key back when the object has it already.
+    /// Adds a key; gives it back if the object already has it.
     pub(super) fn add(&mut self, object: &mut OpenObject<'a>, key: Cow<'a, str>) -> Result<(), Cow<'a, str>> {
         let print = fingerprint(key.as_bytes());
         let known = match &mut object.large {
@@ -58,7 +58,7 @@ impl<'a> OpenKeys<'a> {
         self.keys.len()
     }
 
-    /// The key that was the `count`th to be added.
+    /// Returns the key that was the `count`th to be added.
     pub(super) fn get(&self, count: usize) -> Option<&str> {
         self.keys.get(count.checked_sub(1)?).map(AsRef::as_ref)
     }
@@ -72,7 +72,7 @@ impl<'a> OpenKeys<'a> {
     }
 }
 
-/// Both ends and the length: enough to tell apart the keys that people give to one object.
+/// Returns a number made of both ends and the length: enough to tell apart the keys that people give to one object.
 fn fingerprint(key: &[u8]) -> u64 {
     let ends = match (key.first_chunk(), key.last_chunk()) {
         (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29),

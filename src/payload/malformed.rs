@@ -1,4 +1,4 @@
-//! Why a body is refused as JSON, and where.
+//! The reasons why a body is refused as JSON, each with its place.
 //!
 //! The texts name the kind and the place, never the content. Only the pointer of a duplicate key holds names from
 //! the body, cut to [`POINTER_BYTES_MAX`]; it is for the operator, not for the answer.
@@ -19,7 +19,7 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Why a body is not sound JSON.
+/// The reason why a body is not sound JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// The bytes are not UTF-8.
@@ -29,12 +29,12 @@ pub enum Malformed {
     },
     /// The body ends inside a value, or is empty.
     Truncated {
-        /// Where it ends.
+        /// The end of the body.
         at: Position,
     },
     /// The grammar is broken.
     Syntax {
-        /// Where.
+        /// The place.
         at: Position,
     },
     /// Arrays and objects are nested deeper than `DEPTH_MAX`.
@@ -44,30 +44,30 @@ pub enum Malformed {
     },
     /// A number fits no 64-bit float, or is longer than `NUMBER_BYTES_MAX`.
     NumberOutOfRange {
-        /// Where.
+        /// The place.
         at: Position,
     },
     /// An escape names half a surrogate pair.
     LoneSurrogate {
-        /// Where.
+        /// The place.
         at: Position,
     },
     /// An object has the same key twice.
     DuplicateKey {
         /// End of the second key.
         at: Position,
-        /// Of the second key.
+        /// The pointer to the second key.
         pointer: String,
     },
     /// Something follows the value.
     TrailingData {
-        /// Its first byte.
+        /// The first byte behind the value.
         at: Position,
     },
 }
 
 impl Malformed {
-    /// Where the trouble was noticed.
+    /// Returns the place at which the problem was found.
     pub fn at(&self) -> Position {
         match self {
             Self::NotUtf8 { at }
@@ -81,7 +81,7 @@ impl Malformed {
         }
     }
 
-    /// The same, in a body with `bytes` before the text that was read.
+    /// Moves the place behind `bytes` that stand before the text that was read.
     pub(super) fn behind(mut self, bytes: usize) -> Self {
         match &mut self {
             Self::NotUtf8 { at }
@@ -99,7 +99,8 @@ impl Malformed {
         self
     }
 
-    /// serde_json keeps its error codes private, so its texts are read; a test pins each of them.
+    /// Makes the problem of an error by the error's text, because serde_json keeps its codes private; a test pins each
+    /// text.
     pub(super) fn of(error: &serde_json::Error, body: &str, trail: Trail) -> Self {
         let at = Position::of_line(body, error.line(), error.column());
         if let Some(pointer) = trail.into_pointer() {
@@ -157,10 +158,10 @@ impl Position {
     }
 }
 
-/// A longer pointer is cut: its names come from a stranger.
+/// The longest pointer, in bytes; a longer one is cut, because its names come from a stranger.
 const POINTER_BYTES_MAX: usize = 256;
 
-/// The way to a duplicate key, gathered from the inside out while the error travels up; empty otherwise.
+/// The path to a duplicate key, gathered from the inside out while the error travels up; empty otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     inside_out: Vec<String>,

@@ -4,13 +4,13 @@
 //! - [`Payload::parse`] builds one `serde_json::Value`, for sources with a schema or a condition;
 //! - [`Payload::scan`] builds nothing and picks a few scalars, for sources that need only the event's type and id.
 //!
-//! Both refuse what two readers could understand differently or what could hurt us: invalid UTF-8, trailing data,
-//! duplicate keys, nesting deeper than [`DEPTH_MAX`], numbers that fit no `f64` or are longer than [`NUMBER_BYTES_MAX`],
-//! lone surrogates. A byte order mark at the start is read over. A number keeps its text, digit for digit. Memory stays
-//! proportional to the body: duplicates are found in the map being built, or in one list
-//! of the keys of the objects that are open.
+//! Both refuse what two readers could read differently, and what could exhaust resources: invalid UTF-8, trailing data,
+//! duplicate keys, nesting deeper than [`DEPTH_MAX`], numbers that fit no `f64` or are longer than
+//! [`NUMBER_BYTES_MAX`], lone surrogates. A byte order mark at the start is skipped. A number keeps its text, digit for
+//! digit. Memory stays proportional to the body: duplicates are found in the map being built, or in one list of the
+//! keys of the open objects.
 //!
-//! It deliberately does not write JSON: what we forward is the bytes we received.
+//! Not here: writing JSON, because bodies are forwarded as the bytes that were received.
 
 mod decimal;
 mod form;
@@ -32,7 +32,7 @@ pub use number::NUMBER_BYTES_MAX;
 pub use pointer::{BadPointer, Pointer};
 pub use scan::{POINTERS_MAX, Scanned};
 
-/// Arrays and objects may be nested this deep; the limit is serde_json's own.
+/// The deepest nesting of arrays and objects; the limit is serde_json's own.
 pub const DEPTH_MAX: usize = 127;
 
 /// A body that is sound JSON, as a tree.
@@ -48,8 +48,8 @@ impl Payload {
         parse::tree(text).map(|value| Self { value }).map_err(|malformed| malformed.behind(mark))
     }
 
-    /// The tree of a body that may hold the same key twice; the last one counts. For signatures, which are judged before
-    /// the body is.
+    /// Returns the tree of a body that may hold the same key twice; the last one counts. For signatures, which are
+    /// verified before the body is checked.
     pub fn lenient(body: &[u8]) -> Option<Value> {
         parse::lenient(std::str::from_utf8(body).ok()?)
     }
@@ -62,8 +62,8 @@ impl Payload {
         scan::scalars(text, pointers).map_err(|malformed| malformed.behind(mark))
     }
 
-    /// Checks the body as [`Payload::parse`] does, and gives a tree of nothing but the scalars at `pointers`, as text: what
-    /// reads the whole tree by these pointers reads this one alike.
+    /// Checks the body as [`Payload::parse`] does, and returns a tree of only the scalars at `pointers`, as text. These
+    /// pointers find the same texts in it as in the whole tree.
     pub fn sketch(body: &[u8], pointers: &[Pointer]) -> Result<Value, Malformed> {
         let scanned = Self::scan(body, pointers)?;
         let mut sketch = Value::Object(serde_json::Map::new());
@@ -75,17 +75,17 @@ impl Payload {
         Ok(sketch)
     }
 
-    /// The tree.
+    /// Returns the tree.
     pub fn value(&self) -> &Value {
         &self.value
     }
 
-    /// Gives the tree away.
+    /// Returns the tree, and consumes the payload.
     pub fn into_value(self) -> Value {
         self.value
     }
 
-    /// The string, number or boolean at `pointer`, as text.
+    /// Returns the string, number or boolean at `pointer`, as text.
     pub fn text_at(&self, pointer: &Pointer) -> Option<Cow<'_, str>> {
         match pointer.find(&self.value)? {
             Value::String(text) => Some(Cow::Borrowed(text)),
@@ -100,15 +100,15 @@ fn bool_text(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
 
-/// In UTF-8: senders put it there by mistake, and it says nothing.
+/// The byte order mark in UTF-8, which senders write by mistake; it says nothing.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The body without the byte order mark that it may begin with.
+/// Returns the body without the byte order mark that it may begin with.
 pub fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// The text of the body, and how many bytes of a byte order mark stand before it.
+/// Returns the text of the body, and the length of the byte order mark before it.
 ///
 /// One check of the whole body is cheaper than one check a string, and gives both ways in the same verdict.
 fn text_of(body: &[u8]) -> Result<(usize, &str), Malformed> {

@@ -4,8 +4,8 @@
 //! text of every number beyond a 64-bit integer, but writes each exponent in its own way (`1E5` as `1e+5`), so those are
 //! looked up in the body.
 //!
-//! What other readers could not take is refused: numbers that fit no `f64`, and such as would cost a reader of exact
-//! numbers more than their length.
+//! Numbers that other readers could not read are refused: those that fit no `f64`, and those that would cost a reader
+//! of exact numbers more than their length.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,12 +18,12 @@ use super::keys::Key;
 
 /// Longest number.
 pub const NUMBER_BYTES_MAX: usize = 1024;
-/// Largest exponent that is written, in digits.
+/// Longest exponent, in digits.
 const EXPONENT_DIGITS_MAX: usize = 3;
-/// A number without an exponent that is not longer fits an `f64`, whose largest has 309 digits.
+/// The longest number without an exponent, in bytes, that surely fits an `f64`, whose largest has 309 digits.
 const SURELY_IN_RANGE_BYTES: usize = 300;
 
-/// The numbers with an exponent, as they are written, in the order in which a reader of the body comes by.
+/// The numbers with an exponent, as they are written, in the order in which the body is read.
 #[derive(Debug)]
 pub(super) struct Numbers<'a> {
     body: &'a str,
@@ -36,8 +36,8 @@ impl<'a> Numbers<'a> {
         Self { body, at: Cell::new(0) }
     }
 
-    /// The text of the number that serde_json read as `read`; `None` where the number is out of range. Asked for every
-    /// number in turn.
+    /// Returns the text of the number that serde_json read as `read`; `None` if the number is out of range. Called for
+    /// every number in turn.
     pub(super) fn written(&self, read: String) -> Option<Cow<'a, str>> {
         let text = match exponent(&read) {
             Some(_) => Cow::Borrowed(self.next_with_exponent()?),
@@ -61,7 +61,7 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// The length of the text at the start, with its quotes.
+/// Returns the length of the text at the start, with its quotes.
 fn text_length(json: &str) -> usize {
     let mut is_escaped = false;
     let end = json.bytes().enumerate().skip(1).find(|(_, byte)| {
@@ -94,21 +94,21 @@ fn is_in_range(number: &str) -> bool {
             || number.parse().is_ok_and(|number: f64| number.is_finite()))
 }
 
-/// The number that is written so.
+/// Makes the number that is written so.
 pub(super) fn number(text: Cow<'_, str>) -> Value {
     // The public ways to make a number write the exponent anew.
     Value::Number(Number::from_string_unchecked(text.into_owned()))
 }
 
-/// The first key of what serde_json calls a map: it gives a number beyond a 64-bit integer as a map with one key of its
-/// own. That key is no key of the body, so it is not handed out as an optional one; a sender who writes the same key has
+/// The first key of a map of serde_json, which gives a number beyond a 64-bit integer as a map with one key of its own.
+/// That key is not a key of the body, and is not handed out as an optional one; a sender who writes the same key has
 /// written an object.
 pub(super) enum First<'a> {
     Number,
     Key(Cow<'a, str>),
 }
 
-/// Reads a [`First`].
+/// The reader of a [`First`].
 pub(super) struct FirstKey;
 
 impl<'de> DeserializeSeed<'de> for FirstKey {

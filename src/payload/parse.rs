@@ -15,7 +15,7 @@ pub(super) fn tree(text: &str) -> Result<Value, Malformed> {
     read(text, &trail, Twice::Refused).map_err(|error| Malformed::of(&error, text, trail.into_inner()))
 }
 
-/// The tree, in which the last of two equal keys counts.
+/// Returns the tree, in which the last of two equal keys counts.
 pub(super) fn lenient(text: &str) -> Option<Value> {
     read(text, &RefCell::new(Trail::default()), Twice::LastCounts).ok()
 }

@@ -10,10 +10,10 @@ pub struct Pointer {
     tokens: Vec<String>,
 }
 
-/// Why a text is not a JSON pointer.
+/// The reason why a text is not a JSON pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadPointer {
-    /// It is not empty and does not begin with `/`.
+    /// The text is not empty and does not begin with `/`.
     NoLeadingSlash,
     /// A `~` is followed by neither `0` nor `1`.
     BadEscape,
@@ -40,7 +40,7 @@ impl Pointer {
         path.split('/').map(unescaped).collect::<Result<_, _>>().map(|tokens| Self { tokens })
     }
 
-    /// The value pointed at.
+    /// Returns the value at the pointer.
     pub fn find<'v>(&self, root: &'v Value) -> Option<&'v Value> {
         self.tokens.iter().try_fold(root, |value, token| match value {
             Value::Object(map) => map.get(token),
@@ -49,7 +49,7 @@ impl Pointer {
         })
     }
 
-    /// Puts a text where this points, through objects only: an index of an array is a key like any other here.
+    /// Puts a text at the pointer, through objects only: an index of an array becomes a key.
     pub(super) fn place(&self, root: &mut Value, text: String) {
         let mut at = root;
         for token in &self.tokens {
@@ -81,7 +81,7 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// A name as it is written inside a pointer.
+/// Returns a name as it is written inside a pointer.
 pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
@@ -101,7 +101,7 @@ fn unescaped(token: &str) -> Result<String, BadPointer> {
     Ok(name)
 }
 
-/// Array indices have no sign and no leading zero.
+/// Parses the index of an array, which has no sign and no leading zero.
 fn index_of(token: &str) -> Option<usize> {
     let canonical = token == "0" || !token.starts_with(['0', '+']);
     canonical.then(|| token.parse().ok()).flatten()

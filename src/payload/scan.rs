@@ -1,7 +1,7 @@
 //! The visitor that builds nothing: it checks all that `parse` checks and keeps a few scalars.
 //!
-//! It goes through the same serde_json reader as the tree does, so that both accept the same inputs. What it
-//! needs of its own is the keys of the open objects, to find a duplicate.
+//! The scan uses the same serde_json reader as the tree, so that both accept the same inputs. To find a duplicate, it
+//! also holds the keys of the open objects.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,22 +13,23 @@ use super::malformed::{Malformed, OUT_OF_RANGE, Trail};
 use super::number::{First, FirstKey, Numbers};
 use super::pointer::Pointer;
 
-/// One bit a pointer.
+/// A set of pointers, one bit each.
 type Wanted = u32;
 
-/// Scalars one scan can look up.
+/// The most scalars that one scan looks up.
 pub const POINTERS_MAX: usize = Wanted::BITS as usize;
 
 type Found<'a> = (&'a Pointer, Option<Cow<'a, str>>);
 
-/// A body that is sound JSON, and the scalars that were asked for.
+/// A body that is sound JSON, and the scalars that were looked up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scanned<'a> {
     found: Vec<Found<'a>>,
 }
 
 impl Scanned<'_> {
-    /// The string, number or boolean at `pointer`, as text; nothing for a pointer that was not handed to the scan.
+    /// Returns the string, number or boolean at `pointer`, as text; `None` for a pointer that was not given to the
+    /// scan.
     pub fn text_at(&self, pointer: &Pointer) -> Option<Cow<'_, str>> {
         let (_, text) = self.found.iter().find(|(asked, _)| *asked == pointer)?;
         text.as_deref().map(Cow::Borrowed)
@@ -79,7 +80,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// One value: how deep it is, and which pointers lead to it or through it.
+/// One value: its depth, and the pointers that lead to it or through it.
 struct At<'s, 'a> {
     scan: &'s mut Scan<'a>,
     depth: usize,

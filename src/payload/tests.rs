@@ -1,8 +1,8 @@
-//! Both ways in are run over every input: they must agree.
+//! Tests of both ways in, which are run over every input and must agree.
 
 use super::*;
 
-/// What both say about `body`.
+/// Returns the result of both ways for `body`.
 fn verdict(body: &[u8]) -> Result<Payload, Malformed> {
     let parsed = Payload::parse(body);
     let scanned = Payload::scan(body, &[]);
@@ -18,7 +18,7 @@ fn nested(depth: usize) -> String {
     "[".repeat(depth) + &"]".repeat(depth)
 }
 
-/// serde_json writes each exponent in its own way.
+/// Returns a value as serde_json writes it: each exponent in its own way.
 fn as_serde_json_writes(value: &Value) -> Value {
     serde_json::from_str(&value.to_string()).unwrap()
 }
@@ -81,7 +81,7 @@ fn sound_json_is_accepted_and_equals_what_serde_json_reads() {
     assert!(verdict(nested(DEPTH_MAX).as_bytes()).is_ok());
 }
 
-/// The name of the variant, without its fields.
+/// Returns the name of the variant, without its fields.
 fn kind(fault: &Malformed) -> String {
     format!("{fault:?}").split(' ').next().unwrap().to_owned()
 }

@@ -1,7 +1,7 @@
-//! The addresses from which a provider sends, as it publishes them: what `allow_ips: github` stands for.
+//! The addresses from which a provider sends, as it publishes them: the list that `allow_ips: github` stands for.
 //!
-//! A list that is wrong turns real events away. So a row's ranges are offered as a preset only when they come from the
-//! provider's own words; ranges from memory or from one third-party table are shown, and not judged by.
+//! A wrong list turns real events away. So a row's ranges are a preset only if their source is the provider's SDK or
+//! documentation; ranges from memory or from one third-party table are shown, and not enforced.
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -24,18 +24,18 @@ pub struct Ips {
 }
 
 impl Ips {
-    /// Where the provider publishes them.
+    /// Returns the place at which the provider publishes them.
     pub fn published(&self) -> Option<&str> {
         self.published.as_deref()
     }
 
-    /// As they were on the day of the source.
+    /// Returns the ranges, as they were on the day of the source.
     pub fn ranges(&self) -> &[IpNet] {
         &self.ranges
     }
 
     pub(super) fn preset(&self, source: Option<&FactSource>) -> Option<Preset<'_>> {
-        // A row of the user's own needs no source: what it says is the user's word.
+        // A row of the user's own needs no source: its facts are the user's word.
         let is_sourced = source.is_none_or(|source| matches!(source.proof, SourceKind::Sdk | SourceKind::Docs));
         (is_sourced && !self.ranges.is_empty())
             .then_some(Preset { ranges: &self.ranges, read: source.map(|source| source.read) })
@@ -45,8 +45,8 @@ impl Ips {
 /// A list of addresses that can be asked for by the provider's name.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset<'a> {
-    /// Who is on it.
+    /// The addresses on it.
     pub ranges: &'a [IpNet],
-    /// When it was read; unknown for a row of the user's own that does not say.
+    /// The month in which it was read; unknown for a row of the user's own that does not say.
     pub read: Option<Month>,
 }

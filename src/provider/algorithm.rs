@@ -1,6 +1,6 @@
 //! Algorithms by the names that rows and tokens give them.
 //!
-//! A closed list; what each means is said here once, and which kind of proof may use it is said in `compile.rs`.
+//! A closed list. The meaning of each name stands here only; the kinds of proof that may use it, in `compile.rs`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -59,7 +59,7 @@ pub(super) enum Algorithm {
     EdDsa,
 }
 
-/// An algorithm of whatever family.
+/// An algorithm with its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chosen {
     Hash(MacAlgorithm),
@@ -68,7 +68,7 @@ pub(super) enum Chosen {
 }
 
 impl Algorithm {
-    /// The name in rows.
+    /// Returns the name in rows.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
@@ -98,7 +98,7 @@ impl Algorithm {
         }
     }
 
-    /// What is done.
+    /// Returns the algorithm with its family.
     pub(super) fn chosen(self) -> Chosen {
         let public = |algorithm| Chosen::Jws(JwsAlgorithm::Public(algorithm));
         match self {

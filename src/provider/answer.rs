@@ -1,8 +1,8 @@
 //! The written form of an answer, in a provider's row and under `answers:` of a source.
 //!
-//! What is written is checked here: a header that is one, no header that belongs to the gateway, a body of bounded size
-//! that is never HTML. Whether a status fits its outcome is checked by whoever reads the file (a 2xx for what was not
-//! stored would lose it).
+//! The written form is checked here: valid headers, none that belongs to the gateway, and a body of bounded size that
+//! is never HTML. Not here: the check that a status fits its outcome, which the reader of the file makes (a 2xx for
+//! what was not stored would lose it).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::answer::Answer;
 
-/// The longest body of an answer.
+/// The longest body of an answer, in bytes.
 const BODY_BYTES_MAX: usize = 4096;
 /// The most headers of an answer.
 const HEADERS_MAX: usize = 8;
@@ -36,7 +36,7 @@ pub struct AnswerSpec {
     because: Option<String>,
 }
 
-/// Why an answer cannot be given.
+/// The reason why an answer cannot be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerProblem {
     /// Not a status to answer with.
@@ -63,7 +63,7 @@ impl std::fmt::Display for AnswerProblem {
 impl std::error::Error for AnswerProblem {}
 
 impl AnswerSpec {
-    /// Checks what is written.
+    /// Checks the written form.
     pub fn check(&self) -> Result<Answer, AnswerProblem> {
         let Self { status, content_type, body, headers, because } = self;
         if !(200..600).contains(status) {
@@ -90,13 +90,13 @@ impl AnswerSpec {
     }
 }
 
-/// Whether a browser would run what is sent under this media type.
+/// Returns whether a browser would run content of this media type.
 pub(super) fn is_html(media_type: &str) -> bool {
     let media_type = media_type.to_ascii_lowercase();
     media_type.contains("html") || media_type.contains("svg") || media_type.contains("xsl")
 }
 
-/// A header that a row may set.
+/// Makes a header that a row may set; `None` for any other.
 pub(super) fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     let ours = name.as_str().starts_with("hookgate-")

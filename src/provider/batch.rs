@@ -1,7 +1,7 @@
 //! `hookgate verify --batch`: recorded requests with their secrets in, one verdict per request out.
 //!
-//! Reads the published format of verification vectors. What a case expects is not even read: a verdict that had seen it
-//! would prove nothing.
+//! The input has the published format of verification vectors. The expected result of a case is not read: a verdict
+//! that had seen it would prove nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,18 +52,18 @@ pub struct BatchLine {
     pub case: String,
     /// `verified` or `failed`.
     pub verdict: &'static str,
-    /// Why it failed, by label; empty when it did not.
+    /// The label of the failure; empty if there is none.
     pub reason: &'static str,
     /// The label of the secret that matched; empty when none did.
     pub secret: String,
 }
 
-/// Why a batch cannot be run.
+/// The reason why a batch cannot be run.
 #[derive(Debug)]
 pub enum BatchProblem {
     /// Not a list of cases.
     Json(serde_json::Error),
-    /// A case whose body cannot be had.
+    /// A case whose body is missing or not base64.
     Body {
         /// The name of the case.
         case: String,
@@ -96,8 +96,8 @@ fn judge(case: Case, dir: &Path, table: &Table) -> Result<BatchLine, BatchProble
     Ok(BatchLine { provider: case.provider, case: case.name, verdict, reason, secret })
 }
 
-/// The outer error stops the batch, the inner one is the verdict. A case names a provider, and not in which of its ways
-/// it is signed: all are tried. A source has one of them.
+/// Verifies one case. The outer error stops the batch, the inner one is the verdict. A case names a provider, but not
+/// the version of its signature: all versions are tried. A source has one of them.
 fn verify(case: &Case, dir: &Path, table: &Table) -> Result<Result<Verified, &'static str>, BatchProblem> {
     let Some(row) = table.get(&case.provider) else { return Ok(Err("unknown_provider")) };
     let verdict = verify_by(row, case, dir)?;
@@ -126,7 +126,7 @@ fn verify_by(row: &Row, case: &Case, dir: &Path) -> Result<Result<Verified, &'st
         }
     }
     let Ok(verifier) = Verifier::new(row.scheme().clone(), secrets, context) else { return Ok(Err(unknown_key)) };
-    // What is no header in HTTP never reaches verification.
+    // A header that HTTP does not allow never reaches verification.
     let Some(headers) = headers(case) else { return Ok(Err("malformed_header")) };
     let body = body(case, dir).ok_or_else(|| BatchProblem::Body { case: case.name.clone() })?;
     let message = Message { method: &case.method, url: &case.url, headers: &headers, body: &body };

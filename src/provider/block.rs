@@ -1,7 +1,7 @@
-//! A checked scheme: what `compile.rs` makes of the written form and `verify.rs` works from.
+//! The checked scheme, which `compile.rs` makes of the written form and `verify.rs` uses.
 //!
-//! Every template is parsed, every name resolved, every algorithm one of a closed list. Asking what a scheme consults
-//! (headers to redact, JSON, the public URL, configured labels) is answered here, by one walk over its sources.
+//! Every template is parsed, every name resolved, every algorithm one of a closed list. The inputs of a scheme (headers
+//! to redact, JSON, the public URL, configured labels) are found here, by one walk over its sources.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct Scheme {
     pub(super) redact: Vec<String>,
 }
 
-/// Whether anything is verified.
+/// The blocks that verify, or the reason why nothing is verified.
 #[derive(Clone, Debug)]
 pub(super) enum Way {
     None { reason: String },
@@ -41,15 +41,15 @@ pub(super) struct Block {
     pub(super) require: Vec<(HeaderName, Expected)>,
     pub(super) patterns: Vec<(Source, Regex)>,
     pub(super) check: Option<(Template, Template)>,
-    /// What must be among the configured values of a label, where they are configured.
+    /// Values that must be among the configured ones of a label, if any are configured.
     pub(super) bind: Vec<(String, Template)>,
     pub(super) json_body: bool,
     pub(super) proof: Proof,
-    /// Where its public keys are fetched; with paired signatures, one place for each.
+    /// The places of its public keys; with paired signatures, one for each.
     pub(super) keys: Vec<KeySource>,
 }
 
-/// What a header has to hold.
+/// The content that a header must have.
 #[derive(Clone, Debug)]
 pub(super) enum Expected {
     Present,
@@ -77,7 +77,7 @@ pub(super) enum Proof {
     Code(Special),
 }
 
-/// A fixed secret sent along.
+/// A fixed secret that is sent with the request.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) at: Source,
@@ -94,9 +94,9 @@ pub(super) struct Signed {
     pub(super) prefix: String,
     pub(super) encoding: Encoding,
     pub(super) messages: Vec<Template>,
-    /// For each of the texts, what its values must not hold.
+    /// The borders of the values, for each of the texts.
     pub(super) borders: Vec<Vec<Border>>,
-    /// What the text goes through before it is signed.
+    /// The hash that is applied to the text before it is signed.
     pub(super) prehash: Option<MacAlgorithm>,
     pub(super) timestamp: Option<TimestampForm>,
     pub(super) id: Option<Source>,
@@ -105,7 +105,7 @@ pub(super) struct Signed {
     pub(super) url_ports: bool,
 }
 
-/// How the signature is computed, with the form of its key.
+/// The computation of a signature, with the form of its key.
 #[derive(Clone, Debug)]
 pub(super) enum Primitive {
     Hmac(MacAlgorithm, KeyForm),
@@ -113,7 +113,7 @@ pub(super) enum Primitive {
     Signature(SignatureAlgorithm, KeyForm),
 }
 
-/// Where the moment of signing stands and how far it may lie from our clock.
+/// The place of the moment of signing, and how far it may lie from our clock.
 #[derive(Clone, Debug)]
 pub(super) struct TimestampForm {
     pub(super) at: Source,
@@ -123,7 +123,7 @@ pub(super) struct TimestampForm {
 }
 
 impl Primitive {
-    /// How long a signature is; `None` where it varies.
+    /// Returns the length of a signature; `None` if it varies.
     pub(super) fn signature_bytes(&self) -> Option<usize> {
         match self {
             Self::Hmac(algorithm, _) | Self::Digest(algorithm) => Some(algorithm.bytes()),
@@ -133,7 +133,7 @@ impl Primitive {
 }
 
 impl Scheme {
-    /// Why nothing is verified, when nothing is.
+    /// Returns the reason why nothing is verified; `None` if something is.
     pub fn is_none(&self) -> Option<&str> {
         match &self.way {
             Way::None { reason } => Some(reason),
@@ -141,7 +141,7 @@ impl Scheme {
         }
     }
 
-    /// Whether the signed text contains the full URL, so that the source has to say what it is.
+    /// Returns whether the signed text contains the full URL, so that the source has to say what it is.
     pub fn needs_public_url(&self) -> bool {
         self.blocks().iter().any(|block| {
             let by_code = matches!(&block.proof, Proof::Code(special) if special.needs().public_url);
@@ -149,12 +149,12 @@ impl Scheme {
         })
     }
 
-    /// Whether the configured secrets are public keys.
+    /// Returns whether the configured secrets are public keys.
     pub fn takes_public_key(&self) -> bool {
         self.blocks().iter().any(|block| block.proof.takes_public_key())
     }
 
-    /// Whether the time window is our own policy, because the provider's SDK enforces none.
+    /// Returns whether the time window is our own policy, because the provider's SDK enforces none.
     pub fn window_is_ours(&self) -> bool {
         self.blocks().iter().any(|block| match &block.proof {
             Proof::Signed(signed) => signed.timestamp.as_ref().is_some_and(|timestamp| !timestamp.sdk_window),
@@ -162,7 +162,7 @@ impl Scheme {
         })
     }
 
-    /// Whether every way of signing ends by itself, so that a captured request is of no use later.
+    /// Returns whether every block limits the age of a message, so that a captured request is of no use later.
     pub fn is_timed(&self) -> bool {
         let is_timed = |block: &Block| match &block.proof {
             Proof::Signed(signed) => signed.timestamp.as_ref().is_some_and(|timestamp| timestamp.tolerance.is_some()),
@@ -172,7 +172,7 @@ impl Scheme {
         !self.blocks().is_empty() && self.blocks().iter().all(is_timed)
     }
 
-    /// The headers that carry secrets or signatures, in small letters, so that logs can redact them.
+    /// Returns the headers that carry secrets or signatures, in small letters, so that logs can redact them.
     pub fn signature_headers(&self) -> impl Iterator<Item = &str> {
         self.redact.iter().map(String::as_str)
     }
@@ -186,7 +186,7 @@ impl Scheme {
 }
 
 impl Proof {
-    /// Whether configured secrets are public keys.
+    /// Returns whether configured secrets are public keys.
     pub(super) fn takes_public_key(&self) -> bool {
         match self {
             Self::Signed(signed) => signed.primitive.is_public(),
@@ -198,7 +198,7 @@ impl Proof {
 }
 
 impl Block {
-    /// Whether the body has to be parsed as JSON before it is verified.
+    /// Returns whether the body has to be parsed as JSON before it is verified.
     pub(super) fn needs_json(&self) -> bool {
         let by_itself = match &self.proof {
             Proof::Signed(signed) => signed.each.is_some(),
@@ -210,12 +210,13 @@ impl Block {
         self.json_body || in_keys || by_itself || self.uses(|source| matches!(source, Source::Json(_)))
     }
 
-    /// Whether it does without configured secrets.
+    /// Returns whether it works without configured secrets.
     pub(super) fn fetches_keys(&self) -> bool {
         !self.keys.is_empty() || matches!(&self.proof, Proof::Code(special) if special.needs().secrets_optional)
     }
 
-    /// The labels of `{ctx:label}` that the configuration has to give; those for fetching keys only when it has to.
+    /// Returns the labels of `{ctx:label}` that the configuration has to give; those for fetching keys only if
+    /// `fetching`.
     pub(super) fn context_labels(&self, fetching: bool) -> Vec<&str> {
         let mut labels = match &self.proof {
             Proof::Code(special) => special.needs().context.to_vec(),
@@ -231,7 +232,7 @@ impl Block {
         labels
     }
 
-    /// Whether the check ties the body to something that is signed, such as a digest in the URL.
+    /// Returns whether the check ties the body to something that is signed, such as a digest in the URL.
     pub(super) fn check_covers_body(&self) -> bool {
         let (Some((one, other)), Proof::Signed(signed)) = (&self.check, &self.proof) else { return false };
         let tied = |body: &Template, to: &Template| {
@@ -244,7 +245,7 @@ impl Block {
         self.sources().into_iter().any(|source| source.uses(&wanted))
     }
 
-    /// Every source that the block consults.
+    /// Returns every source that the block consults.
     fn sources(&self) -> Vec<&Source> {
         let templates = self.check.iter().flat_map(|(one, other)| [one, other]);
         let mut sources: Vec<&Source> = templates.flat_map(Template::values).map(|(source, _)| source).collect();

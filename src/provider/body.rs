@@ -1,6 +1,6 @@
 //! The reading of a provider's bodies: one fact of its row, which `body:` of a source overrides.
 //!
-//! The fact says what is JSON and where; `crate::body` reads by it.
+//! The fact tells what is JSON and where; `crate::body` reads by it.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ impl BodySpec {
     /// The words that stand for a way of reading.
     pub const WORDS: [&str; 3] = ["auto", "json", "form"];
 
-    /// The way of reading that a word stands for.
+    /// Returns the way of reading that a word stands for.
     pub fn of_word(word: &str) -> Option<Self> {
         match word {
             "auto" => Some(Self::Auto),
@@ -64,7 +64,7 @@ impl BodySpec {
     }
 }
 
-/// As it is written in a row.
+/// Writes it as rows do.
 impl fmt::Display for BodySpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,7 +4,7 @@
 //! and an id `a.1` at time `2` are one text, so that a stranger could move the border in a message that was signed once:
 //! another id passes the duplicate check. Therefore a value that holds the separator at its border is refused.
 //!
-//! Which value may hold what follows from the template, when a scheme is compiled:
+//! The rule for each value follows from the template, when a scheme is compiled:
 //! - body, URL, form and lists of headers are *open*: they may hold any separator. One value that the scheme names in
 //!   `may_hold_separator` is open as well;
 //! - before the first open value a value ends where the text that follows it begins for the first time; after it, a value
@@ -13,7 +13,7 @@
 //! - a timestamp has a form of its own, and where nothing separates it, the number of digits that times have today;
 //! - a URL that touches the body consists of the characters of URLs, which no JSON object begins or ends with.
 //!
-//! Where two other values touch each other, nothing can be told apart here; such rows have a `pattern` or say so in their
+//! Two other values that touch each other cannot be told apart here; such rows have a `pattern` or say so in their
 //! notes (`tests/borders.rs` lists them).
 
 use super::failure::{Failure, Fault, Place};
@@ -34,13 +34,13 @@ pub(super) struct Border {
 /// The rule that tells a value from its neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// It ends before this text.
+    /// The value ends before this text.
     EndsBefore(String),
-    /// It begins after this text.
+    /// The value begins after this text.
     BeginsAfter(String),
-    /// It is a time in this unit, with as many digits as times have until the year 2286.
+    /// The value is a time in this unit, with as many digits as times have until the year 2286.
     PlainTime(Unit),
-    /// It holds nothing but what URLs hold.
+    /// The value holds nothing but what URLs hold.
     UrlCharacters,
 }
 
@@ -58,12 +58,12 @@ pub(super) struct Places<'s> {
 enum Piece<'t> {
     Literal(&'t str),
     Value(&'t Source, &'t [Filter]),
-    /// Begin or end of a group: what stands on its other side may be absent.
+    /// The begin or the end of a group: the piece on its other side may be absent.
     Edge,
 }
 
 impl Template {
-    /// The rules for its values.
+    /// Returns the rules for its values.
     pub(super) fn borders(&self, places: &Places<'_>) -> Vec<Border> {
         let pieces = self.pieces();
         let mut borders = Vec::new();
@@ -84,7 +84,7 @@ impl Template {
                 Kind::Closed if is_last(after, places) => None,
                 Kind::Closed => separator(after.first()).map(Rule::EndsBefore),
             };
-            // A value is told by the place where it stands.
+            // A value is named by its place.
             let source = match (source, places.id, places.timestamp) {
                 (Source::Id, Some(id), _) => id,
                 (Source::Timestamp, _, Some((timestamp, _))) => timestamp,
@@ -195,7 +195,7 @@ impl Border {
         self.filters.iter().fold(value, |value, filter| filter.apply(value))
     }
 
-    /// For the table of all rows.
+    /// Describes the border for the table of all rows.
     #[cfg(test)]
     pub(super) fn shown(&self) -> String {
         let rule = match &self.rule {
@@ -220,7 +220,7 @@ fn separates(text: &str) -> Fault {
     Fault::Separator(text.chars().next().unwrap_or_default())
 }
 
-/// Reserved, unreserved, and the sign of an escape (RFC 3986).
+/// Returns whether a URL may hold a byte: reserved, unreserved, and the sign of an escape (RFC 3986).
 fn is_of_urls(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
 }

@@ -1,8 +1,8 @@
-//! From the written form to a checked [`Scheme`]: templates parsed, names resolved, algorithms closed, every key of a
-//! block either used or refused.
+//! The compilation of the written form into a checked [`Scheme`]: templates parsed, names resolved, algorithms closed,
+//! every key of a block either used or refused.
 //!
-//! Parse, don't validate: whatever could be wrong about a scheme is found here, when the configuration is loaded, and
-//! verification has no case left for it.
+//! Parse, don't validate: every fault of a scheme is found here, when the configuration is loaded, so that verification
+//! has no case for it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::signature::{ListForm, ListShape, SignatureAt};
 use super::spelling::Tolerance;
 use super::template::{Source, Template, context_label, header_name};
 
-/// The window of a scheme that has a timestamp and says nothing about its tolerance.
+/// The window of a scheme that has a timestamp and no written tolerance.
 const TOLERANCE_DEFAULT: Duration = Duration::from_mins(5);
 /// The most numbered signature headers.
 pub(super) const NUMBERED_MAX: u8 = 100;
@@ -97,7 +97,7 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
     Ok(Block { when, require, patterns, check, bind, json_body: spec.json_body, proof, keys })
 }
 
-/// Every key that is written must have an effect.
+/// Refuses a written key that has no effect.
 fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
     let signed = matches!(spec.kind, Kind::Hmac | Kind::Digest | Kind::Signature);
     let keyed = matches!(spec.kind, Kind::Hmac | Kind::Signature);
@@ -354,7 +354,7 @@ fn one_place(key: &'static str, header: Option<&str>, from: Option<&str>) -> Com
     Ok(source)
 }
 
-/// A single value that the sender chose, as opposed to the body as a whole or something of ours.
+/// Checks that a source is a single value that the sender chose, not the body as a whole or a value of ours.
 pub(super) fn in_message(key: &'static str, source: &Source) -> Compiled<()> {
     match source {
         Source::Header(_) | Source::Json(_) | Source::Form(_) | Source::Query(_) => Ok(()),
@@ -362,7 +362,7 @@ pub(super) fn in_message(key: &'static str, source: &Source) -> Compiled<()> {
     }
 }
 
-/// What is read before the signature is taken apart cannot speak of its parts.
+/// Checks that a source is known before the signature is taken apart.
 fn before_signature(key: &'static str, source: &Source) -> Compiled<()> {
     let later =
         |it: &Source| matches!(it, Source::Part(_) | Source::Timestamp | Source::Id | Source::Secret | Source::KeyId);
@@ -381,7 +381,7 @@ pub(super) fn at(key: &'static str) -> impl Fn(TemplateProblem) -> (&'static str
     move |problem| (key, SchemeFault::Template(problem))
 }
 
-/// A regular expression that has to match from the first character to the last.
+/// Compiles a regular expression that has to match from the first character to the last.
 fn whole(key: &'static str, pattern: &str) -> Compiled<Regex> {
     Regex::new(&format!(r"\A(?:{pattern})\z")).map_err(|problem| (key, SchemeFault::Regex(problem.to_string())))
 }

@@ -1,4 +1,4 @@
-//! From the written form to a checked JWT scheme and a checked source of keys.
+//! The compilation of a written JWT scheme and of a written source of keys.
 //!
 //! Invariants: the algorithms of one token are all for shared secrets or all for public keys; hosts of a source are
 //! pinned; templates of a source use only what is known before the signature is.
@@ -64,7 +64,7 @@ pub(super) fn compile_jwt(spec: &BlockSpec) -> Compiled<Jwt> {
     Ok(Jwt { at: place, prefix, algorithms, key, claims, require_claims: spec.require_claims.clone(), times })
 }
 
-/// `keys:` of a block, for proofs that take public keys; or the places that a scheme in code knows by itself.
+/// Compiles `keys:` of a block, for proofs that take public keys; or the places that a scheme in code knows by itself.
 pub(super) fn compile_keys(spec: &BlockSpec, proof: &Proof) -> Compiled<Vec<KeySource>> {
     let by_itself = match (&spec.keys, proof) {
         (None, Proof::Code(special)) => special.keys(),
@@ -99,7 +99,7 @@ fn compile_source(written: &KeysSpec, kind: Kind) -> Compiled<KeySource> {
     let names = pins(if names.is_empty() { &hosts.0 } else { names })?;
     let posted = post.iter().map(|(name, value)| Ok((name.clone(), template(value)?)));
     let (url, hosts) = (template(url)?, pins(&hosts.0)?);
-    // Any host is right only where the operator chooses it.
+    // Any host is allowed only if the operator chooses the URL.
     if hosts.iter().any(HostPin::is_any) && !url.is_configured() {
         return Err((KEYS, SchemeFault::Host));
     }
@@ -117,7 +117,7 @@ fn pins(texts: &[String]) -> Compiled<Vec<HostPin>> {
     texts.iter().map(|text| HostPin::parse(text).ok_or((KEYS, SchemeFault::Host))).collect()
 }
 
-/// What is filled in here is known before the signature is.
+/// Compiles a template whose values are known before the signature is.
 fn source_template(text: &str, kind: Kind) -> Compiled<Template> {
     let template = parse_template(KEYS, text)?;
     let known = |source: &Source| match source {
@@ -130,7 +130,7 @@ fn source_template(text: &str, kind: Kind) -> Compiled<Template> {
 }
 
 impl Primitive {
-    /// Whether its key is public.
+    /// Returns whether its key is public.
     pub(super) fn is_public(&self) -> bool {
         match self {
             Self::Signature(..) => true,

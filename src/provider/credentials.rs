@@ -1,8 +1,8 @@
 //! The places of a sender's credential in its requests: a token, a password, or a JWT, which anyone who has it can
 //! send.
 //!
-//! A signature is no credential: it is of no use with another message. The scheme knows the places of what it compares, and
-//! a handshake the place of its token. What is done about them (not shown, not forwarded) is decided elsewhere.
+//! A signature is no credential: it is of no use with another message. A scheme knows the places of the values that it
+//! compares, and a handshake the place of its token. Not here: the treatment of credentials (not shown, not forwarded).
 
 use super::block::{Block, Proof, Scheme};
 use super::handshake::Handshake;

@@ -1,11 +1,11 @@
-//! Where the event type and the delivery id stand in a verified message.
+//! The places of the event type and the delivery id in a verified message.
 //!
-//! The same template language as for signed text, with the values `{header:…}`, `{json:…}` and `{form:…}` only; several
-//! templates are alternatives, of which the first that gives something counts. What is longer than 256 bytes, or holds
-//! control characters, gives nothing: it would be cut, and two different ids must not become one.
+//! The template language is that of signed text, with the values `{header:…}`, `{json:…}`, `{form:…}` and hashes of the
+//! body only. Several templates are alternatives, of which the first that gives a value counts. A value that is longer
+//! than 256 bytes, or holds control characters, is a fault and is not cut: two different ids must not become one.
 //!
-//! What is there and cannot be used is a fault. A value that is not there is one only where a user wrote the expression: a
-//! provider's row covers messages of many kinds, and some of them have no type.
+//! A value that is there and cannot be used is a fault. An absent value is a fault only if a user wrote the expression:
+//! a provider's row covers messages of many kinds, and some of them have no type.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,10 +20,10 @@ use super::message::{Message, View};
 use super::misread::{Read, TemplateFault, TemplateProblem};
 use super::template::{Atom, Source, Template};
 
-/// The longest event type or delivery id.
+/// The longest event type or delivery id, in bytes.
 const EVENT_BYTES_MAX: usize = 256;
 
-/// How the event type or the delivery id is read from a message.
+/// The templates by which the event type or the delivery id is read from a message.
 #[derive(Clone, Debug)]
 pub struct EventTemplate {
     alternatives: Vec<Template>,
@@ -35,13 +35,13 @@ pub struct EventTemplate {
 /// message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventFault {
-    /// It is not there, or not a single value.
+    /// The value is not there, or not a single one.
     Failed(Failure),
-    /// It is there, and empty.
+    /// The value is there, and empty.
     Empty,
-    /// It is longer than 256 bytes.
+    /// The value is longer than 256 bytes.
     TooLong,
-    /// It is not UTF-8, or holds control characters.
+    /// The value is not UTF-8, or holds control characters.
     NotText,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for EventFault {
 }
 
 impl EventTemplate {
-    /// Reads what a user may write: `header['name']`, `body.a.b`, `body.a[0].b`, or a template with braces.
+    /// Parses the expression of a user: `header['name']`, `body.a.b`, `body.a[0].b`, or a template with braces.
     pub fn parse_user(text: &str) -> Result<Self, TemplateProblem> {
         let written = text.trim();
         let begin = text.len() - text.trim_start().len();
@@ -72,7 +72,7 @@ impl EventTemplate {
         Ok(Self { alternatives: vec![Template { atoms }], is_expected: true })
     }
 
-    /// Templates, of which the first that gives something counts.
+    /// Parses templates, of which the first that gives a value counts.
     pub fn first_of<T: AsRef<str>>(written: &[T]) -> Result<Self, TemplateProblem> {
         let mut alternatives = Vec::with_capacity(written.len());
         for text in written {
@@ -96,18 +96,18 @@ impl EventTemplate {
         Ok(Self { alternatives, is_expected: false })
     }
 
-    /// Whether the body has to be parsed as JSON first.
+    /// Returns whether the body has to be parsed as JSON first.
     pub fn needs_json(&self) -> bool {
         self.alternatives.iter().any(|template| template.uses(|source| matches!(source, Source::Json(_))))
     }
 
-    /// Whether the head alone does not say it: some part of it is read from the body, or is a digest of it.
+    /// Returns whether it needs the body: some part of it is read from the body, or is a digest of it.
     pub fn needs_body(&self) -> bool {
         let is_body = |source: &Source| matches!(source, Source::Json(_) | Source::Form(_) | Source::Body);
         self.alternatives.iter().any(|template| template.uses(is_body))
     }
 
-    /// The JSON pointers that are read.
+    /// Returns the JSON pointers that are read.
     pub fn pointers(&self) -> impl Iterator<Item = &str> {
         let values = self.alternatives.iter().flat_map(Template::values);
         values.filter_map(|(source, _)| if let Source::Json(pointer) = source { Some(pointer.as_str()) } else { None })
@@ -118,8 +118,8 @@ impl EventTemplate {
         self.read(headers, json, body).ok().flatten()
     }
 
-    /// Returns the event type or delivery id of a message; `None` where the message may do without, and does. `form` is the
-    /// form, where the body is known to be one.
+    /// Returns the event type or delivery id of a message; `None` for a message that may have none, and has none.
+    /// `form` is the form, if the body is known to be one.
     pub fn read(
         &self,
         headers: &HeaderMap,
@@ -160,7 +160,7 @@ impl EventFault {
     }
 }
 
-/// The text of some pieces. No piece at all is what a template leaves out on purpose.
+/// Returns the text of some pieces; `None` without a piece, which a template leaves out on purpose.
 fn printable(pieces: &[Cow<'_, [u8]>]) -> Result<Option<String>, EventFault> {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     if pieces.is_empty() {
@@ -181,13 +181,13 @@ fn unquoted(text: &str) -> Option<&str> {
     single.or_else(|| text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')))
 }
 
-/// What stands in the brackets of `header[…]`. CEL says `headers`; both are understood here.
+/// Returns the content of the brackets of `header[…]`, or of `headers[…]`, as CEL writes it.
 fn header(text: &str) -> Option<&str> {
     let name = text.strip_prefix("headers[").or_else(|| text.strip_prefix("header["));
     name.and_then(|rest| rest.strip_suffix(']'))
 }
 
-/// `header['name']` or `body.a.b`, which begins at the byte `begin` of its text.
+/// Parses `header['name']` or `body.a.b`, which begins at the byte `begin` of its text.
 fn expression(text: &str, begin: usize) -> Read<Source> {
     let unknown = || (begin..begin + text.len(), TemplateFault::Expression(text.to_owned()));
     if let Some(quoted) = header(text) {
@@ -202,7 +202,7 @@ fn expression(text: &str, begin: usize) -> Read<Source> {
     }
 }
 
-/// The JSON pointer for `.a[0].b`, which begins at the byte `begin` of its text.
+/// Makes the JSON pointer for `.a[0].b`, which begins at the byte `begin` of its text.
 fn pointer(path: &str, begin: usize) -> Read<String> {
     let mut pointer = String::new();
     let mut rest = path;
@@ -226,12 +226,12 @@ fn pointer(path: &str, begin: usize) -> Read<String> {
     Ok(pointer)
 }
 
-/// What a name may hold without quotes: more than CEL allows, as JSON's names do; nothing that looks like an operator.
+/// Returns whether a name may hold a letter without quotes: more than CEL allows, as JSON's names do, but no operator.
 fn is_of_a_name(letter: char) -> bool {
     letter.is_alphanumeric() || matches!(letter, '_' | '-' | '$' | '@' | ':')
 }
 
-/// The step in `['a b']` or `[0]`, and what follows it.
+/// Splits the step in `['a b']` or `[0]` from the text that follows it.
 fn in_brackets(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('[')?;
     match inner.chars().next()? {
@@ -243,7 +243,7 @@ fn in_brackets(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// How an expression would be written that uses the notation of something else: of a template, a JSON pointer, JSONPath.
+/// Returns the right form of an expression that uses the notation of a template, a JSON pointer or JSONPath.
 pub(super) fn meant_by_expression(text: &str) -> Option<String> {
     if text.contains(':') {
         return Source::parse(text).is_ok().then(|| format!("{{{text}}}"));
@@ -258,7 +258,7 @@ pub(super) fn meant_by_expression(text: &str) -> Option<String> {
     of_pointer().or_else(of_path)
 }
 
-/// How a value of a template would be written that uses the notation of an expression.
+/// Returns the right form of a template's value that uses the notation of an expression.
 pub(super) fn meant_by_value(name: &str) -> Option<String> {
     let named = ["header", "json", "form", "query", "sig", "ctx"].contains(&name);
     if named {

@@ -1,7 +1,7 @@
-//! What is known of a provider as a sender: how long it waits, what it repeats, when it stops sending for good.
+//! The facts of a provider as a sender: its timeout, its retries, and when it stops sending for good.
 //!
-//! Facts are data of the row, each with where it was read and when. They are the provider's behaviour, not ours: what the
-//! gateway makes of them (answers, failure budget, body cap) is decided elsewhere.
+//! Facts are data of the row, each with its source and the month of reading. They describe the provider's behaviour,
+//! not ours. Their use by the gateway (answers, failure budget, body cap) is decided elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,12 +27,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// For the connection.
+    /// Returns the time for the connection.
     pub fn connect(&self) -> Option<Duration> {
         self.connect.map(|span| span.0)
     }
 
-    /// For the whole answer.
+    /// Returns the time for the whole answer.
     pub fn total(&self) -> Option<Duration> {
         self.total.map(|span| span.0)
     }
@@ -57,28 +57,28 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// How often it tries again at most; 0 is never.
+    /// Returns the most attempts after the first; 0 is none.
     pub fn attempts(&self) -> Option<u32> {
         self.attempts
     }
 
-    /// How long after the first try the last one may come: what is written, or the sum of the pauses.
+    /// Returns the longest time from the first attempt to the last: the written one, or the sum of the pauses.
     pub fn horizon(&self) -> Option<Duration> {
         let sum = (!self.schedule.is_empty()).then(|| self.schedule.iter().map(|span| span.0).sum());
         self.over.map(|span| span.0).or(sum)
     }
 
-    /// The pauses between tries.
+    /// Returns the pauses between attempts.
     pub fn schedule(&self) -> impl Iterator<Item = Duration> {
         self.schedule.iter().map(|span| span.0)
     }
 
-    /// After which answers; empty is everything that is no success.
+    /// Returns the answers that are retried; empty is everything that is no success.
     pub fn on(&self) -> &[AnswerSet] {
         &self.on
     }
 
-    /// What else is known.
+    /// Returns other facts, in words.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
@@ -98,7 +98,7 @@ pub enum AnswerSet {
 }
 
 impl AnswerSet {
-    /// Whether a status belongs to it.
+    /// Returns whether a status belongs to it.
     pub fn has(self, status: u16) -> bool {
         match self {
             Self::Class(digit) => status / 100 == digit,
@@ -235,7 +235,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// The word in rows.
+    /// Returns the word in rows.
     pub fn word(self) -> &'static str {
         match self {
             Self::Json => "json",

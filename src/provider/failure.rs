@@ -1,6 +1,6 @@
-//! Why a message was not verified: one closed list.
+//! The reasons why a message is not verified: one closed list.
 //!
-//! Every failure has a label for metrics and a sentence for the operator that says where to look. Neither ever holds a
+//! Every failure has a label for metrics and a sentence for the operator that tells where to look. Neither ever holds a
 //! secret, an expected signature or bytes of the message: only names that the scheme itself knows.
 
 use std::fmt;
@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use super::location::KeyLocation;
 
-/// No clock and no queue is wrong by so much: the timestamp is in another unit.
+/// An age that no wrong clock and no queue explains: the timestamp is in another unit.
 const AGES: Duration = Duration::from_hours(24 * 365 * 40);
 
-/// Why a message was not verified.
+/// The reason why a message is not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Something the scheme needs is not there.
+    /// A value that the scheme needs is not there.
     Missing(Place),
-    /// Something is there, but not in the form that the scheme prescribes.
+    /// A value is there, but not in the form that the scheme prescribes.
     MalformedHeader(Malformed),
     /// The signature is well formed and matches no secret: the secret is wrong or the message was changed.
     WrongSecretOrBody,
     /// Signed rightly, but longer ago than the tolerance.
     TooOld {
-        /// How far outside the window.
+        /// The distance from the window.
         by: Duration,
     },
     /// Signed rightly, but further ahead of our clock than the tolerance.
     InFuture {
-        /// How far outside the window.
+        /// The distance from the window.
         by: Duration,
     },
     /// The message names a key that is not configured.
@@ -124,7 +124,7 @@ impl Failure {
         Self::MalformedHeader(Malformed { place, fault })
     }
 
-    /// How far verification came; of several blocks, the one that came furthest explains the refusal best.
+    /// Returns how far verification came. Of several blocks, the one that came furthest explains the refusal best.
     pub(super) fn progress(&self) -> u8 {
         match self {
             Self::Missing(Place::Condition) => 0,
@@ -164,12 +164,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Shown in whole seconds, rounded up, so that it never reads "by 0 s".
+/// Rounds up to whole seconds, so that no text reads "by 0 s".
 fn seconds(by: Duration) -> u64 {
     by.as_secs() + u64::from(by.subsec_nanos() > 0)
 }
 
-/// What is not in its prescribed form, and how.
+/// A value that is not in its prescribed form, and its fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     place: Place,
@@ -177,7 +177,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    /// Returns what is wrong, without the place.
+    /// Returns the fault, without the place.
     pub(super) const fn fault(&self) -> Fault {
         self.fault
     }
@@ -189,7 +189,7 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// A place in the message that a scheme can speak of.
+/// A place in the message that a scheme can name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A header, by its lower-case name.
@@ -234,7 +234,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with the form of a [`Place`].
+/// The fault in the form of a [`Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// More than one value where exactly one is due.
@@ -263,7 +263,7 @@ pub enum Fault {
     Length,
     /// Is not a plain time in the expected unit.
     NotATime,
-    /// Holds what separates it from its neighbour in the signed text, which begins so.
+    /// Holds the separator between itself and its neighbour in the signed text; the first character of the separator.
     Separator(char),
     /// Holds characters that no URL holds.
     UrlCharacters,

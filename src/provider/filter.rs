@@ -31,7 +31,7 @@ impl Filter {
         ("contentful_path", Self::ContentfulPath),
     ];
 
-    /// What filters are called.
+    /// Returns the names of all filters.
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
         Self::NAMES.iter().map(|(name, _)| *name)
     }
@@ -40,17 +40,17 @@ impl Filter {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, filter)| *filter)
     }
 
-    /// The filter that a name is too near to be anything else: one letter is wrong, or its case.
+    /// Returns the filter that a name is too near to mean anything else: one letter is wrong, or its case.
     pub(super) fn nearly(name: &str) -> Option<&'static str> {
         Self::names().find(|known| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), known) <= 1)
     }
 
-    /// Whether two values that differ come out different, for all that anyone can do.
+    /// Returns whether nobody can find two different values with one result.
     pub(super) fn is_binding(self) -> bool {
         matches!(self, Self::Sha256Hex | Self::Sha256B64 | Self::Sha256B64url)
     }
 
-    /// The value after the change.
+    /// Returns the value after the change.
     pub(super) fn apply(self, value: Bytes<'_>) -> Bytes<'_> {
         Bytes::Owned(match self {
             Self::Sha256Hex => HEXLOWER.encode(&Sha256::digest(&value)).into_bytes(),
@@ -64,7 +64,7 @@ impl Filter {
     }
 }
 
-/// The twelve escapes that HubSpot's v3 signature is made without.
+/// Decodes the twelve escapes without which HubSpot's v3 signature is made.
 fn hubspot_decode(url: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(url.len());
     let mut rest = url;
@@ -81,7 +81,7 @@ fn hubspot_decode(url: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What Contentful signs: the query escaped as a component, then the whole escaped as a URI, so that `=` becomes `%253D`.
+/// Escapes a path as Contentful does: the query as a component, then the whole as a URI, so that `=` becomes `%253D`.
 fn contentful_path(path: &[u8]) -> Vec<u8> {
     const MARKS: &[u8] = b"-_.!~*'()";
     const RESERVED: &[u8] = b";,/?:@&=+$#";

@@ -1,17 +1,17 @@
-//! Requests that a provider sends to see whether anyone is there, and the exact reply that it wants.
+//! Handshakes: requests by which a provider checks an endpoint, and the exact replies that it expects.
 //!
-//! A handshake is data of the provider's row: when it is one, what must match, what is answered. It is tried for sources
-//! of that provider only, so that no shape of a request lets one provider's handler answer for another.
+//! A handshake is data of the provider's row: its condition, what must match, and the reply. It is tried for sources of
+//! that provider only, so that no shape of a request lets one provider's handler answer for another.
 //!
 //! Invariants:
 //! - where the provider signs, the signature is verified first (`verified`, the default);
 //! - a handshake that hands out a signature made with the source's secret without such proof names a pattern for what is
 //!   signed, so that nobody can have an event signed by us;
-//! - what takes over a secret, and what echoes unsigned text by choice of the row, works while the operator has armed the
-//!   source only, and never once a secret is known;
+//! - an armed handshake (one that takes over a secret, or one that echoes unsigned text by choice of the row) works
+//!   only while the operator has armed the source; one that takes over a secret never works once a secret is known;
 //! - what is copied is bounded and goes out as `text/plain`, JSON or a header, with `nosniff`; never as HTML.
 //!
-//! Deliberately not here: opening a URL (the caller does, where the scheme pins its host) and keeping a secret.
+//! Not here: opening a URL (the caller does, where the scheme pins its host) and keeping a secret.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,16 +33,16 @@ use super::verified::Verified;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-/// The longest secret that is taken over.
+/// The length of a secret that is taken over, in bytes.
 const CAPTURED_BYTES: std::ops::RangeInclusive<usize> = 16..=1024;
 
-/// When a message is a handshake, and what it is answered.
+/// A handshake: its condition and its reply.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     pub(super) when: When,
     pub(super) verified: bool,
     pub(super) armed: bool,
-    /// What must equal the source's token.
+    /// The place of the value that must equal the source's token.
     pub(super) token: Option<Source>,
     pub(super) refused: u16,
     pub(super) patterns: Vec<(Source, Regex)>,
@@ -52,10 +52,10 @@ pub struct Handshake {
     pub(super) reply: ReplyForm,
 }
 
-/// The handshakes of one source, with what they may use of it.
+/// The handshakes of one source, with the values that they may use.
 #[derive(Default)]
 pub struct Desk {
-    /// Those of its provider.
+    /// The handshakes of its provider.
     pub handshakes: Vec<Handshake>,
     /// Its secrets.
     pub secrets: Vec<Secret>,
@@ -63,13 +63,13 @@ pub struct Desk {
     pub token: Option<Secret>,
     /// Values from the configuration.
     pub context: BTreeMap<String, String>,
-    /// Until when the operator has armed it.
+    /// The moment until which the operator has armed it.
     pub armed_until: Option<Timestamp>,
     /// The file for a secret that the provider hands over.
     pub capture_to: Option<PathBuf>,
 }
 
-/// What a handshake is answered.
+/// The reply to a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeReply {
     /// The status.
@@ -96,16 +96,16 @@ impl std::fmt::Debug for Captured {
     }
 }
 
-/// What became of a message that could be a handshake.
+/// The result for a message that is a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shaken {
-    /// It is one.
+    /// The handshake is answered.
     Reply(Box<HandshakeReply>),
-    /// It is one, with the wrong token: refused with this status.
+    /// The handshake has the wrong token and is refused with this status.
     Refused(u16),
 }
 
-/// Without the values of the context, some of which are secrets.
+/// Shows all but the values of the context, some of which are secrets.
 impl std::fmt::Debug for Desk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { handshakes, secrets, token, context, armed_until, capture_to } = self;
@@ -121,18 +121,18 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// Whether a handshake can come by this method.
+    /// Returns whether a handshake can come by this method.
     pub fn takes(&self, method: &str) -> bool {
         self.handshakes.iter().any(|handshake| handshake.when.method.as_deref() == Some(method))
     }
 
-    /// Whether the body has to be parsed as JSON to tell a handshake, before the signature or after it.
+    /// Returns whether the body has to be parsed as JSON to recognise a handshake, before the signature or after it.
     pub fn needs_json(&self, is_verified: bool, method: &str, now: Timestamp) -> bool {
         self.tried(is_verified, now).any(|one| one.needs_json() && one.when.method.as_deref() == Some(method))
     }
 
-    /// Refuses a message whose signature a stranger could have had made by asking: its text fits what an unverified
-    /// handshake of this source signs. No event of a provider looks like that.
+    /// Refuses a verified message whose text fits what an unverified handshake of this source signs: a stranger could
+    /// have had it signed by asking. No event of a provider looks like that.
     pub fn refuse_greetings(&self, message: &Message<'_>, proof: Verified) -> Result<Verified, Failure> {
         if proof.secret().is_some() && self.may_have_signed(message) {
             return Err(Failure::malformed(Place::Body, Fault::Greeting));
@@ -153,12 +153,12 @@ impl Desk {
             .any(|pattern| pattern.is_match(whole) || fields.iter().any(|(_, value)| pattern.is_match(value.trim())))
     }
 
-    /// Whether the body has to be parsed as JSON for a handshake that comes after the signature.
+    /// Returns whether the body has to be parsed as JSON for a handshake that comes after the signature.
     pub fn reads_json(&self) -> bool {
         self.handshakes.iter().any(|handshake| handshake.verified && handshake.needs_json())
     }
 
-    /// The reply when a message is a handshake, among those that are tried before the signature or after it.
+    /// Returns the reply if a message is a handshake, among those that are tried before the signature or after it.
     pub fn shake(
         &self,
         is_verified: bool,
@@ -182,27 +182,27 @@ impl Desk {
 }
 
 impl Handshake {
-    /// Whether the body has to be parsed as JSON for it.
+    /// Returns whether the body has to be parsed as JSON for it.
     fn needs_json(&self) -> bool {
         self.when.needs_json() || self.reply.needs_json() || matches!(&self.capture, Some(Source::Json(_)))
     }
 
-    /// The method by which it comes.
+    /// Returns the method by which it comes.
     pub fn method(&self) -> &str {
         self.when.method.as_deref().unwrap_or_default()
     }
 
-    /// Whether it works while the operator has armed the source only.
+    /// Returns whether it works only while the operator has armed the source.
     pub fn needs_arming(&self) -> bool {
         self.armed
     }
 
-    /// Whether it hands over the source's secret.
+    /// Returns whether it takes over the source's secret.
     pub fn captures(&self) -> bool {
         self.capture.is_some()
     }
 
-    /// Whether it compares a token.
+    /// Returns whether it compares a token.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
@@ -244,7 +244,7 @@ impl Handshake {
 }
 
 impl Desk {
-    /// Compared with the configured token, or with every secret where there is none.
+    /// Compares a value with the configured token, or with every secret if there is none.
     fn is_token(&self, source: &Source, view: &View<'_>, now: Timestamp) -> bool {
         let Ok(Some(value)) = view.value(source) else { return false };
         match &self.token {
@@ -255,7 +255,7 @@ impl Desk {
 }
 
 impl SignForm {
-    /// The signature in its encoding.
+    /// Returns the signature in its encoding.
     fn sign(&self, view: &View<'_>, secret: &Secret) -> Option<String> {
         let secret = secret.expose();
         let signed = View { secret: Some(secret), ..*view };
@@ -269,7 +269,7 @@ impl SignForm {
     }
 }
 
-/// Reads the handshakes of a row.
+/// Compiles the handshakes of a row.
 pub(super) fn compile(written: &[HandshakeSpec]) -> Result<Vec<Handshake>, HandshakeProblem> {
     written.iter().map(HandshakeSpec::compile).collect()
 }

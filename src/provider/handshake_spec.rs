@@ -1,7 +1,7 @@
 //! The written form of a handshake, and its check.
 //!
-//! Parse, don't validate: templates, headers and patterns are read here, once; what could make the gateway sign for a
-//! stranger, or hand its secret to one, is refused here.
+//! Parse, don't validate: templates, headers and patterns are read here, once. A handshake that could make the gateway
+//! sign for a stranger, or hand its secret to one, is refused here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,7 +99,7 @@ enum SignKind {
     Digest,
 }
 
-/// When a message is a handshake.
+/// The condition under which a message is a handshake.
 #[derive(Clone, Debug)]
 pub(super) struct When {
     pub(super) method: Option<String>,
@@ -110,7 +110,7 @@ pub(super) struct When {
     absent: Vec<Source>,
 }
 
-/// How `{sign}` is made.
+/// The computation of `{sign}`.
 #[derive(Clone, Debug)]
 pub(super) struct SignForm {
     pub(super) primitive: Primitive,
@@ -118,7 +118,7 @@ pub(super) struct SignForm {
     pub(super) over: Template,
 }
 
-/// Why a handshake cannot be used.
+/// The reason why a handshake cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandshakeProblem {
     /// A template or a place cannot be read.
@@ -196,7 +196,7 @@ impl HandshakeSpec {
 }
 
 impl Handshake {
-    /// Whether a stranger can choose the text that `sign` is made over.
+    /// Returns whether a stranger can choose the text that `sign` is made over.
     fn signs_freely(&self) -> bool {
         let Some(SignForm { over, .. }) = &self.sign else { return false };
         let bounded = |source: &Source| {
@@ -217,7 +217,7 @@ fn same_place(one: &Source, other: &Source) -> bool {
     }
 }
 
-/// A single value that the sender chose.
+/// Parses the place of a single value that the sender chose.
 fn place(text: &str) -> Compiled<Source> {
     let source = Source::parse(text).map_err(HandshakeProblem::Template)?;
     match source {
@@ -294,7 +294,7 @@ impl When {
     }
 }
 
-/// Nothing at all stands there: an object does.
+/// Returns whether nothing at all stands at a place; an object is something.
 fn is_absent(source: &Source, view: &View<'_>) -> bool {
     match source {
         Source::Json(pointer) => view.json.and_then(|json| json.pointer(pointer)).is_none(),
@@ -302,14 +302,14 @@ fn is_absent(source: &Source, view: &View<'_>) -> bool {
     }
 }
 
-/// A header of a reply whose value is a template.
+/// Parses the name of a reply's header whose value is a template.
 pub(super) fn reply_header(name: &str) -> Compiled<HeaderName> {
     let (name, _) =
         super::answer::header(name, "x").ok_or(HandshakeProblem::Reply("this header is the gateway's own"))?;
     Ok(name)
 }
 
-/// The value of a header, as far as it can be one.
+/// Makes the value of a header; `None` for bytes that cannot be one.
 pub(super) fn header_value(bytes: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_bytes(bytes).ok()
 }

@@ -1,8 +1,8 @@
 //! JSON Web Signatures in their compact form, with the payload inside or beside (RFC 7515, RFC 7797).
 //!
-//! Invariants: the algorithm is one that the scheme pins; header and signature are short; base64 is strict; the header is
-//! one JSON object without repeated members; `crit` is refused, but for `b64` where a scheme knows it; keys that a header
-//! brings along (`jwk`, `jku`, `x5u`, `x5c`) are never looked at. What the payload says is judged elsewhere.
+//! Invariants: the algorithm is one that the scheme pins; header and signature are short; base64 is strict; the header
+//! is one JSON object without repeated members; `crit` is refused, but for `b64` where a scheme knows it; keys that a
+//! header brings along (`jwk`, `jku`, `x5u`, `x5c`) are never read. The content of the payload is judged elsewhere.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use super::mac::{KeyedMac, MacAlgorithm, same};
 use super::message::Bytes;
 use super::public::SignatureAlgorithm;
 
-/// The longest header and the longest signature, as they are written.
+/// The longest header and the longest signature, as they are written, in bytes.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// An algorithm by its JWA name.
@@ -27,14 +27,14 @@ pub(super) enum JwsAlgorithm {
     Public(SignatureAlgorithm),
 }
 
-/// Where the payload stands.
+/// The place of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Payload {
     /// Between the dots.
     Inside,
     /// Elsewhere in the message, in base64url when it is signed; nothing stands between the dots.
     Beside,
-    /// The same, but the header may say `b64: false`: then it is signed as it is.
+    /// As `Beside`, but the header may say `b64: false`: then the payload is signed as it is.
     BesideOrPlain,
 }
 
@@ -43,12 +43,12 @@ pub(super) enum Payload {
 pub(super) struct Jws<'t> {
     pub(super) header: Map<String, Value>,
     pub(super) algorithm: JwsAlgorithm,
-    /// What stands before the first dot.
+    /// The text before the first dot.
     head: &'t str,
-    /// What stands between the dots.
+    /// The text between the dots.
     inside: &'t str,
     signature: Vec<u8>,
-    /// Whether a payload beside is signed in base64url.
+    /// True if a payload beside is signed in base64url.
     encoded: bool,
 }
 
@@ -65,7 +65,7 @@ impl JwsAlgorithm {
 }
 
 impl<'t> Jws<'t> {
-    /// Takes a text apart. `place` is where it stood.
+    /// Parses a text. `place` is where it stood.
     pub(super) fn parse(
         text: &'t str,
         pinned: &[JwsAlgorithm],
@@ -101,7 +101,7 @@ impl<'t> Jws<'t> {
         Ok(Self { header, algorithm, head, inside, signature, encoded })
     }
 
-    /// The id of the key, when the header names one.
+    /// Returns the id of the key, if the header names one.
     pub(super) fn key_id(&self, place: &Place) -> Result<Option<&str>, Failure> {
         match self.header.get("kid") {
             None => Ok(None),
@@ -110,13 +110,13 @@ impl<'t> Jws<'t> {
         }
     }
 
-    /// The payload that stands between the dots.
+    /// Returns the payload that stands between the dots.
     pub(super) fn payload(&self, place: &Place) -> Result<Vec<u8>, Failure> {
         let decoded = BASE64URL_NOPAD.decode(self.inside.as_bytes()).ok();
         decoded.ok_or_else(|| Failure::malformed(place.clone(), Fault::Encoding))
     }
 
-    /// The first key under which the signature is right, over the payload inside or over the one given.
+    /// Returns the first key under which the signature is right, over the payload inside or over the one given.
     pub(super) fn verify(
         &self,
         keys: &[Key],
@@ -151,7 +151,7 @@ impl<'t> Jws<'t> {
     }
 }
 
-/// Whether the payload is signed in base64url; `None` when the header asks for what is not known here.
+/// Returns whether the payload is signed in base64url; `None` if the header asks for an unknown extension.
 fn encoded(header: &Map<String, Value>, payload: Payload) -> Option<bool> {
     let plain = header.get("b64").is_some_and(|encoded| encoded == false);
     match header.get("crit") {
@@ -164,7 +164,7 @@ fn encoded(header: &Map<String, Value>, payload: Payload) -> Option<bool> {
     }
 }
 
-/// A JSON object without repeated members, at its top at least.
+/// Parses a JSON object without repeated members, at its top at least.
 pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
     serde_json::from_slice::<Unrepeated>(text).ok().map(|object| object.0)
 }

@@ -38,17 +38,17 @@ pub(super) struct Jwt {
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
     pub(super) name: String,
-    /// It may be absent when there is no body.
+    /// True if the claim may be absent when there is no body.
     pub(super) with_body: bool,
     pub(super) value: Template,
 }
 
-/// When a token is taken.
+/// The times at which a token is valid.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Times {
-    /// How long ago it may have been issued; `iat` has to be there.
+    /// The longest time since it was issued; `iat` has to be there.
     pub(super) max_age: Option<Duration>,
-    /// How far ahead of our clock it may have been issued.
+    /// The longest time by which its issue may lie ahead of our clock.
     pub(super) future: Option<Duration>,
     pub(super) require_exp: bool,
     pub(super) leeway: Duration,
@@ -88,7 +88,7 @@ impl Jwt {
     }
 }
 
-/// The text after the prefix; the name of an authentication scheme has no case.
+/// Returns the text after the prefix; the name of an authentication scheme has no case.
 fn without_prefix<'t>(written: &'t str, prefix: &str) -> Option<&'t str> {
     let (start, rest) = written.split_at_checked(prefix.len())?;
     let is_scheme = prefix.ends_with(' ');
@@ -127,7 +127,7 @@ fn decoded_same(expected: &[u8], claimed: &str, decode: impl Fn(&[u8]) -> Option
 }
 
 impl Times {
-    /// When the token was issued, if it says; a failure when it is not to be taken now.
+    /// Returns when the token was issued, if the token says so; a failure if the token is not valid now.
     fn judge(&self, claims: &Map<String, Value>, now: Timestamp, place: &Place) -> Result<Option<Timestamp>, Failure> {
         let malformed = |fault| Failure::malformed(place.clone(), fault);
         let moment = |name: &str| match claims.get(name) {
@@ -142,7 +142,7 @@ impl Times {
         if let Some(expires) = expires
             && now >= expires.after(self.leeway)
         {
-            // A token is void from the moment on at which it expires.
+            // A token is void from the moment at which it expires.
             let by = now.since(expires.after(self.leeway)).max(Duration::from_millis(1));
             return Err(Failure::TooOld { by });
         }
@@ -165,7 +165,7 @@ impl Times {
     }
 }
 
-/// Seconds since 1970, perhaps with a fraction.
+/// Reads seconds since 1970, perhaps with a fraction.
 fn seconds(number: &serde_json::Number) -> Option<Timestamp> {
     const LATEST: f64 = 253_402_300_800.0;
     if let Some(seconds) = number.as_u64() {

@@ -1,4 +1,4 @@
-//! From the configured text of a secret to the bytes of a key.
+//! Keys: the configured text of a secret becomes the bytes of a key.
 //!
 //! Invariants: no key is empty, before or after decoding, because anyone can sign with an empty key; a public key of
 //! small order is refused; problems name the secret and never show its bytes.
@@ -24,7 +24,7 @@ use super::public::{PublicKey, SignatureAlgorithm};
 use super::special::{SecretForm, Special};
 use crate::secret::{Secret, SecretName};
 
-/// How the text of a secret becomes a key.
+/// The form in which the text of a secret holds a key.
 #[derive(Clone, Debug)]
 pub(super) enum KeyForm {
     Utf8,
@@ -32,7 +32,7 @@ pub(super) enum KeyForm {
     Hex,
     /// An optional `whsec_`, then base64.
     Whsec,
-    /// An optional `v1,`, then the same.
+    /// An optional `v1,`, then as `Whsec`.
     V1Whsec,
     Sha1,
     Sha256,
@@ -45,14 +45,14 @@ pub(super) enum KeyForm {
     X509,
     /// A JWK or a JWK set.
     Jwk,
-    /// Any of the three before.
+    /// PEM, a certificate or a JWK.
     AnyPublic,
     SpkiBase64,
     RawHex,
     RawBase64,
 }
 
-/// The written form of a key is not known.
+/// The problem of an unknown form of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UnknownKeyForm {
     is_public: bool,
@@ -95,7 +95,7 @@ impl KeyForm {
         })
     }
 
-    /// The public keys that the text stands for; those for none of the algorithms are left out.
+    /// Returns the public keys that the text stands for; those for none of the algorithms are left out.
     pub(super) fn public(&self, algorithms: &[SignatureAlgorithm], text: &[u8]) -> Result<KeySet, KeyFault> {
         let first = algorithms.first().copied().ok_or(KeyFault::OtherAlgorithm)?;
         let set = match self {
@@ -103,7 +103,7 @@ impl KeyForm {
             Self::X509 => KeySet::of(PublicKey::from_certificate(text)?),
             Self::Jwk => KeySet::from_jwks(text)?,
             Self::AnyPublic => KeySet::from_any(text)?,
-            // Some pages show the lines of PEM around it.
+            // Some providers' pages show the lines of PEM around it.
             Self::SpkiBase64 => KeySet::of(PublicKey::from_pem(text).map_err(|fault| self.named(fault))?),
             Self::RawHex | Self::RawBase64 => KeySet::of(PublicKey::from_raw(first, &self.read(text)?)?),
             Self::Utf8
@@ -119,7 +119,7 @@ impl KeyForm {
         set.fit_for(algorithms)
     }
 
-    /// The bytes that the text of a shared secret stands for.
+    /// Returns the bytes that the text of a shared secret stands for.
     pub(super) fn read(&self, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
         let bytes = match self {
             Self::Utf8 => Some(text.to_vec()),
@@ -139,7 +139,7 @@ impl KeyForm {
         if bytes.is_empty() { Err(KeyFault::Empty) } else { Ok(bytes) }
     }
 
-    /// The same fault, with what the text was to be.
+    /// Returns the fault with the form that the text was to have.
     fn named(&self, fault: KeyFault) -> KeyFault {
         if let KeyFault::Unreadable(_) = fault { KeyFault::Unreadable(self.name()) } else { fault }
     }
@@ -164,7 +164,8 @@ fn whsec(text: &[u8]) -> Option<Vec<u8>> {
     base64(text.strip_prefix(b"whsec_").unwrap_or(text))
 }
 
-/// Base64; a double click on a page often leaves the padding behind, which says nothing that the length does not.
+/// Decodes base64. The padding may be absent: a double click on a page often leaves it behind, and the length says as
+/// much.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(text).or_else(|_padding| BASE64_NOPAD.decode(text)).ok()
 }
@@ -209,7 +210,7 @@ impl Key {
     }
 }
 
-/// A keyed hash of a secret in its form; `None` when the secret is not in it.
+/// Makes a keyed hash of a secret in its form; `None` if the secret is not in the form.
 pub(super) fn hmac_key(algorithm: super::mac::MacAlgorithm, form: &KeyForm, secret: &[u8]) -> Option<KeyedMac> {
     form.read(secret).ok().map(|key| KeyedMac::new(algorithm, &key))
 }
@@ -234,7 +235,7 @@ impl Key {
             SecretForm::Aes128 if secret.expose().len() != AES_128_BYTES => Err(KeyFault::Length),
             SecretForm::Text | SecretForm::Aes128 => Ok(Self::Plain(Zeroizing::new(secret.expose().to_vec()))),
             SecretForm::Public => KeySet::from_any(secret.expose()).map(|keys| Self::Set(Arc::new(keys))),
-            // What is neither PEM nor JSON is no key but a token for handshakes.
+            // A text that is neither PEM nor JSON is not a key but a token for handshakes.
             SecretForm::PublicByName if !is_written_as_key(secret.expose()) => Ok(Self::Invalid),
             SecretForm::PublicByName => {
                 let keys = KeySet::from_any(secret.expose())?.called(secret.name().as_str());
@@ -244,28 +245,28 @@ impl Key {
     }
 }
 
-/// Whether a text looks like a key, be it a broken one.
+/// Returns whether a text looks like a key, even a broken one.
 fn is_written_as_key(text: &[u8]) -> bool {
     text.starts_with(b"-----") || text.starts_with(b"{")
 }
 
-/// Why a verifier cannot be made of a scheme and its secrets.
+/// The reason why a verifier cannot be made of a scheme and its secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyProblem {
     /// The scheme needs a secret and there is none.
     NoSecrets,
     /// A secret is not a key.
     Secret {
-        /// Which secret.
+        /// The secret's name.
         name: SecretName,
-        /// What is wrong with it.
+        /// The secret's fault.
         fault: KeyFault,
     },
     /// A value that the signed text contains is not configured.
     NoContext(String),
 }
 
-/// Why the text of a secret is not a key.
+/// The reason why the text of a secret is not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFault {
     /// Not in the form that the scheme prescribes.
@@ -282,7 +283,7 @@ pub enum KeyFault {
     OtherAlgorithm,
     /// A key that is expired, private or for another use.
     NotForSignatures,
-    /// More keys than are looked at.
+    /// More keys than are read.
     TooMany,
     /// A certificate outside its dates.
     Expired,

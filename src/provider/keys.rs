@@ -1,8 +1,9 @@
-//! Keys that are not configured but fetched: where they are, and who holds them once they are here.
+//! Fetched keys: their places, and the ring that holds them.
 //!
-//! Verification never fetches. It asks a [`KeyRing`] for the keys at a [`KeyLocation`]; when they are not there it fails
-//! with the location, so that the caller can fetch and verify again. Configured keys win, and then the ring is not asked;
-//! but a place that the message names is checked all the same, because a message that names a foreign one is forged.
+//! Verification never fetches. A verifier asks a [`KeyRing`] for the keys at a [`KeyLocation`], and fails with the
+//! location if they are not there, so that the caller can fetch and verify again. Configured keys go first, and then
+//! the ring is not asked. A place that the message names is checked in any case, because a message that names a foreign
+//! place is forged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,18 +21,18 @@ use zeroize::Zeroizing;
 
 /// The keys that have been fetched so far.
 pub trait KeyRing: Send + Sync + fmt::Debug {
-    /// The keys at that place.
+    /// Returns the keys at that place.
     fn get(&self, at: &KeyLocation) -> Found;
 }
 
-/// What a ring knows of a place.
+/// The state of a place in a ring.
 #[derive(Clone, Debug)]
 pub enum Found {
     /// The keys that are there.
     Here(Arc<KeySet>),
-    /// Nobody has looked yet.
+    /// Nothing was fetched yet.
     NotYet,
-    /// Somebody looked, and there was nothing usable.
+    /// A fetch found nothing usable.
     Refused,
 }
 
@@ -45,12 +46,12 @@ impl KeyRing for NoKeys {
     }
 }
 
-/// `keys:` of a block: where its keys are fetched.
+/// `keys:` of a block: the place of its keys.
 #[derive(Clone, Debug)]
 pub(super) struct KeySource {
     pub(super) url: Template,
     pub(super) hosts: Vec<HostPin>,
-    /// The path must end so.
+    /// The end that the URL must have.
     pub(super) ending: Option<String>,
     pub(super) form: AnswerForm,
     /// Members of a JSON body that is posted.
@@ -58,7 +59,7 @@ pub(super) struct KeySource {
     pub(super) token: Option<TokenSource>,
 }
 
-/// `token:` of a key source: the place where an access token is had first.
+/// `token:` of a key source: the place of an access token, which is fetched first.
 #[derive(Clone, Debug)]
 pub(super) struct TokenSource {
     pub(super) url: Template,
@@ -68,7 +69,7 @@ pub(super) struct TokenSource {
 }
 
 impl KeySource {
-    /// The place that this message names; `None` when it names none.
+    /// Returns the place that this message names; `None` if it names none.
     fn location(&self, view: &View<'_>) -> Result<Option<KeyLocation>, Failure> {
         let Some(url) = render(&self.url, view)? else { return Ok(None) };
         let foreign = || Failure::malformed(self.url.place(), Fault::ForeignUrl);
@@ -96,12 +97,12 @@ impl KeySource {
         location.filter(ends).map(Some).ok_or_else(foreign)
     }
 
-    /// The place, when it is known before any message is.
+    /// Returns the place, if it is known before any message is.
     pub(super) fn known(&self, view: &View<'_>) -> Option<KeyLocation> {
         if self.templates().all(Template::is_configured) { self.location(view).ok().flatten() } else { None }
     }
 
-    /// Every template that is filled in.
+    /// Returns every template that is filled in.
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
         let token = self.token.iter().flat_map(|it| [&it.url, &it.client_id, &it.client_secret, &it.scope]);
         std::iter::once(&self.url).chain(self.post.iter().map(|(_, value)| value)).chain(token)
@@ -118,7 +119,7 @@ impl TokenSource {
     }
 }
 
-/// The text of a template; `None` when something in it is absent.
+/// Returns the text of a template; `None` if a value in it is absent.
 fn render(template: &Template, view: &View<'_>) -> Result<Option<String>, Failure> {
     let pieces = match view.render(template) {
         Ok(pieces) => pieces,
@@ -129,7 +130,7 @@ fn render(template: &Template, view: &View<'_>) -> Result<Option<String>, Failur
     text.map(Some).ok_or_else(|| Failure::malformed(template.place(), Fault::NotText))
 }
 
-/// What a scheme may ask for besides its configured secrets.
+/// The sources of keys besides the configured secrets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fetched<'r> {
     pub(super) ring: &'r dyn KeyRing,
@@ -142,13 +143,13 @@ pub(super) struct Fetched<'r> {
 pub(super) struct Chosen<'k> {
     pub(super) keys: Cow<'k, [Key]>,
     signer: Option<Signer>,
-    /// Where keys are that nobody has looked for.
+    /// The place of keys that were not fetched yet.
     absent: Option<Box<KeyLocation>>,
 }
 
 impl Fetched<'_> {
-    /// The configured keys, or else those that have been fetched from where the message says. With `View::key_id` set,
-    /// `{kid}` stands for it.
+    /// Returns the configured keys, or else those that were fetched from where the message says. With `View::key_id`
+    /// set, `{kid}` stands for it.
     pub(super) fn choose<'k>(&self, configured: &'k [Key], view: &View<'_>) -> Result<Chosen<'k>, Failure> {
         let locations = self.sources.iter().map(|source| source.location(view)).collect::<Result<Vec<_>, _>>()?;
         let has_keys = configured.iter().any(|key| !matches!(key, Key::Invalid));
@@ -173,8 +174,8 @@ impl Fetched<'_> {
 }
 
 impl Chosen<'_> {
-    /// The outcome under these keys, with its signer named; or, where a key that is not here may have signed, the
-    /// failure that asks for it.
+    /// Returns the outcome under these keys, with its signer named; or, if a key that is not here may have signed, the
+    /// failure that asks for the key.
     pub(super) fn settle(&self, outcome: Result<Match, Failure>) -> Result<Match, Failure> {
         let all_void = self.keys.iter().all(|key| matches!(key, Key::Invalid));
         match outcome {

@@ -1,8 +1,8 @@
-//! Public keys out of the forms in which they are published, and sets of them that go by ids.
+//! Public keys in the forms in which they are published, and sets of them with ids.
 //!
-//! Which key of a set is tried is decided by the id that the message names; with what algorithm, by the scheme alone.
-//! Invariants: a point of small order, a short RSA key, a private key and a key that is not for signatures are refused;
-//! a set is bounded. A certificate is only a wrapper here: whether it may be believed is judged where it is fetched.
+//! The id that the message names decides on the key of a set; the scheme alone decides on the algorithm. Invariants: a
+//! point of small order, a short RSA key, a private key and a key that is not for signatures are refused; a set is
+//! bounded. A certificate is only a wrapper here: its trust is judged where it is fetched.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub struct KeySet {
 /// A public key and the id that it goes by.
 #[derive(Clone, Debug)]
 pub(super) struct NamedKey {
-    /// `kid`; a key without one answers to any.
+    /// The `kid`; a key without one answers to any.
     pub(super) id: Option<String>,
     /// The only algorithm that the key is for, by its name in JWTs.
     pub(super) algorithm: Option<String>,
@@ -37,12 +37,12 @@ pub(super) struct NamedKey {
 }
 
 impl KeySet {
-    /// A set of one key without an id.
+    /// Makes a set of one key without an id.
     pub(super) fn of(key: PublicKey) -> Self {
         Self { keys: vec![NamedKey { id: None, algorithm: None, key }] }
     }
 
-    /// A JWK or a JWK set. Keys that are of no use for signatures are left out; one at least must be left.
+    /// Parses a JWK or a JWK set. Keys that are of no use for signatures are left out; one at least must be left.
     pub(super) fn from_jwks(text: &[u8]) -> Result<Self, KeyFault> {
         let json = serde_json::from_slice(text).ok().ok_or(KeyFault::Unreadable("a JWK or a JWK set"))?;
         Self::from_jwks_value(&json)
@@ -58,7 +58,7 @@ impl KeySet {
         if keys.is_empty() { Err(KeyFault::Empty) } else { Ok(Self { keys }) }
     }
 
-    /// A key in whatever form it is published: PEM, a certificate in PEM, a JWK or a JWK set, bare base64.
+    /// Parses a key in any published form: PEM, a certificate in PEM, a JWK or a JWK set, bare base64.
     pub(super) fn from_any(text: &[u8]) -> Result<Self, KeyFault> {
         let text = text.trim_ascii();
         if text.starts_with(b"{") {
@@ -70,7 +70,7 @@ impl KeySet {
         PublicKey::from_pem(text).map(Self::of)
     }
 
-    /// The same keys; those without an id go by this one.
+    /// Gives this id to the keys without an id.
     pub(super) fn called(mut self, name: &str) -> Self {
         for named in &mut self.keys {
             named.id.get_or_insert_with(|| name.to_owned());
@@ -78,19 +78,19 @@ impl KeySet {
         self
     }
 
-    /// The same keys without those that are not for any of the algorithms.
+    /// Removes the keys that are not for any of the algorithms; an error if none is left.
     pub(super) fn fit_for(mut self, algorithms: &[SignatureAlgorithm]) -> Result<Self, KeyFault> {
         self.keys.retain(|named| algorithms.iter().any(|algorithm| named.fits(*algorithm)));
         if self.keys.is_empty() { Err(KeyFault::OtherAlgorithm) } else { Ok(self) }
     }
 
-    /// The keys for this algorithm.
+    /// Returns the keys for this algorithm.
     pub(super) fn all(&self, algorithm: SignatureAlgorithm) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().filter(move |named| named.fits(algorithm)).map(|named| &named.key)
     }
 
-    /// The keys for this algorithm that may have signed a message which names this id, or none. A key that goes by an id
-    /// answers to that id only.
+    /// Returns the keys for this algorithm that may have signed a message which names this id, or none. A key with an
+    /// id answers to that id only.
     pub(super) fn named(&self, id: Option<&str>, algorithm: SignatureAlgorithm) -> impl Iterator<Item = &PublicKey> {
         let called = move |named: &&NamedKey| named.id.is_none() || named.id.as_deref() == id;
         self.keys.iter().filter(called).filter(move |named| named.fits(algorithm)).map(|named| &named.key)
@@ -132,7 +132,7 @@ fn jwk(json: &Value) -> Result<NamedKey, KeyFault> {
 }
 
 impl PublicKey {
-    /// A SubjectPublicKeyInfo (RFC 5280).
+    /// Parses a SubjectPublicKeyInfo (RFC 5280).
     pub(super) fn from_spki(der: &[u8]) -> Result<Self, KeyFault> {
         const UNREADABLE: KeyFault = KeyFault::Unreadable("a public key (SubjectPublicKeyInfo)");
         let Ok((rest, info)) = SubjectPublicKeyInfo::from_der(der) else { return Err(UNREADABLE) };
@@ -153,7 +153,7 @@ impl PublicKey {
         }
     }
 
-    /// An RSAPublicKey (RFC 8017).
+    /// Parses an RSAPublicKey (RFC 8017).
     fn from_pkcs1(der: &[u8]) -> Result<Self, KeyFault> {
         match RSAPublicKey::from_der(der) {
             Ok(([], key)) => rsa_key(key.modulus, key.exponent),
@@ -161,7 +161,7 @@ impl PublicKey {
         }
     }
 
-    /// PEM, with or without its lines; without BEGIN and END, base64 of a SubjectPublicKeyInfo.
+    /// Parses PEM, with or without its lines; without BEGIN and END, base64 of a SubjectPublicKeyInfo.
     pub(super) fn from_pem(text: &[u8]) -> Result<Self, KeyFault> {
         const UNREADABLE: KeyFault = KeyFault::Unreadable("a PEM public key");
         if let Some(der) = pem(text, "RSA PUBLIC KEY") {
@@ -171,7 +171,7 @@ impl PublicKey {
         Self::from_spki(&der.ok_or(UNREADABLE)?)
     }
 
-    /// The public key of a certificate in PEM, of the first of several.
+    /// Returns the public key of a certificate in PEM, of the first of several.
     pub(super) fn from_certificate(text: &[u8]) -> Result<Self, KeyFault> {
         const UNREADABLE: KeyFault = KeyFault::Unreadable("a PEM certificate");
         let ders = certificates(text).ok_or(UNREADABLE)?;
@@ -183,7 +183,7 @@ impl PublicKey {
         Self::from_spki(certificate.public_key().raw)
     }
 
-    /// The bytes of a key alone, for algorithms that have such a form.
+    /// Makes a key of its bytes alone, for algorithms that have such a form.
     pub(super) fn from_raw(algorithm: SignatureAlgorithm, bytes: &[u8]) -> Result<Self, KeyFault> {
         match algorithm {
             SignatureAlgorithm::Ed25519 => ed25519_key(bytes),
@@ -213,7 +213,7 @@ fn p256_key(point: &[u8]) -> Result<PublicKey, KeyFault> {
     p256::ecdsa::VerifyingKey::from_sec1_bytes(point).ok().map(PublicKey::P256).ok_or(KeyFault::NotOnCurve)
 }
 
-/// Whether the point is on the curve is only seen when a signature is verified: then nothing is right under it.
+/// Makes a P-384 key. A point off the curve is only detected at verification: nothing is right under it.
 fn p384_key(point: &[u8]) -> Result<PublicKey, KeyFault> {
     let uncompressed = point.len() == 97 && point.first() == Some(&4);
     if uncompressed { Ok(PublicKey::P384(Arc::from(point))) } else { Err(KeyFault::NotOnCurve) }
@@ -233,7 +233,7 @@ fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey, KeyFault> {
     Ok(PublicKey::Rsa(Arc::new(RsaKey { modulus: modulus.to_vec(), exponent: exponent.to_vec() })))
 }
 
-/// A coordinate at its full length.
+/// Returns a coordinate at its full length.
 fn padded(number: &[u8], length: usize) -> Result<Vec<u8>, KeyFault> {
     let number = without_zeros(number);
     let zeros = length.checked_sub(number.len()).ok_or(KeyFault::Length)?;
@@ -245,7 +245,7 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-/// What stands between the BEGIN and END lines of a PEM text that holds one thing.
+/// Decodes the text between the BEGIN and END lines of a PEM text that holds one thing.
 fn pem(text: &[u8], label: &str) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let body = text.strip_prefix(&format!("-----BEGIN {label}-----"))?;
@@ -253,7 +253,7 @@ fn pem(text: &[u8], label: &str) -> Option<Vec<u8>> {
     BASE64.decode(&unwrapped(body.as_bytes())).ok()
 }
 
-/// The certificates of a PEM text, of which there is one at least.
+/// Returns the certificates of a PEM text; `None` for none, and for more than `KEYS_MAX`.
 pub(super) fn certificates(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     const END: &str = "-----END CERTIFICATE-----";
     let mut rest = std::str::from_utf8(text).ok()?.trim();

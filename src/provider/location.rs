@@ -1,8 +1,8 @@
-//! Where a key may be fetched, checked so that fetching it reaches nobody but the provider; and what the answer holds.
+//! The places from which keys may be fetched, checked so that a fetch reaches nobody but the provider; and the answers.
 //!
-//! Invariants: https only, the default port, no user, no query, no escapes and no tricks in the path; the host is one that
-//! the scheme pins. What is fetched is bounded, and a certificate is believed only within its dates and for a pinned name.
-//! Its chain is not judged: the pinned host and its own certificate vouch for it.
+//! Invariants: https only, the default port, no user, no query, no escapes and no tricks in the path; the host is one
+//! that the scheme pins. An answer is bounded, and a certificate is believed only within its dates and for a pinned
+//! name. The chain of a certificate is not judged: the pinned host and the host's own certificate vouch for it.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -27,7 +27,7 @@ pub struct KeyLocation {
     request: Request,
 }
 
-/// What stands at a place.
+/// The form of the answer at a place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AnswerForm {
     pub(super) kind: KeyKind,
@@ -37,7 +37,7 @@ pub(super) struct AnswerForm {
     pub(super) names: Vec<HostPin>,
 }
 
-/// How a key is written.
+/// The written form of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum KeyKind {
     Pem,
@@ -50,7 +50,7 @@ pub(super) enum KeyKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct HostPin(String);
 
-/// How a place is asked.
+/// The request to a place.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Request {
     /// Members of a JSON body; without any, nothing is posted.
@@ -58,7 +58,7 @@ pub(super) struct Request {
     pub(super) token: Option<TokenStep>,
 }
 
-/// The step before: an access token for client credentials (RFC 6749, section 4.4).
+/// The step before: a request for an access token by client credentials (RFC 6749, section 4.4).
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenStep {
     url: String,
@@ -78,7 +78,7 @@ impl HostPin {
         (named && labels).then(|| Self(text.to_ascii_lowercase()))
     }
 
-    /// Any host: for places that the operator chooses.
+    /// Returns whether it is any host, for places that the operator chooses.
     pub(super) fn is_any(&self) -> bool {
         self.0 == "*"
     }
@@ -105,18 +105,18 @@ fn is_label(label: &str) -> bool {
 }
 
 impl KeyLocation {
-    /// A place, if it is one of the provider's.
+    /// Makes a place, if it is one of the provider's.
     pub(super) fn new(url: &str, hosts: &[HostPin], form: AnswerForm, request: Request) -> Option<Self> {
         let url = pinned(url, hosts)?;
         Some(Self { url, form, request })
     }
 
-    /// The URL: https, a pinned host, the default port.
+    /// Returns the URL: https, a pinned host, the default port.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// What is posted as JSON; `None` when the URL is only read. It holds secrets.
+    /// Returns the JSON that is posted; `None` if the URL is only read. The JSON holds secrets.
     pub fn post(&self) -> Option<Zeroizing<String>> {
         if self.request.members.is_empty() {
             return None;
@@ -125,12 +125,12 @@ impl KeyLocation {
         Some(Zeroizing::new(Value::Object(members.collect()).to_string()))
     }
 
-    /// The step before, when an access token is needed.
+    /// Returns the step before, if an access token is needed.
     pub fn token(&self) -> Option<&TokenStep> {
         self.request.token.as_ref()
     }
 
-    /// The keys in what was fetched from here at `now`.
+    /// Returns the keys in an answer that was fetched from here at `now`.
     pub fn read(&self, answer: &[u8], now: Timestamp) -> Result<KeySet, KeyFault> {
         if answer.len() > Self::BYTES_MAX {
             return Err(KeyFault::TooMany);
@@ -145,7 +145,7 @@ impl KeyLocation {
         }
     }
 
-    /// The most bytes of an answer that are looked at.
+    /// The largest answer that is read, in bytes.
     pub const BYTES_MAX: usize = 256 * 1024;
 }
 
@@ -161,7 +161,7 @@ impl AnswerForm {
         }
     }
 
-    /// The first certificate is within its dates and has a pinned name.
+    /// Checks that the first certificate is within its dates and has a pinned name.
     fn believe(&self, text: &[u8], now: Timestamp) -> Result<(), KeyFault> {
         const UNREADABLE: KeyFault = KeyFault::Unreadable("a PEM certificate");
         let ders = certificates(text).ok_or(UNREADABLE)?;
@@ -184,7 +184,7 @@ impl AnswerForm {
     }
 }
 
-/// The URL with its host in small letters, if it is harmless and the host is pinned.
+/// Returns the URL with its host in lower case, if it is harmless and the host is pinned.
 pub(super) fn pinned(url: &str, hosts: &[HostPin]) -> Option<String> {
     if url.len() > URL_BYTES_MAX {
         return None;
@@ -198,7 +198,7 @@ pub(super) fn pinned(url: &str, hosts: &[HostPin]) -> Option<String> {
     fits.then(|| format!("https://{}/{path}", host.to_ascii_lowercase()))
 }
 
-/// The same for a URL that may have a query.
+/// Does as [`pinned`] for a URL that may have a query.
 pub(super) fn pinned_with_query(url: &str, hosts: &[HostPin]) -> Option<String> {
     let Some((place, query)) = url.split_once('?') else { return pinned(url, hosts) };
     let plain = query.bytes().all(|byte| is_plain(byte) || matches!(byte, b'%' | b'@' | b'?'));
@@ -210,30 +210,30 @@ fn is_plain(byte: u8) -> bool {
 }
 
 impl TokenStep {
-    /// A place for tokens, if it is one of the provider's.
+    /// Makes a place for tokens, if it is one of the provider's.
     pub(super) fn new(hosts: &[HostPin], [url, client_id, client_secret, scope]: [String; 4]) -> Option<Self> {
         Some(Self { url: pinned(&url, hosts)?, client_id, client_secret: Zeroizing::new(client_secret), scope })
     }
 
-    /// Where the token is had.
+    /// Returns the URL of the token.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The value of the `Authorization` header.
+    /// Returns the value of the `Authorization` header.
     pub fn authorization(&self) -> Zeroizing<String> {
         let credentials = Zeroizing::new(format!("{}:{}", self.client_id, self.client_secret.as_str()));
         Zeroizing::new(format!("Basic {}", data_encoding::BASE64.encode(credentials.as_bytes())))
     }
 
-    /// The form that is posted.
+    /// Returns the form that is posted.
     pub fn form(&self) -> String {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials").append_pair("scope", &self.scope);
         form.finish()
     }
 
-    /// The token in the answer.
+    /// Returns the token in the answer.
     pub fn read(answer: &[u8]) -> Option<Zeroizing<String>> {
         let json: Value = serde_json::from_slice(answer).ok()?;
         json.get("access_token")?.as_str().map(|token| Zeroizing::new(token.to_owned()))
@@ -257,14 +257,14 @@ impl Hash for TokenStep {
     }
 }
 
-/// Without what is sent along.
+/// Shows the URL only, not the request.
 impl fmt::Debug for KeyLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyLocation({})", self.url)
     }
 }
 
-/// Without its secret.
+/// Shows the URL only, not the secret.
 impl fmt::Debug for TokenStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TokenStep({})", self.url)

@@ -34,7 +34,7 @@ impl MacAlgorithm {
         }
     }
 
-    /// The plain hash of the pieces.
+    /// Returns the plain hash of the pieces.
     pub(super) fn hash(self, pieces: &[Bytes<'_>]) -> Vec<u8> {
         match self {
             Self::Md5 => hash::<Md5>(pieces),
@@ -104,7 +104,7 @@ fn hash<D: Digest>(pieces: &[Bytes<'_>]) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-/// Whether two byte strings are equal, in a time that depends on their lengths only.
+/// Returns whether two byte strings are equal, in a time that depends on their lengths only.
 pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
 }

@@ -15,7 +15,7 @@ use super::failure::{Failure, Fault, Place};
 use super::template::{Atom, SignedHeaders, Source, Template};
 use super::url::{path_and_query, query};
 
-/// The longest header value that is looked at.
+/// The longest header value that is read, in bytes.
 pub(super) const HEADER_BYTES_MAX: usize = 8 * 1024;
 /// The most headers that a request may name as signed.
 const SIGNED_HEADERS_MAX: usize = 64;
@@ -33,7 +33,7 @@ pub struct Message<'a> {
     pub body: &'a [u8],
 }
 
-/// A message together with what is known of it while one block is tried.
+/// A message, with the values that are known while one block is tried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'v> {
     pub(super) message: Message<'v>,
@@ -72,7 +72,7 @@ impl<'v> View<'v> {
         }
     }
 
-    /// The pieces of the text that a template stands for.
+    /// Returns the pieces of the text that a template stands for.
     pub(super) fn render(&self, template: &'v Template) -> Result<Vec<Bytes<'v>>, Failure> {
         let mut pieces = Vec::new();
         match self.render_into(&template.atoms, &mut pieces)? {
@@ -81,7 +81,7 @@ impl<'v> View<'v> {
         }
     }
 
-    /// Adds the pieces of `atoms`; gives the first place that is absent, at which it stops.
+    /// Adds the pieces of `atoms`; stops at the first place that is absent, and returns it.
     fn render_into(&self, atoms: &'v [Atom], pieces: &mut Vec<Bytes<'v>>) -> Result<Option<Place>, Failure> {
         for atom in atoms {
             match atom {
@@ -102,7 +102,7 @@ impl<'v> View<'v> {
         Ok(None)
     }
 
-    /// The value of a source; `None` when it is absent.
+    /// Returns the value of a source; `None` if it is absent.
     pub(super) fn value(&self, source: &Source) -> Result<Option<Bytes<'v>>, Failure> {
         let message = self.message;
         Ok(match source {
@@ -143,7 +143,7 @@ impl<'v> View<'v> {
         })
     }
 
-    /// The fields of a form body. An empty body is an empty form, whatever its type.
+    /// Returns the fields of a form body. An empty body is an empty form, whatever its type.
     pub(super) fn form(&self) -> Result<form_urlencoded::Parse<'v>, Failure> {
         if let Some(form) = self.form {
             return Ok(form_urlencoded::parse(form));
@@ -156,7 +156,7 @@ impl<'v> View<'v> {
         }
     }
 
-    /// A named part of the signature header; it may be repeated with one and the same value only.
+    /// Returns a named part of the signature header; the part may be repeated with one and the same value only.
     pub(super) fn part(&self, wanted: &str) -> Result<Option<&'v str>, Failure> {
         let mut values = self.parts.iter().filter(|(name, _)| *name == wanted).map(|(_, value)| *value);
         let first = values.next();
@@ -229,7 +229,7 @@ pub(super) fn holds_pair(value: &[u8], join: &str, assign: &str) -> bool {
     place_of(join, value).and_then(|begin| place_of(assign, value.get(begin..).unwrap_or_default())).is_some()
 }
 
-/// A header that may be there once at most.
+/// Returns a header that may be there once at most.
 pub(super) fn single_header<'v>(headers: &'v HeaderMap, name: &HeaderName) -> Result<Option<&'v [u8]>, Failure> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
@@ -244,7 +244,7 @@ pub(super) fn single_header<'v>(headers: &'v HeaderMap, name: &HeaderName) -> Re
     }
 }
 
-/// A form field or query parameter that may be there once at most.
+/// Returns a form field or query parameter that may be there once at most.
 fn single_value<'v>(
     pairs: form_urlencoded::Parse<'v>,
     wanted: &str,
@@ -265,14 +265,14 @@ pub(super) fn text<'t>(bytes: &'t [u8], source: &Source) -> Result<&'t str, Fail
     std::str::from_utf8(bytes).ok().ok_or_else(|| Failure::malformed(source.place(), Fault::NotText))
 }
 
-/// The media type without its parameters, in small letters.
+/// Returns the media type without its parameters, in lower case.
 pub(super) fn media_type(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     let value = single_header(headers, &CONTENT_TYPE)?;
     let text = value.and_then(|value| std::str::from_utf8(value).ok());
     Ok(text.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()))
 }
 
-/// Unique pairs in byte order, key and value written one after the other.
+/// Writes unique pairs in byte order, key and value one after the other.
 fn form_sorted(fields: form_urlencoded::Parse<'_>) -> Vec<u8> {
     let unique: BTreeSet<_> = fields.collect();
     unique.iter().flat_map(|(name, value)| name.bytes().chain(value.bytes())).collect()

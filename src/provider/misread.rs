@@ -1,4 +1,4 @@
-//! Why a text of the configuration is no template or no place in a message, and at which of its bytes.
+//! Faults of templates and of places in a message, as the configuration writes them, each with its bytes.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,28 +19,28 @@ impl Within {
         Self { text: text.to_owned(), at }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The bytes of the part.
+    /// Returns the bytes of the part.
     pub fn at(&self) -> Range<usize> {
         self.at.clone()
     }
 }
 
-/// Why a text is not a template, or not a place in a message.
+/// The reason why a text is not a template, or not a place in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateProblem {
     within: Within,
     fault: TemplateFault,
 }
 
-/// What was read of a part of a text, or what is wrong with which of its bytes.
+/// The result of reading a part of a text: a value, or the bytes at fault with their fault.
 pub(super) type Read<T> = Result<T, (Range<usize>, TemplateFault)>;
 
-/// What is wrong with a text.
+/// The fault of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TemplateFault {
     UnclosedBrace,
@@ -68,13 +68,13 @@ pub(super) enum TemplateFault {
     SignedHeaders,
     /// A value that has no meaning in this place.
     NotHere(String),
-    /// There is no value in it, so every event would have the same.
+    /// A template without a value: every event would have the same text.
     NoValue,
     /// Not an expression for an event type or id.
     Expression(String),
     /// A path ends where a name should follow.
     NoStep,
-    /// A path goes on with what no member of it can be called without quotes.
+    /// A path goes on with a character that no name of a member has without quotes.
     NotAPath(char),
 }
 
@@ -83,24 +83,24 @@ impl TemplateProblem {
         Self { within: Within::new(text, at), fault }
     }
 
-    /// The whole of `text` is wrong.
+    /// Makes the problem of a `text` that is wrong as a whole.
     pub(super) fn of(text: &str, fault: TemplateFault) -> Self {
         Self::new(text, (0..text.len(), fault))
     }
 
-    /// The same in `text`, of which what was read begins at the byte `begin`.
+    /// Moves the problem into `text`, in which the text that was read begins at the byte `begin`.
     pub(super) fn moved_into(mut self, text: &str, begin: usize) -> Self {
         let at = self.within.at;
         self.within = Within::new(text, begin + at.start..begin + at.end);
         self
     }
 
-    /// Where it is.
+    /// Returns the part at fault.
     pub fn within(&self) -> &Within {
         &self.within
     }
 
-    /// The bytes of the text that may be repeated in what is said about it.
+    /// Returns the bytes of the text that may be repeated in an error.
     pub fn repeated(&self) -> Range<usize> {
         let at = self.within.at();
         match &self.fault {
@@ -110,7 +110,7 @@ impl TemplateProblem {
         }
     }
 
-    /// A word that nothing is called, and the words that would be known in its place.
+    /// Returns an unknown word, and the words that are known in its place.
     pub fn unknown(&self) -> Option<(&str, Vec<&'static str>)> {
         match &self.fault {
             TemplateFault::UnknownValue(name) => {
@@ -121,7 +121,7 @@ impl TemplateProblem {
         }
     }
 
-    /// What was probably meant, as it is written right.
+    /// Returns the right form of what was probably meant.
     pub fn meant(&self) -> Option<String> {
         match &self.fault {
             TemplateFault::Expression(text) => meant_by_expression(text),
@@ -130,7 +130,7 @@ impl TemplateProblem {
         }
     }
 
-    /// An expression that is not one at all: its text.
+    /// Returns the text of an expression that is not one at all.
     pub fn expression(&self) -> Option<&str> {
         if let TemplateFault::Expression(text) = &self.fault { Some(text) } else { None }
     }

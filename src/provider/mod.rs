@@ -1,7 +1,7 @@
-//! Providers: who signs how, as data, and the engine that verifies it.
+//! Providers: their ways of signing as data, and the engine that verifies them.
 //!
 //! The way of a message: a [`Row`] (or a `verify:` block in routes.yaml) holds a [`Scheme`]; a scheme and its secrets
-//! make a [`Verifier`], once; the verifier turns a [`Message`] into a [`Verified`], or says by a [`Failure`] why not.
+//! make a [`Verifier`], once; the verifier turns a [`Message`] into a [`Verified`], or into a [`Failure`].
 //!
 //! Invariants, which the tests beside this file hold against the providers' own vectors:
 //! - the bytes that arrived are verified, before any parsing;
@@ -88,7 +88,8 @@ pub use template::context_label;
 pub use verified::Verified;
 pub use verify::Verifier;
 
-/// Sixteen bytes that stand for `parts` together: SHA-256 over lengths and bytes, cut. For keys, not for signatures.
+/// Returns sixteen bytes that stand for `parts` together: SHA-256 over lengths and bytes, cut. For keys, not for
+/// signatures.
 pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
     use sha2::Digest;
     let mut hash = sha2::Sha256::new();

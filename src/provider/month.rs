@@ -15,12 +15,12 @@ pub struct Month {
 }
 
 impl Month {
-    /// The month of a date.
+    /// Returns the month of a date.
     pub fn of(date: jiff::civil::Date) -> Self {
         Self { year: date.year(), month: date.month() }
     }
 
-    /// How many months before `now` it was; negative when it is yet to come.
+    /// Returns the number of months from it to `now`; negative if it is yet to come.
     pub fn months_before(self, now: Self) -> i32 {
         let count = |month: Self| i32::from(month.year) * 12 + i32::from(month.month);
         count(now) - count(self)

@@ -16,20 +16,20 @@ use crate::clock::Timestamp;
 use crate::secret::Secret;
 use crate::wrapping::{Wrapping, readings};
 
-/// Secrets that are looked at.
+/// The most secrets that are tried.
 const SECRETS_MAX: usize = 8;
-/// URLs that are tried.
+/// The most URLs that are tried.
 const URLS_MAX: usize = 48;
-/// Bytes that are hashed for one message at most. Each attempt costs its body and [`TRY_BYTES`].
+/// The most bytes that are hashed for one message. Each attempt costs its body and [`TRY_BYTES`].
 const WORK_BYTES_MAX: usize = 64 * 1024 * 1024;
 const TRY_BYTES: usize = 16 * 1024;
 
-/// A message that failed, and what may have been meant.
+/// A message that failed verification, with the inputs for a search of near misses.
 #[derive(Debug)]
 pub struct Failed<'a> {
     /// The verifier under which the message failed.
     pub verifier: &'a Verifier,
-    /// The secrets of that.
+    /// The secrets of the verifier.
     pub secrets: &'a [Secret],
     /// The message.
     pub message: Message<'a>,
@@ -42,7 +42,7 @@ pub struct Failed<'a> {
 }
 
 impl Failed<'_> {
-    /// Returns what it would be right with, each as a sentence.
+    /// Returns the near misses of the message, each as a sentence.
     pub fn near_misses(&self) -> Vec<String> {
         let mut work = Work(WORK_BYTES_MAX);
         let mut misses = Vec::new();
@@ -100,10 +100,10 @@ impl Work {
     }
 }
 
-/// A part of a URL that may have been signed, and in what it differs from the one that was judged.
+/// A part of a URL that may have been signed, and its difference from the one that was judged.
 type Part = (String, Option<&'static str>);
 
-/// URLs near the one that was judged, those with the fewest changes first.
+/// Returns the URLs near the one that was judged, those with the fewest changes first.
 fn near_urls(judged: &str, called: &str, headers: &HeaderMap) -> Vec<(String, Vec<&'static str>)> {
     let paths = paths(path_and_query(judged), called);
     let mut near = Vec::new();
@@ -123,7 +123,7 @@ fn near_urls(judged: &str, called: &str, headers: &HeaderMap) -> Vec<(String, Ve
     near
 }
 
-/// Scheme, host and port.
+/// Returns the near values of scheme, host and port.
 fn origins(judged: &str, scheme: &str, headers: &HeaderMap) -> Vec<(String, Vec<&'static str>)> {
     let rest = judged.split_once("://").map_or(judged, |(_, rest)| rest);
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
@@ -158,7 +158,7 @@ fn without_port(authority: &str) -> Option<Part> {
     is_port.then(|| (host.to_owned(), Some("without the port")))
 }
 
-/// Path and query.
+/// Returns the near values of path and query.
 fn paths(judged: &str, called: &str) -> Vec<Part> {
     let (path, query) = judged.split_once('?').map_or((judged, None), |(path, query)| (path, Some(query)));
     let with_query = |path: &str| query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));

@@ -1,8 +1,9 @@
-//! What stands for a verifier on disk: equal while scheme, secrets and context are, and telling nothing of them.
+//! The fingerprint of a verifier on disk: equal while scheme, secrets and context are, and telling nothing of them.
 //!
-//! A hash of a weak secret lets whoever reads the disk try guesses against it. So it is made in many rounds, which makes a
-//! guess as dear as the rounds, and cut to what two verifiers need to differ. It is made when it is first asked for, which
-//! only sources with `enforce: false` do. It may change with the version of the program: then all is judged once more.
+//! A hash of a weak secret lets a reader of the disk try guesses against the hash. So the fingerprint is made in many
+//! rounds, which makes a guess as expensive as the rounds, and cut to the length that tells two verifiers apart. The
+//! fingerprint is made at its first use, which only sources with `enforce: false` have. A new version of the program
+//! may change it: then everything is re-evaluated.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,10 +15,10 @@ use zeroize::Zeroizing;
 use super::block::Scheme;
 use crate::secret::Secret;
 
-/// A few milliseconds.
+/// The rounds of the hash, which take a few milliseconds.
 const ROUNDS: u32 = 16_384;
 
-/// The print of one verifier.
+/// The fingerprint of one verifier.
 pub(super) struct Print {
     seed: Zeroizing<[u8; 32]>,
     made: OnceLock<[u8; 8]>,
@@ -36,7 +37,7 @@ impl Print {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         };
-        // The debug form names everything that a scheme consists of, and it holds no secret.
+        // The debug form names every part of a scheme, and holds no secret.
         add(format!("{scheme:?} {context:?}").as_bytes());
         for secret in secrets {
             add(secret.expose());

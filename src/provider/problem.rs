@@ -1,4 +1,4 @@
-//! What can be wrong with a scheme as it is written, each with a sentence that shows how to mend it.
+//! The faults of a written scheme, each with a sentence that shows how to correct it.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::key::UnknownKeyForm;
 use super::misread::{TemplateProblem, Within};
 use super::scheme::Kind;
 
-/// What is wrong with a written scheme.
+/// The fault of a written scheme, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemeProblem {
     pub(super) block: usize,
@@ -16,17 +16,17 @@ pub struct SchemeProblem {
 }
 
 impl SchemeProblem {
-    /// Which block, counted from 0.
+    /// Returns the number of the block, counted from 0.
     pub fn block(&self) -> usize {
         self.block
     }
 
-    /// The key of the block that is at fault.
+    /// Returns the key of the block that is at fault.
     pub fn key(&self) -> &'static str {
         self.key
     }
 
-    /// The part of a text that is at fault, where it is not all that the key says.
+    /// Returns the part of a text that is at fault, if that is not the whole value of the key.
     pub fn within(&self) -> Option<&Within> {
         match &self.fault {
             SchemeFault::Template(problem) => Some(problem.within()),
@@ -35,12 +35,12 @@ impl SchemeProblem {
         }
     }
 
-    /// Whether the whole value of the key may be repeated in what is said about it.
+    /// Returns whether the whole value of the key may be repeated in the error.
     pub fn repeats_value(&self) -> bool {
         matches!(self.fault, SchemeFault::Regex(_))
     }
 
-    /// What is wrong with the template, where one is.
+    /// Returns the problem of the template, if a template is at fault.
     pub fn template(&self) -> Option<&TemplateProblem> {
         if let SchemeFault::Template(problem) = &self.fault { Some(problem) } else { None }
     }
@@ -48,7 +48,7 @@ impl SchemeProblem {
 
 impl fmt::Display for SchemeProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Some faults go on with the sentence that the key begins.
+        // Some faults continue the sentence that the key begins.
         let colon = match self.fault {
             SchemeFault::Missing(_)
             | SchemeFault::Unwanted(_)
@@ -63,7 +63,7 @@ impl fmt::Display for SchemeProblem {
 
 impl std::error::Error for SchemeProblem {}
 
-/// What is wrong with one key of a block.
+/// The fault of one key of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SchemeFault {
     Missing(Kind),

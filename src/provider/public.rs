@@ -14,7 +14,7 @@ use ring::signature::{self as rsa, RsaParameters, RsaPublicKeyComponents};
 use super::mac::MacAlgorithm;
 use super::message::Bytes;
 
-/// A public-key signature: the scheme, the hash, and how the signature is written.
+/// A public-key signature: the scheme, the hash, and the written form of the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignatureAlgorithm {
     Ed25519,
@@ -40,7 +40,7 @@ pub(super) enum SignatureAlgorithm {
 }
 
 impl SignatureAlgorithm {
-    /// How long a signature is; `None` where it varies.
+    /// Returns the length of a signature; `None` if it varies.
     pub(super) fn signature_bytes(self) -> Option<usize> {
         match self {
             Self::Ed25519 | Self::Es256 => Some(64),
@@ -58,7 +58,7 @@ impl SignatureAlgorithm {
         }
     }
 
-    /// The name that a JWK may pin, where there is one.
+    /// Returns the name that a JWK may pin, if there is one.
     pub(super) fn jwa(self) -> Option<&'static str> {
         Some(match self {
             Self::Ed25519 => "EdDSA",
@@ -75,7 +75,7 @@ impl SignatureAlgorithm {
         })
     }
 
-    /// The parameters of RSA, where this is RSA.
+    /// Returns the parameters of RSA; `None` for other algorithms.
     fn rsa(self) -> Option<&'static RsaParameters> {
         Some(match self {
             Self::RsaSha1 => &rsa::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
@@ -110,7 +110,7 @@ pub(super) struct RsaKey {
 }
 
 impl PublicKey {
-    /// Whether the key is one for this algorithm.
+    /// Returns whether the key is one for this algorithm.
     pub(super) fn fits(&self, algorithm: SignatureAlgorithm) -> bool {
         match self {
             Self::Ed25519(_) => algorithm == SignatureAlgorithm::Ed25519,
@@ -124,7 +124,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether any of the signatures is right. The text is put together once for all of them.
+    /// Returns whether any of the signatures is right. The text is put together once for all of them.
     pub(super) fn verifies_any<'s>(
         &self,
         algorithm: SignatureAlgorithm,

@@ -17,9 +17,9 @@ use super::message::View;
 use super::spelling::Pairs;
 use super::template::{Source, Template};
 
-/// The longest body, and the longest header, of a reply.
+/// The longest body, and the longest header, of a reply, in bytes.
 const REPLY_BYTES_MAX: usize = 8 * 1024;
-/// What `{sign}` is called inside.
+/// The label that stands for `{sign}` inside.
 const SIGN: &str = "sign";
 
 /// What a handshake is answered, as it is written.
@@ -92,7 +92,7 @@ impl JsonSchema for JsonSpec {
     }
 }
 
-/// What a handshake is answered.
+/// The compiled form of a reply to a handshake.
 #[derive(Clone, Debug)]
 pub(super) struct ReplyForm {
     status: u16,
@@ -151,18 +151,18 @@ impl JsonSpec {
     }
 }
 
-/// `{sign}` is the one value that templates elsewhere do not have.
+/// Parses a template that may have `{sign}`, which templates elsewhere do not have.
 fn template(text: &str) -> Result<Template, HandshakeProblem> {
     let parsed = Template::parse(&text.replace("{sign}", "{ctx:sign}"));
     parsed.map_err(|problem| {
-        // Another value that is as long: what is wrong is shown where it stands in what is written.
+        // Another value of the same length keeps the place of the fault in the written text.
         let as_long = Template::parse(&text.replace("{sign}", "{path}")).err();
         HandshakeProblem::Template(as_long.unwrap_or(problem).moved_into(text, 0))
     })
 }
 
 impl ReplyForm {
-    /// Whether a value comes from the JSON body.
+    /// Returns whether a value comes from the JSON body.
     pub(super) fn needs_json(&self) -> bool {
         let reads = |template: &Template| template.uses(|source| matches!(source, Source::Json(_)));
         self.headers.iter().any(|(_, value)| reads(value))
@@ -173,7 +173,7 @@ impl ReplyForm {
             }
     }
 
-    /// The reply to a message; `None` when a value is missing or too long.
+    /// Returns the reply to a message; `None` if a value is missing or too long.
     pub(super) fn render(&self, view: &View<'_>, sign: Option<&str>) -> Option<HandshakeReply> {
         let mut context = view.context.clone();
         if let Some(sign) = sign {

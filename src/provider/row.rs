@@ -1,8 +1,8 @@
 //! A provider as one row of data.
 //!
-//! The same type reads the rows that ship (`rows/*.yaml`) and those under `providers:` in routes.yaml. A row says how the
-//! provider signs, what it sends, how it behaves as a sender, what it must be answered, and for each of these facts where
-//! it was read. A new provider that the language can express is a new file, and needs no code.
+//! One type reads the rows that ship (`rows/*.yaml`) and those under `providers:` in routes.yaml. A row states how the
+//! provider signs, what it sends, how it behaves as a sender, what it must be answered, and the source of each of these
+//! facts. A new provider that the language can express is a new file, and needs no code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -157,117 +157,117 @@ impl Row {
         })
     }
 
-    /// The name that `provider:` takes.
+    /// Returns the name that `provider:` takes.
     pub fn id(&self) -> &str {
         &self.name
     }
 
-    /// The name for people.
+    /// Returns the name for people.
     pub fn title(&self) -> &str {
         &self.title
     }
 
-    /// The provider of which this is another way of signing.
+    /// Returns the provider of which this is another way of signing.
     pub fn version_of(&self) -> Option<&str> {
         self.spec.version_of.as_deref()
     }
 
-    /// How well the row's verification is proven.
+    /// Returns how well the row's verification is proven.
     pub fn proof(&self) -> SourceKind {
         self.proof
     }
 
-    /// How messages are verified.
+    /// Returns the scheme by which messages are verified.
     pub fn scheme(&self) -> &Scheme {
         &self.scheme
     }
 
-    /// How messages are verified, in a few words.
+    /// Returns the way in which messages are verified, in a few words.
     pub fn verified_by(&self) -> String {
         self.spec.verify.summary()
     }
 
-    /// Where the event type stands.
+    /// Returns the templates of the event type.
     pub fn event(&self) -> Option<&EventTemplate> {
         self.event.as_ref()
     }
 
-    /// Where the delivery id stands.
+    /// Returns the templates of the delivery id.
     pub fn delivery(&self) -> Option<&EventTemplate> {
         self.delivery.as_ref()
     }
 
-    /// The templates of the event type, as they are written.
+    /// Returns the templates of the event type, as they are written.
     pub fn event_text(&self) -> impl Iterator<Item = &str> {
         self.spec.event.iter().flat_map(|written| &written.0).map(String::as_str)
     }
 
-    /// The templates of the delivery id, as they are written.
+    /// Returns the templates of the delivery id, as they are written.
     pub fn delivery_text(&self) -> impl Iterator<Item = &str> {
         self.spec.delivery.iter().flat_map(|written| &written.0).map(String::as_str)
     }
 
-    /// All event types that the provider sends; empty is unknown.
+    /// Returns all event types that the provider sends; empty is unknown.
     pub fn types(&self) -> &BTreeSet<String> {
         &self.spec.types
     }
 
-    /// The month in which its event types were read.
+    /// Returns the month in which its event types were read.
     pub fn types_read(&self) -> Option<String> {
         self.spec.sources.get(&FactName::Types).map(|source| source.read.to_string())
     }
 
-    /// The largest body that the provider sends.
+    /// Returns the largest body that the provider sends, in bytes.
     pub fn body_bytes_max(&self) -> Option<u64> {
         self.body_bytes_max
     }
 
-    /// Values that a source should give, and what it is open to without them.
+    /// Returns the values that a source should give, each with the risk of leaving it out.
     pub fn context(&self) -> &BTreeMap<String, String> {
         &self.spec.context
     }
 
-    /// The requests beside events that it wants answered.
+    /// Returns the requests beside events that it wants answered.
     pub fn handshakes(&self) -> &[Handshake] {
         &self.handshakes
     }
 
-    /// What bodies look like; empty is unknown.
+    /// Returns the formats of its bodies; empty is unknown.
     pub fn content(&self) -> &[Content] {
         &self.spec.content
     }
 
-    /// Returns the way to read the provider's bodies; `None` where the row does not say it.
+    /// Returns the way to read the provider's bodies; `None` if the row has none.
     pub fn body(&self) -> Option<&BodySpec> {
         self.spec.body.as_ref()
     }
 
-    /// The addresses from which it sends.
+    /// Returns the addresses from which it sends.
     pub fn ips(&self) -> Option<&Ips> {
         self.spec.ips.as_ref()
     }
 
-    /// The addresses that `allow_ips` with this provider's name stands for.
+    /// Returns the addresses that `allow_ips` with this provider's name stands for.
     pub fn preset(&self) -> Option<Preset<'_>> {
         self.spec.ips.as_ref()?.preset(self.spec.sources.get(&FactName::Ips))
     }
 
-    /// The time that it gives an answer.
+    /// Returns the time that it gives an answer.
     pub fn budget(&self) -> Option<&Budget> {
         self.spec.budget.as_ref()
     }
 
-    /// How it repeats what was not taken.
+    /// Returns the retries of what was not taken.
     pub fn retry(&self) -> Option<&Retry> {
         self.spec.retry.as_ref()
     }
 
-    /// The answers that count as success, where they are not just 2xx.
+    /// Returns the answers that count as success; empty is 2xx.
     pub fn success(&self) -> &[AnswerSet] {
         &self.spec.success
     }
 
-    /// Whether an answer of this status is success for the provider.
+    /// Returns whether an answer of this status is success for the provider.
     pub fn is_success(&self, status: u16) -> bool {
         match self.spec.success.as_slice() {
             [] => (200..300).contains(&status),
@@ -275,47 +275,47 @@ impl Row {
         }
     }
 
-    /// The answers after which it never tries again.
+    /// Returns the answers after which it never tries again.
     pub fn is_final(&self) -> &[AnswerSet] {
         &self.spec.r#final
     }
 
-    /// When it stops sending.
+    /// Returns the limits at which it stops sending.
     pub fn disable(&self) -> &[Limit] {
         &self.spec.disable
     }
 
-    /// What is known of order and duplicates.
+    /// Returns the facts about order and duplicates.
     pub fn order(&self) -> Option<&str> {
         self.spec.order.as_deref()
     }
 
-    /// How lost events are had again.
+    /// Returns the way to get lost events again.
     pub fn recovery(&self) -> Option<&str> {
         self.spec.recovery.as_deref()
     }
 
-    /// What it must be answered, where that differs from the gateway's defaults.
+    /// Returns the answers that it needs, where they differ from the gateway's defaults.
     pub fn answers(&self) -> &Answers {
         &self.answers
     }
 
-    /// What an operator should know.
+    /// Returns the notes for an operator.
     pub fn notes(&self) -> Option<&str> {
         self.spec.notes.as_deref()
     }
 
-    /// Where the facts come from, with the date.
+    /// Returns the source of the facts, with the date.
     pub fn source(&self) -> &str {
         self.spec.source.as_deref().unwrap_or_default()
     }
 
-    /// Where single facts come from.
+    /// Returns the sources of single facts.
     pub fn sources(&self) -> &FactSources {
         &self.spec.sources
     }
 
-    /// How the provider changes secrets.
+    /// Returns the way in which the provider rotates secrets.
     pub fn rotation(&self) -> Option<&str> {
         self.spec.rotation.as_deref()
     }
@@ -329,12 +329,12 @@ fn bytes(text: &str) -> Option<u64> {
     };
     number.trim().parse::<u64>().ok()?.checked_mul(unit)
 }
-/// Why a row cannot be read.
+/// The reason why a row cannot be read.
 #[derive(Debug)]
 pub enum RowProblem {
     /// Not the YAML of a row.
     Yaml(serde_yaml::Error),
-    /// The scheme does not hold together.
+    /// The scheme is invalid.
     Scheme(SchemeProblem),
     /// The event type or delivery id cannot be read.
     Event(TemplateProblem),

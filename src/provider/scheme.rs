@@ -1,6 +1,6 @@
 //! The written form of a verification scheme, as it stands in a provider's row and under `verify:` in routes.yaml.
 //!
-//! This is what serde reads: names, texts and numbers with their units, nothing resolved. `compile.rs` turns it into a
+//! serde reads this form: names, texts and numbers with their units, nothing resolved. `compile.rs` turns it into a
 //! checked [`Scheme`](super::Scheme). Long names are canonical; the catalogue's short ones are aliases. Lists that may
 //! be written as a single item are read by a visitor (`spelling.rs`), so that errors keep their place and reason.
 
@@ -335,7 +335,7 @@ const fn yes() -> bool {
 }
 
 impl VerifySpec {
-    /// Kind and algorithm of every way, in a few words.
+    /// Returns kind and algorithm of every block, in a few words.
     pub(super) fn summary(&self) -> String {
         let mut ways: Vec<String> = Vec::new();
         for block in &self.blocks.0 {

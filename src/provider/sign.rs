@@ -1,7 +1,8 @@
 //! Signing, the inverse of verification: for `hookgate send`, `hookgate sign` and tests.
 //!
-//! Signs as the provider would, with the first secret and the first block that fits the request. Schemes whose signature
-//! stands in the body, and those with public keys, cannot be signed here: the private key is the provider's.
+//! A request is signed as by the provider, with the first secret and the first block that fits the request. Schemes
+//! whose signature stands in the body, and those with public keys, cannot be signed here: the private key is the
+//! provider's.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +19,7 @@ use super::verify::Verifier;
 use crate::clock::Timestamp;
 use crate::payload::Payload;
 
-/// What is to be signed.
+/// A request to be signed.
 #[derive(Clone, Copy, Debug)]
 pub struct SignRequest<'a> {
     /// The request without its signature.
@@ -29,7 +30,7 @@ pub struct SignRequest<'a> {
     pub now: Timestamp,
 }
 
-/// Why a request cannot be signed.
+/// The reason why a request cannot be signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignProblem {
     /// Nothing is verified, so there is nothing to sign.
@@ -61,7 +62,7 @@ impl std::error::Error for SignProblem {}
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
 impl Verifier {
-    /// The headers that make the request pass this verifier.
+    /// Returns the headers that make the request pass this verifier.
     pub fn sign(&self, request: &SignRequest<'_>) -> Result<Headers, SignProblem> {
         let mut problem = SignProblem::NoScheme;
         for (block, keys) in self.scheme.blocks().iter().zip(&self.keys) {

@@ -1,8 +1,8 @@
-//! Where signatures stand in a message, how a list of them is taken apart, and how each is decoded.
+//! The places of signatures in a message, the splitting of a list of them, and the decoding of each.
 //!
-//! Invariants: at least one signature; at most sixteen in a list; strict base64 (padding, canonical bits); hex in either
-//! case; what decodes to another length than the algorithm has is no candidate. Which candidate is right is decided in
-//! `verify.rs`: any listed signature may match any secret.
+//! Invariants: at least one signature; at most sixteen in a list; strict base64 (padding, canonical bits); hex in
+//! either case; a text that decodes to another length than the algorithm has is no candidate. The right candidate is
+//! found in `signed.rs`: any listed signature may match any secret.
 
 use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::HeaderName;
@@ -13,19 +13,19 @@ use super::message::{Bytes, View, single_header};
 use super::scheme::Encoding;
 use super::template::Source;
 
-/// The most signatures of one list that are looked at.
+/// The most signatures of one list.
 const LISTED_MAX: usize = 16;
 
-/// Where the signatures stand.
+/// The place of the signatures.
 #[derive(Clone, Debug)]
 pub(super) enum SignatureAt {
-    /// In these headers; the first has to be there, or any.
+    /// These headers; the first has to be there, or any.
     Headers { names: Vec<HeaderName>, first_is_required: bool },
-    /// In the body or the query.
+    /// A place in the body or the query.
     Value(Source),
 }
 
-/// How a list of signatures is taken apart.
+/// The form of a list of signatures.
 #[derive(Clone, Debug)]
 pub(super) struct ListForm {
     pub(super) separators: Vec<char>,
@@ -34,7 +34,7 @@ pub(super) struct ListForm {
     pub(super) shape: ListShape,
 }
 
-/// What the elements of a list look like.
+/// The form of the elements of a list.
 #[derive(Clone, Debug)]
 pub(super) enum ListShape {
     /// `name=value`; elements named like `field` are signatures.
@@ -43,7 +43,7 @@ pub(super) enum ListShape {
     Positional,
 }
 
-/// What stands at one place, with the number of that place.
+/// The text at one place, with the number of that place.
 pub(super) struct Written<'v> {
     place: usize,
     bytes: Bytes<'v>,
@@ -61,14 +61,14 @@ pub(super) struct Candidate {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What a list holds: its named parts, and the signatures.
+/// The content of a list: its named parts, and the signatures.
 pub(super) struct Parts<'t> {
     pub(super) named: Vec<(&'t str, &'t str)>,
     pub(super) signatures: Vec<Listed<'t>>,
 }
 
 impl SignatureAt {
-    /// The texts at every place, each with the number of its place.
+    /// Returns the texts at every place, each with the number of its place.
     pub(super) fn read<'v>(&self, view: &View<'v>) -> Result<Vec<Written<'v>>, Failure> {
         let texts = match self {
             Self::Headers { names, first_is_required } => {
@@ -102,7 +102,7 @@ impl SignatureAt {
 }
 
 impl ListForm {
-    /// The configured name that the signatures go by, when it is configured.
+    /// Returns the place of the signatures' name, if the configuration gives the name.
     pub(super) fn context(&self) -> Option<&Source> {
         match &self.shape {
             ListShape::Named { field: field @ Source::Context(_), .. } => Some(field),
@@ -145,7 +145,7 @@ impl ListForm {
 }
 
 impl Signed {
-    /// Takes the texts apart and counts what must be counted.
+    /// Splits the texts, and checks the number of parts and signatures.
     pub(super) fn split<'t>(&self, texts: &'t [Written<'_>], view: &View<'_>) -> Result<Parts<'t>, Failure> {
         let malformed = |fault| Failure::malformed(self.at.source_place(), fault);
         let mut parts = Parts { named: Vec::new(), signatures: Vec::new() };
@@ -176,7 +176,7 @@ impl Signed {
         Ok(parts)
     }
 
-    /// The signatures that can be read; when none can, what is wrong with the first.
+    /// Returns the signatures that can be read; if none can, the fault of the first.
     pub(super) fn candidates(&self, listed: &[Listed<'_>]) -> Result<Vec<Candidate>, Failure> {
         let mut first_fault = None;
         let mut candidates = Vec::with_capacity(listed.len());

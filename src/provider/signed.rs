@@ -1,4 +1,4 @@
-//! One signature block against one message: read, compare, and only then look at the clock.
+//! The verification of one signature block: read, compare, and only then check the time.
 //!
 //! Any listed signature may match any secret, over any text that the provider may have signed (several templates, the
 //! URL with and without its default port).
@@ -17,7 +17,7 @@ use super::url::with_other_default_port;
 use super::verify::Match;
 use crate::clock::Timestamp;
 
-/// Every element that the path leads to must carry its own valid signature, and there must be one at least.
+/// Verifies that every element at the path carries its own valid signature, and that there is one at least.
 pub(super) fn verify_each(
     signed: &Signed,
     path: &[String],
@@ -72,14 +72,15 @@ fn required<'v>(source: &Source, view: &View<'v>) -> Result<Bytes<'v>, Failure> 
     }
 }
 
-/// What made a signature right.
+/// The proof that a signature is right: a MAC, or a public key.
 enum Right {
     Mac(Vec<u8>),
     PublicKey,
 }
 
 impl Signed {
-    /// The first secret under which any candidate is right, over any of the texts that the provider may have signed.
+    /// Returns the first secret under which any candidate is right, over any of the texts that the provider may have
+    /// signed.
     fn find_match(&self, keys: &[Key], candidates: &[Candidate], view: &View<'_>) -> Result<Match, Failure> {
         let other_url = if self.url_ports { with_other_default_port(view.message.url) } else { None };
         for url in std::iter::once(view.message.url).chain(other_url.as_deref()) {
@@ -99,7 +100,7 @@ impl Signed {
         Err(Failure::WrongSecretOrBody)
     }
 
-    /// What made one of the candidates right under this key, if anything did.
+    /// Compares the candidates under this key; `None` if none is right.
     fn compare<'c>(
         &self,
         key: &Key,
@@ -137,7 +138,7 @@ impl Signed {
         Match { mac, covers_body, signs_id, ..Match::by_secret(secret) }
     }
 
-    /// The timestamp header, when the template signs it only through a list of headers.
+    /// Returns the timestamp header, if the template signs it only through a list of headers.
     fn timestamp_in_list(&self, template: &Template) -> Option<&HeaderName> {
         let Some(Source::Header(names)) = self.timestamp.as_ref().map(|timestamp| &timestamp.at) else { return None };
         let signed = template.uses(|source| matches!(source, Source::Timestamp));

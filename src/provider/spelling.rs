@@ -1,7 +1,8 @@
 //! Values that YAML users may spell in more than one way: durations with units, numbers that mean texts, and lists that
 //! may be written as their only item.
 //!
-//! Visitors by hand instead of serde's `untagged`, which would swallow both the reason and the place of an error.
+//! The visitors are written by hand, because serde's `untagged` would swallow both the reason and the place of an
+//! error.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,14 +14,14 @@ use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-/// How far a timestamp may lie from our clock.
+/// The distance by which a timestamp may lie from our clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tolerance {
     Within(Duration),
     Unbounded,
 }
 
-/// The catalogue's `tol`: seconds as a bare number, null for no window.
+/// Reads the catalogue's `tol`: seconds as a bare number, null for no window.
 pub(super) fn tolerance_in_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tolerance>, D::Error> {
     let seconds = Option::<u64>::deserialize(deserializer)?;
     Ok(Some(seconds.map_or(Tolerance::Unbounded, |seconds| Tolerance::Within(Duration::from_secs(seconds)))))

@@ -11,7 +11,7 @@ use super::row::Row;
 /// Name and text of every row that ships, sorted by name.
 const SHIPPED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/rows.rs"));
 
-/// The rows that ship.
+/// Returns the rows that ship.
 pub fn builtin() -> &'static Table {
     static TABLE: LazyLock<Table> = LazyLock::new(|| Table {
         rows: SHIPPED.iter().map(|(name, text)| ((*name).to_owned(), Entry::shipped(text))).collect(),
@@ -40,23 +40,23 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table of these rows.
+    /// Makes a table of these rows.
     pub fn new(rows: impl IntoIterator<Item = Row>) -> Self {
         let ready = |row: Row| (row.id().to_owned(), Entry::new(Box::new(move || Box::new(row))));
         Self { rows: rows.into_iter().map(ready).collect() }
     }
 
-    /// The row of that name.
+    /// Returns the row of that name.
     pub fn get(&self, name: &str) -> Option<&Row> {
         self.rows.get(name).map(|entry| &***entry)
     }
 
-    /// All names, sorted.
+    /// Returns all names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.rows.keys().map(String::as_str)
     }
 
-    /// All rows, sorted by name.
+    /// Returns all rows, sorted by name.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.rows.values().map(|entry| &***entry)
     }

@@ -1,11 +1,11 @@
-//! The template language: how the signed text is put together from parts of the message.
+//! The template language, which puts the signed text together from parts of the message.
 //!
 //! `{body} {ts} {id} {secret} {method} {url} {path} {header:N} {json:/ptr} {form:f} {query:q} {sig:f} {ctx:label}
 //! {form_sorted} {signed_headers:<source>;<list separator>;<assign>;<join>}`; `?` after a name: empty when absent;
 //! `[..]`: dropped when a value in it is absent; filters after `|`; `\n`, `\t` and `\{` as escapes.
 //!
 //! A text is parsed once, when a scheme is compiled, and rendered per message by `message.rs`. The language has no
-//! loops, no arithmetic and no functions with arguments, on purpose: what needs them is code.
+//! loops, no arithmetic and no functions with arguments, on purpose: a scheme that needs them is code.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub(super) struct Template {
 #[derive(Clone, Debug)]
 pub(super) enum Atom {
     Literal(String),
-    /// `at` are the bytes of the text between its braces.
+    /// A value; `at` are the bytes of the text between its braces.
     Value {
         source: Source,
         optional: bool,
@@ -35,7 +35,7 @@ pub(super) enum Atom {
     Group(Vec<Atom>),
 }
 
-/// What the kinds of values are called.
+/// The names of the kinds of values.
 pub(super) const SOURCES: &[&str] = &[
     "body",
     "ts",
@@ -84,7 +84,7 @@ pub(super) enum Source {
 pub(super) struct SignedHeaders {
     pub(super) list: Source,
     pub(super) separator: String,
-    /// Between name and value; `None` leaves the names out.
+    /// The text between name and value; `None` leaves the names out.
     pub(super) assign: Option<String>,
     pub(super) join: String,
 }
@@ -96,7 +96,7 @@ impl Template {
         Ok(Self { atoms })
     }
 
-    /// Every value that the template uses, with its filters.
+    /// Returns every value that the template uses, with its filters.
     pub(super) fn values(&self) -> impl Iterator<Item = (&Source, &[Filter])> {
         self.leaves().filter_map(Atom::value)
     }
@@ -108,7 +108,7 @@ impl Template {
         })
     }
 
-    /// The bytes of the text that hold the first value which is wanted.
+    /// Returns the bytes of the text that hold the first value which is wanted.
     pub(super) fn find(&self, wanted: impl Fn(&Source, &[Filter]) -> bool) -> Option<Range<usize>> {
         self.leaves().find_map(|atom| match atom {
             Atom::Value { source, filters, at, .. } if wanted(source, filters) => Some(at.clone()),
@@ -120,22 +120,22 @@ impl Template {
         self.values().any(|(source, _)| source.uses(&wanted))
     }
 
-    /// The values that are part of the text whatever the message holds: those outside of groups.
+    /// Returns the values that are part of the text whatever the message holds: those outside of groups.
     fn always(&self) -> impl Iterator<Item = (&Source, &[Filter])> {
         self.atoms.iter().filter_map(Atom::value)
     }
 
-    /// Whether a value is always part of the text, and as it is or by its hash, so that it cannot be changed.
+    /// Returns whether a value is always part of the text, as it is or by its hash, so that it cannot be changed.
     pub(super) fn covers(&self, wanted: impl Fn(&Source) -> bool) -> bool {
         self.always().any(|(source, filters)| wanted(source) && filters.iter().all(|filter| filter.is_binding()))
     }
 
-    /// Whether nobody can change the body without changing the text.
+    /// Returns whether nobody can change the body without changing the text.
     pub(super) fn covers_body(&self) -> bool {
         self.covers(|source| matches!(source, Source::Body | Source::FormSorted))
     }
 
-    /// Whether a timestamp that stands there cannot be renewed without changing the text.
+    /// Returns whether a timestamp at this place cannot be renewed without changing the text.
     pub(super) fn fixes(&self, timestamp: &Source) -> bool {
         let named = |it: &Source| match (it, timestamp) {
             (Source::Header(one), Source::Header(other)) => one == other,
@@ -154,7 +154,7 @@ impl Template {
         self.covers(named)
     }
 
-    /// The filter that is applied last, when the template is one value and nothing else.
+    /// Returns the filter that is applied last, if the template is one value and nothing else.
     pub(super) fn last_filter(&self) -> Option<Filter> {
         match self.atoms.as_slice() {
             [Atom::Value { filters, .. }] => filters.last().copied(),
@@ -162,17 +162,17 @@ impl Template {
         }
     }
 
-    /// Whether the text is the same for every message.
+    /// Returns whether the text is the same for every message.
     pub(super) fn is_configured(&self) -> bool {
         self.values().all(|(source, _)| matches!(source, Source::Context(_)))
     }
 
-    /// Where the first value comes from.
+    /// Returns the place of the first value.
     pub(super) fn place(&self) -> Place {
         self.values().next().map_or(Place::Request, |(source, _)| source.place())
     }
 
-    /// Whether everything that `other` is made of is covered.
+    /// Returns whether every value of `other` is covered.
     pub(super) fn covers_all_of(&self, other: &Self) -> bool {
         other.values().all(|(source, _)| match source {
             Source::Query(_) | Source::Path | Source::Url => self.covers(|it| matches!(it, Source::Path | Source::Url)),
@@ -191,7 +191,7 @@ impl Atom {
     }
 }
 
-/// The atoms of what is left of a text of `length` bytes; up to the end of the group that was opened at `group`.
+/// Parses the atoms of the rest of a text of `length` bytes, up to the end of the group that was opened at `group`.
 fn parse_atoms(length: usize, rest: &mut std::str::Chars<'_>, group: Option<Range<usize>>) -> Read<Vec<Atom>> {
     let mut atoms = Vec::new();
     let mut literal = String::new();
@@ -240,7 +240,7 @@ fn unescape(escaped: Option<char>) -> Option<char> {
     }
 }
 
-/// Reads what stands between braces, from the byte `begin` on: a source, perhaps `?`, perhaps filters.
+/// Parses the text between braces, from the byte `begin` on: a source, perhaps `?`, perhaps filters.
 fn parse_value(inside: &str, begin: usize) -> Read<Atom> {
     let mut name = inside;
     let mut filters = Vec::new();
@@ -261,12 +261,12 @@ fn parse_value(inside: &str, begin: usize) -> Read<Atom> {
 }
 
 impl Source {
-    /// Reads a source as it is written without braces: `header:X`, `json:/p`, `sig:t`.
+    /// Parses a source as it is written without braces: `header:X`, `json:/p`, `sig:t`.
     pub(super) fn parse(text: &str) -> Result<Self, TemplateProblem> {
         Self::read(text, 0).map_err(|misread| TemplateProblem::new(text, misread))
     }
 
-    /// The same for a source that begins at the byte `begin` of a text.
+    /// Parses a source that begins at the byte `begin` of a text.
     fn read(text: &str, begin: usize) -> Read<Self> {
         let unknown = |kind: &str| (begin..begin + kind.len(), TemplateFault::UnknownValue(text.to_owned()));
         let Some((kind, name)) = text.split_once(':') else {
@@ -304,13 +304,13 @@ impl Source {
         Ok(Self::Header(vec![header_name(name)?]))
     }
 
-    /// Whether this source, or the list that it reads, is wanted.
+    /// Returns whether this source, or the list that it reads, is wanted.
     pub(super) fn uses(&self, wanted: &impl Fn(&Self) -> bool) -> bool {
         wanted(self) || matches!(self, Self::SignedHeaders(signed) if wanted(&signed.list))
     }
 }
 
-/// A label of the configuration as it is compared: small letters and digits, every run of anything else one `_`.
+/// Returns a label of the configuration as it is compared: lower-case letters and digits, every run of others one `_`.
 pub fn context_label(written: &str) -> String {
     let words = written.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("_").to_ascii_lowercase()
@@ -321,7 +321,7 @@ pub(super) fn header_name(name: &str) -> Result<HeaderName, TemplateProblem> {
     HeaderName::from_bytes(name.as_bytes()).ok().ok_or_else(fault)
 }
 
-/// `A|B`: the names of one header.
+/// Parses `A|B`, the names of one header.
 fn header_names(text: &str, begin: usize) -> Read<Vec<HeaderName>> {
     let mut at = begin;
     let names = text.split('|').map(|name| {

@@ -1,4 +1,4 @@
-//! When a message was signed, and whether that is near enough to now.
+//! The moment at which a message was signed, and its distance from now.
 //!
 //! Invariants: digits are plain ASCII digits without sign, leading zero or blanks, at most twenty; dates carry their
 //! zone; the window is symmetric, because a signature dated ahead could be replayed until its time comes.
@@ -12,17 +12,17 @@ use super::scheme::Unit;
 use crate::clock::Timestamp;
 
 const DIGITS_MAX: usize = 20;
-/// From this number on, `auto` reads milliseconds: as seconds it would be the year 5138.
+/// The number from which `auto` reads milliseconds: as seconds it would be the year 5138.
 const AUTO_MS_FROM: u64 = 100_000_000_000;
 
-/// A moment of signing: as it is written, and what it means.
+/// A moment of signing: its text, and its meaning.
 pub(super) struct SignedAt<'v> {
     pub(super) written: Bytes<'v>,
     pub(super) at: Timestamp,
 }
 
 impl TimestampForm {
-    /// The time as it is written, and what it means.
+    /// Reads the time: its text, and its meaning.
     pub(super) fn read<'v>(&self, view: &View<'v>) -> Result<SignedAt<'v>, Failure> {
         let written = view.value(&self.at)?.ok_or_else(|| Failure::Missing(self.at.place()))?;
         let at = self.unit.parse(text(&written, &self.at)?);
@@ -30,7 +30,7 @@ impl TimestampForm {
         Ok(SignedAt { written, at })
     }
 
-    /// Whether the time lies in the window around `now`.
+    /// Checks that the time lies in the window around `now`.
     pub(super) fn judge(&self, signed_at: Timestamp, now: Timestamp) -> Result<(), Failure> {
         let Some(tolerance) = self.tolerance else { return Ok(()) };
         let beyond = |distance: Duration| distance.checked_sub(tolerance).filter(|by| !by.is_zero());
@@ -45,7 +45,7 @@ impl TimestampForm {
 }
 
 impl Unit {
-    /// Returns whether the unit is a date, whose format says where the date ends.
+    /// Returns whether the unit is a date, whose format tells where the date ends.
     pub(super) fn is_date(self) -> bool {
         match self {
             Self::S | Self::Ms | Self::Auto => false,
@@ -66,7 +66,7 @@ impl Unit {
         }
     }
 
-    /// How `now` is written; a provider that allows both units is sent seconds.
+    /// Writes `now`; a provider that allows both units is sent seconds.
     pub(super) fn write(self, now: Timestamp) -> Option<String> {
         Some(match self {
             Self::S | Self::Auto => now.unix_secs().to_string(),
@@ -87,7 +87,7 @@ fn digits(text: &str) -> Option<u64> {
     if plain && !padded { text.parse().ok() } else { None }
 }
 
-/// `2025-10-09T08:53:20.123Z` or with an offset such as `+02:00`.
+/// Parses `2025-10-09T08:53:20.123Z`, or an offset such as `+02:00` for `Z`.
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let shape = text.bytes().enumerate().all(|(position, byte)| match position {
         4 | 7 => byte == b'-',
@@ -96,7 +96,8 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
         0..=18 => byte.is_ascii_digit(),
         _ => byte.is_ascii_digit() || b".Z+-:".contains(&byte),
     });
-    // The zone is all of one, so that no date is the beginning of another: what is signed behind it begins where it ends.
+    // The zone is complete, so that no date is the beginning of another: the text signed behind a date begins at its
+    // end.
     let is_zone = |zone: &str| match zone.as_bytes() {
         b"Z" => true,
         [b'+' | b'-', hours @ .., b':', _, _] => hours.len() == 2,
@@ -112,7 +113,7 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
 
 const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 
-/// `Thu, 09 Oct 2025 08:53:20 GMT`, written exactly so.
+/// Parses `Thu, 09 Oct 2025 08:53:20 GMT`, written exactly so.
 fn http_date(text: &str) -> Option<Timestamp> {
     let date = jiff::civil::DateTime::strptime(HTTP_DATE, text).ok()?;
     let at = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();

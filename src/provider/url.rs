@@ -3,19 +3,19 @@
 //! The text is the configured one: no host is taken from the request, no letter case is changed, nothing is decoded but
 //! the values of query parameters.
 
-/// The parameters of the query.
+/// Returns the parameters of the query.
 pub(super) fn query(url: &str) -> form_urlencoded::Parse<'_> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     form_urlencoded::parse(query.split('#').next().unwrap_or_default().as_bytes())
 }
 
-/// Path and query of a full URL, or of what is path and query already.
+/// Returns path and query of a full URL, or of a text that is path and query already.
 pub(super) fn path_and_query(url: &str) -> &str {
     let Some((_, after)) = url.split_once("://") else { return url };
     after.find('/').and_then(|start| after.get(start..)).unwrap_or("/")
 }
 
-/// The same URL with its default port taken away or written out; `None` for any other port.
+/// Returns the URL with its default port taken away or written out; `None` for any other port.
 pub(super) fn with_other_default_port(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let default = match scheme {

@@ -1,7 +1,8 @@
 //! The proof that a message may go on.
 //!
-//! Its fields are private to `provider/`: only the verifier makes one, or the operator's written choice to verify nothing. What a proof
-//! says is never more than was signed: a token or a partial signature does not vouch for the body.
+//! The fields of a proof are private to `provider/`: only the verifier makes one, or the operator's written choice to
+//! verify nothing. A proof never claims more than was signed: a token or a partial signature does not vouch for the
+//! body.
 
 use std::fmt;
 
@@ -30,49 +31,49 @@ impl Verified {
         Self { secret: None, choice, failed: None, signed_at: None, mac: None, covers_body: false, signed_id: None }
     }
 
-    /// Accepts a message that failed, because the operator only looks on: `enforce: false`.
+    /// Accepts a message that failed, in observe mode (`enforce: false`).
     pub fn observed(failure: &Failure) -> Self {
         Self { failed: Some(failure.label()), ..Self::by_choice("enforce: false") }
     }
 
-    /// What failed, where the operator only looks on.
+    /// Returns the label of the failure that observe mode accepted.
     pub fn failed(&self) -> Option<&'static str> {
         self.failed
     }
 
-    /// Why the operator chose to verify nothing, if so.
+    /// Returns the operator's reason for accepting without verification, if so.
     pub fn choice(&self) -> Option<&str> {
         self.choice.as_deref()
     }
 
-    /// The secret that matched; `None` when nothing was verified.
+    /// Returns the secret that matched; `None` if nothing was verified.
     pub fn secret(&self) -> Option<&SecretName> {
         self.secret.as_ref()
     }
 
-    /// When the provider signed, if the scheme says.
+    /// Returns the moment at which the provider signed, if the scheme signs a time.
     pub fn signed_at(&self) -> Option<Timestamp> {
         self.signed_at
     }
 
-    /// Whether nobody can have changed the body.
+    /// Returns whether nobody can have changed the body.
     pub fn covers_body(&self) -> bool {
         self.covers_body
     }
 
-    /// Stands for the id that is part of the signed text: no second message is to be taken under it.
+    /// Returns the digest of the id in the signed text: no second message is accepted under it.
     pub fn signed_id(&self) -> Option<[u8; 16]> {
         self.signed_id
     }
 
-    /// A short name for this delivery: the matched MAC when it covers the body or there is none, else a hash of
-    /// the body.
+    /// Returns a short name for this delivery: the matched MAC, if it covers the body and no time is signed or if there
+    /// is no body; else a hash of the body.
     pub fn fingerprint(&self, body: &[u8]) -> [u8; 16] {
         self.mac.unwrap_or_else(|| first_16(&Sha256::digest(body)))
     }
 }
 
-/// Without the MAC, because it is half of a valid signature.
+/// Shows all but the MAC, because it is half of a valid signature.
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { secret, choice, failed, signed_at, covers_body, signed_id, mac: _ } = self;

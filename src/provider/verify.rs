@@ -1,8 +1,8 @@
 //! A scheme together with its keys: the one place where a message becomes [`Verified`].
 //!
-//! Order: condition, required headers, form of signatures and timestamp, signature over the raw bytes, and only then the
-//! time window, so that a stranger learns nothing from it. Several blocks are tried in order; if none verifies, the failure
-//! of the one that came furthest is given.
+//! Order: condition, required headers, form of signatures and timestamp, signature over the raw bytes, and only then
+//! the time window, so that a stranger learns nothing from the window. Several blocks are tried in order; if none
+//! verifies, the failure of the block that came furthest is returned.
 //!
 //! Nothing is fetched, nothing is remembered: a replay inside the window is caught by the duplicate check, not here.
 
@@ -29,40 +29,40 @@ use crate::clock::Timestamp;
 use crate::payload::Payload;
 use crate::secret::{Secret, SecretName, Validity};
 
-/// What a key that was fetched is called in logs and metrics.
+/// The name of a fetched key in logs and metrics.
 const FETCHED: &str = "fetched";
 
 /// A scheme with its keys loaded.
 pub struct Verifier {
     pub(super) scheme: Scheme,
     pub(super) names: Vec<SecretName>,
-    /// For every block, one key per secret.
+    /// The keys: for every block, one per secret.
     pub(super) keys: Vec<Vec<Key>>,
-    /// When each secret is accepted.
+    /// The time in which each secret is accepted.
     validity: Vec<Validity>,
     pub(super) context: BTreeMap<String, String>,
     print: Print,
 }
 
-/// Without keys and without the values of the context, some of which are secrets.
+/// Shows no keys, and no values of the context, some of which are secrets.
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verifier").field("scheme", &self.scheme).field("names", &self.names).finish_non_exhaustive()
     }
 }
 
-/// What one block found.
+/// The match of one block.
 pub(super) struct Match {
     pub(super) signer: Signer,
     pub(super) signed_at: Option<Timestamp>,
     pub(super) mac: Option<Vec<u8>>,
     pub(super) covers_body: bool,
     pub(super) signs_id: bool,
-    /// Stands for the id that the scheme names, signed or not.
+    /// The digest of the id that the scheme names, signed or not.
     pub(super) id: Option<[u8; 16]>,
 }
 
-/// Whose key it was.
+/// The origin of the key that matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signer {
     /// The configured secret of this number.
@@ -72,12 +72,12 @@ pub(super) enum Signer {
 }
 
 impl Match {
-    /// A match that claims nothing but whose key it was.
+    /// Makes a match that claims nothing but its key.
     pub(super) fn by(signer: Signer) -> Self {
         Self { signer, signed_at: None, mac: None, covers_body: false, signs_id: false, id: None }
     }
 
-    /// The same, under a configured secret.
+    /// Makes such a match under a configured secret.
     pub(super) fn by_secret(position: usize) -> Self {
         Self::by(Signer::Secret(position))
     }
@@ -107,12 +107,13 @@ impl Verifier {
         Ok(Self { scheme, names, keys, validity, context, print })
     }
 
-    /// Stands for scheme, secrets and context, and tells nothing of them: equal while none of them changes.
+    /// Returns the fingerprint of scheme, secrets and context: equal while none of them changes, and telling nothing of
+    /// them.
     pub fn print(&self) -> [u8; 8] {
         self.print.get()
     }
 
-    /// A verifier that has no secret yet, because the provider will hand it over: under it nothing is right.
+    /// Makes a verifier that has no secret yet, because the provider will hand it over: under it nothing is right.
     pub fn waiting(scheme: Scheme) -> Self {
         let keys = scheme.blocks().iter().map(|_| Vec::new()).collect();
         let (names, validity, context) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -120,12 +121,12 @@ impl Verifier {
         Self { scheme, names, keys, validity, context, print }
     }
 
-    /// The scheme.
+    /// Returns the scheme.
     pub fn scheme(&self) -> &Scheme {
         &self.scheme
     }
 
-    /// The places of keys that are known before any message is, so that they can be fetched at the start.
+    /// Returns the places of keys that are known before any message is, so that they can be fetched at the start.
     pub fn prefetch(&self) -> Vec<KeyLocation> {
         let headers = HeaderMap::new();
         let message = Message { method: "", url: "", headers: &headers, body: &[] };
@@ -140,7 +141,7 @@ impl Verifier {
         self.verify_with(message, &NoKeys, now)
     }
 
-    /// Verifies a message as of `now`, with the configured secrets and what the ring holds.
+    /// Verifies a message as of `now`, with the configured secrets and the keys in the ring.
     pub fn verify_with(&self, message: &Message<'_>, ring: &dyn KeyRing, now: Timestamp) -> Result<Verified, Failure> {
         if let Way::None { reason } = &self.scheme.way {
             return Ok(Verified::by_choice(reason));
@@ -161,7 +162,8 @@ impl Verifier {
         Err(furthest)
     }
 
-    /// The keys, with those outside their validity made void. Without dates, as nearly always, they are the loaded ones.
+    /// Returns the keys, with those outside their validity made void. Without dates, as nearly always, they are the
+    /// loaded ones.
     fn valid_at<'k>(&self, now: Timestamp, keys: &'k [Key]) -> Cow<'k, [Key]> {
         if self.validity.iter().all(|validity| validity.holds(now)) {
             return Cow::Borrowed(keys);
@@ -221,7 +223,7 @@ impl Verifier {
     }
 }
 
-/// Whether nothing is configured that could be right.
+/// Returns whether no configured key could be right.
 fn all_void(keys: &[Key]) -> bool {
     keys.iter().all(|key| matches!(key, Key::Invalid))
 }
@@ -261,7 +263,7 @@ impl Expected {
 }
 
 impl Block {
-    /// Headers and values that must have a certain form.
+    /// Checks headers and values that must have a certain form.
     fn require(&self, view: &View<'_>) -> Result<(), Failure> {
         for (name, expected) in &self.require {
             let place = || Place::Header(name.as_str().to_owned());
@@ -279,7 +281,7 @@ impl Block {
         Ok(())
     }
 
-    /// Whose message it is, where that is configured.
+    /// Checks whose message it is, if that is configured.
     fn bind(&self, view: &View<'_>) -> Result<(), Failure> {
         for (label, template) in &self.bind {
             let Some(wanted) = view.context.get(label).filter(|wanted| *wanted != "*") else { continue };
@@ -292,7 +294,7 @@ impl Block {
         Ok(())
     }
 
-    /// Two texts that must be equal, such as a digest in the signed URL and the digest of the body.
+    /// Checks that two texts are equal, such as a digest in the signed URL and the digest of the body.
     fn check(&self, view: &View<'_>) -> Result<(), Failure> {
         let Some((one, other)) = &self.check else { return Ok(()) };
         let equal = same(&view.render(one)?.concat(), &view.render(other)?.concat());

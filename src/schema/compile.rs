@@ -1,4 +1,4 @@
-//! Compiles one schema, and finds out how its failures can be explained at a bounded price.
+//! The compilation of one schema, and of what explains its failures at a bounded cost.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use super::problem::SchemaProblem;
 use super::report::{self, SchemaError};
 use super::{Asserted, SchemaName, refs};
 
-/// A choice between more schemas than this is not explained branch by branch.
+/// The most schemas of a choice that is explained branch by branch.
 pub(super) const BRANCHES_MAX: usize = 8;
 
 /// The base of the schemas that hold one branch.
 const BRANCH: &str = "hookgate-branch:///";
 
-/// The media types that the validator can look into.
+/// The media types that the validator can parse.
 const CONTENT_MEDIA_TYPES: [&str; 1] = ["application/json"];
-/// The encodings that the validator can undo.
+/// The encodings that the validator can decode.
 const CONTENT_ENCODINGS: [&str; 5] = ["base64", "base64url", "base32", "base32hex", "base16"];
 
 const DRAFTS: [&str; 5] =
@@ -45,7 +45,7 @@ pub(super) struct Discriminator {
     pub(super) branches: BTreeMap<String, Validator>,
 }
 
-/// The widest `oneOf` or `anyOf` anywhere below.
+/// The width of the widest `oneOf` or `anyOf` below the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Choices {
     None,
@@ -98,7 +98,7 @@ impl std::fmt::Debug for Compiled {
     }
 }
 
-/// Takes the keywords about content for notes.
+/// Turns the checks of `contentMediaType` and `contentEncoding` off.
 fn without_content(mut options: ValidationOptions<'_>) -> ValidationOptions<'_> {
     for media_type in CONTENT_MEDIA_TYPES {
         options = options.without_content_media_type_support(media_type);
@@ -117,7 +117,7 @@ fn check_draft(name: &SchemaName, document: &Value) -> Result<(), SchemaProblem>
     if known { Ok(()) } else { Err(SchemaProblem::UnknownDraft { schema: name.clone(), draft: draft.to_owned() }) }
 }
 
-/// A schema is no secret, so its own words may be shown.
+/// Makes the problem of a schema that does not compile. A schema is no secret, so its own words may be shown.
 fn problem_of(name: &SchemaName, error: ValidationError<'static>) -> SchemaProblem {
     let schema = name.clone();
     match error.kind() {
@@ -139,7 +139,7 @@ fn problem_of(name: &SchemaName, error: ValidationError<'static>) -> SchemaProbl
     }
 }
 
-/// Follows `{"$ref": "#/…"}` inside one document; gives the schema and its JSON pointer.
+/// Follows `{"$ref": "#/…"}` inside one document; returns the schema and its JSON pointer.
 fn resolved<'d>(document: &'d Value, schema: &'d Value) -> (&'d Value, Option<&'d str>) {
     let mut found = (schema, None);
     // A circle of references ends here as well.
@@ -167,7 +167,7 @@ struct Found<'d> {
     values: BTreeMap<&'d str, usize>,
 }
 
-/// A required property that has other constant texts in every branch.
+/// Finds a required property that has other constant texts in every branch.
 fn discriminator<'d>(document: &'d Value, branches: &'d [Value]) -> Option<Found<'d>> {
     let mut first = resolved(document, branches.first()?).0;
     while let Some((_, [inner, ..])) = choice_in(first).filter(|_| first.get("properties").is_none()) {
@@ -187,7 +187,7 @@ fn discriminator<'d>(document: &'d Value, branches: &'d [Value]) -> Option<Found
     })
 }
 
-/// The values of `property` that a branch asks for; a branch may be a choice itself.
+/// Returns the values of `property` that a branch asks for; a branch may be a choice itself.
 fn constants<'d>(document: &'d Value, branch: &'d Value, property: &str) -> Option<Vec<&'d str>> {
     let branch = resolved(document, branch).0;
     if let Some(inner) = choice_in(branch).map(|(_, inner)| inner).filter(|_| branch.get("properties").is_none()) {
@@ -204,7 +204,7 @@ fn constants<'d>(document: &'d Value, branch: &'d Value, property: &str) -> Opti
 }
 
 impl Found<'_> {
-    /// Each branch by its reference into the document, under a base of its own.
+    /// Compiles each branch by its reference into the document, under a base of its own.
     fn compiled(self, place: &str, document: &Value, build: &Build<'_>) -> Result<Discriminator, Vec<SchemaProblem>> {
         let mut branches = BTreeMap::new();
         for (value, position) in self.values {

@@ -1,19 +1,19 @@
 //! Keywords of a schema that are probably misspelt.
 //!
-//! JSON Schema takes a keyword that it does not know for a note, so a schema with `requird` accepts what it was written to
-//! refuse. Looked at are the places where a schema stands, not the names of properties. Nearness decides: a keyword of the
-//! author's own that resembles none is no mistake. Warnings only, but for a `type` that does not exist.
+//! JSON Schema ignores a keyword that it does not know, so a schema with `requird` accepts what it was written to
+//! refuse. Only the places of schemas are checked, not the names of properties. Similarity decides: an unknown keyword
+//! that resembles no known one is not reported. All findings are warnings, except a `type` that does not exist.
 
 use serde_json::{Map, Value};
 
 use super::SchemaName;
 use super::problem::{SchemaDoubt, SchemaProblem};
 
-/// A keyword is taken for a misspelt one up to so many changed letters.
+/// The most changed letters of a keyword that counts as misspelt.
 const CHANGES_MAX: usize = 2;
-/// Shorter words resemble too many others.
+/// The shortest word that is compared; shorter ones resemble too many others.
 const LETTERS_MIN: usize = 4;
-/// Deeper schemas are not looked at.
+/// The depth below which schemas are not checked.
 const DEPTH_MAX: usize = 64;
 /// The maximum number of doubts that are reported for one schema.
 const DOUBTS_MAX: usize = 5;
@@ -94,7 +94,7 @@ const OTHERS: [&str; 51] = [
     "comment",
 ];
 
-/// Words that are known and never meant by another one: they check nothing either.
+/// Known words that are never suggested, because they check nothing.
 const NOTES: [&str; 8] = ["comment", "example", "id", "markdownDescription", "optional", "tsType", "version", "xml"];
 
 /// The warnings and the errors about one document.
@@ -104,7 +104,7 @@ pub(super) struct Findings {
     pub(super) problems: Vec<SchemaProblem>,
 }
 
-/// Looks through the schemas of a document.
+/// Checks the keywords of the schemas in a document.
 pub(super) fn look(schema: &SchemaName, document: &Value) -> Findings {
     let mut walk = Walk { schema, findings: Findings::default() };
     match document {
@@ -135,7 +135,7 @@ fn known() -> impl Iterator<Item = &'static str> {
     ONE.iter().chain(&LISTS).chain(&MAPS).chain(&OTHERS).copied()
 }
 
-/// The keyword that `written` was probably meant to be.
+/// Returns the keyword that `written` was probably meant to be.
 fn meant(written: &str) -> Option<&'static str> {
     if written.starts_with("x-") || written.len() < LETTERS_MIN {
         return None;
@@ -144,7 +144,7 @@ fn meant(written: &str) -> Option<&'static str> {
     known()
         .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_ascii_lowercase()), known))
         .filter(|(changes, known)| *changes <= CHANGES_MAX && *changes * 3 <= known.len())
-        // A tool's own keyword is often another one with a prefix: `tsAdditionalProperties`.
+        // A tool's own keyword is often a known one with a prefix: `tsAdditionalProperties`.
         .filter(|(_, known)| !NOTES.contains(known))
         .filter(|(changes, known)| *changes == 0 || !lower.ends_with(&known.to_ascii_lowercase()))
         .min()
@@ -203,7 +203,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The validator would tell a wrong type in the words of its own meta-schema.
+    /// Checks the types, which the validator would report in the words of its own meta-schema.
     fn types(&mut self, members: &Map<String, Value>, at: &str) {
         let written: Vec<&str> = match members.get("type") {
             Some(Value::String(one)) => vec![one],

@@ -1,7 +1,7 @@
-//! Finds and reads the files of schemas, and those they refer to.
+//! The files of schemas: found and read, with those that they refer to.
 //!
-//! This is the only place that touches the file system. Every path is made canonical before it is read and must
-//! then lie inside the root, so that neither `..` nor a symbolic link leads out.
+//! Only this file reads files. Every path is made canonical before it is read and must then lie inside the root, so
+//! that neither `..` nor a symbolic link leads out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use super::problem::SchemaProblem;
 use super::refs::Reference;
 use super::{FILE_BYTES_MAX, FILES_MAX, Read, SchemaName, refs};
 
-/// Some editors begin a file with it; it says nothing about JSON.
+/// The byte order mark, with which some editors begin a file; it says nothing about JSON.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// An event type and the file of its schema.
@@ -33,7 +33,7 @@ impl<'r> Loader<'r> {
         Ok(Self { root: canonical(root)?, read, documents: BTreeMap::new() })
     }
 
-    /// The `*.json` files of a folder, with the event types they are for.
+    /// Returns the `*.json` files of a folder, with the event types they are for.
     pub(super) fn files_of(&self, dir: &Path) -> Result<Vec<EventFile>, SchemaProblem> {
         let unreadable = |error: io::Error| SchemaProblem::Unreadable { path: dir.to_owned(), kind: error.kind() };
         let inside = self.inside(dir)?;
@@ -77,12 +77,12 @@ impl<'r> Loader<'r> {
         Ok(schema)
     }
 
-    /// The text of a schema that was read.
+    /// Returns the text of a schema that was read.
     pub(super) fn document(&self, schema: &SchemaName) -> Option<Arc<Value>> {
         self.documents.get(schema).map(Arc::clone)
     }
 
-    /// The schema and all it refers to, directly or not.
+    /// Returns the schema and all it refers to, directly or not.
     pub(super) fn with_references(&mut self, first: &SchemaName) -> Result<Library, Vec<SchemaProblem>> {
         let mut documents = BTreeMap::new();
         let mut problems = Vec::new();
@@ -107,7 +107,8 @@ impl<'r> Loader<'r> {
         if problems.is_empty() { Ok(Library { documents: Arc::new(documents) }) } else { Err(problems) }
     }
 
-    /// The document that a reference means: the file at its place, or one beside the schema that has this `$id`.
+    /// Returns the document that a reference means: the file at its place, or one beside the schema that has this
+    /// `$id`.
     fn referred(&mut self, schema: &SchemaName, reference: &Reference) -> Result<SchemaName, SchemaProblem> {
         let at_its_place = reference.file.as_ref().map(|file| self.load(&self.root.join(file)));
         match at_its_place {
@@ -127,7 +128,7 @@ impl<'r> Loader<'r> {
         })
     }
 
-    /// The schema in the same folder whose `$id` is `uri`. What is no schema there is passed over.
+    /// Finds the schema in the same folder whose `$id` is `uri`. Files that are no schema are skipped.
     fn with_id(&mut self, schema: &SchemaName, uri: &str) -> Option<SchemaName> {
         // A URN is an id as well as a URL.
         if !uri.contains(':') {
@@ -158,7 +159,7 @@ fn canonical(path: &Path) -> Result<PathBuf, SchemaProblem> {
     fs::canonicalize(path).map_err(|error| SchemaProblem::Unreadable { path: path.to_owned(), kind: error.kind() })
 }
 
-/// What the validator may refer to: documents that were read before, by their names inside the root.
+/// The documents that the validator may refer to, all read before, by their URIs.
 #[derive(Clone)]
 pub(super) struct Library {
     documents: Arc<BTreeMap<String, (SchemaName, Arc<Value>)>>,

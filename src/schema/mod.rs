@@ -7,8 +7,8 @@
 //! linear `regex` engine. A failing event costs little more than a valid one: see `report`.
 //!
 //! `format`, `contentMediaType` and `contentEncoding` are notes unless the source asserts them (JSON Schema 2020-12,
-//! validation, sections 7.2 and 8.2: an implementation may treat them so in every draft). It deliberately does not decide what happens to an
-//! invalid event; it carries the configured answer for whoever does.
+//! validation, sections 7.2 and 8.2: an implementation may treat them so in every draft). Not here: the decision on an
+//! invalid event, for which a set only carries the configured policy.
 
 mod compile;
 mod keywords;
@@ -40,19 +40,19 @@ pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most files that one set reads.
 pub const FILES_MAX: usize = 2_000;
 
-/// How a file is read.
+/// The function that reads a file.
 pub type Read<'r> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'r;
 
-/// Where the schemas of one source are, and what they decide. Paths are as the process sees them.
+/// The places of the schemas of one source, and its policies. Paths are as the process sees them.
 #[derive(Clone, Debug)]
 pub struct SchemaParams {
     /// A folder with a file `<event type>.json` for each type.
     pub dir: Option<PathBuf>,
     /// Types or globs of types, each with its file. An exact name wins, then the glob with the longest literal start.
     pub events: Vec<(String, PathBuf)>,
-    /// For a type without a schema.
+    /// The policy for a type without a schema.
     pub on_missing: OnFailure,
-    /// For an event that does not match.
+    /// The policy for an event that does not match.
     pub on_invalid: OnFailure,
     /// The folder that neither a path nor a reference may leave.
     pub root: PathBuf,
@@ -65,7 +65,7 @@ pub struct SchemaParams {
 pub struct SchemaName(String);
 
 impl SchemaName {
-    /// As text, with `/` between folders.
+    /// Returns the name as text, with `/` between folders.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -81,7 +81,7 @@ impl fmt::Display for SchemaName {
 #[derive(Debug)]
 pub struct SchemaSet {
     exact: HashMap<String, Arc<Compiled>>,
-    /// The one that counts first comes first.
+    /// The globs, in the order in which they are tried.
     globs: Vec<(GlobMatcher, Arc<Compiled>)>,
     on_missing: OnFailure,
     on_invalid: OnFailure,
@@ -99,33 +99,33 @@ pub struct Asserted {
     pub content: bool,
 }
 
-/// What a set says about one event.
+/// The verdict of a set on one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaVerdict<'s> {
-    /// There is none for this type.
+    /// There is no schema for this type.
     NoSchema,
     /// The event matches.
     Valid {
-        /// The one that was asked.
+        /// The schema of its type.
         schema: &'s SchemaName,
     },
     /// The event does not match.
     Invalid {
-        /// The one that was asked.
+        /// The schema of its type.
         schema: &'s SchemaName,
         /// At least one and at most `PROBLEMS_MAX`.
         problems: Vec<SchemaError>,
-        /// There are, or may be, more than those.
+        /// True if there are, or may be, more than those.
         more: bool,
     },
 }
 
 impl SchemaSet {
-    /// Reads and compiles every schema, or says everything that is wrong with them.
+    /// Reads and compiles every schema, or returns all their problems.
     pub fn compile(params: SchemaParams, read: &Read<'_>) -> Result<Self, Vec<SchemaProblem>> {
         let (on_missing, on_invalid) = (params.on_missing, params.on_invalid);
         if params.dir.is_none() && params.events.is_empty() {
-            // What becomes of a body that is no JSON is said here too, and needs no schema.
+            // The policy for a body that is not JSON is held here too, and needs no schema.
             let (exact, globs, doubts) = (HashMap::new(), Vec::new(), Vec::new());
             let outlines = Outlines::default();
             return Ok(Self { exact, globs, on_missing, on_invalid, outlines, doubts });
@@ -168,7 +168,7 @@ impl SchemaSet {
         SchemaVerdict::Invalid { schema: schema.name(), problems, more }
     }
 
-    /// The names of its schemas, each once.
+    /// Returns the names of its schemas, each once.
     pub fn names(&self) -> BTreeSet<&str> {
         let globs = self.globs.iter().map(|(_, schema)| schema);
         self.exact.values().chain(globs).map(|schema| schema.name().as_str()).collect()
@@ -184,12 +184,12 @@ impl SchemaSet {
         self.exact.is_empty() && self.globs.is_empty()
     }
 
-    /// The configured answer to `NoSchema`.
+    /// Returns the configured policy for `NoSchema`.
     pub fn on_missing(&self) -> OnFailure {
         self.on_missing
     }
 
-    /// The configured answer to `Invalid`.
+    /// Returns the configured policy for `Invalid`.
     pub fn on_invalid(&self) -> OnFailure {
         self.on_invalid
     }
@@ -202,13 +202,13 @@ impl SchemaSet {
 
 const GLOB_LETTERS: [char; 5] = ['*', '?', '[', '{', '\\'];
 
-/// How long a glob is literal at its start: the longest is asked first, and of equal ones the first. `None` for the name
-/// of a type, which goes before all globs.
+/// Returns the length of the literal start of a glob: the longest is tried first, and of equal ones the first. `None`
+/// for the name of a type, which goes before all globs.
 pub fn literal_start(event: &str) -> Option<usize> {
     event.find(GLOB_LETTERS)
 }
 
-/// With the length of its literal start, and as it is written.
+/// A glob: the length of its literal start, its text, its matcher and its schema.
 type Glob = (usize, String, GlobMatcher, Arc<Compiled>);
 
 /// The set while its schemas are gathered; one file is compiled once however many events use it.
@@ -219,12 +219,13 @@ struct Building {
     globs: Vec<Glob>,
     problems: Vec<SchemaProblem>,
     doubts: Vec<SchemaDoubt>,
-    /// Documents whose keywords were looked at.
+    /// The documents whose keywords were checked.
     looked_at: BTreeSet<SchemaName>,
     asserted: Asserted,
 }
 
-/// The folder of schemas cannot be used. A file that is there and lies elsewhere is the fault; else each that is missing.
+/// Returns the problems of a folder of schemas that cannot be used: each file that exists and lies elsewhere, otherwise
+/// `problem`.
 fn without_root(params: &SchemaParams, problem: SchemaProblem) -> Vec<SchemaProblem> {
     let named = params.dir.iter().chain(params.events.iter().map(|(_, file)| file));
     let elsewhere: Vec<_> =
@@ -233,7 +234,7 @@ fn without_root(params: &SchemaParams, problem: SchemaProblem) -> Vec<SchemaProb
 }
 
 impl Building {
-    /// The texts of all schemas, each by the types that it is for.
+    /// Returns the texts of all schemas, each by the types that it is for.
     fn outlines(&self, loader: &Loader<'_>) -> Outlines {
         let text = |schema: &Compiled| {
             let name = schema.name();

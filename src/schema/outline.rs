@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::SchemaName;
 
-/// Schemas that hold at one place are followed so far.
+/// The most schemas that are followed at one place.
 const NODES_MAX: usize = 64;
 
 /// The texts of a set's schemas, by the event types that they are for.
@@ -37,14 +37,14 @@ pub struct Outline<'o> {
 /// The presence of a member, by a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
-    /// It must be there.
+    /// The member must be there.
     Required,
-    /// The schema knows it, and it may be left out.
+    /// The schema knows the member, and it may be left out.
     Optional,
 }
 
 impl Outlines {
-    /// Returns those for the event types that fit: named types by `wants`, and globs of types by `may_want`.
+    /// Returns the outlines for the event types that fit: named types by `wants`, and globs of types by `may_want`.
     pub fn of<'o>(
         &'o self,
         wants: impl Fn(&str) -> bool + 'o,
@@ -61,19 +61,19 @@ impl Outlines {
         self.exact.iter().any(|(known, _)| known == event_type)
     }
 
-    /// The glob of the first schema that takes this type.
+    /// Returns the glob of the first schema that takes this type.
     pub fn glob_of(&self, event_type: &str) -> Option<&str> {
         self.globs.iter().find(|(_, matcher, _)| matcher.is_match(event_type)).map(|(glob, ..)| glob.as_str())
     }
 }
 
 impl<'o> Outline<'o> {
-    /// The schema's name.
+    /// Returns the schema's name.
     pub fn name(self) -> &'o SchemaName {
         &self.text.name
     }
 
-    /// Returns what it says of each member on a path, outermost first, as far as it says something certain.
+    /// Returns the presence of each member on a path, outermost first, as far as it is certain.
     pub fn members<'s>(self, path: impl IntoIterator<Item = &'s str>) -> Vec<Member> {
         let mut found = Vec::new();
         let mut here = self.whole();
@@ -110,7 +110,7 @@ struct Here<'d> {
     is_open: bool,
 }
 
-/// Keywords whose schemas hold now and then.
+/// Keywords whose schemas do not hold for every document.
 const CHOICES: [&str; 9] =
     ["anyOf", "oneOf", "if", "then", "else", "not", "dependentSchemas", "dependencies", "dependentRequired"];
 /// References that are not followed.

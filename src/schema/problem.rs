@@ -1,4 +1,4 @@
-//! Why a set of schemas cannot be loaded.
+//! The reasons why a set of schemas cannot be loaded.
 
 use std::fmt;
 use std::io;
@@ -6,72 +6,72 @@ use std::path::PathBuf;
 
 use super::SchemaName;
 
-/// One trouble with one schema.
+/// One problem of one schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaProblem {
     /// A file or folder cannot be read.
     Unreadable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The kind of error.
         kind: io::ErrorKind,
     },
     /// A path leads out of the root, perhaps by a symbolic link.
     Outside {
-        /// Which.
+        /// The path.
         path: PathBuf,
     },
     /// A file is larger than `FILE_BYTES_MAX`.
     TooLarge {
-        /// Which.
+        /// The schema.
         schema: SchemaName,
-        /// Its size.
+        /// Its size, in bytes.
         bytes: usize,
     },
     /// There are more files than `FILES_MAX`.
     TooMany,
     /// A file is not JSON.
     NotJson {
-        /// Which.
+        /// The schema.
         schema: SchemaName,
-        /// Where, from 1.
+        /// The line, from 1.
         line: usize,
-        /// Where, from 1.
+        /// The column, from 1.
         column: usize,
     },
     /// `$schema` names a draft that is not known here.
     UnknownDraft {
-        /// Which.
+        /// The schema.
         schema: SchemaName,
-        /// As written.
+        /// The text, as written.
         draft: String,
     },
     /// A `$ref` leads anywhere but to a file inside the root.
     ForeignRef {
-        /// Where it stands.
+        /// The schema in which it stands.
         schema: SchemaName,
-        /// As written.
+        /// The text, as written.
         reference: String,
     },
     /// A `$ref` names a part that does not exist.
     BrokenRef {
-        /// Where it stands.
+        /// The schema in which it stands.
         schema: SchemaName,
         /// The reader's words.
         message: String,
     },
     /// A pattern needs look-around or back-references, or is no regular expression at all.
     BadPattern {
-        /// Which.
+        /// The schema.
         schema: SchemaName,
         /// JSON pointer.
         at: String,
-        /// As written.
+        /// The text, as written.
         pattern: String,
     },
     /// The schema breaks its own draft.
     BadSchema {
-        /// Which.
+        /// The schema.
         schema: SchemaName,
         /// JSON pointer.
         at: String,
@@ -80,7 +80,7 @@ pub enum SchemaProblem {
     },
     /// An event's glob cannot be read.
     BadGlob {
-        /// As written.
+        /// The text, as written.
         glob: String,
         /// The reader's words.
         message: String,
@@ -128,7 +128,7 @@ pub enum SchemaDoubt {
         schema: SchemaName,
         /// JSON pointer.
         at: String,
-        /// As written.
+        /// The text, as written.
         keyword: String,
         /// The keyword that was probably meant.
         meant: &'static str,

@@ -1,6 +1,6 @@
 //! The references of a schema: which files they mean, and which of them lead out of the root.
 //!
-//! They are judged as they are written, before a URI library makes them normal: `../../etc/passwd` must be an
+//! References are judged as they are written, before a URI library makes them normal: `../../etc/passwd` must be an
 //! error with that text, not silently become `etc/passwd` inside the root.
 
 use jsonschema::{Uri, uri};
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::SchemaName;
 
-/// Ours alone, so that no reference in a file can mean anything else by it.
+/// The URI scheme of schemas, ours alone: no reference in a file can mean anything else by it.
 const SCHEME: &str = "hookgate-schema";
 
-/// These are built into the validator.
+/// The meta-schemas, which are built into the validator.
 const META_SCHEMAS: [&str; 2] = ["http://json-schema.org/", "https://json-schema.org/"];
 
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
@@ -35,7 +35,7 @@ pub(super) fn uri_of(schema: &SchemaName) -> String {
 /// A reference to another document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// As written.
+    /// The text, as written.
     pub(super) written: String,
     /// The URI by which the validator asks for the document: resolved against the nearest `$id` around it.
     pub(super) uri: String,
@@ -66,7 +66,7 @@ pub(super) fn outward(schema: &SchemaName, document: &Value, base: &str) -> Vec<
     found
 }
 
-/// Returns `reference` against `base`; one that cannot be resolved stands for itself, and is then found nowhere.
+/// Resolves `reference` against `base`; one that cannot be resolved stands for itself, and is then found nowhere.
 fn resolve(base: &str, reference: &str) -> String {
     let resolved = Uri::parse(base).ok().and_then(|base| uri::resolve_against(&base, reference).ok());
     resolved.map_or_else(|| reference.to_owned(), |uri| uri.as_str().to_owned())
@@ -79,18 +79,18 @@ fn below<'t>(base: &str, target: &'t str) -> Option<&'t str> {
     target.strip_prefix(folder)?.strip_prefix('/')
 }
 
-/// The keyword by which a schema says its URL: draft-04 has none with a `$`.
+/// Returns the keyword of a schema's URL: draft-04 has none with a `$`.
 fn id_keyword(document: &Value) -> &'static str {
     let draft = document.get("$schema").and_then(Value::as_str).unwrap_or_default();
     if draft.contains("draft-04") { "id" } else { "$id" }
 }
 
-/// The `$id` of a whole document.
+/// Returns the `$id` of a whole document.
 pub(super) fn id_of(document: &Value) -> Option<&str> {
     document.get(id_keyword(document)).and_then(Value::as_str).map(|id| id.trim_end_matches('#'))
 }
 
-/// The file that a relative reference means; nothing for one that leads out or that could be read in two ways.
+/// Returns the file that a relative reference means; `None` for one that leads out or that could be read in two ways.
 fn file_of(schema: &SchemaName, target: &str) -> Option<String> {
     if target.starts_with('/') || target.contains([':', '\\', '%', '?']) {
         return None;
@@ -109,9 +109,9 @@ fn file_of(schema: &SchemaName, target: &str) -> Option<String> {
 
 #[derive(Default)]
 struct Strings<'d> {
-    /// Each with the base that it is resolved against.
+    /// The references, each with the base that it is resolved against.
     references: Vec<(&'d str, String)>,
-    /// Resolved.
+    /// The ids, resolved.
     ids: Vec<String>,
     /// The keyword that says the URL of a schema.
     keyword: &'static str,

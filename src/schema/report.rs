@@ -1,9 +1,9 @@
-//! Says what is wrong with an event, at a bounded price and without its values.
+//! The report on an event that does not match, at a bounded cost and without its values.
 //!
 //! jsonschema collects all errors before it gives the first one, and for a failed `oneOf` or `anyOf` it copies the
-//! instance once for every error of every branch: 1,700 times the price of a valid event for the schema of all
-//! GitHub webhooks. So a choice is only entered where one branch is known to be meant, a choice between many is
-//! reported as one problem, and a large event gets its first problem only.
+//! instance once for every error of every branch: 1,700 times the cost of a valid event for the schema of all GitHub
+//! webhooks. So a choice is only entered where one branch is known to be meant, a choice between many is reported as
+//! one problem, and a large event gets one problem only.
 //!
 //! Texts are masked: an event may hold personal data. Names of properties are shown where they look like names.
 
@@ -18,23 +18,23 @@ pub const PROBLEMS_MAX: usize = 20;
 /// Longest message of one problem.
 pub const MESSAGE_BYTES_MAX: usize = 300;
 
-/// Of an event with more values than this only the first problem is looked for.
+/// The most values of an event whose problems are all looked for; a larger one gets one problem.
 const VALUES_MAX: usize = 4_000;
-/// The same for a schema with choices inside, of which every branch copies the values.
+/// The most values under a schema with choices inside, of which every branch copies the values.
 const VALUES_WITH_CHOICES_MAX: usize = 1_500;
 
-/// One way in which an event does not match.
+/// One problem of an event that does not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaError {
     /// JSON pointer into the event.
     pub instance_path: String,
     /// JSON pointer into the schema.
     pub schema_path: String,
-    /// What is expected there.
+    /// The expectation that is not met there.
     pub message: String,
 }
 
-/// The problems, and whether there may be more.
+/// Returns the problems, and whether there may be more.
 pub(super) fn explained(
     validator: &Validator,
     choice: Option<&Choice>,
@@ -86,7 +86,7 @@ fn below(validator: &Validator, inner: Choices, document: &Value) -> (Vec<Schema
     (vec![first.map_or_else(|| mismatch(""), |error| masked(&error))], true)
 }
 
-/// Stops counting as soon as the answer is known.
+/// Returns whether a document has at most `limit` values; stops counting as soon as the answer is known.
 fn fewer_values(document: &Value, limit: usize) -> bool {
     let mut open = vec![document];
     let mut seen = 1;
@@ -120,7 +120,8 @@ fn masked(error: &ValidationError<'_>) -> SchemaError {
     }
 }
 
-/// The keys of a map may be personal data, such as addresses; names that a developer gave are not.
+/// Describes unexpected properties. The keys of a map may be personal data, such as addresses; names that a developer
+/// gave are not.
 fn unexpected_names(names: &[String]) -> String {
     let plain = |name: &&String| {
         name.len() <= 40

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A root with these files.
+/// Makes a root with these files.
 fn root(files: &[(&str, Value)]) -> TempDir {
     let root = TempDir::new().unwrap();
     for (name, schema) in files {

@@ -1,9 +1,8 @@
-//! Numbers on their way into a script and out of it.
+//! Numbers in the input and the result of a script.
 //!
-//! JavaScript has doubles. A number of the event that a double would give back with another value is kept out of the
-//! script's reach ([`LongNumbers`]): a script that reads it fails, and one that leaves it alone sends all of its digits.
-//! A number that comes out as it went in, at the same place and with the same value, is written as it was: `10.00` stays
-//! `10.00`.
+//! JavaScript has doubles. A number of the event whose value a double cannot hold is hidden from the script
+//! ([`LongNumbers`]): a script that reads it fails, and one that leaves it alone sends all of its digits. A number in
+//! the result with the same place and the same value as in the input is written as in the input: `10.00` stays `10.00`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,20 +13,20 @@ use serde_json::{Number, Value};
 use super::ScriptError;
 use crate::payload::Decimal;
 
-/// Takes the numbers away; see there.
+/// The script that hides the numbers.
 const LONG: &str = include_str!("long.js");
-/// Events with more of them are not given to a script.
+/// The most hidden numbers of an event; a script does not get an event with more of them.
 const LONG_NUMBERS_MAX: usize = 1000;
-/// A longer place is cut: its names come from a stranger.
+/// The longest pointer to a number; a longer one is cut, because a stranger chose its names.
 const POINTER_BYTES_MAX: usize = 256;
 
 /// The treatment of numbers that JavaScript cannot hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Numbers {
-    /// A script that reads one fails.
+    /// A script that reads one of them fails.
     #[default]
     Exact,
-    /// They are rounded.
+    /// The numbers are rounded.
     Lossy,
 }
 
@@ -35,9 +34,9 @@ pub enum Numbers {
 #[derive(Debug)]
 pub(super) struct LongNumbers {
     numbers: Vec<(Vec<Value>, Number)>,
-    /// Begins the text that stands for a number in the result. A sender does not know it.
+    /// The beginning of a text that stands for a number in the result; a sender does not know it.
     mark: String,
-    /// The one that the script read last.
+    /// The hidden number that the script read last.
     read: Rc<Cell<Option<usize>>>,
 }
 
@@ -70,7 +69,7 @@ impl LongNumbers {
         Ok(())
     }
 
-    /// Takes them away from the event; the function that is given back tells that the result is being written.
+    /// Hides the numbers in the event. The returned function is to be called before the result is written.
     pub(super) fn hide<'js>(
         &self,
         ctx: &Ctx<'js>,
@@ -111,7 +110,7 @@ impl LongNumbers {
         ScriptError::LongNumber { pointer, line }
     }
 
-    /// Puts the digits back: those that were hidden, and those of numbers that came out with the value that they had.
+    /// Restores digits: those of hidden numbers, and those of numbers with an unchanged value.
     pub(super) fn restore(&self, made: &mut Value, came: &Value) {
         self.restore_hidden(made);
         restore_written(made, came);

@@ -1,33 +1,33 @@
-//! What can be wrong with a script when it is read, and what can go wrong when it runs.
+//! The problems of a script when it is read, and the errors of its run.
 
 use std::fmt;
 
 use super::{CPU_TIME_MAX, MEMORY_BYTES_MAX, RESULT_BYTES_MAX, SOURCE_BYTES_MAX};
 
-/// Why a script cannot be used.
+/// The reason why a script cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScriptProblem {
     /// The source is longer than `SOURCE_BYTES_MAX`.
     TooLong {
-        /// Its length.
+        /// The length of the source.
         bytes: usize,
     },
-    /// It is not JavaScript.
+    /// The source is not JavaScript.
     Syntax {
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: u32,
-        /// Counted from 1.
+        /// The column, counted from 1.
         column: u32,
-        /// The engine's words.
+        /// The engine's message.
         message: String,
     },
-    /// It exports no function as its default.
+    /// The default export is missing or no function.
     NoFunction,
-    /// Its default export is `async` or a generator.
+    /// The default export is `async` or a generator.
     NotPlainFunction,
-    /// It waits at its top level, and nothing is there to wait for.
+    /// The script waits at its top level, without anything to wait for.
     Waits,
-    /// It failed before its function was called.
+    /// The script failed before its function was called.
     Failed(ScriptError),
 }
 
@@ -50,35 +50,35 @@ impl fmt::Display for ScriptProblem {
 
 impl std::error::Error for ScriptProblem {}
 
-/// Why a run gave no result.
+/// The reason why a run gave no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScriptError {
-    /// It took more than `CPU_TIME_MAX`.
+    /// The script took more than `CPU_TIME_MAX`.
     Timeout,
-    /// It asked for more than `MEMORY_BYTES_MAX`.
+    /// The script asked for more than `MEMORY_BYTES_MAX`.
     OutOfMemory,
-    /// It called itself deeper than `STACK_BYTES_MAX` allows.
+    /// The script's calls are nested deeper than `STACK_BYTES_MAX` allows.
     StackOverflow,
-    /// It threw an error that it did not catch.
+    /// The script threw an error that it did not catch.
     Threw {
-        /// What it threw.
+        /// The thrown error as text.
         message: String,
         /// The line of the script, where it is known; counted from 1.
         line: Option<u32>,
     },
-    /// It read a number that it cannot hold.
+    /// The script read a number that JavaScript cannot hold.
     LongNumber {
         /// The JSON pointer to the number in the script's input.
         pointer: String,
         /// The line of the script, where it is known; counted from 1.
         line: Option<u32>,
     },
-    /// It returned what JSON cannot say.
+    /// The result is not JSON.
     NotJson {
-        /// What that is.
+        /// The kind of the result.
         what: &'static str,
     },
-    /// Its result is longer than `RESULT_BYTES_MAX` or nested deeper than 127.
+    /// The result is longer than `RESULT_BYTES_MAX` or nested deeper than 127.
     TooLarge,
 }
 

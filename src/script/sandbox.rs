@@ -1,7 +1,7 @@
-//! One engine for one run: made, limited, used and thrown away.
+//! One engine for one run: made, limited, used and dropped.
 //!
-//! All that runs code of the script happens inside: reading its source, the call, `toJSON` and getters while the result
-//! is written, and the accessors of what it throws.
+//! All code of the script runs inside: reading its source, the call, `toJSON` and getters while the result is written,
+//! and the accessors of a thrown value.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,26 +17,26 @@ use super::{RESULT_BYTES_MAX, STACK_BYTES_MAX, Script, ScriptError, ScriptProble
 use crate::clock::thread_cpu_time;
 use crate::payload::{Malformed, Payload};
 
-/// What a script finds: no proxies, no weak references, no fine clock. `Eval` is what reads the source; `guard.js` takes
-/// it away from the script.
+/// The built-ins of a script: no proxies, no weak references, no fine clock. The engine reads the source with `Eval`;
+/// `guard.js` takes it away from the script.
 type Intrinsics = (Date, Eval, RegExpCompiler, RegExp, Json, MapSet, TypedArrays, Promise);
 
 const GUARD: &str = include_str!("guard.js");
 
-/// What one run may spend.
+/// The limits of one run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) cpu_time: Duration,
     pub(super) memory_bytes: usize,
 }
 
-/// Whether `script` can be used, and what it exports.
+/// Checks whether `script` can be used, and its export.
 pub(super) fn read(script: &Script, limits: Limits) -> Result<(), ScriptProblem> {
     let sandbox = Sandbox::new(limits).map_err(ScriptProblem::Failed)?;
     sandbox.context.with(|ctx| sandbox.load(&ctx, script).map(drop))
 }
 
-/// The script's result for an event, both JSON.
+/// Returns the script's result for an event, both JSON.
 pub(super) fn run(
     script: &Script,
     event: &serde_json::Value,
@@ -55,7 +55,7 @@ fn run_text(script: &Script, event: String, long: &LongNumbers, limits: Limits) 
     let text = sandbox.context.with(|ctx| {
         let function = sandbox.load(&ctx, script).map_err(|problem| match problem {
             ScriptProblem::Failed(error) => error,
-            // It was read before without one; a limit can stop the parser anywhere.
+            // The script was read before without a problem; a limit can stop the parser anywhere.
             other => Thrown::plain(&other.to_string()).into(),
         })?;
         call(&ctx, &function, event, long).map_err(|stopped| match stopped {
@@ -106,12 +106,12 @@ impl Sandbox {
             over
         })));
         let context = Context::custom::<Intrinsics>(&runtime).map_err(out_of_memory)?;
-        // Not before: the engine does not stand running out of memory while it is being made.
+        // Not set before: the engine does not survive running out of memory while it is made.
         runtime.set_memory_limit(limits.memory_bytes);
         Ok(Self { context, timed_out })
     }
 
-    /// The script's function.
+    /// Returns the script's function.
     fn load<'js>(&self, ctx: &Ctx<'js>, script: &Script) -> Result<Function<'js>, ScriptProblem> {
         let failed = |error: Error| ScriptProblem::Failed(self.failure(ctx, &error, &script.name));
         ctx.eval::<(), _>(GUARD).map_err(failed)?;
@@ -126,7 +126,7 @@ impl Sandbox {
         if tag.is_undefined() { Ok(function) } else { Err(ScriptProblem::NotPlainFunction) }
     }
 
-    /// Why the source could not be read.
+    /// Returns the reason why the source could not be read.
     fn unread(&self, ctx: &Ctx<'_>, error: &Error, name: &str) -> ScriptProblem {
         if matches!(error, Error::InvalidString(_)) {
             return ScriptProblem::Syntax { line: 1, column: 1, message: "a script has no NUL characters".to_owned() };
@@ -161,7 +161,7 @@ fn call<'js>(ctx: &Ctx<'js>, function: &Function<'js>, event: String, long: &Lon
     if let Some(what) = not_json(&result) {
         return Err(Stopped::NotJson(what));
     }
-    // With a replacer the engine comes by at its clock for every value; without one it writes on after the memory ended.
+    // With a replacer the engine checks its clock for every value; without one it writes on after its memory has ended.
     let replacer: Function<'js> = ctx.eval("(name, value) => value")?;
     let text = ctx
         .json_stringify_replacer(result, replacer)?

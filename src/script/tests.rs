@@ -1,4 +1,4 @@
-//! Scripts that do what they should, and scripts that try what they should not.
+//! Tests of scripts that do what they should, and of scripts that try what they should not.
 
 use serde_json::json;
 
@@ -60,7 +60,7 @@ fn a_script_makes_json_of_json() {
     assert_eq!(imported.run(&json!({"n": 3}), Numbers::Exact), Ok(json!(300)));
 }
 
-/// An event with numbers that JavaScript cannot hold, and a few that it can.
+/// Builds an event with numbers that JavaScript cannot hold, and a few that it can.
 fn long_event() -> Value {
     let event = br#"{"body": {"id": 9007199254740993, "exact": 9007199254740992, "price": 10.00, "rate": 0.12345678901234567890,
         "items": [{"sku": "a", "n": 123456789012345678901234}, {"sku": "b", "n": 123456789012345678901235}], "a/b": [1E400000]}}"#;
@@ -286,7 +286,7 @@ fn memory_stack_and_result_are_bounded() {
     assert_eq!(on("return 1", &json!({"text": "x".repeat(MEMORY_BYTES_MAX)})), Err(ScriptError::OutOfMemory));
 }
 
-/// An engine that loses count of a value ends the process when it is freed.
+/// Checks the engine's counting of values: an engine that loses count ends the process when it is freed.
 #[test]
 fn wherever_a_limit_strikes_the_engine_is_left_clean() {
     let source = "const cut = /(a+)+$/;

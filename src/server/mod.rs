@@ -1,9 +1,10 @@
-//! The only file that knows all: configuration in, running services out, and the order in which they stop.
+//! The assembly of all rooms: configuration in, running services out, and the order in which they stop.
 //!
-//! **Start**: certificates, sockets, buffer, then deliveries, admin, listeners. Whatever fails, nothing listens yet or the
-//! process ends. **Reload** is all or nothing: rules, destinations, limits and certificates are replaced together; what
-//! needs a restart (listeners, data directory, buffer) is said and left. **Stop**: readiness 503 and `Connection: close`,
-//! then no new connections, in-flight requests answered, attempts finished, buffer synced and closed.
+//! **Start**: certificates, sockets, buffer, then deliveries, admin, listeners. When a step fails, nothing listens yet
+//! or the process ends. **Reload** is all or nothing: rules, destinations, limits and certificates are replaced
+//! together; settings that need a restart (listeners, data directory, buffer) are named and left. **Stop**: readiness
+//! 503 and `Connection: close`, then no new connections, in-flight requests answered, attempts finished, buffer synced
+//! and closed.
 
 mod private;
 mod refusing;
@@ -45,20 +46,20 @@ use crate::secret::Listed;
 use crate::source::Mode;
 use crate::telemetry::{Export, Known, KnownSource, Telemetry};
 
-/// Bodies of requests in flight, all together.
+/// The most bytes of bodies of requests in flight, all together.
 const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 const SHRINK_EVERY: Duration = Duration::from_secs(5);
-/// The last spans are waited for so long at most.
+/// The longest wait for the export of the last spans.
 const FLUSH_SPANS: Duration = Duration::from_secs(3);
 const TEND_KEYS_EVERY: Duration = Duration::from_mins(1);
 
-/// Time and randomness, handed in.
+/// Sources of time and randomness, handed in.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// Wall time.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Random bytes for event ids.
+    /// The source of random bytes for event ids.
     pub random: fn() -> [u8; 10],
     /// Draws from [0, 1).
     pub chance: fn() -> f64,
@@ -91,7 +92,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts everything. Must run on a tokio runtime.
+    /// Starts all services. Must run on a tokio runtime.
     pub async fn start(setup: Setup, telemetry: Telemetry, surroundings: Surroundings) -> Result<Self, StartError> {
         let fixed = Fixed::of(&setup);
         let (telemetry, spans) = match &setup.process.tracing {
@@ -161,22 +162,22 @@ impl Server {
         Ok(server)
     }
 
-    /// Where each listener listens, with its real port.
+    /// Returns the address of each listener, with its real port.
     pub fn addresses(&self) -> &BTreeMap<Arc<str>, SocketAddr> {
         &self.addresses
     }
 
-    /// Waits until the configuration should be read anew, because we have changed a file that it names.
+    /// Waits until the configuration should be read anew, because the gateway has changed a file that it names.
     pub async fn rules_are_stale(&self) {
         self.shared.rules_are_stale.notified().await;
     }
 
-    /// Where reloads are asked for at the admin listener.
+    /// Returns the requests for a reload that come to the admin listener.
     pub fn reload_asks(&self) -> mpsc::Receiver<ReloadAsk> {
         self.panel.reload_asks()
     }
 
-    /// The buffer, to look into.
+    /// Returns the buffer.
     pub fn buffer(&self) -> &Buffer {
         &self.shared.buffer
     }
@@ -212,7 +213,7 @@ impl Server {
         });
     }
 
-    /// Keys at known places are had before anybody needs them, and renewed.
+    /// Fetches keys at known places before a request needs them, and renews them.
     fn tend_keys(&mut self) {
         self.pages.spawn(Arc::clone(&self.shared.keyring).run(self.stop_pages.subscribe()));
         let (shared, mut stop) = (Arc::clone(&self.shared), self.stop_pages.subscribe());
@@ -291,12 +292,12 @@ impl Server {
         self.judge_again.notify_one();
     }
 
-    /// Stops in order; ends when everything accepted is on disk and nothing runs.
+    /// Stops in order; ends when every accepted event is on disk and nothing runs.
     pub async fn stop(mut self) {
         let grace = self.fixed.process.shutdown_grace;
         self.panel.drain();
         self.shared.draining.store(true, Ordering::Relaxed);
-        // Long enough for the next request on each busy connection to be told `Connection: close`.
+        // Long enough for the next request on each busy connection to get `Connection: close`.
         tokio::time::sleep((grace / 10).min(Duration::from_millis(500))).await;
         self.stop_listeners.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
@@ -315,7 +316,7 @@ impl Server {
     }
 }
 
-/// The names in force, which label series.
+/// Returns the names in force, which label series.
 fn known<'a>(rules: &'a Rules, destinations: &'a Destinations) -> Known<'a> {
     let sources = rules.lanes.iter().map(|lane| KnownSource {
         name: &lane.source.name,

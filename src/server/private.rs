@@ -14,12 +14,12 @@ use rustix::fs::Mode;
 
 /// The entries of a data directory that serves nothing else; `lost+found` stands at the root of a file system.
 const OWN: [&str; 2] = ["buffer", "lost+found"];
-/// Whatever the group and all others may do.
+/// The permissions of the group and of all others.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
-/// Folders under the buffer's, at most; the engine has five.
+/// The deepest level of folders under the buffer's; the engine has five.
 const DEPTH_MAX: usize = 16;
 
-/// Makes everything that this process writes from now on, and what it has written before, readable by its owner only.
+/// Restricts all files of this process, those to be written and those written before, to their owner.
 pub(super) fn keep(data_dir: &Path, buffer: &Path) {
     rustix::process::umask(OTHERS);
     let mut closed = Closed::default();
@@ -66,7 +66,7 @@ impl Closed {
     }
 
     fn one(&mut self, path: &Path, found: &io::Result<fs::Metadata>) {
-        // What is not there yet is made closed.
+        // Missing files will be made closed.
         let Ok(found) = found else { return };
         let mode = Mode::from_raw_mode(found.permissions().mode());
         if found.is_symlink() || !mode.intersects(OTHERS) {

@@ -20,17 +20,17 @@ struct Episode {
     refused: Duration,
 }
 
-/// The watch; told the buffer's numbers about once a second.
+/// The watch; it gets the buffer's numbers about once a second.
 #[derive(Debug, Default)]
 pub(super) struct RefusingWatch(Option<Episode>);
 
 impl RefusingWatch {
-    /// Looks at the buffer at `now`, on the monotonic clock, and tells `telemetry` of a change.
+    /// Looks at the buffer at `now`, on the monotonic clock, and reports a change to `telemetry`.
     pub(super) fn look(&mut self, stats: &Stats, now: Duration, telemetry: &Telemetry) {
         match (self.0.as_mut(), stats.refusing()) {
             (None, None) => {}
             (Some(episode), Some(reason)) if episode.reason == reason => episode.refused = now,
-            // Another reason wants another remedy, so it has a line of its own.
+            // Another reason needs another remedy, so it has a line of its own.
             (episode, Some(reason)) => {
                 let began = episode.map_or(now, |episode| episode.began);
                 self.0 = Some(Episode { reason, began, refused: now });

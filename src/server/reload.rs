@@ -1,7 +1,7 @@
 //! New rules for a running gateway: all of them or none.
 //!
-//! Rules, destinations, limits, the admin token and certificates are replaced; requests and attempts that have begun go on
-//! with what they began with. What a process cannot change while it runs is named, and left until a restart.
+//! Rules, destinations, limits, the admin token and certificates are replaced; requests and attempts in flight finish
+//! with the old ones. Settings that a running process cannot change are named, and left until a restart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::admin::Backlog;
 use crate::buffer::BufferParams;
 use crate::ingress::ListenerParams;
 
-/// What came of new rules.
+/// The result of a reload.
 #[derive(Debug)]
 pub struct Applied {
-    /// What differs from the file until a restart, as the file calls it.
+    /// The settings that differ from the file until a restart, by their keys in the file.
     pub needs_restart: Vec<String>,
-    /// What waits for destinations that are not configured any more.
+    /// Deliveries that wait for destinations that are no longer configured.
     pub backlogs: Vec<Backlog>,
 }
 
-/// Why new rules are not in force.
+/// The reason why new rules are not in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotApplied {
     /// The gateway is stopping.
@@ -30,7 +30,7 @@ pub enum NotApplied {
     Buffer,
 }
 
-/// What cannot change while the process runs, kept to say so.
+/// The settings that cannot change while the process runs, kept to report differences.
 #[derive(Clone, Debug)]
 pub(super) struct Fixed {
     pub(super) process: ProcessParams,
@@ -49,9 +49,9 @@ impl Fixed {
         }
     }
 
-    /// What a file would have otherwise, by the names of the file.
+    /// Returns the keys of settings that differ in a new file.
     fn changes_of(&self, new: &Self) -> Vec<String> {
-        // Taken apart, so that a setting more has to be named here.
+        // Destructured, so that a new setting has to be named here.
         let ProcessParams { threads, shutdown_grace, data_dir, tracing } = &new.process;
         let BufferParams { dir: _in_the_data_dir, bytes_max, fsync, quarantine_keep } = &new.buffer;
         let keep = "defaults.destination.dead_letter.keep, for the quarantine";
@@ -96,7 +96,7 @@ impl Server {
             self.refuse_reload();
             return Err(NotApplied::Buffer);
         }
-        // Nothing below waits for anything, so that whoever gives this future up gives up all of it or nothing.
+        // Nothing below waits, so that a caller that drops this future drops all of the reload or nothing.
         self.destinations.store(Arc::new(setup.live.destinations));
         self.destinations_changed.notify_one();
         self.shared.capture.set(setup.live.capture);

@@ -1,4 +1,4 @@
-//! What a start needs, and why it may fail.
+//! The parameters of a start, and the reasons why it may fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,26 +19,26 @@ use crate::telemetry::TracingParams;
 /// A listener that serves pages instead of taking events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageListener {
-    /// Where it listens.
+    /// The address to bind.
     pub address: SocketAddr,
-    /// What it serves.
+    /// The pages.
     pub pages: BTreeSet<Page>,
 }
 
-/// The process.
+/// The parameters of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessParams {
     /// Worker threads.
     pub threads: usize,
-    /// How long a stop may take.
+    /// The longest time that a stop may take.
     pub shutdown_grace: Duration,
-    /// Where the buffer lives.
+    /// The folder of all data, the buffer included.
     pub data_dir: PathBuf,
-    /// How spans are recorded; `None` is not at all.
+    /// The tracing parameters; `None` records no spans.
     pub tracing: Option<TracingParams>,
 }
 
-/// All that a start needs; made by `config`.
+/// The parameters of a start; made by `config`.
 #[derive(Debug)]
 pub struct Setup {
     /// The process.
@@ -51,24 +51,24 @@ pub struct Setup {
     pub admin_token: Option<Secret>,
     /// The buffer.
     pub buffer: BufferParams,
-    /// What a reload replaces.
+    /// The parameters that a reload replaces.
     pub live: Live,
 }
 
-/// What a reload replaces.
+/// The parameters that a reload replaces.
 #[derive(Debug)]
 pub struct Live {
     /// The gates.
     pub rules: Rules,
-    /// Where deliveries go.
+    /// The destinations of deliveries.
     pub destinations: Destinations,
-    /// What is kept of requests that are not stored.
+    /// The parameters of capturing requests that are not stored.
     pub capture: CaptureParams,
     /// Every secret of every source, as it may be listed.
     pub secrets: Vec<Listed>,
 }
 
-/// Why the gateway did not start.
+/// The reason why the gateway did not start.
 #[derive(Debug)]
 pub enum StartError {
     /// A socket could not be bound.
@@ -77,14 +77,14 @@ pub enum StartError {
         listener: Arc<str>,
         /// Its address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Certificates could not be used.
     Tls {
         /// The listener.
         listener: Arc<str>,
-        /// Why.
+        /// The cause.
         source: TlsProblem,
     },
     /// The buffer could not be opened.

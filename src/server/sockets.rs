@@ -1,5 +1,5 @@
-//! The sockets of a gateway: all are bound before anything starts, so that a port that is taken is an error and not a task
-//! that died.
+//! The sockets of a gateway: all are bound before anything starts, so that a port in use is an error at once and not a
+//! failed task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

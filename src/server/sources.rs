@@ -10,13 +10,14 @@ use crate::ingress::Shared;
 use crate::lane::Rules;
 use crate::sender::Sender;
 
-/// Pages of stored events that are looked through at a start, each of 8 MiB at most.
+/// The most pages of stored events that are read at a start, each of 8 MiB at most.
 const PAGES_MAX: usize = 16;
 
 /// The time of the last verified event, by source and sender.
 type Verified = BTreeMap<(Arc<str>, Option<Sender>), Timestamp>;
 
-/// Tells what time alone changes: sources that only fail, and refusals to be summed up. To be called about once a second.
+/// Reports changes that only time brings: sources that only fail, and sums of refusals. To be called about once a
+/// second.
 pub(super) fn tend(shared: &Shared) {
     let now = shared.clock.now();
     for lane in &shared.rules.load().lanes {
@@ -27,7 +28,7 @@ pub(super) fn tend(shared: &Shared) {
     shared.telemetry.sum_up_refusals(now);
 }
 
-/// Learns from the newest stored events when each source was verified last, and by whom. Reads the disk: not for async
+/// Finds in the newest stored events when each source was verified last, and by whom. Reads the disk: not for async
 /// threads.
 pub(super) fn learn(buffer: &Buffer, rules: &Rules) {
     let mut cursor = None;

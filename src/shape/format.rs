@@ -1,7 +1,7 @@
-//! The form in which a destination gets the body: as it is, as a CloudEvent, or in an envelope of ours.
+//! The form in which a destination gets the body: as received, as a CloudEvent, or in an envelope of ours.
 //!
-//! A body that is JSON becomes a member of the new one with its bytes unchanged, so that numbers keep their digits and
-//! objects their order; any other is base64.
+//! A JSON body becomes a member of the new one with its bytes unchanged, so that numbers keep their digits and objects
+//! their order; any other body is base64.
 
 use std::fmt::Write;
 
@@ -15,12 +15,12 @@ use crate::payload::{Payload, without_mark};
 /// The form of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// The bytes as they are.
+    /// The bytes as received.
     #[default]
     Raw,
     /// CloudEvents 1.0, structured JSON (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>).
     CloudEvents,
-    /// Our own: the request with its headers in one JSON object.
+    /// Our own envelope: the request with its headers in one JSON object.
     Envelope,
 }
 
@@ -65,7 +65,7 @@ fn cloud_event(event: &EventData, shaped: &Shaped) -> Map<String, Value> {
 }
 
 fn envelope(event: &EventData, route: &str, shaped: &Shaped) -> Map<String, Value> {
-    // As the transform left them: what it took out is not to be seen here either.
+    // The headers as the transform left them: removed ones must not show here either.
     let came = |name: &str| event.headers.iter().any(|(known, _)| known == name);
     let is_request = |name: &str| came(name) || !(name.starts_with("hookgate-") || name == "traceparent");
     let mut headers: Map<String, Value> = Map::new();
@@ -88,11 +88,11 @@ fn envelope(event: &EventData, route: &str, shaped: &Shaped) -> Map<String, Valu
     if let Value::Object(members) = members { members } else { Map::new() }
 }
 
-/// The object with the body as its last member.
+/// Writes the object with the body as its last member.
 fn with_body(members: Map<String, Value>, (as_json, as_text): (&str, &str), body: &[u8]) -> Vec<u8> {
     let mut text = Value::Object(members).to_string();
     text.truncate(text.len().saturating_sub("}".len()));
-    // `Payload` takes what is one JSON document and nothing else, so this cannot end the object early.
+    // `Payload` takes exactly one JSON document, so it cannot end the object early.
     let is_json = Payload::parse(body).is_ok();
     let written = match std::str::from_utf8(without_mark(body)) {
         Ok(json) if is_json => write!(text, ",\"{as_json}\":{json}}}"),

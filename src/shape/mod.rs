@@ -1,11 +1,11 @@
-//! What a destination is sent: the event byte for byte as it came, or what a route's [`Transform`], the destination's
-//! [`Format`], its headers and its [`Signer`] make of it, in this order.
+//! Shapes of outgoing requests: the event as received, or the result of a route's [`Transform`], the destination's
+//! [`Format`], its headers and its [`Signer`], in this order.
 //!
-//! It is worked out anew for each try, from the stored event and the rules in force: an event that failed here is mended by
-//! mending the rule and replaying it. A failure is never a reason to send something else: without its transform an event
-//! may say what its receiver is not to see.
+//! A request is shaped anew for each attempt, from the stored event and the rules in force: an event that failed here
+//! is delivered by repairing the rule and replaying the event. After a failure nothing else is sent instead: without
+//! its transform an event may hold what its receiver must not see.
 //!
-//! Nothing here waits or reads a clock; a script takes up to 50 ms, so whoever asks stays off the async threads
+//! Nothing here waits or reads a clock. A script takes up to 50 ms, so its callers stay off the async threads
 //! ([`Shape::is_heavy`]).
 
 mod format;
@@ -38,61 +38,62 @@ pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
 pub use withheld::Withheld;
 
-/// The largest body that is made here; the largest that comes in, in base64, with its headers.
+/// The largest shaped body: the largest received one, in base64, with its headers.
 const BODY_BYTES_MAX: usize = 96 * 1024 * 1024;
 
-/// How a destination wants its events.
+/// The shape of a destination's requests.
 #[derive(Debug, Default)]
 pub struct Shape {
     /// The form of the body.
     pub format: Format,
-    /// Signs what goes out.
+    /// The signer of outgoing requests.
     pub signer: Option<Signer>,
-    /// The routes that send here, with what each makes of its events.
+    /// The routes to the destination, each with its transform, if it has one.
     pub routes: BTreeMap<Arc<str>, Option<Arc<Transform>>>,
-    /// What is filled into the URLs of its targets, by the URL as it is written.
+    /// The templates of its targets' URLs, by the URL as it is written.
     pub urls: BTreeMap<String, UrlTemplate>,
-    /// Credentials of senders that are not forwarded.
+    /// The senders' credentials that are not forwarded.
     pub withheld: Arc<Withheld>,
-    /// Headers that are set on every attempt, over those of the sender and of transforms.
+    /// The headers that are set on every attempt, over those of the sender and of transforms.
     pub headers: SetHeaders,
-    /// Transforms without the values of variables, for what people are shown.
+    /// The transforms without the values of variables, for views of people.
     pub masked: MaskedTransforms,
     /// The body rules of each source.
     pub bodies: Bodies,
 }
 
-/// What goes out, but `Host` and `Content-Length`.
+/// A shaped request, without `Host` and `Content-Length`.
 #[derive(Clone, Debug)]
 pub struct Shaped {
     /// All headers.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// Whether the body is another than the one that came.
+    /// True when the body is not the received one.
     pub is_made: bool,
 }
 
-/// Why an event cannot be made what its route and destination want.
+/// The reason why an event cannot be shaped for its route and destination.
 #[derive(Debug)]
 pub enum ShapeError {
-    /// The event was accepted for a route with a transform, and no route of this name sends here with one any more.
+    /// The event was accepted for a route with a transform, and no route of this name has one for this destination any
+    /// more.
     NoTransform,
-    /// What a script gave back has no `body`.
+    /// The result of a script has no `body`.
     NoBody,
-    /// An expression failed; the place is `body` or what is set.
+    /// An expression failed; the place is `body` or the one that is set.
     Expression(String, ConditionError),
     /// The script failed.
     Script(ScriptError),
-    /// There is nothing at this place to be set, because what is above it is neither object nor list.
+    /// The place cannot be set, because the value above it is neither object nor list.
     NoPlace(String),
-    /// What was made is larger than anything that is sent.
+    /// The result is larger than `BODY_BYTES_MAX`.
     TooLarge,
-    /// The body is no JSON, and is to be changed as JSON.
+    /// The body is not JSON, and a transform needs JSON.
     NotJson,
-    /// The work broke off, which only a bug can cause.
+    /// The work was aborted, which only a bug can cause.
     BrokeOff,
-    /// What is filled into the URL is not there, is empty, or would change the path's shape.
+    /// A value for the URL is missing or empty, or would change the path's shape.
     Url(Unfilled),
     /// The signature could not be made.
     Sign(crate::provider::SignProblem),
@@ -104,7 +105,7 @@ impl fmt::Display for ShapeError {
             Self::NoTransform => f.write_str("its route had a transform, and has none any more or is gone"),
             Self::NoBody => f.write_str("transform.js: what the script gives back has no `body`; give the event back"),
             Self::Expression(place, error) => write!(f, "transform.{place}: {error}"),
-            // These words are ours, and hold names of the payload, but no values.
+            // These words are ours: they hold names of the payload, but no values.
             Self::Script(error @ ScriptError::LongNumber { .. }) => write!(f, "transform.numbers: {error}"),
             Self::Script(error) => write!(f, "transform.js: {error}"),
             Self::NoPlace(place) => write!(f, "transform.set: there is no place `{place}` in the body"),
@@ -120,7 +121,7 @@ impl fmt::Display for ShapeError {
 impl std::error::Error for ShapeError {}
 
 impl ShapeError {
-    /// The same without the words of a script, which may be those of a sender.
+    /// Describes the error without the words of a script, which may be those of a sender.
     pub fn brief(&self) -> String {
         match self {
             Self::Script(ScriptError::Threw { line, .. }) => {
@@ -132,12 +133,12 @@ impl ShapeError {
 }
 
 impl Shape {
-    /// Whether working it out may take long.
+    /// Checks whether shaping for this route may take long.
     pub fn is_heavy(&self, route: &str) -> bool {
         self.routes.get(route).and_then(Option::as_ref).is_some_and(|transform| transform.is_heavy())
     }
 
-    /// Path and query of the target with this URL, for this event; `None` where it has nothing to fill in.
+    /// Returns path and query of the target with this URL, for this event; `None` where the URL has no values.
     pub fn address(
         &self,
         event: &EventData,
@@ -152,7 +153,7 @@ impl Shape {
         template.fill(&event.view(&document, &headers)).map(Some).map_err(ShapeError::Url)
     }
 
-    /// The same for people: the values alone.
+    /// Returns path and query for people: the event's values alone.
     pub fn address_shown(&self, event: &EventData, url: &str) -> Result<Option<String>, ShapeError> {
         let Some(template) = self.urls.get(url) else { return Ok(None) };
         let headers = event.header_map();
@@ -160,8 +161,8 @@ impl Shape {
         template.shown(&event.view(&document, &headers)).map(Some).map_err(ShapeError::Url)
     }
 
-    /// What goes out for a route; `headers` are those that would go out with the event as it is. `is_shaped` says that the
-    /// event was accepted for a route with a transform.
+    /// Shapes the request of a route; `headers` are those of the unchanged event. `is_shaped` says that the event was
+    /// accepted for a route with a transform.
     pub fn apply(
         &self,
         event: &EventData,
@@ -206,7 +207,7 @@ impl Shape {
         })
     }
 
-    /// The body and the headers, before the destination's own headers and its signature.
+    /// Makes body and headers, before the destination's own headers and its signature.
     fn made(
         &self,
         event: &EventData,
@@ -226,7 +227,7 @@ impl Shape {
 }
 
 impl Shaped {
-    /// Another body, of another type; what was said of the old one's bytes is no longer true.
+    /// Replaces the body and its type; removes headers about the old one's bytes.
     fn replace(&mut self, body: Vec<u8>, media_type: &'static str) {
         self.body = Bytes::from(body);
         self.is_made = true;
@@ -237,7 +238,8 @@ impl Shaped {
     }
 }
 
-/// Whether a transform may set or remove this header: not what frames the request, and not what Hookgate says of it.
+/// Checks whether a transform may set or remove this header: neither one that frames the request nor one of Hookgate's
+/// own.
 pub fn is_free(name: &HeaderName) -> bool {
     let is_framing = matches!(
         name.as_str(),

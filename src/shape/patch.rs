@@ -1,14 +1,14 @@
-//! Places in a JSON body that a transform sets and removes: JSON pointers (RFC 6901), or the bare name of a member of the
-//! top level.
+//! Places in a JSON body that a transform sets and removes: JSON pointers (RFC 6901), or the bare name of a member of
+//! the top level.
 //!
-//! To set a place that is not there makes the objects on the way to it; `-` is the place after the last element of a list
-//! (RFC 6902). To remove what is not there changes nothing.
+//! Setting a missing place makes the objects on the way to it; `-` is the place after the last element of a list (RFC
+//! 6902). Removing a missing place changes nothing.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// The longest way to a place.
+/// The most steps to a place.
 const STEPS_MAX: usize = 64;
 
 /// A place in a body.
@@ -18,16 +18,16 @@ pub struct Place {
     steps: Vec<String>,
 }
 
-/// Why a text names no place.
+/// The reason why a text names no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadPath {
-    /// The whole body is made by `body`.
+    /// The place is the whole body, which only `body` makes.
     Whole,
-    /// `~` stands before something else than `0` and `1`.
+    /// A `~` stands before something else than `0` and `1`.
     Escape,
-    /// It leads too deep.
+    /// The place has too many steps.
     TooDeep,
-    /// It looks like a way, and does not begin at the top.
+    /// The text has a `/` and does not begin with one.
     NoSlash,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for BadPath {
 }
 
 impl Place {
-    /// Reads `/customer/email` or `status`.
+    /// Parses `/customer/email` or `status`.
     pub fn parse(text: &str) -> Result<Self, BadPath> {
         let steps = match text.strip_prefix('/') {
             Some(path) => path.split('/').map(unescaped).collect::<Result<Vec<_>, _>>()?,
@@ -57,38 +57,38 @@ impl Place {
         Ok(Self { written: text.to_owned(), steps })
     }
 
-    /// As it was written.
+    /// Returns the place as it was written.
     pub fn as_str(&self) -> &str {
         &self.written
     }
 
-    /// Whether it is the other place, whatever the spelling.
+    /// Checks whether both are the same place, in any spelling.
     pub fn is_same(&self, other: &Self) -> bool {
         self.steps == other.steps
     }
 
-    /// Whether the other place is this one or lies in it.
+    /// Checks whether the other place is this one or lies in it.
     pub fn holds(&self, other: &Self) -> bool {
         other.steps.starts_with(&self.steps)
     }
 
-    /// Whether a step of it is `-`: the end of a list, which is another place each time, or a member of that name.
+    /// Checks whether a step is `-`: the end of a list, which is another place each time, or a member of that name.
     pub fn is_at_an_end(&self) -> bool {
         self.steps.iter().any(|step| step == "-")
     }
 
-    /// Whether to remove this one may move what is at the other place: both lie in one list.
+    /// Checks whether removing this place may move the other one: both lie in one list.
     pub fn moves(&self, other: &Self) -> bool {
         let Some((last, list)) = self.steps.split_last() else { return false };
         last.parse::<usize>().is_ok() && other.steps.len() > list.len() && other.steps.starts_with(list)
     }
 
-    /// The outer place comes before what lies in it.
+    /// Orders an outer place before those that lie in it.
     pub fn order(&self, other: &Self) -> std::cmp::Ordering {
         self.steps.cmp(&other.steps)
     }
 
-    /// Puts `value` here; false when something on the way is neither object nor list, or the list ends before.
+    /// Sets `value` here; returns false when a step on the way is neither object nor list, or a list is too short.
     pub(crate) fn set(&self, root: &mut Value, value: Value) -> bool {
         let mut at = root;
         for step in &self.steps {
@@ -112,7 +112,7 @@ impl Place {
         true
     }
 
-    /// Takes out what is here.
+    /// Removes this place.
     pub(crate) fn remove(&self, root: &mut Value) {
         let Some((last, way)) = self.steps.split_last() else { return };
         let mut at = root;

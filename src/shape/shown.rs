@@ -1,10 +1,10 @@
 //! Outgoing requests as people see them: without the values of variables and secrets.
 //!
 //! A [`MaskedTransforms`] holds a second transform for each route whose transform has such values. The second one was
-//! compiled from the text with `${NAME}` in the place of each value. Both are run. Of the body that is sent, only those
-//! members are shown that come out alike under both, so a value cannot be read off what an expression made of it.
+//! compiled from the text with `${NAME}` in place of each value. Both are run. Of the body that is sent, only those
+//! members are shown that are equal under both, so a value cannot be read off the result of an expression.
 //!
-//! What is sent is not changed here. Not here: redaction of what a sender sent (`redact`).
+//! The sent request is not changed here. Not here: redaction of received values (`redact`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,10 +16,10 @@ use serde_json::{Map, Value};
 
 use super::{Shaped, Transform};
 
-/// Stands where a value is not shown.
+/// The text in place of a value that is not shown.
 pub const HIDDEN: &str = "[redacted]";
 
-/// Headers that hold a credential under any service; their values are not shown, wherever they come from.
+/// The headers that hold a credential under any service; their values are never shown.
 const CREDENTIALS: &[&str] = &[
     "authorization",
     "proxy-authorization",
@@ -37,16 +37,16 @@ pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Headers that a destination has set on every attempt.
+/// The headers that a destination sets on every attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetHeaders {
-    /// As they are sent.
+    /// The headers as they are sent.
     pub sent: HeaderMap,
-    /// As they are shown.
+    /// The headers as they are shown.
     pub shown: HeaderMap,
 }
 
-/// Transforms that stand in for those with values that people are not shown.
+/// Stand-ins for transforms that hold values which people are not shown.
 #[derive(Debug, Default)]
 pub struct MaskedTransforms {
     /// Transforms without the values of variables, by route; a route without an entry has no such value.
@@ -65,7 +65,7 @@ impl fmt::Display for ErrorShown {
 
 impl std::error::Error for ErrorShown {}
 
-/// Puts the headers over those that are there.
+/// Sets the headers over those that are there.
 pub(super) fn put(set: &HeaderMap, headers: &mut HeaderMap) {
     for name in set.keys() {
         headers.remove(name);
@@ -76,7 +76,8 @@ pub(super) fn put(set: &HeaderMap, headers: &mut HeaderMap) {
 }
 
 impl Shaped {
-    /// The same for people, where another run without the values gave `masked`; an error there hides all that was made.
+    /// Returns this request for people, where a run without the values gave `masked`; an error there hides the whole
+    /// result.
     pub(super) fn masked_by<E>(&self, masked: Result<Self, E>) -> Self {
         let Ok(masked) = masked else {
             let headers = self.headers.iter().map(|(name, value)| (name.clone(), hidden_if_sensitive(value)));
@@ -113,7 +114,7 @@ fn alike_body(sent: &[u8], masked: &[u8]) -> Bytes {
     }
 }
 
-/// Returns what is the same in both. Where they differ, it returns the masked text if that names a variable, otherwise
+/// Returns the equal parts of both. Where they differ, it returns the masked text if that names a variable, otherwise
 /// [`HIDDEN`].
 fn alike(sent: &Value, masked: &Value) -> Value {
     match (sent, masked) {

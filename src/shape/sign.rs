@@ -1,7 +1,7 @@
-//! What goes out is signed by Standard Webhooks (<https://github.com/standard-webhooks/standard-webhooks>): the receiver
-//! can tell that it comes from this gateway, and that it is fresh.
+//! Signatures of outgoing requests by Standard Webhooks (<https://github.com/standard-webhooks/standard-webhooks>): the
+//! receiver can check that a request comes from this gateway, and that it is fresh.
 //!
-//! All keys that are valid at the moment sign, so that a receiver may have either one while they are exchanged.
+//! All keys that are valid at the moment sign, so that a receiver may have either one during a rotation.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -15,19 +15,19 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// One key or several.
+/// A signer with one key or several.
 #[derive(Debug)]
 pub struct Signer {
     keys: Vec<(Validity, Verifier)>,
 }
 
 impl Signer {
-    /// Signs with each key in its time. Each verifier is the scheme of Standard Webhooks with one secret.
+    /// Builds a signer with keys and their validity. Each verifier is the scheme of Standard Webhooks with one secret.
     pub fn new(keys: Vec<(Validity, Verifier)>) -> Self {
         Self { keys }
     }
 
-    /// Puts the three headers on; those of a provider that signs in the same way are replaced.
+    /// Sets the three headers; those of a provider with the same scheme are replaced.
     pub(super) fn sign(&self, id: EventId, now: Timestamp, shaped: &mut Shaped) -> Result<(), SignProblem> {
         let id = id.to_string();
         for name in [ID, TIMESTAMP, SIGNATURE] {
@@ -35,7 +35,7 @@ impl Signer {
         }
         let none = HeaderMap::new();
         let message = Message { method: "POST", url: "", headers: &none, body: &shaped.body };
-        // When the time of all is over, a signature that the receiver may still take is better than none.
+        // When no key is valid any more, a signature that the receiver may still take is better than none.
         let is_any_valid = self.keys.iter().any(|(validity, _)| validity.holds(now));
         let mut signatures: Vec<String> = Vec::new();
         for (_, key) in self.keys.iter().filter(|(validity, _)| !is_any_valid || validity.holds(now)) {

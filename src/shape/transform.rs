@@ -1,6 +1,6 @@
-//! What a route makes of its events: a new body, or the old one with places set and removed, and other headers.
+//! Transforms of a route: a new body, or the received one with places set and removed, and other headers.
 //!
-//! What is not touched keeps its value digit for digit; members are sorted by name.
+//! Unchanged places keep their value digit for digit; members are sorted by name.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -13,36 +13,36 @@ use crate::script::{Numbers, Script};
 
 const JSON: &str = "application/json";
 
-/// What a route makes of its events.
+/// The transform of a route.
 #[derive(Debug)]
 pub struct Transform {
-    /// Where the body comes from.
+    /// The source of the body.
     pub making: Making,
-    /// What is put into it then, the outer places first; the values are worked out from the event as it came.
+    /// The places to set, the outer ones first; the values are computed from the event as received.
     pub set: Vec<(Place, ValueExpression)>,
-    /// What is taken out of it at last.
+    /// The places to remove afterwards.
     pub remove: Vec<Place>,
-    /// Headers.
+    /// The changes of headers.
     pub headers: HeaderEdits,
 }
 
-/// Where the body comes from.
+/// The sources of a body.
 #[derive(Debug)]
 pub enum Making {
-    /// It is the one that was received.
+    /// The received body.
     Received,
     /// The value of an expression.
     Expression(ValueExpression),
-    /// The `body` of what a script gives back.
+    /// The `body` of a script's result.
     Script(Script, Numbers),
 }
 
-/// Headers that are set, and headers that are taken out before.
+/// Headers to set, and headers to remove before.
 #[derive(Debug, Default)]
 pub struct HeaderEdits {
-    /// Names and values; one that is there is replaced.
+    /// The names and values to set; a header of the name is replaced.
     pub set: Vec<(HeaderName, HeaderValue)>,
-    /// Names.
+    /// The names to remove.
     pub remove: Vec<HeaderName>,
 }
 
@@ -70,7 +70,7 @@ impl Transform {
         Ok(())
     }
 
-    /// The new body; `None` where it stays as it was received, byte for byte.
+    /// Makes the new body; `None` where it stays as received, byte for byte.
     fn body(&self, (event, bodies): (&EventData, &Bodies), route: &str) -> Result<Option<Value>, ShapeError> {
         let is_kept = matches!(self.making, Making::Received) && self.set.is_empty() && self.remove.is_empty();
         if is_kept {
@@ -86,7 +86,7 @@ impl Transform {
                 expression.value(&view).map_err(|error| ShapeError::Expression("body".to_owned(), error))?
             }
             Making::Script(script, numbers) => {
-                // A form is given by its fields; of anything else that is no JSON a script would see nothing.
+                // A script gets a form by its fields; of any other body that is not JSON it would see nothing.
                 let received = received.or(document.is_form().then_some(&Value::Null)).ok_or(ShapeError::NotJson)?;
                 let given = given(event, route, (received, document.fields()), &headers);
                 let mut back = script.run(&given, *numbers).map_err(ShapeError::Script)?;
@@ -107,7 +107,7 @@ impl Transform {
     }
 }
 
-/// What a script is given.
+/// Builds the input of a script.
 fn given(event: &EventData, route: &str, (body, form): (&Value, &Value), headers: &HeaderMap) -> Value {
     let headers: serde_json::Map<String, Value> = headers
         .keys()
@@ -127,7 +127,7 @@ fn given(event: &EventData, route: &str, (body, form): (&Value, &Value), headers
         "target": event.target,
         "params": params,
     });
-    // Through `json!` it would be serialised, which writes exponents anew.
+    // `json!` would serialise the value, which writes exponents anew.
     if let Value::Object(members) = &mut given {
         members.insert("body".to_owned(), body.clone());
         members.insert("form".to_owned(), form.clone());

@@ -1,11 +1,11 @@
 //! URLs with values of the event in their path and query: `http://orders:9000/tenants/{params.tenant}/events`.
 //!
-//! A value is percent-encoded but for letters, digits and `-._~` (RFC 3986 §2.3), so it can end neither its segment nor the
-//! path; it is never empty, and never makes a segment of dots. Scheme and host hold no values.
+//! A value is percent-encoded but for letters, digits and `-._~` (RFC 3986 §2.3), so it can end neither its segment nor
+//! the path. A value is never empty and never makes a segment of dots. Scheme and host hold no values.
 
 use crate::condition::{ConditionProblem, KeyExpression, View};
 
-/// The path and the query of a URL.
+/// A template of the path and the query of a URL.
 #[derive(Debug)]
 pub struct UrlTemplate {
     path: Vec<Piece>,
@@ -15,7 +15,7 @@ pub struct UrlTemplate {
 #[derive(Debug)]
 enum Piece {
     Text(String),
-    /// With the byte of the template at which it begins, and whether its text and value are not shown.
+    /// The byte of the template at which the value begins, its expression, and whether text and value are hidden.
     Value(usize, KeyExpression, bool),
 }
 
@@ -23,34 +23,35 @@ enum Piece {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     Service,
-    /// Sees the values of the event alone.
+    /// A person, who sees the values of the event alone.
     Person,
 }
 
-/// Why a text is no template.
+/// The reason why a text is no template.
 #[derive(Debug)]
 pub enum BadUrl {
     /// The brace at this byte is not closed, or closes nothing.
     Brace(usize),
-    /// What stands in braces does not compile.
+    /// The expression in braces does not compile.
     Expression {
-        /// What stands there.
+        /// The text of the expression.
         text: String,
-        /// The byte with which it begins.
+        /// The byte at which it begins.
         begin: usize,
-        /// Why not.
+        /// The problem.
         problem: ConditionProblem,
     },
 }
 
-/// Path and query, filled in.
+/// The filled-in path and query.
 type Filled = Result<(String, Option<String>), Unfilled>;
 
-/// An expression gave nothing that can stand in a URL; its text.
+/// The text of an expression that gave no value for a URL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unfilled(pub String);
 
-/// A URL as a URL: what stands in braces is percent-encoded, for expressions hold what URLs do not.
+/// Writes a template as a URL: the expressions in braces are percent-encoded, because URLs cannot hold all their
+/// characters.
 pub fn written_as_url(url: &str) -> String {
     let (mut written, mut rest) = (String::new(), url);
     while let Some((before, (inner, after))) =
@@ -66,12 +67,12 @@ pub fn written_as_url(url: &str) -> String {
 }
 
 impl UrlTemplate {
-    /// The template of a URL from its path on; `None` where there is nothing to fill in.
+    /// Parses the template of a URL from its path on; `None` where the URL has no values.
     pub fn parse(text: &str) -> Result<Option<Self>, BadUrl> {
         if !text.contains(['{', '}']) {
             return Ok(None);
         }
-        // A `?` inside of an expression is a part of it.
+        // A `?` inside an expression is a part of it.
         let pieces = pieces(text)?;
         let mut template = Self { path: Vec::new(), query: None };
         for piece in pieces {
@@ -97,7 +98,7 @@ impl UrlTemplate {
         Ok(Some(template))
     }
 
-    /// The expressions, each with the byte of the template at which it begins.
+    /// Returns the expressions, each with the byte of the template at which it begins.
     pub fn values(&self) -> impl Iterator<Item = (usize, &KeyExpression)> {
         let pieces = self.path.iter().chain(self.query.iter().flatten());
         pieces.filter_map(|piece| match piece {
@@ -106,7 +107,7 @@ impl UrlTemplate {
         })
     }
 
-    /// Hides the expressions that `holds` says to hold the value of a variable, by their bytes in the template.
+    /// Hides the expressions that hold the value of a variable, as `holds` says of their bytes in the template.
     pub fn hide(&mut self, holds: impl Fn(std::ops::Range<usize>) -> bool) {
         for piece in self.path.iter_mut().chain(self.query.iter_mut().flatten()) {
             if let Piece::Value(begin, expression, is_hidden) = piece {
@@ -115,7 +116,7 @@ impl UrlTemplate {
         }
     }
 
-    /// Path and query of one event.
+    /// Fills in path and query for one event.
     pub(super) fn fill(&self, view: &View<'_>) -> Filled {
         let path = fill(&self.path, view)?;
         if path.split('/').any(|segment| matches!(segment, "." | "..")) {
@@ -126,7 +127,7 @@ impl UrlTemplate {
 }
 
 impl UrlTemplate {
-    /// The values that one event has in path and query, at their places; what is written around them may hold a secret.
+    /// Fills in the values of one event for people; the text around them is abbreviated, because it may hold a secret.
     pub(super) fn shown(&self, view: &View<'_>) -> Result<String, Unfilled> {
         let path = fill_for(Reader::Person, &self.path, view)?;
         let query = self.query.as_ref().map(|query| fill_for(Reader::Person, query, view)).transpose()?;
@@ -134,7 +135,7 @@ impl UrlTemplate {
     }
 }
 
-/// Where a text begins and ends.
+/// Abbreviates a text to its first and last character, where they are separators.
 fn abbreviated(text: &str) -> String {
     let (first, last) = (text.strip_prefix('/'), text.strip_suffix(['/', '=']));
     match text.len() {
@@ -149,7 +150,7 @@ fn abbreviated(text: &str) -> String {
 
 fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
     let (mut pieces, mut rest) = (Vec::new(), text);
-    // What is left begins at the byte that its length says.
+    // The rest begins at the byte that follows from its length.
     let closes_nothing = |rest: &str, before: &str| match before.find('}') {
         Some(brace) => Err(BadUrl::Brace(text.len() - rest.len() + brace)),
         None => Ok(()),

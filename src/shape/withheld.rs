@@ -1,8 +1,8 @@
-//! Credentials of senders that are not forwarded: what a destination is sent is worked out from the event without them.
+//! Senders' credentials that are not forwarded: a destination's request is shaped from the event without them.
 //!
-//! The stored event keeps them, byte for byte. Conditions and keys look at the event as it came; transforms, formats, values
-//! in URLs and the forwarded query look at this one, so that no form of a body says what is withheld. A credential in a body
-//! stays: taking it out would change the bytes that are signed or promised.
+//! The stored event keeps them, byte for byte. Conditions and keys see the event as received; transforms, formats,
+//! values in URLs and the forwarded query see this one, so that no form of a body holds a withheld credential. A
+//! credential in a body stays: removing it would change the bytes that are signed or promised.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::credential::{ALWAYS, CredentialPlace, Pair, name_of, with_pairs_of_target};
 use crate::event::EventData;
 
-/// The credentials that are withheld, by source.
+/// The withheld credentials, by source.
 #[derive(Clone, Debug, Default)]
 pub struct Withheld {
     by_source: BTreeMap<Arc<str>, Places>,
-    /// For the backlog of a source that is not configured any more: what is withheld of any.
+    /// The credentials of all sources, withheld from the backlog of a source that is no longer configured.
     of_any: Places,
 }
 
@@ -26,8 +26,8 @@ struct Places {
 }
 
 impl Withheld {
-    /// Sets what is withheld of a source. `forward` is what the file says: a credential in the query is withheld unless it
-    /// says that it goes on, one in a header only if it says that it does not.
+    /// Sets the withheld credentials of a source. `forward` is the file's setting. A credential in the query is
+    /// withheld unless it is true, one in a header only if it is false.
     pub fn set(&mut self, source: Arc<str>, credentials: &[CredentialPlace], forward: Option<bool>) {
         let mut places = Places::default();
         for place in credentials {
@@ -64,7 +64,7 @@ impl Withheld {
         Cow::Owned(forwarded)
     }
 
-    /// Returns the places of this event that are withheld, as people write them.
+    /// Returns the withheld places of this event, as people write them.
     pub fn of(&self, event: &EventData) -> Vec<String> {
         let places = self.places(event);
         let query = event.target.split_once('?').map_or("", |(_, query)| query);

@@ -1,4 +1,4 @@
-//! What must hold when all is over.
+//! Checks of a run's end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::world::{CONCURRENCY, NAMES, OPEN_FOR, ORDERED, PACE_PER_SECOND, PACED
 use crate::buffer::{Ending, Fate, Space};
 use crate::event::EventId;
 
-/// Looks at everything and notes what is broken.
+/// Runs all checks and notes what is broken.
 pub(super) fn all(world: &mut World) {
     let mut broken = Vec::new();
     books(world, &mut broken);
@@ -23,7 +23,7 @@ pub(super) fn all(world: &mut World) {
     world.story.broken = broken;
 }
 
-/// The accounting identity, and the books against what lies in the store.
+/// Checks the accounting identity, and the counters against the records in the store.
 fn books(world: &World, broken: &mut Vec<String>) {
     let (buffer, disk) = (world.buffer(), world.disk());
     let mut queued = 0;
@@ -65,7 +65,7 @@ fn books(world: &World, broken: &mut Vec<String>) {
             broken.push(format!("{what}: counted {counted}, there are {there}"));
         }
     }
-    // The id of an event that cannot be read is not known when it leaves; it names nothing from then on.
+    // The id of an unreadable event is not known at its removal; its index entry stays.
     let (events, ids) = (disk.all(Space::Events).len() as u64, disk.all(Space::Ids).len() as u64);
     if ids < events || ids > events + world.story.sum.damaged {
         broken.push(format!("there are {events} events and {ids} ids"));
@@ -77,7 +77,7 @@ fn fate_of(world: &World, id: &str) -> Option<(Option<Fate>, bool)> {
     Some((found.fate, found.event.is_some()))
 }
 
-/// Every copy of every event that was answered as stored arrived, or ended in a way that is on record.
+/// Checks that every dispatch of every event that was answered as stored arrived, or has a recorded end.
 fn nothing_is_lost(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec<String>) {
     for sent in world.sent.iter().filter(|sent| sent.said == Said::Stored) {
         let known = fate_of(world, &sent.id);
@@ -87,7 +87,7 @@ fn nothing_is_lost(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut
             match end {
                 Some((Ending::Delivered, _)) if arrived => {}
                 Some((Ending::Dead(_) | Ending::Discarded(_), _)) => {}
-                // A dropped dead letter leaves with its event; a disk that runs low takes what was delivered.
+                // A dropped dead letter leaves with its event; a disk that runs low removes delivered events.
                 None if known.is_none() && (world.given_up > 0 || arrived) => {}
                 other => broken.push(format!(
                     "{} to {}: answered as stored, {} and on record as {other:?}",
@@ -98,7 +98,7 @@ fn nothing_is_lost(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut
             }
         }
     }
-    // A repetition is answered as the first was: the first must be there, arrive or be on record.
+    // A duplicate is answered as the first was: the first must be there, arrive or be on record.
     for sent in world.sent.iter().filter(|sent| sent.said == Said::Repeated) {
         let same = |other: &&Sent| other.delivery_id == sent.delivery_id && other.body == sent.body;
         let has_first = world.sent.iter().filter(same).any(|other| {
@@ -129,7 +129,7 @@ fn nothing_is_made_up(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &
     }
 }
 
-/// No delivery is answered as newly stored twice.
+/// Checks that no delivery is answered as newly stored twice.
 fn nothing_is_taken_twice(world: &World, broken: &mut Vec<String>) {
     let mut taken = BTreeSet::new();
     for sent in world.sent.iter().filter(|sent| sent.said == Said::Stored) {
@@ -139,7 +139,7 @@ fn nothing_is_taken_twice(world: &World, broken: &mut Vec<String>) {
     }
 }
 
-/// Under one key, nothing arrives for the first time behind what was accepted after it.
+/// Checks that under one key no event arrives for the first time behind a later one.
 fn order_is_kept(world: &World, came: &[Came], broken: &mut Vec<String>) {
     let seq = |id: &str| Some(world.buffer().find(EventId::parse(id)?).ok()??.seq);
     let keys: BTreeMap<&str, [u8; 16]> = world
@@ -152,7 +152,7 @@ fn order_is_kept(world: &World, came: &[Came], broken: &mut Vec<String>) {
         .collect();
     let mut last: BTreeMap<[u8; 16], (u64, String)> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    // Whatever it was answered: an end that a power cut took (a 410, say) is made again behind what followed it.
+    // Any status counts: an end that a power cut took (a 410, say) is made again behind later events.
     for one in came {
         let Some(key) = keys.get(one.event.as_str()) else { continue };
         let (true, Some(seq)) = (seen.insert(one.event.clone()), seq(&one.event)) else { continue };
@@ -175,12 +175,12 @@ fn bounds_hold(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec
             broken.push(format!("{name} had {most} tries under way at once"));
         }
         for (since, until, tries) in world.services.illnesses(name) {
-            // Until the breaker has opened, and once for every new start of the machine, tries go out.
+            // Attempts go out until the breaker has opened, and once for every new start of the machine.
             let quiet_from = since + Duration::from_mins(1);
             let probes = tries.iter().filter(|at| **at > quiet_from && **at < until).count();
             let length = until.duration_since(since).as_secs();
             let probes_due = usize::try_from(length.div_ceil(OPEN_FOR.as_secs())).unwrap();
-            // Before a breaker opens, ten fail and as many as may be under way are on their way.
+            // Before a breaker opens, ten attempts fail, and as many as the concurrency allows are in flight.
             let allowed = probes_due + (11 + CONCURRENCY) * (crashes + 1);
             if probes > allowed {
                 broken.push(format!("{name} was ill for {length} s and had {probes} probes"));

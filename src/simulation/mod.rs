@@ -1,10 +1,10 @@
-//! The buffer and the deliveries in a world that can be turned: a clock, a disk and targets of our own, all of it decided
-//! by one seed.
+//! A simulation of the buffer and the deliveries, with a clock, a disk and targets of its own, all of it decided by one
+//! seed.
 //!
-//! A run sends events, lets commits and syncs fail, the power go, the disk fill up, the wall clock jump, targets die, hang
-//! and refuse, and people replay, drop, release and skip; then it heals everything, waits until nothing is left to do, and
-//! checks what must hold (`check`). The code is the one that ships, from `Buffer` to the workers; only time, disk and
-//! network are put in its place. The same seed gives the same run.
+//! A run sends events, lets commits and syncs fail, the power go, the disk fill up, the wall clock jump, targets die,
+//! hang and refuse, and people replay, discard, release and skip. Then it heals everything, waits until nothing is left
+//! to do, and checks the promises (`check`). The code is the one that ships, from `Buffer` to the workers; only time,
+//! disk and network are replaced. The same seed gives the same run.
 //!
 //! ```sh
 //! cargo test --lib simulation                                   # 200 seeds
@@ -51,7 +51,7 @@ fn no_seed_breaks_what_is_promised() {
     }
     println!("{seeds} seeds: {sum:?}");
     assert!(broken.is_empty(), "{} of {seeds} seeds:\n{}", broken.len(), broken.join("\n"));
-    // A world in which nothing goes wrong shows nothing.
+    // A run without any fault proves nothing.
     assert!(sum.crashes > 0 && sum.failed_commits > 0 && sum.parked > 0 && sum.opened > 0, "{sum:?}");
 }
 

@@ -1,24 +1,24 @@
-//! What a seed decides beforehand: how much is sent, what goes wrong, and how often.
+//! The decisions of a seed before a run: how much is sent, and how often something goes wrong.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// One run's world.
+/// The parameters of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// Events that are sent.
+    /// The number of events to send.
     pub(super) events: u32,
-    /// Senders; each sends one after another.
+    /// The most events that are sent at once.
     pub(super) senders: u32,
-    /// The longest pause between two events of a sender, milliseconds.
+    /// The longest pause after sending, in milliseconds.
     pub(super) pause_ms: u64,
-    /// Of a hundred disturbances, so many are of each kind.
+    /// The number of disturbances.
     pub(super) disturbances: u32,
-    /// The longest pause between two disturbances, milliseconds.
+    /// The longest pause after a disturbance while events are sent, in milliseconds; four times as long afterwards.
     pub(super) disturb_ms: u64,
-    /// How much of a dead machine's unsynced work survives: never all, or all.
+    /// True when a crash keeps a random number of unsynced batches; otherwise it keeps all of them.
     pub(super) power_cuts: bool,
-    /// Of a hundred events, so many are poison to their targets.
+    /// The percentage of events that always fail at their targets.
     pub(super) poison: u32,
 }
 

@@ -1,4 +1,4 @@
-//! The services of the simulation: they answer, fail, hang and die as they are told, and remember all that came.
+//! The services of the simulation: they answer, fail, hang and die as told, and remember all requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,17 +14,17 @@ use tokio::time::Instant;
 use crate::deliver::{Answer, Bounds, NoAnswer, Outgoing, Target, Transport};
 use crate::outcome::AttemptOutcome;
 
-/// How a service behaves.
+/// The behaviours of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
     Well,
-    /// Some of what it is asked fails.
+    /// Some requests fail.
     Flaky,
     /// Connections are refused.
     Dead,
-    /// It takes requests and never answers.
+    /// Requests are taken and never answered.
     Hanging,
-    /// It asks for pauses.
+    /// Some requests are answered with a wait.
     Busy,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Came {
     pub(super) at: Instant,
     pub(super) event: String,
     pub(super) body: Bytes,
-    /// What it was answered; `None` while it hangs or when nobody waited.
+    /// The status of its answer.
     pub(super) status: Option<u16>,
 }
 
@@ -44,9 +44,9 @@ struct Service {
     came: Vec<Came>,
     under_way: usize,
     most_under_way: usize,
-    /// Since when it refuses or hangs, and the tries since.
+    /// The begin of refusing or hanging, and the attempts since.
     ill: Option<(Instant, Vec<Instant>)>,
-    /// Finished times of illness: how long, and the tries.
+    /// The ended times of refusing or hanging: begin, end, and the attempts.
     illnesses: Vec<(Instant, Instant, Vec<Instant>)>,
 }
 
@@ -119,7 +119,7 @@ impl Services {
     }
 }
 
-/// A request under way; gone when its caller gives up.
+/// A request in flight; gone when its caller gives up.
 struct Running {
     services: Services,
     name: String,
@@ -166,12 +166,12 @@ impl Transport for Services {
             _ => (200, None),
         };
         self.answered(name, out, status);
-        // The answer is lost on its way: what was done is done.
+        // The answer is lost on its way: the request has had its effect.
         if mood == Mood::Flaky && self.draw(100) < 10 {
             tokio::time::sleep(bounds.total.saturating_sub(slow)).await;
             return Err(timeout());
         }
-        // Of some answers the body does not come whole; the status counts.
+        // The bodies of some answers do not come whole; the status counts.
         Ok(Answer { is_whole: self.draw(100) >= 5, ..answer(status, retry_after) })
     }
 }

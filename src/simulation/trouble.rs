@@ -1,4 +1,4 @@
-//! What goes wrong in a run, what people do about it, and the end, when all is well again.
+//! Disturbances of a run, commands of people, and the recovery at the end.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// A person does something.
+    /// Acts as a person does: replays, drops, releases, skips.
     async fn wish(&mut self) {
         let buffer = self.buffer();
         let mut wishes = Vec::new();
@@ -92,7 +92,7 @@ impl World {
         }
     }
 
-    /// All is well again: until nothing is left to do, or for a long time.
+    /// Heals everything, and waits until nothing is left to do, four days at most.
     pub(super) async fn heal(&mut self) {
         self.tell("all is well again".into());
         for name in NAMES {
@@ -105,7 +105,7 @@ impl World {
             let buffer = self.buffer();
             for parked in buffer.parked(None, None, 100).map(|page| page.entries).unwrap_or_default() {
                 self.story.sum.parked += 1;
-                // Poison will never be taken: the person gives it up.
+                // A poisoned delivery never succeeds: the person gives it up.
                 self.given_up += 1;
                 let skipped = buffer.grant(vec![Wish::Skip(parked.key)]).await;
                 self.tell(format!("skipped: {skipped:?}"));

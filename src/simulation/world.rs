@@ -1,4 +1,4 @@
-//! One run: a world made of a seed, and what was seen in it.
+//! One run: its state, built from a seed, and its results.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -28,7 +28,7 @@ use crate::limit::Rate;
 use crate::provider::{Verified, digest};
 use crate::telemetry::Telemetry;
 
-/// Services that deliveries go to: a plain one, one with a rate, one in order.
+/// The services of deliveries: a plain one, one with a rate, one in order.
 pub(super) const PLAIN: &str = "plain";
 pub(super) const PACED: &str = "paced";
 pub(super) const ORDERED: &str = "ordered";
@@ -39,7 +39,7 @@ pub(super) const OPEN_FOR: Duration = Duration::from_secs(20);
 const DEDUP_WINDOW: Duration = Duration::from_hours(1000);
 
 thread_local! {
-    /// What draws jitter: of the run under way on this thread.
+    /// The source of jitter, for the run on this thread.
     static CHANCE: RefCell<StdRng> = RefCell::new(StdRng::seed_from_u64(0));
 }
 
@@ -47,7 +47,7 @@ fn chance() -> f64 {
     CHANCE.with(|rng| rng.borrow_mut().random())
 }
 
-/// What all runs saw together.
+/// The counts of runs, to be added up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sum {
     pub(super) events: u64,
@@ -75,7 +75,7 @@ impl Sum {
     }
 }
 
-/// What is told of a run.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub(super) struct Story {
     pub(super) lines: Vec<String>,
@@ -90,7 +90,7 @@ pub(super) struct Sent {
     pub(super) delivery_id: String,
     pub(super) body: Bytes,
     pub(super) copies: Vec<Copy>,
-    /// What the buffer said, in the end.
+    /// The buffer's last answer.
     pub(super) said: Said,
 }
 
@@ -98,11 +98,11 @@ pub(super) struct Sent {
 pub(super) enum Said {
     Stored,
     Repeated,
-    /// Refused, or nobody lived to answer: it may be stored or not.
+    /// Refused, or not answered: the event may be stored or not.
     Unknown,
 }
 
-/// A wall clock that jumps over a time that passes.
+/// A wall clock that jumps over a monotonic time.
 #[derive(Debug)]
 pub(super) struct WorldClock {
     began: Instant,
@@ -121,7 +121,7 @@ impl Clock for WorldClock {
     }
 }
 
-/// The machine while it runs: gone at a crash.
+/// The running machine; a crash removes it.
 struct Machine {
     buffer: Buffer,
     deliverer: Deliverer,
@@ -138,7 +138,7 @@ pub(super) struct World {
     machine: Option<Machine>,
     pub(super) sent: Vec<Sent>,
     pub(super) story: Story,
-    /// Events that a person dropped or skipped need not arrive.
+    /// The number of events that a person dropped or skipped: they need not arrive.
     pub(super) given_up: u64,
 }
 
@@ -237,7 +237,7 @@ impl World {
             machine.deliverer.cut_off();
         }
         self.disk.crash(keep);
-        // What ran on it is gone before it starts again.
+        // The old machine's tasks end before it starts again.
         tokio::task::yield_now().await;
         self.story.sum.crashes += 1;
         self.start();
@@ -250,7 +250,7 @@ impl World {
         self.story.sum.opened += deferred.count() as u64;
     }
 
-    /// The next event of a sender: sometimes one that was sent before, sometimes another body under an old id.
+    /// Makes the next event of a sender: sometimes one that was sent before, sometimes another body under an old id.
     fn compose(&mut self, plan: &Plan) -> Sent {
         let number = self.sent.len();
         let again = (self.rng.random_range(0..100) < 12 && number > 0).then(|| self.rng.random_range(0..number));
@@ -292,7 +292,7 @@ impl World {
         Event::new(Verified::by_choice("simulation"), data, Some(dedup))
     }
 
-    /// Sends some events at once and notes what was said; a machine that stops meanwhile says nothing.
+    /// Sends some events at once and notes the answers; a machine that stops meanwhile gives none.
     async fn send(&mut self, plan: &Plan) {
         let mut waiting = JoinSet::new();
         for _ in 0..self.rng.random_range(1..=plan.senders) {
@@ -335,7 +335,7 @@ impl World {
     }
 }
 
-/// One run under the seed.
+/// Runs the simulation under one seed.
 pub(super) fn run(seed: u64, plan: &Plan) -> Story {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let mut story = runtime.block_on(live(seed, plan));

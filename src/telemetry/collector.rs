@@ -1,10 +1,10 @@
-//! The way of spans to a collector: OTLP over gRPC, in batches, beside everything else.
+//! Export of spans to a collector: OTLP over gRPC, in batches, beside all other work.
 //!
-//! At most [`QUEUE_MAX`] spans wait, and one batch is under way. A collector that is down or slow costs the spans, a count
-//! and one log line a minute. At the end what waits is sent, for as long as the caller allows.
+//! At most [`QUEUE_MAX`] spans wait, and one batch is in flight. A collector that is down or slow costs the spans, a
+//! count and one log line a minute. At the end the waiting spans are sent, for as long as the caller allows.
 //!
 //! Headers for the collector are taken from `OTEL_EXPORTER_OTLP_HEADERS`, attributes of this instance from
-//! `OTEL_RESOURCE_ATTRIBUTES`, by the library. Not here: what is in a span (`spans`), TLS to a collector.
+//! `OTEL_RESOURCE_ATTRIBUTES`, by the library. Not here: the content of a span (`spans`), TLS to a collector.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use tokio::time::{Instant, sleep_until};
 use super::Telemetry;
 use super::spans::{Spans, TracingParams};
 
-/// About a kilobyte each.
+/// The most spans that wait, about a kilobyte each.
 const QUEUE_MAX: usize = 4096;
 const BATCH_MAX: usize = 512;
-/// A batch that is not full waits so long for more.
+/// The time for which a batch that is not full waits for more.
 const GATHER: Duration = Duration::from_secs(1);
-/// For one batch, with the retries of the library.
+/// The time for one batch, with the retries of the library.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
@@ -37,7 +37,7 @@ pub struct Export {
 }
 
 impl Export {
-    /// Sends what waits, for so long at most, and ends.
+    /// Sends the waiting spans, for the time `within` at most, and ends.
     pub async fn flush(mut self, within: Duration) {
         self.stop.send_replace(true);
         let ending = async { while self.running.join_next().await.is_some() {} };
@@ -48,7 +48,7 @@ impl Export {
 }
 
 impl Telemetry {
-    /// Records spans from now on, in this clone and those made of it. Must run on a tokio runtime.
+    /// Records spans from now on, in this clone and its own clones. Must run on a tokio runtime.
     pub fn traced(self, params: &TracingParams, random: fn() -> [u8; 10]) -> (Self, Option<Export>) {
         let built =
             SpanExporter::builder().with_tonic().with_endpoint(&params.collector).with_timeout(EXPORT_TIMEOUT).build();
@@ -102,14 +102,14 @@ impl Exporting {
         }
     }
 
-    /// Waits for spans; nothing comes after the end.
+    /// Waits for spans; returns an empty batch only at the end.
     async fn gather(&mut self, batch: &mut Vec<SpanData>) {
         let mut until = None;
         while batch.len() < BATCH_MAX {
             let room = BATCH_MAX - batch.len();
             tokio::select! {
                 biased;
-                // Closed, it gives what it has and then nothing.
+                // A closed channel gives its remaining spans and then none.
                 _ = self.stop.wait_for(|stopping| *stopping), if !self.is_stopping => {
                     self.is_stopping = true;
                     self.spans.close();
@@ -126,11 +126,11 @@ impl Exporting {
     }
 }
 
-/// Says that spans were lost, and not too often.
+/// The log line about lost spans, at most once in [`COMPLAIN_EVERY`].
 struct Complaint {
     no_room: IntCounter,
     not_taken: IntCounter,
-    /// So many of them have been told of.
+    /// The number of lost spans that were reported.
     told: u64,
     last: Option<Instant>,
 }

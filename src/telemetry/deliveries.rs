@@ -1,4 +1,4 @@
-//! Happenings at the deliveries.
+//! Observations of deliveries.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use crate::event::EventId;
 use crate::outcome::{Attempt, DeathCause};
 use crate::route::Stage;
 
-/// Why a delivery was put off.
+/// The reason why a delivery was deferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferral {
-    /// The destination's rate, or the ratio of retries, is used up.
+    /// The destination's rate, or the bound on retries, is used up.
     Rate,
-    /// So many are under way.
+    /// All of the destination's concurrency is in use.
     Concurrency,
     /// The circuit breaker is open, or closes slowly.
     Breaker,
-    /// The destination asked for it.
+    /// The destination asked for a wait.
     RetryAfter,
 }
 
 impl Deferral {
     pub(super) const ALL: [Self; 4] = [Self::Rate, Self::Concurrency, Self::Breaker, Self::RetryAfter];
 
-    /// Metric label and API field.
+    /// Returns the metric label and API field.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Rate => "rate",
@@ -34,7 +34,7 @@ impl Deferral {
     }
 }
 
-/// Who answered the sender of a source in `mode: sync`.
+/// The party that answered the sender of a source in `mode: sync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnsweredBy {
     /// The service, in time.
@@ -48,7 +48,7 @@ pub enum AnsweredBy {
 impl AnsweredBy {
     pub(super) const ALL: [Self; 3] = [Self::Service, Self::Gateway, Self::Cut];
 
-    /// Metric label and log field.
+    /// Returns the metric label and log field.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -58,17 +58,17 @@ impl AnsweredBy {
     }
 }
 
-/// How a delivery ended, for `deliveries_total`.
+/// The end of a delivery, for `deliveries_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryResult {
-    /// The destination has it.
+    /// The destination has taken the event.
     Delivered,
-    /// It became a dead letter.
+    /// The delivery became a dead letter.
     Dead(DeathCause),
 }
 
 impl DeliveryResult {
-    /// Every label; a delivery that a person gave up is `discarded`.
+    /// All labels; a delivery that a person gave up is `discarded`.
     pub(super) const LABELS: [&'static str; 4] = ["delivered", "dead_lettered", "expired", "discarded"];
 
     const fn label(self) -> &'static str {
@@ -101,21 +101,21 @@ pub struct DeliveryLine<'a> {
     pub attempt: u32,
 }
 
-/// Happenings at the deliveries.
+/// Observations of deliveries.
 impl Telemetry {
-    /// A route's transform, or the destination's format or signature, could not be made; nothing was sent.
+    /// Records a failed transform of a route, or a failed format or signature of the destination; nothing was sent.
     pub fn unshaped(&self, line: DeliveryLine<'_>, error: &dyn std::fmt::Display) {
         let DeliveryLine { source, route, destination, event, attempt } = line;
         self.0.route_errors.with_label_values(&[route, Stage::Transform.label()]).inc();
         tracing::warn!(source, route, destination, attempt, %event, %error, "the event could not be transformed; nothing was sent");
     }
 
-    /// A try is under way; the guard ends it.
+    /// Counts an attempt in flight, for as long as the guard lives.
     pub fn attempt_in_flight(&self, destination: &str) -> InFlight {
         InFlight::of(self.0.delivery_in_flight.with_label_values(&[destination]))
     }
 
-    /// A try ended.
+    /// Records the end of an attempt.
     pub fn attempt(&self, line: DeliveryLine<'_>, ended: &Attempt, took: Duration) {
         let DeliveryLine { source, route, destination, event, attempt } = line;
         self.0.attempts.with_label_values(&[destination, ended.outcome.label()]).inc();
@@ -127,12 +127,12 @@ impl Telemetry {
         );
     }
 
-    /// A delivery was put off without a try.
+    /// Counts a deferral.
     pub fn deferred(&self, destination: &str, cause: Deferral) {
         self.0.deferrals.with_label_values(&[destination, cause.label()]).inc();
     }
 
-    /// A circuit breaker opened or closed.
+    /// Records that a circuit breaker opened or closed.
     pub fn circuit(&self, destination: &str, is_open: bool) {
         self.0.circuit_open.with_label_values(&[destination]).set(i64::from(is_open));
         if is_open {
@@ -142,7 +142,8 @@ impl Telemetry {
         }
     }
 
-    /// A destination is still in trouble; said once a minute. `oldest` is the age of the oldest delivery that waits.
+    /// Logs that a destination is still in trouble, once a minute. `oldest` is the age of the oldest delivery that
+    /// waits.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
     pub fn in_trouble(&self, destination: &str, troubled: &Troubled, oldest: Duration, next_probe: Option<Duration>) {
         let Troubled { lasts, waiting, target, status, error } = troubled;
@@ -155,7 +156,7 @@ impl Telemetry {
         );
     }
 
-    /// The trouble of a destination is over.
+    /// Logs that the trouble of a destination is over.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
     pub fn well_again(&self, destination: &str, well: &WellAgain) {
         let took_ms = u64::try_from(well.took.as_millis()).unwrap_or(u64::MAX);
@@ -163,7 +164,7 @@ impl Telemetry {
         tracing::info!(target: "hookgate::delivery", destination, taken, took_ms, lasted_secs, "the destination is well again");
     }
 
-    /// A delivery failed for good and its order key waits for a person.
+    /// Logs a delivery that failed for good and parked its order key.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
     pub fn parked(&self, line: DeliveryLine<'_>, key: &str, (cause, last): (DeathCause, Option<&Attempt>)) {
         let DeliveryLine { source, route, destination, event, attempt } = line;
@@ -172,12 +173,12 @@ impl Telemetry {
         tracing::error!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, key, cause, outcome, detail, "parked: what follows under this order key waits for a person");
     }
 
-    /// A source in `mode: sync` was answered, by its service or by the gateway.
+    /// Counts an answer in `mode: sync`, of the service or of the gateway.
     pub fn sync_answer(&self, source: &str, by: AnsweredBy) {
         self.0.sync_answers.with_label_values(&[source, by.label()]).inc();
     }
 
-    /// A delivery waits for its next try.
+    /// Logs a delivery that waits for its next attempt.
     #[expect(clippy::unused_self, reason = "a happening is told to telemetry, whether it counts or only logs")]
     pub fn retrying(&self, line: DeliveryLine<'_>, ended: &Attempt, wait: Duration) {
         let DeliveryLine { source, route, destination, event, attempt } = line;
@@ -187,7 +188,7 @@ impl Telemetry {
         tracing::info!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, outcome, detail, unread_retry_after, wait_ms, "retry");
     }
 
-    /// A delivery ended.
+    /// Records the end of a delivery.
     pub fn delivery(&self, ended: &Ended<'_>) {
         let Ended { line, result, latency, last } = *ended;
         let DeliveryLine { source, route, destination, event, attempt } = line;
@@ -210,13 +211,13 @@ impl Telemetry {
 /// A destination that is in trouble.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Troubled {
-    /// For how long.
+    /// The duration of the trouble so far.
     pub lasts: Duration,
-    /// Deliveries that wait.
+    /// The number of deliveries that wait.
     pub waiting: u64,
     /// Host and port of the target that failed last.
     pub target: Option<String>,
-    /// Its status, when there was an answer.
+    /// The status of that target's answer, if one came.
     pub status: Option<u16>,
     /// The detail of the last failure.
     pub error: Option<String>,
@@ -225,9 +226,9 @@ pub struct Troubled {
 /// A destination whose trouble is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WellAgain {
-    /// Deliveries that it took since it answered again.
+    /// The number of deliveries that it took since its recovery began.
     pub taken: u64,
-    /// In this time.
+    /// The time in which it took them.
     pub took: Duration,
     /// The whole time that the trouble lasted.
     pub lasted: Duration,
@@ -238,15 +239,15 @@ pub struct WellAgain {
 pub struct Ended<'a> {
     /// The delivery that ended.
     pub line: DeliveryLine<'a>,
-    /// How it ended.
+    /// The end.
     pub result: DeliveryResult,
-    /// From accepted to now.
+    /// The time from acceptance to now.
     pub latency: Duration,
-    /// The attempt that it ended with; `None` when it ended without one.
+    /// The last attempt; `None` when the delivery ended without one.
     pub last: Option<&'a Attempt>,
 }
 
-/// Outcome, status and detail of an attempt, for the log.
+/// Returns outcome, status and detail of an attempt, for the log.
 fn said(attempt: Option<&Attempt>) -> (Option<&'static str>, Option<u16>, Option<&str>) {
     let outcome = attempt.map(|attempt| attempt.outcome.label());
     (outcome, attempt.and_then(|attempt| attempt.status), attempt.map(|attempt| attempt.detail.as_str()))

@@ -1,6 +1,6 @@
-//! Every metric: name, help, labels and buckets, as the contract lists them.
+//! The table of all metrics: name, help, labels and buckets, as the contract lists them.
 //!
-//! A table, registered once; what is counted when stands in the happenings beside it.
+//! Each metric is registered once; the methods of [`Telemetry`](super::Telemetry) say when it is counted.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-/// Seconds; from half a millisecond to ten, with the senders' real budgets.
+/// Seconds, from half a millisecond to ten, with the senders' real timeouts.
 const REQUEST_SECONDS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.25, 2.5, 3.0, 5.0, 10.0];
-/// Bytes; from 256 B to 25 MiB.
+/// Bytes, from 256 B to 25 MiB.
 const BODY_BYTES: [f64; 9] =
     [256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 5_242_880.0, 26_214_400.0];
 const COMMIT_SECONDS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 const COMMIT_EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
-/// Seconds from accepted to delivered; up to the longest retry schedule.
+/// Seconds from acceptance to delivery, up to the longest retry schedule.
 const LATENCY_SECONDS: [f64; 14] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
 
-/// Every metric, registered once.
+/// All metrics, registered once.
 #[derive(Clone, Debug)]
 pub(super) struct Families {
     pub(super) registry: Registry,
@@ -94,7 +94,7 @@ pub struct Described {
     pub help: String,
 }
 
-/// Registers one family after another; a name that is registered twice is a bug that the first start shows.
+/// The registration of one family after another; a name that is registered twice is a bug that the first start shows.
 struct Maker<'a> {
     registry: &'a Registry,
     described: RefCell<Vec<Described>>,

@@ -1,8 +1,8 @@
 //! The series that exist from the start.
 //!
 //! A counter that appears with its first increment hides that increment from `increase()`. So every series whose labels
-//! are names of the configuration or words of a closed list is there, at zero, from the start and after each reload.
-//! Series of names that a reload removed stay until the process ends: what they counted has happened.
+//! are names of the configuration or words of a closed list exists, at zero, from the start and after each reload.
+//! Series of names that a reload removed stay until the process ends, because their counts stay true.
 //!
 //! Left out: statuses that a service chooses in `mode: sync`.
 

@@ -1,8 +1,8 @@
-//! What is counted and what is logged.
+//! Metrics and logs.
 //!
-//! A happening is a value: [`Telemetry`] has one method per happening, which counts and logs in one place. Label values
-//! are configured names and closed enums only; a stranger can make up neither. Secrets, signatures, bodies and query
-//! strings are not among the parameters, so they cannot get into a line.
+//! [`Telemetry`] has one method per observation, which counts and logs in one place. Label values are configured names
+//! and closed enums only; a sender can choose neither. Secrets, signatures, bodies and query strings are not among the
+//! parameters, so they cannot get into a line.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -50,7 +50,7 @@ use crate::refusal::RequestOutcome;
 /// The label of requests that reached no source.
 pub const NO_SOURCE: &str = "_none";
 
-/// Counts and logs, and records spans where they are wanted; clones share the metrics, and what was logged of routes.
+/// Counts, logs, and records spans where tracing is on; clones share the metrics, and the state of limited log lines.
 #[derive(Clone, Debug)]
 pub struct Telemetry(Families, Option<Spans>, Arc<RefusalLines>, Arc<RouteLines>);
 
@@ -66,7 +66,7 @@ impl Telemetry {
         Self(Families::new(), None, Arc::default(), Arc::default())
     }
 
-    /// The metrics in Prometheus' text format.
+    /// Renders the metrics in Prometheus' text format.
     pub fn render(&self) -> Vec<u8> {
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.0.registry.gather(), &mut text) {
@@ -75,14 +75,14 @@ impl Telemetry {
         text
     }
 
-    /// Every metric of ours, in the order of the alphabet.
+    /// Lists our own metrics in alphabetical order.
     pub fn described(&self) -> Vec<Described> {
         let mut described = self.0.described.to_vec();
         described.sort_unstable();
         described
     }
 
-    /// Log lines could not be written.
+    /// Counts log lines that could not be written.
     pub fn log_lines_dropped(&self, lines: u64) {
         self.0.log_dropped.inc_by(lines);
     }
@@ -93,31 +93,31 @@ impl Telemetry {
 pub struct Request<'a> {
     /// The source, or `None` when no source was found.
     pub source: Option<&'a str>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: RequestOutcome,
     /// The status that was answered; zero when the sender went away first.
     pub status: u16,
-    /// What the operator reads about a refusal.
+    /// The reason of a refusal, for the operator.
     pub why: &'a str,
     /// The stored event, if there is one.
     pub event: Option<EventId>,
-    /// Of a repetition: the event that was stored first, where it is known.
+    /// For a duplicate, the event that was stored first, where it is known.
     pub first_event: Option<EventId>,
     /// The method, host and path that were called.
     pub called: Called<'a>,
-    /// What the gates noted.
+    /// The notes of the gates.
     pub notes: &'a Notes,
-    /// Who sent it.
+    /// The sender's address.
     pub sender: IpAddr,
     /// True when requests of this sender were verified at this source before.
     pub is_known_sender: bool,
-    /// Size of the body that was read.
+    /// The size of the body that was read.
     pub body_bytes: usize,
-    /// From head to answer.
+    /// The time from the head to the answer.
     pub took: Duration,
-    /// As they came; nothing but `traceparent` is read.
+    /// The headers as received; only `traceparent` is read.
     pub headers: &'a HeaderMap,
-    /// When the event was stored, if it was waited for.
+    /// The time of storing the event, if the request waited for it.
     pub commit: Option<Commit>,
 }
 
@@ -135,15 +135,15 @@ pub struct Called<'a> {
 /// The time in which an event was stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Commit {
-    /// From the request's begin.
+    /// The time from the request's begin to the begin of storing.
     pub after: Duration,
-    /// How long it took.
+    /// The duration of storing.
     pub took: Duration,
 }
 
-/// Happenings at the ingress.
+/// Observations at the ingress.
 impl Telemetry {
-    /// A request was answered: counters, histograms and the one access line.
+    /// Records an answered request: counters, histograms and the one access line.
     pub fn request(&self, request: &Request<'_>, now: Timestamp) {
         let source = request.source.unwrap_or(NO_SOURCE);
         let outcome = request.outcome.label();
@@ -162,7 +162,7 @@ impl Telemetry {
         if let Some(lag) = notes.lag {
             self.0.provider_lag.with_label_values(&[source]).observe(lag.as_secs_f64());
         }
-        // What is recognised as a repetition was counted the first time.
+        // A duplicate was counted the first time.
         let is_new = request.outcome != RequestOutcome::Duplicate;
         if let Some(schema) = notes.schema_failed.as_ref().filter(|_| is_new) {
             self.0.schema_failures.with_label_values(&[source, schema.as_str()]).inc();
@@ -186,42 +186,42 @@ impl Telemetry {
         self.request_traced(request, now);
     }
 
-    /// A request begins; the guard ends it.
+    /// Counts a request in flight, for as long as the guard lives.
     pub fn in_flight(&self, listener: &str) -> InFlight {
         InFlight::of(self.0.in_flight.with_label_values(&[listener]))
     }
 
-    /// A connection begins; the guard ends it.
+    /// Counts an open connection, for as long as the guard lives.
     pub fn connection(&self, listener: &str) -> InFlight {
         InFlight::of(self.0.connections.with_label_values(&[listener]))
     }
 
-    /// A TLS handshake failed.
+    /// Counts a failed TLS handshake.
     pub fn tls_failure(&self, listener: &str, reason: TlsFailure) {
         self.0.tls_failures.with_label_values(&[listener, reason.label()]).inc();
     }
 
-    /// When the first of a listener's certificates expires.
+    /// Sets the time at which the first of a listener's certificates expires.
     pub fn certificate(&self, listener: &str, not_after: Timestamp) {
         let secs = i64::try_from(not_after.unix_secs()).unwrap_or(i64::MAX);
         self.0.certificate_not_after.with_label_values(&[listener]).set(secs);
     }
 
-    /// An event came under the delivery id of another one.
+    /// Counts an event that came under the delivery id of another one.
     pub fn same_id(&self, source: &str) {
         self.0.same_ids.with_label_values(&[source]).inc();
     }
 
-    /// How many events of a source are kept back.
+    /// Sets the number of a source's quarantined events.
     pub fn quarantined(&self, source: &str, events: u64) {
         self.0.quarantined.with_label_values(&[source]).set(i64::try_from(events).unwrap_or(i64::MAX));
     }
 }
 
-/// The longest text of a sender's in a line.
+/// The most characters of a sender's text in a line.
 const SHOWN_CHARS_MAX: usize = 256;
 
-/// A text of a sender's, as a line shows it: bounded, and without anything that could command a terminal.
+/// Returns a sender's text as a line shows it: bounded, and without control characters that a terminal would obey.
 fn shown(text: &str) -> Cow<'_, str> {
     if text.len() <= SHOWN_CHARS_MAX && !text.contains(char::is_control) {
         return Cow::Borrowed(text);
@@ -280,7 +280,7 @@ fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
     }
 }
 
-/// The routes that failed on the event, by name; of many only the first.
+/// Lists the names of the routes that failed on the event; of many only the first ones.
 fn failed_routes(notes: &Notes) -> Option<String> {
     const NAMES_MAX: usize = 8;
     let names: Vec<&str> = notes.route_errors.iter().take(NAMES_MAX).map(|error| &*error.route).collect();
@@ -288,17 +288,17 @@ fn failed_routes(notes: &Notes) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", ") + more)
 }
 
-/// Three digits, without an allocation a request.
+/// Writes a status as three digits, without an allocation per request.
 fn code_text(status: u16, buffer: &mut [u8; 3]) -> &str {
     let digit = |value: u16| b'0' + u8::try_from(value % 10).unwrap_or(0);
     *buffer = [digit(status / 100), digit(status / 10), digit(status)];
     std::str::from_utf8(buffer).unwrap_or("000")
 }
 
-/// Why a TLS handshake failed.
+/// The reason why a TLS handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsFailure {
-    /// It did not end in time.
+    /// The handshake did not end in time.
     Timeout,
     /// The other side did not speak TLS as we do, or broke off.
     Protocol,
@@ -315,7 +315,7 @@ impl TlsFailure {
     }
 }
 
-/// Counts one while it lives.
+/// A guard that counts one while it lives.
 #[derive(Debug)]
 pub struct InFlight(IntGauge);
 

@@ -1,9 +1,9 @@
 //! The log lines of refusals: the first five of a kind in ten seconds are written, the rest is summed up in one line.
 //!
-//! A kind is source, outcome, verdict of the verification, and whether the sender was verified at the source before: names
-//! of the configuration and closed enums, so that strangers cannot make up kinds, and the provider's own failures are not
-//! hidden behind theirs. What was verified is never summed up. The sum is written when the ten seconds are over, whether or
-//! not another request comes.
+//! A kind is source, outcome, verdict of the verification, and whether the sender was verified at the source before:
+//! names of the configuration and closed enums. So senders cannot invent kinds, and the provider's own failures are not
+//! hidden behind those of others. Refusals of verified requests are never summed up. The sum is written when the ten
+//! seconds are over, even without another request.
 //!
 //! Bounds: [`SENDERS_MAX`] addresses are told apart in one sum. Time is handed in.
 
@@ -17,13 +17,13 @@ use crate::accept::SignatureVerdict;
 use crate::clock::Timestamp;
 use crate::refusal::{Class, RequestOutcome};
 
-/// Lines of one kind that are written in one window.
+/// The lines of one kind that are written in one window.
 const LINES_MAX: u64 = 5;
-/// A window begins with the first refusal of its kind.
+/// The length of a window, which begins with the first refusal of its kind.
 const WINDOW: Duration = Duration::from_secs(10);
 const SENDERS_MAX: usize = 256;
 
-/// The windows that are open, by source.
+/// The open windows, by source.
 #[derive(Debug, Default)]
 pub(super) struct RefusalLines(Mutex<HashMap<String, BTreeMap<Kind, Window>>>);
 
@@ -39,13 +39,13 @@ struct Kind {
 struct Window {
     began: Timestamp,
     lines: u64,
-    /// Refusals that were not written.
+    /// The number of refusals that were not written.
     more: u64,
     senders: BTreeMap<IpAddr, u64>,
     has_more_senders: bool,
 }
 
-/// One line for many.
+/// The line that sums up many refusals.
 #[derive(Debug)]
 struct Sum {
     source: String,
@@ -54,7 +54,7 @@ struct Sum {
 }
 
 impl Telemetry {
-    /// Tells whether a request has a line of its own; otherwise it is counted for the sum of its kind.
+    /// Returns whether a request has a line of its own; otherwise it is counted for the sum of its kind.
     pub(super) fn has_line(&self, source: &str, request: &Request<'_>, now: Timestamp) -> bool {
         let RequestOutcome::Refused(class) = request.outcome else { return true };
         if request.notes.secret.is_some() {
@@ -71,14 +71,14 @@ impl Telemetry {
         has_line
     }
 
-    /// Writes the sums whose time has come. To be called about once a second.
+    /// Writes the sums that are due. To be called about once a second.
     pub fn sum_up_refusals(&self, now: Timestamp) {
         for sum in self.2.take(|window| window.is_over(now)) {
             sum.write();
         }
     }
 
-    /// Writes all sums: the process ends.
+    /// Writes all sums at the end of the process.
     pub fn sum_up_all_refusals(&self) {
         for sum in self.2.take(|_| true) {
             sum.write();
@@ -87,7 +87,7 @@ impl Telemetry {
 }
 
 impl RefusalLines {
-    /// Counts one refusal: whether it has a line, and the sum of a window that it ends.
+    /// Counts one refusal: returns whether it has a line, and the sum of a window that it ends.
     fn count(&self, source: &str, kind: Kind, sender: IpAddr, now: Timestamp) -> (bool, Option<Sum>) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !windows.contains_key(source) {
@@ -103,7 +103,7 @@ impl RefusalLines {
         (of_source.entry(kind).or_insert_with(|| Window::new(now)).count(sender), over)
     }
 
-    /// Ends windows; gives the sums of those that have one.
+    /// Ends windows and returns their sums.
     fn take(&self, ends: impl Fn(&Window) -> bool) -> Vec<Sum> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sums = Vec::new();
@@ -121,7 +121,7 @@ impl Window {
         Self { began, lines: 0, more: 0, senders: BTreeMap::new(), has_more_senders: false }
     }
 
-    /// A clock that was set back ends it too.
+    /// Checks whether the window is over. A clock that was set back ends a window too.
     fn is_over(&self, now: Timestamp) -> bool {
         now < self.began || now.since(self.began) >= WINDOW
     }

@@ -1,7 +1,7 @@
 //! Routes that fail on events: each failure is counted, and one a minute for each route is logged.
 //!
-//! Invariant: what is remembered is bounded by the routes of the file; those that a reload took away are forgotten when
-//! another one fails. Time is handed in.
+//! Invariant: the state is bounded by the routes of the file; routes that a reload removed are forgotten when another
+//! one fails. Time is handed in.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ struct Line {
 }
 
 impl RouteLines {
-    /// Notes a failure; gives the number of failures since the last line where another line is due.
+    /// Notes a failure; returns the number of failures since the last line where another line is due.
     fn due(&self, route: &Arc<str>, now: Timestamp) -> Option<u64> {
         let mut lines = self.lock();
         // A clock that was set back must not silence a route.
@@ -51,7 +51,7 @@ impl RouteLines {
 }
 
 impl Telemetry {
-    /// Counts the routes that failed on the event of a request, and logs those of which a line is due.
+    /// Counts the routes that failed on the event of a request, and logs those whose line is due.
     pub(super) fn route_errors(&self, source: &str, request: &Request<'_>, now: Timestamp) {
         for error in &request.notes.route_errors {
             self.0.route_errors.with_label_values(&[&*error.route, error.stage().label()]).inc();

@@ -1,5 +1,5 @@
-//! The series of secrets: one of each for every secret in force, at zero until it is used, and none for those that have
-//! gone, so that an unused secret is seen and an old one does not stay for ever.
+//! The series of secrets: one of each for every secret in force, at zero until its first use, and none for removed
+//! secrets. So an unused secret shows, and the series of a removed one ends.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +10,18 @@ use crate::clock::Timestamp;
 use crate::secret::Listed;
 
 impl Telemetry {
-    /// A request was verified by this secret.
+    /// Records a request that this secret verified.
     pub(super) fn secret_used(&self, source: &str, secret: &str, now: Timestamp) {
         self.0.secret_used.with_label_values(&[source, secret]).inc();
         self.0.secret_last_used.with_label_values(&[source, secret]).set(seconds(now));
     }
 
-    /// These secrets are in force, and no others.
+    /// Begins the series of these secrets, and ends all others.
     pub fn secrets(&self, listed: &[Listed]) {
         let mut known = BTreeSet::new();
         for secret in listed {
             let labels = [&*secret.source, secret.name.as_str()];
-            // To name a series is to begin it.
+            // Naming a series begins it.
             self.0.secret_used.with_label_values(&labels);
             self.0.secret_last_used.with_label_values(&labels);
             if secret.validity.ends() {
@@ -39,14 +39,14 @@ impl Telemetry {
             let labels = [source.as_str(), secret.as_str()];
             let gone = self.0.secret_used.remove_label_values(&labels).is_ok();
             for gauge in [&self.0.secret_last_used, &self.0.secret_not_after] {
-                // Not every secret ends.
+                // Only secrets with an end have this series.
                 drop(gauge.remove_label_values(&labels));
             }
             tracing::debug!(source, secret, gone, "a secret is no longer in force");
         }
     }
 
-    /// How often a secret in force has verified a request since the start, and when last.
+    /// Returns how often a secret in force has verified a request since the start, and the last time.
     pub fn secret_use(&self, secret: &Listed) -> (u64, Option<Timestamp>) {
         let labels = [&*secret.source, secret.name.as_str()];
         let last = u64::try_from(self.0.secret_last_used.with_label_values(&labels).get()).unwrap_or(0);
@@ -59,7 +59,7 @@ fn seconds(at: Timestamp) -> i64 {
     i64::try_from(at.unix_secs()).unwrap_or(i64::MAX)
 }
 
-/// Source and secret of every series.
+/// Returns source and secret of every series.
 fn labels_of(family: &impl Collector) -> BTreeSet<(String, String)> {
     let families = family.collect();
     let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);

@@ -1,4 +1,4 @@
-//! The series of sources: one of each for every source in force, at zero from the start, and none for those that have gone.
+//! The series of sources: one of each for every source in force, at zero from the start, and none for removed sources.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub struct SourceStanding<'a> {
 }
 
 impl Telemetry {
-    /// Shows these sources, and no others.
+    /// Sets the series of these sources, and ends all others.
     pub fn sources<'a>(&self, standings: impl Iterator<Item = SourceStanding<'a>>) {
         let mut known = BTreeSet::from([NO_SOURCE.to_owned()]);
         self.begin_refusals(NO_SOURCE);
@@ -45,7 +45,7 @@ impl Telemetry {
         }
     }
 
-    /// An answer was counted against the provider's patience.
+    /// Records an answer that counts against the provider's failure budget.
     pub fn budget(&self, source: &str, recorded: &Recorded) {
         if let Some(level) = recorded.level {
             self.level(source, level);
@@ -59,7 +59,7 @@ impl Telemetry {
         }
     }
 
-    /// A request was verified or failed, or time has passed: how the source stands, and what has changed.
+    /// Records the verification state of a source after a request or after time has passed, and logs a change.
     pub fn verification(&self, source: &str, standing: Standing, change: Option<Change>) {
         self.standing(source, standing);
         match change {
@@ -88,7 +88,7 @@ impl Telemetry {
         }
     }
 
-    /// A refused request is stored after all.
+    /// Counts a refused request that was admitted later.
     pub fn refused_admitted(&self, source: &str) {
         self.0.refused_admitted.with_label_values(&[source]).inc();
     }
@@ -107,7 +107,7 @@ impl Telemetry {
 
     fn begin_refusals(&self, source: &str) {
         for class in Class::ALL {
-            // To name a series is to begin it.
+            // Naming a series begins it.
             self.0.lines_suppressed.with_label_values(&[source, class.label()]);
         }
     }
@@ -132,7 +132,7 @@ impl Telemetry {
     }
 }
 
-/// The sources that have a series.
+/// Returns the sources that have a series.
 fn sources_of(family: &impl Collector) -> BTreeSet<String> {
     let families = family.collect();
     let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);

@@ -1,7 +1,7 @@
-//! Spans: what is recorded of a request and of each try, when `server.tracing` is set and the event is sampled.
+//! Spans: the record of a request and of each attempt, when `server.tracing` is set and the event is sampled.
 //!
-//! A span is made when it has ended, and handed to the exporter's queue; when that is full it is dropped and counted, and
-//! nobody waits. Names of the configuration, closed enums, numbers, ids and the event's type are all that is in one: no
+//! A span is made at its end, and handed to the exporter's queue; at a full queue the span is dropped and counted,
+//! without a wait. A span has names of the configuration, closed enums, numbers, ids and the event's type only: no
 //! payload, no header, no secret.
 
 use std::time::{Duration, SystemTime};
@@ -19,47 +19,47 @@ use crate::event::{EventData, EventId};
 use crate::outcome::{Attempt, AttemptOutcome};
 use crate::refusal::RequestOutcome;
 
-/// An event's type comes out of its payload and may be of any length.
+/// The most characters of an event's type, which comes from the payload and may have any length.
 const TYPE_CHARS_MAX: usize = 200;
 
-/// How spans are recorded.
+/// The parameters of tracing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracingParams {
-    /// Where a collector takes OTLP by gRPC: `http://host:4317`.
+    /// The address of a collector for OTLP over gRPC: `http://host:4317`.
     pub collector: String,
-    /// Which of the events are recorded.
+    /// The share of events that is recorded.
     pub sample: Share,
 }
 
-/// Where spans go.
+/// The recorder of spans.
 #[derive(Clone, Debug)]
 pub(super) struct Spans {
     pub(super) queue: mpsc::Sender<SpanData>,
     pub(super) sample: Share,
     pub(super) random: fn() -> [u8; 10],
-    /// Found no room in the queue.
+    /// The count of spans that found no room in the queue.
     pub(super) dropped: IntCounter,
     pub(super) scope: InstrumentationScope,
 }
 
-/// One try that has ended.
+/// One attempt that has ended.
 #[derive(Debug)]
 pub struct TracedAttempt<'a> {
-    /// Where it went.
+    /// The destination.
     pub destination: &'a str,
-    /// Which route sent it.
+    /// The route.
     pub route: &'a str,
     /// The event.
     pub event: &'a EventData,
-    /// Which try it was, from one.
+    /// The number of the attempt, from one.
     pub number: u32,
-    /// How it ended.
+    /// The result of the attempt.
     pub attempt: &'a Attempt,
-    /// How long it took.
+    /// The duration of the attempt.
     pub took: Duration,
 }
 
-/// What belongs to every span.
+/// The parts that every span has.
 struct Frame {
     trace: [u8; 16],
     span: [u8; 8],
@@ -73,7 +73,7 @@ struct Frame {
 
 /// Traces.
 impl Telemetry {
-    /// The trace of a try that begins; `None` where nothing is traced.
+    /// Returns the trace of an attempt that begins; `None` where tracing is off.
     pub fn attempt_trace(&self, event: &EventData) -> Option<AttemptTrace> {
         let spans = self.1.as_ref()?;
         let named = event.headers.iter().filter(|(name, _)| name == TRACEPARENT).map(|(_, value)| &*value.0);
@@ -87,7 +87,7 @@ impl Telemetry {
         })
     }
 
-    /// A try ended.
+    /// Records the end of an attempt.
     pub fn attempt_traced(&self, trace: &AttemptTrace, ended: &TracedAttempt<'_>, now: Timestamp) {
         let Some(spans) = self.1.as_ref().filter(|_| trace.is_sampled) else { return };
         let TracedAttempt { destination, route, event, number, attempt, took } = *ended;
@@ -114,10 +114,10 @@ impl Telemetry {
         spans.ended(frame, attributes, status);
     }
 
-    /// A request was answered.
+    /// Records an answered request.
     pub(super) fn request_traced(&self, request: &Request<'_>, now: Timestamp) {
         let Some(spans) = &self.1 else { return };
-        // What became no event has an id all the same, for its trace alone.
+        // A request without an event gets an id too, for its trace alone.
         let event = request.event.unwrap_or_else(|| EventId::at(now, (spans.random)()));
         if !spans.sample.takes(event) {
             return;
@@ -174,7 +174,7 @@ impl Telemetry {
 impl Spans {
     fn new_span(&self) -> [u8; 8] {
         let mut span: [u8; 8] = (self.random)().first_chunk().copied().unwrap_or_default();
-        // Zero is no span.
+        // Zero is not a valid span id.
         if let Some(last) = span.last_mut() {
             *last |= 1;
         }
@@ -204,7 +204,7 @@ impl Spans {
     }
 }
 
-/// When something began that took so long and has just ended.
+/// Returns the begin of something that took the time `took` and has just ended.
 fn moment(now: Timestamp, took: Duration) -> SystemTime {
     let ended = Duration::from_millis(now.unix_ms());
     SystemTime::UNIX_EPOCH + ended.saturating_sub(took)

@@ -1,14 +1,14 @@
-//! The health of destinations' targets: a gauge for each target that is asked for its health, and a line for each change.
+//! The health of destinations' targets: a gauge for each target with health checks, and a line for each change.
 
 use super::Telemetry;
 
 impl Telemetry {
-    /// A target is asked for its health, and counts as this.
+    /// Sets the health of a target.
     pub fn target(&self, destination: &str, target: &str, is_healthy: bool) {
         self.0.target_healthy.with_label_values(&[destination, target]).set(i64::from(is_healthy));
     }
 
-    /// A target counts as another than before; `trouble` is what was wrong with it last.
+    /// Records a change of a target's health; `trouble` is its last error.
     pub fn target_turned(&self, destination: &str, target: &str, is_healthy: bool, trouble: &str) {
         self.target(destination, target, is_healthy);
         if is_healthy {
@@ -18,7 +18,7 @@ impl Telemetry {
         }
     }
 
-    /// A target is no longer asked.
+    /// Ends the series of a target without health checks.
     pub fn target_gone(&self, destination: &str, target: &str) {
         let gone = self.0.target_healthy.remove_label_values(&[destination, target]).is_ok();
         tracing::debug!(target: "hookgate::delivery", destination, address = target, gone, "a target is no longer in force");

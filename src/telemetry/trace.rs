@@ -1,11 +1,11 @@
-//! Traces: which spans belong together, and which of them are recorded.
+//! Traces: the spans that belong together, and the choice of those that are recorded.
 //!
-//! The trace of an event is the one that its sender names in `traceparent` (W3C Trace Context), or else has the event's own
-//! id. The span of its request has an id that is half of the event's, so a delivery knows its parent whatever has happened
-//! in between: retries, a restart, another process.
+//! The trace of an event is the one that its sender names in `traceparent` (W3C Trace Context), or else has the event's
+//! own id. The span of its request has an id that is half of the event's, so a delivery knows its parent after retries,
+//! a restart, or in another process.
 //!
-//! Whether a trace is recorded hangs on the event's id alone, which nobody outside can choose. Neither the trace id nor the
-//! flag of a sender decides it: with either of them a stranger would set what we pay for tracing, or what we see.
+//! The event's id alone decides whether a trace is recorded, and nobody outside can choose that id. The sender's trace
+//! id and flag do not count: with either of them a stranger would decide what we pay for tracing, or what we see.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::event::EventId;
 /// The header that names a trace.
 pub(super) const TRACEPARENT: &str = "traceparent";
 
-/// A share of all, in millionths.
+/// A share of all events, in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share(u32);
 
@@ -35,27 +35,27 @@ impl fmt::Display for Share {
 }
 
 impl Share {
-    /// All of them, in millionths.
+    /// The share of all events, in millionths.
     pub const ALL: u32 = 1_000_000;
 
-    /// `None` when it is more than all.
+    /// Builds a share; `None` when it is more than all.
     pub const fn of_millionths(millionths: u32) -> Option<Self> {
         if millionths <= Self::ALL { Some(Self(millionths)) } else { None }
     }
 
-    /// Whether the event is of this share; the same answer each time.
+    /// Checks whether the event is in this share; the same answer each time.
     pub(super) fn takes(self, event: EventId) -> bool {
         let drawn = u128::from(u64::from_be_bytes(half(event))) & ((1 << RANDOM_BITS) - 1);
         drawn * u128::from(Self::ALL) < u128::from(self.0) << RANDOM_BITS
     }
 }
 
-/// The half of an event's id that is random; never zero, for it holds the id's variant.
+/// Returns the half of an event's id that is random; never zero, because it holds the id's variant.
 fn half(event: EventId) -> [u8; 8] {
     event.as_bytes().last_chunk().copied().unwrap_or([1; 8])
 }
 
-/// What a sender says of its own trace.
+/// The trace that a sender names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sender {
     trace: [u8; 16],
@@ -63,7 +63,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// Reads all values of the header; `None` unless there is one, and it is as the standard has it.
+    /// Reads all values of the header; `None` unless there is exactly one valid one.
     fn read<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> Option<Self> {
         let (value, None) = (values.next()?, values.next()) else { return None };
         let text = std::str::from_utf8(value).ok()?;
@@ -71,13 +71,13 @@ impl Sender {
         let version: [u8; 1] = hex(parts.next()?)?;
         let (trace, span) = (hex(parts.next()?)?, hex(parts.next()?)?);
         let _flags: [u8; 1] = hex(parts.next()?)?;
-        // Later versions may say more.
+        // Later versions may have more parts.
         let is_known = version[0] != 0xff && (version[0] != 0 || parts.next().is_none());
         (is_known && trace != [0; 16] && span != [0; 8]).then_some(Self { trace, span })
     }
 }
 
-/// Lower case only, as the standard has it.
+/// Decodes hexadecimal digits, in lower case only, as the standard has it.
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
@@ -92,7 +92,7 @@ pub(super) struct RequestTrace {
 }
 
 impl RequestTrace {
-    /// Of the request that became `event`, which came with these `traceparent` headers.
+    /// Builds the trace of the request that became `event` and had these `traceparent` headers.
     pub(super) fn of<'h>(event: EventId, headers: impl Iterator<Item = &'h [u8]>) -> Self {
         let sender = Sender::read(headers);
         Self {
@@ -103,24 +103,24 @@ impl RequestTrace {
     }
 }
 
-/// The span of one try.
+/// The span of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptTrace {
     pub(super) trace: [u8; 16],
     pub(super) span: [u8; 8],
     pub(super) parent: [u8; 8],
-    /// Whether its sender named the trace.
+    /// True when the event's sender named the trace.
     pub(super) is_continued: bool,
     pub(super) is_sampled: bool,
 }
 
 impl AttemptTrace {
-    /// What the service is told: this span is the parent of its own.
+    /// Returns the header for the service: this span is the parent of the service's own.
     pub fn traceparent(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.to_string()).ok()
     }
 
-    /// Whether the sender's `tracestate` belongs to the trace.
+    /// Checks whether the sender's `tracestate` belongs to the trace.
     pub fn keeps_tracestate(&self) -> bool {
         self.is_continued
     }

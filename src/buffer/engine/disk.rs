@@ -1,4 +1,4 @@
-//! fjall on a disk.
+//! The storage engine on a disk: fjall.
 //!
 //! The data directory and its parents are synced after every open, because a file whose name was not synced can be gone
 //! after a power cut although its content was.
@@ -21,46 +21,47 @@ use super::reach::Reach;
 use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, journal, salvage};
 use crate::buffer::{DiskSpace, Fsync, OpenError};
 
-/// What the engine may keep in memory of what it has read.
+/// The most memory for data that the engine has read.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-/// What the engine's journals may grow to before it flushes.
+/// The size of the engine's journals at which it flushes.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// A memtable this full is written out; each keyspace has one.
+/// The size at which a memtable is written out; each keyspace has one.
 const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// The one of events. A disk of 48 MiB has room for a journal and a table of this size. It also tells stores whose tables of
-/// events are merged (`reach`) from those of earlier versions: whoever changes it tells them apart in another way.
+/// The memtable size of events. A disk of 48 MiB has room for a journal and a table of this size. The number also tells
+/// stores whose tables of events are merged (`reach`) from those of earlier versions, so a change needs another mark
+/// for that.
 const EVENTS_MEMTABLE_BYTES_MAX: u64 = 12 * 1024 * 1024;
-/// So many memtables of events may wait to be written out; then a commit waits for the worker.
+/// The most memtables of events that wait to be written out; beyond it a commit waits for the worker.
 const EVENTS_MEMTABLES_MAX: usize = 2;
-/// So many flushed tables of scattered keys are merged at once, into tables of this size.
+/// The number of flushed tables of scattered keys that are merged at once, into tables of the size below.
 const SCATTERED_TABLES: u8 = 8;
 const SCATTERED_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 const SCATTERED_LEVEL_RATIO: f32 = 8.0;
-/// Event ids grow but for those of one millisecond, and events reach back (`reach`). So each flushed table overlaps the
-/// last one a little, and what is rewritten for that is one table: the smaller, the less.
+/// The number of flushed tables of nearly ordered keys that are merged at once. Event ids grow but for those of one
+/// millisecond, and events reach back (`reach`), so each flushed table overlaps the last one a little. One table is
+/// rewritten for that, so a smaller table is cheaper.
 pub(super) const NEARLY_IN_ORDER_TABLES: u8 = 4;
 const NEARLY_IN_ORDER_TABLE_BYTES: u64 = 8 * 1024 * 1024;
-/// Delivery ids scatter within their generation, which is about seven flushed tables: so that a generation is rewritten
-/// about once, more than that are merged at once. They are looked for here only where a filter says "perhaps". At twenty the
-/// engine slows down whoever writes.
+/// The number of flushed tables of delivery ids that are merged at once. Delivery ids scatter within their generation,
+/// which is about seven flushed tables; merging more than that rewrites a generation about once. The tables are read
+/// only where a filter may hold the id. At twenty the engine slows down writers.
 const GENERATION_TABLES: u8 = 12;
 const GENERATION_TABLE_BYTES: u64 = 16 * 1024 * 1024;
-/// So many times a full memtable may be reported to the engine's worker, which has room for 1,000 such messages.
+/// The most reports of a full memtable to the engine's worker, which has room for 1,000 such messages.
 const REPORTS_MAX: u64 = 250;
-/// Then a commit waits for the worker, at most so long: it may never come.
+/// The longest wait of a commit for the worker, which may never come.
 const WORKER_WAIT_MAX: Duration = Duration::from_secs(1);
 const WORKER_POLL: Duration = Duration::from_millis(1);
-/// The longest wait for memtables to be written out when space is asked back. It is shorter than the time after which a
-/// batch counts as one that hangs.
+/// The longest wait for memtables to be written out before a compaction. It is shorter than the time after which a
+/// batch counts as hanging.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 const FLUSH_POLL: Duration = Duration::from_millis(10);
 
-/// How large a memtable of events may get, of a store whose engine was told so; those from before have
-/// [`MEMTABLE_BYTES_MAX`].
+/// The key of a store's memtable size of events, as its engine was told; stores without it have [`MEMTABLE_BYTES_MAX`].
 const EVENTS_MEMTABLE_KEY: &str = "events_memtable";
-/// Written before each compaction, so that there is something newer than what it may let go.
+/// The key written before each compaction, so that there is something newer than what it may remove.
 const COMPACTED_KEY: &str = "compacted";
-/// fjall 3.1.13 looks for its oldest snapshot whenever so many were closed.
+/// The number of closed snapshots after which fjall 3.1.13 looks for its oldest one.
 const SNAPSHOTS_UNTIL_GC: usize = 10_000;
 
 /// A folder on a disk.
@@ -100,20 +101,20 @@ impl Medium for Disk {
 
 pub(super) struct Fjall {
     pub(super) db: Database,
-    /// In the order of [`Space::ALL`].
+    /// The keyspaces, in the order of [`Space::ALL`].
     keyspaces: Vec<Keyspace>,
-    /// What the engine goes by: it keeps a keyspace's options with it.
+    /// The memtable size of events that the engine uses; it keeps a keyspace's options with it.
     events_memtable_bytes_max: u64,
-    /// How often full memtables were reported since none was full.
+    /// The number of reports of full memtables since none was full.
     reports: AtomicU64,
     reach: Reach,
 }
 
 impl Fjall {
-    /// Opens the engine over whatever the files hold.
+    /// Opens the engine over the files in `dir`.
     pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
-        // Events are confidential: nobody else reads them.
+        // Events are confidential: only the owner reads them.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
         let db = Database::builder(dir)
             .cache_size(CACHE_BYTES)
@@ -144,9 +145,9 @@ impl Fjall {
     }
 }
 
-// The engine keeps these options with the keyspace: what is changed here holds for keyspaces that are made from then on.
+// The engine keeps these options with the keyspace: a change here affects only keyspaces that are made afterwards.
 
-/// How large a memtable of events may get. It is written down before the keyspace is made.
+/// Returns the memtable size of events. It is written down before the keyspace is made.
 fn events_memtable(db: &Database) -> fjall::Result<u64> {
     let meta = db.keyspace(Space::Meta.name(), || options(Space::Meta))?;
     if !db.keyspace_exists(Space::Events.name()) {
@@ -157,7 +158,7 @@ fn events_memtable(db: &Database) -> fjall::Result<u64> {
     Ok(told.map_or(MEMTABLE_BYTES_MAX, u64::from_be_bytes))
 }
 
-/// What is said of these files, and is not to be taken over into others.
+/// Checks whether a record describes these files, and must not be copied into others.
 pub(super) fn is_of_these_files(space: Space, key: &[u8]) -> bool {
     space == Space::Meta && key == EVENTS_MEMTABLE_KEY.as_bytes()
 }
@@ -172,7 +173,7 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         Space::Events => nearly_in_order(plain)
             .with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None))),
         Space::Ids => nearly_in_order(plain),
-        // What asks for a delivery id has asked a filter before.
+        // A look-up of a delivery id has asked a filter before.
         Space::Dedup => in_order(plain).compaction_strategy(Arc::new(
             Leveled::default().with_l0_threshold(GENERATION_TABLES).with_table_target_size(GENERATION_TABLE_BYTES),
         )),
@@ -191,8 +192,8 @@ fn options(space: Space) -> KeyspaceCreateOptions {
     }
 }
 
-/// Keys that grow: written in order, read in order, and looked up only where they are. A filter would be built, and kept
-/// in memory for as long as the backlog lasts, to say yes.
+/// Returns the options of growing keys: written in order, read in order, and looked up only where they are. A filter
+/// would stay in memory for as long as the backlog lasts, and only ever say yes.
 fn in_order(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
     plain.filter_policy(FilterPolicy::disabled())
 }
@@ -205,11 +206,11 @@ fn nearly_in_order(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
     ))
 }
 
-/// Keys that scatter, looked up before each write, and nearly always in vain.
+/// Returns the options of scattered keys, which are looked up before each write, nearly always in vain.
 ///
-/// Filters are held, 10 bits a key. By default a table has one filter, in the cache; one that is larger than a part of the
-/// cache is never kept, and read and checked whole at each lookup, which stops everything at two million keys. Smaller
-/// tables and levels than the engine's own let a compaction rewrite less of what is there.
+/// Filters are held in memory, 10 bits a key. By default a table has one filter, in the cache. A filter larger than a
+/// part of the cache is never kept, and is read and checked whole at each lookup, which stops everything at two million
+/// keys. Smaller tables and levels than the engine's own let a compaction rewrite less.
 fn scattered(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
     let levels = Leveled::default()
         .with_l0_threshold(SCATTERED_TABLES)
@@ -230,8 +231,8 @@ impl Fjall {
         Space::ALL.into_iter().zip(&self.keyspaces).filter(is_full).count() as u64
     }
 
-    /// Waits until the memtables are written out. The engine's own wait never ends when its worker has: one that meets a
-    /// full disk stops, and the engine says so only to whoever writes next.
+    /// Waits until the memtables are written out. The engine's own wait never ends once its worker has stopped at a
+    /// full disk, and the engine reports the stop only to the next writer.
     fn wait_for_flushes(&self) -> Result<(), EngineError> {
         let begun = tokio::time::Instant::now();
         while self.keyspaces.iter().any(|keyspace| keyspace.tree.sealed_memtable_count() > 0) {
@@ -248,12 +249,12 @@ impl Fjall {
         self.keyspaces.get(Space::Events as usize).map_or(0, |keyspace| keyspace.tree.sealed_memtable_count())
     }
 
-    /// Lets the engine's worker catch up, after a commit.
+    /// Waits for the engine's worker after a commit.
     ///
-    /// What waits to be written out is memory, and a merge of a second is 200 MB of it at full speed.
+    /// Memtables that wait to be written out are memory: a merge of one second is 200 MB of it at full speed.
     ///
-    /// Each commit reports each memtable that is full, again and again while the worker is at a compaction, and the worker
-    /// sends to the same channel: once that is full, fjall 3.1.13 with one worker stands still for ever, and memtables and
+    /// Each commit reports each full memtable, repeatedly while the worker compacts, and the worker sends to the same
+    /// channel. Once that channel is full, fjall 3.1.13 with one worker stands still for ever, and memtables and
     /// journals grow without bound.
     fn wait_for_worker(&self) {
         let found = self.full_memtables();
@@ -298,7 +299,7 @@ impl Engine for Fjall {
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         let mut written = self.db.batch();
         let events = self.keyspace(Space::Events)?;
-        // A store from before has a thousand tables, and would merge each with 64 MiB of others.
+        // An older store has a thousand tables, and would merge each with 64 MiB of others.
         if self.events_memtable_bytes_max == EVENTS_MEMTABLE_BYTES_MAX
             && let Some(key) = self.reach.back(events.tree.active_memtable().id())
         {
@@ -328,15 +329,15 @@ impl Engine for Fjall {
         Ok(self.db.persist(PersistMode::SyncAll)?)
     }
 
-    /// Memtables out, so that journals end, and the bodies' files rewritten.
+    /// Writes out all memtables, so that journals end, and rewrites the files of bodies.
     fn give_space_back(&self) -> Result<(), EngineError> {
         for space in Space::ALL {
             self.keyspace(space)?.rotate_memtable()?;
         }
         self.wait_for_flushes()?;
-        // Files go with the last version that names them, and the engine lets go of versions older than its oldest
-        // snapshot, which it looks for once in so many that were closed. When nothing is written and little is read, as on
-        // a full disk, that moment never comes by itself.
+        // Files are removed with the last version that names them. The engine drops versions older than its oldest
+        // snapshot, which it looks for once in 10,000 closed ones. With few writes and reads, as on a full disk, that
+        // never happens by itself.
         self.keyspace(Space::Meta)?.insert(COMPACTED_KEY, [])?;
         for _ in 0..SNAPSHOTS_UNTIL_GC {
             drop(self.db.snapshot());
@@ -391,7 +392,7 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Or the guard over its messages does not see when it is full.
+    /// Guards [`Fjall::wait_for_worker`], which would not see full memtables with another size.
     #[test]
     fn a_store_goes_by_the_size_of_memtable_that_it_was_made_with() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
-//! A disk for the simulation: it fails when told to, fills up, and forgets what was not synced when the power goes.
+//! A fake disk for the simulation: it fails when told to, fills up, and loses unsynced data when the power goes.
 //!
-//! What was committed and not synced lies in a list of batches behind what is durable. A crash keeps all of it (the
-//! process died, the system lives) or a prefix of it (the power went); a commit whose sync failed may be there afterwards
-//! or not. After a failed commit nothing more is taken until the store is opened anew, as fjall does it. Every other opening
-//! claims that files were mended, so that the look through the store runs over stores of which all is known.
+//! Committed and unsynced batches lie in a list behind the durable state. A crash keeps all of them (the process died,
+//! the system lives) or the first ones (the power went); a commit whose sync failed may survive or not. After a failed
+//! commit nothing more is taken until the store is opened anew, as in fjall. Every other opening claims that files were
+//! repaired, so that reindexing runs over stores whose content is known.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,34 +13,34 @@ use crate::buffer::{DiskSpace, OpenError};
 
 type Map = BTreeMap<(Space, Vec<u8>), Slice>;
 
-/// What goes wrong at the next commit.
+/// A failure of the next commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Nothing of the batch is written.
     Write,
-    /// It is written, and its sync fails; whether it survives is told here.
+    /// The batch is written, and its sync fails; `survives` says whether the batch outlives that.
     Sync { survives: bool },
 }
 
 #[derive(Debug, Default)]
 struct Platter {
     durable: Map,
-    /// As readers see it.
+    /// The state that readers see.
     live: Map,
     unsynced: Vec<Batch>,
     fault: Option<Fault>,
     is_low: bool,
     is_poisoned: bool,
-    /// Every opening has a number; older ones may not write any more.
+    /// The number of the last opening; older ones may not write any more.
     generation: u64,
-    /// The books as an opening found them that said it had mended something.
+    /// The counters at an opening that claimed a repair.
     to_restore: Option<Vec<(Vec<u8>, Slice)>>,
     openings: u64,
     commits: u64,
     syncs: u64,
 }
 
-/// The disk. Clones share it.
+/// The fake disk; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FakeDisk(Arc<Mutex<Platter>>);
 
@@ -61,7 +61,7 @@ fn apply(map: &mut Map, batch: &Batch) {
 }
 
 impl Platter {
-    /// What was not synced is durable now, up to so many batches; the rest is gone.
+    /// Makes the first `keep` unsynced batches durable and drops the rest.
     fn settle_unsynced(&mut self, keep: usize) {
         let unsynced = std::mem::take(&mut self.unsynced);
         for batch in unsynced.iter().take(keep) {
@@ -78,7 +78,7 @@ impl FakeDisk {
         self.0.lock().unwrap()
     }
 
-    /// The next commit fails like this.
+    /// Makes the next commit fail.
     pub(crate) fn fail_next(&self, fault: Fault) {
         self.platter().fault = Some(fault);
     }
@@ -87,12 +87,12 @@ impl FakeDisk {
         self.platter().is_low = is_low;
     }
 
-    /// Batches that a power cut may take.
+    /// Returns the number of batches that a power cut may take.
     pub(crate) fn unsynced(&self) -> usize {
         self.platter().unsynced.len()
     }
 
-    /// The machine stops, and of what was not synced this many batches survive.
+    /// Stops the machine; the first `keep` unsynced batches survive.
     pub(crate) fn crash(&self, keep: usize) {
         let mut platter = self.platter();
         platter.settle_unsynced(keep);
@@ -100,7 +100,7 @@ impl FakeDisk {
         platter.fault = None;
     }
 
-    /// Flips a byte of a stored value.
+    /// Flips a bit of a stored value.
     pub(crate) fn damage(&self, space: Space, nth: usize, at: usize) -> bool {
         let mut platter = self.platter();
         let keys: Vec<_> = platter.live.keys().filter(|(of, _)| *of == space).cloned().collect();
@@ -115,7 +115,7 @@ impl FakeDisk {
         true
     }
 
-    /// All keys and values of a keyspace.
+    /// Returns all keys and values of a keyspace.
     pub(crate) fn all(&self, space: Space) -> Vec<(Vec<u8>, Slice)> {
         let platter = self.platter();
         platter
@@ -128,7 +128,7 @@ impl FakeDisk {
 }
 
 impl Medium for FakeDisk {
-    /// Nothing is ever mended here: whoever looks through the store has to find it right.
+    /// Checks that reindexing found the store right, because nothing is ever damaged here.
     fn restored(&self) -> Result<(), OpenError> {
         let before = self.platter().to_restore.take();
         let now = self.all(Space::Books);
@@ -155,12 +155,12 @@ impl Medium for FakeDisk {
     }
 }
 
-/// A scan that looks anew for every pair, from both ends.
+/// A scan that searches anew for every pair, from both ends.
 struct Walk<'a> {
     store: &'a FakeStore,
     space: Space,
     from: Vec<u8>,
-    /// Whether `from` was given already.
+    /// True when `from` was returned already.
     is_after: bool,
     to: Option<Vec<u8>>,
 }

@@ -1,12 +1,13 @@
-//! The engine's journals after a failed write or sync: what can still be read of them is written and synced again.
+//! Repair of the engine's journals after a failed write or sync: their readable bytes are written and synced again.
 //!
-//! After a failed sync the kernel may hold what it could not write as if it were written: it can be read, it is not on the
-//! disk, and the next sync succeeds without it. The engine, opened anew, would go on behind it in the same file; after a
-//! power cut its recovery stops at the gap, and what was answered since would be lost. Written again, the bytes are the
-//! kernel's to write again; what it has dropped reads as a gap, at which the engine cuts before it goes on.
+//! After a failed sync the kernel may hold unwritten pages as if they were written: they can be read, they are not on
+//! the disk, and the next sync succeeds without them. The engine, opened anew, would go on behind them in the same
+//! file. After a power cut its recovery stops at the gap, and what was answered since would be lost. Bytes that are
+//! written again are dirty pages again; pages that the kernel has dropped read as a gap, at which the engine cuts
+//! before it goes on.
 //!
-//! The bytes stay the same ones, so a crash in the middle changes nothing. Blocks of zeros are left out: journals are made
-//! long at once, and most of a new one is nothing.
+//! The bytes stay the same, so a crash in the middle changes nothing. Blocks of zeros are left out: journals are
+//! preallocated, and most of a new one is empty.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,12 +1,12 @@
-//! What the buffer asks of a storage engine: ordered keyspaces, atomic batches over all of them, and a sync.
+//! The storage engine's interface: ordered keyspaces, atomic batches over all of them, and a sync.
 //!
-//! [`Engine`] is an open store, [`Medium`] what a store is opened on. The one that ships is fjall on a disk (`disk`); the
-//! simulation puts a disk of its own in its place, which fails, fills up and forgets what was not synced (`fake`).
+//! [`Engine`] is an open store, [`Medium`] the place that a store is opened on. The one that ships is fjall on a disk
+//! (`disk`). The simulation has a disk of its own, which fails, fills up and loses unsynced data (`fake`).
 //!
 //! Invariants: a batch is in the store as a whole or not at all. After [`Durability::Synced`] it survives a power cut.
-//! After a failed commit the engine takes nothing more; whoever owns it drops it and opens the medium anew.
+//! After a failed commit the engine takes nothing more; its owner drops it and opens the medium anew.
 //!
-//! A medium whose files are damaged mends them when it is opened (`salvage`), and says so ([`Mended`]).
+//! A medium repairs damaged files when it is opened (`salvage`), and reports that ([`Mended`]).
 //!
 //! Deliberately not here: what keys and values mean (`keys`, `record`, `fate`).
 
@@ -26,7 +26,7 @@ pub(crate) use disk::Disk;
 
 /// A shared run of bytes; short ones are held in place.
 pub(crate) type Slice = fjall::Slice;
-/// What a scan gives, pair by pair.
+/// The pairs of a scan.
 pub(crate) type Pairs<'a> = Box<dyn DoubleEndedIterator<Item = Result<(Slice, Slice), EngineError>> + 'a>;
 
 /// The keyspaces. `keys` says what lies in each.
@@ -46,9 +46,9 @@ pub(crate) enum Space {
     Filters,
     Books,
     Meta,
-    /// Format 1 only.
+    /// In format 1 only.
     DedupExpiry,
-    /// Format 1 only.
+    /// In format 1 only.
     Pending,
 }
 
@@ -72,7 +72,7 @@ impl Space {
         Self::Pending,
     ];
 
-    /// Its name on disk.
+    /// Returns the name on disk.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Events => "events",
@@ -95,18 +95,18 @@ impl Space {
     }
 }
 
-/// How far a commit goes before it is answered.
+/// The state of a commit when it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// Into our own memory.
+    /// In our own memory.
     Held,
-    /// To the operating system.
+    /// With the operating system.
     Written,
-    /// To the disk.
+    /// On the disk.
     Synced,
 }
 
-/// One change of a batch; without a value the key goes.
+/// One change of a batch; a change without a value removes the key.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub(crate) space: Space,
@@ -114,7 +114,7 @@ pub(crate) struct Change {
     pub(crate) value: Option<Slice>,
 }
 
-/// Changes that are made together or not at all. A later change of a key counts over an earlier one.
+/// Changes that are made together or not at all. A later change of a key replaces an earlier one.
 #[derive(Debug, Default)]
 pub(crate) struct Batch(pub(crate) Vec<Change>);
 
@@ -128,16 +128,16 @@ impl Batch {
     }
 }
 
-/// Why the engine did not do what it was asked.
+/// The error of a storage engine.
 #[derive(Debug)]
 pub enum EngineError {
-    /// Bytes on disk are not what was written: found by the engine's own checksums. Concerns what was read, not the rest.
+    /// Bytes on disk are not what was written, by the engine's own checksums. Concerns what was read, not the rest.
     Damaged(String),
-    /// It could not read or write.
+    /// The engine could not read or write.
     Failed(String),
-    /// It met something earlier and writes no more; what, it does not say.
+    /// The engine has met an earlier error, which it does not name, and writes no more.
     Stopped,
-    /// Somebody else has the store open.
+    /// Another process has the store open.
     Locked,
 }
 
@@ -158,68 +158,68 @@ impl std::error::Error for EngineError {}
 pub(crate) trait Engine: Send + Sync {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>, EngineError>;
 
-    /// All pairs from `from` on, up to before `to`.
+    /// Returns all pairs from `from` on, up to before `to`.
     fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>) -> Pairs<'_>;
 
-    /// The last key, without its value.
+    /// Returns the last key, without its value.
     fn last_key(&self, space: Space) -> Result<Option<Slice>, EngineError>;
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
 
-    /// Everything that was committed is on the disk afterwards.
+    /// Syncs everything that was committed to the disk.
     fn sync(&self) -> Result<(), EngineError>;
 
-    /// Lets go of the space that removed events still take.
+    /// Frees the space that removed events still take.
     fn give_space_back(&self) -> Result<(), EngineError>;
 
     fn contains(&self, space: Space, key: &[u8]) -> Result<bool, EngineError> {
         Ok(self.get(space, key)?.is_some())
     }
 
-    /// Writes what a keyspace holds in memory to a file, and does not wait for it.
+    /// Writes a keyspace's memory to a file, without waiting for the end.
     #[cfg(test)]
     fn flush(&self, _space: Space) -> Result<(), EngineError> {
         Ok(())
     }
 }
 
-/// What an opening found damaged and did about it.
+/// The damage that an opening found, and its repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mended {
-    /// Files in which damage was found, or stretches of them.
+    /// Damaged files, or stretches of files.
     pub(crate) damages: u64,
     /// Events that were put back from damaged stretches.
     pub(crate) saved: u64,
     /// Event records that are lost for certain.
     pub(crate) lost: u64,
-    /// The store was built anew.
+    /// True when the store was rebuilt.
     pub(crate) rebuilt: bool,
 }
 
-/// What a store lies on.
+/// The place that a store lies on.
 pub(crate) trait Medium: fmt::Debug + Send + Sync {
-    /// Opens the store, or makes it. Where files were mended, events may have no place in it and its books may be wrong:
-    /// whoever opens it sets that right (`restore`) and calls [`Medium::restored`], or is told again at the next opening.
+    /// Opens the store, or makes it. After a repair, events may lack a place and the counters may be wrong: the caller
+    /// reindexes the store (`restore`) and calls [`Medium::restored`], or gets the same answer at the next opening.
     fn open(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError>;
 
-    /// What was mended has its place.
+    /// Notes that the store was reindexed after a repair.
     fn restored(&self) -> Result<(), OpenError> {
         Ok(())
     }
 
-    /// Damage was met: the next opening builds the store anew.
+    /// Marks the store as damaged: the next opening rebuilds it.
     fn suspect(&self) {}
 
-    /// Whether all bytes are what was written. Reads them all.
+    /// Checks whether all bytes are as they were written. Reads them all.
     fn is_whole(&self) -> bool {
         true
     }
 
-    /// Opens it after a failed write or sync: what is written from now on does not lie behind what may be missing.
+    /// Opens the store after a failed write or sync, so that new writes do not lie behind a gap.
     fn reopen(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError> {
         self.open()
     }
 
-    /// The space of the disk that it lies on, where that is known.
+    /// Returns the space of the medium's disk, where it is known.
     fn space(&self) -> Option<DiskSpace>;
 }

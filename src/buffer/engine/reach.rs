@@ -1,18 +1,18 @@
-//! Lets the engine merge tables of events.
+//! Overlap between tables of events, so that the engine merges them.
 //!
-//! Events come in the order of their keys, so the tables that they are written to do not overlap, and the engine keeps such
-//! tables as they are: a thousand at ten million events, and whatever it does about one it compares with all others. So
-//! each memtable of events reaches back over the last one, and the engine merges its tables as it merges others. (One that
-//! began while a batch was on its way does not; it is merged with the next.)
+//! Events come in the order of their keys, so their tables do not overlap, and the engine keeps such tables as they
+//! are: a thousand at ten million events, and each is compared with all others in everything the engine does. So each
+//! memtable of events reaches back over the last one, and the engine merges its tables as it merges others. (A memtable
+//! that began during a commit does not; it is merged with the next.)
 //!
-//! Invariant: what is removed for that is never an event.
+//! Invariant: no tombstone that is written for this has the key of an event.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How a memtable of events reaches back over the last one: by a tombstone between the two events before it, of a key that
-/// no event has.
+/// The state of the overlap. A memtable of events reaches back over the last one by a tombstone between the two events
+/// before it, under a key that no event has.
 pub(super) struct Reach {
-    /// The memtable that does already.
+    /// The memtable that reaches back already.
     memtable: AtomicU64,
     /// The last event's sequence.
     last: AtomicU64,
@@ -23,7 +23,7 @@ impl Reach {
         Self { memtable: AtomicU64::new(u64::MAX), last: AtomicU64::new(0) }
     }
 
-    /// What is to be removed in a memtable that does not reach back yet.
+    /// Returns the key to remove in a memtable that does not reach back yet.
     pub(super) fn back(&self, memtable: u64) -> Option<[u8; 9]> {
         let is_new = self.memtable.swap(memtable, Ordering::Relaxed) != memtable;
         let before = self.last.load(Ordering::Relaxed).checked_sub(1).filter(|_| is_new)?;
@@ -32,7 +32,7 @@ impl Reach {
         Some(key)
     }
 
-    /// An event is written.
+    /// Notes an event that is written.
     pub(super) fn comes(&self, event: &[u8]) {
         if let Ok(seq) = event.try_into().map(u64::from_be_bytes) {
             self.last.fetch_max(seq, Ordering::Relaxed);
@@ -49,7 +49,7 @@ mod tests {
     use crate::buffer::engine::{Batch, Durability, Engine, Space};
     use fjall::AbstractTree;
 
-    /// Or each of a thousand tables is compared with all others.
+    /// Guards the cost at ten million events: without a merge each of a thousand tables is compared with all others.
     #[test]
     fn tables_of_events_are_merged_although_events_come_in_order() {
         let dir = tempfile::tempdir().unwrap();

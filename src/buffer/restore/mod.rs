@@ -1,11 +1,12 @@
-//! After damage: every event in the store has its place again, and the books are what lies in the store.
+//! Reindexing after damage: every event in the store gets its place again, and the counters match the store.
 //!
-//! Runs once after an opening that mended files, over the whole store. An event belongs into the queue or into its lane
-//! with each delivery that has not ended, into the quarantine if it is kept back, and is to be removed one day when all is
-//! over. Where nothing says that a delivery has ended, it is made again: a repeated delivery is allowed, a lost one is not.
-//! What is queued and has no event any more stays, and whoever takes it finds out.
+//! It runs once after an opening that repaired files, over the whole store. An event's unended deliveries belong into
+//! the queue or an order queue; a quarantined event belongs into the quarantine; an event without either gets an
+//! expiry. Where no record says that a delivery has ended, it is made again: a repeated delivery is allowed, a lost one
+//! is not. Queued records without an event stay, and the worker that takes one finds out.
 //!
-//! It can be interrupted at any point and is then done again. Its memory grows with the backlog, not with what is kept.
+//! It can be interrupted at any point and is then done again. Its memory grows with the backlog, not with the kept
+//! events.
 //!
 //! Deliberately not here: which bytes were damaged and how events were found (`engine`'s `salvage`).
 
@@ -29,10 +30,10 @@ use crate::event::EventData;
 use crate::outcome::DeathCause;
 
 const BATCH_CHANGES: usize = 10_000;
-/// How long an event in quarantine is kept from its acceptance, where nothing says it any more.
+/// The time for which a quarantined event is kept from its acceptance, where its expiry is lost.
 const QUARANTINE_KEEP: Duration = Duration::from_hours(14 * 24);
 
-/// Gives every event its place, and counts all anew.
+/// Gives every event its place, and counts all records anew.
 pub(super) fn restore(engine: &dyn Engine, now: Timestamp) -> Result<(), EngineError> {
     let mut restore = Restore {
         engine,
@@ -58,7 +59,7 @@ pub(super) fn restore(engine: &dyn Engine, now: Timestamp) -> Result<(), EngineE
     engine.commit(batch, Durability::Written)?;
     let mut batch = Batch::default();
     Books::recount(engine, bytes)?.write(&mut batch);
-    // Delivery ids were put back, and a filter must know them all: they are built anew.
+    // Delivery ids were put back, and a filter must have them all: the filters are built again.
     for pair in engine.scan(Space::Filters, &[], None) {
         batch.remove(Space::Filters, pair?.0);
     }
@@ -72,30 +73,30 @@ struct Restore<'a> {
     now_ms: u64,
     batch: Batch,
     destinations: BTreeMap<String, DestinationId>,
-    /// The highest number of a destination that anything has.
+    /// The highest number of a destination in any record.
     highest: u32,
     queued: HashMap<CopyId, QueueKey>,
-    /// What is in `ordered`, or should be.
+    /// The deliveries that are in `ordered`, or should be.
     lanes: BTreeMap<LaneKey, BTreeMap<CopyId, QueueValue>>,
-    /// Of `expiry`, by sequence.
+    /// The keep-until times of `expiry`, by sequence.
     keep_until: HashMap<u64, u64>,
     dead: HashMap<CopyId, (DestinationId, u64)>,
-    /// Stored bytes of what is to be delivered and whose event did not come by yet.
+    /// The stored bytes of pending deliveries whose event was not met yet.
     unmet: HashMap<u64, u32>,
-    /// Stored bytes of all events, as they were counted.
+    /// The stored bytes of all events, as they were counted.
     bytes: u64,
-    /// Deliveries that had no place.
+    /// The number of deliveries that had no place.
     placed: u64,
 }
 
-/// The fates, next to the events.
+/// A cursor over the statuses, beside the events.
 struct Fates<'a> {
     pairs: Pairs<'a>,
     ahead: Option<(u64, Fate)>,
 }
 
 impl Fates<'_> {
-    /// The next one up to this sequence.
+    /// Returns the next status up to this sequence.
     fn up_to(&mut self, seq: u64) -> Result<Option<(u64, Fate)>, EngineError> {
         while self.ahead.is_none() {
             let Some(pair) = self.pairs.next() else { return Ok(None) };
@@ -130,7 +131,7 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// The number of a destination; a new one, where nothing remembers it.
+    /// Returns the number of a destination; a new one, where no record holds it.
     fn destination(&mut self, name: &str) -> DestinationId {
         if let Some(id) = self.destinations.get(name) {
             return *id;
@@ -146,7 +147,7 @@ impl Restore<'_> {
         self.destinations.values().any(|known| *known == id)
     }
 
-    /// What is queued and what waits in lanes. Records for destinations that nothing names any more go: their events get a
+    /// Reads the queue and the order queues. Records of destinations without a name are removed: their events get a
     /// place under the destination's new number.
     fn learn_deliveries(&mut self) -> Result<(), EngineError> {
         let engine = self.engine;
@@ -214,7 +215,7 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// Walks over events and fates side by side.
+    /// Walks over events and statuses side by side.
     fn events(&mut self) -> Result<(), EngineError> {
         let engine = self.engine;
         let mut fates = Fates { pairs: engine.scan(Space::Fate, &[], None), ahead: None };
@@ -253,7 +254,8 @@ impl Restore<'_> {
         self.queued.contains_key(&id) || self.lanes.values().any(|lane| lane.contains_key(&id))
     }
 
-    /// The event is lost. What is queued of it shows that to whoever takes it; the rest has ended with it.
+    /// Handles a lost event. Its queued deliveries stay, and the worker that takes one finds out; the others are
+    /// discarded.
     fn without_event(&mut self, seq: u64, mut fate: Fate) {
         let now_ms = self.now_ms;
         let has_live = self.unmet.remove(&seq).is_some();
@@ -267,7 +269,7 @@ impl Restore<'_> {
         self.end(seq, fate);
     }
 
-    /// Writes a fate. If all is over, the event leaves when its time has come, and not before.
+    /// Writes a status. An event whose deliveries have all ended gets an expiry; no other event has one.
     fn end(&mut self, seq: u64, mut fate: Fate) {
         let known = self.keep_until.get(&seq).copied();
         if fate.is_over() {
@@ -301,7 +303,7 @@ impl Restore<'_> {
         keep_until_ms
     }
 
-    /// Each delivery that has not ended has a place, and only those.
+    /// Gives each delivery that has not ended a place, and no other.
     fn deliveries(&mut self, seq: u64, bytes: u32, data: &EventData, fate: Option<Fate>) -> Result<(), EngineError> {
         if self.engine.contains(Space::Quarantine, &seq.to_be_bytes())? {
             self.batch.remove(Space::Quarantine, seq.to_be_bytes());
@@ -319,7 +321,7 @@ impl Restore<'_> {
             let is_live = waits || self.queued.contains_key(&id);
             let of_copy = fate.as_mut().and_then(|fate| fate.copies.get_mut(usize::from(copy)));
             match of_copy {
-                // Its removal from the queue was lost.
+                // The delivery's removal from the queue was lost.
                 Some(CopyFate { end: Some((ending, ended_ms)), destination: at, .. }) => {
                     let dead = QueueKey { destination: DestinationId(*at), due_ms: *ended_ms, seq, copy };
                     if matches!(ending, Ending::Dead(_)) && !self.dead.contains_key(&id) {
@@ -327,7 +329,7 @@ impl Restore<'_> {
                     }
                     self.take_out(id, lane);
                 }
-                // That all is over is known, and no more.
+                // Only the end of all deliveries is known, not how each one ended.
                 Some(of_copy) if ended && !is_live => of_copy.end = Some(self.some_end(id, of_copy)),
                 _ if is_live => {}
                 of_copy => {
@@ -363,7 +365,7 @@ impl Restore<'_> {
         }
     }
 
-    /// Due now. In a lane it takes its turn by its sequence.
+    /// Queues a delivery, due now. In an order queue its turn follows from its sequence.
     fn place(&mut self, (seq, copy): CopyId, bytes: u32, destination: DestinationId, lane: Option<LaneKey>) {
         let due_ms = self.now_ms;
         let value = QueueValue { attempts: 0, bytes, since_ms: due_ms, lane: lane.map(|lane| lane.hash) };
@@ -378,7 +380,7 @@ impl Restore<'_> {
         }
     }
 
-    /// Also what is kept back and lost leaves one day.
+    /// Gives every quarantine record an expiry, also those whose event is lost.
     fn quarantine(&mut self) -> Result<(), EngineError> {
         for pair in self.engine.scan(Space::Quarantine, &[], None) {
             let (key, kept) = pair?;
@@ -390,7 +392,7 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// A lane that is not parked has one delivery in the queue, a parked one none.
+    /// Repairs the order queues: one that is not parked has one delivery in the queue, a parked one none.
     fn set_lanes_right(&mut self) -> Result<(), EngineError> {
         for pair in self.engine.scan(Space::Lanes, &[], None) {
             let (key, _) = pair?;

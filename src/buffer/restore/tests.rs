@@ -1,4 +1,4 @@
-//! Stores of which parts are gone.
+//! Tests on stores that lost some of their records.
 
 use super::*;
 use crate::buffer::engine::Medium;
@@ -18,7 +18,7 @@ fn seq(number: u8) -> u64 {
     keys::first_sequence(NOW.unix_ms()) + u64::from(number)
 }
 
-/// A store in which these events lie, and nothing else.
+/// Makes a store that holds only these events.
 fn bare(events: &[EventData]) -> (FakeDisk, std::sync::Arc<dyn Engine>) {
     let disk = FakeDisk::default();
     let (engine, _) = disk.open().unwrap();
@@ -61,7 +61,7 @@ fn a_lane_whose_head_left_the_queue_has_a_head_again() {
     let [(head, _)] = disk.all(Space::Queue).try_into().unwrap();
     let (place, _) = disk.all(Space::Ordered).into_iter().next().unwrap();
     let mut batch = Batch::default();
-    // The first event is lost with all that spoke of it.
+    // The first event is lost with all its records.
     batch.remove(Space::Queue, head);
     batch.remove(Space::Ordered, place);
     batch.remove(Space::Events, seq(0).to_be_bytes());

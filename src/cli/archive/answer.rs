@@ -6,12 +6,12 @@ use serde_json::Value;
 use super::{pretty, show, table};
 use crate::cli::terminal;
 
-/// More lines are left to `--format json`.
+/// The limit of lines; `--format json` has all.
 const LINES_MAX: usize = 20;
-/// A table shows so much of it.
+/// The limit of characters of a body in a table.
 const SHORT_CHARS_MAX: usize = 80;
 
-/// The lines below a delivery.
+/// Returns the lines below a delivery.
 pub(super) fn lines(answer: &Value) -> Vec<String> {
     if answer.is_null() {
         return Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn lines(answer: &Value) -> Vec<String> {
     lines
 }
 
-/// The beginning of the body on one line; `None` where there is none that is text.
+/// Returns the beginning of the body on one line; `None` where there is no text.
 pub(super) fn short(answer: &Value) -> Option<String> {
     let body = String::from_utf8(show::body(answer)?).ok()?;
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,8 +1,8 @@
-//! A person's word before something is done to many events.
+//! The consent of a person before a change of many events.
 
 use crate::cli::{Exit, terminal};
 
-/// Goes on when `yes` was said on the command line or is said now; `doing` completes "say --yes to …".
+/// Returns `Ok` when consent is given on the command line (`yes`) or now; `doing` completes "say --yes to …".
 pub(super) fn consent(yes: bool, doing: &str) -> Result<(), Exit> {
     if yes {
         return Ok(());

@@ -1,10 +1,11 @@
 //! A stored request as one shell command that sends it again, byte for byte.
 //!
-//! For any POSIX shell, with curl and, for bodies that are no plain text, base64. Everything of a stranger stands in
-//! single quotes or is encoded, so that neither the shell nor a terminal that shows the command obeys it. Not sent again:
-//! what belongs to the connection (`Host`, framing), which curl makes anew, and nothing that curl would add by itself.
-//! `Hookgate-…` headers are not added: this is what the sender sent, not what a delivery looks like. Where the gateway does
-//! not show a credential, the command has a variable of the shell, which stops it when it is not set.
+//! The command is for any POSIX shell, with curl and, for bodies that are no plain text, base64. Every text of a
+//! stranger stands in single quotes or is encoded, so that neither the shell nor a terminal that shows the command
+//! obeys it. The headers of the connection (`Host`, framing) are not sent again, because curl makes them anew. Nothing
+//! that curl would add by itself is sent. `Hookgate-…` headers are not added: this is the sender's request, not a
+//! delivery. Where the gateway hides a credential, the command has a variable of the shell; the command stops when the
+//! variable is not set.
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -14,10 +15,10 @@ use crate::cli::terminal;
 use crate::credential::{CredentialPlace, name_of};
 use crate::deliver::Target;
 
-/// A longer argument may be more than the system takes; the shell's own `printf` takes any.
+/// The limit of one argument: the system may not take a longer one; the shell's own `printf` takes any.
 const ARGUMENT_BYTES_MAX: usize = 64 * 1024;
 
-/// Of the connection, not of the message.
+/// The headers of the connection, which are not part of the message.
 const CONNECTION: &[&str] = &[
     "connection",
     "content-length",
@@ -32,7 +33,7 @@ const CONNECTION: &[&str] = &[
     "upgrade",
 ];
 
-/// What curl adds unless it is told not to.
+/// The headers that curl adds unless it is told not to.
 const ADDED_BY_CURL: &[&str] = &["accept", "content-type", "expect", "user-agent"];
 
 #[derive(Debug)]
@@ -41,18 +42,18 @@ pub(super) struct Request {
     query: Option<String>,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// Places whose value the gateway does not show, as it writes them.
+    /// The places whose values the gateway hides, as it writes them.
     hidden: Vec<String>,
 }
 
 impl Request {
-    /// The headers that may have held bytes that are no text: the gateway shows them changed.
+    /// Returns the headers that may have held bytes that are no text: the gateway shows them changed.
     pub(super) fn changed(&self) -> impl Iterator<Item = &str> {
         let is_changed = |value: &str| value.contains(char::REPLACEMENT_CHARACTER);
         self.headers.iter().filter(move |(_, value)| is_changed(value)).map(|(name, _)| name.as_str())
     }
 
-    /// As it was stored; `None` when it cannot be read any more.
+    /// Reads the request as it was stored; `None` when it cannot be read any more.
     pub(super) fn of(raw: &Value) -> Option<Self> {
         let text = |name: &str| raw.get(name)?.as_str().map(str::to_owned);
         let headers = raw
@@ -66,7 +67,7 @@ impl Request {
         Some(Self { method: text("method")?, query, headers: headers.collect(), body: show::body(raw)?, hidden })
     }
 
-    /// The variables in the command, which stand for what the gateway does not show.
+    /// Returns the variables in the command, which stand for hidden values.
     pub(super) fn variables(&self) -> Vec<String> {
         let is_sent = |place: &&String| !CONNECTION.iter().any(|name| **place == format!("header:{name}"));
         self.hidden.iter().filter(is_sent).map(|place| variable(place)).collect()
@@ -76,7 +77,7 @@ impl Request {
         self.hidden.contains(&place.to_string())
     }
 
-    /// The URL with the query, as one argument of the shell.
+    /// Returns the URL with the query, as one argument of the shell.
     fn url(&self, url: &str) -> String {
         let Some(query) = &self.query else { return argument(url) };
         let mut plain = format!("{url}{}", if url.contains('?') { '&' } else { '?' });
@@ -101,7 +102,7 @@ impl Request {
     }
 }
 
-/// `header:x-gitlab-token` → `X_GITLAB_TOKEN`.
+/// Returns the variable of a place: `header:x-gitlab-token` → `X_GITLAB_TOKEN`.
 fn variable(place: &str) -> String {
     let name = place.split_once(':').map_or(place, |(_, name)| name);
     let name: String =
@@ -109,12 +110,12 @@ fn variable(place: &str) -> String {
     if name.starts_with(|first: char| first.is_ascii_digit()) { format!("_{name}") } else { name }
 }
 
-/// A variable of the shell that has to be set.
+/// Returns a use of a variable of the shell that has to be set.
 fn placeholder(place: &CredentialPlace) -> String {
     format!("\"${{{}:?}}\"", variable(&place.to_string()))
 }
 
-/// The command; `None` when `url` is none.
+/// Returns the command; `None` when `url` is no URL.
 pub(super) fn command(request: &Request, url: &str) -> Option<String> {
     Target::parse(url)?;
     let url = request.url(url);
@@ -128,7 +129,7 @@ pub(super) fn command(request: &Request, url: &str) -> Option<String> {
         if request.hides(&place) {
             return format!("-H {}{}", argument(&format!("{name}: ")), placeholder(&place));
         }
-        // curl takes an empty value for a wish to send none, unless it is written so.
+        // curl takes an empty value for the removal of a header, unless it is written so.
         let header = if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
         format!("-H {}", argument(&header))
     }));
@@ -139,7 +140,7 @@ pub(super) fn command(request: &Request, url: &str) -> Option<String> {
     Some(format!("{before}{}", parts.join(" \\\n  ")))
 }
 
-/// What is piped into curl, and how curl is told.
+/// Returns the commands that are piped into curl, and curl's argument for the body.
 fn body(request: &Request) -> (String, Option<String>) {
     let has_none = request.body.is_empty() && matches!(request.method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS");
     let from_stdin = Some("--data-binary @-".to_owned());
@@ -153,12 +154,12 @@ fn body(request: &Request) -> (String, Option<String>) {
     }
 }
 
-/// Text that a terminal shows, and gives back when it is copied.
+/// Returns whether a terminal shows the text, and gives it back when it is copied.
 fn is_plain(text: &str) -> bool {
     !text.chars().any(|letter| terminal::is_obeyed(letter) && letter != '\n')
 }
 
-/// One argument of a shell's command.
+/// Returns one argument of a shell's command.
 fn argument(text: &str) -> String {
     if is_plain(text) && !text.contains('\n') {
         return quoted(text);
@@ -170,7 +171,7 @@ fn argument(text: &str) -> String {
     format!("\"$(printf %b '{}')\"", octal.collect::<String>())
 }
 
-/// In single quotes, where a POSIX shell reads every byte as itself.
+/// Quotes a text in single quotes, where a POSIX shell reads every byte as itself.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
@@ -194,7 +195,7 @@ mod tests {
         }
     }
 
-    /// What a server gets when `sh` runs the command: the head's lines, and the body.
+    /// Returns the request that a server gets when `sh` runs the command: the lines of the head, and the body.
     fn sent(request: &Request) -> (Vec<String>, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hooks?own=1", listener.local_addr().unwrap());

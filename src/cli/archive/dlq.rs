@@ -102,7 +102,7 @@ fn lines(dead: &[Value]) -> Vec<String> {
     table(&columns, "LAST", &rows)
 }
 
-/// An id is one event, and what it fits besides is told by nobody.
+/// Reports an id together with filters: an id names one event, and filters are for many.
 fn is_either(id: Option<Uuid>, filter: &Filter) -> Result<(), Exit> {
     if id.is_some() && !filter.wanted().is_empty() {
         terminal::tell("hookgate: an id is one event; filters are for many");

@@ -1,4 +1,4 @@
-//! `hookgate events list`, and the others of its kind by name.
+//! `hookgate events`: its subcommands, and the list of events.
 
 use serde_json::Value;
 

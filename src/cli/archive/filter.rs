@@ -1,6 +1,6 @@
-//! Which stored events are meant: the flags that the commands share, as a query and as the JSON that the gateway reads.
+//! The flags that select stored events, shared by the commands: as a query, and as the JSON that the gateway reads.
 //!
-//! Values go to the gateway as they were written; it says what it does not understand.
+//! Values go to the gateway as they were written; the gateway reports those that it does not understand.
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
@@ -85,12 +85,12 @@ impl Outcome {
     }
 }
 
-/// Names and values, as the gateway calls them.
+/// The names and values of a filter, as the gateway names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted(Vec<(&'static str, String)>);
 
 impl Wanted {
-    /// With one condition more, if it is said.
+    /// Adds a condition, if it is given.
     pub(super) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
         self.0.extend(value.map(|value| (name, value.to_owned())));
         self
@@ -110,7 +110,7 @@ impl Wanted {
         )
     }
 
-    /// `path?…`, encoded.
+    /// Returns `path?…`, encoded.
     pub(super) fn at(&self, path: &str) -> String {
         if self.0.is_empty() {
             return path.to_owned();

@@ -1,4 +1,4 @@
-//! Ctrl-C, waited for between two looks.
+//! The wait for Ctrl-C between two requests.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Catches Ctrl-C from the moment it is made.
+/// A handler that catches Ctrl-C from its creation on.
 pub(super) struct Interrupt {
     pressed: Receiver<()>,
-    /// Listens for as long as it lives.
+    /// The runtime that listens for the signal.
     _runtime: Runtime,
 }
 
@@ -30,7 +30,7 @@ impl Interrupt {
         Ok(Self { pressed, _runtime: runtime })
     }
 
-    /// Waits so long; whether Ctrl-C was pressed before the end of it.
+    /// Waits for `time`; returns whether Ctrl-C was pressed before its end.
     pub(super) fn within(&self, time: Duration) -> bool {
         match self.pressed.recv_timeout(time) {
             Ok(()) => true,

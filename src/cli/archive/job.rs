@@ -1,7 +1,7 @@
-//! A replay of many, from its plan to its end.
+//! A replay of many events, from its plan to its end.
 //!
-//! The gateway does it and goes on when this command is killed; Ctrl-C cancels it there. The plan goes to stdout when it
-//! is all that was asked for, and to stderr before the question.
+//! The gateway runs the replay and goes on when this command is killed; Ctrl-C cancels the replay there. The plan goes
+//! to stdout with `--dry-run`, and to stderr before the question.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::{Asked, consent};
 use crate::cli::{Exit, terminal};
 
 const REPLAYS: &str = "/api/v1/replays";
-/// Between two looks at how far it is.
+/// The time between two requests for the progress.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Which deliveries an event gets.
@@ -54,13 +54,13 @@ pub(super) struct Many {
     pub(super) yes: bool,
 }
 
-/// What stands behind a replay of many.
+/// The parameters of a replay of many events.
 pub(super) struct Order {
     /// `events` or `dead_letters`.
     pub(super) from: &'static str,
     pub(super) wanted: Wanted,
     pub(super) rules: Rules,
-    /// Only to these destinations; none means all.
+    /// Only deliveries to these destinations; none means all.
     pub(super) to: Vec<String>,
     pub(super) dry_run: bool,
 }
@@ -124,16 +124,16 @@ pub(super) fn run(asked: &Asked, order: &Order, many: &Many) -> Result<Exit, Exi
     end(asked, &answer)
 }
 
-/// Starts the job and watches it; the job as it ended.
+/// Starts the job and watches it; returns the job as it ended.
 fn start(admin: &Admin, body: &Value, planned: Option<u64>) -> Result<Value, Exit> {
-    // Caught before it begins, so that no job is left behind by the first impatient hand.
+    // Ctrl-C is caught before the job begins, so that an early Ctrl-C leaves no job behind.
     let interrupt = Interrupt::catch().map_err(|error| {
         terminal::tell(format!("hookgate: cannot listen for Ctrl-C: {error}"));
         Exit::Failed
     })?;
     let mut answer = admin.post(REPLAYS, body).map_err(|problem| problem.told())?;
     let mut job: Job = sheet::member(admin, &answer, "replay").map_err(|problem| problem.told())?;
-    // It becomes part of a path.
+    // The id becomes part of a path.
     if job.id.is_empty() || !job.id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(admin.not_ours().told());
     }

@@ -1,8 +1,8 @@
-//! The commands about what a gateway has stored: events, dead letters, the quarantine, parked keys; and what it refused.
+//! The commands about requests in a gateway: events, dead letters, the quarantine, parked keys, and refused requests.
 //!
-//! All of them ask the admin listener and change nothing by themselves. Texts of strangers (types, details, headers) are
-//! made harmless where the answer is read (`sheet`), so that no line printed here can command a terminal. What touches
-//! many events at once is shown as a plan first and wants a person's word (`consent`).
+//! All of them ask the admin listener and change nothing by themselves. Texts of strangers (types, details, headers)
+//! are made harmless where the answer is read (`sheet`), so that no line printed here can command a terminal. A change
+//! of many events is shown as a plan first and needs a person's consent (`consent`).
 //!
 //! Not here: live tails, explanations, differences between two files.
 
@@ -52,7 +52,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// The gateway; tells when its file cannot be read.
+    /// Returns the gateway; prints an error when the file cannot be read.
     fn gateway(&self) -> Result<Admin, Exit> {
         let checked = load::load_or_tell(&self.config).ok_or(Exit::Config)?;
         Ok(Admin::new(self.admin.as_deref(), &checked))
@@ -63,14 +63,14 @@ impl Asked {
     }
 }
 
-/// One exit code, however a command came to it.
+/// Returns the exit code of a result.
 fn ended(result: Result<Exit, Exit>) -> Exit {
     match result {
         Ok(exit) | Err(exit) => exit,
     }
 }
 
-/// `1 event`, `2 events`.
+/// Returns a count with its noun: `1 event`, `2 events`.
 fn counted(count: usize, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }

@@ -1,6 +1,6 @@
-//! A list that comes in pages, followed until there is enough or no more.
+//! A list that comes in pages, read until there are enough entries or no more pages.
 //!
-//! A page may be empty and still have a next one, because a look of the gateway is bounded.
+//! A page may be empty and still have a next one, because one search of the gateway is bounded.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::filter::{Filter, Wanted};
 use super::{Asked, counted};
 use crate::cli::terminal;
 
-/// The gateway gives no more in one page.
+/// The limit of entries in one page of the gateway.
 const PAGE_MAX: usize = 500;
 
 /// How much is listed.
@@ -40,18 +40,18 @@ pub(super) struct List {
     pub(super) path: &'static str,
     /// The member of the answer that holds the entries.
     pub(super) member: &'static str,
-    /// What one entry is, for people.
+    /// The noun for one entry, for people.
     pub(super) one: &'static str,
 }
 
-/// Entries and the cursor of what comes after them.
+/// Entries, and the cursor of the next ones.
 pub(super) struct Listed {
     pub(super) entries: Vec<Value>,
     next: Option<String>,
 }
 
 impl List {
-    /// At most `limit` entries from `cursor` on.
+    /// Reads at most `limit` entries from `cursor` on.
     pub(super) fn read(
         self,
         admin: &Admin,
@@ -78,7 +78,7 @@ impl List {
         }
     }
 
-    /// Reads what is asked for; `print` prints it for people.
+    /// Reads and prints a list; `lines` makes its lines for people.
     pub(super) fn print(
         self,
         asked: &Asked,
@@ -98,7 +98,7 @@ impl List {
         Ok(crate::cli::Exit::Ok)
     }
 
-    /// How many there are, and how to go on.
+    /// Returns the number of entries, and the cursor for more.
     fn told(self, listed: &Listed) -> String {
         let found = match listed.entries.len() {
             0 => format!("no {} found", self.one),

@@ -11,7 +11,7 @@ use super::table::{Row, table};
 use super::{Asked, consent, ended};
 use crate::cli::{Exit, terminal};
 
-/// Keys that a prefix is looked for in.
+/// The limit of keys among which a prefix is looked for.
 const KEYS_MAX: usize = 100_000;
 
 #[derive(Debug, clap::Subcommand)]
@@ -100,7 +100,7 @@ fn lines(parked: &[Value]) -> Vec<String> {
     table(&columns, "HEAD", &rows)
 }
 
-/// So many letters tell the listed keys apart.
+/// Returns the number of letters that distinguish the listed keys.
 fn shortest(parked: &[Parked]) -> usize {
     let mut keys: Vec<&str> = parked.iter().map(|one| one.key.as_str()).collect();
     keys.sort_unstable();
@@ -111,14 +111,14 @@ fn shortest(parked: &[Parked]) -> usize {
     keys.windows(2).map(shared).max().unwrap_or(0).max(19) + 1
 }
 
-/// Why a prefix names no key.
+/// The reason for which a prefix names no key.
 #[derive(Debug, PartialEq, Eq)]
 enum NoKey {
     None,
     Several(usize),
 }
 
-/// The one key that begins so.
+/// Finds the one key with this prefix.
 fn named<'a>(parked: &'a [Parked], prefix: &str) -> Result<&'a Parked, NoKey> {
     let prefix = prefix.to_ascii_lowercase();
     let fitting: Vec<&Parked> = parked.iter().filter(|one| one.key.starts_with(&prefix)).collect();
@@ -143,14 +143,14 @@ fn find(admin: &Admin, prefix: &str) -> Result<Parked, Exit> {
         });
         Exit::Failed
     })?;
-    // It becomes part of a path.
+    // The key becomes part of a path.
     if !found.key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(admin.not_ours().told());
     }
     Ok(found.clone())
 }
 
-/// `key … (label, destination)`.
+/// Returns `key (label, N waiting for destination)`.
 fn told(one: &Parked) -> String {
     format!("{} ({}, {} waiting for {})", one.key, or_dash(&one.label), one.waiting, or_dash(&one.destination))
 }

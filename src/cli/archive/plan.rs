@@ -1,4 +1,4 @@
-//! What a replay of many would do, told before it is done.
+//! The plan of a replay of many events, shown before the replay.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Whether nothing was left out of the count.
+    /// Returns whether nothing was left out of the count.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }

@@ -1,13 +1,13 @@
-//! JSON laid out for reading, without a change to any of its tokens.
+//! JSON with line breaks and indents, without a change to any of its tokens.
 //!
-//! Numbers keep their digits and keys their order, doubles included: it is the stored text with other white space.
+//! Numbers, doubles included, keep their digits, and keys their order: only the white space of the stored text changes.
 
 use serde::de::IgnoredAny;
 
-/// Deeper levels are not indented further, so that nobody can make a small body large.
+/// The limit of indents: deeper levels are not indented further, so that a small body cannot become large.
 const INDENTED_MAX: usize = 16;
 
-/// The text laid out; `None` when it is no JSON.
+/// Returns the text with line breaks and indents; `None` when it is no JSON.
 pub(super) fn pretty(text: &str) -> Option<String> {
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut out = String::with_capacity(text.len() * 2);
@@ -52,7 +52,7 @@ pub(super) fn pretty(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// The next line.
+/// Begins the next line.
 fn turn(out: &mut String, depth: usize) {
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth.min(INDENTED_MAX)));

@@ -1,4 +1,4 @@
-//! `hookgate quarantine`: events that were answered as accepted and are kept back.
+//! `hookgate quarantine`: events that were answered as accepted and are held back.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::table::{COLUMNS, Row, cut, table};
 use super::{Asked, consent, ended};
 use crate::cli::{Exit, terminal};
 
-/// So many problems of an event are listed; `events show` has all.
+/// The limit of listed problems of an event; `events show` has all.
 const PROBLEMS_MAX: usize = 2;
 
 #[derive(Debug, clap::Subcommand)]

@@ -243,7 +243,7 @@ impl Admission {
 
 const SAMPLES_MAX: usize = 20;
 
-/// All pages of what is asked for.
+/// Asks for all pages, and returns their sum.
 fn ask(args: &AdmitArgs, admin: &Admin, dry_run: bool) -> Result<Admission, Exit> {
     let mut filter = Map::new();
     for (name, value) in [("source", &args.source), ("since", &args.since), ("until", &args.until)] {
@@ -303,7 +303,7 @@ fn admit(args: &AdmitArgs) -> Result<Exit, Exit> {
         });
         return Ok(Exit::Ok);
     }
-    // One that was named was looked at.
+    // A request that was named by its id needs no consent.
     if args.id.is_none() {
         plan.lines().iter().for_each(terminal::tell);
         consent::consent(args.yes, "admit what verifies")?;

@@ -1,4 +1,4 @@
-//! `hookgate events replay`: one event at once, many as a job of the gateway.
+//! `hookgate events replay`: one event directly, many as a job of the gateway.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -34,7 +34,7 @@ pub(in crate::cli) struct Args {
     asked: Asked,
 }
 
-/// What a replay of one event did, or would do.
+/// The result of a replay of one event, or of its plan.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Done {

@@ -1,7 +1,7 @@
-//! What the gateway says of a stored event, read for people.
+//! The gateway's answer about a stored event, read for people.
 //!
-//! Reading makes every text harmless for a terminal; what is missing or `null` is empty. Bodies and headers as they were
-//! stored are taken from the answer itself (`show`, `curl`).
+//! Reading makes every text harmless for a terminal; a missing or `null` value is empty. Bodies and headers as they
+//! were stored are taken from the answer itself (`show`, `curl`).
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,7 @@ pub(super) struct Event {
     pub(super) received_at: String,
     pub(super) bytes: u64,
     pub(super) verified: String,
-    /// What was wrong with its signature, where the source only looks on.
+    /// The failure of its signature, where the source is in observe mode.
     pub(super) unverified: String,
     pub(super) outcome: String,
     pub(super) same_id_as: String,
@@ -31,7 +31,7 @@ pub(super) struct Event {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) headers: Vec<(String, String)>,
-    /// Places that hold a credential, which is not shown.
+    /// The places of hidden credentials.
     pub(super) hidden: Vec<String>,
     pub(super) problems: Vec<Problem>,
 }
@@ -69,18 +69,18 @@ pub(super) struct Problem {
     pub(super) message: String,
 }
 
-/// The answer as `T`, harmless.
+/// Reads the answer as `T`, with harmless texts.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
     T::deserialize(terminal::harmless_json(value)).ok()
 }
 
-/// A member of the answer as `T`; the gateway is of another version when there is none.
+/// Reads a member of the answer as `T`; without the member the gateway is of another version.
 pub(super) fn member<T: DeserializeOwned>(admin: &Admin, answer: &Value, name: &str) -> Result<T, AdminProblem> {
     answer.get(name).and_then(read).ok_or_else(|| admin.not_ours())
 }
 
 impl Delivery {
-    /// `ci:queued(3, next 14:02:11)`.
+    /// Returns a short form such as `ci:queued(3, next 14:02:11)`.
     pub(super) fn short(&self) -> String {
         let mut inside = vec![self.attempts.to_string()];
         if !self.cause.is_empty() {
@@ -97,7 +97,7 @@ impl Delivery {
 }
 
 impl Try {
-    /// `connect: refused`, or the status where that is all there is to say.
+    /// Returns a short form such as `connect: refused`, or the status where there is no detail.
     pub(super) fn short(&self) -> String {
         match (self.status, self.detail.as_str()) {
             (Some(status), "") => format!("status {status}"),
@@ -110,7 +110,7 @@ impl Try {
 impl Problem {
     pub(super) fn short(&self) -> String {
         match &*self.pointer {
-            // What failed on a route has no place in the payload.
+            // A failure on a route has no place in the payload.
             "" if self.message.starts_with("route ") => self.message.clone(),
             "" => format!("/: {}", self.message),
             place => format!("{place}: {}", self.message),
@@ -118,7 +118,7 @@ impl Problem {
     }
 }
 
-/// The time of a table: month, day and time of day, in UTC.
+/// Returns a time for a table: month, day and time of day, in UTC.
 pub(super) fn moment(time: &str) -> String {
     match (time.get(5..10), time.get(11..19)) {
         (Some(day), Some(clock)) => format!("{day} {clock}"),
@@ -126,7 +126,7 @@ pub(super) fn moment(time: &str) -> String {
     }
 }
 
-/// `-` where there is nothing.
+/// Returns the text, or `-` where it is empty.
 pub(super) fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }

@@ -1,7 +1,7 @@
 //! `hookgate events show ID`: one stored event, whole.
 //!
-//! Headers are shown as they were stored, but the credentials of the sender, which the gateway does not show: the command
-//! of `--curl` has variables in their places.
+//! Headers are shown as they were stored, except the sender's credentials, which the gateway hides: the command of
+//! `--curl` has variables in their places.
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use super::sheet::{Delivery, Event, Problem, Try, read};
 use super::{Asked, answer, curl, pretty};
 use crate::cli::{Exit, terminal};
 
-/// What the gateway says of a body that it has all of.
+/// The gateway's word for a body that was kept as a whole.
 const WHOLE: &str = "whole";
 
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ fn unreadable() -> Exit {
     Exit::Failed
 }
 
-/// The first URL of the first destination that the event went to.
+/// Returns the first URL of the first destination that the event went to.
 fn destination(admin: &Admin, event: &Event) -> Result<String, Exit> {
     let known = admin.get("/api/v1/destinations").map_err(|problem| problem.told())?;
     let known = known.get("destinations").and_then(Value::as_array).ok_or_else(|| admin.not_ours().told())?;
@@ -110,7 +110,7 @@ fn destination(admin: &Admin, event: &Event) -> Result<String, Exit> {
     Ok(url)
 }
 
-/// The stored body.
+/// Returns the stored body.
 pub(super) fn body(raw: &Value) -> Option<Vec<u8>> {
     let body = raw.get("body")?;
     match (body.get("text"), body.get("base64")) {
@@ -120,12 +120,12 @@ pub(super) fn body(raw: &Value) -> Option<Vec<u8>> {
     }
 }
 
-/// The page of a request that was not stored.
+/// Returns the page of a request that was not stored.
 pub(super) fn page_of(raw: &Value) -> Option<String> {
     read::<Event>(raw).map(|event| page(&event, raw))
 }
 
-/// All of it, for people.
+/// Returns the page of an event, for people.
 fn page(event: &Event, raw: &Value) -> String {
     let mut lines = facts(event);
     section(&mut lines, "headers", event.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
@@ -195,7 +195,7 @@ fn section(lines: &mut Vec<String>, name: &str, inside: impl Iterator<Item = Str
     }
 }
 
-/// A delivery, and each of its tries.
+/// Returns the lines of a delivery, and of each of its attempts.
 fn delivery(delivery: &Delivery) -> Vec<String> {
     let tries = if delivery.attempts == 1 { "1 try".to_owned() } else { format!("{} tries", delivery.attempts) };
     let mut told = vec![format!("{} (route {}): {}, {tries}", delivery.destination, delivery.route, delivery.outcome)];

@@ -1,23 +1,23 @@
 //! Tables for people, at most 120 columns wide.
 //!
-//! Each column is as wide as its widest cell, up to a bound of its own; what is longer ends in `…`. The last column is a
-//! list of pieces: it stands on the line where it fits, and below it otherwise, under the second column.
+//! Each column is as wide as its widest cell, up to a bound of its own; a longer cell ends in `…`. The last column is a
+//! list of pieces: it stands on the line where it fits, and below the line otherwise, under the second column.
 
-/// No line is longer.
+/// The width of the longest line.
 pub(super) const COLUMNS: usize = 120;
 const GAP: &str = "  ";
 
-/// A column's head, and how wide it may be.
+/// The head of a column, and its largest width.
 pub(super) type Column = (&'static str, usize);
 
 /// One entry.
 pub(super) struct Row {
     pub(super) cells: Vec<String>,
-    /// The last column.
+    /// The pieces of the last column.
     pub(super) pieces: Vec<String>,
 }
 
-/// The lines of a table; `last` is the head of the last column.
+/// Returns the lines of a table; `last` is the head of the last column.
 pub(super) fn table(columns: &[Column], last: &str, rows: &[Row]) -> Vec<String> {
     let widths: Vec<usize> = columns.iter().enumerate().map(|(at, column)| width(*column, at, rows)).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
@@ -45,7 +45,7 @@ fn width((name, most): Column, at: usize, rows: &[Row]) -> usize {
     cells.max().unwrap_or(0).min(most).max(name.len())
 }
 
-/// Pieces in lines of at most so many characters.
+/// Returns pieces in lines of at most `columns` characters.
 fn wrapped(pieces: &[String], columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for piece in pieces {
@@ -60,7 +60,7 @@ fn wrapped(pieces: &[String], columns: usize) -> Vec<String> {
     lines
 }
 
-/// At most so many characters.
+/// Cuts a text to at most `most` characters.
 pub(super) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

@@ -9,14 +9,14 @@ use crate::explain::{BodyShown, Explanation, Sent, UNDECIDED, Verdict, short};
 use crate::shape::HIDDEN;
 use crate::telemetry::NO_SOURCE;
 
-/// What can come otherwise, in the order in which it is told.
+/// The kinds of differences, in the order in which they are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// Another outcome or status.
     Answered,
     /// Other routes or destinations.
     Routed,
-    /// To another URL, another body, other headers.
+    /// Another URL, another body or other headers.
     Transformed,
 }
 
@@ -44,25 +44,26 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Difference {
     pub(super) kind: Kind,
-    /// Source and type, and the destination where it is about one.
+    /// Source and type, and the destination where the difference concerns one.
     pub(super) what: String,
     pub(super) change: String,
 }
 
 pub(super) struct Compared {
     pub(super) differences: Vec<Difference>,
-    /// The signature could not be judged under one of the files, and is judged under neither.
+    /// True if the signature could not be judged under one of the files; then it is judged under neither.
     pub(super) is_unjudged: bool,
 }
 
-/// Where goes what no route wants, and what does not get as far as the routes.
+/// The word for the destination of an event that no route accepts, or that does not reach the routes.
 const NOWHERE: &str = "nowhere";
-/// Headers that differ from one moment to the next.
+/// Headers that depend on the time of sending.
 const OF_THE_MOMENT: [&str; 3] = ["webhook-timestamp", "webhook-signature", "traceparent"];
 
 pub(super) fn compare(recorded: &Recorded, old: &Tried, new: &Tried) -> Compared {
     let (mut before, mut after) = (recorded.explained(old.live(), true), recorded.explained(new.live(), true));
-    // A new file that says other things of a signature than the old one, each by secrets that are here, is a difference.
+    // A signature that is judged otherwise under the new file than under the old one is a difference, if all secrets
+    // are here.
     let is_right_before = before.verification.is_some() && !recorded.is_contradicted(&before);
     let is_known = is_right_before && !new.lacks_a_secret_of(&recorded.event.source);
     let is_unjudged = recorded.is_contradicted(&before) || recorded.is_contradicted(&after) && !is_known;
@@ -81,7 +82,7 @@ pub(super) fn compare(recorded: &Recorded, old: &Tried, new: &Tried) -> Compared
         }
     };
     differ(Kind::Answered, &what, answered(&before), answered(&after));
-    // Of what cannot be judged to its end nobody knows where it goes.
+    // The routes of a request that cannot be judged to its end are unknown.
     if before.outcome != UNDECIDED && after.outcome != UNDECIDED {
         differ(Kind::Routed, &what, routed(&before), routed(&after));
     }
@@ -95,7 +96,7 @@ pub(super) fn compare(recorded: &Recorded, old: &Tried, new: &Tried) -> Compared
     Compared { differences, is_unjudged }
 }
 
-/// What the sender is answered.
+/// Returns the answer to the sender.
 fn answered(told: &Explanation) -> String {
     match &told.answer {
         Some(answer) => format!("{} {}", told.outcome, answer.status),
@@ -103,7 +104,7 @@ fn answered(told: &Explanation) -> String {
     }
 }
 
-/// Where it goes; what is refused or kept back goes nowhere, whatever routes would say.
+/// Returns the routes and destinations; a refused or quarantined request has none, whatever its routes decide.
 fn routed(told: &Explanation) -> String {
     if !matches!(told.outcome, "accepted" | "filtered" | "handshake") {
         return NOWHERE.to_owned();
@@ -117,7 +118,7 @@ fn sent(told: &Explanation) -> BTreeMap<(&str, &str), &Sent> {
     told.outgoing.iter().map(|sent| ((sent.route.as_str(), sent.destination.as_str()), sent)).collect()
 }
 
-/// What is sent otherwise, before and after.
+/// Returns the changes of a delivery, before and after.
 fn changes(old: &Sent, new: &Sent) -> Vec<(String, String)> {
     let mut changes = Vec::new();
     let or_fine = |error: &Option<String>| error.clone().unwrap_or_else(|| "sent".to_owned());
@@ -138,7 +139,7 @@ fn changes(old: &Sent, new: &Sent) -> Vec<(String, String)> {
     changes
 }
 
-/// Headers that are sent otherwise; one whose values are not shown is compared by its digest.
+/// Returns the changed headers; a header whose value is hidden is compared by its digest.
 fn changed_headers(old: &Sent, new: &Sent) -> Vec<(String, String)> {
     let of = |sent: &Sent| -> BTreeMap<String, String> {
         let lasting = sent.headers.iter().filter(|(name, _)| !OF_THE_MOMENT.contains(&name.as_str()));
@@ -162,7 +163,8 @@ fn changed_headers(old: &Sent, new: &Sent) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Where two bodies differ first; values of one event are not the difference that many have, so only places are told.
+/// Returns the first difference of two bodies. Values of one event are not common to many events, so only places are
+/// reported.
 fn first_difference(old: &Sent, new: &Sent) -> (String, String) {
     let (Some(BodyShown::Json(before)), Some(BodyShown::Json(after))) = (&old.compared.body, &new.compared.body) else {
         return ("the body".to_owned(), "another body".to_owned());
@@ -183,10 +185,10 @@ fn kind(value: &serde_json::Value) -> &'static str {
     if value.is_array() { "a list" } else { "an object" }
 }
 
-/// A body with all its values, and what is shown of it.
+/// A body with all its values, and its shown form.
 type Body<'b> = (&'b serde_json::Value, Option<&'b BodyShown>);
 
-/// The place, and whether the values there are shown as they are; a place whose name is not shown ends before it.
+/// Returns the place, and whether the values there are shown; a place with a hidden name ends before that name.
 fn place_of_difference((old, old_shown): Body<'_>, (new, new_shown): Body<'_>) -> (String, bool) {
     use serde_json::Value::{Array, Object};
     let (mut place, mut old, mut new) = (String::new(), old, new);

@@ -1,9 +1,9 @@
-//! `hookgate diff OLD NEW`: recorded events through both files; what would be answered, routed or sent otherwise.
+//! `hookgate diff OLD NEW`: recorded events under both files, and the differences in answers, routes and deliveries.
 //!
-//! They come from a gateway (what it stored, and what it filtered or refused and laid aside), or from a file of what
-//! `hookgate events show --format json` printed. Secrets need not be here: a signature that cannot be judged under one of
-//! the files is taken as it was judged at receipt, under both. What was refused for its signature, or for how many came, is
-//! counted and not compared. Nothing is sent.
+//! The events come from a gateway (stored ones, and captured ones that were filtered or refused), or from a file with
+//! the output of `hookgate events show --format json`. Secrets need not be here: a signature that cannot be judged
+//! under one of the files is taken as it was judged at receipt, under both. Requests that were refused for their
+//! signature or by a limit are counted and not compared. Nothing is sent.
 
 mod compare;
 mod records;
@@ -61,7 +61,7 @@ impl Tried {
         &self.setup.live
     }
 
-    /// Whether some secret of a source is not here, so that it may be the one under which a signature is right.
+    /// Returns whether a secret of a source is not here, so that it may be the one under which a signature is right.
     fn lacks_a_secret_of(&self, source: &str) -> bool {
         self.stood_in_for.contains(source)
     }
@@ -74,14 +74,14 @@ struct Group {
     samples: Vec<String>,
 }
 
-/// How many of those that were compared.
+/// The numbers of compared requests.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Something would come otherwise.
+    /// Requests with a difference.
     changed: usize,
-    /// Their signatures could not be judged here.
+    /// Requests whose signatures could not be judged here.
     unjudged: usize,
-    /// Something of them was not shown.
+    /// Requests with hidden parts.
     redacted: usize,
 }
 
@@ -110,7 +110,7 @@ fn compared(args: &Args) -> Result<Exit, Exit> {
             }
         }
     }
-    // What concerns most comes first.
+    // The difference that concerns most requests comes first.
     let mut groups: Vec<(Difference, Group)> = groups.into_iter().collect();
     groups.sort_by_key(|(difference, group)| (difference.kind, std::cmp::Reverse(group.count)));
     if args.format == Format::Json {

@@ -1,4 +1,4 @@
-//! What was recorded: out of a gateway, or out of a file of what it showed.
+//! Recorded requests, from a gateway, or from a file with a gateway's output.
 
 use serde_json::Value;
 
@@ -8,21 +8,22 @@ use crate::cli::recorded::{Recorded, is_unsigned};
 use crate::cli::{Exit, load, terminal};
 use crate::refusal::{Class, RequestOutcome};
 
-/// Entries of one page.
+/// The limit of entries of one page.
 const PAGE: usize = 500;
 
-/// Recorded requests, and how many there were that no file can judge.
+/// Recorded requests, and the numbers of those that no file can judge.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     pub(super) requests: Vec<Recorded>,
-    /// Refused for their signature: it is wrong under any file that has the same secrets, and without them nothing is known.
+    /// Requests refused for their signature: it is wrong under any file with the same secrets, and unknown without
+    /// them.
     pub(super) unsigned: usize,
-    /// Refused for how many came.
+    /// Requests refused by a rate limit.
     pub(super) limited: usize,
 }
 
 impl Records {
-    /// Whether what ended so can be compared; counted when it cannot.
+    /// Returns whether a request with this outcome can be compared; counts it if not.
     fn takes(&mut self, aside: Option<RequestOutcome>) -> bool {
         let is_unsigned = aside.is_some_and(is_unsigned);
         let is_limited = aside == Some(RequestOutcome::Refused(Class::RateLimited));
@@ -56,7 +57,7 @@ pub(super) fn read(args: &Args) -> Result<Records, Exit> {
     Ok(records)
 }
 
-/// What the gateway stored, and what it laid aside.
+/// Reads the requests that the gateway stored, and those that it captured.
 fn of_gateway(args: &Args) -> Result<Records, Exit> {
     let checked = load::load_or_tell(&args.old).ok_or(Exit::Config)?;
     let admin = Admin::new(args.admin.as_deref(), &checked);
@@ -74,9 +75,9 @@ fn of_gateway(args: &Args) -> Result<Records, Exit> {
             terminal::progress(&format!("{number} of {} events", ids.len()));
         }
         match admin.get(&format!("/api/v1/events/{id}")) {
-            // One that cannot be read any more has no request.
+            // An event that cannot be read any more has no request.
             Ok(answer) => records.requests.extend(answer.get("event").and_then(Recorded::read)),
-            // It was let go since it was listed.
+            // The event was removed after it was listed.
             Err(AdminProblem::Refused { status: 404, .. }) => {}
             Err(problem) => return Err(problem.told()),
         }
@@ -85,7 +86,7 @@ fn of_gateway(args: &Args) -> Result<Records, Exit> {
     Ok(records)
 }
 
-/// Ids, each with how it ended where it was laid aside.
+/// Returns ids, each with its outcome where the request was captured.
 fn listed(args: &Args, admin: &Admin, aside: Option<&str>) -> Result<Vec<(String, Option<RequestOutcome>)>, Exit> {
     let (mut listed, mut cursor): (Vec<_>, Option<String>) = (Vec::new(), None);
     loop {

@@ -1,8 +1,8 @@
-//! `hookgate explain`: everything that is decided about one request, and why.
+//! `hookgate explain`: all decisions about one request, with their reasons.
 //!
-//! A file is explained here, under the configuration at hand: a recorded request as it came over the wire, or a body, which
-//! is then signed as its provider would. What a gateway stored or laid aside is explained by that gateway, under the rules in
-//! force there; with `--config` it is fetched and explained here, under that file.
+//! A file is explained here, under the configuration at hand: a recorded request as it came over the wire, or a body,
+//! which is then signed as its provider would sign it. A request that a gateway stored or captured is explained by that
+//! gateway, under the rules in force there. With `--config` it is fetched and explained here, under that file.
 
 mod page;
 
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     format: Format,
 }
 
-/// `is_draft`: the configuration was named for this request, and not by the environment for all commands.
+/// Runs the command. `is_draft`: the configuration was named for this request, not by the environment for all commands.
 pub(crate) fn run(args: &Args, is_draft: bool) -> Exit {
     match explained(args, is_draft) {
         Ok(told) if args.format == Format::Json => {
@@ -96,7 +96,7 @@ fn stored(args: &Args, id: Uuid, is_draft: bool) -> Result<Value, Exit> {
     if is_draft {
         return drafted(args, &admin, id);
     }
-    // The gateway alone has the limiters, and the secrets of that time.
+    // Only the gateway has the limiters, and the secrets of that time.
     let answer = admin.get(&format!("/api/v1/events/{id}/explain")).map_err(|problem| problem.told())?;
     let mut told = answer.get("explanation").cloned().ok_or_else(|| admin.not_ours().told())?;
     if let (Some(told), Some(recorded)) = (told.as_object_mut(), answer.get("recorded")) {
@@ -105,7 +105,7 @@ fn stored(args: &Args, id: Uuid, is_draft: bool) -> Result<Value, Exit> {
     Ok(told)
 }
 
-/// What another file would make of it. Secrets need not be here.
+/// Explains a stored event under another file. Secrets need not be here.
 fn drafted(args: &Args, admin: &Admin, id: Uuid) -> Result<Value, Exit> {
     let setup = setup(load::load_to_try(config(args), &load::environment, SystemClock.now()), args)?;
     let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
@@ -171,14 +171,14 @@ fn file(args: &Args) -> Result<Value, Exit> {
             headers: &headers,
             content_length: Some(body.len() as u64),
             params: &[],
-            // No file says over which connection it came.
+            // A file does not hold the sender's address.
             sender: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
         };
         let body = Bytes::copy_from_slice(body);
         let question = question(head, &body, now);
         return Ok(tell(&setup, &Question { source: args.source.as_deref(), has_sender: false, ..question }));
     }
-    // A body is signed here, with whatever the rules verify with.
+    // A body is signed here, with the secrets by which the rules verify.
     let setup = setup(load::load_to_try(config(args), &load::environment, now), args)?;
     let lane = lane(args, &setup)?;
     let request = made(args, lane, Bytes::from(raw), now)?;
@@ -213,7 +213,7 @@ fn tell(setup: &Setup, question: &Question<'_>) -> Value {
     let mut told = explain(&setup.live.rules, &setup.live.destinations, question);
     told.without_levels();
     let (head, body) = (&question.head, question.body.cloned().unwrap_or_default());
-    // The file is the operator's own; the credential in it may be the one that was put there to sign it.
+    // The file belongs to the operator; the credential in it may be the one that signs the request here.
     let redaction = redaction(setup, told.source.as_deref());
     let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let credentials = redaction.credentials_in(&head.target(), headers, &body);

@@ -1,13 +1,13 @@
-//! An explanation for people, out of its JSON: what a gateway sends and what was worked out here look the same.
+//! An explanation for people, made of its JSON: the explanation of a gateway and one made here look the same.
 
 use serde_json::Value;
 
 use crate::cli::terminal;
 
-/// Longest body that is shown whole.
+/// The limit of lines of a shown body.
 const BODY_LINES_MAX: usize = 40;
 
-/// All of it.
+/// Returns the page of an explanation.
 pub(super) fn page(told: &Value, color: bool) -> String {
     let mut page = Page { lines: Vec::new(), color };
     page.head(told);
@@ -73,7 +73,7 @@ impl Page {
                 text(asked, "target")
             ));
         }
-        // What was decided when it came, where that is another thing than what is decided now.
+        // The decision at receipt, where it differs from the one now.
         if let Some(recorded) = told.get("recorded") {
             let now = told.get("verification").map(|says| text(says, "secret")).unwrap_or_default();
             let (outcome_then, by) = (text(recorded, "outcome"), text(recorded, "verified"));
@@ -193,7 +193,7 @@ impl Page {
     }
 }
 
-/// `each sender: 50/s, 1000 at once; 999 left`.
+/// Returns a line such as `each sender: 50/s, 1000 at once; 999 left`.
 fn limit(limit: &Value) -> String {
     let of = match (text(limit, "of"), limit.get("per_ip").and_then(Value::as_bool)) {
         ("sender", _) => "each sender",
@@ -211,7 +211,7 @@ fn limit(limit: &Value) -> String {
         Some(left) => format!("; {left} left now"),
         None => String::new(),
     };
-    // Rates come from whole numbers in a span, and a third of one is no such number.
+    // Rates are whole numbers in a span: an almost whole count is a rounding error, others keep two digits.
     let count = if (count - count.round()).abs() < 1e-3 { format!("{count:.0}") } else { format!("{count:.2}") };
     format!("{of}: {count}/{unit}, {burst} at once{left}")
 }
@@ -241,7 +241,7 @@ fn body(body: Option<&Value>) -> Vec<String> {
     lines
 }
 
-/// A condition: each part with what it gave, the decisive ones marked, and the values that they saw.
+/// Returns the lines of a condition: each part with its result, the decisive ones marked, and the values that they saw.
 fn condition(when: &Value) -> Vec<String> {
     let mut lines: Vec<String> =
         text_of(when, "error").map(|error| format!("    error: {error}")).into_iter().collect();

@@ -1,4 +1,4 @@
-//! For Graphviz.
+//! The graph in the DOT language of Graphviz.
 
 use super::mermaid::columns;
 use super::picture::{Picture, cut};
@@ -25,7 +25,7 @@ pub(super) fn text(picture: &Picture) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Within quotes a backslash and a quote mean something, and `&lt;` is read as HTML reads it.
+/// Escapes a label: a backslash and a quote have a meaning within quotes, and `&lt;` is read as HTML.
 fn escaped(text: &str) -> String {
     let one = |c: char| match c {
         '\\' => "\\\\".to_owned(),

@@ -1,7 +1,7 @@
-//! For Mermaid: a flowchart from left to right.
+//! The graph as a Mermaid flowchart, from left to right.
 //!
-//! Labels stand in quotes, in which only `"` and `#` mean something to Mermaid; but it makes HTML of them, and reads some
-//! as Markdown. So everything that is not plain there is written as the number of its character.
+//! Labels stand in quotes, in which only `"` and `#` have a meaning for Mermaid. But Mermaid turns labels into HTML,
+//! and reads some as Markdown. So every character that is not plain there is written as its number.
 
 use super::picture::{Column, Picture, cut};
 
@@ -25,7 +25,7 @@ pub(super) fn text(picture: &Picture) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The columns, each with the letter of its nodes and its title.
+/// Returns the columns, each with the letter of its nodes and its title.
 pub(super) fn columns(picture: &Picture) -> [(char, &'static str, &Column); 3] {
     let Picture { sources, routes, destinations, heard: _, sent: _ } = picture;
     [('s', "sources", sources), ('r', "routes", routes), ('d', "destinations", destinations)]
@@ -36,7 +36,7 @@ fn escaped(text: &str) -> String {
     let one = |c: char| match c {
         c if is_plain(c) => c.to_string(),
         c if c.is_control() => " ".to_owned(),
-        // `\n` would end the line, so something without a width stands between the two.
+        // `\n` would end the line, so a character without a width stands between the two.
         '\\' => "#92;#8288;".to_owned(),
         c => format!("#{};", u32::from(c)),
     };

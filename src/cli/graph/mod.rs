@@ -1,8 +1,7 @@
 //! `hookgate graph`: sources, routes and destinations as a picture.
 //!
-//! What is drawn (`picture`) and in which order (`order`) is the same for all formats; each format has its own file, and
-//! its own way to write text that means nothing to it. Secrets are not read, and what `config show` keeps to itself is
-//! not drawn either.
+//! The content (`picture`) and the order (`order`) are the same for all formats; each format has its own file, and its
+//! own way to escape text. Secrets are not read, and values that `config show` hides are not drawn either.
 
 mod dot;
 mod mermaid;

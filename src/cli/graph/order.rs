@@ -1,13 +1,13 @@
-//! In which order the nodes of a column stand, so that few edges cross: each goes to the middle of its neighbours, column
-//! after column, there and back (the barycentre of Sugiyama's method). Nodes without neighbours come last; all else being
-//! equal the order of the file stays.
+//! The order of the nodes in a column, so that few edges cross: each node goes to the middle of its neighbours, column
+//! after column, forth and back (the barycentre of Sugiyama's method). Nodes without neighbours come last; otherwise
+//! the order of the file is kept.
 
 use super::picture::{Column, Picture};
 
-/// There and back, so many times: more changes little.
+/// The number of sweeps forth and back: more sweeps change little.
 const SWEEPS: usize = 8;
 
-/// The same picture with fewer crossings.
+/// Returns the same picture with fewer crossings.
 pub(super) fn untangled(mut picture: Picture) -> Picture {
     for _ in 0..SWEEPS {
         let order = by_middle(picture.routes.len(), picture.heard.iter().map(|(source, route)| (*route, *source)));
@@ -29,7 +29,7 @@ impl Picture {
     }
 }
 
-/// The nodes of a column by the middle of their neighbours; `edges` lead from a node to a neighbour.
+/// Returns the nodes of a column by the middle of their neighbours; `edges` lead from a node to a neighbour.
 fn by_middle(nodes: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
     let mut sums = vec![(0_usize, 0_usize); nodes];
     for (node, neighbour) in edges {
@@ -38,7 +38,7 @@ fn by_middle(nodes: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<u
             *count += 1;
         }
     }
-    // In parts of a million, since a float has no order.
+    // The middle in millionths, since a float has no order.
     let middle = |node: &usize| match sums.get(*node) {
         Some((sum, count)) if *count > 0 => sum.saturating_mul(1_000_000) / count,
         _ => usize::MAX,
@@ -48,7 +48,7 @@ fn by_middle(nodes: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<u
     order
 }
 
-/// Puts the nodes into `order`, and has the `ends` of edges follow.
+/// Puts the nodes into `order`, and updates the `ends` of edges.
 fn permute<'e>(column: &mut Column, order: &[usize], ends: impl Iterator<Item = &'e mut usize>) {
     let mut places = vec![0; order.len()];
     for (new, old) in order.iter().enumerate() {

@@ -1,12 +1,12 @@
-//! What is drawn: three columns of nodes, and edges from each column to the next.
+//! The content of the picture: three columns of nodes, and edges from each column to the next.
 
 use super::order;
 use crate::config::show::Shown;
 use crate::deliver::Destinations;
 
-/// The longest text of a line, in characters, where a format cuts nothing itself.
+/// The longest text of a line, in characters, for formats that cut nothing themselves.
 const CHARS_MAX: usize = 60;
-/// Addresses of one destination that are drawn.
+/// The limit of drawn addresses of one destination.
 const TARGETS_MAX: usize = 3;
 
 /// Sources, routes and destinations.
@@ -15,9 +15,9 @@ pub(super) struct Picture {
     pub(super) sources: Column,
     pub(super) routes: Column,
     pub(super) destinations: Column,
-    /// From a source to a route, by their places in the columns.
+    /// Edges from a source to a route, by their places in the columns.
     pub(super) heard: Vec<(usize, usize)>,
-    /// From a route to a destination.
+    /// Edges from a route to a destination.
     pub(super) sent: Vec<(usize, usize)>,
 }
 
@@ -27,16 +27,16 @@ pub(super) type Column = Vec<Node>;
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) name: String,
-    /// What it is, in lines.
+    /// The description, in lines.
     pub(super) lines: Vec<String>,
-    /// What is special about it.
+    /// The special settings.
     pub(super) labels: Vec<String>,
-    /// Why nothing goes through it.
+    /// The reason for which nothing goes through the node.
     pub(super) is_idle: Option<&'static str>,
 }
 
 impl Node {
-    /// All its texts: the name, what it is, what is special.
+    /// Returns all texts of the node: the name, the description, the special settings.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         let idle = self.is_idle.into_iter();
         std::iter::once(&self.name).chain(&self.lines).chain(&self.labels).map(String::as_str).chain(idle)
@@ -44,7 +44,7 @@ impl Node {
 }
 
 impl Picture {
-    /// What `shown` says, with the addresses of the `destinations`.
+    /// Makes the picture of `shown`, with the addresses of the `destinations`.
     pub(super) fn of(shown: &Shown, destinations: &Destinations) -> Self {
         let (sources, routes) = (shown.names(&["sources"]), shown.names(&["routes"]));
         let services = shown.names(&["destinations"]);
@@ -124,17 +124,17 @@ fn destination(shown: &Shown, name: &str, mut hosts: Vec<String>) -> Node {
     Node { name: name.to_owned(), lines: hosts, labels, is_idle: None }
 }
 
-/// Text that may go over several lines, on one.
+/// Returns a text that may have several lines, on one.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Text of a sensible length.
+/// Cuts a text to [`CHARS_MAX`].
 pub(super) fn cut(text: &str) -> String {
     cut_to(text, CHARS_MAX)
 }
 
-/// Text that takes at most so many columns of a typewriter; what is not ASCII may be wide.
+/// Cuts a text to `columns_max` columns of a typewriter; a character that is not ASCII may be wide.
 pub(super) fn cut_to(text: &str, columns_max: usize) -> String {
     if columns(text) <= columns_max {
         return text.to_owned();
@@ -147,8 +147,8 @@ pub(super) fn cut_to(text: &str, columns_max: usize) -> String {
     kept.collect::<String>() + "…"
 }
 
-/// Text in lines of at most so many columns, broken at blanks or before dots where there are any; after the last line it is
-/// cut.
+/// Returns a text in lines of at most `columns_max` columns, broken at blanks or before dots where there are any; the
+/// last line is cut.
 pub(super) fn wrapped(text: &str, columns_max: usize, lines_max: usize) -> Vec<String> {
     let (mut lines, mut rest) = (Vec::new(), text);
     while lines.len() + 1 < lines_max && columns(rest) > columns_max {
@@ -157,7 +157,7 @@ pub(super) fn wrapped(text: &str, columns_max: usize, lines_max: usize) -> Vec<S
         let fits = fits.last().unwrap_or(rest.len());
         let (line, after) = rest.split_at(fits);
         let blank = if after.starts_with(' ') { Some(fits) } else { line.rfind(' ') };
-        // A word that would leave most of a line empty is broken itself.
+        // Where a break at a word would leave most of a line empty, the word itself is broken.
         let is_late = |at: &usize| at * 3 > fits;
         let end = blank.filter(is_late).or_else(|| line.rfind('.').filter(is_late)).unwrap_or(fits);
         lines.push(rest.get(..end).unwrap_or_default().to_owned());
@@ -167,7 +167,7 @@ pub(super) fn wrapped(text: &str, columns_max: usize, lines_max: usize) -> Vec<S
     lines
 }
 
-/// How wide a text is; what is not ASCII may take two columns.
+/// Returns the width of a text; a character that is not ASCII may take two columns.
 fn columns(text: &str) -> usize {
     text.chars().map(width).sum()
 }

@@ -1,8 +1,8 @@
-//! As SVG: three columns, laid out with plain arithmetic, in an image that needs no font, script or file.
+//! The SVG form: three columns, laid out with plain arithmetic, in an image that needs no font, script or file.
 //!
-//! Text stands in a typewriter's font, so that its width is known: what is too long goes on in the next line, and is cut
-//! after a few. The whole of it is the `<title>` of its node, which browsers show under the pointer, as they show both ends
-//! of an edge. The colours follow the reader's light or dark mode.
+//! Text stands in a typewriter's font, so that its width is known: a long text goes on in the next line, and is cut
+//! after a few lines. The whole text is the `<title>` of its node, which browsers show under the pointer, as they show
+//! both ends of an edge. The colours follow the reader's light or dark mode.
 
 use std::fmt::Write;
 
@@ -10,17 +10,17 @@ use super::picture::{Column, Node, Picture, wrapped};
 
 const MARGIN: usize = 24;
 const NODE_WIDTH: usize = 300;
-/// Between two columns: room for the curves.
+/// The space between two columns, for the curves.
 const GAP_X: usize = 130;
 const GAP_Y: usize = 18;
 const LINE: usize = 17;
-/// Above the first line and below the last, in a node.
+/// The space above the first line and below the last, in a node.
 const PADDING: usize = 10;
-/// Where the columns begin, below their titles.
+/// The top of the columns, below their titles.
 const TOP: usize = MARGIN + 28;
-/// So many letters of 12 pixels go into a node.
+/// The width of a node in letters of 12 pixels.
 const COLUMNS: usize = 38;
-/// So many lines one text may take: most conditions are shown whole.
+/// The limit of lines of one text: most conditions are shown as a whole.
 const LINES_MAX: usize = 3;
 
 const STYLE: &str = "\
@@ -72,7 +72,7 @@ fn height_of(node: &Node) -> usize {
     lines(node).len() * LINE + 2 * PADDING
 }
 
-/// What is written into a node, line by line, each with its class.
+/// Returns the lines of a node, each with its class.
 fn lines(node: &Node) -> Vec<(&'static str, String)> {
     let texts = std::iter::once(("name", node.name.as_str()));
     let texts = texts.chain(node.lines.iter().map(|text| ("line", text.as_str())));
@@ -87,7 +87,7 @@ fn height(column: &Column) -> usize {
     column.iter().map(|node| height_of(node) + GAP_Y).sum::<usize>().saturating_sub(GAP_Y)
 }
 
-/// One below the other, in the middle of the picture.
+/// Places nodes one below the other, in the middle of the picture.
 fn placed(column: &Column, x: usize, tallest: usize) -> Vec<Placed<'_>> {
     let mut y = TOP + (tallest - height(column)) / 2;
     let place = |node| {
@@ -98,8 +98,8 @@ fn placed(column: &Column, x: usize, tallest: usize) -> Vec<Placed<'_>> {
     column.iter().map(place).collect()
 }
 
-/// Curves from the right side of one node to the left side of another. Those of a node leave it one below the other, in
-/// the order of where they go.
+/// Draws curves from the right side of one node to the left side of another. The curves of a node leave it one below
+/// the other, in the order of their targets.
 fn edges(out: &mut String, from: &[Placed<'_>], to: &[Placed<'_>], edges: &[(usize, usize)]) {
     let mut edges = edges.to_vec();
     edges.sort_unstable();
@@ -119,7 +119,7 @@ fn edges(out: &mut String, from: &[Placed<'_>], to: &[Placed<'_>], edges: &[(usi
     }
 }
 
-/// Where each edge meets the side of its node; `edges` are (node, other end).
+/// Returns the height at which each edge meets the side of its node; `edges` are (node, other end).
 fn ports(nodes: &[Placed<'_>], edges: impl Iterator<Item = (usize, usize)>) -> Vec<usize> {
     let mut by_node: Vec<Vec<(usize, usize)>> = nodes.iter().map(|_| Vec::new()).collect();
     let mut count = 0;
@@ -159,7 +159,7 @@ fn draw(out: &mut String, Placed { node, x, y, height }: &Placed<'_>) {
     out.push_str("</g>\n");
 }
 
-/// Text for XML, in which control characters cannot be written at all.
+/// Escapes text for XML, in which control characters cannot be written at all.
 fn escaped(text: &str) -> String {
     let one = |c: char| match c {
         '&' => "&amp;".to_owned(),

@@ -1,7 +1,7 @@
-//! What the disk under a folder promises: how long a write and its sync take, and what that can mean.
+//! The durability of the disk under a folder: the time of a write with its sync, and the meaning of that time.
 //!
-//! From here it cannot be seen whether a disk keeps its word: one with a volatile write cache that ignores flushes looks
-//! like a fast one. So the classes say what is known and no more.
+//! A disk that ignores flushes, with a volatile write cache, looks like a fast one from here. So the classes promise no
+//! more than is known.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often a write and its sync are measured, and for how long at most.
+/// The number of measured writes with their syncs, and the limit of their time.
 const SAMPLES: usize = 400;
 const MEASURE_FOR: Duration = Duration::from_secs(10);
 const PROBE_BYTES: usize = 4096;
-/// No disk has taken a write and a flush in less; what answers faster did not flush, or flushes into memory of its own.
+/// The shortest time of a write and a flush on a disk; a faster answer comes without a flush, or from a flush into
+/// memory.
 const TOO_FAST: Duration = Duration::from_micros(50);
 
-/// File systems by the magic number that `statfs` gives: those that forget, and those behind which something else decides.
+/// File systems by the magic number of `statfs`: those in memory, and those behind which another system decides.
 const IN_MEMORY: [(u64, &str); 2] = [(0x0102_1994, "tmpfs"), (0x8584_58f6, "ramfs")];
 const ELSEWHERE: [(u64, &str); 7] = [
     (0x794c_7630, "overlayfs"),
@@ -30,16 +31,16 @@ const ELSEWHERE: [(u64, &str); 7] = [
     (0x0bd0_0bd0, "lustre"),
 ];
 
-/// What a folder survives, as far as it can be told.
+/// The class of a folder: the failures that its files survive, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// A file system on a disk that takes its time.
+    /// A file system on a disk with plausible times.
     Kept,
-    /// It lies in memory.
+    /// A file system in memory.
     Forgotten(&'static str),
-    /// Another system's disk is behind it.
+    /// A file system on the disk of another system.
     Elsewhere(&'static str),
-    /// Faster than disks are.
+    /// A disk with implausibly short times.
     TooFast,
 }
 
@@ -107,7 +108,7 @@ pub(super) fn measure(folder: &Path) -> io::Result<Disk> {
     Ok(Disk { samples: times.len(), p50, p99, class })
 }
 
-/// The value below which so many of a hundred lie; `sorted` is.
+/// Returns the value below which `of_hundred` of a hundred values lie; `sorted` is sorted.
 pub(super) fn percentile(sorted: &[Duration], of_hundred: usize) -> Duration {
     let at = sorted.len().saturating_mul(of_hundred).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied().unwrap_or_default()

@@ -1,7 +1,7 @@
 //! The gateway of a self-test: a child process of this very binary, on a file of its own, killed and started again.
 //!
-//! It listens on ports that the system gives and says which; what it writes is read to the end, and its last lines are
-//! kept for the complaint when it does not start.
+//! The gateway listens on ports that the system gives, and logs them. Its output is read to the end, and the last lines
+//! are kept for the error when it does not start.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,13 +27,13 @@ use crate::lane::Rules;
 /// The source of the test's events.
 const SOURCE: &str = "selftest";
 const SECRET_VARIABLE: &str = "HOOKGATE_SELFTEST_SECRET";
-/// How long a start may take.
+/// The limit of time for a start.
 const START: Duration = Duration::from_mins(1);
 const SCRAPE: Duration = Duration::from_secs(5);
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const LAST_LINES: usize = 5;
 
-/// Where gateways are started, one after another.
+/// The place where gateways are started, one after another.
 #[derive(Debug)]
 pub(super) struct Site {
     program: PathBuf,
@@ -41,12 +41,12 @@ pub(super) struct Site {
     secret: String,
 }
 
-/// Why there is no gateway.
+/// The reason for which there is no gateway.
 #[derive(Debug)]
 pub(super) enum NoGateway {
-    /// The process could not be made.
+    /// A process that could not be created.
     Spawn(io::Error),
-    /// It ended, or did not listen in time; the last lines that it wrote.
+    /// A gateway that ended, or did not listen in time; with the last lines that it wrote.
     Start { why: &'static str, said: String },
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for NoGateway {
 }
 
 impl Site {
-    /// Writes the file.
+    /// Writes the configuration file of the gateway.
     pub(super) fn new(folder: &Path, receiver: SocketAddr, fsync: Fsync) -> io::Result<Self> {
         let fsync = match fsync {
             Fsync::Group => "group",
@@ -89,7 +89,7 @@ buffer: {{fsync: {fsync}}}
         Ok(Self { program: std::env::current_exe()?, file, secret })
     }
 
-    /// The file's rules, to sign by.
+    /// Returns the rules of the file, to sign by.
     pub(super) fn rules(&self) -> Result<Rules, NoGateway> {
         let env = |name: &str| (name == SECRET_VARIABLE).then(|| self.secret.clone());
         let checked = load::load_with(&self.file, &env).map_err(NoGateway::Spawn)?;
@@ -97,7 +97,7 @@ buffer: {{fsync: {fsync}}}
         Ok(checked.setup.ok_or_else(invalid)?.live.rules)
     }
 
-    /// A process that is not waited for.
+    /// Starts a process without waiting for it.
     pub(super) fn spawn(&self) -> Result<Child, NoGateway> {
         let mut command = Command::new(&self.program);
         command.arg("run").arg(&self.file).env_clear().env(SECRET_VARIABLE, &self.secret).kill_on_drop(true);
@@ -129,7 +129,7 @@ buffer: {{fsync: {fsync}}}
     }
 }
 
-/// Reads what the gateway writes; tells once where it listens.
+/// Reads the output of the gateway; sends its addresses once.
 async fn read(
     stderr: ChildStderr,
     listens: oneshot::Sender<(SocketAddr, SocketAddr)>,
@@ -166,15 +166,15 @@ async fn read(
 #[derive(Debug)]
 pub(super) struct Gateway {
     child: Child,
-    /// Where events go in.
+    /// The address for events.
     pub(super) public: SocketAddr,
     admin: SocketAddr,
-    /// From the start of the process until it listened, its buffer recovered.
+    /// The time from the start of the process until it listened, with its buffer recovered.
     pub(super) started_in: Duration,
     _reading: JoinSet<()>,
 }
 
-/// What a gateway says of itself.
+/// The metrics of a gateway.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Figures {
     pub(super) commits: f64,
@@ -184,7 +184,7 @@ pub(super) struct Figures {
 }
 
 impl Gateway {
-    /// SIGKILL, and its end.
+    /// Kills the gateway with SIGKILL, and waits for its end.
     pub(super) async fn kill(mut self) -> io::Result<()> {
         self.child.kill().await
     }
@@ -206,7 +206,7 @@ impl Gateway {
     }
 }
 
-/// The sum of all series of a metric.
+/// Returns the sum of all series of a metric.
 fn sum(page: &str, name: &str) -> f64 {
     let values = page.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;

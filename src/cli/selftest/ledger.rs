@@ -1,7 +1,7 @@
-//! The books of a self-test: which events were answered, which arrived, and whether byte for byte.
+//! The counts of a self-test: the answered events, the arrived ones, and those that arrived byte for byte.
 //!
-//! A body is made of its number alone, so whoever gets one can tell whether it is whole. Memory: [`EVENTS_MAX`] events of a
-//! few dozen bytes.
+//! A body is made of its number alone, so that the receiver can tell whether it is whole. Memory: [`EVENTS_MAX`] events
+//! of a few dozen bytes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,52 +11,52 @@ use bytes::Bytes;
 
 use crate::event::EventId;
 
-/// No more events are made than this.
+/// The limit of events.
 const EVENTS_MAX: u64 = 2_000_000;
 const FILL_BYTES_MAX: u64 = 3000;
 
-/// What became of one event at the receiver.
+/// The arrivals of one event at the receiver.
 #[derive(Clone, Copy, Debug)]
 struct Arrived {
     number: u64,
     times: u32,
 }
 
-/// The books.
+/// The events of a self-test.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     next: AtomicU64,
     answered: Mutex<HashMap<EventId, u64>>,
     arrived: Mutex<HashMap<EventId, Arrived>>,
     changed: AtomicU64,
-    /// Whether the receiver takes events now; turned away, they wait in the gateway and have to survive there.
+    /// True if the receiver takes events now; refused ones wait in the gateway and have to survive there.
     pub(super) is_taking: AtomicBool,
 }
 
-/// What the books say.
+/// The result of a self-test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Balance {
     pub(super) answered: u64,
     pub(super) lost: u64,
-    /// Arrived with other bytes than were sent.
+    /// Events that arrived with other bytes than were sent.
     pub(super) changed: u64,
-    /// Arrived more than once, each time counted.
+    /// Repeated arrivals, each counted.
     pub(super) again: u64,
 }
 
 impl Ledger {
-    /// The next event to send; `None` when enough were made.
+    /// Returns the next event to send; `None` when enough were made.
     pub(super) fn next(&self) -> Option<(u64, Bytes)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         (number < EVENTS_MAX).then(|| (number, body(number)))
     }
 
-    /// The gateway answered this event as accepted.
+    /// Notes that the gateway answered this event as accepted.
     pub(super) fn answered(&self, id: EventId, number: u64) {
         lock(&self.answered).insert(id, number);
     }
 
-    /// A delivery came; whether it was taken.
+    /// Notes a delivery; returns whether it was taken.
     pub(super) fn arrives(&self, id: &str, bytes: &[u8]) -> bool {
         if !self.is_taking.load(Ordering::Relaxed) {
             return false;
@@ -83,7 +83,7 @@ impl Ledger {
     }
 }
 
-/// The body of an event: between one line and a few kilobytes, and different from every other.
+/// Returns the body of an event: between one line and a few kilobytes, and different from every other.
 fn body(number: u64) -> Bytes {
     let mut text = format!("{{\"number\":{number},\"fill\":\"");
     let mut state = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -96,7 +96,7 @@ fn body(number: u64) -> Bytes {
     Bytes::from(text)
 }
 
-/// The number that a body says it has.
+/// Returns the number in a body.
 fn number(body: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(body).ok()?;
     text.strip_prefix("{\"number\":")?.split_once(',')?.0.parse().ok()

@@ -1,12 +1,13 @@
-//! `hookgate selftest`: shows on the user's own disk that what was answered is kept.
+//! `hookgate selftest`: proves on the user's own disk that answered events are kept.
 //!
-//! It measures the disk, starts a gateway as a child process in a folder of its own, puts signed events on it, kills it
-//! with SIGKILL at random moments, starts it again, and looks for every event that was answered with an id at a receiver of
-//! its own, byte for byte. The receiver turns everything away in every other life of the gateway, so that at a kill there is
-//! something to lose. What is delivered twice is counted and no fault: a kill may fall between a delivery and its record.
+//! It measures the disk, starts a gateway as a child process in a folder of its own, sends signed events to it, kills
+//! it with SIGKILL at random moments, and starts it again. Then it looks for every event that was answered with an id
+//! at a receiver of its own, byte for byte. The receiver refuses everything in every other life of the gateway, so that
+//! at a kill there are events to lose. Events delivered twice are counted and are no fault: a kill may fall between a
+//! delivery and its record.
 //!
-//! Bounds: kills, rate, events and the time of all of it. It cannot cut the power; what the disk does with a sync is said
-//! in words and not tried. `--fsync memory` makes it fail on purpose, to see that it can.
+//! Kills, rate, events and the total time are bounded. It cannot cut the power: the disk's behaviour at a sync is
+//! described in words and not tested. `--fsync memory` makes the test fail on purpose, to prove that it can.
 
 mod disk;
 mod gateway;
@@ -32,13 +33,13 @@ use super::{Exit, receiver, terminal};
 use crate::buffer::Fsync;
 use crate::deliver::Client;
 
-/// Connections that send.
+/// The number of sending connections.
 const CONNECTIONS: u32 = 8;
-/// A gateway lives so many milliseconds before it is killed.
+/// The range of a gateway's life before a kill, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 20..800;
-/// After the last start, until everything has arrived.
+/// The limit of time after the last start, until everything has arrived.
 const DRAIN: Duration = Duration::from_mins(2);
-/// The whole run: for the measuring and the draining, and for each kill.
+/// The limit of time for the whole run: for measuring and draining, and for each kill.
 const DEADLINE: Duration = Duration::from_mins(5);
 const DEADLINE_PER_KILL: Duration = Duration::from_secs(5);
 
@@ -166,14 +167,14 @@ async fn test(args: &Args, folder: &Path) -> Exit {
     if report.is_kept() { Exit::Ok } else { Exit::Failed }
 }
 
-/// What the gateways went through.
+/// The measurements of all lives of the gateway.
 struct Lived {
     restarts: Vec<Duration>,
     commits: Figures,
     loaded_until: Instant,
 }
 
-/// The lives of the gateway: load and kills, then a last one in which everything must arrive.
+/// Runs the lives of the gateway: load and kills, then a last one in which everything must arrive.
 async fn live(args: &Args, site: &Site, ledger: &Arc<Ledger>) -> Result<Lived, NoGateway> {
     let client = Client::new();
     let mut gateway = site.start().await?;
@@ -206,7 +207,7 @@ async fn live(args: &Args, site: &Site, ledger: &Arc<Ledger>) -> Result<Lived, N
         tokio::time::sleep(Duration::from_millis(LIFE_MS.end)).await;
     }
     lived.loaded_until = Instant::now();
-    // A sender that waits for an answer has none yet; the others are between two events.
+    // A sender that waits for an answer has not noted its event yet; the others are between two events.
     senders.shutdown().await;
     ledger.is_taking.store(true, Ordering::Relaxed);
     lived.count(drain(&gateway, &client).await);
@@ -223,14 +224,14 @@ impl Lived {
     }
 }
 
-/// A kill may come before the gateway listens: while it recovers what the last kill left.
+/// Kills a gateway before it listens, while it recovers from the last kill.
 async fn kill_while_it_starts(site: &Site) -> Result<(), NoGateway> {
     let mut child = site.spawn()?;
     tokio::time::sleep(Duration::from_millis(rand::random_range(0..60))).await;
     child.kill().await.map_err(NoGateway::Spawn)
 }
 
-/// Waits until the gateway has nothing left to deliver: what has not arrived then, never will.
+/// Waits until the gateway has nothing left to deliver: an event that has not arrived then never will.
 async fn drain(gateway: &Gateway, client: &Client) -> Option<Figures> {
     let began = Instant::now();
     loop {

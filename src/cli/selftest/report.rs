@@ -1,4 +1,4 @@
-//! What a self-test prints: the same facts for people and for programs.
+//! The output of a self-test: the same facts for people and for programs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::gateway::Figures;
 use super::ledger::Balance;
 use crate::buffer::Fsync;
 
-/// All that was found.
+/// All results of a self-test.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     pub(super) folder: &'a Path,
@@ -19,20 +19,20 @@ pub(super) struct Report<'a> {
     pub(super) rate: u32,
     pub(super) kills: u32,
     pub(super) took: Duration,
-    /// Each start after a kill, until it listened.
+    /// The time of each start after a kill, until the gateway listened.
     pub(super) restarts: Vec<Duration>,
-    /// Of all gateways together.
+    /// The commits of all gateways together.
     pub(super) commits: Figures,
     pub(super) balance: Balance,
 }
 
 impl Report<'_> {
-    /// Whether the promise was kept, and anything was there to show it.
+    /// Returns whether the promise was kept, and there were events to prove it.
     pub(super) fn is_kept(&self) -> bool {
         self.balance.answered > 0 && self.balance.lost == 0 && self.balance.changed == 0
     }
 
-    /// What an answered event survives here.
+    /// Returns the failures that an answered event survives here.
     fn durability(&self) -> String {
         match self.fsync {
             Fsync::Group => self.disk.class.to_string(),
@@ -128,7 +128,7 @@ impl Report<'_> {
     }
 }
 
-/// A count out of a metric.
+/// Converts a count from a metric.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts are whole and not negative")]
 fn whole(count: f64) -> u64 {
     count as u64

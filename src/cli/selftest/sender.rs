@@ -1,6 +1,6 @@
-//! One connection of the load: an event after another, signed as GitHub signs, at an even pace.
+//! One connection of the load: one event after another, signed as GitHub signs, at an even pace.
 //!
-//! While the gateway is dead an event finds nobody; it was not answered, and nothing is promised about it.
+//! While the gateway is down, an event reaches no one; it is not answered, so nothing is promised about it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::deliver::{Client, Target};
 use crate::event::EventId;
 use crate::lane::Rules;
 
-/// What sends.
+/// A sender of events.
 pub(super) struct Sender {
     pub(super) rules: Arc<Rules>,
     pub(super) ledger: Arc<Ledger>,
-    /// Where the gateway listens now.
+    /// The current address of the gateway.
     pub(super) address: watch::Receiver<SocketAddr>,
-    /// Between two events.
+    /// The time between two events.
     pub(super) pause: Duration,
 }
 
 impl Sender {
-    /// Until it is stopped, or enough events were made.
+    /// Sends events until it is stopped, or enough were made.
     pub(super) async fn run(self) {
         let client = Client::new();
         let mut pace = tokio::time::interval(self.pause);
@@ -42,7 +42,7 @@ impl Sender {
         }
     }
 
-    /// The id under which the gateway took the event.
+    /// Sends an event; returns the id under which the gateway accepted it.
     async fn send(&self, client: &Client, body: Bytes) -> Option<EventId> {
         let lane = self.rules.lanes.first()?;
         let target = Target::parse(&format!("http://{}{}", *self.address.borrow(), lane.source.path.as_str()))?;

@@ -1,4 +1,4 @@
-//! One case: the request goes through the real gates, and what comes of it is compared.
+//! One case: the request goes through the real gates, and the result is compared.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,25 +21,25 @@ use crate::refusal::RequestOutcome;
 use crate::server::Live;
 use crate::shape::{BadPath, Place};
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Debug)]
 pub(super) struct Ran {
-    /// What differs from what is expected; empty when nothing does.
+    /// The differences from the expected result; empty when there are none.
     pub(super) differences: Vec<String>,
-    /// What was decided, unless the case could not be run.
+    /// The explanation, unless the case could not be run.
     pub(super) told: Option<Explanation>,
 }
 
-/// The time at which the clock stands where nothing is said: 2026-01-01T12:00:00Z.
+/// The default time of the frozen clock: 2026-01-01T12:00:00Z.
 pub(super) const NOW: Timestamp = Timestamp::from_unix_secs(1_767_268_800);
-/// Makes every event's id the same.
+/// Fixed random bytes, which make every event's id the same.
 const RANDOM: [u8; 10] = [0; 10];
 
 pub(super) fn moment(moment: Moment) -> Timestamp {
     Timestamp::from_unix_ms(u64::try_from(moment.0.as_millisecond()).unwrap_or(0))
 }
 
-/// Why a case cannot be run.
+/// The reason for which a case cannot be run.
 #[derive(Debug)]
 enum NotRun {
     NoSource(String),
@@ -202,14 +202,14 @@ fn differences(expect: &Expect, told: &Explanation) -> Vec<String> {
     found
 }
 
-/// The routes that take the event: none, when it was refused before it came so far.
+/// Returns the routes that accept the event; none when it was refused before its routes.
 pub(super) fn routes(told: &Explanation) -> Vec<String> {
     let is_routed = matches!(told.outcome, "accepted" | "quarantined");
     let wanting = told.routes.iter().filter(|says| is_routed && says.verdict == Verdict::Matched);
     wanting.map(|says| says.route.clone()).collect()
 }
 
-/// The destinations that get the event.
+/// Returns the destinations that get the event.
 pub(super) fn destinations(told: &Explanation) -> Vec<String> {
     let is_sent = told.outcome == "accepted";
     let mut names: Vec<String> =

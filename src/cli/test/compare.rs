@@ -9,15 +9,15 @@ use crate::explain::{BodyShown, Sent, short};
 use crate::refusal::PayloadProblem;
 use crate::shape::HIDDEN;
 
-/// Differences of one body that are told.
+/// The limit of reported differences of one body.
 const DIFFERENCES_MAX: usize = 5;
 
-/// Each that is expected must be there, and nothing else.
+/// Compares problems: each expected one must be there, and no other.
 pub(super) fn problems(wanted: &[String], got: &[PayloadProblem]) -> Vec<String> {
     let fits = |wanted: &str, problem: &PayloadProblem| {
         let (pointer, message) = wanted.split_once(": ").unwrap_or((wanted, ""));
         let is_at = problem.pointer == pointer.trim() && problem.message.contains(message);
-        // What failed on a route has no pointer, and a text with a colon of its own.
+        // A failure on a route has no pointer, and a text with a colon of its own.
         is_at || (problem.pointer.is_empty() && problem.message.contains(wanted))
     };
     let mut found = Vec::new();
@@ -30,7 +30,8 @@ pub(super) fn problems(wanted: &[String], got: &[PayloadProblem]) -> Vec<String>
     found
 }
 
-/// Where several routes send one event there, one of its copies has to be as expected; told is the one that is nearest.
+/// Compares a delivery. Where several routes send one event there, one of its copies has to be as expected; the nearest
+/// is reported.
 pub(super) fn outgoing(destination: &str, wanted: &Outgoing, got: &[Sent]) -> Vec<String> {
     let copies = got.iter().filter(|sent| sent.destination == destination);
     let nearest = copies.map(|sent| copy(destination, wanted, sent)).min_by_key(Vec::len);
@@ -72,7 +73,7 @@ fn copy(destination: &str, wanted: &Outgoing, sent: &Sent) -> Vec<String> {
     found
 }
 
-/// The places at which two values differ; what is told of `got` is what is shown of it.
+/// Finds the places at which two values differ; differences report the shown form of `got`.
 fn values(at: &str, wanted: &Value, (got, shown): (&Value, Option<&Value>), found: &mut Vec<String>) {
     match (wanted, got) {
         (Value::Object(wanted), Value::Object(got)) => {
@@ -104,7 +105,7 @@ fn values(at: &str, wanted: &Value, (got, shown): (&Value, Option<&Value>), foun
     }
 }
 
-/// Numbers are the same when their values are: YAML and a transform may write them in two ways.
+/// Compares two values. Numbers are equal when their values are: YAML and a transform may write them in two ways.
 fn is_same(wanted: &Value, got: &Value) -> bool {
     match (wanted, got) {
         // Integers are compared to the last digit.

@@ -1,5 +1,5 @@
-//! What the cases have shown of the rules: each route wanted an event and did not want one, each part of each condition
-//! was true and was false.
+//! The coverage of the rules by the cases: each route accepted an event and rejected one, and each part of each
+//! condition was true and was false.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::lane::Rules;
 struct Seen {
     yes: bool,
     no: bool,
-    /// A route that takes all events of its sources never leaves one alone.
+    /// True for a route that accepts all events of its sources, so that it never rejects one.
     is_always: bool,
 }
 
@@ -21,7 +21,7 @@ impl Seen {
     }
 }
 
-/// What was seen of each route, and of each part of its condition.
+/// The coverage of each route, and of each part of its condition.
 #[derive(Debug, Default)]
 pub(super) struct Coverage {
     routes: BTreeMap<String, Seen>,
@@ -29,7 +29,7 @@ pub(super) struct Coverage {
 }
 
 impl Coverage {
-    /// Nothing seen yet.
+    /// Creates the coverage of rules without any case.
     pub(super) fn of(rules: &Rules) -> Self {
         let mut coverage = Self::default();
         for route in rules.lanes.iter().flat_map(|lane| &lane.routes) {
@@ -42,16 +42,16 @@ impl Coverage {
         coverage
     }
 
-    /// What one request has shown.
+    /// Adds the results of one request.
     pub(super) fn add(&mut self, told: &Explanation) {
-        // What was turned away never came to its routes.
+        // A refused request never reached its routes.
         if !matches!(told.outcome, "accepted" | "filtered" | "quarantined") {
             return;
         }
         for says in &told.routes {
             let seen = self.routes.entry(says.route.clone()).or_default();
             *(if says.verdict == Verdict::Matched { &mut seen.yes } else { &mut seen.no }) = true;
-            // Of another type, the route never asked its condition.
+            // For another type, the route never evaluated its condition.
             let asked = says.when.iter().filter(|_| says.verdict != Verdict::OtherType);
             for (part, gave) in asked.flat_map(crate::condition::Explained::verdicts) {
                 let seen = self.parts.entry((says.route.clone(), part.to_owned())).or_default();
@@ -60,13 +60,13 @@ impl Coverage {
         }
     }
 
-    /// How many of how many things were seen.
+    /// Returns the number of covered things, and the number of all.
     pub(super) fn counts(&self) -> (usize, usize) {
         let all = self.routes.values().chain(self.parts.values());
         all.map(|seen| seen.counts()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// What was never seen, a line each.
+    /// Returns the missing coverage, a line each.
     pub(super) fn missing(&self) -> Vec<String> {
         let routes = self.routes.iter().flat_map(|(name, seen)| {
             let yes = (!seen.yes).then(|| format!("route `{name}` never wanted an event"));

@@ -1,4 +1,4 @@
-//! A file of cases: what is given, and what is expected of the gateway. `schemas/tests.schema.json` is made from these types.
+//! A file of cases: requests, and the expected results. `schemas/tests.schema.json` is made from these types.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -140,7 +140,7 @@ pub(super) struct Outgoing {
     pub(super) error: Option<String>,
 }
 
-/// An outcome as a value; as a key, which is what the type reads by itself, another one would be unknown there.
+/// Reads an outcome as a value. The type itself reads a key, where another error would be reported.
 fn outcome_value<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<RequestOutcome>, D::Error> {
     let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
     let outcome = RequestOutcome::of_label(&text);

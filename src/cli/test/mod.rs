@@ -1,7 +1,7 @@
-//! `hookgate test`: unit tests of routes, on the real gates, under a clock that stands still.
+//! `hookgate test`: unit tests of routes, on the real gates, under a frozen clock.
 //!
-//! Nothing is sent, stored or fetched, and no secret need be here: cases are signed with whatever the rules verify with.
-//! What no case ever made true or false is told at the end.
+//! Nothing is sent, stored or fetched, and no secret need be here: cases are signed with the secrets by which the rules
+//! verify. Parts of conditions that no case made true or false are reported at the end.
 
 mod case;
 mod compare;
@@ -25,7 +25,7 @@ use crate::server::Setup;
 use coverage::Coverage;
 use file::File;
 
-/// Files that are read.
+/// The limit of files.
 const FILES_MAX: usize = 10_000;
 const DEPTH_MAX: usize = 16;
 
@@ -56,11 +56,11 @@ struct Tally {
     passed: usize,
     failed: usize,
     updated: usize,
-    /// By configuration.
+    /// The coverage, by configuration.
     coverage: BTreeMap<PathBuf, Coverage>,
 }
 
-/// The JSON Schema of a file of cases.
+/// Returns the JSON Schema of a file of cases.
 pub(crate) fn schema() -> String {
     document_schema::<File>()
 }
@@ -122,7 +122,7 @@ fn run_file(args: &Args, path: &Path, tally: &mut Tally) -> Result<(), Exit> {
     let config = file.config.as_ref().map_or_else(|| args.config.clone(), |config| folder.join(config));
     let now = file.now.map_or(case::NOW, case::moment);
     let setup = setup(&config, &file, now)?;
-    // However the file is called, it is one.
+    // Different paths may lead to the same file.
     let name = std::fs::canonicalize(&config).unwrap_or(config);
     let coverage = tally.coverage.entry(name).or_insert_with(|| Coverage::of(&setup.live.rules));
     let is_json = args.format == Format::Json;
@@ -162,7 +162,7 @@ fn run_file(args: &Args, path: &Path, tally: &mut Tally) -> Result<(), Exit> {
     })
 }
 
-/// The rules that the cases are about.
+/// Reads the configuration of the cases.
 fn setup(config: &Path, file: &File, now: Timestamp) -> Result<Setup, Exit> {
     let env = |name: &str| file.env.get(name).cloned().or_else(|| load::environment(name));
     let read = load::load_to_try(config, &env, now);

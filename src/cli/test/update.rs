@@ -1,5 +1,5 @@
-//! `--update`: what came is written into the file of cases, in the place of what was expected. All else stays as it is,
-//! comments included.
+//! `--update`: the actual result is written into the file of cases, in the place of the expected one. All other lines
+//! stay as they are, comments included.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use super::file::{Expect, File};
 use crate::config::{Spans, document, path};
 use crate::explain::{BodyShown, Explanation};
 
-/// Lines, from 1, that are replaced; none are where the range is empty.
+/// Lines, from 1, that are replaced; none where the range is empty.
 #[derive(Debug)]
 pub(super) struct Change {
     first: usize,
@@ -32,7 +32,7 @@ pub(super) fn is_empty(expect: &Expect) -> bool {
         && expect.outgoing.is_empty()
 }
 
-/// What is to be written for one case; `None` where `given` or `expect` share a line with something else.
+/// Returns the change for one case; `None` where `given` or `expect` share a line with another key.
 pub(super) fn change(
     (spans, text): (&Spans, &str),
     index: usize,
@@ -59,7 +59,7 @@ pub(super) fn change(
     Some(Change { first, end, lines })
 }
 
-/// The members that were expected, as they are now; for a case that expected nothing, those that tell most.
+/// Returns the expected members with their actual values; for a case without expectations, the most important members.
 fn written(expect: &Expect, told: &Explanation) -> Vec<String> {
     let is_new = is_empty(expect);
     let mut lines = Vec::new();
@@ -82,7 +82,7 @@ fn written(expect: &Expect, told: &Explanation) -> Vec<String> {
     let outgoing: BTreeMap<&str, Value> = told
         .outgoing
         .iter()
-        // The first copy is the one that is written, where there are several.
+        // Where there are several copies, the first one is written.
         .rev()
         .filter_map(|sent| {
             let wanted = expect.outgoing.get(&sent.destination)?;
@@ -122,7 +122,7 @@ fn body(body: Option<&BodyShown>) -> Value {
     }
 }
 
-/// Writes the file with its changes; a file without any is left alone.
+/// Writes the file with its changes; a file without changes is left alone.
 pub(super) fn write(path: &Path, text: &str, mut changes: Vec<Change>) -> io::Result<()> {
     if changes.is_empty() {
         return Ok(());
@@ -139,7 +139,7 @@ pub(super) fn write(path: &Path, text: &str, mut changes: Vec<Change>) -> io::Re
     if let Some(problem) = problems.first() {
         return Err(io::Error::other(format!("what would be written is no file of cases: {}", problem.message)));
     }
-    // Beside it first, so that a file of cases is never left half written.
+    // The new file is written beside the old one first, so that a file of cases is never half written.
     let beside = path.with_extension("yaml.new");
     std::fs::write(&beside, written)?;
     std::fs::rename(&beside, path)

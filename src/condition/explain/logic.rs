@@ -1,10 +1,10 @@
 //! The logic of a condition, read from its text.
 //!
-//! Only for texts that compile: what stands in brackets, literals and comments is skipped without a second look.
+//! Only for texts that compile: brackets, literals and comments are skipped without a check.
 
 use super::super::ConditionError;
 
-/// A condition taken apart; parts are numbered in the order of the text.
+/// A condition as a tree of logical operators; its parts are numbered in the order of the text.
 #[derive(Debug)]
 pub(super) enum Logic {
     And(Vec<Logic>),
@@ -14,7 +14,7 @@ pub(super) enum Logic {
     Part(usize),
 }
 
-/// What some logic gives, and the parts from which that follows.
+/// The result of some logic, and the parts from which the result follows.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) gave: Result<bool, ConditionError>,
@@ -22,7 +22,7 @@ pub(super) struct Answer {
 }
 
 impl Logic {
-    /// Adds the texts of the parts to `parts`.
+    /// Reads the logic of a text, and adds the texts of the parts to `parts`.
     pub(super) fn of<'t>(text: &'t str, parts: &mut Vec<&'t str>) -> Self {
         let text = text.trim();
         let outside = outside(text);
@@ -52,7 +52,7 @@ impl Logic {
         Self::Part(parts.len() - 1)
     }
 
-    /// Asks the parts in CEL's order. As in CEL, an error loses against the operand that decides alone.
+    /// Evaluates the parts with `ask` in CEL's order. As in CEL, an error loses against the operand that decides alone.
     pub(super) fn answer(&self, ask: &mut impl FnMut(usize) -> Result<bool, ConditionError>) -> Answer {
         match self {
             Self::Part(number) => Answer { gave: ask(*number), because: vec![*number] },
@@ -77,7 +77,7 @@ impl Logic {
     }
 }
 
-/// `alone` is the operand's value that decides alone.
+/// Evaluates operands that are joined by `&&` or `||`; `alone` is the value with which one operand decides alone.
 fn joined(operands: &[Logic], alone: bool, ask: &mut impl FnMut(usize) -> Result<bool, ConditionError>) -> Answer {
     let (mut agreeing, mut failed) = (Vec::new(), None::<Answer>);
     for operand in operands {
@@ -85,7 +85,7 @@ fn joined(operands: &[Logic], alone: bool, ask: &mut impl FnMut(usize) -> Result
         match (&answer.gave, &mut failed) {
             (Ok(flag), _) if *flag == alone => return answer,
             (Ok(_), _) => agreeing.extend(answer.because),
-            // The budget of the whole is spent: nothing that comes after can change the verdict.
+            // The budget of the whole is spent: no later operand can change the verdict.
             (Err(ConditionError::TooLarge), _) => return answer,
             (Err(_), None) => failed = Some(answer),
             (Err(_), Some(failed)) => failed.because.extend(answer.because),
@@ -94,7 +94,7 @@ fn joined(operands: &[Logic], alone: bool, ask: &mut impl FnMut(usize) -> Result
     failed.unwrap_or(Answer { gave: Ok(!alone), because: agreeing })
 }
 
-/// Condition, then and otherwise of a text that is `a ? b : c`.
+/// Returns condition, then and otherwise of a text that is `a ? b : c`.
 fn choice<'t>(text: &'t str, outside: &[(usize, char)]) -> Option<[&'t str; 3]> {
     // `.?` is a field that may be missing.
     let is_mark = |pair: &[(usize, char)]| matches!(pair, [(_, before), (_, '?')] if *before != '.');
@@ -104,7 +104,7 @@ fn choice<'t>(text: &'t str, outside: &[(usize, char)]) -> Option<[&'t str; 3]> 
     Some([text.get(..question)?, text.get(question + 1..colon)?, text.get(colon + 1..)?])
 }
 
-/// The operands around a doubled `operator`.
+/// Returns the operands around a doubled `operator`.
 fn split<'t>(text: &'t str, outside: &[(usize, char)], operator: char) -> Vec<&'t str> {
     let mut operands = Vec::new();
     let mut start = 0;
@@ -122,7 +122,8 @@ fn split<'t>(text: &'t str, outside: &[(usize, char)], operator: char) -> Vec<&'
     operands
 }
 
-/// The letters, with their places, outside of brackets, literals, comments and space; the outermost brackets are given.
+/// Returns the letters, with their places, outside of brackets, literals, comments and space; the outermost brackets
+/// are included.
 fn outside(text: &str) -> Vec<(usize, char)> {
     let mut found = Vec::new();
     let mut depth = 0_usize;
@@ -150,8 +151,8 @@ fn outside(text: &str) -> Vec<(usize, char)> {
     found
 }
 
-/// The beginning of an expression, in one line and without what stands in quotes: variables may have brought that in, and
-/// what is shown of an expression goes to logs.
+/// Returns the beginning of an expression, in one line and without the texts in quotes: variables may have brought
+/// those in, and the result goes to logs.
 pub fn brief(text: &str) -> String {
     const CHARS_MAX: usize = 80;
     let (mut shown, mut rest) = (String::new(), text);
@@ -179,7 +180,7 @@ pub fn brief(text: &str) -> String {
     }
 }
 
-/// The length of the literal at the start of `text`.
+/// Returns the length of the literal at the start of `text`.
 fn literal(text: &str, quote: char, raw: bool) -> usize {
     let triple: String = [quote; 3].iter().collect();
     let fence = if text.starts_with(&triple) { triple } else { quote.to_string() };

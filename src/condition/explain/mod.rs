@@ -1,10 +1,10 @@
-//! Why a condition said what it said: its parts as they are written, what each gave, and the values it saw.
+//! Explanation of a condition's verdict: its parts as they are written, the result of each, and the values it saw.
 //!
-//! The text is taken apart at `&&`, `||`, `!( )` and `?:`; every part is an expression of its own and is evaluated in the
-//! order and within the budget of the whole. The verdict is that of [`Condition::matches`]; should the parts ever give
-//! another one, the whole is shown as one part instead.
+//! The text is taken apart at `&&`, `||`, `!( )` and `?:`; every part is an expression of its own and is evaluated in
+//! the order and within the budget of the whole. The verdict is that of [`Condition::matches`]. If the parts give
+//! another verdict, the whole is shown as one part instead.
 //!
-//! Values are the sender's: whoever shows them to people redacts first what must not be seen.
+//! The values come from the sender: a caller that shows them to people redacts them first.
 
 mod logic;
 mod seen;
@@ -20,50 +20,50 @@ use logic::Logic;
 pub use logic::brief;
 pub use seen::{SHOWN_CHARS_MAX, Seen};
 
-/// A condition over one request.
+/// The explanation of a condition over one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explained {
     /// The verdict; an error is no match.
     pub matches: bool,
-    /// Why there is no answer.
+    /// The error of a condition without an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The decisive parts, then the others, each as they are written.
+    /// The parts as they are written: first those from which the verdict follows, then the others.
     pub parts: Vec<Part>,
 }
 
 /// A part of a condition without logic of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// As it is written.
+    /// The text as it is written.
     pub text: String,
-    /// What it gave.
+    /// The result.
     pub gave: Gave,
-    /// Why it gave nothing.
+    /// The error of a part without a result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether the verdict follows from this part and the others that say so.
+    /// True if the verdict follows from this part, together with the other decisive parts.
     pub decisive: bool,
-    /// What it reads of the request, whether or not it was reached.
+    /// The values that the part reads from the request, whether or not the part was reached.
     pub values: Vec<Seen>,
 }
 
-/// What a part gave.
+/// The result of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gave {
-    /// It holds.
+    /// The part holds.
     True,
-    /// It does not hold.
+    /// The part does not hold.
     False,
-    /// Neither; the part's error says why.
+    /// The part failed; its error gives the reason.
     Error,
-    /// The verdict stood before.
+    /// The verdict was decided before this part.
     NotReached,
 }
 
 impl Condition {
-    /// What [`Condition::matches`] says, and why.
+    /// Returns the verdict of [`Condition::matches`], and the parts that explain it.
     pub fn explain(&self, view: &View<'_>) -> Explained {
         let verdict = self.matches(view);
         let (answer, mut parts) = taken_apart(&self.0.text, view);
@@ -84,7 +84,8 @@ impl Condition {
 }
 
 impl Condition {
-    /// Returns the part at which it failed, as it is written; the whole condition where that cannot be told.
+    /// Returns the part at which the condition failed, as it is written; the whole condition where that part is
+    /// unknown.
     pub fn failed_part(&self, view: &View<'_>) -> String {
         let (answer, parts) = taken_apart(&self.0.text, view);
         let failed = |part: &Part| part.decisive && part.gave == Gave::Error;
@@ -94,7 +95,7 @@ impl Condition {
 }
 
 impl Explained {
-    /// The parts that gave an answer, with it.
+    /// Returns the parts that gave true or false, each with its result.
     pub fn verdicts(&self) -> impl Iterator<Item = (&str, bool)> {
         self.parts.iter().filter_map(|part| match part.gave {
             Gave::True => Some((part.text.as_str(), true)),
@@ -104,25 +105,25 @@ impl Explained {
     }
 }
 
-/// The parts of a condition, as they are written.
+/// Returns the parts of a condition, as they are written.
 pub(super) fn parts(text: &str) -> Vec<String> {
     let mut texts = Vec::new();
     Logic::of(text, &mut texts);
     texts.into_iter().map(str::to_owned).collect()
 }
 
-/// What became of a part.
+/// The outcome of a part.
 #[derive(Clone, Debug, Default)]
 struct Outcome {
     gave: Option<Result<bool, ConditionError>>,
     decisive: bool,
 }
 
-/// The verdict that the parts give together, and the parts as they are written.
+/// Returns the verdict that the parts give together, and the parts as they are written.
 fn taken_apart(text: &str, view: &View<'_>) -> (Result<bool, ConditionError>, Vec<Part>) {
     let mut texts = Vec::new();
     let logic = Logic::of(text, &mut texts);
-    // Parts of a text that compiles are expressions; should one not be, the verdict is another than that of the whole.
+    // Parts of a text that compiles are expressions. A part that is none gives a verdict other than that of the whole.
     let Ok(expressions) = texts.into_iter().map(Expression::compile).collect::<Result<Vec<_>, _>>() else {
         return (Err(ConditionError::FunctionFailed { name: None }), Vec::new());
     };
@@ -156,7 +157,7 @@ fn part(expression: &Expression, outcome: &Outcome, view: &View<'_>) -> Part {
     Part { text: expression.text.clone(), gave, error, decisive: outcome.decisive, values }
 }
 
-/// One line for the verdict, one for each part with `>` before the decisive ones, one for each value.
+/// Writes one line for the verdict, one for each part with `>` before the decisive ones, and one for each value.
 impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.matches { "matches" } else { "does not match" })?;

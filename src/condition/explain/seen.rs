@@ -1,4 +1,4 @@
-//! The values that a part of a condition sees: each longest path of fields in it, looked up in the request.
+//! The values that a part of a condition reads: each longest path of fields in it, looked up in the request.
 
 use std::io;
 
@@ -15,9 +15,9 @@ pub const SHOWN_CHARS_MAX: usize = 120;
 /// A path and its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Seen {
-    /// `body.data.id`, `headers["x-a"]`, `body.?customer.name`.
+    /// The path as it is written: `body.data.id`, `headers["x-a"]`, `body.?customer.name`.
     pub path: String,
-    /// JSON, cut to [`SHOWN_CHARS_MAX`]; or `missing`, which is not JSON.
+    /// The value as JSON, cut to [`SHOWN_CHARS_MAX`]; or `missing`, which is not JSON.
     pub value: String,
     /// The path in steps, the variable first.
     #[serde(skip)]
@@ -32,7 +32,7 @@ pub(super) fn values(tree: &IdedExpr, view: &View<'_>) -> Vec<Seen> {
 
 struct Walk<'e, 'v> {
     view: &'e View<'v>,
-    /// The variables of the comprehensions around.
+    /// The variables of the outer comprehensions.
     own_names: Vec<&'e str>,
     seen: Vec<Seen>,
 }
@@ -160,7 +160,7 @@ fn shown(view: &View<'_>, path: &Path<'_>) -> String {
         ("headers", [Step::Member(name)]) => {
             view.headers.get(*name).map(|value| json!(String::from_utf8_lossy(value.as_bytes())))
         }
-        // Only their names: among the values are secrets that the condition does not ask for.
+        // Only the names are shown: the values hold secrets that the condition does not read.
         ("headers", []) => Some(view.headers.keys().map(http::HeaderName::as_str).collect()),
         ("event", []) => Some(json!({"type": view.event_type, "id": view.event_id})),
         ("event", [Step::Member("type")]) => text(view.event_type),
@@ -202,7 +202,7 @@ fn short(value: Option<&Value>) -> String {
     text.chars().take(SHOWN_CHARS_MAX - 1).chain(['…']).collect()
 }
 
-/// Takes what surely is enough and refuses the rest.
+/// A buffer for the first bytes of a value, enough for [`SHOWN_CHARS_MAX`]; it refuses the rest.
 #[derive(Debug, Default)]
 struct Beginning {
     bytes: Vec<u8>,

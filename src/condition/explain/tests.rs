@@ -1,4 +1,4 @@
-//! Conditions, and what is said about their verdicts.
+//! Tests of the explanations of conditions.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ fn explained(text: &str) -> Explained {
     over(Some(&body()), |view| condition.explain(view))
 }
 
-/// A condition, and what is shown of it.
+/// Conditions, each with its explanation as text.
 const SHOWN: &[(&str, &str)] = &[
     (
         "body.livemode && body.data.object.amount_paid >= 2000000 && event.type == 'push'",
@@ -166,7 +166,7 @@ fn parts_share_the_budget_of_the_whole() {
     assert_eq!((explained.parts.len(), explained.parts[0].gave), (3, Gave::Error), "{explained}");
 }
 
-/// The verdict of the parts together against that of the whole, for the promises joined at random.
+/// Compares the verdict of the parts with that of the whole, for `PROMISES` joined at random.
 #[test]
 fn the_parts_give_what_the_whole_gives() {
     const MORE: [&str; 12] = [
@@ -205,7 +205,7 @@ fn the_parts_give_what_the_whole_gives() {
             };
         }
         text.push_str(MORE[next(MORE.len())]);
-        // Some of what is joined at random compares booleans with texts in one breath, which is no condition.
+        // Some texts joined at random are no conditions, such as a boolean compared with a text.
         let Ok(condition) = Condition::compile(&text) else { continue };
         let body = Some(&body).filter(|_| round % 10 > 0);
         let (whole, (parts, list)) = over(body, |view| (condition.matches(view), taken_apart(&text, view)));

@@ -1,14 +1,14 @@
-//! The loops of `exists`, `all` and `exists_one`, which we run and whose predicates cel evaluates.
+//! The loops of `exists`, `all` and `exists_one`. This room runs them, and cel evaluates their predicates.
 //!
 //! cel sets two named variables in every round and asks a condition whether to go on, which costs more than most
 //! predicates. Here a round is a scope that borrows its item.
 //!
-//! In the expression stands `@loop3[range]` instead: cel evaluates the range, as it does every index, and hands it to
+//! The expression holds `@loop3[range]` instead: cel evaluates the range, as it does every index, and passes it to
 //! [`Running`], which may answer or fail. Loops inside of `map`, `filter` and `optMap` stay cel's, because the scopes
 //! here do not know cel's variables.
 //!
-//! What cel means by them is kept: an error counts only if no other round decides, of several the last, and
-//! `exists_one` fails at the first.
+//! The results are cel's: an error counts only if no other round decides, of several errors the last one counts, and
+//! `exists_one` fails at the first error.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use cel::{Context, ExecutionError, Value};
 use super::ENVIRONMENT;
 use super::view::Scope;
 
-/// Followed by the number of the loop.
+/// The name of a loop in an expression, followed by the number of the loop.
 pub(super) const LOOP: &str = "@loop";
 
 /// A loop that was taken out of an expression.
@@ -39,17 +39,17 @@ enum Quantifier {
     ExistsOne,
 }
 
-/// The name that cel gives to what its loops gather; nobody can write it.
+/// The name that cel gives to the result that its loops gather; it cannot be written in CEL.
 pub(super) const GATHERED: &str = "@result";
 
-/// What a comprehension asks in every round; `map`, `filter` and what `optMap` becomes ask nothing.
+/// Returns the predicate of a comprehension; `None` for `map`, `filter` and the comprehension of `optMap`.
 pub(super) fn predicate(comprehension: &ComprehensionExpr) -> Option<&IdedExpr> {
     let (_, position) = shape(comprehension)?;
     let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
     step.args.get(position)
 }
 
-/// The kind of a loop that is ours to run, and which argument of its step is the predicate.
+/// Returns the kind of a loop that runs here, and the position of the predicate among the arguments of its step.
 fn shape(comprehension: &ComprehensionExpr) -> Option<(Quantifier, usize)> {
     let Expr::Literal(start) = &comprehension.accu_init.expr else { return None };
     let Expr::Call(step) = &comprehension.loop_step.expr else { return None };
@@ -65,7 +65,7 @@ fn shape(comprehension: &ComprehensionExpr) -> Option<(Quantifier, usize)> {
 }
 
 impl Loop {
-    /// Takes variable and predicate out of a comprehension.
+    /// Takes variable and predicate out of a comprehension; `None` for a loop that stays cel's.
     pub(super) fn taken_from(comprehension: &mut ComprehensionExpr) -> Option<Self> {
         let (quantifier, position) = shape(comprehension)?;
         let Expr::Call(step) = &mut comprehension.loop_step.expr else { return None };
@@ -74,7 +74,7 @@ impl Loop {
     }
 }
 
-/// What stands in the expression for loop `number` over `range`.
+/// Returns the expression that stands for loop `number` over `range`.
 pub(super) fn call(number: usize, range: IdedExpr) -> Expr {
     let running = IdedExpr { id: range.id, expr: Expr::Ident(format!("{LOOP}{number}")) };
     Expr::Call(CallExpr { func_name: operators::INDEX.to_owned(), target: None, args: vec![running, range] })
@@ -85,11 +85,11 @@ pub(super) fn call(number: usize, range: IdedExpr) -> Expr {
 pub(super) struct Round<'a> {
     pub(super) variable: &'a str,
     pub(super) item: &'a (dyn Val + 'a),
-    /// The variables around the loop.
+    /// The variables outside of the loop.
     pub(super) around: &'a Scope<'a>,
 }
 
-/// A loop that waits for its range.
+/// A loop that still needs its range.
 #[derive(Debug)]
 pub(super) struct Running<'a> {
     pub(super) own: &'a Loop,
@@ -112,7 +112,7 @@ impl Running<'_> {
         }
     }
 
-    /// `decisive` as soon as one round gives it, whatever failed before.
+    /// Returns `decisive` as soon as one round gives it, whatever failed before.
     fn decided_by(&self, decisive: bool, range: &dyn Val) -> Result<bool, ExecutionError> {
         let (mut decided, mut failed) = (false, None);
         self.rounds(range, |gave| {
@@ -128,14 +128,14 @@ impl Running<'_> {
         }
     }
 
-    /// Tells `hear` what the predicate gives for one item after the other, for as long as it wants more.
+    /// Passes the predicate's result for one item after the other to `hear`, until `hear` gives false.
     fn rounds(
         &self,
         range: &dyn Val,
         mut hear: impl FnMut(Result<bool, ExecutionError>) -> Result<bool, ExecutionError>,
     ) -> Result<(), ExecutionError> {
         let mut items = range.as_iterable().ok_or_else(|| unexpected(range, "iterable"))?.iter();
-        // Names are the round's business; this one knows the types.
+        // The scope of the round resolves names; this context knows the types.
         let types = Context::with_env(Arc::clone(&ENVIRONMENT));
         let mut more = true;
         while let Some(item) = items.next() {

@@ -1,4 +1,4 @@
-//! Our loops against cel's own, over the same request.
+//! Tests that compare our loops with cel's own, over the same request.
 
 use serde_json::{Value as Json, json};
 
@@ -8,7 +8,7 @@ use super::super::prepare::{self, Program};
 use super::super::request::over;
 use super::super::{ConditionError, Expression, STEPS_MAX, parsed};
 
-/// What a text gives, and in how many steps.
+/// The result of a text, and the steps that it took.
 type Outcome = (Result<bool, ConditionError>, u32);
 
 fn outcome(program: Program, text: &str, body: &Json) -> Outcome {
@@ -17,13 +17,13 @@ fn outcome(program: Program, text: &str, body: &Json) -> Outcome {
     (over(Some(body), |view| expression.truth(view, &budget)), budget.spent())
 }
 
-/// By our loops.
+/// Evaluates a text by our loops.
 fn ours(text: &str, body: &Json) -> Outcome {
     let (tree, places) = parsed(text).unwrap();
     outcome(prepare::prepared(tree, &places).unwrap(), text, body)
 }
 
-/// By cel's loops, which count their rounds: within a `map` they stay cel's.
+/// Evaluates a text by cel's loops with counted rounds: within a `map` they stay cel's.
 fn counted(text: &str, body: &Json) -> Outcome {
     let (tree, places) = parsed(&format!("[0].map(one, {text})[0]")).unwrap();
     let program = prepare::prepared(tree, &places).unwrap();
@@ -32,7 +32,7 @@ fn counted(text: &str, body: &Json) -> Outcome {
     (gave, steps - u32::from(steps <= STEPS_MAX))
 }
 
-/// By cel and nobody else.
+/// Evaluates a text by cel alone.
 fn plain(text: &str, body: &Json) -> Result<bool, ConditionError> {
     let (tree, _) = parsed(text).unwrap();
     outcome(Program { tree, patterns: Vec::new(), loops: Vec::new() }, text, body).0
@@ -59,7 +59,7 @@ fn a_loop_gives_what_cels_own_gives() {
         ("body.items.exists(i, i.tags.exists(t, t == 'b'))", Ok(true)),
         ("body.items.all(i, i.ok)", Ok(false)),
         ("body.items.exists(i, i.n == 9)", Ok(false)),
-        // An error that no other round makes up for; the last of them.
+        // An error that no other round outweighs; of several the last.
         ("body.items.all(i, i.ok || i.n == 0)", Err(ConditionError::MissingKey { name: Some("ok".to_owned()) })),
         ("body.items.exists(i, 1 / i.n == 9)", Err(ConditionError::Arithmetic)),
         (
@@ -80,7 +80,7 @@ fn a_loop_gives_what_cels_own_gives() {
         ("body.nope.all(c, true)", Err(ConditionError::MissingKey { name: Some("nope".to_owned()) })),
         ("body.nope.all(c, true) || true", Ok(true)),
         ("[optional.of(1), optional.none()].exists(o, !o.hasValue())", Ok(true)),
-        // Names of one's own hide what is around, also under a name with a dot.
+        // The variable of a loop hides outer ones, also under a name with a dot.
         ("body.items.exists(event, event.type == 'pull') && event.type == 'push'", Ok(true)),
         ("body.items.exists(body, body.name == 'b' && !body.ok)", Ok(true)),
         ("body.items.exists(i, i.subs.exists(i, i.n == 5) && i.n == 1)", Ok(true)),
@@ -88,7 +88,7 @@ fn a_loop_gives_what_cels_own_gives() {
         ("[1].exists(int, int == 1) && type(1) == int", Ok(true)),
         ("[{'protobuf': {'Duration': 1}}].all(google, google.protobuf.Duration == 1)", Ok(true)),
         ("body.items.exists(i, i.name == 'c') == body.items.filter(i, i.n == 2).exists(j, j.name == 'c')", Ok(true)),
-        // Fields of what is no JSON, of names that hide it, and of no body.
+        // Fields of a value that is no JSON, of variables that hide the body, and of no body.
         ("[body.?map, body.?nope].all(o, o.a == optional.of(1) || o.a == optional.none())", Ok(true)),
         (
             "[optional.of(1)].all(o, o.a == optional.none())",
@@ -100,7 +100,7 @@ fn a_loop_gives_what_cels_own_gives() {
         ("body.text.a.b == 1", Err(ConditionError::WrongType)),
         ("body.items.a == 1", Err(ConditionError::WrongType)),
         ("has(body.items[0].n) && !has(body.map.c) && has(body.map.a)", Ok(true)),
-        // Cel's variables around, and within.
+        // Variables of cel's loops, outside and inside.
         ("body.good.map(g, body.items.exists(i, i.n == g.n)) == [true, true]", Ok(true)),
         ("body.items.exists(i, body.good.map(g, g.n + i.n) == [3, 4])", Ok(true)),
         ("body.?name.optMap(v, body.items.exists(i, i.name == v)).orValue(false)", Ok(true)),
@@ -108,7 +108,7 @@ fn a_loop_gives_what_cels_own_gives() {
         let body = body();
         let (gave, steps) = ours(text, &body);
         assert_eq!(gave, expected, "{text}");
-        // What cel does not know of a list to the left is `prepare`'s business.
+        // A list on the left is a case that `prepare` solves and cel alone does not.
         let plain = if text.contains(") == [") { expected } else { plain(text, &body) };
         assert_eq!((gave.clone(), (gave, steps)), (plain, counted(text, &body)), "{text}");
     }
@@ -163,7 +163,7 @@ const RANGES: [&str; 14] = [
     "params",
 ];
 const NAMES: [&str; 6] = ["x", "y", "event", "body", "int", "google"];
-/// `$` is the variable of the loop.
+/// The predicates; `$` is the variable of the loop.
 const PREDICATES: [&str; 20] = [
     "$.ok",
     "$.n > 1",
@@ -199,7 +199,7 @@ impl Random {
         texts[self.below(texts.len())]
     }
 
-    /// A loop, in whose predicate may be `deeper` more; `around` is the variable of the one around.
+    /// Returns a loop whose predicate may hold `deeper` more levels; `around` is the variable of the outer loop.
     fn any_loop(&mut self, around: Option<&str>, deeper: usize) -> String {
         let range = match around {
             Some(around) if self.below(3) == 0 => format!("{around}.{}", self.one_of(&["subs", "tags", "nope"])),

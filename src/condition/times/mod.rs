@@ -1,13 +1,14 @@
-//! Timestamps and durations: what is ours about them.
+//! Timestamps and durations, as far as they differ from cel's own.
 //!
-//! cel brings `timestamp()`, `duration()` and their methods. Three things differ from CEL's definition there and are mended
-//! here: a timestamp keeps the offset with which it is written, and its methods answer in that instead of in UTC; a
-//! duration is read as far as it goes and no farther; its numbers may be written as `1e3` or `nan`. So `timestamp(x)`
-//! becomes [`UTC`]`(timestamp(x))` and `duration(x)` becomes `duration(`[`SPELLED`]`(x))`.
+//! cel brings `timestamp()`, `duration()` and their methods. In three things cel differs from CEL's definition, and the
+//! differences are corrected here. cel's timestamp keeps the offset with which it is written, and its methods answer in
+//! that offset instead of in UTC. cel ignores the rest of a text after a duration. cel accepts `1e3` and `nan` as
+//! numbers of a duration. So `timestamp(x)` becomes [`UTC`]`(timestamp(x))` and `duration(x)` becomes
+//! `duration(`[`SPELLED`]`(x))`.
 //!
-//! What is written out is tried when the text is loaded: `duration("5 minutes")` would fail at every event.
-//! As a key, and as JSON, a timestamp is RFC 3339 in UTC and a duration is seconds with an `s`, as `string()` writes them.
-//! There is no `now()`: the same event always gives the same answer.
+//! Literals are tried when the text is loaded: `duration("5 minutes")` would fail at every event.
+//! As a key, and as JSON, a timestamp is RFC 3339 in UTC and a duration is seconds with an `s`, as `string()` writes
+//! them. There is no `now()`: the same event always gives the same answer.
 
 use std::sync::Arc;
 
@@ -19,15 +20,15 @@ use cel::{Context, Env, ExecutionError, Value};
 
 use super::ENVIRONMENT;
 
-/// The function that puts a timestamp into UTC; nobody can write its name.
+/// The function that puts a timestamp into UTC; its name cannot be written in CEL.
 const UTC: &str = "@utc";
-/// The function that lets only well-spelled durations through; nobody can write its name.
+/// The function that passes well-formed durations only; its name cannot be written in CEL.
 const SPELLED: &str = "@spelled";
 
 const TIMESTAMP: &str = "timestamp";
 const DURATION: &str = "duration";
 
-/// Longest text of a duration; what is longer is none.
+/// Longest text of a duration; a longer text is not a duration.
 const DURATION_BYTES_MAX: usize = 64;
 
 /// A literal that is invalid as a timestamp, a duration or a time zone, whatever the event.
@@ -55,7 +56,7 @@ impl std::fmt::Display for BadTime {
     }
 }
 
-/// Adds the functions of this file.
+/// Adds the functions of this file to cel's environment.
 pub(super) fn add_to(environment: &mut Env) {
     for (name, id, function) in [(UTC, "timestamp_in_utc", in_utc as Function), (SPELLED, "spelled_duration", spelled)]
     {
@@ -83,7 +84,7 @@ pub(super) fn prepare(node: &mut IdedExpr) {
     }
 }
 
-/// Finds an argument that is written out and can never be read, with its id.
+/// Checks that a literal argument can be read; the error holds the id of the argument.
 pub(super) fn check(call: &CallExpr) -> Result<(), (u64, BadTime)> {
     let [argument] = call.args.as_slice() else { return Ok(()) };
     let Expr::Literal(literal) = &argument.expr else { return Ok(()) };
@@ -111,11 +112,11 @@ fn evaluates(call: &CallExpr) -> bool {
     Value::resolve_val(&node, &context).is_ok()
 }
 
-/// A timestamp or a duration as `string()` writes it.
+/// Returns a timestamp or a duration as `string()` writes it.
 pub(super) fn written(value: &dyn Val) -> Option<String> {
     if let Some(moment) = value.downcast_ref::<CelTimestamp>() {
         let utc = moment.inner().to_utc();
-        // A leap second has a thousand million nanoseconds more.
+        // A leap second has nanoseconds above one thousand million.
         let fraction = fraction(utc.timestamp_subsec_nanos() % 1_000_000_000);
         return Some(format!("{}{fraction}Z", utc.format("%Y-%m-%dT%H:%M:%S")));
     }

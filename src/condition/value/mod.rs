@@ -1,10 +1,10 @@
 //! Values: the JSON that an expression makes of a request, for transforms.
 //!
 //! Maps, lists, texts, numbers, booleans and null are themselves; bytes become base64, timestamps and durations the
-//! texts that `string()` makes of them. What JSON cannot say (an optional, a key that is no text, NaN, a type) is an error.
-//! What is taken over from the payload is copied once, here; its numbers keep their digits.
+//! texts that `string()` makes of them. A value that JSON cannot express (an optional, a key that is no text, NaN, a
+//! type) is an error. Values of the payload are copied once, here; their numbers keep their digits.
 //!
-//! Members are sorted by name, because that is how serde_json keeps them and cel's own maps have no order at all.
+//! Members are sorted by name, because serde_json keeps them so and cel's own maps have no order at all.
 //!
 //! A value has at most [`VALUE_BYTES_MAX`] bytes as JSON, [`VALUE_NODES_MAX`] nodes and [`VALUE_DEPTH_MAX`] levels: a
 //! comprehension can name the same large object in every round.
@@ -27,18 +27,19 @@ pub const VALUE_NODES_MAX: usize = 1 << 18;
 pub const VALUE_DEPTH_MAX: usize = 128;
 
 impl ValueExpression {
-    /// Whether the value is written out as a text, a number, a boolean or null, so that there are no places in it.
+    /// Returns whether the expression is a literal, such as a text or a number, so that there are no places in its
+    /// value.
     pub fn is_scalar(&self) -> bool {
         matches!(self.0.program.tree.expr, Expr::Literal(_))
     }
 
-    /// The value over the request.
+    /// Returns the value over the request.
     pub fn value(&self, view: &View<'_>) -> Result<Value, ConditionError> {
         self.0.evaluate(view, |value| Copying::default().copy(value))?
     }
 }
 
-/// What has been copied so far.
+/// The bytes and nodes that have been copied so far, and the current depth.
 #[derive(Debug, Default)]
 struct Copying {
     bytes: usize,
@@ -46,11 +47,11 @@ struct Copying {
     depth: usize,
 }
 
-/// The longest `f64` as serde_json writes it.
+/// The bytes of the longest `f64` as serde_json writes it.
 const DOUBLE_BYTES: usize = 24;
-/// Two quotes.
+/// The bytes of two quotes.
 const QUOTES_BYTES: usize = 2;
-/// A comma or colon.
+/// The bytes of a comma or colon.
 const SEPARATOR_BYTES: usize = 1;
 
 impl Copying {
@@ -104,7 +105,7 @@ impl Copying {
         }
     }
 
-    /// Elements are asked for by their numbers, which costs no second list of them.
+    /// Copies a list. Its elements are read by their numbers, which costs no second list of them.
     fn list(&mut self, value: &dyn Val) -> Result<Value, ConditionError> {
         let (elements, length) = value.as_indexer().zip(value.as_sizer()).ok_or(NOT_JSON)?;
         let length = *length.size().inner();

@@ -8,11 +8,11 @@ use crate::config::problem::Code;
 use crate::config::{nearest, raw};
 use crate::provider::{self, Month, Preset, Row};
 
-/// After so many months a list is to be compared with what the provider publishes now.
+/// The age in months after which a list is to be compared with the provider's current one.
 const FRESH_MONTHS: i32 = 12;
 
 impl Checker<'_> {
-    /// The ranges that may call `name`; empty is all.
+    /// Returns the ranges that may call `name`; empty for all.
     pub(super) fn addresses(&mut self, name: &str, written: &raw::Source, providers: &Providers) -> Vec<IpNet> {
         let mut ranges = Vec::new();
         for (index, allowed) in written.allow_ips.iter().flat_map(|list| &list.0).enumerate() {
@@ -30,7 +30,7 @@ impl Checker<'_> {
     fn preset(&mut self, (name, index): (&str, usize), wanted: &str, providers: &Providers) -> Option<Vec<IpNet>> {
         let at = path!["sources", name, "allow_ips", index];
         let own = providers.get(wanted);
-        // A row of the file's own that could not be read has been reported.
+        // An unreadable row of the file itself has been reported.
         if own.is_none() && self.spans.of(&path!["providers", wanted]).is_some() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What a source answers: the provider's row, changed by the source's own `answers:`, and whether that loses events.
+//! Answers of a source: the provider's row, changed by the source's own `answers:`, with a check that no event is lost.
 
 use super::{Checker, path};
 use crate::answer::{Answer, Answers};
@@ -40,7 +40,8 @@ impl Checker<'_> {
         of_provider.changed_by(&own.into_iter().collect())
     }
 
-    /// A 2xx for what was not stored is silent loss, and anything else for what was stored makes the sender repeat it.
+    /// Reports a status that does not fit its outcome. A 2xx for an event that was not stored loses the event silently.
+    /// Any other status for a stored event makes the sender repeat it.
     pub(super) fn check_answer(&mut self, outcome: RequestOutcome, status: u16, at: &[Seg<'_>]) {
         let is_success = (200..300).contains(&status);
         match answer_class(outcome) {
@@ -63,13 +64,13 @@ impl Checker<'_> {
     }
 }
 
-/// What an answer tells the sender about the event.
+/// The meaning of an answer for the sender's event.
 enum AnswerClass {
-    /// It is taken care of.
+    /// The event is taken care of.
     Stored,
-    /// It is not, and should come again.
+    /// The event was not stored, and should come again.
     NotStored,
-    /// It was judged and turned away for good.
+    /// The event was judged and refused for good.
     Judged,
 }
 

@@ -1,4 +1,4 @@
-//! Of a destination: where it is (`url` or `targets`), how its targets are balanced and asked for their health.
+//! The `url` or `targets` of a destination, their balancing and their health checks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::config::spans::Seg;
 use crate::deliver::{BalanceParams, HealthParams, Selection, Target, Targets, WeightedTarget};
 use crate::shape::written_as_url;
 
-/// Each is asked for its health.
+/// The limit of targets: each of them gets health checks.
 const TARGETS_MAX: usize = 64;
 const WEIGHT_MAX: u32 = 1000;
-/// A ring has 160 points for each unit of weight, 8 bytes a point.
+/// The limit of the sum of weights: a ring has 160 points for each unit of weight, 8 bytes a point.
 const WEIGHTS_MAX: u32 = 10_000;
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ impl<'a> Checker<'a> {
         Some(BalanceParams { targets: targets?, by, health })
     }
 
-    /// The keys by which targets are chosen, by destination.
+    /// Returns the keys by which targets are chosen, by destination.
     pub(super) fn balance_keys(&mut self) -> BTreeMap<&'a str, Arc<KeyExpression>> {
         let raw = self.raw;
         let mut keys = BTreeMap::new();
@@ -66,7 +66,7 @@ impl<'a> Checker<'a> {
                 None
             }
             (None, None) => {
-                // A key that was misspelt, or whose value was wrong, is not missing.
+                // A misspelt key, or a key with a wrong value, is not missing.
                 if !self.spans.is_broken(&at) {
                     let message = format!("`destinations.{name}` has neither `url` nor `targets`");
                     let help = "for example `url: http://billing:8080/hooks`".to_owned();
@@ -153,7 +153,7 @@ impl<'a> Checker<'a> {
         for (key, written) in [("interval", *interval), ("timeout", *timeout)] {
             self.not_zero(&path!["destinations", name, "health", key], written);
         }
-        // What can stand in a URL after the host, from `/` on.
+        // Any text that can follow the host in a URL, from `/` on.
         let page = Target::parse(&format!("http://target{path}")).filter(|_| path.starts_with('/'));
         if page.is_none() {
             let at = path!["destinations", name, "health", "path"];

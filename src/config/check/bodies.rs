@@ -1,5 +1,5 @@
-//! Ways of reading bodies that can be used and hardly mean what was meant. Warnings only: every gate refuses what it cannot
-//! read, so what is said here is why it would refuse all of a kind.
+//! Usable settings of bodies that are probably mistakes. These are warnings only: every gate refuses a body that it
+//! cannot read. So each warning is about a setting that would refuse all bodies of one kind.
 
 use super::{Checker, path};
 use crate::config::problem::Code;
@@ -18,7 +18,7 @@ impl Checker<'_> {
         let sends = |content: Content| row.is_some_and(|row| row.content().contains(&content));
         let title = row.map(Row::title).unwrap_or_default();
         let at = path!["sources", name, if own.is_some() { "body" } else { "schemas" }];
-        // Of what a provider sends the usual comes first; another choice may be made there.
+        // The usual format of a provider comes first; its settings may offer others.
         let usually = row.and_then(|row| row.content().first());
         if own == Some(&BodySpec::Json) && usually == Some(&Content::Form) {
             let message = format!("{title} sends forms, and `body: json` takes none: they are malformed");

@@ -1,4 +1,4 @@
-//! What is kept of requests that are not stored, and what is shown.
+//! Settings of captured requests: their number, and the parts that are shown.
 
 use super::{Checker, path};
 use crate::capture::CaptureParams;
@@ -7,7 +7,7 @@ use crate::config::raw;
 use crate::redact::Redaction;
 
 const EVENTS: u32 = 1000;
-/// They live in memory.
+/// The limit of captured requests, which live in memory.
 const EVENTS_MOST: u32 = 100_000;
 const PLACES_MAX: usize = 200;
 

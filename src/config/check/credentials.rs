@@ -1,4 +1,4 @@
-//! `forward_secret`: which credentials of senders go on to the services; and secrets whose text hardly is what was meant.
+//! `forward_secret`: the credentials of senders that are forwarded to services. Also warnings of odd secrets.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::shape::Withheld;
 use crate::wrapping::seen;
 
 impl Checker<'_> {
-    /// Tells every destination what of the sources' credentials is not forwarded.
+    /// Tells every destination the credentials that are not forwarded, by source.
     pub(super) fn withhold(&mut self, lanes: &[Lane], destinations: &mut Destinations) {
         let mut withheld = Withheld::default();
         for lane in lanes {
@@ -38,7 +38,7 @@ impl Checker<'_> {
         let at = path!["sources", source, "forward_secret"];
         let is_in_body =
             |place: &&CredentialPlace| matches!(place, CredentialPlace::Form(_) | CredentialPlace::Json(_));
-        // `Authorization` and `Cookie` are withheld whatever the scheme, where the file says so.
+        // `Authorization` and `Cookie` are withheld for any scheme, where the file says so.
         if credentials.is_empty() && forward {
             let message = "no credential comes with the requests of this source";
             let help = "leave `forward_secret` out: a signature is no secret".to_owned();
@@ -50,7 +50,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Warns of a secret that stands in quotes, begins with a mark, or holds what nobody sees. Never says its text.
+    /// Warns of a secret with probable mistakes, such as quotes, a byte order mark or invisible characters. The text is
+    /// never shown.
     pub(super) fn doubt_secret(&mut self, at: &[Seg<'_>], secret: &Secret, place: &str) {
         let layers = seen(secret.expose());
         if layers.is_empty() {

@@ -1,5 +1,5 @@
-//! What a source takes from its provider's row beside the signature: handshakes with their token, arming and the file
-//! that takes a secret over; the provider's patience.
+//! Settings that a source takes from its provider's row beside the signature: handshakes with their token, arming, the
+//! file for a captured secret, and the provider's patience.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::config::raw;
 use crate::provider::{self, Desk, Handshake, Row};
 use crate::secret::{Listed, Secret, SecretName};
 
-/// What a secret is called that a provider handed over.
+/// The name of a secret that a provider handed over.
 const CAPTURED: &str = "captured";
 
 impl Checker<'_> {
-    /// The handshakes of a source.
+    /// Returns the handshakes of a source.
     pub(super) fn desk(
         &mut self,
         (name, written): (&str, &raw::Source),
@@ -61,7 +61,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Besides the configured values `endpoint`: the URL as the provider has it.
+    /// Returns the configured values, and `endpoint`: the URL as the provider has it.
     fn context_of_handshakes(
         &self,
         written: &raw::Source,
@@ -75,7 +75,7 @@ impl Checker<'_> {
         context
     }
 
-    /// Values that the provider's scheme needs beside the secrets, by the names that rows use.
+    /// Returns the values that the provider's scheme needs beside the secrets, by the names that rows use.
     pub(super) fn context(&mut self, name: &str, written: &raw::Source) -> BTreeMap<String, String> {
         let mut context = BTreeMap::new();
         for (label, value) in &written.context {
@@ -91,7 +91,7 @@ impl Checker<'_> {
                     text.and_then(Result::ok)
                 }
             };
-            // What cannot be read has been reported, and is not reported as missing too.
+            // An unreadable value has been reported, and is not reported as missing too.
             context.insert(provider::context_label(label), value.unwrap_or_else(|| "?".to_owned()));
         }
         context
@@ -107,7 +107,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Adds the secret that the provider has handed over, if it has. True when the source waits for it.
+    /// Adds the secret that the provider has handed over, if there is one. Returns whether the source waits for a
+    /// secret.
     pub(super) fn captured(
         &mut self,
         source: &str,
@@ -150,7 +151,7 @@ impl Checker<'_> {
     }
 }
 
-/// What the provider's row says of its patience.
+/// Returns the provider's patience by its row.
 pub(super) fn patience(written: &raw::Source, row: Option<&Row>) -> Patience {
     Patience {
         limits: row.map_or_else(Vec::new, |row| row.disable().to_vec()),

@@ -1,4 +1,4 @@
-//! Destinations: where deliveries go and how hard we try, each over the defaults, field by field.
+//! Destinations: addresses and delivery settings, each over the defaults, field by field.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,7 +132,7 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// A time in which nothing can happen is a mistake.
+    /// Reports a time that is too short for anything to happen.
     pub(super) fn not_zero(&mut self, at: &[Seg<'_>], written: Option<units::Duration>) {
         if written.is_some_and(|time| time.0 < SHORTEST) {
             let help = "the least is `10ms`".to_owned();

@@ -1,5 +1,6 @@
-//! Settings that can be used and hardly mean what was meant: times that do not fit each other or the provider, plain http
-//! into the open, proxies that are everybody. Warnings only; each is left out where it could be on purpose.
+//! Usable settings that are probably mistakes: times that do not fit each other or the provider, plain http over the
+//! internet, trusted proxies that match every address. These are warnings only. A setting that could be on purpose
+//! gives no warning.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use crate::patience::spelled;
 use crate::provider::{Budget, FactName, Retry, Row, SourceKind};
 use crate::shape::written_as_url;
 
-/// Last labels of names that anybody can look up.
+/// Last labels of public names.
 const PUBLIC: [&str; 6] = ["com", "net", "org", "io", "dev", "app"];
-/// Labels by which people name what is inside their network.
+/// Labels that people use for names inside their network.
 const INSIDE: [&str; 8] = ["corp", "int", "internal", "intra", "intranet", "lan", "local", "private"];
 
 impl Checker<'_> {
@@ -44,7 +45,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The times of a destination, after the defaults; said where the file says one of them.
+    /// Warns of the times of a destination, defaults included. Only times that the file sets are reported.
     fn times(&mut self, name: &str, written: &raw::Destination, destination: &Destination) {
         let defaults = &self.raw.defaults.destination;
         let retries = [written.retry.as_ref(), defaults.retry.as_ref()].into_iter().flatten();
@@ -75,7 +76,7 @@ impl Checker<'_> {
         }
     }
 
-    /// At the destination's own key, the default's, or the destination.
+    /// Warns at the destination's own key, else at the default's, else at the destination.
     fn doubt_of(&mut self, name: &str, keys: &[&str], message: String, help: String) {
         let own = path!["destinations", name];
         let places = [under(&own, keys), under(&path!["defaults", "destination"], keys)];
@@ -101,7 +102,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What the provider's patience makes of a source's times.
+    /// Warns of times of a source that do not fit the provider's patience.
     pub(super) fn doubts_of_source(&mut self, name: &str, written: &raw::Source, row: Option<&Row>) {
         let Some(row) = row else { return };
         let title = row.title();
@@ -135,13 +136,13 @@ fn under<'s>(start: &[Seg<'s>], keys: &[&'s str]) -> Vec<Seg<'s>> {
     start.iter().copied().chain(keys.iter().map(|key| Seg::from(*key))).collect()
 }
 
-/// Whether the fact is from the provider's own words; only then is it worth a warning.
+/// Returns whether a fact comes from the provider itself; only such a fact is worth a warning.
 fn is_proven(row: &Row, fact: FactName) -> bool {
     let proof = row.sources().get(&fact).map_or(row.proof(), |source| source.proof);
     matches!(proof, SourceKind::Sdk | SourceKind::Docs)
 }
 
-/// Whether a listener at `address` takes what is sent to `host`.
+/// Returns whether a listener at `address` takes requests to `host` and `port`.
 fn is_at(address: std::net::SocketAddr, host: &str, port: u16) -> bool {
     let is_host = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(ip) => ip == address.ip() || (ip.is_loopback() && address.ip().is_unspecified()),
@@ -150,8 +151,8 @@ fn is_at(address: std::net::SocketAddr, host: &str, port: u16) -> bool {
     is_host && port == address.port() && port != 0
 }
 
-/// Whether plain http to this host certainly crosses the open net. A name of two labels may be a service and its
-/// namespace, one with a port of its own something inside: neither is certain.
+/// Returns whether plain http to this host certainly crosses the internet. A name of two labels may be a service and
+/// its namespace, and a name with a port of its own may be internal: neither is certain.
 fn is_open(host: &str, port: u16) -> bool {
     if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
         return is_global(ip);
@@ -161,7 +162,7 @@ fn is_open(host: &str, port: u16) -> bool {
     port == 80 && is_public && !labels.iter().any(|label| INSIDE.contains(label))
 }
 
-/// Addresses that are nobody's own network; the standard library's test is not stable.
+/// Returns whether an address is public, and so in nobody's own network. The standard library's test is not stable.
 fn is_global(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {

@@ -1,4 +1,4 @@
-//! Expressions in CEL: they must compile, and what is wrong is shown where it stands in them.
+//! Expressions in CEL: they must compile, and a problem is shown at its place in the expression.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -10,25 +10,25 @@ use crate::config::spans::{Seg, Span, path};
 use crate::config::{nearest, raw};
 use crate::source::PathPattern;
 
-/// An expression as it stands in a value.
+/// An expression within a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Passage<'t> {
-    /// What it is called.
+    /// The name of its kind in messages.
     pub(super) what: &'t str,
     pub(super) text: &'t str,
-    /// The byte of the value with which it begins.
+    /// The byte of the value at which the expression begins.
     pub(super) begin: usize,
 }
 
 impl<'t> Passage<'t> {
-    /// An expression that is all of its value.
+    /// Creates the passage of an expression that is all of its value.
     pub(super) fn whole(what: &'t str, text: &'t str) -> Self {
         Self { what, text, begin: 0 }
     }
 }
 
 impl Checker<'_> {
-    /// Compiles the text at `at`, which is a `what`.
+    /// Compiles the text at `at`; messages name its kind as `what`.
     pub(super) fn expression<T>(
         &mut self,
         at: &[Seg<'_>],
@@ -50,7 +50,7 @@ impl Checker<'_> {
     ) {
         let (span, place) = self.place_in(at, passage, problem.place());
         let repeated = match problem {
-            // The words of a parser repeat what they like of the text, before and behind the place.
+            // A parser's message may repeat any of the text, before and behind the place.
             ConditionProblem::Syntax { .. } => Some(0..passage.text.len()),
             other => other.place().map(|place| word_at(passage.text, place.offset)),
         };
@@ -61,19 +61,19 @@ impl Checker<'_> {
         self.error_in(Code::InvalidCondition, Some(span), message, help);
     }
 
-    /// Whether a variable brought in some of the bytes `part` of an expression.
+    /// Returns whether a variable brought in some of the bytes `part` of an expression.
     pub(super) fn is_brought_in(&self, at: &[Seg<'_>], passage: Passage<'_>, part: &Range<usize>) -> bool {
         self.spans.is_filled(at, &(passage.begin + part.start..passage.begin + part.end))
     }
 
-    /// Reports a mistake without the text in which it is, because a variable brought that in; it made `what`.
+    /// Reports a mistake without its text, because a variable brought the text in; `what` is the result of that.
     pub(super) fn brought_in(&mut self, code: Code, span: Option<Span>, what: &str) {
         let message = format!("what a variable brings in makes {what}");
         let help = "the value of a variable is not shown here; look at the environment".to_owned();
         self.error_in(code, span, message, Some(help));
     }
 
-    /// Where `place` of an expression in the value at `at` stands in the file; where it cannot be pointed at, in words.
+    /// Returns the place in the file of a `place` in an expression; in words where that place cannot be marked.
     fn place_in(&self, at: &[Seg<'_>], passage: Passage<'_>, place: Option<Place>) -> (Span, String) {
         let whole = self.spans.of(at).unwrap_or(Span::TOP);
         let Some(place) = place else { return (whole, String::new()) };
@@ -85,7 +85,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Warns of a place in an expression; of a text that a variable brought in, only that it is there.
+    /// Warns of a place in an expression. A text that a variable brought in is not shown.
     pub(super) fn doubt_in(
         &mut self,
         at: &[Seg<'_>],
@@ -116,7 +116,7 @@ impl Checker<'_> {
         let sources = &self.raw.sources;
         let paths: Option<Vec<_>> =
             from.0.iter().map(|name| PathPattern::parse(&sources.get(name.as_str())?.path).ok()).collect();
-        // A source that is not known is reported itself.
+        // An unknown source has its own report.
         let Some(paths) = paths else { return };
         let known: BTreeSet<&str> = paths.iter().flat_map(PathPattern::parameters).collect();
         for (name, place) in named.iter().filter(|(name, _)| !known.contains(&**name)) {
@@ -128,7 +128,7 @@ impl Checker<'_> {
                 continue;
             }
             let message = format!("no source of this route has {} in its path{place}", quoted(&format!("{{{name}}}")));
-            // A name that a variable brought in is not said.
+            // A name that a variable brought in is not shown.
             let is_written = |name: &&str| {
                 let names_it = |from: &String| self.spans.written(&path!["sources", from, "path"]);
                 from.0.iter().filter_map(names_it).any(|written| written.contains(&format!("{{{name}}}")))
@@ -146,12 +146,12 @@ impl Checker<'_> {
     }
 }
 
-/// The bytes of the word at `offset`: a name is taken whole, with the path that follows it.
+/// Returns the bytes of the word at `offset`: a name is taken whole, with the path that follows it.
 fn word_at(text: &str, offset: usize) -> Range<usize> {
     let Some((before, rest)) = text.split_at_checked(offset) else { return text.len()..text.len() };
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
     let bytes = |word: &mut dyn Iterator<Item = char>| word.map(char::len_utf8).sum::<usize>();
-    // A call is found at its bracket, and a field at its dot.
+    // The place of a call is its bracket, and the place of a field is its dot.
     let is_behind = rest.starts_with(['(', '.']);
     let back = if is_behind { bytes(&mut before.chars().rev().take_while(|letter| is_word(*letter))) } else { 0 };
     let word = bytes(&mut rest.chars().take_while(|letter| is_word(*letter) || *letter == '.'));

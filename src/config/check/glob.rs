@@ -1,7 +1,7 @@
-//! Event globs that can be used and hardly mean what they say: other notations, and types that the provider never sends.
+//! Usable event globs that are probably mistakes: other notations, and types that the provider never sends.
 //!
-//! A glob takes event types; nothing excludes one, nothing is a regular expression. What is doubted here matches nothing that
-//! a provider sends, and would be silent for ever.
+//! A glob takes event types. No glob excludes types, and none is a regular expression. The globs reported here match no
+//! type that a provider sends, so their routes would be silent for ever.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::route::EventGlobs;
 /// Quotes that word processors write.
 const TYPOGRAPHIC: [char; 9] =
     ['\u{2018}', '\u{2019}', '\u{201a}', '\u{201c}', '\u{201d}', '\u{201e}', '\u{ab}', '\u{bb}', '\u{2032}'];
-/// A type is proposed up to so many changed letters.
+/// The limit of changed letters up to which a type is proposed.
 const CHANGES_MAX: usize = 3;
 
 impl Checker<'_> {
@@ -28,7 +28,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Warns of globs that take no event that the provider sends, in the routes and the schemas of a source.
+    /// Warns of globs that take no event of the provider, in the routes and the schemas of a source.
     pub(super) fn doubts_of_types(&mut self, name: &str, written: &raw::Source, row: Option<&Row>) {
         let Some(row) = row.filter(|row| !row.types().is_empty()) else { return };
         if written.event.as_ref().is_some_and(|event| event.r#type.is_some()) {
@@ -89,7 +89,7 @@ fn doubt_of(glob: &str) -> Option<(String, String)> {
     })
 }
 
-/// The known type that is nearest, where one is near; the signs between words count little.
+/// Returns the nearest known type, where one is near; the signs between words count little.
 fn nearest<'t>(glob: &str, known: &'t BTreeSet<String>) -> Option<&'t str> {
     let plain = |text: &str| -> String {
         text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()

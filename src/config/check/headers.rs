@@ -1,7 +1,8 @@
-//! Headers that are set: by a route's transform, and by a destination on every attempt.
+//! Headers that the gateway sets: by a route's transform, and by a destination on every attempt.
 //!
-//! A value that comes from a secret or a variable is marked as sensitive, and has a text that people are shown instead. So
-//! has a literal under the name of a credential. What frames a request, and what Hookgate says of it, cannot be set.
+//! A value from a secret or a variable is marked as sensitive, and people are shown another text instead. The same
+//! holds for a literal under the name of a credential. Headers that frame a request, and the headers of Hookgate
+//! itself, cannot be set.
 
 use http::{HeaderName, HeaderValue};
 
@@ -12,11 +13,11 @@ use crate::config::spans::{Seg, Span};
 use crate::secret::Secret;
 use crate::shape::{HIDDEN, HeaderEdits, SetHeaders, is_credential, is_free};
 
-/// A destination sets at most so many.
+/// The limit of headers that a destination sets.
 const HEADERS_MAX: usize = 32;
 const AUTHORIZATION: &str = "authorization";
 
-/// A value, and what people are shown in its place, where that is another text.
+/// A value, and the text that people are shown instead, where it differs.
 pub(super) struct Valued {
     pub(super) value: HeaderValue,
     pub(super) shown: Option<HeaderValue>,
@@ -46,7 +47,7 @@ impl Checker<'_> {
         edits
     }
 
-    /// The headers that a destination has set on every attempt.
+    /// Returns the headers that a destination sets on every attempt.
     pub(super) fn destination_headers(&mut self, name: &str, written: &raw::Destination) -> SetHeaders {
         let at_all = path!["destinations", name, "headers"];
         if written.headers.len() > HEADERS_MAX {
@@ -71,7 +72,7 @@ impl Checker<'_> {
         headers
     }
 
-    /// A header of a destination by its text. One that holds a credential is better given by its place.
+    /// Returns a header of a destination by its text. Warns of a credential, which is better given by its place.
     fn literal_header(&mut self, at: &[Seg<'_>], (name, text): (&str, &str)) -> Option<Valued> {
         if is_credential(name) && self.spans.masked(at).is_none() {
             let help = format!("name the place that holds it: `{name}: {{file: /run/secrets/NAME}}`");
@@ -81,7 +82,7 @@ impl Checker<'_> {
         self.header_of_text(at, (name, text))
     }
 
-    /// A value that is written, or comes from a variable.
+    /// Returns a header whose value is written or comes from a variable.
     pub(super) fn header_of_text(&mut self, at: &[Seg<'_>], (name, text): (&str, &str)) -> Option<Valued> {
         let Ok(mut value) = HeaderValue::from_str(text) else {
             let hidden = text.char_indices().find(|(_, letter)| letter.is_control() && *letter != '\t');
@@ -99,7 +100,8 @@ impl Checker<'_> {
         Some(Valued { value, shown })
     }
 
-    /// A value that a secret holds; `None` where it cannot be read, or where secrets are only named.
+    /// Returns a header whose value is in a secret; `None` where the secret cannot be read, or where secrets are only
+    /// named.
     fn secret_header(&mut self, at: &[Seg<'_>], name: &str, (secret, prefix): (&raw::Secret, &str)) -> Option<Valued> {
         let secret = self.secret(secret, name, at)?;
         let bytes = [prefix.as_bytes(), secret.expose()].concat();
@@ -136,7 +138,7 @@ impl Checker<'_> {
         known.extend(self.spans.of_key(at).map(|span| (header.clone(), span)));
     }
 
-    /// `shown` is what is written for it.
+    /// Parses the name of a header, and reports one that cannot be set; `shown` is its text in messages.
     fn header_name(&mut self, at: &[Seg<'_>], text: &str, shown: &str) -> Option<HeaderName> {
         let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
             self.error_of(Code::InvalidValue, at, format!("{shown} is no name of a header"), None);

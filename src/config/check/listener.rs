@@ -13,15 +13,16 @@ const CONNECTIONS: usize = 20_000;
 const HEADER_BYTES: u64 = 16 * 1024;
 const HEADER_BYTES_MOST: u64 = 256 * 1024;
 const HEADER_FIELDS: usize = 100;
-/// The HTTP library reads no more.
+/// The limit of header fields, because the HTTP library reads no more.
 const HEADER_FIELDS_MOST: usize = 256;
 const TARGET_BYTES: u64 = 8 * 1024;
 const TARGET_BYTES_LEAST: u64 = 64;
-/// The HTTP library knows targets of up to 64 KiB.
+/// The limit of a target's size; the HTTP library takes targets of up to 64 KiB.
 const TARGET_BYTES_MOST: u64 = 32 * 1024;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longer than the idle time of the usual balancers, 60 s: whoever closes first must be the one that sends.
+/// The idle time of connections, longer than the 60 s of usual balancers: the side that sends requests must close
+/// first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const KEEP_ALIVE_MOST: Duration = Duration::from_hours(1);
 
@@ -85,10 +86,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Warns of limits that a listener without events does not have.
+    /// Warns of limits that do not apply to a listener without events.
     pub(super) fn limits_of_pages(&mut self, name: &str, listener: &raw::Listener) {
         let Some(limits) = &listener.limits else { return };
-        // `body` is in force for sources, whichever listener says it.
+        // `body` applies to sources, whichever listener sets it.
         let written = [
             ("connections", limits.connections.is_some()),
             ("connections_per_ip", limits.connections_per_ip.is_some()),
@@ -107,7 +108,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The help where nothing takes events.
+    /// Returns the help for a file in which no listener takes events.
     pub(super) fn where_events_go_in(&self) -> String {
         let add = "add `listeners: {public: {address: 0.0.0.0:8080}}`";
         match self.raw.listeners.iter().find(|(_, listener)| !listener.serve.is_empty()) {

@@ -1,7 +1,7 @@
-//! Transforms for people: the same text with `${NAME}` in the place of each value of a variable, compiled once more.
+//! Transforms as people are shown them: `${NAME}` in the place of each value of a variable, compiled once more.
 //!
-//! An expression that does not compile without the value, such as a number that a variable gives, becomes the text
-//! [`HIDDEN`]. Where a transform has no such value there is none of these, and nothing is done twice.
+//! An expression that does not compile without the value, such as a number from a variable, becomes the text
+//! [`HIDDEN`]. A transform without such values has no shown form, and nothing is compiled twice.
 
 use super::headers::Valued;
 use super::shape::numbers;
@@ -49,7 +49,8 @@ impl Checker<'_> {
         compiled.ok().or_else(hidden)
     }
 
-    /// The headers as they are shown, and whether one of them is sent otherwise. They have been checked.
+    /// Returns the headers as they are shown, with true if one of them is sent with another value. They have been
+    /// checked.
     fn edits_for_people(&mut self, route: &str, written: &raw::HeaderEdits) -> (HeaderEdits, bool) {
         let at = path!["routes", route, "transform", "headers"];
         let (mut edits, mut is_masked) = (HeaderEdits::default(), false);

@@ -1,8 +1,8 @@
-//! From what the file says to what it means: [`Checker`] turns a `raw::File` into a [`Setup`], or says all that is wrong.
+//! The meaning of the file: [`Checker`] turns a `raw::File` into a [`Setup`], or reports all problems.
 //!
-//! Each part of the file has its own leaf here; this file has the order and what all leaves share: the places, the
-//! problems, and the surroundings (environment, files) that are handed in. Nothing is left half made: with one error
-//! there is no `Setup`.
+//! Each part of the file has its own leaf here. This file has the order, and the parts that all leaves share: the
+//! places, the problems, and the surroundings (environment, files) that are handed in. Nothing is left half made: with
+//! one error there is no `Setup`.
 
 mod addresses;
 mod answers;
@@ -58,35 +58,35 @@ use crate::source::SourceTable;
 pub(super) use destination::DELIVERED_KEEP;
 pub(super) use source::usual_body;
 
-/// The world outside the file, handed in.
+/// The environment outside the file, handed in.
 pub struct World<'a> {
     /// Looks an environment variable up.
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// Reads a file.
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
-    /// Told of a file or folder before something else reads it: certificates, schemas.
+    /// Called with a file or folder before another part reads it: certificates, schemas.
     pub notice: &'a dyn Fn(&Path),
-    /// The names in a folder, in any order.
+    /// Lists the names in a folder, in any order.
     pub list: &'a dyn Fn(&Path) -> io::Result<Vec<OsString>>,
     /// The time, for secrets with dates.
     pub now: Timestamp,
-    /// How many processors there are.
+    /// The number of processors.
     pub processors: usize,
-    /// The bytes of the file system that a folder lies on, or would lie on; `None` where nobody knows.
+    /// Returns the bytes of the file system of a folder, which may not exist yet; `None` where they are unknown.
     pub disk_bytes: &'a dyn Fn(&Path) -> Option<u64>,
-    /// What becomes of secrets.
+    /// The treatment of secrets.
     pub secrets: Secrets<'a>,
 }
 
-/// What becomes of the secrets and certificates that a file names. Nothing is answered or sent under rules without the real
-/// ones.
+/// The treatment of the secrets and certificates that a file names. Nothing is answered or sent under rules without the
+/// real ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets<'a> {
-    /// They are read, and one that cannot be is an error.
+    /// Secrets are read; a secret that cannot be read is an error.
     Real,
-    /// They are not opened: for whoever only looks at the file.
+    /// Secrets are not opened, because only the file is inspected.
     Named,
-    /// This takes the place of those that cannot be read: for whoever tries the rules out.
+    /// This text replaces secrets that cannot be read, because the rules are only tried out.
     Instead(&'a str),
 }
 
@@ -96,30 +96,30 @@ impl std::fmt::Debug for World<'_> {
     }
 }
 
-/// What became of a file.
+/// The result of checking a file.
 #[derive(Debug)]
 pub struct Checked {
     /// The meaning; `None` when there is an error.
     pub setup: Option<Setup>,
-    /// How the log is to be written, as far as the file says it.
+    /// The settings of the log, as far as the file has them.
     pub log: Option<raw::Log>,
-    /// Everything that was found, in the order of the files.
+    /// All problems, in the order of the files.
     pub problems: Vec<Problem>,
-    /// What the file says, as far as it could be read.
+    /// The content of the file, as far as it could be read.
     pub raw: Option<raw::File>,
-    /// The files that were read, and where everything stands in them.
+    /// The files that were read, and the places of all their values.
     pub spans: Spans,
-    /// Every secret that the file names, be it readable here or not.
+    /// Every secret that the file names, whether or not it can be read here.
     pub secrets: Vec<Listed>,
-    /// Sources of which some secret could not be read, and another text takes its place.
+    /// Sources with a secret that could not be read and was replaced by another text.
     pub stood_in_for: BTreeSet<String>,
-    /// Where the file has the admin listener.
+    /// The address of the admin listener.
     pub admin: SocketAddr,
     /// The token of the admin listener, where it can be read; also when there is an error elsewhere.
     pub admin_token: Option<Secret>,
 }
 
-/// Reads and checks the text of `file`, with what it includes.
+/// Reads and checks the text of `file`, with the files that it includes.
 pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     let Loaded { raw, spans, problems: found } =
         super::read(text, file, world.env, Disk { read: world.read, list: world.list });
@@ -165,7 +165,7 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     Checked { setup, log, problems, raw: Some(raw), spans, secrets, stood_in_for, admin, admin_token }
 }
 
-/// The problems in the order of the files, none of which says the value of a variable.
+/// Returns the problems in the order of the files, without the values of variables.
 fn shown(problems: Problems, hidden: &Hidden) -> Vec<Problem> {
     let mut problems = problems.into_sorted();
     for problem in &mut problems {
@@ -181,13 +181,13 @@ struct Checker<'a> {
     world: &'a World<'a>,
     /// The folder of the main file; paths in it and in the files that it includes are relative to this.
     base: PathBuf,
-    /// The values of variables that nothing says.
+    /// The values of variables, which no message shows.
     hidden: Hidden,
-    /// Every secret that the file names, be it readable or not.
+    /// Every secret that the file names, whether or not it can be read.
     listed: Vec<Listed>,
-    /// Sources of which some secret could not be read, and another text takes its place.
+    /// Sources with a secret that could not be read and was replaced by another text.
     stood_in_for: BTreeSet<String>,
-    /// Of the admin listener.
+    /// The token of the admin listener.
     token: Option<Secret>,
     /// The rules by which the bodies of stored events are read, by source.
     bodies: Bodies,
@@ -237,7 +237,8 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// The value at `at` as a message shows it: as it is written, so that the value of a variable is never said.
+    /// Returns the value at `at` for a message: the text as it is written, so that the value of a variable is never
+    /// shown.
     fn quoted(&self, at: &[Seg<'_>]) -> String {
         quoted(self.spans.written(at).unwrap_or_default()).to_string()
     }
@@ -248,12 +249,12 @@ impl<'a> Checker<'a> {
         if self.spans.has_variable(at) { String::new() } else { format!(": {why}") }
     }
 
-    /// An error about the value at `at`.
+    /// Reports an error about the value at `at`.
     fn error(&mut self, code: Code, at: &[Seg<'_>], message: impl Into<String>, help: Option<String>) {
         self.error_in(code, self.spans.of(at), message, help);
     }
 
-    /// An error about something as a whole, or about what it lacks: the caret stands under its key.
+    /// Reports an error about a whole entry, or about a part that it lacks: the caret stands under its key.
     fn error_of(&mut self, code: Code, at: &[Seg<'_>], message: impl Into<String>, help: Option<String>) {
         self.error_in(code, self.spans.of_key(at), message, help);
     }
@@ -272,8 +273,8 @@ impl<'a> Checker<'a> {
         self.problems.push(problem);
     }
 
-    /// Reports a name that nothing has, with the nearest one that something has. Silent when the thing that it may mean
-    /// was dropped because of a problem of its own.
+    /// Reports an unknown name, with the nearest known one. Reports nothing when the named entry was dropped because of
+    /// a problem of its own.
     fn unknown_name(&mut self, (kind, section): (&str, &str), name: &str, at: &[Seg<'_>], known: &[&str]) {
         if self.spans.is_broken(&path![section, name]) || self.spans.of(&path![section, name]).is_some() {
             return;
@@ -286,13 +287,13 @@ impl<'a> Checker<'a> {
         self.error(Code::UnknownName, at, format!("there is no {kind} {}", self.quoted(at)), Some(help));
     }
 
-    /// A path of the file, relative to its folder.
+    /// Returns a path of the file, relative to its folder.
     fn beside(&self, path: &Path) -> PathBuf {
         self.base.join(path)
     }
 
     fn warn_of_unused(&mut self, routes: &BTreeMap<&'a str, Arc<Route>>) {
-        // What a misspelt name was to mean is not unused.
+        // The entry that a misspelt name was meant to name is not unused.
         if self.problems.iter().any(|problem| matches!(problem.code, Code::UnknownName | Code::UnknownKey)) {
             return;
         }

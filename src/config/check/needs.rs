@@ -1,7 +1,7 @@
-//! Conditions and keys against the schemas of their sources: members that are read as if they were there, and may be left
-//! out; members that stand where only true or false will do, and are something else.
+//! Comparison of conditions and keys with the schemas of their sources. It finds members that an expression reads
+//! without a test although they may be missing, and members that it uses as booleans although they are something else.
 //!
-//! Warnings only, and only where a schema of an event type that the route wants says so for certain.
+//! These are warnings only, and only where a schema of an event type that the route accepts makes them certain.
 
 use super::expression::Passage;
 use super::{Checker, path};
@@ -12,7 +12,7 @@ use crate::lane::Lane;
 use crate::route::{Cover, EventGlobs, OnError, Route};
 use crate::schema::{Member, Outline, Outlines, SchemaSet};
 
-/// An expression of a route, and what it needs.
+/// An expression of a route, and the members that it needs.
 struct Reader<'r> {
     at: Vec<Seg<'r>>,
     what: &'static str,
@@ -21,7 +21,7 @@ struct Reader<'r> {
 }
 
 impl Checker<'_> {
-    /// Compares every route with the schemas of its sources; the texts of the schemas are let go.
+    /// Compares every route with the schemas of its sources, and then drops the outlines of the schemas.
     pub(super) fn what_routes_need(&mut self, lanes: &mut [Lane]) {
         for lane in lanes {
             let Some(outlines) = lane.schemas.as_mut().map(SchemaSet::take_outlines) else { continue };
@@ -60,7 +60,7 @@ fn doubts(route: &Route, reader: &Reader<'_>, outlines: &Outlines) -> Vec<(Place
     found
 }
 
-/// A member that may be left out: how many steps lead to it, where it is written, what is wrong, what to do.
+/// Finds a member that may be missing: the number of steps that lead to it, its place, the message and the help.
 fn may_be_missing(
     route: &Route,
     reader: &Reader<'_>,
@@ -93,7 +93,7 @@ fn may_be_missing(
     Some((index + 1, *place, message, help))
 }
 
-/// A member that can never be true or false.
+/// Finds a member that can never be true or false; returns the same as [`may_be_missing`].
 fn no_truth(
     reader: &Reader<'_>,
     need: &Needed,
@@ -140,7 +140,7 @@ fn readers(route: &Route) -> Vec<Reader<'_>> {
     when.into_iter().chain(order).chain(balance).collect()
 }
 
-/// The schemas of the types that a route wants.
+/// Returns the schemas of the types that a route accepts.
 fn wanted<'o>(route: &'o Route, outlines: &'o Outlines) -> impl Iterator<Item = Outline<'o>> {
     let globs = route.events.as_ref().map(EventGlobs::written);
     let may_want = move |schema: &str| {

@@ -1,11 +1,11 @@
-//! Places of one transform that get in each other's way.
+//! Places of one transform that conflict with each other.
 //!
-//! What runs is well-defined: all of `set`, the outer place before what lies in it, then `remove` in its order. So an object
-//! may be set and a member put into it, or a part of it removed. Refused is what can never have an effect or never work:
-//! the same place set twice, a member of what is always a text, a place that is set and then removed. What is removed twice
-//! does no harm, and is a warning. With `-` every `set` appends and a `remove` finds nothing in a list, so that nothing is
-//! said of such a place. Elements of lists move up when one before them is removed; where that is so, nothing is
-//! said.
+//! The order is defined: all of `set`, an outer place before the places in it, then `remove` in its order. So an object
+//! may be set and a member put into it, or a part of it removed. An edit that can never work or have an effect is an
+//! error: one place set twice, a member of a value that is always a text, a place that is set and then removed. A place
+//! that is removed twice does no harm, and is a warning. With `-` every `set` appends and a `remove` finds nothing in a
+//! list, so such places are not reported. Elements of a list move up when an earlier one is removed; such places are
+//! not reported either.
 
 use super::{Checker, path};
 use crate::condition::ValueExpression;
@@ -13,11 +13,11 @@ use crate::config::problem::{Code, Problem, quoted};
 use crate::config::spans::Span;
 use crate::shape::Place;
 
-/// A place, and where it is written.
+/// A place, and its span in the file.
 type Written<'p> = (&'p Place, Span);
 
 impl Checker<'_> {
-    /// What `set` and `remove` of a route's transform do to each other; what is no place there has been reported.
+    /// Reports conflicts between `set` and `remove` of a route's transform; invalid places have been reported.
     pub(super) fn overlaps(&mut self, route: &str, set: &[(Place, ValueExpression)], remove: &[Option<Place>]) {
         let at = path!["routes", route, "transform"];
         let key =
@@ -43,7 +43,7 @@ impl Checker<'_> {
         for (index, written) in remove.iter().enumerate() {
             let (before, after) = remove.split_at_checked(index).unwrap_or_default();
             let others: Vec<Written<'_>> = before.iter().chain(after.iter().skip(1)).copied().collect();
-            // Of two that are the same, the later one is too many.
+            // Of two equal places, the later one is reported.
             let others: Vec<Written<'_>> =
                 others.into_iter().filter(|(other, span)| !other.is_same(written.0) || *span < written.1).collect();
             let taken = removed_with(written.0, &others, &remove);
@@ -54,13 +54,13 @@ impl Checker<'_> {
         }
     }
 
-    /// `inner` is the same place as `outer`, or lies in a value that has no places.
+    /// Reports an `inner` that is the same place as `outer`, or lies in a value that has no places.
     fn set_in_vain(&self, outer: Written<'_>, inner: Written<'_>) -> Problem {
         let ((outer, outer_span), (inner, inner_span)) = (outer, inner);
         let (one, other) = (quoted(outer.as_str()), quoted(inner.as_str()));
         let file = self.spans.file_of(inner_span);
         if outer.is_same(inner) {
-            // The later in the file is at fault.
+            // The later one in the file is at fault.
             let (first, second) =
                 if outer_span < inner_span { (outer_span, inner_span) } else { (inner_span, outer_span) };
             let message = format!("{one} and {other} are one place, and it is set twice");
@@ -96,11 +96,12 @@ impl Checker<'_> {
     }
 }
 
-/// Who of `others` takes `place` away, unless one of `all` that are removed moves the places about.
+/// Finds the one of `others` that removes `place`, unless one of `all` removed places moves the other places.
 fn removed_with<'w, 'p>(place: &Place, others: &'w [Written<'p>], all: &[Written<'_>]) -> Option<&'w Written<'p>> {
     let taken = others.iter().find(|(other, _)| !other.is_at_an_end() && other.holds(place))?;
     let moved = all.iter().any(|(other, _)| !other.is_same(taken.0) && (other.moves(place) || other.moves(taken.0)));
-    // The first of several removals at one place of a list takes what was set there; the others take what moves up.
+    // Of several removals at one place of a list, the first removes the value that was set; the others remove elements
+    // that moved up.
     let is_moving = taken.0.moves(place) && all.iter().filter(|(other, _)| other.is_same(taken.0)).count() > 1;
     (!moved && !is_moving).then_some(taken)
 }

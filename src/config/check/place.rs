@@ -1,4 +1,5 @@
-//! What cannot be in one place: sources at one path, listeners at one address. The later one in the file is at fault.
+//! Entries that cannot share a place: sources at one path, listeners at one address. The later one in the file is at
+//! fault.
 
 use std::net::SocketAddr;
 
@@ -40,7 +41,7 @@ impl Checker<'_> {
             };
             let message = format!("{other} {does} already");
             let problem = Problem::error(Code::SamePlace, self.spans.file_of(*span), *span, message);
-            // The admin listener has an address without being written.
+            // The admin listener has an address even where none is written.
             let is_written = *first != Span::TOP;
             let first_file = self.spans.file_of(*first);
             self.problems.push(if is_written { problem.second(first_file, *first, "here") } else { problem });
@@ -48,13 +49,14 @@ impl Checker<'_> {
     }
 }
 
-/// The path without the names of its parameters, which match the same.
+/// Returns the path without the names of its parameters: paths that differ in those match the same requests.
 fn plain(path: &str) -> String {
     let segments = path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
     segments.collect::<Vec<_>>().join("/")
 }
 
-/// Whether the second one could not be bound: port 0 is always another port, and `0.0.0.0` is every address.
+/// Returns whether the second address could not be bound: port 0 is always another port, and `0.0.0.0` is every
+/// address.
 fn is_one_address(one: &SocketAddr, other: &SocketAddr) -> bool {
     let is_every = |address: &SocketAddr| address.ip().is_unspecified();
     let meets = one.ip() == other.ip() || is_every(one) || is_every(other);

@@ -24,7 +24,7 @@ const DATA_DIR: &str = "/var/lib/hookgate";
 pub(super) const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8900);
 const BUFFER_BYTES: u64 = 20 * 1024 * 1024 * 1024;
 const BUFFER_BYTES_LEAST: u64 = 1024 * 1024;
-/// More than two cores can take, and still a bound.
+/// The default rates, more than two cores can take, and still a limit.
 const PER_SENDER: (u32, u32) = (50_000, 100_000);
 const TOTAL: (u32, u32) = (200_000, 200_000);
 
@@ -57,7 +57,7 @@ impl Checker<'_> {
         (rate(limits.per_sender, PER_SENDER), rate(limits.total, TOTAL))
     }
 
-    /// The listeners that take events.
+    /// Returns the listeners that take events.
     pub(super) fn listeners(&mut self) -> Vec<ListenerParams> {
         let raw = self.raw;
         let mut listeners = Vec::new();
@@ -118,7 +118,7 @@ impl Checker<'_> {
         Some(params)
     }
 
-    /// The place of the file that a problem names.
+    /// Returns the place of the file that a problem names.
     fn file_of(&self, name: &str, tls: &raw::Tls, problem: &str) -> Option<Span> {
         let names = |file: &raw::FileRef| problem.contains(&*self.beside(&file.file).to_string_lossy());
         for (key, file) in [("cert", &tls.cert), ("key", &tls.key)] {
@@ -132,7 +132,7 @@ impl Checker<'_> {
         })
     }
 
-    /// The listeners that serve pages, the admin listener among them.
+    /// Returns the listeners that serve pages, the admin listener among them.
     pub(super) fn pages(&mut self) -> BTreeMap<Arc<str>, PageListener> {
         let raw = self.raw;
         let all = BTreeSet::from([Page::Livez, Page::Readyz, Page::Metrics, Page::Api]);
@@ -180,7 +180,8 @@ impl Checker<'_> {
         self.secret(token, "admin-token", &path!["admin", "token"])
     }
 
-    /// Warns of a `max_size` that the disk ends before: events are then refused for the disk, which no share of `max_size` shows.
+    /// Warns of a `max_size` that does not fit the disk: events are then refused for the disk, which no share of
+    /// `max_size` shows.
     fn fits_the_disk(&mut self, dir: &std::path::Path, bytes_max: u64) {
         let Some(total_bytes) = (self.world.disk_bytes)(dir) else { return };
         let reserve = DiskSpace { free_bytes: total_bytes, total_bytes }.reserve_bytes();

@@ -1,4 +1,4 @@
-//! Providers: rows of the file's own, and the row that a source names.
+//! Providers: rows of the file itself, and the row that a source names.
 
 use super::source::Providers;
 use super::{Checker, path, titles};
@@ -13,7 +13,7 @@ impl Checker<'_> {
         for name in raw.providers.keys() {
             let at = path!["providers", name];
             let Some(spec) = self.spans.decode::<RowSpec>(&at, &mut self.problems) else { continue };
-            // What is said to be missing may be what was misspelt, and that is reported.
+            // A key that seems to be missing may be misspelt, and that is reported.
             if self.spans.is_broken(&at) {
                 continue;
             }
@@ -34,7 +34,7 @@ impl Checker<'_> {
         rows
     }
 
-    /// The row that a source names.
+    /// Returns the row that a source names.
     pub(super) fn row(&mut self, name: &str, written: &raw::Source, providers: &Providers) -> Option<Row> {
         let at = path!["sources", name, "provider"];
         let wanted = written.provider.as_deref()?;

@@ -1,4 +1,4 @@
-//! What a source asks of a request: lists that are empty or words that no request has would turn away or let in everything.
+//! Lists of accepted requests: an empty list, or a word that no request has, would refuse or accept everything.
 
 use super::{Checker, path};
 use crate::config::problem::Code;
@@ -36,7 +36,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Warns of what needs an event type or a delivery id where nothing says how to find one.
+    /// Warns of settings that need an event type or a delivery id where no expression gives one.
     pub(super) fn what_needs_keys(&mut self, name: &str, written: &raw::Source, (has_type, has_id): (bool, bool)) {
         let raw = self.raw;
         if written.dedup.is_some() && !has_id {

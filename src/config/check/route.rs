@@ -10,7 +10,7 @@ use crate::config::problem::Code;
 use crate::config::raw;
 use crate::route::{EventGlobs, OnError, Recipient, Route};
 
-/// A fan-out beyond this is a mistake; every copy is a record in the queue.
+/// The limit of destinations: a larger fan-out is a mistake, and every copy is a record in the queue.
 const DESTINATIONS_MAX: usize = 256;
 
 impl<'a> Checker<'a> {

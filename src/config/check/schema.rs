@@ -1,4 +1,4 @@
-//! The schemas of a source: compiled, and each problem at the entry that names the file.
+//! The schemas of a source: they are compiled, and each problem is reported at the entry that names the file.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ impl Checker<'_> {
                 content: written.assert.contains(&raw::Assertion::Content),
             },
         };
-        // By the names that the file gives them: what is read are the files behind all symbolic links.
+        // These are the paths that the file gives; the files that are read lie behind all symbolic links.
         for path in [&params.root].into_iter().chain(&params.dir).chain(params.events.iter().map(|(_, file)| file)) {
             (self.world.notice)(path);
         }
@@ -53,7 +53,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The entry that a schema's problem is about, by the file that it names; the whole section otherwise.
+    /// Returns the entry of a schema's problem, by the file that the problem names; the whole section otherwise.
     fn place_of_schema(&self, name: &str, written: &raw::Schemas, problem: &str) -> Span {
         let subject = problem.split(": ").next().unwrap_or_default();
         // A schema is named by its path inside the folder of schemas, with the line where there is one.

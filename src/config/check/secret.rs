@@ -1,4 +1,4 @@
-//! Secrets: read where the file says they are, never shown.
+//! Secrets: read from the places that the file gives, never shown.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::secret::{Listed, Secret, SecretName, Validity};
 
 const DAY_SECS: u64 = 86_400;
 
-/// Why a secret could not be read, as the rest of a sentence about its place.
+/// The reason for which a secret could not be read, as the rest of a sentence about its place.
 #[derive(Debug)]
 enum Unread {
     NotSet,
@@ -34,7 +34,8 @@ impl fmt::Display for Unread {
 }
 
 impl Checker<'_> {
-    /// Reads one secret; a problem names its place, never its text. `None` without a problem where secrets are only named.
+    /// Reads one secret; a problem names its place, never its text. `None` without a problem where secrets are only
+    /// named.
     pub(super) fn secret(&mut self, written: &raw::Secret, fallback: &str, at: &[Seg<'_>]) -> Option<Secret> {
         if self.world.secrets == Secrets::Named {
             return None;
@@ -84,7 +85,7 @@ impl Checker<'_> {
         }
     }
 
-    /// systemd's `LoadCredential=`.
+    /// Reads a credential of systemd's `LoadCredential=`.
     fn credential(&self, name: &str) -> (String, Result<Vec<u8>, Unread>) {
         let place = format!("the credential {}", quoted(name));
         let Some(folder) = (self.world.env)("CREDENTIALS_DIRECTORY") else {
@@ -96,7 +97,7 @@ impl Checker<'_> {
         (place, (self.world.read)(&Path::new(&folder).join(name)).map_err(Unread::Unreadable))
     }
 
-    /// The secrets of a source; none when the time of all of them is over.
+    /// Returns the secrets of a source; none when all of them have expired.
     pub(super) fn secrets(&mut self, source: &str, written: &[raw::Secret]) -> Vec<Secret> {
         let listed = written.iter().map(|one| Listed {
             source: Arc::from(source),
@@ -107,7 +108,7 @@ impl Checker<'_> {
         self.dated(&path!["sources", source, "secrets"], written)
     }
 
-    /// Secrets with their times; none when the time of all of them is over.
+    /// Returns secrets with their validity; none when all of them have expired.
     pub(super) fn dated(&mut self, at_list: &[Seg<'_>], written: &[raw::Secret]) -> Vec<Secret> {
         let mut secrets = Vec::new();
         for (index, one) in written.iter().enumerate() {
@@ -141,8 +142,8 @@ impl Checker<'_> {
                 let help = "add the next one beside it; any valid one is accepted".to_owned();
                 self.warning(Code::EndsSoon, &at, format!("the secret `{}` ends {days}", secret.name()), Some(help));
             }
-            // Also one whose time has not come: the gateway may run when it does. And one whose time is over, at the
-            // end: no request is right under it, and what is stored is judged as of its receipt.
+            // A secret that is not valid yet is kept, because the gateway may run when it is. An expired one is kept at
+            // the end: no request is right under it, and stored requests are judged as of their receipt.
             secrets.push(secret.valid(validity));
         }
         secrets.sort_by_key(|secret| secret.validity().until <= self.world.now);
@@ -154,7 +155,7 @@ impl Checker<'_> {
     }
 }
 
-/// What a secret is called: as the file says, or after its place.
+/// Returns the name of a secret: as the file gives it, or after its place.
 pub(super) fn secret_name(secret: &raw::Secret) -> String {
     let place = || match &secret.place {
         SecretPlace::Env(name) | SecretPlace::Credential(name) => name.clone(),

@@ -1,4 +1,4 @@
-//! What is sent: transforms of routes, and the format and signature of destinations.
+//! Outgoing requests: transforms of routes, and the format and signature of destinations.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,9 +17,9 @@ use crate::shape::{
     BadUrl, Format, Making, MaskedTransforms, Place, SetHeaders, Shape, Signer, Transform, UrlTemplate, written_as_url,
 };
 
-/// The row that signs what goes out.
+/// The provider's row with the scheme that signs outgoing requests.
 const SIGNING_ROW: &str = "standardwebhooks";
-/// All of them sign each request.
+/// The limit of keys; each of them signs every request.
 const KEYS_MAX: usize = 4;
 const EDITS_MAX: usize = 100;
 
@@ -27,7 +27,7 @@ const EDITS_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Transforms<'a> {
     pub(super) sent: BTreeMap<&'a str, Arc<Transform>>,
-    /// Those that people are shown instead, where a transform has values that they are not.
+    /// The transforms that people are shown instead, where a transform has values that are hidden.
     pub(super) shown: BTreeMap<&'a str, Arc<Transform>>,
 }
 
@@ -136,7 +136,7 @@ impl<'a> Checker<'a> {
             .ok()
     }
 
-    /// `shown` is what is written for it.
+    /// Parses a place in a body, and reports an invalid one; `shown` is its text in messages.
     fn place(&mut self, at: &[Seg<'_>], text: &str, shown: &str) -> Option<Place> {
         match Place::parse(text) {
             Ok(place) => Some(place),
@@ -148,7 +148,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// How a destination wants its events, and from which routes it gets them.
+    /// Returns the shape of a destination's requests, with the routes that lead to it.
     pub(super) fn shape(
         &mut self,
         (name, headers): (&str, SetHeaders),
@@ -174,12 +174,12 @@ impl<'a> Checker<'a> {
             Some(raw::Format::Envelope) => Format::Envelope,
         };
         let routes = routes.collect();
-        // What is withheld is known when the sources are.
+        // The withheld credentials are known only after the sources have been read.
         let (urls, bodies) = (self.urls(name, written), self.bodies.clone());
         Shape { format, signer, routes, urls, headers, masked, withheld: Arc::default(), bodies }
     }
 
-    /// What is filled into the URLs of a destination.
+    /// Returns the templates of a destination's URLs.
     fn urls(&mut self, name: &str, written: &raw::Destination) -> BTreeMap<String, UrlTemplate> {
         let mut urls = BTreeMap::new();
         let own = written.url.iter().map(|url| (path!["destinations", name, "url"].to_vec(), url));
@@ -199,7 +199,7 @@ impl<'a> Checker<'a> {
                         filled.iter().any(|filled| start < filled.end && filled.start < end)
                     });
                     self.params_of_url(&at, (name, path), &template);
-                    // A URL that is none has been reported.
+                    // An invalid URL has been reported.
                     let target = Target::parse(&written_as_url(text));
                     urls.extend(target.map(|target| (target.url(), template)));
                 }
@@ -224,7 +224,7 @@ impl<'a> Checker<'a> {
         urls
     }
 
-    /// Each route that sends there must have the parameters.
+    /// Reports parameters that a route to this destination does not have.
     fn params_of_url(&mut self, at: &[Seg<'_>], (name, path): (&str, usize), template: &UrlTemplate) {
         let raw = self.raw;
         for route in raw.routes.values().filter(|route| route.to.0.iter().any(|to| to == name)) {

@@ -23,11 +23,12 @@ use crate::source::{Mode, PathPattern, Source};
 
 const BODY_BYTES: u64 = 1024 * 1024;
 pub(super) const BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
-/// Long enough for providers whose retries nobody has written down; those that are known to retry for longer get longer.
+/// The default window, long enough for providers with unknown retries; those that are known to retry for longer get
+/// longer.
 const DEDUP_WINDOW: Duration = Duration::from_hours(72);
 pub(super) const SYNC_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Rows of the file's own, over the built-in ones.
+/// Rows of the file itself; they go before the built-in ones.
 pub(super) type Providers = BTreeMap<String, Row>;
 
 impl Checker<'_> {
@@ -41,7 +42,7 @@ impl Checker<'_> {
         Bodies::of(rules)
     }
 
-    /// One lane per source; `None` when a source cannot be made.
+    /// Returns one lane per source; `None` when a source is invalid.
     pub(super) fn lanes(&mut self, providers: &Providers, routes: &BTreeMap<&str, Arc<Route>>) -> Option<Vec<Lane>> {
         let raw = self.raw;
         let mut lanes = Vec::new();
@@ -75,7 +76,7 @@ impl Checker<'_> {
         self.what_is_taken(name, written);
         self.doubts_of_source(name, written, row.as_ref());
         self.doubts_of_types(name, written, row.as_ref());
-        // A row or an expression that could not be read has been reported.
+        // An unreadable row or expression has been reported.
         let is_known = written.provider.is_none() || row.is_some();
         let (unread_type, unread_id) = (event.r#type.is_some(), event.id.is_some());
         let keys = (event_type.is_some() || unread_type || !is_known, delivery_id.is_some() || unread_id || !is_known);
@@ -159,7 +160,7 @@ impl Checker<'_> {
         let is_broken = self.spans.is_broken(&path!["sources", name, "secrets"]);
         match Verifier::new(scheme.clone(), secrets, context) {
             Ok(verifier) => Some(verifier),
-            // What stands in for a secret is no key of every kind.
+            // A replacement for a secret is not a valid key for every scheme.
             Err(KeyProblem::Secret { .. }) if matches!(self.world.secrets, Secrets::Instead(_)) => {
                 Some(Verifier::waiting(scheme))
             }
@@ -167,7 +168,7 @@ impl Checker<'_> {
                 // A secret that could not be read has been reported already.
                 let is_captured = written.handshake.as_ref().is_some_and(|own| own.capture_to.is_some());
                 if is_captured {
-                    // What is wrong with the file that takes the secret has been reported.
+                    // A problem with the file that takes the secret has been reported.
                     return None;
                 }
                 if written.secrets.is_empty() && !is_broken {
@@ -233,7 +234,7 @@ impl Checker<'_> {
             let help = "take `enforce: false` away once the counts are what you expect".to_owned();
             self.warning(Code::NotEnforced, &path!["sources", name, "enforce"], message, Some(help));
         }
-        // A provider's own cap only ever raises ours: what it never sends need not be refused.
+        // A provider's own cap only raises ours: a larger body that it never sends need not be refused.
         let usual = row.and_then(Row::body_bytes_max).unwrap_or(0).max(usual_body(self.raw));
         let (size, key) = match (written.body_max, written.body.as_ref().and_then(raw::Body::size)) {
             (Some(_), Some(_)) => {
@@ -306,7 +307,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A synchronous source has one answer, so one destination.
+    /// Reports a synchronous source with several destinations: one answer is passed back, so there is one destination.
     fn check_sync_routes(&mut self, name: &str, written: &raw::Source) {
         let raw = self.raw;
         if written.mode != Some(raw::Mode::Sync) {
@@ -353,13 +354,13 @@ fn body_rules(written: &raw::Source, row: Option<&Row>) -> BodyRules {
     }
 }
 
-/// The largest body of a source that sets none, in bytes: what the listeners allow.
+/// Returns the largest body of a source that sets none, in bytes: the limit of the listeners.
 pub(in crate::config) fn usual_body(raw: &raw::File) -> u64 {
     let allowed = raw.listeners.values().filter_map(|listener| listener.limits.as_ref()?.body);
     allowed.map(|body| body.0).max().unwrap_or(BODY_BYTES)
 }
 
-/// At least as long as the provider repeats a delivery.
+/// Returns the default window, at least as long as the provider repeats a delivery.
 fn usual_window(row: Option<&Row>) -> Duration {
     row.and_then(Row::retry).and_then(Retry::horizon).unwrap_or_default().max(DEDUP_WINDOW)
 }
@@ -368,9 +369,8 @@ fn listens(route: &raw::Route, source: &str) -> bool {
     route.from.0.iter().any(|from| from == source)
 }
 
-/// The secret that is called `name`.
-/// The expressions for type and id that are the source's own. What repeats the row's, as `config show` writes it, is the
-/// row's: of its own expression a source means that the value is there.
+/// Returns the expressions for type and id that are the source's own. An expression that repeats the row's, as `config
+/// show` writes it, counts as the row's: a source's own expression implies that the value is present.
 fn own_names<'e>(event: &'e raw::EventKeys, row: Option<&Row>) -> (Option<&'e str>, Option<&'e str>) {
     let of_type = |own: &&str| !row.is_some_and(|row| row.event_text().eq([*own]));
     let of_id = |own: &&str| !row.is_some_and(|row| row.delivery_text().eq([*own]));

@@ -1,4 +1,4 @@
-//! Templates: of what a scheme signs, of event types and ids. What is wrong with one is shown where it stands in it.
+//! Templates of signed messages, event types and ids. A problem is shown at its place in the template.
 
 use super::{Checker, path};
 use crate::config::nearest;
@@ -6,14 +6,15 @@ use crate::config::problem::Code;
 use crate::config::spans::Seg;
 use crate::provider::{HandshakeProblem, RowProblem, SchemeProblem, TemplateProblem, Within};
 
-/// What a variable makes of a text that was to be a template or a place in a message.
+/// The message for a text of a variable that is no template or no place in a message.
 const NO_TEMPLATE: &str = "a value that cannot be read";
 
 impl Checker<'_> {
-    /// The caret stands under the part of the text at fault, or under the key, or under the type of a block that lacks it.
+    /// Reports a problem of a scheme: under the part of the text at fault, under the key, or under the type of a block
+    /// that lacks the key.
     pub(super) fn bad_scheme(&mut self, at: &[Seg<'_>], problem: &SchemeProblem) {
         let block = [at, &path![problem.block()]].concat();
-        // One block may stand there without a list.
+        // A single block may stand there without a list.
         let block = if self.spans.of(&block).is_some() { block } else { at.to_vec() };
         let at_key = [&block[..], &path![problem.key()]].concat();
         let part = |within: &Within| {
@@ -34,7 +35,7 @@ impl Checker<'_> {
         self.error_in(Code::InvalidScheme, span, problem.to_string(), problem.template().and_then(instead));
     }
 
-    /// What is wrong with an entry of `providers:`, beside its scheme.
+    /// Reports a problem of an entry of `providers:`, except one of its scheme.
     pub(super) fn bad_row(&mut self, at: &[Seg<'_>], problem: &RowProblem) {
         let (keys, template): (&[&str], _) = match problem {
             RowProblem::Event(template) => (&["event", "delivery"], Some(template)),
@@ -49,7 +50,7 @@ impl Checker<'_> {
         let span = part.or_else(|| self.spans.of_key(at));
         let is_filled = template
             .is_some_and(|template| self.spans.is_filled_below(at, template.within().text(), &template.repeated()));
-        // The words about a pattern show it, line by line.
+        // The message about a pattern shows the pattern, line by line.
         let shows_pattern = matches!(problem, RowProblem::Handshake(HandshakeProblem::Pattern(_)));
         let is_pattern_filled =
             || self.spans.is_filled_below(&[at, &path!["handshake"]].concat(), "", &(0..usize::MAX));
@@ -59,7 +60,7 @@ impl Checker<'_> {
         self.error_in(Code::InvalidScheme, span, problem.to_string(), template.and_then(instead));
     }
 
-    /// What is wrong with the event type or id of a source.
+    /// Reports a problem of the event type or id of a source.
     pub(super) fn bad_expression(&mut self, at: &[Seg<'_>], problem: &TemplateProblem) {
         let span = self.spans.of_part(at, problem.within().at()).or_else(|| self.spans.of(at));
         if self.spans.is_filled(at, &problem.repeated()) {
@@ -71,7 +72,7 @@ impl Checker<'_> {
     }
 }
 
-/// What was meant, or would be known.
+/// Returns the help for a template: the probable meaning, or the known words.
 fn instead(problem: &TemplateProblem) -> Option<String> {
     if let Some(meant) = problem.meant() {
         return Some(format!("did you mean `{meant}`?"));

@@ -1,8 +1,8 @@
-//! Providers by the names that people have for them.
+//! Providers by their common names.
 
 use crate::provider;
 
-/// The provider whose title, or a word of it, is this; people know providers by other names than the rows have.
+/// Finds the provider whose title, or a word of it, is this: people use other names for providers than the rows have.
 pub(super) fn titled(wanted: &str) -> Option<String> {
     let plain = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()

@@ -1,4 +1,4 @@
-//! TLS towards destinations: certificates and keys are read here, each problem at the file that has it.
+//! TLS towards destinations: certificates and keys are read here, and each problem is reported at its file.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::config::raw;
 use crate::config::spans::Seg;
 use crate::deliver::{Authorities, Identity, PemProblem, ServiceName, Targets, TlsSettings};
 
-/// Where `tls` stands: of one destination, or of all.
+/// The place of `tls`: at one destination, or at the defaults.
 type Place<'a> = [Seg<'a>];
 
 impl Checker<'_> {
-    /// The targets, spoken to as the destination or the defaults say.
+    /// Returns the targets with the TLS settings of the destination or the defaults.
     pub(super) fn with_tls(
         &mut self,
         name: &str,
@@ -39,7 +39,7 @@ impl Checker<'_> {
         let pick = |own_has: bool| if own_has { (own, &at_own[..]) } else { (defaults, &at_defaults[..]) };
         let (tls, at) = pick(own.ca.is_some());
         let authorities = tls.ca.as_ref().and_then(|file| self.authorities(at, file));
-        // Certificate and key are one thing, and never come from two places.
+        // Certificate and key belong together, and never come from two places.
         let (tls, at) = pick(own.client_cert.is_some() || own.client_key.is_some());
         let identity = self.identity(at, tls);
         let (tls, at) = pick(own.server_name.is_some());
@@ -60,7 +60,7 @@ impl Checker<'_> {
         let (cert, key) = match (&tls.client_cert, &tls.client_key) {
             (Some(cert), Some(key)) => (cert, key),
             (None, None) => return None,
-            // A key that was misspelt is not missing.
+            // A misspelt key is not missing.
             _ if self.spans.is_broken(at) => return None,
             (Some(_), None) => {
                 let help = "add `client_key: {file: client.key}`".to_owned();
@@ -125,7 +125,7 @@ impl Checker<'_> {
     }
 }
 
-/// The place of a file's path.
+/// Returns the place of a file's path.
 fn file_in<'a>(at: &Place<'a>, key: &'static str) -> Vec<Seg<'a>> {
     let mut at = at.to_vec();
     at.extend([Seg::Key(key), Seg::Key("file")]);

@@ -1,13 +1,13 @@
-//! `server.tracing`: where spans go, and how many of them.
+//! `server.tracing`: the address for spans, and the sampled share of them.
 
 use super::{Checker, path};
 use crate::config::problem::Code;
 use crate::deliver::Target;
 use crate::telemetry::{Share, TracingParams};
 
-/// One in twenty.
+/// The default share of traces, one in twenty.
 const SAMPLE_MILLIONTHS: u32 = 50_000;
-/// Where collectors take OTLP over HTTP, by agreement.
+/// The usual port on which collectors take OTLP over HTTP.
 const PORT_OF_HTTP: u16 = 4318;
 
 impl Checker<'_> {

@@ -1,5 +1,5 @@
-//! What says the same thing twice: globs that others cover, and routes that repeat each other. Warnings only, and only
-//! where it is certain.
+//! Repetitions: globs that others cover, and routes that repeat each other. These are warnings only, and only where the
+//! repetition is certain.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,8 +41,8 @@ impl Checker<'_> {
         }
     }
 
-    /// The set asks globs in the order of their literal starts, the longest first; what comes after one that takes all
-    /// of it is never asked.
+    /// Warns of globs of schemas that are never matched. The globs are matched in the order of their literal starts,
+    /// the longest first, so a glob after one that covers it is never reached.
     fn globs_of_schemas(&mut self) {
         let raw = self.raw;
         for (name, source) in &raw.sources {
@@ -85,23 +85,23 @@ impl Checker<'_> {
     }
 }
 
-/// More than people write by hand is not compared with each other.
+/// The limit of compared globs: people do not write more by hand.
 const COMPARED_MAX: usize = 256;
-/// Routes that want the same and send elsewhere.
+/// The limit of routes that accept the same events and have different destinations.
 const ALIKE_MAX: usize = 32;
 
-/// The globs of a list, in their order; none of a list that is too long to be compared.
+/// Returns the globs of a list, in their order; none for a list that is too long to be compared.
 fn covers<'a>(globs: impl Iterator<Item = &'a str> + Clone) -> Vec<Cover<'a>> {
     if globs.clone().nth(COMPARED_MAX).is_some() { Vec::new() } else { globs.filter_map(Cover::new).collect() }
 }
 
-/// What a route wants, whatever the order of its globs and the spaces of its condition.
+/// Returns the globs and the condition of a route, independent of the order of the globs and of white space.
 fn wants(route: &raw::Route) -> (Option<BTreeSet<&str>>, Option<String>) {
     let events = route.events.as_ref().map(|globs| globs.iter().map(String::as_str).collect());
     (events, route.when.as_deref().map(|text| text.split_whitespace().collect()))
 }
 
-/// A source and a destination between which both routes, which want the same, send in the same way.
+/// Finds a source and a destination between which two routes with the same conditions deliver in the same way.
 fn repeats<'a>(one: &raw::Route, other: &'a raw::Route) -> Option<(&'a str, &'a str)> {
     let both = |one: &raw::OneOrMany, other: &'a raw::OneOrMany| {
         other.0.iter().find(|name| one.0.contains(name)).map(String::as_str)

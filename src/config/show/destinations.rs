@@ -1,4 +1,4 @@
-//! What is in force of the destinations: what each takes over from `defaults.destination`, and what is usual.
+//! The effective values of destinations: those taken over from `defaults.destination`, and the defaults.
 
 use super::origin::Origin;
 use super::tree::{Tree, Value};
@@ -10,7 +10,7 @@ use crate::shape::Format;
 
 const DEFAULTS: &str = "defaults.destination";
 
-/// Keys of `defaults.destination` that a destination overrides field by field; the others it overrides whole.
+/// Keys of `defaults.destination` that a destination overrides field by field; it overrides the others as a whole.
 const BY_FIELD: &[&str] = &["retry", "dead_letter", "circuit_breaker", "tls"];
 
 pub(super) fn fill(tree: &mut Tree, destinations: &Destinations, raw: &raw::File) {

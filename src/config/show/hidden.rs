@@ -1,8 +1,8 @@
 //! The values of variables that are never shown: those that `written` leaves as `${…}`.
 //!
-//! Whoever tells about a configuration quotes a value as it is written. What still repeats a value, such as the words of a
-//! parser, goes through [`Hidden::hide_in`], which puts `${…}` back. Short values are no secrets, and are not looked for:
-//! they would be found in the middle of words.
+//! Messages about a configuration quote a value as it is written. A text that still repeats a value, such as a parser's
+//! message, goes through [`Hidden::hide_in`], which puts `${…}` back. Short values are no secrets, and are not looked
+//! for: they would be found in the middle of words.
 
 use super::types::{Type, Types};
 use super::written::{SHOWN, path_of_url};
@@ -11,14 +11,14 @@ use crate::config::problem::{Problem, escaped};
 use crate::config::spans::{Seg, Spans};
 use crate::config::tree::{Body, Node, Scalar};
 
-/// A shorter value is not looked for.
+/// The length of the shortest value that is looked for.
 const CHARS_MIN: usize = 6;
 /// The mark at the end of a text that a message cuts.
 const CUT: char = '…';
-/// Parts of one value, each from a `/` to its end.
+/// The limit of parts of one value, each from a `/` to the end of the value.
 const PARTS_MAX: usize = 16;
 
-/// Values of variables, the longest first, each with what is written for it.
+/// Values of variables, the longest first, each with the text that is written for it.
 #[derive(Clone, Default)]
 pub(in crate::config) struct Hidden(Vec<(String, String)>);
 
@@ -31,12 +31,12 @@ impl Hidden {
         found
     }
 
-    /// The values, each with what is written for it.
+    /// Returns the values, each with the text that is written for it.
     pub(in crate::config) fn values(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(value, written)| (value.as_str(), written.as_str()))
     }
 
-    /// Puts what is written in the place of every value that a problem repeats.
+    /// Replaces every value that a problem repeats by the text that is written for it.
     pub(in crate::config) fn hide_in(&self, problem: &mut Problem) {
         self.hide(&mut problem.message);
         problem.help.iter_mut().for_each(|help| self.hide(help));
@@ -93,11 +93,11 @@ impl Hidden {
             end += piece.text.len();
             if piece.is_from_outside && end > path_begins {
                 self.value(&piece.text, piece.written());
-                // Of a URL what follows the host, of a path what lies within.
+                // The hidden parts are those after the host of a URL, and those within a path.
                 let hidden = piece.text.get(path_begins.saturating_sub(begin)..).unwrap_or_default();
                 let parts = hidden.match_indices('/').filter_map(|(at, _)| hidden.get(at + 1..)).take(PARTS_MAX);
                 parts.for_each(|part| self.value(part, piece.written()));
-                // Some words about a text show it line by line.
+                // Some messages show a text line by line.
                 let lines = hidden.lines().filter(|_| hidden.contains('\n')).take(PARTS_MAX);
                 lines.for_each(|line| self.value(line, piece.written()));
             }
@@ -115,7 +115,7 @@ impl Hidden {
     }
 }
 
-/// Puts what is written in the place of the beginning of a value, where a message cuts a long text.
+/// Replaces the beginning of a value by the text that is written for the value, where a message cuts a long text.
 fn hide_beginning(text: &mut String, value: &str, written: &str) {
     let mut from = 0;
     while let Some(cut) = text.get(from..).and_then(|rest| rest.find(CUT)).map(|at| from + at) {

@@ -1,4 +1,4 @@
-//! As JSON: the same tree, each leaf an object of its value and its origin.
+//! The JSON form: the same tree, each leaf an object of its value and its origin.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 

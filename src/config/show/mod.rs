@@ -1,14 +1,15 @@
-//! The configuration as it is in force: what the file says, with every default filled in, and where each value is from.
+//! The configuration as it is in force: the content of the file, with every default filled in, and the origin of each
+//! value.
 //!
-//! What is filled in is read off the [`Setup`] that the checker made of the file, key by key (`process`, `sources`,
-//! `destinations`): a default is said once, where the checker applies it, and what is shown cannot differ from what is
-//! run. What is written is shown as it is written (`written`). As YAML (`yaml`) the result is a file again that means the
-//! same; as JSON (`json`) each leaf is a value and its origin.
+//! The values that are filled in are read from the [`Setup`] that the checker made of the file, key by key (`process`,
+//! `sources`, `destinations`): a default stands only where the checker applies it, so the shown value is the one in
+//! force. A written value is shown as it is written (`written`). As YAML (`yaml`) the result is a file with the same
+//! meaning; as JSON (`json`) each leaf is a value and its origin.
 //!
-//! No secret is shown, for the file names only their places; and of the values of variables only those are shown whose
-//! type has no room for one (`written` says which). The others stand there as `${…}`.
+//! No secret is shown, because the file names only the places of secrets. The value of a variable is shown only if its
+//! type has no room for a secret (`written` has the rules). The others stand there as `${…}`.
 //!
-//! Not here: a key without a default that is not written. It is left out, as in the file.
+//! Not here: an unwritten key without a default. It is left out, as in the file.
 
 mod destinations;
 mod hidden;
@@ -34,18 +35,18 @@ use crate::server::Setup;
 pub struct Shown(Tree);
 
 impl Shown {
-    /// What a file without errors says; `env` looks variables up, as it did when the file was read.
+    /// Returns the configuration of a file without errors; `env` looks variables up, as it did when the file was read.
     pub fn of(checked: &Checked, env: Lookup<'_>) -> Option<Self> {
         let (setup, raw) = (checked.setup.as_ref()?, checked.raw.as_ref()?);
         let mut tree = written::tree(&checked.spans, env);
-        // What it names is shown itself.
+        // The included files are shown themselves.
         tree.remove("include");
         fill(&mut tree, setup, raw);
         tree.sort_by(position);
         Some(Self(tree))
     }
 
-    /// The keys at `path`, in the order of the file.
+    /// Returns the keys at `path`, in the order of the file.
     pub fn names(&self, path: &[&str]) -> Vec<&str> {
         match self.0.at(path) {
             Some(Tree::Map(entries)) => entries.iter().map(|(key, _)| key.as_str()).collect(),
@@ -53,7 +54,7 @@ impl Shown {
         }
     }
 
-    /// The value at `path`, or the values of a list, as they may be shown.
+    /// Returns the value at `path`, or the values of a list, as they may be shown.
     pub fn texts(&self, path: &[&str]) -> Vec<&str> {
         fn text(tree: &Tree) -> Option<&str> {
             match tree {
@@ -68,12 +69,12 @@ impl Shown {
         }
     }
 
-    /// As a file that means the same, with the origin of each value behind it.
+    /// Returns a file that means the same, with the origin of each value behind the value.
     pub fn yaml(&self) -> String {
         yaml::text(&self.0)
     }
 
-    /// As JSON: each leaf is an object with `value` and `origin`.
+    /// Returns JSON: each leaf is an object with `value` and `origin`.
     pub fn json(&self) -> String {
         json::text(&self.0)
     }
@@ -85,7 +86,7 @@ fn fill(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
     destinations::fill(tree, &setup.live.destinations, raw);
 }
 
-/// Sections stand in the order in which a file is read.
+/// Returns the position of a section: sections stand in the order in which a file is read.
 fn position(section: &str) -> usize {
     let known = raw::SECTIONS.iter().position(|known| *known == section);
     if section == "version" { 0 } else { known.unwrap_or(raw::SECTIONS.len()) + 1 }

@@ -1,21 +1,22 @@
-//! Where a value is from.
+//! Origins of values.
 
 use std::fmt;
 
-/// Where a value is from.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// Nobody wrote it.
+    /// A default.
     Default,
-    /// The row of this provider says it.
+    /// The row of this provider.
     Provider(String),
-    /// It is written.
+    /// A text of the file.
     Written {
-        /// Where.
+        /// The place of the text.
         place: Place,
-        /// The section that it was taken over from, such as `defaults.destination`; `None` where it stands itself.
+        /// The section that the value was taken over from, such as `defaults.destination`; `None` where it stands
+        /// itself.
         section: Option<&'static str>,
-        /// The variables in it.
+        /// The variables in the text.
         variables: Vec<String>,
     },
 }
@@ -29,7 +30,7 @@ pub(super) struct Place {
 }
 
 impl Origin {
-    /// Its name in JSON.
+    /// Returns the name of the origin in JSON.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Default => "default",
@@ -40,7 +41,7 @@ impl Origin {
         }
     }
 
-    /// The same, taken over from `section`.
+    /// Returns the origin as taken over from `section`.
     pub(super) fn taken_over_from(self, name: &'static str) -> Self {
         match self {
             Self::Written { place, section: _, variables } => Self::Written { place, section: Some(name), variables },

@@ -1,4 +1,4 @@
-//! What is in force of the process: server, admin, listeners, buffer.
+//! The effective values of the process: server, admin, listeners, buffer.
 
 use super::origin::Origin;
 use super::tree::{Tree, Value};
@@ -39,7 +39,7 @@ pub(super) fn fill(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
 }
 
 fn server(tree: &mut Tree, setup: &Setup, raw: &raw::File) {
-    // The number of threads would be that of this machine.
+    // The number of threads depends on the machine.
     tree.fill(&["server", "threads"], "auto", &Origin::Default);
     tree.fill(&["server", "shutdown_grace"], spelled(setup.process.shutdown_grace), &Origin::Default);
     tree.fill(&["server", "data_dir"], setup.process.data_dir.display().to_string(), &Origin::Default);
@@ -66,7 +66,7 @@ fn throughput(tree: &mut Tree, path: &[&str], in_force: Rate) {
     tree.fill(&[path, &["burst"]].concat(), in_force.burst.get(), &Origin::Default);
 }
 
-/// The largest body of a source that sets none, where a listener says it: it is in force at all of them.
+/// Returns the largest body of a source that sets none, where a listener sets it: it applies at all listeners.
 pub(super) fn written_body(tree: &Tree, raw: &raw::File) -> Option<Tree> {
     let mut listeners = raw.listeners.iter();
     let is_usual = |listener: &raw::Listener| {

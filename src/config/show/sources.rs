@@ -1,4 +1,4 @@
-//! What is in force of the sources: what a source takes over from its provider's row, and what is usual.
+//! The effective values of sources: those taken over from the provider's row, and the defaults.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn fill_body(tree: &mut Tree, spec: &BodySpec, origin: &Origin) {
 
 fn fill_source(tree: &mut Tree, lane: &Lane, has_size: bool) {
     let (source, row) = (&lane.source, lane.provider.as_ref());
-    // What the row says is in force where nothing raises it.
+    // The row's value is in force where nothing raises it.
     let by_row = |is_of_row: bool| match row {
         Some(row) if is_of_row => Origin::Provider(row.id().to_owned()),
         _ => Origin::Default,
@@ -107,7 +107,7 @@ fn fill_source(tree: &mut Tree, lane: &Lane, has_size: bool) {
     }
 }
 
-/// A source has one place for the type of an event and one for its id; several of a row cannot be written there.
+/// Fills in the type or id of events where the row has one expression for it; several cannot be written there.
 fn only<'t>(tree: &mut Tree, key: &str, mut written: impl Iterator<Item = &'t str>, origin: &Origin) {
     if let (Some(one), None) = (written.next(), written.next()) {
         tree.fill(&["event", key], Value::Text(one.to_owned()), origin);

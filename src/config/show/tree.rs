@@ -1,4 +1,4 @@
-//! What is shown, as a tree: maps in the order of the file, and leaves that know where they are from.
+//! The configuration to be shown, as a tree: maps in the order of the file, and leaves that know their origin.
 
 use super::origin::Origin;
 use crate::config::tree::{Kind, resolve};
@@ -13,24 +13,24 @@ pub(super) enum Tree {
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) text: String,
-    /// It may be a number, a boolean or nothing; otherwise it is text, whatever it looks like.
+    /// True if the text may be a number, a boolean or null; otherwise it is text in any form.
     pub(super) is_plain: bool,
-    /// Its variables are not put in: `${…}` stands in it.
+    /// True if its variables are not put in: `${…}` stands in the text.
     pub(super) is_unfilled: bool,
     pub(super) origin: Origin,
 }
 
 impl Leaf {
-    /// What it is to YAML.
+    /// Returns the kind of the leaf in YAML.
     pub(super) fn kind(&self) -> Kind<'_> {
         if self.is_plain { resolve(&self.text) } else { Kind::Text(&self.text) }
     }
 }
 
-/// What is filled in.
+/// A value that is filled in.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// A word, a quantity, a number, a boolean: as it is written.
+    /// A word, a quantity, a number, a boolean, as the file writes it.
     Plain(String),
     /// Any text.
     Text(String),
@@ -79,7 +79,7 @@ impl Value {
 }
 
 impl Tree {
-    /// What stands at `path`.
+    /// Returns the tree at `path`.
     pub(super) fn at(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |tree, key| match tree {
             Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -87,7 +87,7 @@ impl Tree {
         })
     }
 
-    /// What stands at `key`, to change it: an empty map when nothing does. `None` when this is no map.
+    /// Returns the tree at `key`, to change it: an empty map when there is none. `None` when this is no map.
     pub(super) fn entry(&mut self, key: &str) -> Option<&mut Self> {
         let Self::Map(entries) = self else { return None };
         let at = entries.iter().position(|(name, _)| name == key).unwrap_or(entries.len());
@@ -97,12 +97,12 @@ impl Tree {
         entries.get_mut(at).map(|(_, value)| value)
     }
 
-    /// Puts `value` at `path`, unless something stands there, or something on the way is no map.
+    /// Puts `value` at `path`, unless a value stands there, or a part of the way is no map.
     pub(super) fn fill(&mut self, path: &[&str], value: impl Into<Value>, origin: &Origin) {
         self.graft(path, value.into().tree(origin));
     }
 
-    /// The same with a tree.
+    /// Puts a tree at `path`, as [`Tree::fill`] puts a value.
     pub(super) fn graft(&mut self, path: &[&str], tree: Self) {
         let Some((last, way)) = path.split_last() else { return };
         let parent = way.iter().try_fold(self, |tree, key| tree.entry(key));
@@ -113,14 +113,14 @@ impl Tree {
         }
     }
 
-    /// Takes an entry out.
+    /// Removes an entry.
     pub(super) fn remove(&mut self, key: &str) {
         if let Self::Map(entries) = self {
             entries.retain(|(name, _)| name != key);
         }
     }
 
-    /// The elements of a list; nothing of anything else.
+    /// Returns the elements of a list; none of anything else.
     pub(super) fn items(&mut self) -> impl Iterator<Item = &mut Self> {
         match self {
             Self::List(items) => items.as_mut_slice(),
@@ -129,7 +129,7 @@ impl Tree {
         .iter_mut()
     }
 
-    /// The same, each leaf taken over from `section`.
+    /// Returns the tree with each leaf taken over from `section`.
     pub(super) fn taken_over_from(self, section: &'static str) -> Self {
         match self {
             Self::Leaf(leaf) => Self::Leaf(Leaf { origin: leaf.origin.taken_over_from(section), ..leaf }),
@@ -140,7 +140,7 @@ impl Tree {
         }
     }
 
-    /// Orders the entries of a map; those of one rank stay as they are.
+    /// Orders the entries of a map; entries of one rank keep their order.
     pub(super) fn sort_by(&mut self, rank: impl Fn(&str) -> usize) {
         if let Self::Map(entries) = self {
             entries.sort_by_key(|(key, _)| rank(key));

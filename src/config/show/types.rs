@@ -1,4 +1,4 @@
-//! What the format expects at a path, by the JSON Schema that is made of the types of `raw`.
+//! The types that the format expects at a path, by the JSON Schema that is generated from the types of `raw`.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::config::raw;
 use crate::config::spans::Seg;
 
-/// What a scalar at a path can be.
+/// The type of a scalar at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     /// A number or a boolean, perhaps beside some words.
@@ -18,16 +18,16 @@ pub(super) enum Type {
     Url,
     /// Any text, under a key of the format.
     Text,
-    /// The schema does not say, or it is text under a name of the user's.
+    /// An unknown type, or text under a name of the user's.
     Unknown,
 }
 
-/// References and alternatives within each other are followed so far.
+/// The limit of references and alternatives within each other.
 const DEPTH_MAX: usize = 16;
 
 pub(super) struct Types(Value);
 
-/// The schema is the same for every file.
+/// The schema, which is the same for every file.
 static TYPES: LazyLock<Types> = LazyLock::new(|| Types(schemars::schema_for!(raw::File).to_value()));
 
 impl Types {
@@ -49,14 +49,14 @@ impl Types {
             }
             here = next;
         }
-        // The first that fits: where any text is allowed, a number is not asked for.
+        // The first type that fits: where any text is allowed, a number is not expected.
         let all: Vec<Type> = here.iter().map(|schema| type_of(schema)).collect();
         let order = [Type::Text, Type::Url, Type::Number, Type::Narrow];
         let found = order.into_iter().find(|one| all.contains(one));
         found.filter(|found| is_named || *found != Type::Text).unwrap_or(Type::Unknown)
     }
 
-    /// `schema` with all that it refers to and all its alternatives.
+    /// Collects `schema` with all that it refers to and all its alternatives.
     fn unfold<'s>(&'s self, schema: &'s Value, depth: usize, found: &mut Vec<&'s Value>) {
         if depth > DEPTH_MAX {
             return;

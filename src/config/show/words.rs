@@ -1,4 +1,4 @@
-//! Quantities as the file writes them; `patience::spelled` does it for times.
+//! Quantities as the file writes them; `patience::spelled` writes times.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::limit::Rate;
 
-/// `16KiB`: in the largest unit that holds it without a rest.
+/// Returns a size such as `16KiB`, in the largest unit that divides it.
 pub(super) fn size(bytes: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let whole = units.iter().find(|(bits, _)| bytes > 0 && bytes.is_multiple_of(1 << bits));
     whole.map_or_else(|| format!("{bytes}B"), |(bits, unit)| format!("{}{unit}", bytes >> bits))
 }
 
-/// `200/s`: the rate that comes to this interval, if one does.
+/// Returns a rate such as `200/s` for an interval, if one has exactly this interval.
 pub(super) fn rate(rate: Rate) -> Option<String> {
     [("s", 1), ("m", 60), ("h", 3600)].into_iter().find_map(|(unit, seconds)| {
         let period = Duration::from_secs(seconds);
@@ -23,7 +23,7 @@ pub(super) fn rate(rate: Rate) -> Option<String> {
     })
 }
 
-/// The word of the file for one of a choice.
+/// Returns the file's word for one of a choice.
 pub(super) fn word(choice: impl Serialize) -> Option<String> {
     serde_json::to_value(choice).ok()?.as_str().map(str::to_owned)
 }

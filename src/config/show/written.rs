@@ -1,10 +1,11 @@
-//! What is written, with the variables put in where that is safe.
+//! The written values, with the variables put in where that is safe.
 //!
-//! The value of a variable is shown where there is no room for a secret in it: in numbers, quantities, addresses, days and
-//! words; in a URL as far as scheme, host and port; and in the few texts that name a file, a host or another entry
-//! ([`SHOWN`]). Elsewhere (the path of a URL, where some services have their only secret; our own paths; conditions;
-//! entries that you name; everything that has no type here) it stands there as `${…}`, which means the same where the variable is set. A default
-//! that the file itself gives (`${VAR:-default}`) is no secret, and is shown wherever it has a type.
+//! The value of a variable is shown where there is no room for a secret in it: in numbers, quantities, addresses, days
+//! and words; in a URL as far as scheme, host and port; and in the few texts that name a file, a host or another entry
+//! ([`SHOWN`]). Elsewhere `${…}` stands in its place, which means the same where the variable is set. Such places are
+//! the path of a URL, where some services have their only secret; our own paths; conditions; entries that you name;
+//! every value that has no type here. A default in the file itself (`${VAR:-default}`) is no secret, and is shown
+//! wherever it has a type.
 
 use super::origin::{Origin, Place};
 use super::tree::{Leaf, Tree};
@@ -15,7 +16,7 @@ use crate::config::secrets::holds_credentials;
 use crate::config::spans::{Seg, Spans};
 use crate::config::tree::{Body, Kind, Node, Scalar, resolve};
 
-/// Keys of texts that hold no secret.
+/// The keys of texts that hold no secret.
 pub(super) const SHOWN: &[&str] = &["data_dir", "dir", "file", "capture_to", "host", "provider", "from", "to"];
 
 struct Reader<'a> {
@@ -24,7 +25,7 @@ struct Reader<'a> {
     types: &'static Types,
 }
 
-/// All that the file says.
+/// Returns the tree of all that the file contains.
 pub(super) fn tree(spans: &Spans, env: Lookup<'_>) -> Tree {
     Reader { spans, env, types: Types::of_the_format() }.tree(&spans.root, &mut Vec::new())
 }
@@ -73,12 +74,12 @@ impl Reader<'_> {
             let text = without_credentials(written);
             return Leaf { text, is_plain: scalar.plain, is_unfilled: true, origin };
         }
-        // What came out of a variable is a number only where one is asked for.
+        // The value of a variable is a number only where a number is expected.
         let is_text = matches!(resolve(&text), Kind::Text(_));
         Leaf { is_plain: scalar.plain && (is_text || expected == Type::Number), text, is_unfilled: false, origin }
     }
 
-    /// Where `node` is written.
+    /// Returns the place of `node`.
     fn place(&self, node: &Node) -> Place {
         let start = node.span.start;
         let file = self.spans.file_of(node.span).display().to_string().replace(|c| is_hidden(c) || c == '\n', "?");
@@ -99,7 +100,7 @@ fn may_be_shown(pieces: &[Piece<'_>], expected: Type, path: &[Seg<'_>]) -> bool 
     }
 }
 
-/// Whether all that comes from outside ends before the path of the URL begins.
+/// Returns whether all text from outside ends before the path of the URL begins.
 fn is_before_path(pieces: &[Piece<'_>]) -> bool {
     let path = path_of_url(pieces);
     let mut end = 0;
@@ -110,7 +111,7 @@ fn is_before_path(pieces: &[Piece<'_>]) -> bool {
     ends.filter(|(is_from_outside, _)| *is_from_outside).all(|(_, end)| end <= path)
 }
 
-/// The byte with which the path of the URL begins.
+/// Returns the byte with which the path of the URL begins.
 pub(super) fn path_of_url(pieces: &[Piece<'_>]) -> usize {
     let url: String = pieces.iter().map(|piece| &*piece.text).collect();
     let host = url.find("://").map_or(0, |at| at + "://".len());
@@ -118,7 +119,7 @@ pub(super) fn path_of_url(pieces: &[Piece<'_>]) -> usize {
     host + rest.find(['/', '?', '#']).unwrap_or(rest.len())
 }
 
-/// A URL has no user here, but where no URL is expected nobody has looked.
+/// Hides the user in a URL. URLs of the format have none, but other texts are not checked for that.
 fn without_credentials(text: &str) -> String {
     let hidden = || {
         let (scheme, rest) = text.split_once("://")?;

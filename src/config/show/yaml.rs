@@ -1,15 +1,15 @@
-//! As YAML: block style, the origin of each value behind it, and no value that reads as another than it is.
+//! The YAML form: block style, the origin of each value behind it, and no value that is read as another one.
 
 use super::tree::{Leaf, Tree};
 use crate::config::problem::is_hidden;
 use crate::config::tree::{Kind, resolve};
 
-/// Origins stand at one column, unless a value is longer.
+/// The limit of the column of origins; they stand at one column, unless a value is longer.
 const ORIGIN_COLUMN_MAX: usize = 64;
-/// A list stands on one line when it is no longer than this, and all of it is from one place.
+/// The limit of a list on one line, all of which has one origin.
 const LIST_CHARS_MAX: usize = 100;
 
-/// Where a scalar stands: what has no meaning in a block may have one in a list in brackets.
+/// The position of a scalar: some characters have a meaning only in a list in brackets.
 #[derive(Clone, Copy, PartialEq)]
 enum Style {
     Block,
@@ -60,7 +60,7 @@ fn emit(tree: &Tree, indent: usize, lines: &mut Vec<Line>) {
     }
 }
 
-/// A leaf, a short list, or what is empty, behind `start`.
+/// Returns the line of a leaf, a short list, or an empty collection, behind `start`.
 fn on_one_line(start: &str, tree: &Tree) -> Option<Line> {
     match tree {
         Tree::Leaf(leaf) => {
@@ -103,13 +103,13 @@ fn scalar(text: &str, is_plain: bool, style: Style) -> String {
     escaped(&serde_json::to_string(text).unwrap_or_default())
 }
 
-/// Text in quotes, with what nobody would see as escapes: YAML reads those of JSON.
+/// Escapes invisible characters of a quoted text: YAML reads the escapes of JSON.
 pub(super) fn escaped(quoted: &str) -> String {
     let one = |c: char| if is_hidden(c) { format!("\\u{:04x}", u32::from(c)) } else { c.into() };
     quoted.chars().map(one).collect()
 }
 
-/// Whether `text` is read as it stands without quotes. Narrower than YAML is.
+/// Returns whether `text` is read as it stands without quotes. The rule is narrower than YAML's.
 fn is_safe(text: &str, style: Style) -> bool {
     let mut chars = text.chars();
     let first = chars.next().is_some_and(|c| match c {

@@ -4,10 +4,10 @@
 //! `POST <path and query>`, a new line, `<client-id>.<request-time>.<body>`, SHA-256 with RSA, base64, and that escaped as
 //! in a URL: `signature: algorithm=RSA256,keyVersion=1,signature=…`.
 //!
-//! Neither client nor time holds the point that separates them, but for the fraction of a date.
+//! A client or a time with the point that separates them is refused, but for the fraction of a date.
 //!
 //! The algorithm is fixed, whatever the header says. The whole body is covered. The time is signed and has no window,
-//! because the SDK has none and nobody says whether a retry is signed anew.
+//! because the SDK has none and no source tells whether a retry is signed anew.
 
 use http::HeaderName;
 
@@ -66,7 +66,7 @@ fn header<'v>(message: &Message<'v>, name: &HeaderName) -> Result<&'v [u8], Fail
     if value.is_empty() { Err(Failure::malformed(place(), Fault::Empty)) } else { Ok(value) }
 }
 
-/// The bytes of the one element `signature`.
+/// Returns the bytes of the one element `signature`.
 fn signature(value: &[u8]) -> Result<Vec<u8>, Failure> {
     let malformed = |fault| Failure::malformed(Place::Header(SIGNATURE.as_str().to_owned()), fault);
     let named = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -77,7 +77,7 @@ fn signature(value: &[u8]) -> Result<Vec<u8>, Failure> {
     if bytes.is_empty() { Err(malformed(Fault::Empty)) } else { Ok(bytes) }
 }
 
-/// The text without the escapes of a URL.
+/// Returns the text without the escapes of a URL.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -31,7 +31,7 @@ const AHEAD: Duration = Duration::from_mins(1);
 /// The most base URLs that are tried.
 const BASES_MAX: usize = 32;
 
-/// A claim that is there twice is an error.
+/// The claims of a token; a claim that is there twice is an error.
 #[derive(Deserialize)]
 struct Claims {
     qsh: String,
@@ -86,7 +86,7 @@ fn canonical_path(path: &str) -> String {
     if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
 }
 
-/// The parameters but `jwt`, sorted; several values of one name are joined by commas.
+/// Writes the parameters but `jwt`, sorted; several values of one name are joined by commas.
 fn canonical_query(url: &str) -> String {
     let mut pairs: Vec<_> = query(url).filter(|(name, _)| name != "jwt").collect();
     pairs.sort_by(|(name, value), (other_name, other_value)| {
@@ -103,7 +103,7 @@ fn canonical_query(url: &str) -> String {
     written.join("&")
 }
 
-/// All but the unreserved characters of RFC 3986.
+/// Escapes all but the unreserved characters of RFC 3986.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

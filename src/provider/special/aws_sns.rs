@@ -1,9 +1,8 @@
 //! AWS SNS: RSA over `name\nvalue\n` lines of the message, with the certificate that the message names.
 //!
-//! Which members are signed depends on `Type`. `SignatureVersion` 1 is SHA-1 and what topics have unless they say
-//! otherwise; 2 is SHA-256; whoever could forge the one could forge the other, so both are taken. The certificate comes
-//! from SNS itself and nowhere else. `MessageAttributes` and `UnsubscribeURL` are not signed, so the body does not count
-//! as covered.
+//! The signed members depend on `Type`. `SignatureVersion` 1 is SHA-1, the default of topics; 2 is SHA-256. Both are
+//! taken, because whoever could forge the one could forge the other. The certificate comes from SNS itself and nowhere
+//! else. `MessageAttributes` and `UnsubscribeURL` are not signed, so the body does not count as covered.
 
 use std::sync::LazyLock;
 
@@ -36,13 +35,13 @@ pub(super) fn keys() -> KeysSpec {
     }
 }
 
-/// Hosts of SNS by the shape of their region: `sns.s3.amazonaws.com` is somebody's bucket.
+/// The hosts of SNS by the shape of their region: `sns.s3.amazonaws.com` is somebody's bucket.
 static OF_SNS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new("^https://sns\\.[a-z]{2,}(-[a-z]+)+-[0-9]+\\.amazonaws\\.com(\\.cn)?(:443)?/")
         .expect("a constant pattern")
 });
 
-/// The URL that confirms a subscription, if it is one of SNS: whoever opens it reaches nobody else.
+/// Returns the URL that confirms a subscription, if it is one of SNS: opening the URL reaches nobody else.
 pub fn subscribe_url(url: &str) -> Option<String> {
     if !OF_SNS.is_match(url) {
         return None;
@@ -74,7 +73,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
             continue;
         }
         let value = member(&message, name)?;
-        // The message may have lines of its own; that no other value has any tells where it ends.
+        // The message may have lines of its own; its end is certain, because no other value has any.
         if name != "Message" {
             refuse(b'\n', value.as_bytes(), || place(name))?;
         }

@@ -1,5 +1,5 @@
-//! Detached JSON Web Signatures: what the schemes have in common whose signature stands in a header and whose payload is
-//! (a text made of) the request.
+//! Detached JSON Web Signatures: the common part of schemes whose signature stands in a header and whose payload is (a
+//! text made of) the request.
 
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::jws::{Jws, JwsAlgorithm, Payload};
@@ -12,7 +12,7 @@ use crate::provider::verify::Match;
 
 /// A header that holds a detached signature.
 pub(super) struct Detached {
-    /// In small letters.
+    /// The name, in lower case.
     pub(super) header: &'static str,
     pub(super) algorithm: SignatureAlgorithm,
     pub(super) payload: Payload,
@@ -23,18 +23,18 @@ impl Detached {
         Place::Header(self.header.to_owned())
     }
 
-    /// The signature of this message.
+    /// Parses the signature in the text of the header.
     pub(super) fn read<'v>(&self, text: &'v str) -> Result<Jws<'v>, Failure> {
         Jws::parse(text, &[JwsAlgorithm::Public(self.algorithm)], self.payload, &self.place())
     }
 
-    /// The text of the header.
+    /// Returns the text of the header.
     pub(super) fn text<'v>(&self, view: &View<'v>) -> Result<Bytes<'v>, Failure> {
         header(view, self.header)?.ok_or_else(|| Failure::Missing(self.place()))
     }
 }
 
-/// Judges a payload under the configured or the fetched key that goes by `id`. The body counts as covered.
+/// Verifies a payload under the configured or the fetched key with this `id`. The body counts as covered.
 pub(super) fn verify(
     jws: &Jws<'_>,
     (view, id): (&View<'_>, Option<&str>),
@@ -46,13 +46,13 @@ pub(super) fn verify(
     Ok(Match { covers_body: true, ..found })
 }
 
-/// A header that may be there once at most.
+/// Returns a header that may be there once at most.
 pub(super) fn header<'v>(view: &View<'v>, name: &'static str) -> Result<Option<Bytes<'v>>, Failure> {
     let source = Source::Header(vec![http::HeaderName::from_static(name)]);
     view.value(&source)
 }
 
-/// The text of a header that has to be there.
+/// Returns the text of a header that has to be there.
 pub(super) fn text<'t>(bytes: &'t [u8], place: &Place) -> Result<&'t str, Failure> {
     let malformed = |fault| Failure::malformed(place.clone(), fault);
     let text = std::str::from_utf8(bytes).ok().ok_or_else(|| malformed(Fault::NotText))?;

@@ -1,7 +1,7 @@
 //! eBay: a header that is JSON in base64 and holds an ECDSA signature over the SHA-1 of the body, and the id of its key.
 //!
-//! SHA-1 is eBay's choice; the algorithm is pinned here, and what the header says of it only has to agree. The raw body is
-//! what counts: eBay's own library signs what it parsed and wrote again, and so takes bodies that were changed.
+//! SHA-1 is eBay's choice. The algorithm is pinned here, and the algorithm in the header has to agree. The raw body is
+//! verified: eBay's own library verifies the parsed body written anew, and so takes bodies that were changed.
 
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -22,7 +22,7 @@ const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::EcdsaSha1;
 
 pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::PublicByName, redact: &[HEADER], ..Needs::NOTHING };
 
-/// Those of production; a source for the sandbox says so in its own `keys:`.
+/// Returns the place of production's keys; a source for the sandbox has its own `keys:`.
 pub(super) fn keys() -> KeysSpec {
     let token = TokenSpec {
         url: "https://api.ebay.com/identity/v1/oauth2/token".to_owned(),

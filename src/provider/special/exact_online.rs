@@ -1,7 +1,7 @@
 //! Exact Online: an HMAC over the text of `Content`, which stands beside it as `HashCode`.
 //!
-//! Source: the PHP client picqer/exact-php-client (`Webhook/Authenticatable`), and a second table that says the same: the
-//! body is `{"Content":…,"HashCode":"…"}` to the letter, and what is signed is the text between, as it stands.
+//! Source: the PHP client picqer/exact-php-client (`Webhook/Authenticatable`), and a second table that says the same:
+//! the body is `{"Content":…,"HashCode":"…"}` to the letter, and the text between is signed as it stands.
 //!
 //! The rest of the body is fixed, so the body is covered. There is no time.
 
@@ -30,7 +30,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
     Ok(Match { mac: Some(signature), covers_body: true, ..Match::by_secret(secret) })
 }
 
-/// The text of `Content` and the digits of `HashCode`.
+/// Splits a body into the text of `Content` and the digits of `HashCode`.
 fn split(body: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = body.strip_prefix(BEFORE)?.strip_suffix(AFTER)?;
     let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(HASH_DIGITS)?)?;

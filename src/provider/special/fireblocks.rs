@@ -1,7 +1,7 @@
 //! Fireblocks: a detached JWS (RS512) over the body; before 2026 a bare RSA-SHA512 signature in another header.
 //!
-//! Where the JWS is there it decides; the old header is looked at only without it. Both cover the body and nothing else,
-//! and neither says when it was signed.
+//! If the JWS is there it decides; the old header is read only without the JWS. Both cover the body and nothing else,
+//! and neither has a time.
 
 use data_encoding::BASE64;
 

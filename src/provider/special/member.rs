@@ -1,11 +1,11 @@
 //! The text of one member of a JSON object, as it stands in the body: for schemes that sign a part of the body.
 //!
-//! Works on JSON that a parser has accepted; anything else gives nothing, or a text whose signature is not right. A
-//! member that is there twice is refused, so there is no question which of the two was signed.
+//! The input is JSON that a parser has accepted; anything else gives nothing, or a text whose signature is not right. A
+//! member that is there twice is refused, so that it is certain which text was signed.
 
 use crate::provider::failure::{Failure, Fault, Place};
 
-/// The text of the member `wanted`, without white space around it.
+/// Returns the text of the member `wanted`, without white space around it.
 pub(super) fn member<'b>(body: &'b [u8], wanted: &str) -> Result<Option<&'b str>, Failure> {
     let malformed = |place, fault| Failure::malformed(place, fault);
     let body = std::str::from_utf8(body).ok().ok_or_else(|| malformed(Place::Body, Fault::NotText))?;
@@ -22,7 +22,7 @@ pub(super) fn member<'b>(body: &'b [u8], wanted: &str) -> Result<Option<&'b str>
     Ok(found)
 }
 
-/// The pieces between separators that are neither in a string nor in brackets.
+/// Splits a text at separators that are neither in a string nor in brackets.
 fn split(text: &str, separator: u8) -> Vec<&str> {
     let (mut pieces, mut start) = (Vec::new(), 0);
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);

@@ -1,11 +1,12 @@
 //! Schemes that data cannot say, one file each: `type: code` with `code: <name>` in a row.
 //!
-//! A scheme says in its `NEEDS` what it has to be told (secrets, JSON, the public URL, context values) and in `verify`
-//! whether a message is right. The laws of the gateway hold here too: headers are read by `single_header` or through the
-//! view, secrets are compared by `mac::same`, algorithms are fixed by the scheme, and failures name places and never
-//! values. [`Match`] claims no more than was signed.
+//! The `NEEDS` of a scheme are its inputs (secrets, JSON, the public URL, context values), and its `verify` decides
+//! whether a message is right. The laws of the gateway hold here too: headers are read by `single_header` or through
+//! the view, secrets are compared by `mac::same`, algorithms are fixed by the scheme, and failures name places and
+//! never values. [`Match`] claims no more than was signed.
 //!
-//! A new scheme is a file, a variant of [`Special`], and an arm in each of the three matches below.
+//! A new scheme is a file, a variant of [`Special`], and an arm in each of the three matches below and in
+//! `credentials.rs`.
 
 mod alipay;
 mod atlassian_connect;
@@ -69,19 +70,19 @@ pub(super) enum Special {
     UnisenderGo,
 }
 
-/// What a scheme has to be told before it can verify.
+/// The inputs that a scheme needs to verify.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Needs {
     pub(super) secrets: SecretForm,
-    /// Whether it does without secrets, also where no keys can be fetched.
+    /// True if it works without secrets, also where no keys can be fetched.
     pub(super) secrets_optional: bool,
-    /// Whether the body has to be JSON; it is then in `View::json`.
+    /// True if the body has to be JSON; it is then in `View::json`.
     pub(super) json: bool,
-    /// Whether the signed text contains the full URL, which is then in `View::message.url`.
+    /// True if the signed text contains the full URL, which is then in `View::message.url`.
     pub(super) public_url: bool,
     /// Labels of values that the configuration has to give; they are then in `View::context`.
     pub(super) context: &'static [&'static str],
-    /// Headers that carry secrets or signatures, in small letters.
+    /// Headers that carry secrets or signatures, in lower case.
     pub(super) redact: &'static [&'static str],
 }
 
@@ -92,7 +93,7 @@ impl SecretForm {
 }
 
 impl Needs {
-    /// For schemes to say only what they need.
+    /// The least needs, so that a scheme writes only what it needs.
     const NOTHING: Self = Self {
         secrets: SecretForm::Text,
         secrets_optional: false,
@@ -103,7 +104,7 @@ impl Needs {
     };
 }
 
-/// A JWK set at one place.
+/// Makes the source of a JWK set at one place.
 fn keys_at(url: &str, hosts: &[&str]) -> KeysSpec {
     KeysSpec {
         url: url.to_owned(),
@@ -117,16 +118,16 @@ fn keys_at(url: &str, hosts: &[&str]) -> KeysSpec {
     }
 }
 
-/// What the configured secrets are, and what is made of each: one [`Key`] per secret, in order.
+/// The form of the configured secrets, and what is made of each: one [`Key`] per secret, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SecretForm {
     /// Bytes as they are: `Key::Plain`.
     Text,
-    /// The same, of the sixteen bytes that AES-128 takes.
+    /// As `Text`, with the sixteen bytes that AES-128 takes.
     Aes128,
     /// A public key in PEM, a certificate in PEM, a JWK or a JWK set: `Key::Set`. A key without an id answers to any.
     Public,
-    /// The same, but a key without an id goes by the name of its secret.
+    /// As `Public`, but a key without an id goes by the name of its secret.
     PublicByName,
 }
 
@@ -152,7 +153,7 @@ impl Special {
         }
     }
 
-    /// Where its keys are fetched, when the row does not say.
+    /// Returns the place of its keys, for a row that names none.
     pub(super) fn keys(self) -> Option<KeysSpec> {
         match self {
             Self::AwsSns => Some(aws_sns::keys()),
@@ -175,7 +176,7 @@ impl Special {
         }
     }
 
-    /// Judges a message. A key outside its validity is `Key::Invalid` and holds its place.
+    /// Verifies a message. A key outside its validity is `Key::Invalid` and holds its place.
     pub(super) fn verify(
         self,
         view: &View<'_>,
@@ -205,7 +206,8 @@ impl Special {
     }
 }
 
-/// The first secret for which `is_right` holds. Every one is asked, so that the time does not tell which was near.
+/// Returns the first secret for which `is_right` holds. Every one is compared, so that the time does not tell which was
+/// near.
 pub(super) fn first_right(keys: &[Key], mut is_right: impl FnMut(&[u8]) -> bool) -> Result<usize, Failure> {
     let mut found = None;
     for (position, key) in keys.iter().enumerate() {

@@ -5,7 +5,7 @@
 //! needs the keys of the tenant's identity service; the encrypted content has a signature of its own, which the consumer
 //! checks when it decrypts.
 //!
-//! A sent secret says who, not what: the body is not covered, and there is no time.
+//! A sent secret proves the sender, not the content: the body is not covered, and there is no time.
 
 use serde_json::Value;
 

@@ -1,9 +1,9 @@
 //! payOS: an HMAC over the members of `data`, sorted by name and written as `name=value&…`; `null` is written as nothing.
 //!
 //! Source: npm @payos/node 2.0.5 (`webhooks.verify`, `createSignatureFromObj`). Values are written as that language
-//! writes them: whole numbers without a fraction, lists as JSON with their objects' members sorted. What it writes
-//! uselessly (objects, lists of anything but flat objects and texts, numbers with an exponent) is refused, and so is a
-//! text that could be the next pair (`&…=`), because members could be moved into it.
+//! writes them: whole numbers without a fraction, lists as JSON with their objects' members sorted. Values that it
+//! writes uselessly (objects, lists of anything but flat objects and texts, numbers with an exponent) are refused, and
+//! so is a text that could be the next pair (`&…=`), because members could be moved into it.
 //!
 //! Only `data` is signed: members beside it can be changed by anyone, so the body does not count as covered. There is no
 //! time: a repetition is known by `data.reference`, not here.
@@ -22,7 +22,7 @@ use crate::provider::verify::Match;
 pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Text, json: true, ..Needs::NOTHING };
 
 const TAG_BYTES: usize = 32;
-/// Between these, numbers are written without an exponent.
+/// The range of numbers that are written without an exponent.
 const PLAIN_NUMBERS: std::ops::Range<f64> = 1e-6..1e21;
 
 pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
@@ -60,14 +60,14 @@ fn signed_text(data: &Map<String, Value>) -> Result<String, Failure> {
     Ok(written.join("&"))
 }
 
-/// By UTF-16 units, as the SDK sorts.
+/// Sorts members by UTF-16 units, as the SDK does.
 fn sorted(object: &Map<String, Value>) -> Vec<(&String, &Value)> {
     let mut members: Vec<_> = object.iter().collect();
     members.sort_by(|(one, _), (other, _)| one.encode_utf16().cmp(other.encode_utf16()));
     members
 }
 
-/// A list of flat objects as JSON. A text counts as an object of its UTF-16 units, as the SDK sees it.
+/// Writes a list of flat objects as JSON. A text counts as an object of its UTF-16 units, as the SDK sees it.
 fn list(name: &str, items: &[Value]) -> Result<String, Failure> {
     let mut written = Vec::with_capacity(items.len());
     for item in items {
@@ -86,7 +86,7 @@ fn list(name: &str, items: &[Value]) -> Result<String, Failure> {
     Ok(format!("[{}]", written.join(",")))
 }
 
-/// One UTF-16 unit as a text in JSON; half a pair is escaped.
+/// Writes one UTF-16 unit as a text in JSON; half a pair is escaped.
 fn unit_text(unit: u16) -> String {
     match char::from_u32(unit.into()) {
         Some(character) => Value::String(character.into()).to_string(),
@@ -94,7 +94,7 @@ fn unit_text(unit: u16) -> String {
     }
 }
 
-/// A single value as it stands in JSON; `None` for what has parts of its own.
+/// Writes a single value as it stands in JSON; `None` for one that has parts of its own.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => Some(value.to_string()),

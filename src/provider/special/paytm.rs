@@ -33,11 +33,11 @@ const START: [u8; 16] = *b"@@@@&&&&####$$$$";
 const CHECKSUM: &str = "CHECKSUMHASH";
 const HASH_BYTES: usize = 64;
 const SALT_BYTES: usize = 4;
-/// PKCS #7: as many bytes as are missing, each saying how many.
+/// The padding of PKCS #7: as many bytes as are missing, each with their number.
 const PADDING: [u8; 12] = [12; 12];
 const SEALED_BYTES: usize = HASH_BYTES + SALT_BYTES + PADDING.len();
 
-/// What a body says: its checksum, and the texts that it may be of.
+/// The checksum of a body, and the texts of which it may be.
 struct Claim {
     sealed: [u8; SEALED_BYTES],
     texts: Vec<Vec<u8>>,
@@ -109,7 +109,7 @@ fn json_claim(body: &[u8]) -> Result<Claim, Failure> {
     Claim::new(&checksum, place, texts(values.into_values()))
 }
 
-/// The values in the order of their names, as they are and with `null` for nothing.
+/// Joins the values in the order of their names: as they are, and with `null` as nothing.
 fn texts(values: impl Iterator<Item = Option<String>>) -> Vec<Vec<u8>> {
     let values: Vec<String> = values.map(Option::unwrap_or_default).collect();
     let as_they_are = values.join("|").into_bytes();

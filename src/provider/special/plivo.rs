@@ -3,8 +3,8 @@
 //!
 //! Source: the provider's SDKs (npm plivo 4.79.0 `utils/v3Security` and `utils/security`, PyPI plivo 4.63.0
 //! `utils/signature_v3`), which agree; its pages for the headers. Calls are signed with V3. The pages for messages and
-//! for verification speak of V2 only, so V2 is a scheme of its own here (`code: plivo_v2`); it does not hold where
-//! anything of V3 is there, so that nobody can choose the weaker one by leaving out a header of two.
+//! for verification speak of V2 only, so V2 is a scheme of its own here (`code: plivo_v2`). V2 is refused where any
+//! header of V3 is there, so that nobody can choose the weaker one by leaving out a header of two.
 //!
 //! V3 covers a form body, as field names and values without separators between them. V2 covers neither query nor body.
 //! Neither has a time: a repetition is known by the nonce, which is signed. Bodies that are no forms are refused.
@@ -24,13 +24,13 @@ use crate::provider::url::query;
 use crate::provider::verify::Match;
 
 const V3: HeaderName = HeaderName::from_static("x-plivo-signature-v3");
-/// Made with the main account's token, also where a sub-account is concerned.
+/// The signature made with the main account's token, also for a sub-account.
 const V3_MAIN: HeaderName = HeaderName::from_static("x-plivo-signature-ma-v3");
 const V3_NONCE: HeaderName = HeaderName::from_static("x-plivo-signature-v3-nonce");
 const V2: HeaderName = HeaderName::from_static("x-plivo-signature-v2");
 const V2_MAIN: HeaderName = HeaderName::from_static("x-plivo-signature-ma-v2");
 const V2_NONCE: HeaderName = HeaderName::from_static("x-plivo-signature-v2-nonce");
-/// The most signatures of one header that are looked at.
+/// The most signatures of one header.
 const LISTED_MAX: usize = 16;
 const TAG_BYTES: usize = 32;
 
@@ -84,7 +84,7 @@ fn compare(pieces: &[Bytes<'_>], signatures: &[Vec<u8>], keys: &[Key]) -> Result
     Ok(Match { mac, ..Match::by_secret(secret) })
 }
 
-/// Every readable signature of these headers, one of which has to be there.
+/// Returns every readable signature of these headers, one of which has to be there.
 fn signatures(message: &Message<'_>, names: &[HeaderName; 2], separator: char) -> Result<Vec<Vec<u8>>, Failure> {
     let [first, _] = names;
     let place = || Place::Header(first.as_str().to_owned());
@@ -113,7 +113,8 @@ fn nonce<'v>(message: &Message<'v>, name: &HeaderName) -> Result<&'v [u8], Failu
     if nonce.is_empty() { Err(Failure::malformed(place(), Fault::Empty)) } else { Ok(nonce) }
 }
 
-/// The URL, its query decoded and sorted, and the fields sorted. With fields there is a `?` even without a query.
+/// Writes the URL, its query decoded and sorted, and the fields sorted. With fields there is a `?` even without a
+/// query.
 fn v3_text(url: &str, mut fields: Pairs<'_>) -> String {
     let mut parameters: Pairs<'_> = query(url).collect();
     parameters.sort();

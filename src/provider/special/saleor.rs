@@ -18,7 +18,7 @@ const SIGNATURE: Detached =
 
 pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Public, redact: &[SIGNATURE.header], ..Needs::NOTHING };
 
-/// The domain is the operator's choice, so that any host is right.
+/// Returns the place of the shop's keys. The domain is the operator's choice, so that any host is right.
 pub(super) fn keys() -> KeysSpec {
     keys_at("https://{ctx:domain}/.well-known/jwks.json", &["*"])
 }

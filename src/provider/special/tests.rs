@@ -1,4 +1,4 @@
-//! What the schemes in code claim of a message that they verify. Their verdicts are proven by our own vectors, which
+//! Tests of what the schemes in code claim of a verified message. Their verdicts are proven by our own vectors, which
 //! `provider/tests/own.rs` judges.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ fn vectors(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// What a scheme proves of the first valid case whose name begins so.
+/// Returns the proof of the first valid case whose name begins so.
 fn proof(name: &str, case: &str) -> Verified {
     let cases: Vec<Value> = serde_json::from_str(&vectors(name)).unwrap();
     let case = cases.iter().find(|it| it["case"].as_str().unwrap().starts_with(case)).unwrap();

@@ -37,7 +37,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
     Ok(Match::by_secret(secret))
 }
 
-/// JSON without white space and with its strings escaped as PHP escapes them.
+/// Writes JSON without white space and with its strings escaped as PHP escapes them.
 fn as_php_writes(json: &str) -> Option<String> {
     let mut out = String::with_capacity(json.len());
     let mut rest = json.chars();
@@ -51,7 +51,7 @@ fn as_php_writes(json: &str) -> Option<String> {
     Some(out)
 }
 
-/// One string, from behind its first quote to its last.
+/// Writes one string, from behind its first quote to its last.
 fn string(rest: &mut std::str::Chars<'_>, out: &mut String) -> Option<()> {
     out.push('"');
     loop {

@@ -27,7 +27,7 @@ const PLACES: [&str; 2] =
 
 pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Public, redact: &[SIGNATURE.header], ..Needs::NOTHING };
 
-/// Those of production; a source for the sandbox says so in its own `keys:`.
+/// Returns the place of production's keys; a source for the sandbox has its own `keys:`.
 pub(super) fn keys() -> KeysSpec {
     keys_at(PLACES[0], &["webhooks.truelayer.com"])
 }
@@ -64,7 +64,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
     outcome
 }
 
-/// The lines of the headers that the signature names, in its order and spelling; a name counts once.
+/// Returns the lines of the headers that the signature names, in its order and spelling; a name counts once.
 fn headers<'v>(view: &View<'v>, jws: &Jws<'_>, place: &Place) -> Result<Vec<Bytes<'v>>, Failure> {
     let malformed = || Failure::malformed(place.clone(), Fault::Unexpected);
     let list = match jws.header.get("tl_headers") {

@@ -3,8 +3,8 @@
 //! Source: the provider's page on its callbacks, and PyPI django-anymail 15.2 (`webhooks/unisender_go`). The text of
 //! `auth` has to stand in the body once, so that there is one place to put the key into.
 //!
-//! MD5 lets anyone go on behind a text whose hash is known, but what comes then is no JSON any more, and that is
-//! required. The whole body is covered. There is no time.
+//! MD5 lets anyone extend a text whose hash is known, but the longer text is not JSON, which is required. The whole
+//! body is covered. There is no time.
 
 use md5::{Digest, Md5};
 use serde_json::Value;

@@ -10,7 +10,7 @@ use crate::provider::mac::{KeyedMac, MacAlgorithm};
 use crate::provider::template::{Atom, Source, Template};
 use crate::provider::{Message, builtin};
 
-/// `name: what holds`, one line for all rows that say the same.
+/// Lists `name: what holds`, one line for all rows that say the same.
 fn of_all_rows(say: impl Fn(&Signed) -> Vec<String>) -> Vec<String> {
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in builtin().rows() {

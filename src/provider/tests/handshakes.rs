@@ -62,7 +62,7 @@ fn desk(provider: &str, secrets: &[&str]) -> Desk {
     }
 }
 
-/// Status, content type, headers and body, as the gates and the ingress would make them.
+/// Returns status, content type, headers and body, as the gates and the ingress would make them.
 fn answer(provider: &str, case: &str, request: &Request, desk: &Desk) -> (u16, Vec<(String, String)>, Option<String>) {
     let row = builtin().get(provider).unwrap();
     let message = request.message();
@@ -195,7 +195,7 @@ fn no_handshake_signs_an_event_for_a_stranger() {
     assert!(spec(free).contains("needs a `pattern`"), "{}", spec(free));
 }
 
-/// What is wrong with a handshake as it is written.
+/// Returns the problem of a handshake as it is written.
 fn spec(handshake: &str) -> String {
     let indented = handshake.replace('\n', "\n  ");
     let row = format!("verify: {{type: token, header: X-T}}\nsource: x\nhandshake:\n  {indented}");

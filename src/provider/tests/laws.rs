@@ -56,7 +56,7 @@ pub(super) fn message<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Message<'a>
     Message { method: "POST", url: "https://hooks.example.com/in/x?a=1", headers, body }
 }
 
-/// The headers that the verifier itself would send.
+/// Returns the headers that the verifier itself would send.
 pub(super) fn signed(verifier: &Verifier, body: &[u8], now: Timestamp) -> HeaderMap {
     let empty = HeaderMap::new();
     let request = SignRequest { message: message(&empty, body), id: "msg_1", now };

@@ -1,4 +1,4 @@
-//! What a proof reaches: which parts of a message are covered, and how batches and unusual schemes are judged.
+//! The reach of a proof: the parts of a message that are covered, and the verdicts on batches and unusual schemes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::provider::{Message, SignRequest, Verified, Verifier, batch, builtin};
 
 const PLAIN: &str = "{type: hmac, algorithm: sha256, header: x-s, encoding: hex, signed: '{body}'}";
 
-/// A verified message of a scheme that signs this text, checked by nothing else.
+/// Returns whether the proof covers the body, for a scheme that signs this text and checks nothing else.
 fn covers_body(signed_text: &str, extra: &str) -> bool {
     let yaml = format!("{{type: hmac, algorithm: sha256, header: x-s, encoding: hex, signed: '{signed_text}'{extra}}}");
     let gateway = verifier(&yaml, &["k"]);

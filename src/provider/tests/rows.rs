@@ -55,7 +55,7 @@ fn every_shipped_row_says_where_its_facts_come_from() {
     assert!(builtin().get("githup").is_none());
 }
 
-/// The facts that need a source of their own, and whether the row has them.
+/// Returns the facts that need a source of their own, each with whether the row has it.
 fn facts(row: &Row) -> [(FactName, bool); 11] {
     [
         (FactName::Budget, row.budget().is_some()),

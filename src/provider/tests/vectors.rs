@@ -31,7 +31,7 @@ struct Count {
     run: usize,
 }
 
-/// Runs every file of the folder; gives the counts by file and the cases that were judged wrongly.
+/// Runs every file of the folder; returns the counts by file and the cases that were judged wrongly.
 fn run(table: &Table) -> (BTreeMap<String, Count>, Vec<String>) {
     let dir = vectors_dir();
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
@@ -109,7 +109,7 @@ fn show(report: &str) {
     eprintln!("{report}");
 }
 
-/// A row of the catalogue, with the two spellings changed that this language does not share.
+/// Makes a row of the catalogue, with the two spellings changed that this language does not share.
 fn pasted(id: &str, verify: &serde_yaml::Value) -> Result<Row, RowProblem> {
     let mut verify = verify.clone();
     if let Some(block) = verify.as_mapping_mut() {

@@ -1,19 +1,19 @@
-//! Finds whole event records in raw bytes, whatever is around them.
+//! Search for whole event records in raw bytes, with any bytes around them.
 //!
-//! A record begins with a magic and says its length; its CRC-32C proves it. The search is linear in the bytes also when
-//! they are full of false beginnings: checksums of any range come from checksums that were taken once, at fixed steps.
-//! What lies inside a proven record is not looked at, so that an event cannot smuggle another one in its body.
+//! A record begins with a magic and says its length; its CRC-32C proves it. The search is linear in the bytes even when
+//! they are full of false beginnings: checksums of any range follow from checksums taken once, at fixed steps. The
+//! inside of a proven record is skipped, so that an event cannot smuggle another one in its body.
 
 use std::ops::Range;
 
 use crate::buffer::record::{COVERED_FROM, HEAD_BYTES, MAGIC};
 
-/// A longer record is none: a body of 64 MiB and its facts.
+/// The longest record: a body of 64 MiB and its facts.
 const FRAME_BYTES_MAX: usize = 65 * 1024 * 1024;
-/// A checksum is taken once in so many bytes.
+/// The bytes between two stored checksums.
 const STEP: usize = 256;
 
-/// The ranges of whole records, in order.
+/// Finds the ranges of whole records, in order.
 pub(super) fn find(bytes: &[u8]) -> Frames<'_> {
     Frames { bytes, at: 0, sums: None }
 }
@@ -21,7 +21,7 @@ pub(super) fn find(bytes: &[u8]) -> Frames<'_> {
 pub(super) struct Frames<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Taken when the first magic is met.
+    /// The checksums, taken when the first magic is met.
     sums: Option<Sums>,
 }
 
@@ -43,7 +43,7 @@ impl Iterator for Frames<'_> {
     }
 }
 
-/// Where a record that begins at `start` says that it ends, and its checksum.
+/// Returns the end that a record at `start` claims, and its checksum.
 fn claimed(bytes: &[u8], start: usize) -> Option<(usize, u32)> {
     let head = bytes.get(start..start + HEAD_BYTES)?;
     let number = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
@@ -54,8 +54,8 @@ fn claimed(bytes: &[u8], start: usize) -> Option<(usize, u32)> {
     (facts > 0 && length <= FRAME_BYTES_MAX && end <= bytes.len()).then_some((end, number(4)?))
 }
 
-/// Checksums of all that stands before each step, and what so many more bytes make of a checksum: for each power of two
-/// the pictures of its 32 bits.
+/// The checksums of all bytes before each step, and the effect of appended zero bytes on a checksum: for each power of
+/// two of a length, the images of the checksum's 32 bits.
 struct Sums {
     steps: Vec<u32>,
     shifts: Vec<[u32; 32]>,

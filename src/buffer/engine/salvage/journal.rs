@@ -1,13 +1,13 @@
-//! A journal of the engine, read before the engine does.
+//! Check of one of the engine's journals before the engine reads it.
 //!
-//! The engine stops at the first byte that it cannot read and cuts the rest off without a word, or refuses to open. Here
-//! every batch is proven by its checksum. Of a damaged one the events are saved, and everything behind it stays:
+//! The engine stops at the first byte that it cannot read and cuts the rest off silently, or refuses to open. Here
+//! every batch is proven by its checksum. The events of a damaged batch are saved, and everything behind it stays:
 //! - a batch whose only fault is a damaged event record loses that record and nothing else;
 //! - any other damaged batch leaves the journal, and its whole event records are handed out to be put back;
-//! - a number that the engine's checksums do not cover, the batch's sequence, is mended from its neighbours.
+//! - a batch's sequence, which the engine's checksums do not cover, is repaired from its neighbours.
 //!
-//! After damage the next batch is looked for outside of whole records, with a sequence close to the last one, so that what
-//! a sender wrote into a body is not taken for a batch.
+//! After damage the next batch is searched outside of whole records, with a sequence close to the last one, so that
+//! bytes of a sender's body are not taken for a batch.
 //!
 //! ```text
 //! batch: 1 u8 │ items u32 le │ sequence u64 le │ item … │ 3 u8 │ XXH3-64 of the items u64 le │ 'F' 'J' 'L' 3
@@ -27,39 +27,39 @@ const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
 const START_BYTES: usize = 13;
-/// What stands before an item's key.
+/// The bytes before an item's key.
 const ITEM_BYTES: usize = 21;
 const END_BYTES: usize = 13;
 const END_MAGIC: &[u8] = b"FJL\x03";
-/// Sequences of neighbours are no further apart: few are used for anything but batches.
+/// The largest distance between neighbours' sequences: few are used for anything but batches.
 const NEIGHBOURS: u64 = 1 << 20;
 
-/// What became of a journal.
+/// The result of checking a journal.
 #[derive(Debug, Default)]
 pub(super) struct Mended {
-    /// What is to be done with the file.
+    /// The change to the file.
     pub(super) change: Change,
-    /// Whole events of batches that left it.
+    /// Whole events of batches that left the journal.
     pub(super) saved: Vec<Saved>,
-    /// Sequences of event records that were damaged; the store may have them in other files.
+    /// Sequences of damaged event records; the store may have them in other files.
     pub(super) lost: Vec<u64>,
-    /// The last sequence in it.
+    /// The last sequence in the journal.
     pub(super) last: Option<u64>,
 }
 
-/// What is to be done with a journal.
+/// A change to a journal.
 #[derive(Debug, Default)]
 pub(super) enum Change {
-    /// It may stay as it is.
+    /// The journal stays as it is.
     #[default]
     Nothing,
-    /// All behind this length goes.
+    /// The journal is cut to this length.
     Cut(usize),
-    /// It is to hold this.
+    /// The journal gets this content.
     Write(Vec<u8>),
 }
 
-/// Reads a journal; `before` is the last sequence of the one before it.
+/// Checks a journal; `before` is the last sequence of the one before it.
 pub(super) fn mend(bytes: &[u8], before: Option<u64>) -> Mended {
     let events = keyspace_of_events(bytes);
     let mut reading = Reading { bytes, events, pieces: Vec::new(), mended: Mended::default(), is_damaged: false };
@@ -87,19 +87,19 @@ struct Piece {
 }
 
 enum Source {
-    /// As it is in the file.
+    /// The batch as it is in the file.
     File(Range<usize>),
-    /// Written anew.
+    /// The batch written anew.
     New(Vec<u8>),
 }
 
-/// How a batch reads.
+/// The result of reading a batch.
 enum Batch {
     Whole {
         end: usize,
         seqno: u64,
     },
-    /// Its items and its end are there, its checksum is wrong.
+    /// The batch has its items and its end, and its checksum does not match.
     Wrong {
         end: usize,
         seqno: u64,
@@ -108,7 +108,7 @@ enum Batch {
 }
 
 impl Reading<'_> {
-    /// Reads what begins at `at` and says where the next begins.
+    /// Reads a batch at `at` and returns where the next begins.
     fn read(&mut self, at: usize) -> usize {
         match batch(self.bytes, at) {
             Batch::Whole { end, seqno } => {
@@ -127,7 +127,7 @@ impl Reading<'_> {
             }
             Batch::Broken => {
                 let rest = self.bytes.get(at..).unwrap_or_default();
-                // Journals are made long and filled later.
+                // Journals are preallocated and filled later.
                 if rest.iter().all(|byte| *byte == 0) {
                     return self.bytes.len();
                 }
@@ -139,7 +139,8 @@ impl Reading<'_> {
         }
     }
 
-    /// The batch without its event records that are damaged, and which those were. No batch, where that explains nothing.
+    /// Rebuilds a batch without its damaged event records, and returns their sequences. No batch where that explains
+    /// nothing.
     fn without_damaged_events(&self, at: usize, seqno: u64) -> (Option<Vec<u8>>, Vec<u64>) {
         let (mut items, mut kept, mut lost) = (Vec::new(), 0_u32, Vec::new());
         let mut next = at + START_BYTES;
@@ -160,7 +161,7 @@ impl Reading<'_> {
         (Some([&start[..], &items, &[END], &checksum, END_MAGIC].concat()), lost)
     }
 
-    /// Where the next whole batch begins.
+    /// Finds the next whole batch.
     fn next_batch(&self, from: usize) -> Option<usize> {
         let rest = self.bytes.get(from..)?;
         let mut whole = frames::find(rest).peekable();
@@ -181,7 +182,7 @@ impl Reading<'_> {
         None
     }
 
-    /// Whether a sequence may follow the last ones; more than one of them is asked, for it may be damaged itself.
+    /// Checks whether a sequence may follow one of the last three; a single one of them may be damaged itself.
     fn is_near(&self, seqno: u64) -> bool {
         let mut last = self.pieces.iter().rev().take(3).peekable();
         if last.peek().is_none() {
@@ -203,7 +204,7 @@ impl Reading<'_> {
         self.mended.saved.extend(of_version_1(bytes));
     }
 
-    /// The engine skips a batch whose sequence is too low, and counts on from one that is too high.
+    /// Repairs sequences. The engine skips a batch whose sequence is too low, and counts on from one that is too high.
     fn set_sequences_right(&mut self, before: Option<u64>) {
         let mut previous = before;
         for index in 0..self.pieces.len() {
@@ -226,7 +227,7 @@ impl Reading<'_> {
         self.mended
     }
 
-    /// Where all damage is behind the last batch that stays.
+    /// Returns the length to keep when all damage is behind the last batch that stays.
     fn length_that_stays(&self) -> Option<usize> {
         let mut end = 0;
         for piece in &self.pieces {
@@ -255,7 +256,7 @@ impl Reading<'_> {
     }
 }
 
-/// The sequence itself, or one that fits between its neighbours where it is out of line with both.
+/// Returns the sequence, or one that fits between its neighbours where it fits neither.
 fn right_sequence(previous: Option<u64>, seqno: u64, next: Option<u64>) -> u64 {
     let follows = |a: u64, b: u64| b > a && b - a <= NEIGHBOURS;
     let fits_before = previous.is_none_or(|previous| follows(previous, seqno));
@@ -264,13 +265,13 @@ fn right_sequence(previous: Option<u64>, seqno: u64, next: Option<u64>) -> u64 {
         (Some(previous), Some(next)) if !fits_before && follows(previous, next) => previous + 1,
         (Some(previous), Some(next)) if !fits_after && follows(previous, next) && !follows(seqno, next) => previous + 1,
         (Some(previous), None) if !fits_before => previous + 1,
-        // Of two that do not fit, and nothing before them, the one that no counter reaches is wrong.
+        // Of two that do not fit, without any before them, the implausibly high one is wrong.
         (None, Some(next)) if !fits_after && seqno > next => next.saturating_sub(1),
         _ => seqno,
     }
 }
 
-/// Learnt from the first event that is whole; its key has 8 bytes.
+/// Finds the keyspace of events by the first whole event, whose key has 8 bytes.
 fn keyspace_of_events(bytes: &[u8]) -> Option<u64> {
     let first = frames::find(bytes).next()?;
     let item = item(bytes, first.start.checked_sub(ITEM_BYTES + 8)?)?;
@@ -299,7 +300,7 @@ fn batch(bytes: &[u8], at: usize) -> Batch {
     if is_whole { Batch::Whole { end, seqno } } else { Batch::Wrong { end, seqno } }
 }
 
-/// The checksum of a batch that ends here.
+/// Returns the checksum of a batch that ends here.
 fn end_of_batch(bytes: &[u8], at: usize) -> Option<u64> {
     let rest = bytes.get(at..at + END_BYTES)?.strip_prefix(&[END])?;
     (rest.get(8..) == Some(END_MAGIC)).then(|| number(rest, 0)).flatten()
@@ -314,7 +315,7 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    /// Whether it is an event, by the keyspace or by how it begins, and is not whole.
+    /// Checks whether the item is a damaged event. An event is known by its keyspace or its beginning.
     fn is_damaged_event(&self, events: Option<u64>) -> bool {
         let is_event = self.value.starts_with(&MAGIC) || (events == Some(self.keyspace) && !self.value.is_empty());
         self.key.len() == 8 && is_event && record::decode(self.value).is_err()
@@ -332,7 +333,7 @@ fn item(bytes: &[u8], at: usize) -> Option<Item<'_>> {
     let key_len = usize::from(u16::from_le_bytes(rest.get(8..10)?.try_into().ok()?));
     let value_len = u32::from_le_bytes(rest.get(10..14)?.try_into().ok()?);
     let on_disk = u32::from_le_bytes(rest.get(14..18)?.try_into().ok()?);
-    // Values, and two kinds of removals; nothing is compressed.
+    // Values, and two kinds of removals, all uncompressed.
     if *kind > 2 || *compression != 0 || value_len != on_disk {
         return None;
     }
@@ -342,7 +343,7 @@ fn item(bytes: &[u8], at: usize) -> Option<Item<'_>> {
     Some(Item { keyspace, key: bytes.get(at + ITEM_BYTES..value_at)?, value: bytes.get(value_at..end)?, value_at, end })
 }
 
-/// Events of a batch whose records have no magic: found only up to where the batch broke.
+/// Finds the events of a batch whose records have no magic, up to the place where the batch broke.
 fn of_version_1(bytes: &[u8]) -> Vec<Saved> {
     let (mut saved, mut at) = (Vec::new(), START_BYTES);
     while let Some(item) = item(bytes, at) {
@@ -355,16 +356,16 @@ fn of_version_1(bytes: &[u8]) -> Vec<Saved> {
     saved
 }
 
-/// Of a batch that broke off: what stands before each event about recognising its repetition, by where the event stands.
+/// Finds the `dedup` records before each event of a broken batch, by the place of the event.
 fn dedup_of_events(bytes: &[u8]) -> HashMap<usize, Vec<KeyValue>> {
     let mut found = HashMap::new();
     let mut dedup = Vec::new();
     let mut at = START_BYTES;
     while let Some(item) = item(bytes, at) {
         match (item.key.len(), item.value.len()) {
-            // A generation and a digest; when it is over, whose it is, and fingerprints.
+            // Key: generation and digest. Value: expiry, sequence, and fingerprints.
             (20, length) if length >= 16 && length % 16 == 0 => dedup.push((item.key.to_vec(), item.value.to_vec())),
-            // The one that it takes the place of.
+            // The removal of the entry that it replaces.
             (20, 0) => {}
             _ if item.value.starts_with(&MAGIC) => {
                 let of_event = |(_, value): &KeyValue| value.get(8..16) == Some(item.key);

@@ -1,17 +1,18 @@
-//! Damage on disk: found by checksum, kept to the record that it hit, counted, and never a silent wrong body.
+//! Damage on disk: found by checksum, limited to the record that it hit, counted, and never a silent wrong body.
 //!
-//! **Before the engine opens** the directory, its journals and roots are checked and mended (`journal.rs`, `roots.rs`): the
-//! engine would cut a damaged journal off without a word, and delete files that a damaged manifest no longer names.
+//! **Before the engine opens** the directory, its journals and roots are checked and repaired (`journal.rs`,
+//! `roots.rs`): the engine would cut a damaged journal off silently, and delete files that a damaged manifest no longer
+//! names.
 //!
-//! **While it runs**, a checksum that does not match ([`is_damage`]) puts a mark into the directory ([`suspect`]). Whoever
-//! opens it next finds the mark and builds the store anew from what can be read (`rebuild.rs`): the engine would meet the
-//! damage again in every compaction, and stop writing each time.
+//! **While it runs**, a checksum that does not match ([`is_damage`]) puts a mark into the directory ([`suspect`]). The
+//! next opening finds the mark and rebuilds the store from its readable records (`rebuild.rs`): the engine would meet
+//! the damage again in every compaction, and stop writing each time.
 //!
-//! **Afterwards** whole event records that were found in damaged stretches are put back (`replace.rs`), if the store does
-//! not have them. An event may be delivered twice by that; an answered one is not lost unless its own record was hit.
+//! **Afterwards** whole event records from damaged stretches are put back (`replace.rs`), if the store does not have
+//! them. An event may be delivered twice by that; an answered one is not lost unless its own record was hit.
 //!
-//! Deliberately not here: what a read error of the disk itself means (it is reported as such), where an event that was put
-//! back belongs (`restore`, once the store is open), and the end of a delivery whose event is gone (`scan`).
+//! Deliberately not here: read errors of the disk itself (they are reported as such), the place of an event that was
+//! put back (`restore`, once the store is open), and the end of a delivery whose event is gone (`scan`).
 
 mod frames;
 mod journal;
@@ -32,15 +33,15 @@ use super::{Engine, EngineError, Mended, Space};
 use crate::buffer::{Fsync, OpenError};
 use journal::Change;
 
-/// What is ours in the directory; the engine does not look at it.
+/// The gateway's own folder in the directory; the engine does not look at it.
 const FOLDER: &str = "salvage";
-/// In it: the store is to be built anew when it is opened next.
+/// The mark in it that the next opening rebuilds the store.
 const SUSPECTED: &str = "suspected";
-/// In it: journals as they were before they were mended.
+/// The folder in it with journals as they were before their repair.
 const JOURNALS: &str = "journals";
-/// In it: events on their way out of a damaged journal and back into the store.
+/// The file in it with events of a damaged journal that are not yet back in the store.
 const SAVED: &str = "saved";
-/// In it: something was mended, and events may have no place in the store yet.
+/// The mark in it that files were repaired, and events may have no place in the store yet.
 const MENDED: &str = "mended";
 
 type KeyValue = (Vec<u8>, Vec<u8>);
@@ -51,7 +52,7 @@ pub(super) struct Saved {
     /// The sequence that seems to be its own.
     seq: Option<u64>,
     record: Vec<u8>,
-    /// By what its repetition is recognised, where that is known: records of `dedup`.
+    /// The `dedup` records that detect its duplicate, where they are known.
     dedup: Vec<KeyValue>,
 }
 
@@ -60,7 +61,7 @@ impl Saved {
         [&self.seq.unwrap_or(0).to_be_bytes()[..], &self.record].concat()
     }
 
-    /// The whole records in a stretch of bytes, each with the number before it.
+    /// Returns the whole records in a stretch of bytes, each with the number before it.
     fn all_in(bytes: &[u8]) -> Vec<Self> {
         let all = frames::find(bytes).map(|frame| {
             let seq =
@@ -71,12 +72,12 @@ impl Saved {
     }
 }
 
-/// Opens the engine, mending what is damaged.
+/// Opens the engine and repairs damage.
 pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), OpenError> {
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
     let (mut mended, mut found) = (Mended::default(), Found::default());
     if dir.join("keyspaces").exists() || dir.join(FOLDER).exists() {
-        // Nobody else may have it open while its files are mended; the engine takes the lock after us.
+        // No other process may have it open during the repair; the engine takes the lock after us.
         let lock = lock(dir)?;
         found = prepare(dir, &mut mended).map_err(io_error)?;
         drop(lock);
@@ -92,7 +93,7 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), 
         None => rebuild::rebuild(dir, fsync, &mut mended)?,
     };
     if !found.saved.is_empty() {
-        // Whoever is interrupted from here on finds them in the store, and they have no place there yet.
+        // From here on an interrupted opening leaves the events in the store, without a place there.
         remember_mended(dir).map_err(io_error)?;
     }
     let mut brought = bring_back(&engine, &found, mended);
@@ -113,7 +114,7 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), 
     Ok((engine, dir.join(FOLDER).join(MENDED).exists().then_some(mended)))
 }
 
-/// Puts into the store what the journals' damaged stretches gave.
+/// Puts the events of the journals' damaged stretches into the store.
 fn bring_back(engine: &Fjall, found: &Found, mut mended: Mended) -> Result<Mended, EngineError> {
     mended.saved += replace::put_back(engine, &found.saved)?;
     for seq in &found.lost {
@@ -122,12 +123,12 @@ fn bring_back(engine: &Fjall, found: &Found, mut mended: Mended) -> Result<Mende
     Ok(mended)
 }
 
-/// Until somebody has given every event its place, each opening says that it is to be done.
+/// Marks the store: each opening asks for a reindex until one was done.
 fn remember_mended(dir: &Path) -> io::Result<()> {
     write_synced(&dir.join(FOLDER).join(MENDED), b"")
 }
 
-/// Every event has its place.
+/// Removes that mark after the reindex.
 pub(super) fn forget_mended(dir: &Path) -> Result<(), OpenError> {
     remove_file(&dir.join(FOLDER).join(MENDED)).map_err(|source| OpenError::Io { path: dir.to_owned(), source })
 }
@@ -144,7 +145,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// What the journals' damaged stretches gave.
+/// The events of the journals' damaged stretches.
 #[derive(Debug, Default)]
 struct Found {
     saved: Vec<Saved>,
@@ -152,7 +153,7 @@ struct Found {
     lost: Vec<u64>,
 }
 
-/// Mends journals and roots.
+/// Repairs journals and roots.
 fn prepare(dir: &Path, mended: &mut Mended) -> io::Result<Found> {
     fs::create_dir_all(dir.join(FOLDER))?;
     if rebuild::is_under_way(dir) {
@@ -160,7 +161,7 @@ fn prepare(dir: &Path, mended: &mut Mended) -> io::Result<Found> {
     }
     let damaged = roots::damaged(dir)?;
     if !damaged.is_empty() {
-        // First the mark: without it the engine would make the keyspaces anew, empty.
+        // The mark comes first: without it the engine would make the keyspaces anew, empty.
         write_synced(&dir.join(FOLDER).join(SUSPECTED), b"")?;
         for folder in damaged {
             tracing::error!(folder = %folder.display(), "the root of a keyspace is damaged; its files are searched for events");
@@ -182,13 +183,13 @@ fn mend_journals(dir: &Path, so_far: &mut Mended) -> io::Result<Found> {
         found.lost.extend(mended.lost);
         if has_saved {
             found.saved.extend(mended.saved);
-            // Before the journal loses them: the process may end here too.
+            // Written before the journal loses them, because the process may end here too.
             let flat: Vec<_> = found.saved.iter().map(Saved::to_bytes).collect();
             write_synced(&dir.join(FOLDER).join(SAVED), &flat.concat())?;
         }
         match mended.change {
             Change::Nothing => {}
-            // Also what a write leaves behind that a crash cut off.
+            // Also the rest of a write that a crash cut off.
             Change::Cut(length) => {
                 if has_saved {
                     keep_copy(dir, &path)?;
@@ -208,7 +209,7 @@ fn mend_journals(dir: &Path, so_far: &mut Mended) -> io::Result<Found> {
     Ok(found)
 }
 
-/// Reads a journal without the zeros at its end: journals are made long and filled later.
+/// Reads a journal without the zeros at its end: journals are preallocated and filled later.
 fn read_filled(path: &Path) -> io::Result<Vec<u8>> {
     static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut bytes = fs::read(path)?;
@@ -217,7 +218,7 @@ fn read_filled(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What an open that was interrupted had saved.
+/// Reads the events that an interrupted opening had saved.
 fn saved_earlier(dir: &Path) -> io::Result<Vec<Saved>> {
     match fs::read(dir.join(FOLDER).join(SAVED)) {
         Ok(bytes) => Ok(Saved::all_in(&bytes)),
@@ -230,7 +231,7 @@ fn forget_saved(dir: &Path) -> io::Result<()> {
     remove_file(&dir.join(FOLDER).join(SAVED))
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -238,7 +239,7 @@ fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The engine's journals, oldest first.
+/// Lists the engine's journals, oldest first.
 fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -252,7 +253,7 @@ fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Keeps a journal as it was, for whoever wants to look; the last one of each number.
+/// Keeps a copy of a journal before its repair, for people to look at; the last one of each number.
 fn keep_copy(dir: &Path, journal: &Path) -> io::Result<()> {
     let folder = dir.join(FOLDER).join(JOURNALS);
     fs::create_dir_all(&folder)?;
@@ -262,7 +263,7 @@ fn keep_copy(dir: &Path, journal: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the engine; a panic in it, at something that it takes for impossible, is damage.
+/// Opens the engine; a panic in it, at a state that it takes for impossible, is damage.
 fn guarded(dir: &Path, fsync: Fsync) -> Result<Fjall, OpenError> {
     catch_unwind(AssertUnwindSafe(|| Fjall::open(dir, fsync)))
         .unwrap_or_else(|_panic| Err(OpenError::Engine(EngineError::Damaged("the engine panicked".into()))))
@@ -272,13 +273,13 @@ fn is_suspected(dir: &Path) -> bool {
     dir.join(FOLDER).join(SUSPECTED).exists() || rebuild::is_under_way(dir)
 }
 
-/// Whether all files of the store are as they were written. Reads them all.
+/// Checks whether all files of the store are as they were written. Reads them all.
 pub(super) fn is_whole(dir: &Path) -> bool {
     let folders = roots::folders(&dir.join("keyspaces")).unwrap_or_default();
     folders.iter().all(|folder| roots::is_whole(folder).unwrap_or(true))
 }
 
-/// Marks the store: it is built anew when it is opened next.
+/// Marks the store as damaged: the next opening rebuilds it.
 pub(super) fn suspect(dir: &Path) {
     let folder = dir.join(FOLDER);
     let marked = fs::create_dir_all(&folder).and_then(|()| write_synced(&folder.join(SUSPECTED), b""));
@@ -287,7 +288,7 @@ pub(super) fn suspect(dir: &Path) {
     }
 }
 
-/// Whether an error says that bytes are not what was written, and not that they could not be read.
+/// Checks whether an error means that bytes are not what was written, and not that they could not be read.
 pub(super) fn is_damage(error: &fjall::Error) -> bool {
     use fjall::LsmError;
     match error {
@@ -314,7 +315,7 @@ pub(super) fn is_damage(error: &fjall::Error) -> bool {
     }
 }
 
-/// A file that ends too early, or is gone.
+/// Checks whether an error means a file that ends too early, is gone or holds invalid data.
 fn is_short(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
 }

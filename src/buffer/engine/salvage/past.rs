@@ -1,24 +1,24 @@
-//! Reads a keyspace past blocks that cannot be read.
+//! Reading of a keyspace around its unreadable blocks.
 //!
 //! The engine's iterator gives up at such a block, and up to two records before it are lost with it, because it looks
-//! ahead. So what is readable before the block and after it is found by halving: the last bound under which a range reads
-//! without an error, the first key from which one does. What other tables hold under the keys of the block is not seen;
-//! whoever needs that looks for it in another way.
+//! ahead. So the readable keys before and after the block are found by bisection: the last bound under which a range
+//! reads without an error, and the first key from which one does. Records that other tables hold under the keys of the
+//! block are not seen; `rebuild` searches the raw files for events among them.
 
 use fjall::{Keyspace, Slice};
 
 use super::is_damage;
 use crate::buffer::engine::EngineError;
 
-/// Keys are taken as numbers this wide. Ours have 30 bytes at most, and their successors one more; only names of sources
-/// and destinations may be longer, and those are few.
+/// The width of keys, taken as numbers. Ours have 30 bytes at most, and their successors one more; only names of
+/// sources and destinations may be longer, and those are few.
 const WIDTH: usize = 31;
-/// So many gaps are read past; a keyspace with more is given up.
+/// The most gaps that are read around; a keyspace with more is given up.
 const GAPS_MAX: u64 = 10_000;
 
 type Number = [u8; WIDTH];
 
-/// Visits all that can be read, in order, and gives the number of gaps.
+/// Visits all readable records in order, and returns the number of gaps.
 pub(super) fn read(
     keyspace: &Keyspace,
     with_values: bool,
@@ -39,7 +39,7 @@ pub(super) fn read(
     }
 }
 
-/// Whether it came to the end.
+/// Reads up to the next gap. Returns true at the end of the range.
 fn read_until_gap(
     keyspace: &Keyspace,
     from: &mut Vec<u8>,
@@ -67,11 +67,11 @@ fn read_until_gap(
     Ok(true)
 }
 
-/// The first key from which a range begins without an error; `None` when there is none.
+/// Returns the first key from which a range begins without an error; `None` when there is none.
 fn first_readable(keyspace: &Keyspace, from: Number) -> Option<Number> {
     let is_readable = |key: &Number| keyspace.range(key.to_vec()..).next().is_none_or(|entry| entry.key().is_ok());
     let mut low = from;
-    // In growing steps, so that what lies between two gaps is not stepped over.
+    // The steps grow, so that readable keys between two gaps are not stepped over.
     for bit in 0..WIDTH * 8 {
         let high = plus_bit(from, bit)?;
         if is_readable(&high) {
@@ -82,13 +82,13 @@ fn first_readable(keyspace: &Keyspace, from: Number) -> Option<Number> {
     None
 }
 
-/// The highest bound under which all can be read.
+/// Returns the highest bound under which all keys can be read.
 fn last_bound(keyspace: &Keyspace, from: Number, behind: Number) -> Number {
     let is_gap = |to: &Number| keyspace.range(from.to_vec()..to.to_vec()).any(|entry| entry.key().is_err());
     minus_one(halve(from, behind, is_gap))
 }
 
-/// The lowest number above `low` that `holds`, where `high` does.
+/// Returns the lowest number above `low` for which `holds` is true, as it is for `high`.
 fn halve(mut low: Number, mut high: Number, holds: impl Fn(&Number) -> bool) -> Number {
     loop {
         let middle = middle(low, high);
@@ -138,7 +138,7 @@ fn middle(a: Number, b: Number) -> Number {
         *digit = low;
         carry = u16::from(high);
     }
-    // Half of it: the carry comes in at the top.
+    // Halves the sum: the carry comes in at the top.
     for digit in &mut sum {
         let value = (carry << 8) | u16::from(*digit);
         carry = value & 1;

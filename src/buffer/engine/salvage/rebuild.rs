@@ -1,11 +1,11 @@
-//! The store built anew from what can be read of a damaged one.
+//! Rebuild of a damaged store from its readable records.
 //!
-//! The damaged store is moved to `salvage/before`, a new one is opened in its place, and every record that can be read is
-//! copied over. Events that something speaks of and that could not be read are looked for in the raw files. What nothing
-//! speaks of any more `restore` queues again. Whoever asks for a body that is gone finds it missing, and says so.
+//! The damaged store is moved to `salvage/before`, a new one is opened in its place, and every readable record is
+//! copied over. Unreadable events that another record names are searched in the raw files. `restore` queues events that
+//! no record names any more. A query for a lost body finds it missing, and says so.
 //!
-//! It can be interrupted at any point: `salvage/rebuilding` says how far it came, and the next open goes on from there.
-//! It takes as much space again as the store has, and as long as copying it takes.
+//! A rebuild can be interrupted at any point: `salvage/rebuilding` holds its progress, and the next opening goes on
+//! from there. It takes as much space again as the store has, and as long as copying it takes.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -31,18 +31,18 @@ use crate::event::{EventData, EventId};
 const PROGRESS: &str = "rebuilding";
 const MOVING: &[u8] = b"moving";
 const COPYING: &[u8] = b"copying";
-/// The damaged store.
+/// The folder of the damaged store.
 const BEFORE: &str = "before";
-/// Keyspaces that the engine cannot open.
+/// The folder of keyspaces that the engine cannot open.
 const ASIDE: &str = "aside";
-/// A batch of copied records ends here.
+/// The size at which a batch of copied records ends.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) fn is_under_way(dir: &Path) -> bool {
     dir.join(FOLDER).join(PROGRESS).exists()
 }
 
-/// Takes a keyspace whose root is damaged out of the engine's sight.
+/// Moves a keyspace with a damaged root out of the engine's sight.
 pub(super) fn set_aside(dir: &Path, folder: &Path) -> io::Result<()> {
     let aside = dir.join(FOLDER).join(ASIDE);
     fs::create_dir_all(&aside)?;
@@ -53,14 +53,14 @@ pub(super) fn set_aside(dir: &Path, folder: &Path) -> io::Result<()> {
     folder.parent().map_or(Ok(()), sync_folder)
 }
 
-/// Builds the store anew and opens it.
+/// Rebuilds the store and opens it.
 pub(super) fn rebuild(dir: &Path, fsync: Fsync, mended: &mut Mended) -> Result<Fjall, OpenError> {
     tracing::warn!("the buffer is built anew from what can be read; this copies all of it");
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
     let before = dir.join(FOLDER).join(BEFORE);
     let bytes = bytes_in(if before.exists() { &before } else { dir }).map_err(io_error)?;
     if !space::has_room(dir, bytes) {
-        // Nothing is moved: it is tried again when there is room.
+        // Nothing is moved: the next opening tries again.
         let needed =
             format!("it is damaged and has to be built anew, which takes {bytes} bytes more than the disk has free");
         return Err(io_error(io::Error::new(io::ErrorKind::StorageFull, needed)));
@@ -89,7 +89,7 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, mended: &mut Mended) -> Result<F
     }
     let mut put = PutBack::new(&store)?;
     let missing: BTreeSet<u64> = wanted(&store)?.difference(&copy.copied).copied().collect();
-    // Where the queue and the events both have gaps, an event may have fallen into both.
+    // Where the queue and the events both have gaps, an event may be missing in both.
     let takes_all = !is_copied
         || [Space::Events, Space::Queue].iter().all(|space| copy.gaps.get(space).is_some_and(|gaps| *gaps > 0));
     let mut search = Search { missing, takes_all, ids: copy.ids, put: &mut put };
@@ -116,7 +116,7 @@ pub(super) fn rebuild(dir: &Path, fsync: Fsync, mended: &mut Mended) -> Result<F
     Ok(store)
 }
 
-/// What a folder takes on disk; a journal that was made long and is not yet full takes less than its length.
+/// Returns a folder's size on disk; a preallocated journal that is not yet full takes less than its length.
 fn bytes_in(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
@@ -127,7 +127,7 @@ fn bytes_in(folder: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Moves all but our own folder, or goes on with it; what an earlier try has copied is thrown away.
+/// Moves all but our own folder, or goes on with that; the copies of an interrupted rebuild are removed.
 fn move_away(dir: &Path, before: &Path) -> io::Result<()> {
     let progress = dir.join(FOLDER).join(PROGRESS);
     let is_copying = fs::read(&progress).is_ok_and(|content| content == COPYING);
@@ -175,7 +175,7 @@ fn open_damaged(before: &Path) -> Option<Database> {
     if let Ok(Ok(database)) = open() {
         return Some(database);
     }
-    // A table whose own root is damaged keeps its keyspace shut, and that all the others.
+    // A table with a damaged root of its own keeps its keyspace from opening, and with it the whole store.
     for folder in roots::folders(&before.join("keyspaces")).ok()? {
         if !roots::is_whole(&folder).unwrap_or(false) && !folder.ends_with("0") {
             tracing::error!(folder = %folder.display(), "a keyspace cannot be opened; its files are searched for events");
@@ -190,15 +190,15 @@ struct Copy<'a> {
     /// Sequences of the events that were copied.
     copied: BTreeSet<u64>,
     ids: HashSet<EventId>,
-    /// By keyspace; one that is not there is a gap.
+    /// The number of gaps by keyspace; a missing keyspace counts as one gap.
     gaps: BTreeMap<Space, u64>,
-    /// Events that could not be read.
+    /// The number of events that could not be read.
     unread: u64,
 }
 
 impl Copy<'_> {
     fn everything(&mut self, old: &Database) -> Result<(), EngineError> {
-        // Filters are built anew.
+        // Filters are built again later.
         for space in Space::ALL.into_iter().filter(|space| *space != Space::Filters) {
             if !old.keyspace_exists(space.name()) {
                 self.gaps.insert(space, 1);
@@ -268,18 +268,18 @@ impl Copying<'_> {
     }
 }
 
-/// Looks for missing events in raw files.
+/// The search for missing events in raw files.
 struct Search<'a, 'b> {
     missing: BTreeSet<u64>,
-    /// There is nothing that says which are missing.
+    /// True when no record says which events are missing.
     takes_all: bool,
     ids: HashSet<EventId>,
     put: &'a mut PutBack<'b>,
 }
 
 impl Search<'_, '_> {
-    /// In a table only the part of a key is written that the one before it has not. Of the missing ones that fit, the event
-    /// has the one that was given closest to its receipt.
+    /// Finds the sequence of an event in a table, which holds only the part of a key that differs from the one before
+    /// it. Of the missing sequences that fit, the one closest to the event's receipt is taken.
     fn key_in_table(&self, before: &[u8], length: usize, event: &EventData) -> Option<u64> {
         let fit = self.missing.iter().copied().filter(|seq| is_plausible(*seq, event));
         let fit = fit.filter(|seq| is_key_of_table(before, length, *seq));
@@ -305,7 +305,7 @@ impl Search<'_, '_> {
     }
 }
 
-/// Blob files and tables of all keyspaces in a folder.
+/// Lists blob files and tables of all keyspaces in a folder.
 fn values_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if folder.exists() {
@@ -320,12 +320,13 @@ fn values_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// In a blob file, and in a journal, the key stands right before the value.
+/// Returns the key right before a value, as blob files and journals have it.
 fn key_before(before: &[u8]) -> Option<u64> {
     before.last_chunk().map(|key| u64::from_be_bytes(*key))
 }
 
-/// In a table the key's own part stands before the length of the value, and before that the lengths of both parts.
+/// Checks for a table's key: its own part stands before the length of the value, and before that the lengths of both
+/// parts.
 fn is_key_of_table(before: &[u8], length: usize, seq: u64) -> bool {
     let mut varint = Vec::new();
     let mut rest = length;

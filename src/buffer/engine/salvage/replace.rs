@@ -1,6 +1,6 @@
-//! Puts events back into the store. Where they belong in it, and what is counted, is set right afterwards (`restore`).
+//! Reinsertion of events into the store. Their place and the counters are repaired afterwards (`restore`).
 //!
-//! An event comes back under its own sequence where that is known, so that what else is stored about it stays true.
+//! An event comes back under its own sequence where that is known, so that its other records stay true.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,12 +11,12 @@ use crate::buffer::keys::{self, LaneKey, QueueKey};
 use crate::buffer::record;
 use crate::event::EventData;
 
-/// A batch ends here.
+/// The number of records at which a batch ends.
 const BATCH_RECORDS: usize = 512;
-/// An event is stored within this time of its receipt, or its sequence is another one's.
+/// The longest time from receipt to storing; a sequence further off belongs to another event.
 const RECEIPT_TO_STORE_MS: u64 = 10 * 60 * 1000;
 
-/// Sequences that something speaks of.
+/// Returns the sequences that any record names.
 pub(super) fn wanted(store: &Fjall) -> Result<BTreeSet<u64>, EngineError> {
     let sequence = |key: &[u8]| key.try_into().ok().map(u64::from_be_bytes);
     let mut wanted = BTreeSet::new();
@@ -35,7 +35,7 @@ pub(super) fn wanted(store: &Fjall) -> Result<BTreeSet<u64>, EngineError> {
     Ok(wanted)
 }
 
-/// Puts saved events back, unless the store has them. Gives how many it did not have.
+/// Reinserts saved events, unless the store has them. Returns how many it did not have.
 pub(super) fn put_back(store: &Fjall, saved: &[Saved]) -> Result<u64, EngineError> {
     if saved.is_empty() {
         return Ok(0);
@@ -47,7 +47,7 @@ pub(super) fn put_back(store: &Fjall, saved: &[Saved]) -> Result<u64, EngineErro
     put.finish()
 }
 
-/// Events on their way back.
+/// Events on their way back into the store.
 pub(super) struct PutBack<'a> {
     store: &'a Fjall,
     batch: Batch,
@@ -88,12 +88,12 @@ impl<'a> PutBack<'a> {
         if self.in_batch >= BATCH_RECORDS { self.write() } else { Ok(()) }
     }
 
-    /// A sequence of its own, as close to its receipt as can be.
+    /// Returns an unused sequence, as close to the event's receipt as possible.
     fn fresh(&self, data: &EventData) -> u64 {
         self.next_seq.max(keys::first_sequence(data.received_at_ms))
     }
 
-    /// Whether the index of ids leads to the event.
+    /// Checks whether the index of ids leads to the event.
     fn has(&self, data: &EventData) -> Result<bool, EngineError> {
         let Some(seq) = self.store.get(Space::Ids, &data.id.as_bytes())? else { return Ok(false) };
         let stored = self.store.get(Space::Events, &seq)?;
@@ -112,7 +112,7 @@ impl<'a> PutBack<'a> {
     }
 }
 
-/// Whether an event can have this sequence: sequences begin with the time of storing.
+/// Checks whether an event can have this sequence: sequences begin with the time of storing.
 pub(super) fn is_plausible(seq: u64, data: &EventData) -> bool {
     keys::sequence_time(seq).unix_ms().abs_diff(data.received_at_ms) <= RECEIPT_TO_STORE_MS
 }

@@ -1,7 +1,7 @@
-//! The engine's roots: the files that say which other files count, and the ends of those, which say where in them is what.
-//! Checked before the engine reads them, because it takes the checksum of no manifest, deletes what a damaged one no longer
-//! names, and aborts the process over some damaged numbers: a panic while it opens becomes a second one when it is dropped,
-//! and a count that it believes can ask for more memory than there is.
+//! The engine's roots: the files that say which other files count, and the ends of those, which hold their tables of
+//! contents. They are checked before the engine reads them. The engine checks no manifest's checksum and deletes files
+//! that a damaged manifest no longer names. It aborts the process over some damaged numbers: a panic while it opens
+//! becomes a second one when it is dropped, and a count that it believes can ask for more memory than there is.
 //!
 //! ```text
 //! DIR/version                  'F' 'J' 'L' 3
@@ -10,8 +10,8 @@
 //! end of manifest, table, blob file: 'T' 'O' 'C' '!' │ count u32 le │ (place u64 le │ length u64 le │ name) …
 //!                              │ 'S' 'F' 'A' '!' │ 1 │ 0 │ XXH3-128 of the contents u128 le │ their place u64 le │ length u64 le
 //! ```
-//! Keyspace 0 holds the names of the others. Without it none of them can be read, it is small, and it changes only when a
-//! keyspace is made: a copy of it is kept.
+//! Keyspace 0 holds the names of the others, and none of them can be read without it. It is small and changes only when
+//! a keyspace is made, so a copy of it is kept.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -23,10 +23,10 @@ use twox_hash::XxHash3_128;
 use super::{FOLDER, sync_folder, write_synced};
 
 const VERSION: &[u8] = b"FJL\x03";
-/// So many bits of a checksum may be wrong: then it was hit itself. One of other bytes differs in about half of them.
+/// The most wrong bits of a damaged checksum; a checksum of other bytes differs in about half of its bits.
 const CHECKSUM_BITS_WRONG: u32 = 16;
 const TRAILER_BYTES: usize = 38;
-/// No table of contents is longer.
+/// The longest table of contents.
 const CONTENTS_BYTES_MAX: u64 = 64 * 1024;
 /// The copy of keyspace 0.
 const NAMES: &str = "names";
@@ -38,11 +38,11 @@ pub(super) struct Manifest {
     pub(super) blobs: Vec<(u64, u128)>,
 }
 
-/// Mends what can be mended, and gives the folders of keyspaces whose root is damaged.
+/// Repairs roots where possible, and returns the folders of keyspaces whose root is damaged.
 pub(super) fn damaged(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let keyspaces = dir.join("keyspaces");
     if !keyspaces.join("0").join("current").exists() && !dir.join(FOLDER).join(NAMES).exists() {
-        // New, or not yet whole for the first time.
+        // A new store, or one that was never whole.
         return Ok(Vec::new());
     }
     if fs::read(dir.join("version")).ok().as_deref() != Some(VERSION) {
@@ -69,7 +69,7 @@ pub(super) fn damaged(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(damaged)
 }
 
-/// The folders in a folder, sorted.
+/// Lists the folders in a folder, sorted.
 pub(super) fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -82,19 +82,19 @@ pub(super) fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A keyspace that was being made when the process ended: the engine removes it.
+/// Checks for a keyspace that was being made when the process ended: the engine removes it.
 fn is_unfinished(folder: &Path) -> bool {
     let is_empty = |name: &str| fs::read_dir(folder.join(name)).map_or(true, |mut entries| entries.next().is_none());
     !folder.join("current").exists() && is_empty("tables") && is_empty("blobs")
 }
 
-/// Whether the root and all files that it names are as they were written. Reads them all.
+/// Checks whether the root and all files that it names are as they were written. Reads them all.
 pub(super) fn is_whole(folder: &Path) -> io::Result<bool> {
     let Some(manifest) = manifest(folder)? else { return Ok(false) };
     Ok(files(folder, &manifest).all(|(path, checksum)| checksum_of(&path).is_ok_and(|found| found == checksum)))
 }
 
-/// Tables and blob files, with their checksums.
+/// Lists tables and blob files, with their checksums.
 fn files(folder: &Path, manifest: &Manifest) -> impl Iterator<Item = (PathBuf, u128)> {
     let in_folder = |name: &str, files: &[(u64, u128)]| {
         let folder = folder.join(name);
@@ -103,7 +103,7 @@ fn files(folder: &Path, manifest: &Manifest) -> impl Iterator<Item = (PathBuf, u
     in_folder("tables", &manifest.tables).into_iter().chain(in_folder("blobs", &manifest.blobs))
 }
 
-/// The manifest in force; `None` when it is damaged or missing. Where only the file that points to it is damaged, that is
+/// Reads the manifest in force; `None` when it is damaged or missing. A damaged file that points to a whole manifest is
 /// written anew.
 pub(super) fn manifest(folder: &Path) -> io::Result<Option<Manifest>> {
     let path = folder.join("current");
@@ -131,7 +131,7 @@ pub(super) fn manifest(folder: &Path) -> io::Result<Option<Manifest>> {
     Ok(None)
 }
 
-/// Whether the end of a table or a blob file is as it was written.
+/// Checks whether the end of a table or a blob file is as it was written.
 fn has_sound_end(path: &Path) -> bool {
     let looked = || {
         let file = File::open(path).ok()?;
@@ -168,7 +168,7 @@ struct Section<'a> {
     len: u64,
 }
 
-/// What a table of contents lists.
+/// Parses a table of contents.
 fn sections(contents: &[u8]) -> Option<Vec<Section<'_>>> {
     let (count, mut rest) = contents.strip_prefix(b"TOC!")?.split_first_chunk::<4>()?;
     let mut found = Vec::new();
@@ -196,7 +196,7 @@ fn parse(bytes: &[u8]) -> Option<Manifest> {
     Some(manifest)
 }
 
-/// Levels, runs in them, tables in those.
+/// Parses the tables of a manifest: levels, runs in them, tables in those.
 fn tables(section: &[u8]) -> Option<Vec<(u64, u128)>> {
     let (&levels, rest) = section.split_first()?;
     let (mut rest, mut found) = (Some(rest), Vec::new());
@@ -210,7 +210,7 @@ fn tables(section: &[u8]) -> Option<Vec<(u64, u128)>> {
     Some(found)
 }
 
-/// A count and so many entries: id, kind of checksum, checksum, and what else is in `size` bytes.
+/// Parses a count and its entries of `size` bytes each: id, kind of checksum, checksum, and a rest.
 fn entries(rest: &mut Option<&[u8]>, size: usize) -> Option<Vec<(u64, u128)>> {
     let (count, mut bytes) = rest.take()?.split_first_chunk::<4>()?;
     let mut found = Vec::new();
@@ -257,7 +257,7 @@ pub(super) fn remember_names(dir: &Path) -> io::Result<()> {
     sync_folder(&dir.join(FOLDER))
 }
 
-/// Puts the copy in the place of a damaged keyspace 0. Without a copy, or with a damaged one, it is left to the engine.
+/// Puts the copy in the place of a damaged keyspace 0. Without a whole copy the keyspace is left to the engine.
 fn restore_names(dir: &Path, names: &Path) -> io::Result<()> {
     let copy = dir.join(FOLDER).join(NAMES);
     if !copy.exists() || !is_whole(&copy)? {
@@ -284,7 +284,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(to)
 }
 
-/// Removes a folder, if it is there.
+/// Removes a folder, if it exists.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

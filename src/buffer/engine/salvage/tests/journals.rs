@@ -8,7 +8,7 @@ use super::super::{frames, journals};
 use super::{Template, event, flip, number_from};
 use crate::buffer::record;
 
-/// Four events, one batch each.
+/// Makes a journal of four events, one batch each.
 async fn small_journal() -> (Template, Vec<u8>) {
     let template = Template::new(&[200; 4], 0, false).await;
     let [path] = journals(template.folder.path()).unwrap().try_into().unwrap();
@@ -16,7 +16,7 @@ async fn small_journal() -> (Template, Vec<u8>) {
     (template, bytes)
 }
 
-/// The events that are in a journal after it was mended, or were saved from it.
+/// Returns the events that are in a repaired journal, or were saved from it.
 fn events_after(bytes: &[u8], what: &str) -> BTreeSet<u32> {
     let mended = journal::mend(bytes, None);
     let content = match mended.change {
@@ -31,7 +31,7 @@ fn events_after(bytes: &[u8], what: &str) -> BTreeSet<u32> {
     all.map(|record| record::decode(&record).unwrap().delivery_id.unwrap().parse().unwrap()).collect()
 }
 
-/// The events whose own record has the byte.
+/// Returns the events whose own record has the byte.
 fn hit(bytes: &[u8], at: usize) -> BTreeSet<u32> {
     let hit = frames::find(bytes).filter(|frame| frame.contains(&at));
     hit.map(|frame| record::decode(&bytes[frame]).unwrap().delivery_id.unwrap().parse().unwrap()).collect()
@@ -67,7 +67,7 @@ async fn a_cut_journal_keeps_every_record_before_the_cut() {
     }
 }
 
-/// A batch as the engine writes it; each item with its keyspace.
+/// Builds a batch as the engine writes it; each item with its keyspace.
 fn batch(seqno: u64, items: &[(u8, &[u8], &[u8])]) -> Vec<u8> {
     let mut all = Vec::new();
     for (keyspace, key, value) in items {

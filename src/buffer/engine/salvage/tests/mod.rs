@@ -1,7 +1,7 @@
-//! Damage of every kind, on real files.
+//! Tests with damage of every kind, on real files.
 //!
-//! `FLIPS` says how many random flips are tried, `SEED` with which seed they begin; `EVERY=1` opens the engine over a journal
-//! damaged at every byte instead of at every 61st, and flips more bits of each.
+//! `FLIPS` is the number of random flips, `SEED` their first seed. `EVERY=1` opens the engine over a journal damaged at
+//! every byte instead of at every 61st, and flips more bits of each.
 #![expect(clippy::print_stdout, reason = "a seed is worth nothing unless it is shown")]
 
 mod journals;
@@ -47,7 +47,7 @@ pub(super) fn event(number: u32, bytes: usize) -> EventData {
     }
 }
 
-/// Every fifth event has two copies.
+/// Returns the dispatches of an event; every fifth has two.
 fn copies(number: u32) -> Vec<Copy> {
     let copy = |destination: &str| Copy {
         route: "r".into(),
@@ -72,10 +72,10 @@ fn open(dir: &Path) -> Result<Buffer, OpenError> {
     Buffer::open(params, &destinations, Arc::new(SystemClock), Box::new(|_| {}))
 }
 
-/// What a delivery is known by: the event's number and its destination.
+/// The identity of a delivery: the event's number and its destination.
 type Key = (u32, &'static str);
 
-/// A store on disk and what is to come out of it.
+/// A store on disk and the deliveries that it must give.
 struct Template {
     folder: tempfile::TempDir,
     bodies: BTreeMap<u32, Bytes>,
@@ -116,7 +116,7 @@ impl Template {
         copy
     }
 
-    /// Opens a damaged copy, takes all deliveries, and gives what did not come.
+    /// Opens a damaged copy, takes all deliveries, and returns the missing ones.
     async fn missing(&self, dir: &Path, what: &str) -> BTreeSet<Key> {
         let buffer = open(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
         let missing = self.drain(&buffer, what).await;
@@ -328,7 +328,7 @@ async fn a_rebuild_that_was_interrupted_goes_on() {
             }
         }
         if progress == "copying" {
-            // What an earlier try had begun.
+            // The leftovers of an interrupted rebuild.
             open_and_close_empty(copy.path()).await;
         }
         fs::write(copy.path().join("salvage/rebuilding"), progress).unwrap();
