@@ -7,6 +7,7 @@
 //! Nothing is fetched, nothing is remembered: a replay inside the window is caught by the duplicate check, not here.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
@@ -147,11 +148,12 @@ impl Verifier {
             return Ok(Verified::by_choice(reason));
         }
         let mut furthest = Failure::Missing(Place::Condition);
+        let json = ParsedOnce::default();
         for (block, keys) in self.scheme.blocks().iter().zip(&self.keys) {
             match self.verify_block(
                 block,
                 &self.valid_at(now, keys),
-                message,
+                (message, &json),
                 (Fetched { ring, sources: &block.keys }, now),
             ) {
                 Ok(found) => return Ok(self.verified(found, message.body)),
@@ -195,14 +197,14 @@ impl Verifier {
         &self,
         block: &Block,
         keys: &[Key],
-        message: &Message<'_>,
+        (message, json): (&Message<'_>, &ParsedOnce),
         (fetched, now): (Fetched<'_>, Timestamp),
     ) -> Result<Match, Failure> {
         if !block.when.holds(message)? {
             return Err(Failure::Missing(Place::Condition));
         }
-        let json = if block.needs_json() { Some(parse_json(message.body)?) } else { None };
-        let view = View::new(*message, json.as_ref(), &self.context);
+        let json = if block.needs_json() { Some(json.of(message.body)?) } else { None };
+        let view = View::new(*message, json, &self.context);
         block.require(&view)?;
         block.bind(&view)?;
         let mut found = match &block.proof {
@@ -302,8 +304,15 @@ impl Block {
     }
 }
 
-fn parse_json(body: &[u8]) -> Result<Value, Failure> {
-    Payload::lenient(body).ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))
+/// The JSON of a message, parsed when the first block needs it; all blocks of a scheme share it.
+#[derive(Default)]
+struct ParsedOnce(OnceCell<Option<Value>>);
+
+impl ParsedOnce {
+    fn of(&self, body: &[u8]) -> Result<&Value, Failure> {
+        let json = self.0.get_or_init(|| Payload::lenient(body)).as_ref();
+        json.ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))
+    }
 }
 
 fn verify_token(token: &Token, keys: &[Key], view: &View<'_>) -> Result<Match, Failure> {
