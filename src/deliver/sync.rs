@@ -3,7 +3,8 @@
 //! Exactly one answers the sender: the service, when its answer comes before the deadline and is the last word on this
 //! delivery; otherwise the gateway, with the provider's accepted answer, and the delivery goes on by itself: the same try
 //! until the destination's own timeout, then the worker. An answer whose body did not come whole is not passed on: the
-//! gateway answers, and the status ends the delivery. Both ends are recorded: the delivery's in its fate, the answer's
+//! gateway answers, and the status ends the delivery. Nor is a redirect: its sender could not follow it, and its place is
+//! one of the inside. Both ends are recorded: the delivery's in its fate, the answer's
 //! in `hookgate_sync_answers_total` and the log.
 
 use std::sync::{Arc, PoisonError};
@@ -36,6 +37,8 @@ pub enum SyncAnswer {
     Service(Answer),
     /// The gateway: the service's answer was the last word on the delivery, and its body did not come whole.
     Cut,
+    /// The gateway: the service's answer was the last word on the delivery, and a redirect.
+    Redirect,
     /// The gateway: the service has not said the last word.
     Gateway,
 }
@@ -94,6 +97,7 @@ impl Deliverer {
 /// The answer, when the delivery has ended with it: anything else will be tried again, and is not for the sender.
 fn last_word((answer, settled): (Answer, Settled)) -> Option<SyncAnswer> {
     match settled {
+        Settled::Dead(_) | Settled::Parked(_) if matches!(answer.status, 300..=399) => Some(SyncAnswer::Redirect),
         Settled::Delivered | Settled::Dead(_) | Settled::Parked(_) if answer.is_whole => {
             Some(SyncAnswer::Service(answer))
         }
