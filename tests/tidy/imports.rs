@@ -13,7 +13,7 @@ answer      refusal
 budget      clock patience refusal
 payload
 condition   payload
-limit
+limit       sender
 only_failing clock sender
 schema
 script      clock payload
