@@ -39,7 +39,9 @@ pub(super) enum Way {
 pub(super) struct Block {
     pub(super) when: When,
     pub(super) require: Vec<(HeaderName, Expected)>,
-    pub(super) patterns: Vec<(Source, Regex)>,
+    pub(super) patterns: Vec<Pattern>,
+    /// What the names of all form fields have to match.
+    pub(super) form_names: Option<Regex>,
     pub(super) check: Option<(Template, Template)>,
     /// What must be among the configured values of a label, where they are configured.
     pub(super) bind: Vec<(String, Template)>,
@@ -47,6 +49,15 @@ pub(super) struct Block {
     pub(super) proof: Proof,
     /// Where its public keys are fetched; with paired signatures, one place for each.
     pub(super) keys: Vec<KeySource>,
+}
+
+/// What a value of the message has to match as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    pub(super) source: Source,
+    /// Whether the value may be absent.
+    pub(super) is_optional: bool,
+    pub(super) whole: Regex,
 }
 
 /// What a header has to hold.
@@ -248,7 +259,7 @@ impl Block {
     fn sources(&self) -> Vec<&Source> {
         let templates = self.check.iter().flat_map(|(one, other)| [one, other]);
         let mut sources: Vec<&Source> = templates.flat_map(Template::values).map(|(source, _)| source).collect();
-        sources.extend(self.patterns.iter().map(|(source, _)| source));
+        sources.extend(self.patterns.iter().map(|pattern| &pattern.source));
         sources.extend(self.bind.iter().flat_map(|(_, template)| template.values()).map(|(source, _)| source));
         match &self.proof {
             Proof::Token(token) => sources.push(&token.at),

@@ -194,6 +194,8 @@ pub enum Fault {
     NotATime,
     /// Holds what separates it from its neighbour in the signed text, which begins so.
     Separator(char),
+    /// Has a form field whose name the provider does not use.
+    FieldName,
     /// Holds characters that no URL holds.
     UrlCharacters,
     /// Has another value than the scheme requires.
@@ -220,6 +222,7 @@ impl fmt::Display for Fault {
                      signed text"
                 );
             }
+            Self::FieldName => "has a field with a name that the provider does not send",
             Self::UrlCharacters => "has characters in its URL that no URL has",
             Self::Repeated => "is there more than once",
             Self::TooLong => "is longer than 8 KiB",
