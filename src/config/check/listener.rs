@@ -78,7 +78,7 @@ impl Checker<'_> {
         for (key, time) in times {
             self.not_zero(&path!["listeners", name, "limits", key], time);
         }
-        if limits.tls_handshake.is_some() && listener.tls.is_none() {
+        if limits.tls_handshake.is_some() && listener.tls.is_none() && listener.serve.is_empty() {
             let at = path!["listeners", name, "limits", "tls_handshake"];
             let help = "leave it out, or add `tls`".to_owned();
             self.warning(Code::Unused, &at, "a listener without `tls` has no handshake", Some(help));
@@ -109,6 +109,7 @@ impl Checker<'_> {
             ("target", limits.target.is_some()),
             ("header_timeout", limits.header_timeout.is_some()),
             ("body_timeout", limits.body_timeout.is_some()),
+            ("tls_handshake", limits.tls_handshake.is_some()),
             ("keep_alive", limits.keep_alive.is_some()),
         ];
         for (key, _) in written.into_iter().filter(|(_, is_written)| *is_written) {
