@@ -82,7 +82,7 @@ impl Claim {
 fn form_claim(view: &View<'_>) -> Result<Claim, Failure> {
     let mut fields = BTreeMap::new();
     for (name, value) in view.form()? {
-        refuse_border(&name, Some(&value), Place::Form)?;
+        refuse_border(&name, Some(&*value), Place::Form)?;
         if fields.insert(name.clone(), Some(value.into_owned())).is_some() {
             return Err(Failure::malformed(Place::Form(name.into_owned()), Fault::Repeated));
         }
