@@ -20,7 +20,9 @@ use governor::state::keyed::{DashMapStateStore, ShrinkableKeyedStateStore};
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{NotUntil, Quota, RateLimiter};
 
-/// A rate: the requests per period, and the requests at once.
+use crate::sender::Sender;
+
+/// So many per period, and so many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// The time between two requests in the long run.
@@ -227,11 +229,11 @@ impl Limiter<Together> {
 
 impl Limiter<BySender> {
     fn check(&self, sender: IpAddr) -> Result<(), Wait> {
-        self.governor.check_key(&network(sender)).map_err(|until| self.wait(&until))
+        self.governor.check_key(&Sender::of(sender)).map_err(|until| self.wait(&until))
     }
 
     fn level(&self, sender: Option<IpAddr>) -> Level {
-        let until = |sender| self.state.0.get(&network(sender)).and_then(|state| spent_until(&state));
+        let until = |sender| self.state.0.get(&Sender::of(sender)).and_then(|state| spent_until(&state));
         Level { rate: self.rate, left: sender.map(|sender| self.left(until(sender))) }
     }
 
@@ -253,8 +255,8 @@ struct Held<S>(Arc<S>);
 /// One state for all senders.
 type Together = Held<InMemoryState>;
 
-/// One state for each network.
-type BySender = Held<DashMapStateStore<IpAddr>>;
+/// One state for each sender.
+type BySender = Held<DashMapStateStore<Sender>>;
 
 impl<S> Clone for Held<S> {
     fn clone(&self) -> Self {
@@ -273,7 +275,7 @@ impl<S: StateStore> StateStore for Held<S> {
     }
 }
 
-impl ShrinkableKeyedStateStore<IpAddr> for BySender {
+impl ShrinkableKeyedStateStore<Sender> for BySender {
     fn retain_recent(&self, drop_below: Nanos) {
         self.0.retain_recent(drop_below);
     }
@@ -291,16 +293,7 @@ impl ShrinkableKeyedStateStore<IpAddr> for BySender {
     }
 }
 
-/// Returns the network that a sender is counted as: the address itself for IPv4, the /64 for IPv6, of which a host has
-/// all.
-fn network(sender: IpAddr) -> IpAddr {
-    match sender.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & (u128::MAX << 64)).into()),
-    }
-}
-
-/// The throttle of one destination.
+/// What a destination is given at most.
 #[derive(Debug)]
 pub struct Pace(RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>);
 

@@ -20,6 +20,7 @@ use super::draft::{Draft, Effect, Tally};
 use super::engine::EngineError;
 use super::fate::Tried;
 use super::keys::{LaneKey, QueueKey, QueueValue};
+use super::reopening::Reopening;
 use super::store::Store;
 use super::suspects::Rejudge;
 use super::window::Claim;
@@ -117,6 +118,8 @@ pub(crate) struct Committer {
     pub(super) compactions_owed: u8,
     /// The time of the last compaction, on the monotonic clock.
     pub(super) compacted_at: Option<Duration>,
+    /// The pauses of a store that fails again and again.
+    pub(super) reopening: Reopening,
 }
 
 impl Committer {
@@ -210,13 +213,14 @@ impl Committer {
             self.compactions_owed = COMPACTIONS;
         }
         let mut is_whole = self.commit(draft, result);
-        if is_whole && self.compactions_owed > 0 && shared.disk_low.load(Ordering::Relaxed) {
+        if is_whole && self.compactions_owed > 0 && shared.is_disk_short() {
             is_whole = self.give_space_back(&store);
         }
         drop(store);
         if !is_whole {
             self.shared.store.store(None);
-            self.reopen();
+            self.reopening.failed(self.shared.clock.monotonic());
+            self.reopen_when_due();
         }
         closing.map(|reply| self.close(reply)).is_some()
     }
@@ -251,7 +255,7 @@ impl Committer {
                 Command::Rejudge(rejudge) => answer(rejudge.reply, Err(NotStored::Failed)),
                 Command::Wishes(wishes) => answer(wishes.reply, Err(NotStored::Failed)),
                 Command::Register { reply, .. } => answer(reply, Err(NotStored::Failed)),
-                Command::TidyUp => self.reopen(),
+                Command::TidyUp => self.reopen_when_due(),
                 Command::Close(reply) => {
                     answer(reply, ());
                     return true;
@@ -297,7 +301,7 @@ impl Committer {
     /// Finds the cause of a failed commit. A stopped engine names none: unless the disk is full, its files are checked.
     fn look_closer(&self, error: EngineError) {
         let shared = &self.shared;
-        let is_silent = matches!(error, EngineError::Stopped) && !shared.disk_low.load(Ordering::Relaxed);
+        let is_silent = matches!(error, EngineError::Stopped) && !shared.is_disk_short();
         if is_silent && !shared.medium.is_whole() {
             shared.met(&EngineError::Damaged("a file is not what was written".into()));
         } else {
@@ -373,7 +377,16 @@ impl Committer {
         }
     }
 
-    /// Opens the store anew; after a failure the next tidy-up tries again.
+    /// Opens the store anew, unless the disk has no room and a store that was opened lately failed: then in its turn, or at
+    /// the first tidy-up that finds room.
+    fn reopen_when_due(&mut self) {
+        self.shared.look_at_disk();
+        if !self.shared.is_disk_short() || self.reopening.is_due(self.shared.clock.monotonic()) {
+            self.reopen();
+        }
+    }
+
+    /// Opens the store anew; on failure the next tidy-up tries again.
     fn reopen(&mut self) {
         for _ in 0..REOPEN_TRIES {
             match self.shared.reopen_store() {
@@ -396,6 +409,7 @@ impl Committer {
             self.shared.met(&error);
             return;
         }
+        self.reopening.opened(self.shared.clock.monotonic());
         self.shared.store.store(Some(Arc::new(store)));
         if let Err(error) = generations::recover(&self.shared) {
             tracing::warn!(%error, "filters over delivery ids cannot be built; the disk is asked instead");
@@ -412,7 +426,7 @@ impl Committer {
         if let Some(store) = self.shared.store.swap(None) {
             if let Err(error) = store.sync() {
                 tracing::error!(%error, "the last sync failed; with fsync: group what was answered is on disk already");
-            } else if !self.shared.disk_low.load(Ordering::Relaxed)
+            } else if !self.shared.is_disk_short()
                 && let Err(error) = generations::store_filters(&self.shared, &store)
             {
                 tracing::warn!(%error, "filters over delivery ids could not be stored; they are built again at the next start");

@@ -33,6 +33,7 @@ mod migrate;
 mod passes;
 mod record;
 mod recover;
+mod reopening;
 mod restore;
 mod scan;
 mod settle;
@@ -197,7 +198,6 @@ impl Buffer {
             unverified_max,
             passes: Passes::default(),
             corrupt: AtomicU64::new(mended.lost),
-            disk_low: AtomicBool::new(false),
             too_large: Mutex::default(),
             disk: Mutex::default(),
             suspected: AtomicBool::new(false),

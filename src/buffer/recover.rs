@@ -7,6 +7,7 @@ use super::books::Books;
 use super::committer::Committer;
 use super::engine::{Batch, Durability, EngineError, Space};
 use super::keys::{DestinationId, sequence_time};
+use super::reopening::Reopening;
 use super::store::Store;
 use super::{OpenError, Shared, generations};
 
@@ -18,8 +19,14 @@ pub(super) const DESTINATION_END: &[u8] = b"destination0";
 impl Committer {
     /// Loads the committer's state from the store.
     pub(crate) fn recover(shared: Arc<Shared>, store: Store, destinations: &[Arc<str>]) -> Result<Self, OpenError> {
-        let mut committer =
-            Self { shared, deferred: Vec::new(), next_destination: 1, compactions_owed: 0, compacted_at: None };
+        let mut committer = Self {
+            shared,
+            deferred: Vec::new(),
+            next_destination: 1,
+            compactions_owed: 0,
+            compacted_at: None,
+            reopening: Reopening::default(),
+        };
         committer.shared.look_at_disk();
         match committer.recover_all(store, destinations) {
             Err(EngineError::Damaged(what)) => {

@@ -1,7 +1,6 @@
 //! Ends of deliveries and removal of events: an attempt's outcome, the end of the last delivery, retention.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use super::committer::Settle;
 use super::draft::{Draft, Effect};
@@ -179,7 +178,7 @@ impl Draft<'_> {
         }
         let now_ms = self.now.unix_ms();
         let mut to_free = self.books.total.bytes.saturating_sub(self.shared.params.bytes_max / 10 * 9);
-        if self.shared.disk_low.load(Ordering::Relaxed) {
+        if self.shared.is_disk_short() {
             to_free = to_free.max(ASKED_BYTES);
         }
         let (store, now) = (self.store, keys::pair(now_ms.saturating_add(1), 0));

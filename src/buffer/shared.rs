@@ -42,8 +42,7 @@ pub(crate) struct Shared {
     pub(super) unverified_max: u64,
     pub(super) passes: Passes,
     pub(super) corrupt: AtomicU64,
-    pub(super) disk_low: AtomicBool,
-    /// The last event that `max_size` had no room for: its bytes, and the monotonic time of its arrival.
+    /// The last event that `max_size` had no room for: its bytes, and when it came.
     pub(super) too_large: Mutex<Option<(u64, Duration)>>,
     /// The disk's space at the last look.
     pub(super) disk: Mutex<Option<DiskSpace>>,
@@ -117,9 +116,12 @@ impl Shared {
 
     /// Reads the disk's space. To be called before every batch: a fast sender fills a disk in less than a second.
     pub(super) fn look_at_disk(&self) {
-        let space = self.medium.space();
-        self.disk_low.store(space.is_some_and(DiskSpace::is_short), Ordering::Relaxed);
-        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = space;
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = self.medium.space();
+    }
+
+    /// Returns whether the disk ran short at the last look.
+    pub(super) fn is_disk_short(&self) -> bool {
+        self.disk().is_some_and(DiskSpace::is_short)
     }
 
     /// Returns the disk's space at the last look.
@@ -130,8 +132,8 @@ impl Shared {
     /// Returns the shortage that keeps `bytes` more from being stored; `None` when there is room.
     pub(super) fn shortage_for(&self, bytes: u64) -> Option<Shortage> {
         let (used_bytes, limit_bytes) = (self.books(|books| books.total.bytes), self.params.bytes_max);
-        if self.disk_low.load(Ordering::Relaxed) {
-            return Some(Shortage::Disk(self.disk().unwrap_or(DiskSpace { free_bytes: 0, total_bytes: 0 })));
+        if let Some(space) = self.disk().filter(|space| space.is_short()) {
+            return Some(Shortage::Disk(space));
         }
         (used_bytes.saturating_add(bytes) > limit_bytes).then_some(Shortage::Size { used_bytes, limit_bytes })
     }

@@ -34,6 +34,7 @@ pub(super) const DEFAULTS: &[(&str, &str, Value)] = &[
     ("Limits", "headers", Text("16KiB")),
     ("Limits", "keep_alive", Text("75s")),
     ("Limits", "target", Text("8KiB")),
+    ("Limits", "tls_handshake", Text("10s")),
     ("Retry", "give_up_after", Text("24h")),
     ("Retry", "initial", Text("2s")),
     ("Retry", "jitter", Text("full")),

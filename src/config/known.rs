@@ -62,6 +62,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("header_fields", "header_fields: 100"),
     ("target", "target: 8KiB"),
     ("keep_alive", "keep_alive: 75s"),
+    ("tls_handshake", "tls_handshake: 10s"),
     ("connections_per_ip", "connections_per_ip: 100"),
     ("file", "file: /path/to/the/file"),
     ("serve", "serve: [livez, readyz, metrics]"),

@@ -2,9 +2,10 @@
 //!
 //! Exactly one party answers the sender. It is the service, when its answer comes before the deadline and ends this
 //! delivery. Otherwise it is the gateway, with the provider's accepted answer, and the delivery goes on: the same
-//! attempt until the destination's own timeout, then the worker. An answer whose body did not come whole is not passed
-//! on: the gateway answers, and the status ends the delivery. Both ends are recorded: the delivery's in its status, the
-//! answer's in `hookgate_sync_answers_total` and the log.
+//! attempt until the destination's own timeout, then the worker. The gateway also answers in two cases in which the
+//! service's answer ends the delivery: a body that did not come whole, and a redirect, which the sender could not follow
+//! and whose Location names an internal address. Both ends are recorded: the delivery's in its status, the answer's in
+//! `hookgate_sync_answers_total` and the log.
 
 use std::sync::{Arc, PoisonError};
 
@@ -36,7 +37,9 @@ pub enum SyncAnswer {
     Service(Answer),
     /// The gateway: the service's answer ended the delivery, and its body did not come whole.
     Cut,
-    /// The gateway: no answer of the service has ended the delivery.
+    /// The gateway: the service's answer was the last word on the delivery, and a redirect.
+    Redirect,
+    /// The gateway: the service has not said the last word.
     Gateway,
 }
 
@@ -94,6 +97,7 @@ impl Deliverer {
 /// Returns the answer, when the delivery has ended with it: any other answer is retried, and is not for the sender.
 fn last_word((answer, settled): (Answer, Settled)) -> Option<SyncAnswer> {
     match settled {
+        Settled::Dead(_) | Settled::Parked(_) if matches!(answer.status, 300..=399) => Some(SyncAnswer::Redirect),
         Settled::Delivered | Settled::Dead(_) | Settled::Parked(_) if answer.is_whole => {
             Some(SyncAnswer::Service(answer))
         }

@@ -29,7 +29,6 @@ use super::{Gateway, Shared};
 use crate::telemetry::TlsFailure;
 
 const BACKLOG: u32 = 4096;
-const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const REQUESTS_PER_CONNECTION: u32 = 100_000;
 const H2_STREAMS: u32 = 32;
 const H2_WINDOW_BYTES: u32 = 256 * 1024;
@@ -51,7 +50,9 @@ pub struct ListenerLimits {
     pub header_timeout: Duration,
     /// The time for a whole body.
     pub body_timeout: Duration,
-    /// The time for which a connection may be idle; with zero a connection ends with its first answer.
+    /// For a TLS handshake, and the silence before it.
+    pub tls_handshake: Duration,
+    /// For an idle connection; zero: a connection ends with its first answer.
     pub keep_alive: Duration,
 }
 
@@ -242,7 +243,7 @@ impl Listening {
         let mut stream = L4Stream::from(stream);
         stream.set_socket_digest(digest);
         let Some(acceptor) = &self.acceptor else { return Some(Box::new(stream)) };
-        match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.tls_handshake(stream)).await {
+        match tokio::time::timeout(self.limits.tls_handshake, acceptor.tls_handshake(stream)).await {
             Ok(Ok(stream)) => Some(Box::new(stream)),
             Ok(Err(error)) => {
                 self.shared.telemetry.tls_failure(&self.name, TlsFailure::Protocol);
@@ -251,6 +252,7 @@ impl Listening {
             }
             Err(_elapsed) => {
                 self.shared.telemetry.tls_failure(&self.name, TlsFailure::Timeout);
+                tracing::debug!(listener = %self.name, %peer, "TLS handshake did not end within `limits.tls_handshake`");
                 None
             }
         }
@@ -271,6 +273,7 @@ pub(super) mod tests {
             target_bytes_max: 8 * 1024,
             header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(20),
+            tls_handshake: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
         }
     }

@@ -407,6 +407,7 @@ impl Gateway {
             let by = match &answer {
                 SyncAnswer::Service(_) => AnsweredBy::Service,
                 SyncAnswer::Cut => AnsweredBy::Cut,
+                SyncAnswer::Redirect => AnsweredBy::Redirect,
                 SyncAnswer::Gateway => AnsweredBy::Gateway,
             };
             notes.answered_by = Some(by.label());

@@ -39,7 +39,9 @@ pub(super) enum Way {
 pub(super) struct Block {
     pub(super) when: When,
     pub(super) require: Vec<(HeaderName, Expected)>,
-    pub(super) patterns: Vec<(Source, Regex)>,
+    pub(super) patterns: Vec<Pattern>,
+    /// What the names of all form fields have to match.
+    pub(super) form_names: Option<Regex>,
     pub(super) check: Option<(Template, Template)>,
     /// Values that must be among the configured ones of a label, if any are configured.
     pub(super) bind: Vec<(String, Template)>,
@@ -49,7 +51,16 @@ pub(super) struct Block {
     pub(super) keys: Vec<KeySource>,
 }
 
-/// The content that a header must have.
+/// What a value of the message has to match as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    pub(super) source: Source,
+    /// Whether the value may be absent.
+    pub(super) is_optional: bool,
+    pub(super) whole: Regex,
+}
+
+/// What a header has to hold.
 #[derive(Clone, Debug)]
 pub(super) enum Expected {
     Present,
@@ -249,7 +260,7 @@ impl Block {
     fn sources(&self) -> Vec<&Source> {
         let templates = self.check.iter().flat_map(|(one, other)| [one, other]);
         let mut sources: Vec<&Source> = templates.flat_map(Template::values).map(|(source, _)| source).collect();
-        sources.extend(self.patterns.iter().map(|(source, _)| source));
+        sources.extend(self.patterns.iter().map(|pattern| &pattern.source));
         sources.extend(self.bind.iter().flat_map(|(_, template)| template.values()).map(|(source, _)| source));
         match &self.proof {
             Proof::Token(token) => sources.push(&token.at),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::algorithm::{Algorithm, Chosen};
-use super::block::{Block, Expected, Primitive, Proof, Scheme, Signed, TimestampForm, Token, Way, When};
+use super::block::{Block, Expected, Pattern, Primitive, Proof, Scheme, Signed, TimestampForm, Token, Way, When};
 use super::border::Places;
 use super::compile_jwt::{compile_jwt, compile_keys};
 use super::key::KeyForm;
@@ -73,10 +73,12 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
     }
     let mut patterns = Vec::new();
     for (source, pattern) in &spec.pattern {
+        let (source, is_optional) = source.strip_suffix('?').map_or((source.as_str(), false), |source| (source, true));
         let source = parse_source("pattern", source)?;
         before_signature("pattern", &source)?;
-        patterns.push((source, whole("pattern", pattern)?));
+        patterns.push(Pattern { source, is_optional, whole: whole("pattern", pattern)? });
     }
+    let form_names = spec.form_names.as_deref().map(|names| whole("form_names", names)).transpose()?;
     let check = match &spec.check {
         Some((one, other)) => Some((parse_template("check", one)?, parse_template("check", other)?)),
         None => None,
@@ -94,7 +96,7 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
         }
         bind.push((context_label(label), template));
     }
-    Ok(Block { when, require, patterns, check, bind, json_body: spec.json_body, proof, keys })
+    Ok(Block { when, require, patterns, form_names, check, bind, json_body: spec.json_body, proof, keys })
 }
 
 /// Refuses a written key that has no effect.
@@ -110,6 +112,7 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("require", !spec.require.is_empty(), any),
         ("require_match", !spec.require_match.is_empty(), any),
         ("pattern", !spec.pattern.is_empty(), any),
+        ("form_names", spec.form_names.is_some(), signed),
         ("check", spec.check.is_some(), any),
         ("bind", !spec.bind.is_empty(), any),
         ("json_body", spec.json_body, any),

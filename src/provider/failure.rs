@@ -265,6 +265,8 @@ pub enum Fault {
     NotATime,
     /// Holds the separator between itself and its neighbour in the signed text; the first character of the separator.
     Separator(char),
+    /// Has a form field whose name the provider does not use.
+    FieldName,
     /// Holds characters that no URL holds.
     UrlCharacters,
     /// Has another value than the scheme requires.
@@ -291,6 +293,7 @@ impl fmt::Display for Fault {
                      signed text"
                 );
             }
+            Self::FieldName => "has a field with a name that the provider does not send",
             Self::UrlCharacters => "has characters in its URL that no URL has",
             Self::Repeated => "is there more than once",
             Self::TooLong => "is longer than 8 KiB",

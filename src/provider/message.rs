@@ -186,8 +186,7 @@ impl<'v> View<'v> {
             };
             let value = single_header(self.message.headers, &header)?
                 .ok_or_else(|| Failure::Missing(Place::Header(header.as_str().to_owned())))?;
-            if signed.assign.as_ref().is_some_and(|assign| holds_pair(value, &signed.join, assign)) {
-                let separator = signed.join.chars().next().unwrap_or_default();
+            if let Some(separator) = signed.movable(value) {
                 return Err(Failure::malformed(Place::Header(header.as_str().to_owned()), Fault::Separator(separator)));
             }
             if position > 0 {
@@ -200,6 +199,17 @@ impl<'v> View<'v> {
             out.extend_from_slice(value);
         }
         Ok(out)
+    }
+}
+
+impl SignedHeaders {
+    /// Returns the character at which a part of the value could be taken for what follows it: the next pair of a list with
+    /// names, or a JSON object behind a list of values, which may hold the text that joins them.
+    fn movable(&self, value: &[u8]) -> Option<char> {
+        match &self.assign {
+            Some(assign) => holds_pair(value, &self.join, assign).then(|| self.join.chars().next().unwrap_or_default()),
+            None => value.contains(&b'{').then_some('{'),
+        }
     }
 }
 

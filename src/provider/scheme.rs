@@ -75,9 +75,13 @@ pub(super) struct BlockSpec {
     /// Headers that must match this regular expression as a whole.
     #[serde(default)]
     pub(super) require_match: BTreeMap<String, String>,
-    /// Values (`json:/p`, `form:f`, …) that must match this regular expression as a whole.
+    /// Values (`json:/p`, `form:f`, …) that must match this regular expression as a whole; with a `?` after the name the
+    /// value may be absent.
     #[serde(default)]
     pub(super) pattern: BTreeMap<String, String>,
+    /// The regular expression that the name of every form field must match as a whole. For texts such as
+    /// `{form_sorted}`, in which nothing separates a name from its value.
+    pub(super) form_names: Option<String>,
     /// Two templates that must come out equal.
     pub(super) check: Option<(String, String)>,
     /// Templates that must give a value which the source's `context` has under this label: whose message it is, where

@@ -14,7 +14,7 @@ use data_encoding::BASE64;
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::block::{Block, Expected, Proof, Scheme, Token, Way, When};
+use super::block::{Block, Expected, Pattern, Proof, Scheme, Token, Way, When};
 use super::failure::{Failure, Fault, Place};
 use super::key::{Key, KeyProblem};
 use super::keys::{Fetched, KeyRing, NoKeys};
@@ -274,13 +274,21 @@ impl Block {
                 return Err(Failure::malformed(place(), Fault::Unexpected));
             }
         }
-        for (source, pattern) in &self.patterns {
-            let value = view.value(source)?.ok_or_else(|| Failure::Missing(source.place()))?;
-            if !pattern.is_match(text(&value, source)?) {
-                return Err(Failure::malformed(source.place(), Fault::Unexpected));
+        for Pattern { source, is_optional, whole } in &self.patterns {
+            match view.value(source)? {
+                Some(value) if !whole.is_match(text(&value, source)?) => {
+                    return Err(Failure::malformed(source.place(), Fault::Unexpected));
+                }
+                None if !is_optional => return Err(Failure::Missing(source.place())),
+                Some(_) | None => {}
             }
         }
-        Ok(())
+        match &self.form_names {
+            Some(whole) if !view.form()?.all(|(name, _)| whole.is_match(&name)) => {
+                Err(Failure::malformed(Place::Body, Fault::FieldName))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Checks whose message it is, if that is configured.

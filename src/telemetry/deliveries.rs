@@ -43,10 +43,12 @@ pub enum AnsweredBy {
     Gateway,
     /// The gateway, because the service's own answer was cut off, too long or too slow to be passed on.
     Cut,
+    /// The gateway, because the service's own answer was a redirect, which is neither followed nor passed on.
+    Redirect,
 }
 
 impl AnsweredBy {
-    pub(super) const ALL: [Self; 3] = [Self::Service, Self::Gateway, Self::Cut];
+    pub(super) const ALL: [Self; 4] = [Self::Service, Self::Gateway, Self::Cut, Self::Redirect];
 
     /// Returns the metric label and log field.
     pub const fn label(self) -> &'static str {
@@ -54,6 +56,7 @@ impl AnsweredBy {
             Self::Service => "service",
             Self::Gateway => "gateway",
             Self::Cut => "cut",
+            Self::Redirect => "redirect",
         }
     }
 }

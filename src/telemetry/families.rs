@@ -248,7 +248,7 @@ impl Families {
             ),
             sync_answers: make.counter(
                 "sync_answers_total",
-                "Answers in `mode: sync`, by who gave them.",
+                "Answers in `mode: sync`, by who gave them: `service`, or the gateway because the service was late (`gateway`), its answer did not come whole (`cut`) or was a redirect (`redirect`).",
                 &["source", "by"],
             ),
             same_ids: make.counter(

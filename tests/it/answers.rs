@@ -245,6 +245,29 @@ fn a_cut_answer_is_not_passed_to_a_sender_that_waits() {
 }
 
 #[test]
+fn a_redirect_is_not_passed_to_a_sender_that_waits() {
+    for status in [301, 304, 308] {
+        let receiver = Receiver::start();
+        let place = "https://svc.internal/new/hooks?token=s3cret";
+        receiver.always("/app", Reply::status(status).with("Location", place));
+        let rest = Site::plain_rest(&receiver.url("/app"), "")
+            .replace("provider: github,", "provider: github, mode: sync, deadline: 5s,");
+        let gateway = Site::new(&rest).start();
+        let answer = gateway.send(&github("{}"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, ""), "the provider's accepted answer");
+        assert_eq!(answer.header("location"), None, "{status}");
+        gateway.wait_for_metric("hookgate_sync_answers_total", &[("by", "redirect")], 1);
+        ends(&gateway, "dead_lettered", 1);
+        let dead = &lines(&gateway, "dead letter")[0];
+        assert_eq!((&dead["status"], &dead["outcome"]), (&status.into(), &"http_3xx".into()), "{dead}");
+        if status != 304 {
+            let told = format!("status {status}: redirect, not followed, to https://svc.internal/new/hooks");
+            assert_eq!(dead["detail"], told, "{dead}");
+        }
+    }
+}
+
+#[test]
 fn a_retry_after_in_any_form_is_waited_out_and_one_that_cannot_be_read_is_told() {
     let receiver = Receiver::start();
     let busy = |value: &str| Reply::status(503).with("Retry-After", value);

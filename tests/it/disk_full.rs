@@ -72,8 +72,13 @@ fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_f
     for line in ["the buffer refuses events", "are kept for the engine"] {
         eventually(line, SOON, || gateway.log().contains(line).then_some(()));
     }
-    // Retries go on meanwhile, and their ends find no room.
+    // Retries go on meanwhile, and their ends find no room: the store is opened again ever more seldom.
     pass(Duration::from_secs(2));
+    let opened = || gateway.log().matches("the buffer is open again").count();
+    let before = opened();
+    pass(Duration::from_secs(8));
+    let often = opened() - before;
+    assert!(often <= 4, "opened {often} times in eight seconds on a disk without a free byte");
     assert_eq!(gateway.admin("/livez").status, 200);
     std::fs::remove_file(ballast).unwrap();
     eventually("it takes events again by itself", SOON * 2, || gateway.send(&github("{}")).event_id());

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::{Gateway, Receiver, Request, SOON, Site, eventually, github};
 
@@ -13,10 +14,15 @@ fn certificate(site: &Site, file: &str, name: &str) {
 }
 
 fn start(receiver: &Receiver) -> (Site, Gateway) {
+    start_with(receiver, "")
+}
+
+/// With more keys of the listener.
+fn start_with(receiver: &Receiver, more: &str) -> (Site, Gateway) {
     let rest = Site::plain_rest(&receiver.url("/app"), "");
     let tls =
         "tls: {cert: {file: a.crt}, key: {file: a.key}, certificates: [{cert: {file: b.crt}, key: {file: b.key}}]}";
-    let site = Site::new(&rest).listener(tls, &rest);
+    let site = Site::new(&rest).listener(&format!("{tls}{more}"), &rest);
     certificate(&site, "a", "a.test");
     certificate(&site, "b", "b.test");
     let gateway = site.start();
@@ -132,4 +138,17 @@ fn a_client_that_does_not_speak_tls_harms_nobody() {
     assert!(silent.is_ended(SOON), "a handshake that does not begin is cut after ten seconds");
     gateway.wait_for_metric("hookgate_tls_handshake_failures_total", &[("reason", "timeout")], 1);
     assert_eq!(receiver.wait_for(1).len(), 1);
+}
+
+#[test]
+fn a_silent_connection_to_a_tls_listener_ends_with_the_time_for_the_handshake() {
+    let receiver = Receiver::start();
+    let running = start_with(&receiver, ", limits: {tls_handshake: 1s}");
+    let gateway = &running.1;
+    let mut silent = gateway.connect();
+    let begun = Instant::now();
+    assert!(silent.is_ended(Duration::from_secs(8)), "it ends before the ten seconds of the default");
+    assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+    gateway.wait_for_metric("hookgate_tls_handshake_failures_total", &[("reason", "timeout")], 1);
+    assert_eq!(last_line(&curl(&running, "a.test", "a", &github("{}"), &[])), "2 200");
 }

@@ -13,7 +13,7 @@ answer      refusal
 budget      clock patience refusal
 payload
 condition   payload
-limit
+limit       sender
 schema      refusal
 script      clock payload
 source      answer refusal

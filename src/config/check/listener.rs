@@ -21,8 +21,8 @@ const TARGET_BYTES_LEAST: u64 = 64;
 const TARGET_BYTES_MOST: u64 = 32 * 1024;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// The idle time of connections, longer than the 60 s of usual balancers: the side that sends requests must close
-/// first.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// Longer than the idle time of the usual balancers, 60 s: whoever closes first must be the one that sends.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const KEEP_ALIVE_MOST: Duration = Duration::from_hours(1);
 
@@ -70,8 +70,18 @@ impl Checker<'_> {
                 self.error(Code::InvalidValue, &at, message, Some(help.to_owned()));
             }
         }
-        for (key, time) in [("header_timeout", limits.header_timeout), ("body_timeout", limits.body_timeout)] {
+        let times = [
+            ("header_timeout", limits.header_timeout),
+            ("body_timeout", limits.body_timeout),
+            ("tls_handshake", limits.tls_handshake),
+        ];
+        for (key, time) in times {
             self.not_zero(&path!["listeners", name, "limits", key], time);
+        }
+        if limits.tls_handshake.is_some() && listener.tls.is_none() && listener.serve.is_empty() {
+            let at = path!["listeners", name, "limits", "tls_handshake"];
+            let help = "leave it out, or add `tls`".to_owned();
+            self.warning(Code::Unused, &at, "a listener without `tls` has no handshake", Some(help));
         }
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         ListenerLimits {
@@ -82,6 +92,7 @@ impl Checker<'_> {
             target_bytes_max: size(target),
             header_timeout: limits.header_timeout.map_or(HEADER_TIMEOUT, |timeout| timeout.0),
             body_timeout: limits.body_timeout.map_or(BODY_TIMEOUT, |timeout| timeout.0),
+            tls_handshake: limits.tls_handshake.map_or(TLS_HANDSHAKE, |timeout| timeout.0),
             keep_alive,
         }
     }
@@ -98,6 +109,7 @@ impl Checker<'_> {
             ("target", limits.target.is_some()),
             ("header_timeout", limits.header_timeout.is_some()),
             ("body_timeout", limits.body_timeout.is_some()),
+            ("tls_handshake", limits.tls_handshake.is_some()),
             ("keep_alive", limits.keep_alive.is_some()),
         ];
         for (key, _) in written.into_iter().filter(|(_, is_written)| *is_written) {

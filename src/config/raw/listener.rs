@@ -98,6 +98,9 @@ pub struct Limits {
     pub header_timeout: Option<Duration>,
     /// How long a body may take to arrive.
     pub body_timeout: Option<Duration>,
+    /// How long a TLS handshake may take, from the connection's first moment on; a silent connection ends then. Default:
+    /// 10s.
+    pub tls_handshake: Option<Duration>,
     /// The time for which an idle connection is kept open, also before its first request; at most 1h. Set it longer
     /// than the idle timeout of the load balancer in front. `0s` closes a connection after its first answer. Default:
     /// 75s.

@@ -94,6 +94,7 @@ fn fill_listener(listener: &mut Tree, params: &ListenerParams) {
         listener.fill(&["limits", key], spelled(time), &Origin::Default);
     }
     if let Some(tls) = &params.tls {
+        listener.fill(&["limits", "tls_handshake"], spelled(limits.tls_handshake), &Origin::Default);
         let version = if tls.only_tls13 { "1.3" } else { "1.2" };
         listener.fill(&["tls", "min_version"], Value::Text(version.to_owned()), &Origin::Default);
     }

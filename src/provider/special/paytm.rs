@@ -6,8 +6,8 @@
 //! texts), or the JSON text of `body` as it stands, with the checksum in `head.signature`. The SDKs differ on a value
 //! `null` written out: it counts as itself or as empty, and either is right here.
 //!
-//! Names and the borders of values with a `|` are not signed, nor is `head`: the body does not count as covered. There is
-//! no time. The decrypted bytes are compared as a whole, padding included, so that nothing can be learned from the
+//! Names are not signed, nor is `head`: the body does not count as covered. The merchant's own reference may hold a `|`;
+//! any other value that does is refused, because its border could be moved. There is no time. The decrypted bytes are compared as a whole, padding included, so that nothing can be learned from the
 //! padding alone.
 
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::member::member;
 use super::{Needs, SecretForm, first_right};
+use crate::provider::border::refuse;
 use crate::provider::failure::{Failure, Fault, Place};
 use crate::provider::key::Key;
 use crate::provider::mac::same;
@@ -31,6 +32,8 @@ pub(super) const NEEDS: Needs = Needs { secrets: SecretForm::Aes128, ..Needs::NO
 
 const START: [u8; 16] = *b"@@@@&&&&####$$$$";
 const CHECKSUM: &str = "CHECKSUMHASH";
+/// The field that merchants fill, with whatever they like.
+const REFERENCE: &str = "MERC_UNQ_REF";
 const HASH_BYTES: usize = 64;
 const SALT_BYTES: usize = 4;
 /// The padding of PKCS #7: as many bytes as are missing, each with their number.
@@ -79,6 +82,7 @@ impl Claim {
 fn form_claim(view: &View<'_>) -> Result<Claim, Failure> {
     let mut fields = BTreeMap::new();
     for (name, value) in view.form()? {
+        refuse_border(&name, Some(&*value), Place::Form)?;
         if fields.insert(name.clone(), Some(value.into_owned())).is_some() {
             return Err(Failure::malformed(Place::Form(name.into_owned()), Fault::Repeated));
         }
@@ -102,6 +106,7 @@ fn json_claim(body: &[u8]) -> Result<Claim, Failure> {
             Value::Null => None,
             _ => return Err(Failure::malformed(Place::Json(format!("/{name}")), Fault::NotText)),
         };
+        refuse_border(&name, text.as_deref(), |name| Place::Json(format!("/{name}")))?;
         values.insert(name, text);
     }
     let place = Place::Json(format!("/{CHECKSUM}"));
@@ -109,7 +114,15 @@ fn json_claim(body: &[u8]) -> Result<Claim, Failure> {
     Claim::new(&checksum, place, texts(values.into_values()))
 }
 
-/// Joins the values in the order of their names: as they are, and with `null` as nothing.
+/// Refuses the sign between values in one of them.
+fn refuse_border(name: &str, value: Option<&str>, place: impl Fn(String) -> Place) -> Result<(), Failure> {
+    match value {
+        Some(value) if name != REFERENCE => refuse(b'|', value.as_bytes(), || place(name.to_owned())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The values in the order of their names, as they are and with `null` for nothing.
 fn texts(values: impl Iterator<Item = Option<String>>) -> Vec<Vec<u8>> {
     let values: Vec<String> = values.map(Option::unwrap_or_default).collect();
     let as_they_are = values.join("|").into_bytes();

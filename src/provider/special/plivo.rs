@@ -6,7 +6,9 @@
 //! for verification speak of V2 only, so V2 is a scheme of its own here (`code: plivo_v2`). V2 is refused where any
 //! header of V3 is there, so that nobody can choose the weaker one by leaving out a header of two.
 //!
-//! V3 covers a form body, as field names and values without separators between them. V2 covers neither query nor body.
+//! V3 covers a form body, as field names and values without separators between them, and decodes the query before it joins
+//! it. So borders can be moved between a name and its value, and from the fields into the query: a name of visible
+//! characters and a nonce without the signs of URLs leave nothing else. V2 covers neither query nor body.
 //! Neither has a time: a repetition is known by the nonce, which is signed. Bodies that are no forms are refused.
 
 use std::borrow::Cow;
@@ -33,6 +35,8 @@ const V2_NONCE: HeaderName = HeaderName::from_static("x-plivo-signature-v2-nonce
 /// The most signatures of one header.
 const LISTED_MAX: usize = 16;
 const TAG_BYTES: usize = 32;
+/// Signs that a nonce never has: the one before it (V3), and those with which a path or query begins (V2 has none).
+const SIGNS_OF_URLS: [u8; 5] = *b"./?&#";
 
 pub(super) const NEEDS: Needs = Needs {
     public_url: true,
@@ -46,12 +50,14 @@ pub(super) fn verify_v3(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure>
     let message = view.message;
     let signatures = signatures(&message, &[V3, V3_MAIN], ',')?;
     let nonce = nonce(&message, &V3_NONCE)?;
-    refuse(b'.', nonce, || Place::Header(V3_NONCE.as_str().to_owned()))?;
     let (fields, covers_body) = match message.method {
         "GET" => (Pairs::new(), message.body.is_empty()),
-        "POST" => (view.form()?.collect(), true),
+        "POST" => (view.form()?.collect::<Pairs<'_>>(), true),
         _ => return Err(Failure::malformed(Place::Request, Fault::Unexpected)),
     };
+    if !fields.iter().all(|(name, _)| name.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(Failure::malformed(Place::Body, Fault::FieldName));
+    }
     let text = v3_text(message.url, fields);
     let pieces = [Bytes::Borrowed(text.as_bytes()), Bytes::Borrowed(b"."), Bytes::Borrowed(nonce)];
     let found = compare(&pieces, &signatures, keys)?;
@@ -110,7 +116,11 @@ fn signatures(message: &Message<'_>, names: &[HeaderName; 2], separator: char) -
 fn nonce<'v>(message: &Message<'v>, name: &HeaderName) -> Result<&'v [u8], Failure> {
     let place = || Place::Header(name.as_str().to_owned());
     let nonce = single_header(message.headers, name)?.ok_or_else(|| Failure::Missing(place()))?;
-    if nonce.is_empty() { Err(Failure::malformed(place(), Fault::Empty)) } else { Ok(nonce) }
+    if nonce.is_empty() {
+        return Err(Failure::malformed(place(), Fault::Empty));
+    }
+    SIGNS_OF_URLS.iter().try_for_each(|sign| refuse(*sign, nonce, place))?;
+    Ok(nonce)
 }
 
 /// Writes the URL, its query decoded and sorted, and the fields sorted. With fields there is a `?` even without a
