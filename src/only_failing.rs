@@ -2,7 +2,8 @@
 //!
 //! A secret that was rotated on one side only has this effect. Strangers must not be able to raise the alarm, so a
 //! failure counts only when its sender was verified at this source before, or when it came from the network of such a
-//! sender and carried a well-formed signature. Any request that verifies ends the alarm.
+//! sender and carried a well-formed signature. Any request that verifies ends the alarm, also one that was refused and
+//! verifies when it is admitted.
 //!
 //! Counts live in memory and a reload keeps them. After a start, the stored events tell when each source was verified
 //! last and by which senders. The time is a parameter.
@@ -71,6 +72,18 @@ impl VerificationWatch {
         let mut state = self.lock();
         state.last_verified = Some(now);
         state.remember(sender);
+        state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
+    }
+
+    /// Records a request that was refused when it came and verifies by now. It ends the alarm unless it came before the
+    /// first failure.
+    pub fn verified_later(&self, sender: Option<Sender>, received: Timestamp) -> Option<Change> {
+        let mut state = self.lock();
+        state.last_verified = state.last_verified.max(Some(received));
+        if let Some(sender) = sender {
+            state.remember(sender);
+        }
+        state.failures.filter(|failures| failures.since <= received)?;
         state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
     }
 
@@ -185,6 +198,17 @@ mod tests {
         assert_eq!(watch.tick(at(400)), None, "told once");
         assert!(matches!(watch.verified(provider, at(500)), Some(Change::Ended(Failures { count: 302, .. }))));
         assert_eq!(watch.standing(), Standing { last_verified: Some(at(500)), is_only_failing: false });
+    }
+
+    #[test]
+    fn an_admitted_request_ends_it_unless_it_came_before_the_failures() {
+        let watch = verified();
+        watch.failed(sender("192.0.2.1"), WRONG, at(60));
+        assert!(watch.tick(at(400)).is_some());
+        assert_eq!(watch.verified_later(Some(sender("192.0.2.1")), at(59)), None, "of an earlier incident");
+        assert!(watch.standing().is_only_failing);
+        assert!(matches!(watch.verified_later(None, at(61)), Some(Change::Ended(Failures { count: 1, .. }))));
+        assert_eq!(watch.standing(), Standing { last_verified: Some(at(61)), is_only_failing: false });
     }
 
     #[test]

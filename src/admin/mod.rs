@@ -9,6 +9,7 @@ mod api;
 mod asked;
 mod explained;
 mod kept;
+mod named;
 mod redeliveries;
 mod refused;
 mod reload;

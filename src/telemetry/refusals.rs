@@ -1,4 +1,5 @@
-//! The log lines of refusals: the first five of a kind in ten seconds are written, the rest is summed up in one line.
+//! The log lines of refusals and of unsigned handshakes, which strangers can cause: the first five of a kind in ten
+//! seconds are written, the rest is summed up in one line.
 //!
 //! A kind is source, outcome, verdict of the verification, and whether the sender was verified at the source before: names
 //! of the configuration and closed enums, so that strangers cannot make up kinds, and the provider's own failures are not
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use super::{Request, Telemetry};
 use crate::clock::Timestamp;
-use crate::refusal::{Class, RequestOutcome};
+use crate::refusal::RequestOutcome;
 
 /// Lines of one kind that are written in one window.
 const LINES_MAX: u64 = 5;
@@ -26,10 +27,10 @@ const SENDERS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct RefusalLines(Mutex<HashMap<String, BTreeMap<Kind, Window>>>);
 
-/// The properties that refusals of one kind share, within a source.
+/// The properties that requests of one kind share, within a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
-    class: Class,
+    outcome: RequestOutcome,
     verdict: &'static str,
     is_known_sender: bool,
 }
@@ -38,7 +39,7 @@ struct Kind {
 struct Window {
     began: Timestamp,
     lines: u64,
-    /// Refusals that were not written.
+    /// Requests that were not written.
     more: u64,
     senders: BTreeMap<IpAddr, u64>,
     has_more_senders: bool,
@@ -55,17 +56,18 @@ struct Sum {
 impl Telemetry {
     /// Tells whether a request has a line of its own; otherwise it is counted for the sum of its kind.
     pub(super) fn has_line(&self, source: &str, request: &Request<'_>, now: Timestamp) -> bool {
-        let RequestOutcome::Refused(class) = request.outcome else { return true };
-        if request.notes.secret.is_some() {
+        let outcome = request.outcome;
+        let is_a_stranger_s = matches!(outcome, RequestOutcome::Refused(_) | RequestOutcome::Handshake);
+        if !is_a_stranger_s || request.notes.secret.is_some() {
             return true;
         }
-        let kind = Kind { class, verdict: request.notes.verdict, is_known_sender: request.is_known_sender };
+        let kind = Kind { outcome, verdict: request.notes.verdict, is_known_sender: request.is_known_sender };
         let (has_line, over) = self.2.count(source, kind, request.sender, now);
         if let Some(sum) = over {
             sum.write();
         }
         if !has_line {
-            self.0.lines_suppressed.with_label_values(&[source, class.label()]).inc();
+            self.0.lines_suppressed.with_label_values(&[source, outcome.label()]).inc();
         }
         has_line
     }
@@ -86,7 +88,7 @@ impl Telemetry {
 }
 
 impl RefusalLines {
-    /// Counts one refusal: whether it has a line, and the sum of a window that it ends.
+    /// Counts one request: whether it has a line, and the sum of a window that it ends.
     fn count(&self, source: &str, kind: Kind, sender: IpAddr, now: Timestamp) -> (bool, Option<Sum>) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !windows.contains_key(source) {
@@ -146,14 +148,22 @@ impl Sum {
     }
 
     fn write(&self) {
-        let Self { source, kind: Kind { class, verdict, is_known_sender }, window } = self;
+        let Self { source, kind: Kind { outcome, verdict, is_known_sender }, window } = self;
+        let (what, is_ours) = match outcome {
+            RequestOutcome::Refused(class) => ("refusals", class.status() >= 500),
+            RequestOutcome::Accepted
+            | RequestOutcome::Duplicate
+            | RequestOutcome::Handshake
+            | RequestOutcome::Filtered
+            | RequestOutcome::Quarantined => ("requests", false),
+        };
         let most = window.senders.iter().max_by_key(|(_, requests)| **requests);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     target: "hookgate::access",
                     source = source.as_str(),
-                    outcome = class.label(),
+                    outcome = outcome.label(),
                     verdict,
                     more = window.more,
                     since = %window.began,
@@ -162,19 +172,24 @@ impl Sum {
                     most_by = most.map(|(sender, _)| sender.to_string()),
                     most = most.map(|(_, requests)| *requests),
                     known_senders = is_known_sender.then_some(true),
-                    "more refusals like the five before, summed up"
+                    "more {what} like the five before, summed up"
                 )
             };
         }
-        if class.status() >= 500 { line!(warn) } else { line!(info) }
+        if is_ours { line!(warn) } else { line!(info) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Class;
 
-    const BAD: Kind = Kind { class: Class::BadSignature, verdict: "wrong_secret_or_body", is_known_sender: false };
+    const BAD: Kind = Kind {
+        outcome: RequestOutcome::Refused(Class::BadSignature),
+        verdict: "wrong_secret_or_body",
+        is_known_sender: false,
+    };
 
     fn sender(n: u32) -> IpAddr {
         std::net::Ipv4Addr::from(n).into()
@@ -215,7 +230,7 @@ mod tests {
             lines.count("a", BAD, sender(n), at(0));
         }
         for other in [
-            Kind { class: Class::MissingSignature, ..BAD },
+            Kind { outcome: RequestOutcome::Refused(Class::MissingSignature), ..BAD },
             Kind { verdict: "malformed_header", ..BAD },
             Kind { is_known_sender: true, ..BAD },
         ] {

@@ -40,7 +40,7 @@ keyring     clock deliver provider
 capture     clock event redact refusal sender
 explain     accept again clock condition credential deliver event inbound lane limit payload provider redact refusal reply route routing shape source
 archive     again body buffer clock condition deliver event lane payload refusal route routing
-refused     accept again archive buffer capture event inbound keyring lane provider refusal telemetry
+refused     accept again archive buffer capture event inbound keyring lane provider sender telemetry
 ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply sender source telemetry
 admin       again archive buffer capture clock condition credential deliver event explain inbound lane limit outcome payload provider redact refusal refused route secret telemetry
 rejudge     buffer event lane provider

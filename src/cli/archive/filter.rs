@@ -5,6 +5,9 @@
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
+use crate::cli::{Exit, terminal};
+use crate::event::IdPrefix;
+
 /// What every look can be narrowed by.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Filter {
@@ -122,6 +125,15 @@ impl Wanted {
 }
 
 impl Filter {
+    /// Refuses an id together with filters: an id is one event, and nobody is told what else the filters select.
+    pub(super) fn without(&self, id: Option<&IdPrefix>) -> Result<(), Exit> {
+        if id.is_some() && !self.wanted().is_empty() {
+            terminal::tell("hookgate: an id is one event; filters are for many");
+            return Err(Exit::Usage);
+        }
+        Ok(())
+    }
+
     pub(super) fn wanted(&self) -> Wanted {
         Wanted::default()
             .with("since", self.since.as_deref())

@@ -8,6 +8,7 @@ use super::super::admin::{Admin, AdminProblem};
 use super::filter::{Filter, Wanted};
 use super::{Asked, counted};
 use crate::cli::terminal;
+use crate::cli::unknown::{self, Unknown};
 
 /// The gateway gives no more in one page.
 const PAGE_MAX: usize = 500;
@@ -48,6 +49,8 @@ pub(super) struct List {
 pub(super) struct Listed {
     pub(super) entries: Vec<Value>,
     next: Option<String>,
+    /// Names in the filter that the gateway does not know.
+    unknown: Vec<Unknown>,
 }
 
 impl List {
@@ -59,7 +62,7 @@ impl List {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Listed, AdminProblem> {
-        let mut listed = Listed { entries: Vec::new(), next: cursor.map(str::to_owned) };
+        let mut listed = Listed { entries: Vec::new(), next: cursor.map(str::to_owned), unknown: Vec::new() };
         loop {
             let rest = limit.saturating_sub(listed.entries.len()).min(PAGE_MAX).to_string();
             let here = wanted.clone().with("limit", Some(&rest)).with("cursor", listed.next.as_deref());
@@ -72,6 +75,7 @@ impl List {
             let is_stuck = next.is_some() && next == listed.next;
             listed.entries.extend(entries);
             listed.next = next;
+            listed.unknown = Unknown::listed(&page);
             if listed.next.is_none() || is_stuck || listed.entries.len() >= limit {
                 return Ok(listed);
             }
@@ -89,6 +93,9 @@ impl List {
         let admin = asked.gateway()?;
         let limit = usize::try_from(reach.limit).unwrap_or(PAGE_MAX);
         let listed = self.read(&admin, wanted, limit, reach.cursor.as_deref()).map_err(|problem| problem.told())?;
+        if listed.entries.is_empty() {
+            unknown::tell(&listed.unknown)?;
+        }
         if asked.is_json() {
             listed.entries.iter().for_each(terminal::say_json);
         } else if !listed.entries.is_empty() {
@@ -119,7 +126,7 @@ mod tests {
     fn a_list_says_how_many_and_how_to_go_on() {
         let list = List { path: "/", member: "events", one: "event" };
         let told = |count: usize, next: Option<&str>| {
-            list.told(&Listed { entries: vec![Value::Null; count], next: next.map(str::to_owned) })
+            list.told(&Listed { entries: vec![Value::Null; count], next: next.map(str::to_owned), unknown: Vec::new() })
         };
         assert_eq!(told(0, None), "no event found");
         assert_eq!(told(1, None), "1 event");

@@ -5,20 +5,20 @@
 
 use data_encoding::BASE64;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::super::admin::Admin;
 use super::sheet::{Delivery, Event, Problem, Try, read};
 use super::{Asked, answer, curl, pretty};
 use crate::cli::{Exit, terminal};
+use crate::event::IdPrefix;
 
 /// What the gateway says of a body that it has all of.
 const WHOLE: &str = "whole";
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The event's id.
-    id: Uuid,
+    /// The event's id, or its beginning.
+    id: IdPrefix,
     /// Print one shell command that sends the same request again.
     #[arg(long, env = "HOOKGATE_CURL")]
     curl: bool,
