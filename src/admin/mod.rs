@@ -10,6 +10,7 @@ mod asked;
 mod explained;
 mod kept;
 mod named;
+mod now;
 mod redeliveries;
 mod refused;
 mod reload;

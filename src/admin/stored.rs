@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::api::{Answered, answer, problem, unavailable};
 use super::asked::{Asked, Kind, Rules, Unknown, Which, cursor_text, parse};
 use super::named::{self, Among};
-use super::{Desk, explained, sheet, standing};
+use super::{Desk, explained, now, sheet, standing};
 use crate::archive::{Choice, DeliveryState, Filter, Scope};
 use crate::buffer::{Found, ParkedKey, WISHES_MAX, Wish};
 use crate::clock::Timestamp;
@@ -71,8 +71,9 @@ pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> A
         return Ok(answer(&json!({ "event": sheet::whole_captured(&captured, &redaction) })));
     }
     let found = find(&desk, id).await?;
-    let redaction = explained::redaction(&desk, found.event.as_ref().map_or("", |event| &event.source));
-    Ok(answer(&json!({ "event": sheet::whole(&found, &redaction) })))
+    let shown = tokio::task::spawn_blocking(move || now::sheet(&desk, &found)).await;
+    let shown = shown.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the page broke off"))?;
+    Ok(answer(&json!({ "event": shown })))
 }
 
 /// What is asked of one event.

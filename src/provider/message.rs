@@ -137,9 +137,8 @@ impl<'v> View<'v> {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(Cow::Borrowed(text.as_bytes())),
             Some(plain @ (Value::Bool(_) | Value::Number(_))) => Some(Cow::Owned(plain.to_string().into_bytes())),
-            Some(Value::Array(_) | Value::Object(_)) => {
-                return Err(Failure::malformed(Place::Json(pointer.to_owned()), Fault::NotScalar));
-            }
+            Some(Value::Array(_)) => return Err(not_scalar(pointer, "a list")),
+            Some(Value::Object(_)) => return Err(not_scalar(pointer, "an object")),
         })
     }
 
@@ -201,6 +200,10 @@ impl<'v> View<'v> {
         }
         Ok(out)
     }
+}
+
+fn not_scalar(pointer: &str, found: &'static str) -> Failure {
+    Failure::malformed(Place::Json(pointer.to_owned()), Fault::NotScalar(found))
 }
 
 impl Source {

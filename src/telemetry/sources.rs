@@ -72,7 +72,8 @@ impl Telemetry {
                     %last_verified,
                     verdict,
                     "this source verified before and only fails now: likely its secret was rotated on one side; add the new \
-                     secret, reload, and let in what was refused: hookgate refused admit --source {source}"
+                     secret as a file, reload, and let in what was refused: hookgate refused admit --source {source} (a variable \
+                     changes at a restart only, which forgets what was refused)"
                 );
             }
             Some(Change::Ended(failures)) => {

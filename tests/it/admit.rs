@@ -65,6 +65,12 @@ fn what_a_wrong_secret_refused_is_delivered_once_the_right_one_is_there() {
     let nothing = admit(&gateway, "{}");
     assert_eq!((&nothing["fails"], &nothing["admitted"]), (&6.into(), &0.into()));
 
+    let (code, said, told) = run(&site, &gateway, &["refused", "admit"]);
+    assert!(
+        code == 0 && said.contains("FAILS") && told.contains("`env:` names changes at a restart only"),
+        "{said}{told}"
+    );
+
     mended(&site, &gateway, &receiver, "", "");
     let id = before[5]["id"].as_str().unwrap();
     let (code, said, _) = run(&site, &gateway, &["explain", id]);
