@@ -53,6 +53,25 @@ fn a_mistyped_name_is_told_with_the_nearest_and_those_that_exist() {
 }
 
 #[test]
+fn one_list_shows_what_was_stored_filtered_and_refused() {
+    let receiver = Receiver::start();
+    let rest = Site::plain_rest(&receiver.url("/app"), "").replace("to: app}", "to: app, events: [push]}");
+    let site = Site::new(&rest);
+    let gateway = site.start();
+    let stored = gateway.accept(&github("{}"));
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 1);
+    let star = github("{}").without("X-GitHub-Event").with("X-GitHub-Event", "star");
+    assert_eq!((gateway.send(&star).status, gateway.send(&forged()).status), (200, 401));
+    let (code, out, err) = said(&site, &gateway, "events list --outcome any");
+    let outcomes: Vec<&str> = out.lines().skip(1).filter_map(|line| line.split_whitespace().nth(5)).collect();
+    assert_eq!((code, err.as_str()), (0, "3 events\n"), "{out}");
+    assert_eq!(outcomes, ["bad_signature", "filtered", "delivered"], "{out}");
+    assert!(out.lines().nth(3).unwrap().contains(&stored), "the newest first: {out}");
+    let (_, out, err) = said(&site, &gateway, "events list --outcome any --limit 2");
+    assert_eq!((out.lines().count(), err.starts_with("2 events; there may be more")), (3, true), "{out}{err}");
+}
+
+#[test]
 fn what_is_stored_under_a_name_that_a_reload_removed_is_still_found() {
     let receiver = Receiver::start();
     let site = Site::plain(&receiver);

@@ -35,10 +35,11 @@ pub(super) struct Filter {
 }
 
 /// What became of an event: it fits when any of its deliveries does. From `filtered` on it was not stored, and is one of
-/// those that the gateway laid aside.
+/// those that the gateway captured. `any` is all of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum Outcome {
+    Any,
     Queued,
     Delivered,
     DeadLettered,
@@ -64,6 +65,7 @@ pub(super) enum Outcome {
 impl Outcome {
     fn word(self) -> &'static str {
         match self {
+            Self::Any => "any",
             Self::Queued => "queued",
             Self::Delivered => "delivered",
             Self::DeadLettered => "dead_lettered",
@@ -99,8 +101,9 @@ impl Wanted {
         self
     }
 
+    /// With this outcome. Any is no condition.
     pub(super) fn outcome(self, outcome: Option<Outcome>) -> Self {
-        self.with("outcome", outcome.map(Outcome::word))
+        self.with("outcome", outcome.filter(|outcome| *outcome != Outcome::Any).map(Outcome::word))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::super::admin::{Admin, AdminProblem};
 use super::filter::{Filter, Wanted};
 use super::{Asked, counted};
-use crate::cli::terminal;
 use crate::cli::unknown::{self, Unknown};
+use crate::cli::{Exit, terminal};
 
 /// The gateway gives no more in one page.
 const PAGE_MAX: usize = 500;
@@ -22,6 +22,12 @@ pub(super) struct Reach {
     /// Go on where an earlier list ended.
     #[arg(long, value_name = "TEXT", env = "HOOKGATE_CURSOR")]
     cursor: Option<String>,
+}
+
+impl Reach {
+    fn limit(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(PAGE_MAX)
+    }
 }
 
 /// A list with filters.
@@ -89,10 +95,48 @@ impl List {
         wanted: &Wanted,
         reach: &Reach,
         lines: impl Fn(&[Value]) -> Vec<String>,
-    ) -> Result<crate::cli::Exit, crate::cli::Exit> {
+    ) -> Result<Exit, Exit> {
         let admin = asked.gateway()?;
-        let limit = usize::try_from(reach.limit).unwrap_or(PAGE_MAX);
-        let listed = self.read(&admin, wanted, limit, reach.cursor.as_deref()).map_err(|problem| problem.told())?;
+        let listed =
+            self.read(&admin, wanted, reach.limit(), reach.cursor.as_deref()).map_err(|problem| problem.told())?;
+        self.show(asked, &listed, lines)?;
+        terminal::tell(self.told(&listed));
+        Ok(Exit::Ok)
+    }
+
+    /// Prints several lists as one, the newest entry first.
+    pub(super) fn print_together(
+        self,
+        asked: &Asked,
+        lists: &[Wanted],
+        reach: &Reach,
+        lines: impl Fn(&[Value]) -> Vec<String>,
+    ) -> Result<Exit, Exit> {
+        if reach.cursor.is_some() {
+            terminal::tell("hookgate: --cursor goes on with one list, and these are several; narrow them by --until");
+            return Err(Exit::Usage);
+        }
+        let (admin, limit) = (asked.gateway()?, reach.limit());
+        let mut all = Listed { entries: Vec::new(), next: None, unknown: Vec::new() };
+        let mut has_more = false;
+        for wanted in lists {
+            let listed = self.read(&admin, wanted, limit, None).map_err(|problem| problem.told())?;
+            has_more |= listed.next.is_some();
+            all.entries.extend(listed.entries);
+            all.unknown = listed.unknown;
+        }
+        // Ids begin with the time of receipt.
+        let id = |entry: &Value| entry.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        all.entries.sort_by_key(|entry| std::cmp::Reverse(id(entry)));
+        has_more |= all.entries.len() > limit;
+        all.entries.truncate(limit);
+        self.show(asked, &all, lines)?;
+        let more = if has_more { "; there may be more: a larger --limit, or --until" } else { "" };
+        terminal::tell(format!("{}{more}", self.told(&all)));
+        Ok(Exit::Ok)
+    }
+
+    fn show(self, asked: &Asked, listed: &Listed, lines: impl Fn(&[Value]) -> Vec<String>) -> Result<(), Exit> {
         if listed.entries.is_empty() {
             unknown::tell(&listed.unknown)?;
         }
@@ -101,8 +145,7 @@ impl List {
         } else if !listed.entries.is_empty() {
             lines(&listed.entries).iter().for_each(terminal::say);
         }
-        terminal::tell(self.told(&listed));
-        Ok(crate::cli::Exit::Ok)
+        Ok(())
     }
 
     /// How many there are, and how to go on.

@@ -133,7 +133,9 @@ struct Sample {
 pub(in crate::cli) fn run(command: &Command) -> Exit {
     ended(match command {
         Command::List(args) => {
-            let wanted = args.filter.wanted().outcome(args.outcome);
+            // Any reason is `refused`; without an outcome only those about the signature are listed.
+            let outcome = args.outcome.map(|it| if it == Outcome::Any { Outcome::Refused } else { it });
+            let wanted = args.filter.wanted().outcome(outcome);
             REFUSED.print(&args.asked, &wanted, &args.reach, lines)
         }
         Command::Show(args) => shown(args),
