@@ -1,10 +1,11 @@
-//! A name of a source, a route or a destination that the gateway does not know, told with those that it knows.
+//! A name of a source, a route or a destination that does not exist, told with those that do.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Exit, terminal};
 use crate::config::nearest;
+use crate::lane::Lane;
 
 /// More known names are only counted.
 const LISTED_MAX: usize = 20;
@@ -14,9 +15,9 @@ const LISTED_MAX: usize = 20;
 #[serde(default)]
 pub(crate) struct Unknown {
     /// `source`, `route` or `destination`.
-    pub(crate) what: String,
-    pub(crate) name: String,
-    pub(crate) known: Vec<String>,
+    what: String,
+    name: String,
+    known: Vec<String>,
 }
 
 impl Unknown {
@@ -26,10 +27,16 @@ impl Unknown {
         listed.and_then(|listed| serde_json::from_value(listed).ok()).unwrap_or_default()
     }
 
+    /// A source that a file does not have.
+    pub(crate) fn source(name: &str, lanes: &[Lane]) -> Self {
+        let known = lanes.iter().map(|lane| lane.source.name.to_string()).collect();
+        Self { what: "source".to_owned(), name: terminal::harmless(name), known }
+    }
+
     fn line(&self) -> String {
         let Self { what, name, known } = self;
         if known.is_empty() {
-            return format!("there is no {what} `{name}`; the gateway has none");
+            return format!("there is no {what} `{name}`; none is configured");
         }
         let listed: Vec<&str> = known.iter().take(LISTED_MAX).map(String::as_str).collect();
         let more = known.len().saturating_sub(LISTED_MAX);
@@ -65,7 +72,7 @@ mod tests {
             "there is no source `githb`; did you mean `github`? Known: github, stripe"
         );
         assert_eq!(line("x\u{1b}", &["github"]), "there is no source `x\u{fffd}`; known: github");
-        assert_eq!(line("x", &[]), "there is no source `x`; the gateway has none");
+        assert_eq!(line("x", &[]), "there is no source `x`; none is configured");
         let many: Vec<String> = (0..25).map(|n| format!("s{n:02}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert!(line("other", &many).ends_with("s18, s19 and 5 more"));

@@ -241,20 +241,15 @@ fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a Lane, Exit> {
         // One source needs no name.
         None => lanes.first().filter(|_| lanes.len() == 1),
     };
-    found.ok_or_else(|| {
-        let known: Vec<String> = lanes.iter().map(|lane| lane.source.name.to_string()).collect();
-        match &args.source {
-            Some(name) => {
-                let unknown = Unknown { what: "source".to_owned(), name: terminal::harmless(name), known };
-                unknown::tell(&[unknown]).err().unwrap_or(Exit::Usage)
-            }
-            None => {
-                let known = known.join(", ");
-                terminal::tell(format!(
-                    "hookgate: this is a body; say which source is called with --source; known: {known}"
-                ));
-                Exit::Usage
-            }
+    found.ok_or_else(|| match &args.source {
+        Some(name) => unknown::tell(&[Unknown::source(name, lanes)]).err().unwrap_or(Exit::Usage),
+        None => {
+            let known: Vec<&str> = lanes.iter().map(|lane| &*lane.source.name).collect();
+            let known = known.join(", ");
+            terminal::tell(format!(
+                "hookgate: this is a body; say which source is called with --source; known: {known}"
+            ));
+            Exit::Usage
         }
     })
 }
