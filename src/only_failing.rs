@@ -76,14 +76,14 @@ impl VerificationWatch {
     }
 
     /// Records a request that was refused when it came and verifies by now. It ends the alarm unless it came before the
-    /// first failure.
+    /// source was verified last: then it is of an earlier incident.
     pub fn verified_later(&self, sender: Option<Sender>, received: Timestamp) -> Option<Change> {
         let mut state = self.lock();
         state.last_verified = state.last_verified.max(Some(received));
         if let Some(sender) = sender {
             state.remember(sender);
         }
-        state.failures.filter(|failures| failures.since <= received)?;
+        state.failures.filter(|failures| failures.last_verified <= received)?;
         state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
     }
 
@@ -201,14 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn an_admitted_request_ends_it_unless_it_came_before_the_failures() {
+    fn an_admitted_request_ends_it_unless_it_is_of_an_earlier_incident() {
         let watch = verified();
+        watch.verified(sender("192.0.2.1"), at(30));
         watch.failed(sender("192.0.2.1"), WRONG, at(60));
         assert!(watch.tick(at(400)).is_some());
-        assert_eq!(watch.verified_later(Some(sender("192.0.2.1")), at(59)), None, "of an earlier incident");
+        assert_eq!(watch.verified_later(Some(sender("192.0.2.1")), at(29)), None);
         assert!(watch.standing().is_only_failing);
-        assert!(matches!(watch.verified_later(None, at(61)), Some(Change::Ended(Failures { count: 1, .. }))));
-        assert_eq!(watch.standing(), Standing { last_verified: Some(at(61)), is_only_failing: false });
+        assert!(matches!(watch.verified_later(None, at(59)), Some(Change::Ended(Failures { count: 1, .. }))));
+        assert_eq!(watch.standing(), Standing { last_verified: Some(at(59)), is_only_failing: false });
     }
 
     #[test]
