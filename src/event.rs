@@ -4,6 +4,8 @@
 //! back an [`EventData`], the same facts without the proof: it can be delivered and shown, but not made into an
 //! `Event`.
 
+mod prefix;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use crate::clock::Timestamp;
 use crate::condition::View;
 use crate::provider::{Verified, digest};
 use crate::refusal::PayloadProblem;
+
+pub use prefix::{IdPrefix, NotAnId};
 
 /// The identity of an event: a UUIDv7 (RFC 9562), the same over all attempts. Receivers use it as idempotency key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,7 +2,8 @@
 //!
 //! A secret that was rotated on one side only has this effect. Strangers must not be able to raise the alarm, so a
 //! failure counts only when its sender was verified at this source before, or when it came from the network of such a
-//! sender and carried a well-formed signature. Any request that verifies ends the alarm.
+//! sender and carried a well-formed signature. Any request that verifies ends the alarm, also one that was refused and
+//! verifies when it is admitted.
 //!
 //! Counts live in memory and a reload keeps them. After a start, the stored events tell when each source was verified
 //! last and by which senders. The time is a parameter.
@@ -72,6 +73,18 @@ impl VerificationWatch {
         let mut state = self.lock();
         state.last_verified = Some(now);
         state.remember(sender);
+        state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
+    }
+
+    /// Records a request that was refused when it came and verifies by now. It ends the alarm unless it came before the
+    /// source was verified last: then it is of an earlier incident.
+    pub fn verified_later(&self, sender: Option<Sender>, received: Timestamp) -> Option<Change> {
+        let mut state = self.lock();
+        state.last_verified = state.last_verified.max(Some(received));
+        if let Some(sender) = sender {
+            state.remember(sender);
+        }
+        state.failures.filter(|failures| failures.last_verified <= received)?;
         state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
     }
 
@@ -181,6 +194,18 @@ mod tests {
         assert_eq!(watch.tick(at(400)), None, "told once");
         assert!(matches!(watch.verified(provider, at(500)), Some(Change::Ended(Failures { count: 302, .. }))));
         assert_eq!(watch.standing(), Standing { last_verified: Some(at(500)), is_only_failing: false });
+    }
+
+    #[test]
+    fn an_admitted_request_ends_it_unless_it_is_of_an_earlier_incident() {
+        let watch = verified();
+        watch.verified(sender("192.0.2.1"), at(30));
+        watch.failed(sender("192.0.2.1"), WRONG, at(60));
+        assert!(watch.tick(at(400)).is_some());
+        assert_eq!(watch.verified_later(Some(sender("192.0.2.1")), at(29)), None);
+        assert!(watch.standing().is_only_failing);
+        assert!(matches!(watch.verified_later(None, at(59)), Some(Change::Ended(Failures { count: 1, .. }))));
+        assert_eq!(watch.standing(), Standing { last_verified: Some(at(59)), is_only_failing: false });
     }
 
     #[test]

@@ -328,6 +328,11 @@ impl RequestOutcome {
         Self::ALL.into_iter().find(|outcome| outcome.label() == label)
     }
 
+    /// Tells whether a request was refused for its signature: it has none, a wrong one, or one outside its time.
+    pub const fn is_for_signature(self) -> bool {
+        matches!(self, Self::Refused(Class::MissingSignature | Class::BadSignature | Class::StaleTimestamp))
+    }
+
     /// Metric label, log field and API field.
     pub const fn label(self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ use crate::body::Document;
 use crate::event::{Copy, EventData, KeyHash, OrderKey};
 use crate::inbound::Head;
 use crate::lane::Lane;
-use crate::provider::EventTemplate;
+use crate::provider::{EventFault, EventTemplate};
 use crate::refusal::{PROBLEMS_MAX, PayloadProblem};
 use crate::route::{Keys, OnError, Route, RouteFault, Stage, Unread};
 
@@ -33,7 +33,10 @@ impl Named {
         let read = |template: &Option<EventTemplate>| match template {
             Some(template) => match template.read(headers, document.json(), (document.form_bytes(), body)) {
                 Ok(value) => (value, None),
-                Err(fault) => (None, Some(Arc::from(fault.to_string()))),
+                Err(fault) => {
+                    let no_json = document.why_no_json().filter(|_| fault == EventFault::NoJson);
+                    (None, Some(Arc::from(no_json.unwrap_or_else(|| fault.to_string()))))
+                }
             },
             None => (None, None),
         };

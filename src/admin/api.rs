@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::redeliveries::redeliveries;
 use super::{Desk, Panel, explained, refused, reload, replays, sheet, stored, token_wanted};
+use crate::buffer::NotStored;
 use crate::clock::Timestamp;
 use crate::lane::{Lane, Rules};
 use crate::secret::Listed;
@@ -113,6 +114,11 @@ pub(super) fn problem(status: StatusCode, title: &str) -> Response {
 pub(super) fn problem_with(status: StatusCode, title: &str, more: Value) -> Response {
     let body = sheet::with(json!({ "type": "about:blank", "title": title, "status": status.as_u16() }), more);
     (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
+}
+
+/// No, because the buffer cannot do it now.
+pub(super) fn unavailable(error: NotStored) -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
 }
 
 /// Whether `Host` is an address or `localhost`.

@@ -1,7 +1,9 @@
 //! What is asked of stored events, read from a query or a body: closed words, bounded numbers, and a sentence for what is
 //! wrong.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query};
@@ -9,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use data_encoding::HEXLOWER;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::api::problem;
 use crate::archive::{Archive, DeliveryState, Filter, RulesOf};
@@ -28,7 +30,7 @@ pub(super) struct Which {
     since: Option<String>,
     until: Option<String>,
     source: Option<String>,
-    route: Option<String>,
+    pub(super) route: Option<String>,
     pub(super) destination: Option<String>,
     r#type: Option<String>,
     pub(super) outcome: Option<String>,
@@ -98,6 +100,14 @@ impl Which {
         })
     }
 
+    /// Returns the names in it that the gateway does not know. What is stored may hold a name that a reload has removed,
+    /// so a name is no error by itself: it explains why nothing was found.
+    pub(super) fn unknown(&self, archive: &Archive) -> Vec<Unknown> {
+        let names = [(Kind::Source, &self.source), (Kind::Route, &self.route), (Kind::Destination, &self.destination)];
+        let written = names.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?)));
+        written.filter_map(|(kind, name)| Unknown::of(kind, name, archive)).collect()
+    }
+
     /// The same, of any outcome.
     pub(super) fn without_outcome(&self) -> Self {
         Self { outcome: None, ..self.clone() }
@@ -128,6 +138,48 @@ impl Which {
         let Some(text) = &self.cursor else { return Ok(None) };
         let bytes = HEXLOWER.decode(text.as_bytes()).ok().filter(|bytes| bytes.len() <= CURSOR_BYTES_MAX);
         bytes.map(Some).ok_or_else(|| wrong("`cursor` is not one that a list gave"))
+    }
+}
+
+/// A kind of names in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    Source,
+    Route,
+    Destination,
+}
+
+impl Kind {
+    /// Returns the names of this kind that are in force, in the order of the alphabet. A destination with a backlog is
+    /// known although a reload has removed it.
+    fn names(self, archive: &Archive) -> BTreeSet<Arc<str>> {
+        let rules = archive.rules();
+        match self {
+            Self::Source => rules.lanes.iter().map(|lane| Arc::clone(&lane.source.name)).collect(),
+            Self::Route => {
+                rules.lanes.iter().flat_map(|lane| &lane.routes).map(|route| Arc::clone(&route.name)).collect()
+            }
+            Self::Destination => {
+                archive.destinations().keys().cloned().chain(archive.buffer().destinations()).collect()
+            }
+        }
+    }
+}
+
+/// A name that the gateway does not know, and those that it knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Unknown {
+    what: Kind,
+    name: String,
+    known: BTreeSet<Arc<str>>,
+}
+
+impl Unknown {
+    /// Returns `None` for a name that is known.
+    pub(super) fn of(what: Kind, name: &str, archive: &Archive) -> Option<Self> {
+        let known = what.names(archive);
+        (!known.contains(name)).then(|| Self { what, name: name.to_owned(), known })
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::api::{Answered, answer, problem};
 use super::asked::Which;
+use super::named::{self, Among};
 use super::{Desk, refused, sheet, stored};
 use crate::archive::Filter;
 use crate::capture::{BodyKept, Captured};
@@ -63,7 +64,7 @@ pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Whi
     let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
     let redaction = desk.panel.capture.redaction();
     let entries: Vec<Value> = listed.iter().map(|captured| sheet::captured(captured, &redaction)).collect();
-    Ok(stored::page("events", entries, next.as_ref()))
+    Ok(stored::page("events", entries, next.as_ref(), (desk, which)))
 }
 
 /// Returns the redaction for a request of this source: the operator's, and the places of its sender's credentials.
@@ -71,14 +72,10 @@ pub(super) fn redaction(desk: &Desk, source: &str) -> Redaction {
     desk.panel.capture.redaction().with_credentials(&desk.panel.archive.rules().credentials(source))
 }
 
-/// What was laid aside under this id.
-pub(super) fn aside(desk: &Desk, id: &str) -> Option<Arc<Captured>> {
-    EventId::parse(id).and_then(|id| desk.panel.capture.find(id))
-}
-
 pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
     let mut notes = Vec::new();
-    let (event, body, recorded) = if let Some(captured) = aside(&desk, &id) {
+    let id = named::id(&desk, &id, Among::All, stored::none).await?;
+    let (event, body, recorded) = if let Some(captured) = desk.panel.capture.find(id) {
         notes.extend(refused::hint(&desk, &captured).await);
         let body = (captured.kept == BodyKept::Whole, captured.body_bytes);
         let recorded = json!({
@@ -87,7 +84,7 @@ pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) ->
         });
         (Arc::new(captured.event.clone()), body, recorded)
     } else {
-        let found = stored::find(&desk, &id).await?;
+        let found = stored::find(&desk, id).await?;
         let Some(event) = &found.event else {
             return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
         };

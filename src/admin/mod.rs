@@ -9,6 +9,8 @@ mod api;
 mod asked;
 mod explained;
 mod kept;
+mod named;
+mod now;
 mod redeliveries;
 mod refused;
 mod reload;

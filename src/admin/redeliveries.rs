@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Desk;
-use super::api::{answer, problem};
+use super::api::{answer, problem, problem_with};
+use super::asked::{Kind, Unknown};
 use crate::buffer::{PASS_LONGEST, PASSES_MAX, Wanted};
 
 /// How long repetitions are let through when nothing is said.
@@ -69,6 +70,9 @@ pub(super) async fn redeliveries(State(desk): State<Desk>, Path(source): Path<St
         (Ok(wanted), Ok(long)) => (wanted, long),
         (Err(why), _) | (_, Err(why)) => return problem(StatusCode::BAD_REQUEST, why),
     };
+    if let Some(unknown) = Unknown::of(Kind::Source, &source, &desk.panel.archive) {
+        return problem_with(StatusCode::NOT_FOUND, "there is no such source", json!({ "unknown": [unknown] }));
+    }
     let sources = desk.panel.sources.load();
     let Some(sheet) = sources.iter().find(|sheet| *sheet.name == *source) else {
         return problem(StatusCode::NOT_FOUND, "there is no such source");

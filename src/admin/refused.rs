@@ -10,22 +10,20 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Desk;
-use super::api::{Answered, answer, problem, problem_with};
+use super::api::{Answered, answer, problem, problem_with, unavailable};
 use super::asked::{Asked, Which, parse};
-use super::explained::{Aside, aside};
+use super::explained::Aside;
+use super::named::{self, Among};
 use super::{sheet, stored};
+use crate::archive::Filter;
 use crate::buffer::NotStored;
 use crate::capture::{BodyKept, Captured};
 use crate::event::EventId;
 use crate::refusal::RequestOutcome;
-use crate::refused::{Admission, Choice, Sample, Verdict, as_found, is_for_signature};
+use crate::refused::{Admission, Choice, Sample, Verdict, as_found};
 
 /// Every verdict, as it is counted.
 const VERDICTS: [&str; 7] = ["verifies", "quarantined", "duplicate", "unwanted", "refused", "fails", "not_judged"];
-
-fn unavailable(_: NotStored) -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read or written now")
-}
 
 fn verdict(verdict: &Verdict) -> Value {
     let first = if let Verdict::Duplicate { first: Some(first) } = verdict { Some(first.to_string()) } else { None };
@@ -35,13 +33,13 @@ fn verdict(verdict: &Verdict) -> Value {
 /// Returns the verdict of the rules in force as JSON. It is `null` for a request that was not refused for its
 /// signature, and when the buffer cannot be read.
 fn now(desk: &Desk, captured: &Captured) -> Value {
-    let judged = is_for_signature(captured.outcome).then(|| desk.panel.refused.verdict(captured));
+    let judged = captured.outcome.is_for_signature().then(|| desk.panel.refused.verdict(captured));
     judged.and_then(Result::ok).map_or(Value::Null, |judged| verdict(&judged))
 }
 
 /// The line of an explanation that names the command.
 pub(super) async fn hint(desk: &Desk, captured: &Arc<Captured>) -> Option<String> {
-    if !is_for_signature(captured.outcome) {
+    if !captured.outcome.is_for_signature() {
         return None;
     }
     let (panel, of, id) = (Arc::clone(&desk.panel), Arc::clone(captured), captured.event.id);
@@ -67,13 +65,14 @@ pub(super) async fn list(State(desk): State<Desk>, Asked(which): Asked) -> Answe
             refused => refused,
         },
     };
-    let filter = which.without_outcome().filter(&desk.panel.archive)?;
+    let filter = filter(&desk, &which)?;
+    let asked = (desk.clone(), which.clone());
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
     let limit = which.limit();
     let looking = move || {
         let (panel, redaction) = (&desk.panel, desk.panel.capture.redaction());
         let is_meant = |it: &Arc<Captured>| match wanted {
-            None => is_for_signature(it.outcome),
+            None => it.outcome.is_for_signature(),
             Some(wanted) => wanted.wants(it.outcome),
         };
         let all = panel.capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
@@ -87,7 +86,18 @@ pub(super) async fn list(State(desk): State<Desk>, Asked(which): Asked) -> Answe
         (listed.iter().map(sheet).collect::<Vec<_>>(), next)
     };
     let (entries, next) = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
-    Ok(stored::page("refused", entries, next.as_ref()))
+    let (desk, which) = &asked;
+    Ok(stored::page("refused", entries, next.as_ref(), (desk, which)))
+}
+
+/// Returns the filter over refused requests, which no route has taken.
+#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
+fn filter(desk: &Desk, which: &Which) -> Result<Filter, Response> {
+    if which.route.is_some() || which.destination.is_some() {
+        let title = "`route` and `destination` have no meaning here: what was refused has gone nowhere";
+        return Err(problem(StatusCode::BAD_REQUEST, title));
+    }
+    which.without_outcome().filter(&desk.panel.archive)
 }
 
 fn none() -> Response {
@@ -98,7 +108,10 @@ fn none() -> Response {
 }
 
 pub(super) async fn show(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    let captured = aside(&desk, &id).filter(|it| matches!(it.outcome, RequestOutcome::Refused(_))).ok_or_else(none)?;
+    let captured = named(&desk, &id).await?;
+    if !matches!(captured.outcome, RequestOutcome::Refused(_)) {
+        return Err(none());
+    }
     let shown = tokio::task::spawn_blocking(move || {
         let event = desk.panel.refused.named(&captured);
         let named = Captured { event, ..Captured::clone(&captured) };
@@ -123,10 +136,10 @@ pub(super) async fn admit(State(desk): State<Desk>, body: Bytes) -> Answered {
     let example = "{\"id\": \"…\"} or {\"filter\": {\"source\": \"…\", \"since\": \"24h\"}, \"dry_run\": true}";
     let asked: Admit = parse(&body, example)?;
     let id = match &asked.id {
-        Some(text) => Some(captured_id(&desk, text)?),
+        Some(text) => Some(captured_id(&desk, text).await?),
         None => None,
     };
-    let filter = asked.filter.without_pages()?.without_outcome().filter(&desk.panel.archive)?;
+    let filter = filter(&desk, asked.filter.without_pages()?)?;
     let after = match &asked.cursor {
         Some(text) => {
             let cursor = EventId::parse(text);
@@ -136,8 +149,9 @@ pub(super) async fn admit(State(desk): State<Desk>, body: Bytes) -> Answered {
     };
     let choice = Choice { id, filter, after, dry_run: asked.dry_run };
     let done = desk.panel.refused.admit(choice).await.map_err(unavailable)?;
-    let told = admission(&done, asked.dry_run);
-    match stopped(&done) {
+    let unknown = asked.filter.unknown(&desk.panel.archive);
+    let told = sheet::with(admission(&done, asked.dry_run), json!({ "unknown": unknown }));
+    match done.stopped {
         Some(why) if done.admitted == 0 => Err(problem_with(
             StatusCode::SERVICE_UNAVAILABLE,
             &format!("{why}; nothing was admitted, and nothing is lost"),
@@ -147,22 +161,19 @@ pub(super) async fn admit(State(desk): State<Desk>, body: Bytes) -> Answered {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
-fn captured_id(desk: &Desk, text: &str) -> Result<EventId, Response> {
-    let captured = aside(desk, text).ok_or_else(none)?;
-    if is_for_signature(captured.outcome) {
+/// Finds the captured request that a text names.
+async fn named(desk: &Desk, text: &str) -> Result<Arc<Captured>, Response> {
+    let id = named::id(desk, text, Among::Refused, none).await?;
+    desk.panel.capture.find(id).ok_or_else(none)
+}
+
+async fn captured_id(desk: &Desk, text: &str) -> Result<EventId, Response> {
+    let captured = named(desk, text).await?;
+    if captured.outcome.is_for_signature() {
         return Ok(captured.event.id);
     }
     let title = format!("it was not refused for its signature, but as {}", captured.outcome.label());
     Err(problem(StatusCode::CONFLICT, &title))
-}
-
-fn stopped(done: &Admission) -> Option<&'static str> {
-    done.stopped.map(|why| match why {
-        NotStored::Full(_) => "the buffer takes no more",
-        NotStored::Busy => "too much waits for the buffer",
-        NotStored::Failed => "the buffer could not store it",
-    })
 }
 
 fn admission(done: &Admission, dry_run: bool) -> Value {
@@ -185,7 +196,7 @@ fn admission(done: &Admission, dry_run: bool) -> Value {
         "by_source": by_source,
         "samples": done.samples.iter().map(sample).collect::<Vec<_>>(),
         "next": done.next.map(|next| next.to_string()),
-        "stopped": stopped(done),
+        "stopped": done.stopped.as_ref().map(ToString::to_string),
     });
     sheet::with(told, Value::Object(counts(&total)))
 }

@@ -9,8 +9,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Answered, answer, problem};
-use super::asked::{Rules, Which, parse, rate};
+use super::api::{Answered, answer, problem, unavailable};
+use super::asked::{Kind, Rules, Unknown, Which, parse, rate};
 use super::{Desk, sheet};
 use crate::archive::{Choice, Scope};
 
@@ -51,18 +51,19 @@ pub(super) async fn begin(State(desk): State<Desk>, body: Bytes) -> Answered {
         From::Events => Scope::Events,
         From::DeadLetters => Scope::DeadLetters,
     };
+    let mut unknown = asked.filter.unknown(archive);
+    unknown.extend(asked.to.iter().filter_map(|to| Unknown::of(Kind::Destination, to, archive)));
     let choice = Choice { scope, filter, rules: asked.rules.into(), to: asked.to };
     if asked.dry_run {
         let choice = Arc::new(choice);
         let plan = archive.off_thread(move |archive| archive.plan(&choice)).await;
-        let plan =
-            plan.map_err(|_unavailable| problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read now"))?;
-        return Ok(answer(&json!({ "plan": sheet::plan(&plan) })));
+        let plan = plan.map_err(unavailable)?;
+        return Ok(answer(&json!({ "plan": sheet::plan(&plan), "unknown": unknown })));
     }
     let job = desk.panel.jobs.begin(archive, choice, (wanted, asked.max));
     let job = job.map_err(|error| problem(StatusCode::TOO_MANY_REQUESTS, &error.to_string()))?;
     tracing::info!(replay = job.id, "a replay has begun, as asked");
-    Ok(answer(&json!({ "replay": sheet::job(&job) })))
+    Ok(answer(&json!({ "replay": sheet::job(&job), "unknown": unknown })))
 }
 
 pub(super) async fn list(State(desk): State<Desk>) -> Response {

@@ -14,7 +14,6 @@ use crate::credential::{CredentialPlace, Credentials};
 use crate::event::{Copy, EventData, HeaderBytes};
 use crate::payload::Payload;
 use crate::redact::{REDACTED, Redaction};
-use crate::refusal::{Class, RequestOutcome};
 
 fn moment(ms: u64) -> String {
     Timestamp::from_unix_ms(ms).to_string()
@@ -198,8 +197,6 @@ fn body(body: &[u8], redaction: &Redaction) -> Value {
 /// One line about a request that was not stored.
 pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
     let event = &captured.event;
-    let unsigned = [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp].map(RequestOutcome::Refused);
-    let is_unsigned = unsigned.contains(&captured.outcome);
     json!({
         "id": event.id.to_string(),
         "source": event.source,
@@ -209,7 +206,7 @@ pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
         "bytes": captured.body_bytes,
         "body_kept": captured.kept.label(),
         "verified": event.verified_by,
-        "unverified": is_unsigned.then_some(&captured.why),
+        "unverified": captured.outcome.is_for_signature().then_some(&captured.why),
         "outcome": captured.outcome.label(),
         "why": captured.why,
         "status": captured.status,

@@ -8,20 +8,24 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::api::{Answered, answer, problem};
-use super::asked::{Asked, Rules, Which, cursor_text, parse};
-use super::{Desk, explained, sheet, standing};
+use super::api::{Answered, answer, problem, unavailable};
+use super::asked::{Asked, Kind, Rules, Unknown, Which, cursor_text, parse};
+use super::named::{self, Among};
+use super::{Desk, explained, now, sheet, standing};
 use crate::archive::{Choice, DeliveryState, Filter, Scope};
-use crate::buffer::{Found, NotStored, ParkedKey, WISHES_MAX, Wish};
+use crate::buffer::{Found, ParkedKey, WISHES_MAX, Wish};
 use crate::clock::Timestamp;
 use crate::event::EventId;
 
-fn unavailable(_: NotStored) -> Response {
-    problem(StatusCode::SERVICE_UNAVAILABLE, "the buffer cannot be read or written now")
-}
-
-pub(super) fn page(name: &str, entries: Vec<Value>, next: Option<&Vec<u8>>) -> Response {
-    answer(&json!({ name: entries, "next": cursor_text(next) }))
+/// Answers a page of a list, with the names in its filter that the gateway does not know.
+pub(super) fn page(
+    name: &str,
+    entries: Vec<Value>,
+    next: Option<&Vec<u8>>,
+    (desk, which): (&Desk, &Which),
+) -> Response {
+    let unknown = which.unknown(&desk.panel.archive);
+    answer(&json!({ name: entries, "next": cursor_text(next), "unknown": unknown }))
 }
 
 pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
@@ -38,29 +42,38 @@ pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Ans
     let found = found.await.map_err(unavailable)?;
     let entries = found.entries.iter().map(sheet::event).collect();
     let entries = sheet::without_keys(entries, &desk.panel.capture.redaction());
-    Ok(page("events", entries, found.next.as_ref()))
+    Ok(page("events", entries, found.next.as_ref(), (&desk, &which)))
 }
 
-pub(super) async fn find(desk: &Desk, id: &str) -> Result<Found, Response> {
-    let none = || {
-        problem(
-            StatusCode::NOT_FOUND,
-            "there is no such event; it may be past the time that events are kept, and requests that were not stored are forgotten at a restart",
-        )
-    };
-    let id = EventId::parse(id).ok_or_else(none)?;
+/// Answers that nothing has an id.
+pub(super) fn none() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "there is no such event; it may be past the time that events are kept, and requests that were not stored are forgotten at a restart",
+    )
+}
+
+/// Finds the stored event that a text names.
+async fn named(desk: &Desk, text: &str) -> Result<Found, Response> {
+    find(desk, named::id(desk, text, Among::All, none).await?).await
+}
+
+/// Finds a stored event.
+pub(super) async fn find(desk: &Desk, id: EventId) -> Result<Found, Response> {
     let found = desk.panel.archive.off_thread(move |archive| archive.buffer().find(id)).await.map_err(unavailable)?;
     found.ok_or_else(none)
 }
 
 pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
-    if let Some(captured) = explained::aside(&desk, &id) {
+    let id = named::id(&desk, &id, Among::All, none).await?;
+    if let Some(captured) = desk.panel.capture.find(id) {
         let redaction = explained::redaction(&desk, &captured.event.source);
         return Ok(answer(&json!({ "event": sheet::whole_captured(&captured, &redaction) })));
     }
-    let found = find(&desk, &id).await?;
-    let redaction = explained::redaction(&desk, found.event.as_ref().map_or("", |event| &event.source));
-    Ok(answer(&json!({ "event": sheet::whole(&found, &redaction) })))
+    let found = find(&desk, id).await?;
+    let shown = tokio::task::spawn_blocking(move || now::sheet(&desk, &found)).await;
+    let shown = shown.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the page broke off"))?;
+    Ok(answer(&json!({ "event": shown })))
 }
 
 /// What is asked of one event.
@@ -75,7 +88,7 @@ struct ReplayOne {
 
 pub(super) async fn replay(State(desk): State<Desk>, Path(id): Path<String>, body: Bytes) -> Answered {
     let asked: ReplayOne = parse(&body, "{\"rules\": \"original\", \"to\": [\"destination\"], \"dry_run\": false}")?;
-    let found = find(&desk, &id).await?;
+    let found = named(&desk, &id).await?;
     if found.is_quarantined {
         return Err(problem(StatusCode::CONFLICT, "the event is in quarantine: judge it, then it goes out"));
     }
@@ -118,7 +131,7 @@ pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) 
         .map_err(unavailable)?;
     let redaction = desk.panel.capture.redaction();
     let entries = found.entries.iter().map(|dead| sheet::dead_letter(dead, &redaction)).collect();
-    Ok(page("dead_letters", sheet::without_keys(entries, &redaction), found.next.as_ref()))
+    Ok(page("dead_letters", sheet::without_keys(entries, &redaction), found.next.as_ref(), (&desk, &which)))
 }
 
 /// Which dead letters are dropped: one event's, or those that a filter names.
@@ -167,7 +180,10 @@ pub(super) async fn drop_dead(State(desk): State<Desk>, body: Bytes) -> Answered
     if dropped > 0 {
         tracing::info!(dropped, "dead letters are dropped, as asked");
     }
-    Ok(answer(&json!({ "dry_run": asked.dry_run, "found": found, "dropped": dropped, "samples": samples })))
+    let unknown = asked.filter.unknown(archive);
+    Ok(answer(&json!({
+        "dry_run": asked.dry_run, "found": found, "dropped": dropped, "samples": samples, "unknown": unknown,
+    })))
 }
 
 pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
@@ -185,12 +201,13 @@ pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) ->
         "quarantine",
         sheet::without_keys(found.entries.iter().map(sheet::quarantined).collect(), &desk.panel.capture.redaction()),
         found.next.as_ref(),
+        (&desk, &which),
     ))
 }
 
 /// The dead letters of one event.
 async fn drop_of_one(desk: &Desk, id: &str, dry_run: bool) -> Answered {
-    let found = find(desk, id).await?;
+    let found = named(desk, id).await?;
     let copies = found.fate.iter().flat_map(|fate| &fate.copies);
     let wishes: Vec<Wish> = (0_u16..)
         .zip(copies)
@@ -201,7 +218,8 @@ async fn drop_of_one(desk: &Desk, id: &str, dry_run: bool) -> Answered {
     if !dry_run && count > 0 {
         dropped = desk.panel.archive.buffer().grant(wishes).await.map_err(unavailable)?.ended;
     }
-    let samples: &[&str] = if count > 0 { &[id] } else { &[] };
+    let id = found.event.as_ref().map(|event| event.id.to_string());
+    let samples: Vec<String> = id.filter(|_| count > 0).into_iter().collect();
     Ok(answer(&json!({ "dry_run": dry_run, "found": count, "dropped": dropped, "samples": samples })))
 }
 
@@ -217,14 +235,17 @@ struct Judge {
 pub(super) async fn judge(State(desk): State<Desk>, body: Bytes) -> Answered {
     let asked: Judge = parse(&body, "{\"source\": \"…\", \"dry_run\": true}")?;
     let id = match &asked.id {
-        Some(id) => Some(EventId::parse(id).ok_or_else(|| problem(StatusCode::BAD_REQUEST, "`id` is an event's id"))?),
+        Some(id) => Some(named::id(&desk, id, Among::All, none).await?),
         None => None,
     };
-    let judged = desk.panel.archive.judge(asked.source, id, asked.dry_run).await.map_err(unavailable)?;
+    let archive = &desk.panel.archive;
+    let unknown = asked.source.as_deref().and_then(|source| Unknown::of(Kind::Source, source, archive));
+    let judged = archive.judge(asked.source, id, asked.dry_run).await.map_err(unavailable)?;
     if !asked.dry_run {
         tracing::info!(queued = judged.granted.queued, "quarantined events are judged again, as asked");
     }
-    Ok(answer(&sheet::judged(&judged, asked.dry_run)))
+    let unknown: Vec<Unknown> = unknown.into_iter().collect();
+    Ok(answer(&sheet::with(sheet::judged(&judged, asked.dry_run), json!({ "unknown": unknown }))))
 }
 
 pub(super) async fn parked(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
@@ -236,7 +257,7 @@ pub(super) async fn parked(State(desk): State<Desk>, Asked(which): Asked) -> Ans
     let found = found.await.map_err(unavailable)?;
     let entries = found.entries.iter().map(sheet::parked).collect();
     let entries = sheet::without_keys(entries, &desk.panel.capture.redaction());
-    Ok(page("parked", entries, found.next.as_ref()))
+    Ok(page("parked", entries, found.next.as_ref(), (&desk, &which)))
 }
 
 pub(super) async fn release(State(desk): State<Desk>, Path(key): Path<String>) -> Response {

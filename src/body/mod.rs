@@ -264,6 +264,11 @@ impl Document<'_> {
         PayloadProblem { pointer: String::new(), message }
     }
 
+    /// Returns the reason for which there is no JSON; `None` where there is.
+    pub fn why_no_json(&self) -> Option<String> {
+        Received::no_json(self)
+    }
+
     /// Describes, for people, what the body was read as.
     pub fn told(&self) -> String {
         let of = self.content_type();

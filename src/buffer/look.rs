@@ -129,7 +129,26 @@ impl Buffer {
         })
     }
 
-    /// Lists events from the newest to the oldest, back to `since`, that pass `wanted`; at most `most` of them.
+    /// Returns the ids between these two, both included, of events that are kept, the oldest first; at most `most`.
+    pub fn ids_within(&self, (first, last): (EventId, EventId), most: usize) -> Result<Vec<EventId>, NotStored> {
+        self.look(|store| {
+            let mut ids = Vec::new();
+            let end = [last.as_bytes().as_slice(), &[0]].concat();
+            for pair in store.scan(Space::Ids, &first.as_bytes(), Some(&end)).take(LOOK_ENTRIES) {
+                let (key, seq) = pair?;
+                if ids.len() >= most {
+                    break;
+                }
+                // An id may be left behind after its event has gone.
+                if store.contains(Space::Events, &seq)? {
+                    ids.extend(EventId::from_bytes(&key));
+                }
+            }
+            Ok(ids)
+        })
+    }
+
+    /// Events from the newest to the oldest, back to `since`, that pass `wanted`; at most `most` of them.
     pub fn events(
         &self,
         cursor: Option<&[u8]>,

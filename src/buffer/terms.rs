@@ -75,6 +75,16 @@ pub enum NotStored {
     Failed,
 }
 
+impl fmt::Display for NotStored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(shortage) => shortage.fmt(f),
+            Self::Busy => f.write_str("too much waits for the buffer"),
+            Self::Failed => f.write_str("the buffer cannot be read or written now"),
+        }
+    }
+}
+
 /// The shortage of space that keeps the buffer from storing an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {

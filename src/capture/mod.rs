@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::event::{EventData, EventId};
+use crate::event::{EventData, EventId, IdPrefix};
 use crate::redact::Redaction;
 use crate::refusal::RequestOutcome;
 use crate::sender::Sender;
@@ -192,7 +192,17 @@ impl Capture {
         self.lock().all().find_map(|shelf| shelf.get(id)).cloned()
     }
 
-    /// Removes a request that was admitted.
+    /// Returns the ids of the requests that `wanted` selects and whose id begins so, the oldest first.
+    pub fn ids_beginning(&self, prefix: &IdPrefix, wanted: impl Fn(&Captured) -> bool) -> Vec<EventId> {
+        let shelves = self.lock();
+        let requests = shelves.all().flat_map(Shelf::iter);
+        let mut ids: Vec<EventId> =
+            requests.filter(|it| wanted(it)).map(|it| it.event.id).filter(|id| prefix.fits(*id)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Removes a request that is stored now.
     pub fn remove(&self, id: EventId) {
         let mut shelves = self.lock();
         let Shelves { verified, known, strangers, heads, .. } = &mut *shelves;

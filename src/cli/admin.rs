@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
+use super::unknown::{self, Unknown};
 use super::{Exit, terminal};
 use crate::config::check::Checked;
 use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
@@ -59,6 +60,11 @@ impl fmt::Display for AdminProblem {
 impl AdminProblem {
     /// Prints the problem; returns its exit code.
     pub(crate) fn told(&self) -> Exit {
+        if let Self::Refused { body, .. } = self
+            && let Err(exit) = unknown::tell(&Unknown::listed(body))
+        {
+            return exit;
+        }
         terminal::tell(format!("hookgate: {self}"));
         if matches!(self, Self::Unreachable { .. }) { Exit::Unreachable } else { Exit::Failed }
     }

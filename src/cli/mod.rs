@@ -31,6 +31,7 @@ mod send;
 mod story;
 mod terminal;
 mod test;
+mod unknown;
 mod verify;
 mod watch;
 

@@ -12,7 +12,7 @@ use crate::event::{EventData, EventId, HeaderBytes};
 use crate::explain::{self, Explanation, Signature, Verification, explain_recorded};
 use crate::provider::NoKeys;
 use crate::redact::{REDACTED, Redaction};
-use crate::refusal::{Class, RequestOutcome};
+use crate::refusal::RequestOutcome;
 use crate::server::Live;
 
 /// One request, as it was shown.
@@ -108,11 +108,4 @@ impl Recorded {
         let is_wrong = |says: &Verification| says.secret.is_none() && says.verdict != "not_configured";
         self.event.verified_by.is_some() && told.verification.as_ref().is_some_and(is_wrong)
     }
-}
-
-/// Returns whether a request with this outcome was refused for its signature.
-pub(super) fn is_unsigned(outcome: RequestOutcome) -> bool {
-    [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp]
-        .map(RequestOutcome::Refused)
-        .contains(&outcome)
 }

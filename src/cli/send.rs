@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::given::{self, NoRequest};
+use super::unknown::{self, Unknown};
 use super::{Exit, check, load, sample, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
@@ -73,13 +74,8 @@ pub(crate) struct Signed {
 pub(crate) fn run(args: &Args) -> Exit {
     let Some(setup) = setup(args) else { return Exit::Config };
     let Some(lane) = setup.live.rules.lanes.iter().find(|lane| *lane.source.name == *args.source) else {
-        let known: Vec<&str> = setup.live.rules.lanes.iter().map(|lane| &*lane.source.name).collect();
-        terminal::tell(format!(
-            "hookgate: there is no source `{}`; known: {}",
-            terminal::harmless(&args.source),
-            known.join(", ")
-        ));
-        return Exit::Failed;
+        let unknown = Unknown::source(&args.source, &setup.live.rules.lanes);
+        return unknown::tell(&[unknown]).err().unwrap_or(Exit::Usage);
     };
     let Some(own) = given::written(&args.header) else { return Exit::Usage };
     let Some(body) = body(args, lane) else { return Exit::Failed };

@@ -10,6 +10,7 @@
 use cel::common::types::{CelBool, CelDouble, CelInt, CelNull, CelOptional, CelString, CelUInt};
 use cel::common::value::Val;
 
+use super::problem::kind_word;
 use super::{ConditionError, KeyExpression, View, number, times};
 
 /// Longest key.
@@ -33,7 +34,7 @@ fn written_out(value: &dyn Val) -> Result<Option<String>, ConditionError> {
     if value.downcast_ref::<CelNull>().is_some() {
         return Ok(None);
     }
-    scalar(value).map(Some).ok_or(ConditionError::NotAKey)
+    scalar(value).map(Some).ok_or_else(|| ConditionError::NotAKey(kind_word(value.get_type().name())))
 }
 
 fn scalar(value: &dyn Val) -> Option<String> {
@@ -101,13 +102,16 @@ mod tests {
         for (text, error) in [
             ("body.missing", missing()),
             ("body.map.missing", missing()),
-            ("body.list", ConditionError::NotAKey),
-            ("body.map", ConditionError::NotAKey),
-            ("body.?map", ConditionError::NotAKey),
-            ("b'a'", ConditionError::NotAKey),
-            ("1.0 / 0.0", ConditionError::NotAKey),
-            ("type(1)", ConditionError::NotAKey),
-            ("body.text + 1", ConditionError::WrongType),
+            ("body.list", ConditionError::NotAKey("a list")),
+            ("body.map", ConditionError::NotAKey("an object")),
+            ("body.?map", ConditionError::NotAKey("an object")),
+            ("b'a'", ConditionError::NotAKey("bytes")),
+            ("1.0 / 0.0", ConditionError::NotAKey("a number")),
+            ("type(1)", ConditionError::NotAKey("a value of another kind")),
+            (
+                "body.text + 1",
+                ConditionError::WrongType { found: Some("`+` cannot use a text and a number".to_owned()) },
+            ),
             ("timestamp(body.text)", ConditionError::FunctionFailed { name: Some("timestamp") }),
         ] {
             assert_eq!(key_of(text, Some(&body)), Err(error), "{text}");

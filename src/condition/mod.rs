@@ -50,6 +50,7 @@ pub use view::{Received, View};
 use budget::Budget;
 use check::Names;
 use prepare::Program;
+use problem::kind_word;
 use view::{Pattern, Scope};
 
 /// Longest text of an expression.
@@ -188,9 +189,11 @@ impl Expression {
     }
 
     fn truth(&self, view: &View<'_>, budget: &Budget) -> Result<bool, ConditionError> {
-        let flag =
-            self.evaluate_within(budget, view, |value| value.downcast_ref::<CelBool>().map(|flag| *flag.inner()))?;
-        flag.ok_or(ConditionError::NotBool)
+        let flag = |value: &dyn Val| match value.downcast_ref::<CelBool>() {
+            Some(flag) => Ok(*flag.inner()),
+            None => Err(ConditionError::NotBool(kind_word(value.get_type().name()))),
+        };
+        self.evaluate_within(budget, view, flag)?
     }
 
     /// Evaluates the expression; returns the result of `read` on the value.
@@ -212,7 +215,7 @@ impl Expression {
             return Err(ConditionError::TooLarge);
         }
         let value = outcome.map_err(|error| match ConditionError::of(&error, &self.text).about(view.received) {
-            ConditionError::WrongType if budget.has_met_long_number() => ConditionError::LongNumber,
+            ConditionError::WrongType { .. } if budget.has_met_long_number() => ConditionError::LongNumber,
             other => other,
         })?;
         let read = read(&*value);

@@ -306,7 +306,7 @@ mod tests {
             assert!(error.to_string().contains("string("), "{error}");
         }
         let wrong = over(Some(&body()), |view| Condition::compile("body.half + 'x' == 'y'").unwrap().matches(view));
-        assert_eq!(wrong, Err(ConditionError::WrongType));
+        assert_eq!(wrong.map_err(ConditionError::bare), Err(crate::condition::problem::WRONG_TYPE));
     }
 
     #[test]

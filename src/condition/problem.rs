@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cel::common::ast::SourceInfo;
-use cel::{ExecutionError, ParseErrors};
+use cel::{ExecutionError, OverloadError, ParseErrors};
 
 use super::times::BadTime;
 use super::truth::Gives;
@@ -246,8 +246,11 @@ pub enum ConditionError {
         name: Option<String>,
     },
     /// An operator or function was given a type that it does not take.
-    WrongType,
-    /// A calculation with a number of the payload that has more digits than a 64-bit integer or a double.
+    WrongType {
+        /// What it was given, by kinds and without values, where that is known.
+        found: Option<String>,
+    },
+    /// A number of the payload has more digits than a 64-bit integer or a double, and was to be calculated with.
     LongNumber,
     /// A number left its range, or was divided by zero.
     Arithmetic,
@@ -258,11 +261,11 @@ pub enum ConditionError {
     },
     /// The payload asks for more than `STEPS_MAX`.
     TooLarge,
-    /// The condition's value is not a boolean.
-    NotBool,
-    /// A value that is no key: a list, a map, bytes, NaN or an infinity.
-    NotAKey,
-    /// A value that JSON cannot express.
+    /// The condition's value is not a boolean, but of this kind.
+    NotBool(&'static str),
+    /// The value is no key: a list, a map, bytes, no number.
+    NotAKey(&'static str),
+    /// JSON cannot say the value.
     NotJson(NotJson),
     /// The value is larger than `VALUE_BYTES_MAX`, `VALUE_NODES_MAX` or `VALUE_DEPTH_MAX`.
     ValueTooLarge,
@@ -310,8 +313,44 @@ impl ConditionError {
                 Self::FunctionFailed { name: super::functions::known(function) }
             }
             ExecutionError::DuplicateKey(_) | ExecutionError::InternalError(_) => Self::FunctionFailed { name: None },
-            _ => Self::WrongType,
+            ExecutionError::NoSuchOverload(wrong) => Self::WrongType { found: Some(given(wrong)) },
+            ExecutionError::UnexpectedType { got, want } => {
+                let found = format!("{} stands where {} is needed", kind_word(got), kind_word(want));
+                Self::WrongType { found: Some(found) }
+            }
+            _ => Self::WrongType { found: None },
         }
+    }
+}
+
+/// The kind of a value, for people, from the name of its type.
+pub(super) fn kind_word(name: &str) -> &'static str {
+    match name {
+        "string" => "a text",
+        "int" | "uint" | "double" | "number" | "digits" => "a number",
+        "bool" => "a boolean",
+        "list" => "a list",
+        "map" => "an object",
+        "null_type" => "null",
+        "bytes" => "bytes",
+        "google.protobuf.Timestamp" => "a timestamp",
+        "google.protobuf.Duration" => "a duration",
+        "optional_type" => "an optional",
+        _ => "a value of another kind",
+    }
+}
+
+/// The operator or function of a call, and the kinds of values that it was given.
+fn given(call: &OverloadError) -> String {
+    let kinds: Vec<&str> = call.argument_types().iter().map(|name| kind_word(name)).collect();
+    match call.function() {
+        "_._" | "_?._" => format!("{} has no members", kinds.first().unwrap_or(&"the value")),
+        "_[_]" | "_[?_]" => format!("`[…]` cannot use {}", kinds.join(" and ")),
+        "@in" => format!("`in` cannot use {}", kinds.join(" and ")),
+        function if function.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
+            format!("`{function}()` cannot use {}", kinds.join(" and "))
+        }
+        operator => format!("`{}` cannot use {}", operator.replace('_', ""), kinds.join(" and ")),
     }
 }
 
@@ -332,7 +371,8 @@ impl fmt::Display for ConditionError {
             Self::BodyNotJson(why) => f.write_str(why),
             Self::MissingKey { name: Some(name) } => write!(f, "there is no \"{name}\"; see has() and .?"),
             Self::MissingKey { name: None } => f.write_str("a key or index is not there"),
-            Self::WrongType => f.write_str("a value has a type that the expression cannot use"),
+            Self::WrongType { found: Some(found) } => f.write_str(found),
+            Self::WrongType { found: None } => f.write_str("a value has a type that the expression cannot use"),
             Self::LongNumber => f.write_str(
                 "a number has more digits than expressions calculate with (64-bit integers and doubles); copy it, compare \
                  it with body.x on the left side, or use its digits: string(body.x)",
@@ -341,9 +381,11 @@ impl fmt::Display for ConditionError {
             Self::FunctionFailed { name: Some(name) } => write!(f, "the function {name}() cannot use its argument"),
             Self::FunctionFailed { name: None } => f.write_str("a function failed"),
             Self::TooLarge => write!(f, "the payload asks for more than {} steps", super::STEPS_MAX),
-            Self::NotBool => f.write_str("the condition is neither true nor false"),
-            Self::NotAKey => f.write_str(
-                "the value is no key: a key is a text, a number, a boolean or a time, and null or an empty optional is none",
+            Self::NotBool(gives) => write!(f, "the condition gives {gives}, neither true nor false"),
+            Self::NotAKey(gives) => write!(
+                f,
+                "the value is {gives}, and no key: a key is a text, a number, a boolean or a time, and null or an empty \
+                 optional is none"
             ),
             Self::NotJson(why) => write!(f, "{why}"),
             Self::ValueTooLarge => write!(
@@ -358,3 +400,14 @@ impl fmt::Display for ConditionError {
 }
 
 impl std::error::Error for ConditionError {}
+
+#[cfg(test)]
+pub(super) const WRONG_TYPE: ConditionError = ConditionError::WrongType { found: None };
+
+#[cfg(test)]
+impl ConditionError {
+    /// Returns the same without what was found, for tests about the kind of an error.
+    pub(super) fn bare(self) -> Self {
+        if let Self::WrongType { .. } = self { WRONG_TYPE } else { self }
+    }
+}

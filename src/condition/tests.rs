@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::problem::WRONG_TYPE;
 use super::request::over;
 use super::*;
 
@@ -16,7 +17,7 @@ pub(super) fn body() -> Json {
 
 fn on(text: &str, body: Option<&Json>) -> Result<bool, ConditionError> {
     let condition = Condition::compile(text).unwrap_or_else(|problem| panic!("{text}: {problem}"));
-    over(body, |view| condition.matches(view))
+    over(body, |view| condition.matches(view)).map_err(ConditionError::bare)
 }
 
 fn answer(text: &str) -> Result<bool, ConditionError> {
@@ -130,18 +131,32 @@ fn what_goes_wrong_is_no_match_and_says_why_without_values() {
         ("headers['x-none'] == ''", missing("x-none")),
         ("body[body.repository.full_name] == 1", ConditionError::MissingKey { name: None }),
         ("body.repository.topics[9] == ''", ConditionError::MissingKey { name: None }),
-        ("body.repository.full_name > 5", ConditionError::WrongType),
-        ("body.repository.full_name + 1 == 2", ConditionError::WrongType),
-        ("body.repository.topics['a'] == 1", ConditionError::WrongType),
-        ("body.livemode.x", ConditionError::WrongType),
-        ("body.repository.stars.matches('7')", ConditionError::WrongType),
+        ("body.repository.full_name > 5", WRONG_TYPE),
+        ("body.repository.full_name + 1 == 2", WRONG_TYPE),
+        ("body.repository.topics['a'] == 1", WRONG_TYPE),
+        ("body.livemode.x", WRONG_TYPE),
+        ("body.repository.stars.matches('7')", WRONG_TYPE),
         ("body.repository.stars / 0 == 1", ConditionError::Arithmetic),
         ("int(body.repository.full_name) == 1", ConditionError::FunctionFailed { name: Some("int") }),
-        ("body.repository.full_name", ConditionError::NotBool),
-        ("body.livemode ? body.repository : true", ConditionError::NotBool),
-        ("body.pair", ConditionError::NotBool),
+        ("body.repository.full_name", ConditionError::NotBool("a text")),
+        ("body.livemode ? body.repository : true", ConditionError::NotBool("an object")),
+        ("body.pair", ConditionError::NotBool("an object")),
     ] {
         assert_eq!(answer(text), Err(expected), "{text}");
+    }
+    let found = |text: &str| {
+        let condition = Condition::compile(text).unwrap();
+        over(Some(&body()), |view| condition.matches(view)).unwrap_err().to_string()
+    };
+    for (text, told) in [
+        ("body.repository.full_name + 1 == 2", "`+` cannot use a text and a number"),
+        ("body.livemode.x", "a boolean has no members"),
+        ("body.type.name == 'x'", "a text has no members"),
+        ("body.repository.topics['a'] == 1", "`[…]` cannot use a list and a text"),
+        ("body.repository.stars.startsWith('7')", "`startsWith()` cannot use a number and a text"),
+        ("body.repository.full_name", "the condition gives a text, neither true nor false"),
+    ] {
+        assert_eq!(found(text), told, "{text}");
     }
     assert_eq!(on("body.x == 1", None), Err(ConditionError::NoBody));
     assert_eq!(on("event.type == 'push'", None), Ok(true));

@@ -183,7 +183,9 @@ impl Post {
         let paused = state.paused_until.filter(|until| now < *until);
         let (waits_for, until) = match (paused, circuit) {
             (Some(until), _) => (Some(Deferral::RetryAfter), Some(until)),
-            (None, Circuit::Open(until)) => (Some(Deferral::Breaker), Some(until)),
+            (None, Circuit::Open(until)) if now < until => (Some(Deferral::Breaker), Some(until)),
+            // The probe is due, and goes out with the next delivery.
+            (None, Circuit::Open(_)) => (None, None),
             (None, Circuit::Probing) => (Some(Deferral::Breaker), None),
             (None, Circuit::Recovering(limit)) if limit <= state.under_way => (Some(Deferral::Breaker), None),
             (None, _) if self.params.concurrency <= state.under_way => (Some(Deferral::Concurrency), None),
@@ -240,5 +242,27 @@ impl Drop for Permit {
             post.telemetry.circuit(&post.name, is_open);
         }
         post.bell.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_circuit_is_no_reason_to_wait_any_more_once_its_probe_is_due() {
+        let breaker = BreakerParams { failures: 1, ..BreakerParams::default() };
+        let params = PostParams { concurrency: 8, breaker: Some(breaker), rate: None };
+        let post = Arc::new(Post::new("app".into(), params, Telemetry::new(), None));
+        let now = Instant::now();
+        drop(post.begin(now).unwrap().ended(Verdict::Ill));
+        let open = post.standing(Instant::now());
+        let Some(until) = open.until else { panic!("{open:?}") };
+        assert_eq!(open.waits_for, Some(Deferral::Breaker));
+        let due = post.standing(until);
+        assert_eq!((due.circuit, due.waits_for, due.until), (Circuit::Open(until), None, None));
+        let probe = post.begin(until).unwrap();
+        assert_eq!(post.standing(until).waits_for, Some(Deferral::Breaker), "the probe is under way");
+        drop(probe);
     }
 }

@@ -377,10 +377,13 @@ impl Gateway {
                 outcome
             }
             Ok(Committed::Duplicate) => RequestOutcome::Duplicate,
-            Err(NotStored::Full(shortage)) => return Err(Refusal::new(Class::BufferFull, shortage.to_string())),
-            Err(NotStored::Busy) => return Err(Refusal::new(Class::Overloaded, "too much waits for the buffer")),
-            Err(NotStored::Failed) => {
-                return Err(Refusal::new(Class::Internal, "the buffer could not store the event"));
+            Err(error) => {
+                let class = match error {
+                    NotStored::Full(_) => Class::BufferFull,
+                    NotStored::Busy => Class::Overloaded,
+                    NotStored::Failed => Class::Internal,
+                };
+                return Err(Refusal::new(class, error.to_string()));
             }
         };
         let id = (outcome != RequestOutcome::Duplicate).then_some(id);

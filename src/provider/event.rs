@@ -14,7 +14,7 @@ use std::fmt;
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::failure::{Failure, Fault};
+use super::failure::{Failure, Fault, Place};
 use super::filter::Filter;
 use super::message::{Message, View};
 use super::misread::{Read, TemplateFault, TemplateProblem};
@@ -37,7 +37,11 @@ pub struct EventTemplate {
 pub enum EventFault {
     /// The value is not there, or not a single one.
     Failed(Failure),
-    /// The value is there, and empty.
+    /// It is read from JSON, and the body is not JSON.
+    NoJson,
+    /// It is not there, because something else is: this text names the place and the kind of value.
+    Instead(String),
+    /// It is there, and empty.
     Empty,
     /// The value is longer than 256 bytes.
     TooLong,
@@ -49,6 +53,8 @@ impl fmt::Display for EventFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(failure) => write!(f, "{failure}"),
+            Self::NoJson => f.write_str("the body is not JSON"),
+            Self::Instead(found) => f.write_str(found),
             Self::Empty => f.write_str("the value is empty"),
             Self::TooLong => write!(f, "the value is longer than {EVENT_BYTES_MAX} bytes"),
             Self::NotText => f.write_str("the value is not UTF-8 or holds control characters"),
@@ -137,7 +143,7 @@ impl EventTemplate {
                     Ok(None) => continue,
                     Err(fault) => fault,
                 },
-                Err(failure) => EventFault::Failed(failure),
+                Err(failure) => EventFault::of(failure, json),
             };
             if self.is_expected || !fault.is_absence() {
                 first_fault.get_or_insert(fault);
@@ -148,10 +154,20 @@ impl EventTemplate {
 }
 
 impl EventFault {
+    fn of(failure: Failure, json: Option<&Value>) -> Self {
+        match (&failure, json) {
+            (Failure::Missing(Place::Json(_)), None) => Self::NoJson,
+            (Failure::Missing(Place::Json(pointer)), Some(json)) => {
+                instead(json, pointer).map_or(Self::Failed(failure), Self::Instead)
+            }
+            _ => Self::Failed(failure),
+        }
+    }
+
     /// Returns whether the fault is that no value is there to be read.
     fn is_absence(&self) -> bool {
         match self {
-            Self::Empty | Self::Failed(Failure::Missing(_)) => true,
+            Self::Empty | Self::NoJson | Self::Instead(_) | Self::Failed(Failure::Missing(_)) => true,
             Self::Failed(Failure::MalformedHeader(malformed)) => {
                 matches!(malformed.fault(), Fault::NotForm | Fault::NotJson | Fault::Empty)
             }
@@ -160,7 +176,31 @@ impl EventFault {
     }
 }
 
-/// Returns the text of some pieces; `None` without a piece, which a template leaves out on purpose.
+/// Says what stands where a value is looked for, or on the way to it; `None` where there is only nothing.
+fn instead(json: &Value, pointer: &str) -> Option<String> {
+    if json.pointer(pointer).is_some() {
+        return Some(format!("`{pointer}` in the JSON body is null"));
+    }
+    let mut end = pointer.len();
+    loop {
+        end = pointer.get(..end)?.rfind('/')?;
+        let (way, rest) = pointer.split_at(end);
+        let found = match json.pointer(way) {
+            None => continue,
+            Some(Value::Object(_)) => return None,
+            Some(Value::Array(_)) if rest.bytes().skip(1).all(|byte| byte.is_ascii_digit()) => return None,
+            Some(Value::Array(_)) => "a list",
+            Some(Value::Null) => "null",
+            Some(Value::Bool(_)) => "a boolean",
+            Some(Value::Number(_)) => "a number",
+            Some(Value::String(_)) => "a text",
+        };
+        let place = if way.is_empty() { "the body".to_owned() } else { format!("`{way}`") };
+        return Some(format!("`{pointer}` in the JSON body is missing: {place} is {found}"));
+    }
+}
+
+/// The text of some pieces. No piece at all is what a template leaves out on purpose.
 fn printable(pieces: &[Cow<'_, [u8]>]) -> Result<Option<String>, EventFault> {
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
     if pieces.is_empty() {

@@ -249,8 +249,8 @@ pub enum Fault {
     NotJson,
     /// Not `application/x-www-form-urlencoded`.
     NotForm,
-    /// An object or a list where a single value is due.
-    NotScalar,
+    /// Something else where a single value is due: this.
+    NotScalar(&'static str),
     /// Holds no signature of the expected kind.
     NoSignature,
     /// Lists more signatures than are looked at.
@@ -294,6 +294,7 @@ impl fmt::Display for Fault {
                 );
             }
             Self::FieldName => "has a field with a name that the provider does not send",
+            Self::NotScalar(found) => return write!(f, "is {found}, not a single value"),
             Self::UrlCharacters => "has characters in its URL that no URL has",
             Self::Repeated => "is there more than once",
             Self::TooLong => "is longer than 8 KiB",
@@ -301,7 +302,6 @@ impl fmt::Display for Fault {
             Self::Empty => "is empty",
             Self::NotJson => "is not JSON",
             Self::NotForm => "is not a form (application/x-www-form-urlencoded)",
-            Self::NotScalar => "is not a single value",
             Self::NoSignature => "holds no signature of the expected kind",
             Self::TooMany => "lists too many signatures",
             Self::NoPrefix => "lacks the prefix of the scheme",

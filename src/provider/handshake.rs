@@ -126,7 +126,12 @@ impl Desk {
         self.handshakes.iter().any(|handshake| handshake.when.method.as_deref() == Some(method))
     }
 
-    /// Returns whether the body has to be parsed as JSON to recognise a handshake, before the signature or after it.
+    /// The statuses with which a handshake with the wrong token is refused.
+    pub fn refusals(&self) -> impl Iterator<Item = u16> {
+        self.handshakes.iter().filter(|handshake| handshake.has_token()).map(|handshake| handshake.refused)
+    }
+
+    /// Whether the body has to be parsed as JSON to tell a handshake, before the signature or after it.
     pub fn needs_json(&self, is_verified: bool, method: &str, now: Timestamp) -> bool {
         self.tried(is_verified, now).any(|one| one.needs_json() && one.when.method.as_deref() == Some(method))
     }

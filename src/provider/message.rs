@@ -137,9 +137,8 @@ impl<'v> View<'v> {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(Cow::Borrowed(text.as_bytes())),
             Some(plain @ (Value::Bool(_) | Value::Number(_))) => Some(Cow::Owned(plain.to_string().into_bytes())),
-            Some(Value::Array(_) | Value::Object(_)) => {
-                return Err(Failure::malformed(Place::Json(pointer.to_owned()), Fault::NotScalar));
-            }
+            Some(Value::Array(_)) => return Err(not_scalar(pointer, "a list")),
+            Some(Value::Object(_)) => return Err(not_scalar(pointer, "an object")),
         })
     }
 
@@ -202,15 +201,8 @@ impl<'v> View<'v> {
     }
 }
 
-impl SignedHeaders {
-    /// Returns the character at which a part of the value could be taken for what follows it: the next pair of a list with
-    /// names, or a JSON object behind a list of values, which may hold the text that joins them.
-    fn movable(&self, value: &[u8]) -> Option<char> {
-        match &self.assign {
-            Some(assign) => holds_pair(value, &self.join, assign).then(|| self.join.chars().next().unwrap_or_default()),
-            None => value.contains(&b'{').then_some('{'),
-        }
-    }
+fn not_scalar(pointer: &str, found: &'static str) -> Failure {
+    Failure::malformed(Place::Json(pointer.to_owned()), Fault::NotScalar(found))
 }
 
 impl Source {

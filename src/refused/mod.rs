@@ -23,7 +23,7 @@ use crate::event::{Event, EventData, EventId};
 use crate::keyring::Keyring;
 use crate::lane::Rules;
 use crate::provider::KeyLocation;
-use crate::refusal::{Class, RequestOutcome};
+use crate::sender::Sender;
 use crate::telemetry::Telemetry;
 
 pub use judge::Verdict;
@@ -94,12 +94,6 @@ pub struct Admission {
 
 /// Deliveries of one page: dedup keys and bodies.
 type Deliveries = HashSet<([u8; 16], Option<[u8; 16]>)>;
-
-/// Tells whether a request was refused for its signature.
-pub fn is_for_signature(outcome: RequestOutcome) -> bool {
-    let classes = [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp];
-    classes.map(RequestOutcome::Refused).contains(&outcome)
-}
 
 impl Refused {
     /// Works with these.
@@ -193,6 +187,9 @@ impl Refused {
     ) -> Result<Verdict, NotStored> {
         let Some(event) = judged.event else { return Ok(judged.verdict) };
         let (id, source) = (captured.event.id, &*captured.event.source);
+        if !dry_run {
+            self.verified(captured);
+        }
         // A copy of the same delivery on the same page is one delivery.
         let is_first = event.dedup().is_none_or(|dedup| seen.insert((dedup.key, dedup.body)));
         let buffer = self.buffer.clone();
@@ -229,6 +226,15 @@ impl Refused {
         Ok(judged.verdict)
     }
 
+    /// Tells the watch over the source's verification that the request verifies, whatever the buffer does with it.
+    fn verified(&self, captured: &Captured) {
+        let (rules, event) = ((self.rules)(), &captured.event);
+        if let Some(lane) = rules.lane(&event.source) {
+            let change = lane.watch.verified_later(event.sender.map(Sender::of), event.received_at());
+            self.telemetry.verification(&event.source, lane.watch.standing(), change);
+        }
+    }
+
     fn repeated(&self, event: &Event) -> Result<Option<Verdict>, NotStored> {
         repeated(&self.buffer, event)
     }
@@ -237,7 +243,7 @@ impl Refused {
 /// The requests of one page, the oldest first, and where the next one begins.
 fn page(capture: &Capture, rules: &Rules, choice: &Choice) -> (Vec<Arc<Captured>>, Option<EventId>) {
     let is_meant = |captured: &&Arc<Captured>| {
-        is_for_signature(captured.outcome)
+        captured.outcome.is_for_signature()
             && choice.id.is_none_or(|id| captured.event.id == id)
             && choice.after.is_none_or(|after| captured.event.id > after)
             && choice.filter.wants(&as_found(judge::named(rules, captured)))

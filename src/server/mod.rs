@@ -37,8 +37,8 @@ use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates};
 use crate::keyring::Keyring;
-use crate::lane::Rules;
-use crate::refusal::RequestOutcome;
+use crate::lane::{Lane, Rules};
+use crate::refusal::{Class, RequestOutcome};
 use crate::refused::Refused;
 use crate::rejudge;
 use crate::schema::SchemaSet;
@@ -320,13 +320,23 @@ impl Server {
 fn known<'a>(rules: &'a Rules, destinations: &'a Destinations) -> Known<'a> {
     let sources = rules.lanes.iter().map(|lane| KnownSource {
         name: &lane.source.name,
-        answers: RequestOutcome::ALL.map(|outcome| (outcome, lane.source.answers.status(outcome))).to_vec(),
+        answers: answers(lane),
         schemas: lane.schemas.iter().flat_map(SchemaSet::names).collect(),
         is_sync: matches!(lane.source.mode, Mode::Sync { .. }),
     });
     let routes: BTreeSet<&str> = rules.lanes.iter().flat_map(|lane| &lane.routes).map(|route| &*route.name).collect();
     let destinations: BTreeSet<&str> = destinations.keys().map(|name| &**name).collect();
     Known { sources: sources.collect(), routes, destinations }
+}
+
+/// Every outcome with its status, and that of a handshake with the wrong token.
+fn answers(lane: &Lane) -> Vec<(RequestOutcome, u16)> {
+    let wrong_token = lane.desk.refusals().map(|status| (RequestOutcome::Refused(Class::BadSignature), status));
+    RequestOutcome::ALL
+        .map(|outcome| (outcome, lane.source.answers.status(outcome)))
+        .into_iter()
+        .chain(wrong_token)
+        .collect()
 }
 
 /// The name of the admin listener among the page listeners.

@@ -302,7 +302,7 @@ impl Families {
             ),
             lines_suppressed: make.counter(
                 "refusal_log_lines_suppressed_total",
-                "Log lines of refusals that were summed up instead of written.",
+                "Log lines of refusals and unsigned handshakes that were summed up instead of written.",
                 &["source", "outcome"],
             ),
             refused_admitted: make.counter(

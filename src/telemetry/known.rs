@@ -19,6 +19,8 @@ const WITHOUT_SOURCE: [Class; 6] =
     [Class::NotFound, Class::Malformed, Class::HeadersTooLarge, Class::RateLimited, Class::Overloaded, Class::Draining];
 /// The refusals of requests whose sender went away before the answer (status `000`).
 const BROKEN_OFF: [Class; 2] = [Class::Malformed, Class::BodyTimeout];
+/// The refusals whose reason prescribes another status than the class: a target that is too long.
+const OTHER_STATUS: [(Class, u16); 1] = [(Class::HeadersTooLarge, 414)];
 /// Operations of the buffer that can fail.
 const OPERATIONS: [&str; 2] = ["commit", "read"];
 
@@ -38,7 +40,7 @@ pub struct Known<'a> {
 pub struct KnownSource<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The status of each outcome.
+    /// The statuses of each outcome.
     pub answers: Vec<(RequestOutcome, u16)>,
     /// The files of its schemas.
     pub schemas: BTreeSet<&'a str>,
@@ -56,8 +58,8 @@ impl Telemetry {
         for class in WITHOUT_SOURCE {
             self.known_answer(NO_SOURCE, RequestOutcome::Refused(class), class.status());
         }
-        for class in BROKEN_OFF {
-            self.known_answer(NO_SOURCE, RequestOutcome::Refused(class), 0);
+        for (class, status) in OTHER_STATUS.into_iter().chain(BROKEN_OFF.map(|class| (class, 0))) {
+            self.known_answer(NO_SOURCE, RequestOutcome::Refused(class), status);
         }
         families.request_seconds.with_label_values(&[NO_SOURCE]);
         for route in &known.routes {

@@ -1,4 +1,5 @@
-//! The log lines of refusals: the first five of a kind in ten seconds are written, the rest is summed up in one line.
+//! The log lines of refusals and of unsigned handshakes, which strangers can cause: the first five of a kind in ten
+//! seconds are written, the rest is summed up in one line.
 //!
 //! A kind is source, outcome, verdict of the verification, and whether the sender was verified at the source before:
 //! names of the configuration and closed enums. So senders cannot invent kinds, and the provider's own failures are not
@@ -15,7 +16,7 @@ use std::time::Duration;
 use super::{Request, Telemetry};
 use crate::accept::SignatureVerdict;
 use crate::clock::Timestamp;
-use crate::refusal::{Class, RequestOutcome};
+use crate::refusal::RequestOutcome;
 
 /// The lines of one kind that are written in one window.
 const LINES_MAX: u64 = 5;
@@ -27,10 +28,10 @@ const SENDERS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct RefusalLines(Mutex<HashMap<String, BTreeMap<Kind, Window>>>);
 
-/// The properties that refusals of one kind share, within a source.
+/// The properties that requests of one kind share, within a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
-    class: Class,
+    outcome: RequestOutcome,
     verdict: Option<SignatureVerdict>,
     is_known_sender: bool,
 }
@@ -39,7 +40,7 @@ struct Kind {
 struct Window {
     began: Timestamp,
     lines: u64,
-    /// The number of refusals that were not written.
+    /// The number of requests that were not written.
     more: u64,
     senders: BTreeMap<IpAddr, u64>,
     has_more_senders: bool,
@@ -56,17 +57,18 @@ struct Sum {
 impl Telemetry {
     /// Returns whether a request has a line of its own; otherwise it is counted for the sum of its kind.
     pub(super) fn has_line(&self, source: &str, request: &Request<'_>, now: Timestamp) -> bool {
-        let RequestOutcome::Refused(class) = request.outcome else { return true };
-        if request.notes.secret.is_some() {
+        let outcome = request.outcome;
+        let is_a_stranger_s = matches!(outcome, RequestOutcome::Refused(_) | RequestOutcome::Handshake);
+        if !is_a_stranger_s || request.notes.secret.is_some() {
             return true;
         }
-        let kind = Kind { class, verdict: request.notes.verdict, is_known_sender: request.is_known_sender };
+        let kind = Kind { outcome, verdict: request.notes.verdict, is_known_sender: request.is_known_sender };
         let (has_line, over) = self.2.count(source, kind, request.sender, now);
         if let Some(sum) = over {
             sum.write();
         }
         if !has_line {
-            self.0.lines_suppressed.with_label_values(&[source, class.label()]).inc();
+            self.0.lines_suppressed.with_label_values(&[source, outcome.label()]).inc();
         }
         has_line
     }
@@ -87,7 +89,7 @@ impl Telemetry {
 }
 
 impl RefusalLines {
-    /// Counts one refusal: returns whether it has a line, and the sum of a window that it ends.
+    /// Counts one request: returns whether it has a line, and the sum of a window that it ends.
     fn count(&self, source: &str, kind: Kind, sender: IpAddr, now: Timestamp) -> (bool, Option<Sum>) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !windows.contains_key(source) {
@@ -147,14 +149,22 @@ impl Sum {
     }
 
     fn write(&self) {
-        let Self { source, kind: Kind { class, verdict, is_known_sender }, window } = self;
+        let Self { source, kind: Kind { outcome, verdict, is_known_sender }, window } = self;
+        let (what, is_ours) = match outcome {
+            RequestOutcome::Refused(class) => ("refusals", class.status() >= 500),
+            RequestOutcome::Accepted
+            | RequestOutcome::Duplicate
+            | RequestOutcome::Handshake
+            | RequestOutcome::Filtered
+            | RequestOutcome::Quarantined => ("requests", false),
+        };
         let most = window.senders.iter().max_by_key(|(_, requests)| **requests);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     target: "hookgate::access",
                     source = source.as_str(),
-                    outcome = class.label(),
+                    outcome = outcome.label(),
                     verdict = verdict.map_or("", SignatureVerdict::label),
                     more = window.more,
                     since = %window.began,
@@ -163,11 +173,11 @@ impl Sum {
                     most_by = most.map(|(sender, _)| sender.to_string()),
                     most = most.map(|(_, requests)| *requests),
                     known_senders = is_known_sender.then_some(true),
-                    "more refusals like the five before, summed up"
+                    "more {what} like the five before, summed up"
                 )
             };
         }
-        if class.status() >= 500 { line!(warn) } else { line!(info) }
+        if is_ours { line!(warn) } else { line!(info) }
     }
 }
 
@@ -175,13 +185,17 @@ impl Sum {
 mod tests {
     use super::*;
     use crate::provider::FailureKind;
+    use crate::refusal::Class;
 
     const fn failed(kind: FailureKind) -> Option<SignatureVerdict> {
         Some(SignatureVerdict::Failed(kind))
     }
 
-    const BAD: Kind =
-        Kind { class: Class::BadSignature, verdict: failed(FailureKind::WrongSecretOrBody), is_known_sender: false };
+    const BAD: Kind = Kind {
+        outcome: RequestOutcome::Refused(Class::BadSignature),
+        verdict: failed(FailureKind::WrongSecretOrBody),
+        is_known_sender: false,
+    };
 
     fn sender(n: u32) -> IpAddr {
         std::net::Ipv4Addr::from(n).into()
@@ -222,7 +236,7 @@ mod tests {
             lines.count("a", BAD, sender(n), at(0));
         }
         for other in [
-            Kind { class: Class::MissingSignature, ..BAD },
+            Kind { outcome: RequestOutcome::Refused(Class::MissingSignature), ..BAD },
             Kind { verdict: failed(FailureKind::MalformedHeader), ..BAD },
             Kind { is_known_sender: true, ..BAD },
         ] {

@@ -8,7 +8,7 @@ use super::{NO_SOURCE, Telemetry};
 use crate::budget::{Alarm, Level, Recorded};
 use crate::clock::Timestamp;
 use crate::only_failing::{Change, Failures, Standing};
-use crate::refusal::Class;
+use crate::refusal::{Class, RequestOutcome};
 
 /// The values of the label `proof`, by which the failure budget is counted.
 const VERIFIED: &str = "verified";
@@ -72,7 +72,8 @@ impl Telemetry {
                     %last_verified,
                     verdict = kind.label(),
                     "this source verified before and only fails now: likely its secret was rotated on one side; add the new \
-                     secret, reload, and let in what was refused: hookgate refused admit --source {source}"
+                     secret as a file, reload, and let in what was refused: hookgate refused admit --source {source} (a variable \
+                     changes at a restart only, which forgets what was refused)"
                 );
             }
             Some(Change::Ended(failures)) => {
@@ -106,9 +107,9 @@ impl Telemetry {
     }
 
     fn begin_refusals(&self, source: &str) {
-        for class in Class::ALL {
-            // Naming a series begins it.
-            self.0.lines_suppressed.with_label_values(&[source, class.label()]);
+        for outcome in summed_up() {
+            // To name a series is to begin it.
+            self.0.lines_suppressed.with_label_values(&[source, outcome]);
         }
     }
 
@@ -125,14 +126,19 @@ impl Telemetry {
             drop(gauge.remove_label_values(&[source]));
         }
         drop(self.0.refused_admitted.remove_label_values(&[source]));
-        for class in Class::ALL {
-            drop(self.0.lines_suppressed.remove_label_values(&[source, class.label()]));
+        for outcome in summed_up() {
+            drop(self.0.lines_suppressed.remove_label_values(&[source, outcome]));
         }
         tracing::debug!(source, "a source is no longer in force");
     }
 }
 
-/// Returns the sources that have a series.
+/// The outcomes whose log lines may be summed up.
+fn summed_up() -> impl Iterator<Item = &'static str> {
+    Class::ALL.map(Class::label).into_iter().chain([RequestOutcome::Handshake.label()])
+}
+
+/// The sources that have a series.
 fn sources_of(family: &impl Collector) -> BTreeSet<String> {
     let families = family.collect();
     let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);

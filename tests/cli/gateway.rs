@@ -45,7 +45,7 @@ fn send_says_what_it_does_not_know() {
     let send = |args: &[&str], code| {
         end(hookgate(args).arg("--config").arg(folder.routes()).env("SECRET", "s")).with(code).stderr
     };
-    assert!(send(&["send", "shp"], 1).contains("there is no source `shp`; known: shop"));
+    assert!(send(&["send", "shp"], 2).contains("there is no source `shp`; did you mean `shop`? Known: shop"));
     assert!(send(&["send", "shop", "no.such"], 1).contains("recorded events: push, "));
     assert!(send(&["send", "shop", "--file", "no/such.json"], 1).contains("cannot read no/such.json"));
     assert!(send(&["send", "shop", "--to", "nowhere"], 1).contains("--to http://host:port/path"));

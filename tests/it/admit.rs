@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Gateway, Receiver, Request, SECRET, SOON, Site, eventually, github, hmac_hex, pass};
+use crate::support::{
+    Gateway, Receiver, Request, SECRET, SOON, Site, WallClock, alone, eventually, github, hmac_hex, pass,
+};
 use crate::why::run;
 
 const WRONG: &str = "{name: wrong, file: wrong}";
@@ -63,6 +65,12 @@ fn what_a_wrong_secret_refused_is_delivered_once_the_right_one_is_there() {
     let nothing = admit(&gateway, "{}");
     assert_eq!((&nothing["fails"], &nothing["admitted"]), (&6.into(), &0.into()));
 
+    let (code, said, told) = run(&site, &gateway, &["refused", "admit"]);
+    assert!(
+        code == 0 && said.contains("FAILS") && told.contains("`env:` names changes at a restart only"),
+        "{said}{told}"
+    );
+
     mended(&site, &gateway, &receiver, "", "");
     let id = before[5]["id"].as_str().unwrap();
     let (code, said, _) = run(&site, &gateway, &["explain", id]);
@@ -95,6 +103,33 @@ fn what_a_wrong_secret_refused_is_delivered_once_the_right_one_is_there() {
     assert!(eventually("it is said", SOON, line).contains("\"source\":\"github\""));
     let again = admit(&gateway, r#"{"filter": {"source": "github"}}"#);
     assert_eq!((&again["judged"], &again["admitted"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn a_source_that_only_failed_is_no_alarm_any_more_once_what_was_refused_is_admitted() {
+    let _alone = alone();
+    let receiver = Receiver::start();
+    let site = Site::new(&rest(&receiver, RIGHT, ""));
+    site.file("wrong", b"the secret of something else");
+    let Some(clock) = WallClock::in_folder(site.root()) else { return };
+    let gateway = site.start_with(clock.environment());
+    gateway.accept(&github("{}"));
+    site.rewrite(&rest(&receiver, WRONG, ""));
+    gateway.reload();
+    refuse(&gateway, &github("{\"a\":1}"));
+    let is_alarm = |wanted: u64| {
+        let of = [("source", "github")];
+        let is = || gateway.metrics().sum("hookgate_source_only_failing", &of) == wanted;
+        eventually("the alarm is so", SOON, || is().then_some(()));
+    };
+    clock.jump("+6m");
+    is_alarm(1);
+    mended(&site, &gateway, &receiver, "", "");
+    assert_eq!(admit(&gateway, r#"{"dry_run": true}"#)["verifies"], 1);
+    is_alarm(1);
+    assert_eq!(admit(&gateway, "{}")["admitted"], 1);
+    is_alarm(0);
+    eventually("that is said", SOON, || gateway.log().contains("verifies again").then_some(()));
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn dead_letters_are_listed_replayed_and_dropped() {
     assert_eq!((table.told.as_str(), table.lines().len()), ("6 dead letters\n", 7));
     let columns: Vec<&str> = table.lines()[1].split_whitespace().skip(3).collect();
     assert_eq!(columns, ["github/push", "app", "final", "1", "status", "422"]);
-    assert!(run(&site, &gateway, "dlq list --source other").with(0).told.starts_with("no dead letter found"));
+    assert!(run(&site, &gateway, "dlq list --type other").with(0).told.starts_with("no dead letter found"));
     receiver.always("/app", Reply::status(200));
     assert_eq!(run(&site, &gateway, &format!("dlq replay {}", ids[0])).with(0).lines()[0], "1 delivery queued");
     dead(5);

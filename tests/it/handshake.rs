@@ -63,6 +63,27 @@ fn a_question_cannot_be_used_to_have_an_event_signed() {
     assert_eq!(get(&gateway, "/in/x?crc_token=%7B%22a%22%3A1%7D").status, 405);
 }
 
+#[test]
+fn a_flood_of_questions_that_anybody_can_ask_writes_five_lines_and_their_sum() {
+    let receiver = Receiver::start();
+    let gateway = site(REST, &receiver).start();
+    for _ in 0..40 {
+        assert_eq!(get(&gateway, "/in/x?crc_token=MDU5ZDgxYTU&nonce=abc").status, 200);
+    }
+    let lines = || {
+        let log = gateway.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.filter(|line| line["outcome"] == "handshake").collect::<Vec<_>>()
+    };
+    // Without a further request.
+    let sum = eventually("the sum is written", SOON, || lines().into_iter().find(|line| line["more"] == 35));
+    assert_eq!((&sum["source"], &sum["senders"]), (&"x".into(), &1.into()), "{sum}");
+    assert_eq!(lines().len(), 6, "five lines and their sum");
+    let of = [("source", "x"), ("outcome", "handshake")];
+    assert_eq!(gateway.metrics().sum("hookgate_refusal_log_lines_suppressed_total", &of), 35);
+    gateway.wait_for_outcomes("x", "handshake", 200, 40);
+}
+
 const ASANA: &str = "sources:
   asana: {path: /in/asana, provider: asana, handshake: {armed_until: \"ARMED\", capture_to: asana.key}}
 ";

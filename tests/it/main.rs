@@ -42,6 +42,7 @@ mod kept_answers;
 mod logs;
 mod memory;
 mod metrics_page;
+mod mistyped;
 mod names;
 mod neighbour;
 mod numbers;

@@ -76,6 +76,9 @@ fn every_series_with_configured_labels_is_there_at_zero_before_the_first_request
         of("hookgate_requests_total", &[("source", "github"), ("outcome", outcome), ("code", code)]);
     }
     of("hookgate_requests_total", &[("source", "_none"), ("outcome", "not_found"), ("code", "404")]);
+    of("hookgate_requests_total", &[("source", "_none"), ("outcome", "headers_too_large"), ("code", "414")]);
+    let suppressed = [("source", "github"), ("outcome", "handshake")];
+    of("hookgate_refusal_log_lines_suppressed_total", &suppressed);
     for verdict in ["verified", "failed"] {
         of("hookgate_verifications_total", &[("source", "github"), ("verdict", verdict)]);
     }

@@ -36,7 +36,7 @@ const FAILING: [(&str, &str, &str, &str, &str); 8] = [
         "when: body.a",
         "{\"a\": 9}",
         "when",
-        "condition failed: the condition is neither true nor false (in `body.a`)",
+        "condition failed: the condition gives a number, neither true nor false (in `body.a`)",
         "when: body.a > 5",
     ),
     (
@@ -64,14 +64,14 @@ const FAILING: [(&str, &str, &str, &str, &str); 8] = [
         "order_by: body.a",
         "{\"a\": {\"b\": 1}}",
         "order_by",
-        "order_by failed: the value is no key: a key is a text, a number, a boolean or a time, and null or an empty optional is none (in `body.a`)",
+        "order_by failed: the value is an object, and no key: a key is a text, a number, a boolean or a time, and null or an empty optional is none (in `body.a`)",
         "order_by: body.a.b",
     ),
     (
         "order_by: body.a + 1",
         "{\"a\": \"x\"}",
         "order_by",
-        "order_by failed: a value has a type that the expression cannot use",
+        "order_by failed: `+` cannot use a text and a number",
         "order_by: body.a",
     ),
     (
@@ -132,11 +132,38 @@ fn a_type_that_could_be_read_after_all_goes_out_with_the_event() {
     let gateway = site.start();
     gateway.accept(&github("{\"type\": {\"name\": \"sale\"}}"));
     quarantined(&gateway, 1);
-    assert_eq!(problem(&gateway), "route \"all\": event type failed: `/type` in the JSON body is not a single value");
+    assert_eq!(
+        problem(&gateway),
+        "route \"all\": event type failed: `/type` in the JSON body is an object, not a single value"
+    );
     site.rewrite(&with("body.type.name"));
     gateway.reload();
     judged(&site, &gateway);
     assert_eq!(receiver.wait_for(1)[0].header("hookgate-event-type").as_deref(), Some("sale"));
+}
+
+#[test]
+fn a_type_that_is_not_where_it_is_read_is_told_with_what_is_there_instead() {
+    for (kind, body, told) in [
+        ("body.type", "{\"a\": 1}", "`/type` in the JSON body is missing"),
+        ("body.type", "{\"type\": null}", "`/type` in the JSON body is null"),
+        ("body.type", "{\"type\": [1]}", "`/type` in the JSON body is a list, not a single value"),
+        ("body.type.name", "{\"type\": 7}", "`/type/name` in the JSON body is missing: `/type` is a number"),
+        ("body.type", "[{\"type\": 1}]", "`/type` in the JSON body is missing: the body is a list"),
+        ("body.type", "text", "the body is not JSON (content type text/plain)"),
+    ] {
+        let receiver = Receiver::start();
+        let plain = Site::plain_rest(&receiver.url("/app"), "");
+        let typed = plain.replace("provider: github,", &format!("provider: github, event: {{type: {kind}}},"));
+        let site = Site::new(&typed.replace("to: app}", "to: app, events: [sale.*]}"));
+        let gateway = site.start();
+        let media = if body == "text" { "text/plain" } else { "application/json" };
+        gateway.accept(&github(body).without("content-type").with("Content-Type", media));
+        quarantined(&gateway, 1);
+        let said = problem(&gateway);
+        let begin = format!("route \"all\": event type failed: {told}");
+        assert!(said.starts_with(&begin) && (said == begin || body == "text"), "{body}: {said}");
+    }
 }
 
 #[test]
@@ -219,11 +246,18 @@ fn another_route_takes_the_event_and_the_failing_one_is_told() {
         told["explanation"]["routes"].as_array().unwrap().iter().filter(|says| says["route"] == "all").collect();
     assert_eq!(says[0]["verdict"], "condition_failed", "{told}");
     assert!(says[0]["error"].as_str().unwrap().starts_with("condition failed: there is no \"qty\""), "{told}");
+    let (_, shown, _) = run(&site, &gateway, &["events", "show", &id]);
+    assert!(
+        shown.contains("\nroutes in force that fail on it\n  all: condition failed: there is no \"qty\""),
+        "{shown}"
+    );
     let replay = || run(&site, &gateway, &["events", "replay", &id, "--rules", "today", "--dry-run"]).1;
     assert!(replay().contains("nothing by route all: condition failed: there is no \"qty\""), "{}", replay());
     site.rewrite(&more.replace("body.qty > 5", "body.?qty.orValue(9) > 5"));
     gateway.reload();
     assert!(replay().contains("app (route all), new"), "{}", replay());
+    let (_, shown, _) = run(&site, &gateway, &["events", "show", &id]);
+    assert!(!shown.contains("that fail on it"), "{shown}");
 }
 
 #[test]

@@ -173,5 +173,5 @@ fn the_command_line_asks_and_says_what_it_was_told() {
     let nobody = site.cli(&["redeliver", "github", "--all", "--admin", "127.0.0.1:1"]);
     assert_eq!(nobody.status.code(), Some(69));
     let unknown = site.cli(&["redeliver", "gihub", "--all", "--admin", &url]);
-    assert_eq!((unknown.status.code(), text_of(&unknown.stderr).contains("no such source")), (Some(1), true));
+    assert_eq!((unknown.status.code(), text_of(&unknown.stderr).contains("did you mean `github`?")), (Some(2), true));
 }

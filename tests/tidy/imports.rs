@@ -37,7 +37,7 @@ keyring     clock deliver provider
 capture     clock event redact refusal sender
 explain     accept clock condition credential deliver event inbound lane limit payload provider redact refusal reply route shape source
 archive     body buffer clock condition deliver event lane payload refusal route
-refused     accept archive buffer capture event inbound keyring lane provider refusal telemetry
+refused     accept archive buffer capture event inbound keyring lane provider sender telemetry
 ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply sender source telemetry
 admin       archive buffer capture clock condition credential deliver event explain inbound lane limit outcome payload provider redact refusal refused route secret telemetry
 rejudge     buffer event lane provider

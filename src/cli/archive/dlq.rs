@@ -2,15 +2,17 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use super::super::admin::Admin;
+use super::deed::{Deed, Done, Sure};
 use super::filter::Filter;
 use super::job::{self, Many, Order, Rules};
 use super::pages::{List, ListArgs};
 use super::sheet::{Event, Try, member, moment, or_dash, read};
 use super::table::{Row, table};
-use super::{Asked, answer, consent, counted, ended, replay};
+use super::{Asked, answer, counted, ended, replay};
 use crate::cli::{Exit, terminal};
+use crate::event::IdPrefix;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
@@ -24,8 +26,8 @@ pub(in crate::cli) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ReplayArgs {
-    /// Those of one event; without it those that the filters name, or all.
-    id: Option<Uuid>,
+    /// Those of one event, by its id or the beginning of it; without it those that the filters name, or all.
+    id: Option<IdPrefix>,
     #[command(flatten)]
     filter: Filter,
     /// Which deliveries an event gets.
@@ -42,19 +44,15 @@ pub(in crate::cli) struct ReplayArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct DropArgs {
-    /// Those of one event.
-    id: Option<Uuid>,
+    /// Those of one event, by its id or the beginning of it.
+    id: Option<IdPrefix>,
     #[command(flatten)]
     filter: Filter,
     /// All there are.
     #[arg(long, conflicts_with = "id", env = "HOOKGATE_ALL")]
     all: bool,
-    /// Only say what would be done.
-    #[arg(long, env = "HOOKGATE_DRY_RUN")]
-    dry_run: bool,
-    /// Go on without a question.
-    #[arg(long, env = "HOOKGATE_YES")]
-    yes: bool,
+    #[command(flatten)]
+    sure: Sure,
     #[command(flatten)]
     asked: Asked,
 }
@@ -75,6 +73,7 @@ struct DeadLetter {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Toll {
+    dry_run: bool,
     found: u64,
     dropped: u64,
     samples: Vec<String>,
@@ -102,18 +101,9 @@ fn lines(dead: &[Value]) -> Vec<String> {
     table(&columns, "LAST", &rows)
 }
 
-/// Reports an id together with filters: an id names one event, and filters are for many.
-fn is_either(id: Option<Uuid>, filter: &Filter) -> Result<(), Exit> {
-    if id.is_some() && !filter.wanted().is_empty() {
-        terminal::tell("hookgate: an id is one event; filters are for many");
-        return Err(Exit::Usage);
-    }
-    Ok(())
-}
-
 fn replay_dead(args: &ReplayArgs) -> Result<Exit, Exit> {
-    is_either(args.id, &args.filter)?;
-    let Some(id) = args.id else {
+    args.filter.without(args.id.as_ref())?;
+    let Some(id) = &args.id else {
         let wanted = args.filter.wanted();
         let order = Order { from: "dead_letters", wanted, rules: args.rules, to: Vec::new(), dry_run: args.dry_run };
         return job::run(&args.asked, &order, &args.many);
@@ -121,6 +111,8 @@ fn replay_dead(args: &ReplayArgs) -> Result<Exit, Exit> {
     let admin = args.asked.gateway()?;
     let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
     let event: Event = member(&admin, &answer, "event").map_err(|problem| problem.told())?;
+    // What was looked at is what is replayed, whatever else begins so by then.
+    let id = &event.id.parse::<IdPrefix>().map_err(|_none| admin.not_ours().told())?;
     let dead = event.deliveries.into_iter().filter(|delivery| delivery.outcome == "dead_lettered");
     let to: Vec<String> = dead.map(|delivery| delivery.destination).collect();
     if to.is_empty() {
@@ -131,53 +123,47 @@ fn replay_dead(args: &ReplayArgs) -> Result<Exit, Exit> {
 }
 
 fn drop_dead(args: &DropArgs) -> Result<Exit, Exit> {
-    is_either(args.id, &args.filter)?;
+    args.filter.without(args.id.as_ref())?;
     let wanted = args.filter.wanted();
     if args.id.is_none() && wanted.is_empty() && !args.all {
         terminal::tell("hookgate: say which: an id, filters such as --destination billing, or --all");
         return Err(Exit::Usage);
     }
-    let admin = args.asked.gateway()?;
-    let ask = |dry_run: bool| {
+    let ask = |admin: &Admin, dry_run: bool| {
         let mut body = json!({ "filter": wanted.json(), "all": args.all, "dry_run": dry_run });
-        if let (Some(id), Some(members)) = (args.id, body.as_object_mut()) {
+        if let (Some(id), Some(members)) = (&args.id, body.as_object_mut()) {
             members.insert("id".to_owned(), id.to_string().into());
         }
         let answer = admin.post("/api/v1/dead-letters/drop", &body).map_err(|problem| problem.told())?;
         let dropped: Toll = read(&answer).ok_or_else(|| admin.not_ours().told())?;
         Ok((answer, dropped))
     };
-    let (answer, plan) = ask(true)?;
-    if args.dry_run {
-        if args.asked.is_json() {
-            terminal::say_json(&answer);
-        } else {
-            plan_lines(&plan).iter().for_each(terminal::say);
-        }
-        return Ok(Exit::Ok);
-    }
-    plan_lines(&plan).iter().for_each(terminal::tell);
-    if plan.found == 0 {
-        return Ok(Exit::Ok);
-    }
-    consent::consent(args.yes, "drop them")?;
-    let (answer, done) = ask(false)?;
-    if args.asked.is_json() {
-        terminal::say_json(&answer);
-    } else {
-        terminal::say(format!("{} dropped", letters(done.dropped)));
-    }
+    let deed = Deed { asked: &args.asked, sure: args.sure, question: Some("drop them") };
+    deed.run(ask)?;
     Ok(Exit::Ok)
+}
+
+impl Done for Toll {
+    fn lines(&self) -> Vec<String> {
+        if !self.dry_run {
+            return vec![format!("{} dropped", letters(self.dropped))];
+        }
+        let mut lines = vec![format!("{} would be dropped", letters(self.found))];
+        lines.extend(self.samples.iter().map(|id| format!("  such as {id}")));
+        lines
+    }
+
+    fn count(&self) -> u64 {
+        self.found
+    }
+
+    fn nothing(&self) -> &'static str {
+        "nothing was done: there is no such dead letter"
+    }
 }
 
 fn letters(count: u64) -> String {
     counted(usize::try_from(count).unwrap_or(usize::MAX), DEAD.one)
-}
-
-fn plan_lines(plan: &Toll) -> Vec<String> {
-    let mut lines = vec![format!("{} would be dropped", letters(plan.found))];
-    lines.extend(plan.samples.iter().map(|id| format!("  such as {id}")));
-    lines
 }
 
 #[cfg(test)]
@@ -204,6 +190,6 @@ DIED (UTC)      ID                                    SOURCE/TYPE          DESTI
     #[test]
     fn what_would_be_dropped_is_said() {
         let plan: Toll = read(&json!({"dry_run": true, "found": 2, "dropped": 0, "samples": ["a"]})).unwrap();
-        assert_eq!(plan_lines(&plan), ["2 dead letters would be dropped", "  such as a"]);
+        assert_eq!(plan.lines(), ["2 dead letters would be dropped", "  such as a"]);
     }
 }

@@ -23,7 +23,7 @@ pub(in crate::cli) enum Command {
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     filter: Filter,
-    /// Of which a delivery ended so, or is so far.
+    /// Only events with this outcome of a delivery; `any` lists what was not stored as well.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
     #[command(flatten)]
@@ -36,6 +36,11 @@ const EVENTS: List = List { path: "/api/v1/events", member: "events", one: "even
 
 pub(in crate::cli) fn run(command: &Command) -> Exit {
     ended(match command {
+        Command::List(args) if args.outcome == Some(Outcome::Any) => {
+            let of = |outcome| args.filter.wanted().outcome(outcome);
+            let lists = [None, Some(Outcome::Filtered), Some(Outcome::Refused)].map(of);
+            EVENTS.print_together(&args.asked, &lists, &args.reach, lines)
+        }
         Command::List(args) => {
             let wanted = args.filter.wanted().outcome(args.outcome);
             EVENTS.print(&args.asked, &wanted, &args.reach, lines)

@@ -5,6 +5,9 @@
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
+use crate::cli::{Exit, terminal};
+use crate::event::IdPrefix;
+
 /// What every look can be narrowed by.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Filter {
@@ -32,10 +35,11 @@ pub(super) struct Filter {
 }
 
 /// What became of an event: it fits when any of its deliveries does. From `filtered` on it was not stored, and is one of
-/// those that the gateway laid aside.
+/// those that the gateway captured. `any` is all of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum Outcome {
+    Any,
     Queued,
     Delivered,
     DeadLettered,
@@ -61,6 +65,7 @@ pub(super) enum Outcome {
 impl Outcome {
     fn word(self) -> &'static str {
         match self {
+            Self::Any => "any",
             Self::Queued => "queued",
             Self::Delivered => "delivered",
             Self::DeadLettered => "dead_lettered",
@@ -96,8 +101,9 @@ impl Wanted {
         self
     }
 
+    /// With this outcome. Any is no condition.
     pub(super) fn outcome(self, outcome: Option<Outcome>) -> Self {
-        self.with("outcome", outcome.map(Outcome::word))
+        self.with("outcome", outcome.filter(|outcome| *outcome != Outcome::Any).map(Outcome::word))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -122,6 +128,15 @@ impl Wanted {
 }
 
 impl Filter {
+    /// Refuses an id together with filters: an id is one event, and nobody is told what else the filters select.
+    pub(super) fn without(&self, id: Option<&IdPrefix>) -> Result<(), Exit> {
+        if id.is_some() && !self.wanted().is_empty() {
+            terminal::tell("hookgate: an id is one event; filters are for many");
+            return Err(Exit::Usage);
+        }
+        Ok(())
+    }
+
     pub(super) fn wanted(&self) -> Wanted {
         Wanted::default()
             .with("since", self.since.as_deref())

@@ -15,6 +15,7 @@ use super::interrupt::Interrupt;
 use super::plan::Plan;
 use super::sheet::{self, read};
 use super::{Asked, consent};
+use crate::cli::unknown::{self, Unknown};
 use crate::cli::{Exit, terminal};
 
 const REPLAYS: &str = "/api/v1/replays";
@@ -105,6 +106,9 @@ pub(super) fn run(asked: &Asked, order: &Order, many: &Many) -> Result<Exit, Exi
     let admin = asked.gateway()?;
     let answer = admin.post(REPLAYS, &order.body(many, true)).map_err(|problem| problem.told())?;
     let plan: Plan = sheet::member(&admin, &answer, "plan").map_err(|problem| problem.told())?;
+    if plan.deliveries == 0 && plan.is_complete() {
+        unknown::tell(&Unknown::listed(&answer))?;
+    }
     let mut lines = plan.lines();
     lines.extend(many.max.map(|max| format!("of these at most {max} deliveries")));
     match (order.dry_run, asked.is_json()) {

@@ -9,6 +9,7 @@
 mod answer;
 mod consent;
 mod curl;
+mod deed;
 mod dlq;
 mod events;
 mod filter;

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::super::admin::{Admin, AdminProblem};
 use super::filter::{Filter, Wanted};
 use super::{Asked, counted};
-use crate::cli::terminal;
+use crate::cli::unknown::{self, Unknown};
+use crate::cli::{Exit, terminal};
 
 /// The limit of entries in one page of the gateway.
 const PAGE_MAX: usize = 500;
@@ -21,6 +22,12 @@ pub(super) struct Reach {
     /// Go on where an earlier list ended.
     #[arg(long, value_name = "TEXT", env = "HOOKGATE_CURSOR")]
     cursor: Option<String>,
+}
+
+impl Reach {
+    fn limit(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(PAGE_MAX)
+    }
 }
 
 /// A list with filters.
@@ -48,6 +55,8 @@ pub(super) struct List {
 pub(super) struct Listed {
     pub(super) entries: Vec<Value>,
     next: Option<String>,
+    /// Names in the filter that the gateway does not know.
+    unknown: Vec<Unknown>,
 }
 
 impl List {
@@ -59,7 +68,7 @@ impl List {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Listed, AdminProblem> {
-        let mut listed = Listed { entries: Vec::new(), next: cursor.map(str::to_owned) };
+        let mut listed = Listed { entries: Vec::new(), next: cursor.map(str::to_owned), unknown: Vec::new() };
         loop {
             let rest = limit.saturating_sub(listed.entries.len()).min(PAGE_MAX).to_string();
             let here = wanted.clone().with("limit", Some(&rest)).with("cursor", listed.next.as_deref());
@@ -72,6 +81,7 @@ impl List {
             let is_stuck = next.is_some() && next == listed.next;
             listed.entries.extend(entries);
             listed.next = next;
+            listed.unknown = Unknown::listed(&page);
             if listed.next.is_none() || is_stuck || listed.entries.len() >= limit {
                 return Ok(listed);
             }
@@ -85,17 +95,57 @@ impl List {
         wanted: &Wanted,
         reach: &Reach,
         lines: impl Fn(&[Value]) -> Vec<String>,
-    ) -> Result<crate::cli::Exit, crate::cli::Exit> {
+    ) -> Result<Exit, Exit> {
         let admin = asked.gateway()?;
-        let limit = usize::try_from(reach.limit).unwrap_or(PAGE_MAX);
-        let listed = self.read(&admin, wanted, limit, reach.cursor.as_deref()).map_err(|problem| problem.told())?;
+        let listed =
+            self.read(&admin, wanted, reach.limit(), reach.cursor.as_deref()).map_err(|problem| problem.told())?;
+        self.show(asked, &listed, lines)?;
+        terminal::tell(self.told(&listed));
+        Ok(Exit::Ok)
+    }
+
+    /// Prints several lists as one, the newest entry first.
+    pub(super) fn print_together(
+        self,
+        asked: &Asked,
+        lists: &[Wanted],
+        reach: &Reach,
+        lines: impl Fn(&[Value]) -> Vec<String>,
+    ) -> Result<Exit, Exit> {
+        if reach.cursor.is_some() {
+            terminal::tell("hookgate: --cursor goes on with one list, and these are several; narrow them by --until");
+            return Err(Exit::Usage);
+        }
+        let (admin, limit) = (asked.gateway()?, reach.limit());
+        let mut all = Listed { entries: Vec::new(), next: None, unknown: Vec::new() };
+        let mut has_more = false;
+        for wanted in lists {
+            let listed = self.read(&admin, wanted, limit, None).map_err(|problem| problem.told())?;
+            has_more |= listed.next.is_some();
+            all.entries.extend(listed.entries);
+            all.unknown = listed.unknown;
+        }
+        // Ids begin with the time of receipt.
+        let id = |entry: &Value| entry.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        all.entries.sort_by_key(|entry| std::cmp::Reverse(id(entry)));
+        has_more |= all.entries.len() > limit;
+        all.entries.truncate(limit);
+        self.show(asked, &all, lines)?;
+        let more = if has_more { "; there may be more: a larger --limit, or --until" } else { "" };
+        terminal::tell(format!("{}{more}", self.told(&all)));
+        Ok(Exit::Ok)
+    }
+
+    fn show(self, asked: &Asked, listed: &Listed, lines: impl Fn(&[Value]) -> Vec<String>) -> Result<(), Exit> {
+        if listed.entries.is_empty() {
+            unknown::tell(&listed.unknown)?;
+        }
         if asked.is_json() {
             listed.entries.iter().for_each(terminal::say_json);
         } else if !listed.entries.is_empty() {
             lines(&listed.entries).iter().for_each(terminal::say);
         }
-        terminal::tell(self.told(&listed));
-        Ok(crate::cli::Exit::Ok)
+        Ok(())
     }
 
     /// Returns the number of entries, and the cursor for more.
@@ -119,7 +169,7 @@ mod tests {
     fn a_list_says_how_many_and_how_to_go_on() {
         let list = List { path: "/", member: "events", one: "event" };
         let told = |count: usize, next: Option<&str>| {
-            list.told(&Listed { entries: vec![Value::Null; count], next: next.map(str::to_owned) })
+            list.told(&Listed { entries: vec![Value::Null; count], next: next.map(str::to_owned), unknown: Vec::new() })
         };
         assert_eq!(told(0, None), "no event found");
         assert_eq!(told(1, None), "1 event");

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
+use super::super::admin::Admin;
+use super::deed::{Deed, Done, Sure};
 use super::pages::{List, ListArgs};
 use super::sheet::{Event, Problem, moment, or_dash, read};
 use super::table::{COLUMNS, Row, cut, table};
-use super::{Asked, consent, ended};
+use super::{Asked, ended};
 use crate::cli::{Exit, terminal};
+use crate::event::IdPrefix;
 
 /// The limit of listed problems of an event; `events show` has all.
 const PROBLEMS_MAX: usize = 2;
@@ -28,15 +30,11 @@ pub(in crate::cli) struct JudgeArgs {
     /// Of this source only.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]
     source: Option<String>,
-    /// This event only.
+    /// This event only, by its id or the beginning of it.
     #[arg(long, env = "HOOKGATE_ID")]
-    id: Option<Uuid>,
-    /// Only say what would be done.
-    #[arg(long, env = "HOOKGATE_DRY_RUN")]
-    dry_run: bool,
-    /// Go on without a question.
-    #[arg(long, env = "HOOKGATE_YES")]
-    yes: bool,
+    id: Option<IdPrefix>,
+    #[command(flatten)]
+    sure: Sure,
     #[command(flatten)]
     asked: Asked,
 }
@@ -50,12 +48,6 @@ struct Judgement {
     deliveries: u64,
     by_source: BTreeMap<String, Counts>,
     samples: Vec<Sample>,
-}
-
-impl Judgement {
-    fn admitted(&self) -> u64 {
-        self.by_source.values().map(|counts| counts.admitted).sum()
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,8 +87,7 @@ fn lines(events: &[Value]) -> Vec<String> {
 }
 
 fn judge(args: &JudgeArgs) -> Result<Exit, Exit> {
-    let admin = args.asked.gateway()?;
-    let ask = |dry_run: bool| {
+    let ask = |admin: &Admin, dry_run: bool| {
         let mut body = Map::from_iter([("dry_run".to_owned(), Value::from(dry_run))]);
         body.extend(args.source.iter().map(|source| ("source".to_owned(), source.as_str().into())));
         body.extend(args.id.iter().map(|id| ("id".to_owned(), id.to_string().into())));
@@ -104,57 +95,50 @@ fn judge(args: &JudgeArgs) -> Result<Exit, Exit> {
         let judged: Judgement = read(&answer).ok_or_else(|| admin.not_ours().told())?;
         Ok((answer, judged))
     };
-    let say = |answer: &Value, judged: &Judgement| {
-        if args.asked.is_json() {
-            terminal::say_json(answer);
-        } else {
-            judged_lines(judged).iter().for_each(terminal::say);
-        }
-    };
-    let (answer, plan) = ask(true)?;
-    if args.dry_run || plan.admitted() == 0 {
-        say(&answer, &plan);
-        terminal::tell(match (plan.judged, plan.admitted()) {
-            (0, _) => "nothing was in quarantine that could be judged",
-            (_, 0) => "nothing was done: the rules of today admit none of them",
-            _ => "nothing was done; without --dry-run it would be",
-        });
-        return Ok(Exit::Ok);
-    }
-    judged_lines(&plan).iter().for_each(terminal::tell);
-    consent::consent(args.yes, "let out what is admitted")?;
-    let (answer, done) = ask(false)?;
-    say(&answer, &done);
-    if done.admitted() != plan.admitted() {
+    let deed = Deed { asked: &args.asked, sure: args.sure, question: Some("let out what is admitted") };
+    let Some((planned, done)) = deed.run(ask)? else { return Ok(Exit::Ok) };
+    if done.count() != planned {
         terminal::tell(format!(
-            "{} were admitted, and {} in the plan: events or rules came between",
-            done.admitted(),
-            plan.admitted()
+            "{} were admitted, and {planned} in the plan: events or rules came between",
+            done.count()
         ));
     }
     terminal::tell(format!("deliveries queued: {}", done.deliveries));
     Ok(Exit::Ok)
 }
 
-fn judged_lines(judged: &Judgement) -> Vec<String> {
-    let row = |(source, counts): (&String, &Counts)| {
-        let counts = [counts.admitted, counts.unwanted, counts.kept].map(|count| count.to_string());
-        Row { cells: std::iter::once(source.clone()).chain(counts).collect(), pieces: Vec::new() }
-    };
-    let rows: Vec<Row> = judged.by_source.iter().map(row).collect();
-    if rows.is_empty() {
-        return Vec::new();
+impl Done for Judgement {
+    fn lines(&self) -> Vec<String> {
+        let row = |(source, counts): (&String, &Counts)| {
+            let counts = [counts.admitted, counts.unwanted, counts.kept].map(|count| count.to_string());
+            Row { cells: std::iter::once(source.clone()).chain(counts).collect(), pieces: Vec::new() }
+        };
+        let rows: Vec<Row> = self.by_source.iter().map(row).collect();
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = table(&[("SOURCE", 40), ("ADMITTED", 10), ("UNWANTED", 10), ("KEPT", 10)], "", &rows);
+        if !self.samples.is_empty() {
+            lines.push("such as".to_owned());
+        }
+        for sample in &self.samples {
+            let problem = sample.problems.first().map(|problem| format!(": {}", problem.short())).unwrap_or_default();
+            let line = format!("  {}  {}  {}{problem}", sample.id, sample.source, sample.verdict);
+            lines.push(cut(&line, COLUMNS));
+        }
+        lines
     }
-    let mut lines = table(&[("SOURCE", 40), ("ADMITTED", 10), ("UNWANTED", 10), ("KEPT", 10)], "", &rows);
-    if !judged.samples.is_empty() {
-        lines.push("such as".to_owned());
+
+    fn count(&self) -> u64 {
+        self.by_source.values().map(|counts| counts.admitted).sum()
     }
-    for sample in &judged.samples {
-        let problem = sample.problems.first().map(|problem| format!(": {}", problem.short())).unwrap_or_default();
-        let line = format!("  {}  {}  {}{problem}", sample.id, sample.source, sample.verdict);
-        lines.push(cut(&line, COLUMNS));
+
+    fn nothing(&self) -> &'static str {
+        match self.judged {
+            0 => "nothing was in quarantine that could be judged",
+            _ => "nothing was done: the rules of today admit none of them",
+        }
     }
-    lines
 }
 
 #[cfg(test)]
@@ -190,7 +174,7 @@ github  3         0         1
 stripe  0         1         0
 such as
   a  github  kept: /ref: is missing";
-        assert_eq!(judged_lines(&read(&answer).unwrap()).join("\n"), wanted);
-        assert!(judged_lines(&Judgement::default()).is_empty());
+        assert_eq!(read::<Judgement>(&answer).unwrap().lines().join("\n"), wanted);
+        assert!(Judgement::default().lines().is_empty());
     }
 }

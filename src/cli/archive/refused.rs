@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
+use super::deed::{Deed, Done, Sure};
 use super::filter::{Filter, Outcome};
 use super::pages::{List, Reach};
 use super::sheet::{moment, or_dash, read};
 use super::table::{COLUMNS, Row, cut, table};
-use super::{Asked, consent, counted, ended, show};
+use super::{Asked, counted, ended, show};
 use crate::cli::admin::Admin;
 use crate::cli::{Exit, terminal};
+use crate::event::IdPrefix;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
@@ -42,32 +43,20 @@ pub(in crate::cli) struct ListArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ShowArgs {
-    /// The request's id.
-    id: Uuid,
+    /// The request's id, or its beginning.
+    id: IdPrefix,
     #[command(flatten)]
     asked: Asked,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct AdmitArgs {
-    /// This request only.
-    #[arg(conflicts_with_all = ["source", "since", "until"])]
-    id: Option<Uuid>,
-    /// Only requests to this source.
-    #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]
-    source: Option<String>,
-    /// Only requests received after TIME, such as 2026-11-21T09:00:00Z, or a span back from now such as 15m, 24h, 7d.
-    #[arg(long, value_name = "TIME", env = "HOOKGATE_SINCE")]
-    since: Option<String>,
-    /// Only requests received before TIME.
-    #[arg(long, value_name = "TIME", env = "HOOKGATE_UNTIL")]
-    until: Option<String>,
-    /// Only show what would be done.
-    #[arg(long, env = "HOOKGATE_DRY_RUN")]
-    dry_run: bool,
-    /// Do not ask for confirmation.
-    #[arg(long, env = "HOOKGATE_YES")]
-    yes: bool,
+    /// This request only, by its id or the beginning of it.
+    id: Option<IdPrefix>,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    sure: Sure,
     #[command(flatten)]
     asked: Asked,
 }
@@ -117,6 +106,7 @@ struct Admission {
     samples: Vec<Sample>,
     next: Option<String>,
     stopped: Option<String>,
+    unknown: Value,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -143,7 +133,9 @@ struct Sample {
 pub(in crate::cli) fn run(command: &Command) -> Exit {
     ended(match command {
         Command::List(args) => {
-            let wanted = args.filter.wanted().outcome(args.outcome);
+            // Any reason is `refused`; without an outcome only those about the signature are listed.
+            let outcome = args.outcome.map(|it| if it == Outcome::Any { Outcome::Refused } else { it });
+            let wanted = args.filter.wanted().outcome(outcome);
             REFUSED.print(&args.asked, &wanted, &args.reach, lines)
         }
         Command::Show(args) => shown(args),
@@ -188,11 +180,6 @@ fn shown(args: &ShowArgs) -> Result<Exit, Exit> {
 }
 
 impl Admission {
-    /// Returns the number of requests that are stored, or would be by a plan: verified ones and quarantined ones.
-    fn stored(&self) -> u64 {
-        self.by_source.values().map(|counts| counts.verifies + counts.quarantined).sum()
-    }
-
     fn add(&mut self, page: Self) {
         self.judged += page.judged;
         self.admitted += page.admitted;
@@ -208,9 +195,32 @@ impl Admission {
         }
         let room = SAMPLES_MAX.saturating_sub(self.samples.len());
         self.samples.extend(page.samples.into_iter().take(room));
-        self.stopped = page.stopped;
+        (self.stopped, self.unknown) = (page.stopped, page.unknown);
     }
 
+    fn json(&self, dry_run: bool) -> Value {
+        let counts = |counts: &Counts| {
+            let Counts { verifies, quarantined, duplicate, unwanted, refused, fails, not_judged } = *counts;
+            json!({
+                "verifies": verifies, "quarantined": quarantined, "duplicate": duplicate, "unwanted": unwanted,
+                "refused": refused, "fails": fails, "not_judged": not_judged,
+            })
+        };
+        let by_source: Map<String, Value> =
+            self.by_source.iter().map(|(source, of)| (source.clone(), counts(of))).collect();
+        let sample = |one: &Sample| {
+            let Now { verdict, secret, why } = &one.now;
+            json!({ "id": one.id, "source": one.source, "verdict": verdict, "secret": secret, "why": why })
+        };
+        json!({
+            "dry_run": dry_run, "judged": self.judged, "admitted": self.admitted, "stopped": self.stopped,
+            "by_source": by_source, "samples": self.samples.iter().map(sample).collect::<Vec<_>>(),
+            "unknown": self.unknown,
+        })
+    }
+}
+
+impl Done for Admission {
     fn lines(&self) -> Vec<String> {
         let row = |(source, counts): (&String, &Counts)| {
             let Counts { verifies, quarantined, duplicate, unwanted, refused, fails, not_judged } = *counts;
@@ -239,77 +249,50 @@ impl Admission {
         }
         lines
     }
+
+    /// Verified ones and quarantined ones are stored.
+    fn count(&self) -> u64 {
+        self.by_source.values().map(|counts| counts.verifies + counts.quarantined).sum()
+    }
+
+    fn nothing(&self) -> &'static str {
+        match self.judged {
+            0 => "nothing that was refused for its signature is held; a restart forgets it",
+            _ => {
+                "nothing was done: under the rules in force none of them is to be admitted; a secret that `env:` names \
+                 changes at a restart only, which forgets them: add the new one as `{file: …}` and reload"
+            }
+        }
+    }
 }
 
 const SAMPLES_MAX: usize = 20;
 
-/// Asks for all pages, and returns their sum.
-fn ask(args: &AdmitArgs, admin: &Admin, dry_run: bool) -> Result<Admission, Exit> {
-    let mut filter = Map::new();
-    for (name, value) in [("source", &args.source), ("since", &args.since), ("until", &args.until)] {
-        filter.extend(value.iter().map(|value| (name.to_owned(), value.as_str().into())));
-    }
+/// All pages of what is asked for.
+fn ask(args: &AdmitArgs, admin: &Admin, dry_run: bool) -> Result<(Value, Admission), Exit> {
+    let (id, filter) = (args.id.as_ref().map(ToString::to_string), args.filter.wanted().json());
     let mut all = Admission::default();
     let mut cursor: Option<String> = None;
     loop {
-        let body = json!({
-            "id": args.id.map(|id| id.to_string()), "filter": filter, "dry_run": dry_run, "cursor": cursor,
-        });
+        let body = json!({ "id": id, "filter": filter, "dry_run": dry_run, "cursor": cursor });
         let answer = admin.post("/api/v1/refused/admit", &body).map_err(|problem| problem.told())?;
         let page: Admission = read(&answer).ok_or_else(|| admin.not_ours().told())?;
         let next = page.next.clone();
         all.add(page);
         // A cursor that leads to itself would never end.
         if next.is_none() || next == cursor || all.stopped.is_some() {
-            return Ok(all);
+            return Ok((all.json(dry_run), all));
         }
         cursor = next;
     }
 }
 
-fn say(args: &AdmitArgs, dry_run: bool, done: &Admission) {
-    if !args.asked.is_json() {
-        done.lines().iter().for_each(terminal::say);
-        return;
-    }
-    let counts = |counts: &Counts| {
-        let Counts { verifies, quarantined, duplicate, unwanted, refused, fails, not_judged } = *counts;
-        json!({
-            "verifies": verifies, "quarantined": quarantined, "duplicate": duplicate, "unwanted": unwanted,
-            "refused": refused, "fails": fails, "not_judged": not_judged,
-        })
-    };
-    let by_source: Map<String, Value> =
-        done.by_source.iter().map(|(source, of)| (source.clone(), counts(of))).collect();
-    let sample = |one: &Sample| {
-        let Now { verdict, secret, why } = &one.now;
-        json!({ "id": one.id, "source": one.source, "verdict": verdict, "secret": secret, "why": why })
-    };
-    terminal::say_json(&json!({
-        "dry_run": dry_run, "judged": done.judged, "admitted": done.admitted, "stopped": done.stopped,
-        "by_source": by_source, "samples": done.samples.iter().map(sample).collect::<Vec<_>>(),
-    }));
-}
-
 fn admit(args: &AdmitArgs) -> Result<Exit, Exit> {
-    let admin = args.asked.gateway()?;
-    let plan = ask(args, &admin, true)?;
-    if args.dry_run || plan.stored() == 0 {
-        say(args, true, &plan);
-        terminal::tell(match (plan.judged, plan.stored()) {
-            (0, _) => "nothing that was refused for its signature is held; a restart forgets it",
-            (_, 0) => "nothing was done: under the rules in force none of them is to be admitted",
-            _ => "nothing was done; without --dry-run it would be",
-        });
-        return Ok(Exit::Ok);
-    }
-    // A request that was named by its id needs no consent.
-    if args.id.is_none() {
-        plan.lines().iter().for_each(terminal::tell);
-        consent::consent(args.yes, "admit what verifies")?;
-    }
-    let done = ask(args, &admin, false)?;
-    say(args, false, &done);
+    args.filter.without(args.id.as_ref())?;
+    // One that was named was looked at.
+    let question = args.id.is_none().then_some("admit what verifies");
+    let deed = Deed { asked: &args.asked, sure: args.sure, question };
+    let Some((_, done)) = deed.run(|admin, dry_run| ask(args, admin, dry_run))? else { return Ok(Exit::Ok) };
     terminal::tell(format!("admitted: {}", counted(usize::try_from(done.admitted).unwrap_or(usize::MAX), "event")));
     if let Some(why) = &done.stopped {
         terminal::tell(format!("hookgate: it ended early: {why}; what was not admitted is still held"));
@@ -344,7 +327,7 @@ TIME (UTC)      ID                                    SOURCE  TYPE  SENDER     R
         let mut all = Admission::default();
         all.add(page.clone());
         all.add(page);
-        assert_eq!((all.judged, all.stored()), (6, 2));
+        assert_eq!((all.judged, all.count()), (6, 2));
         let wanted = "\
 SOURCE  VERIFIES  QUARANTINED  DUPLICATE  UNWANTED  REFUSED  FAILS  NOT JUDGED
 github  2         0            0          0         0        4      0

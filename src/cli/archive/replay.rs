@@ -2,18 +2,18 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::Asked;
 use super::filter::{Filter, Outcome};
 use super::job::{self, Many, Order, Rules};
 use super::sheet::read;
 use crate::cli::{Exit, terminal};
+use crate::event::IdPrefix;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// One event; many are told by filters.
-    id: Option<Uuid>,
+    /// One event, by its id or the beginning of it; many are told by filters.
+    id: Option<IdPrefix>,
     #[command(flatten)]
     filter: Filter,
     /// Of which a delivery ended so, or is so far.
@@ -61,7 +61,7 @@ struct Skipped {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
     let wanted = args.filter.wanted().outcome(args.outcome);
-    let Some(id) = args.id else {
+    let Some(id) = &args.id else {
         if wanted.is_empty() {
             terminal::tell("hookgate: say which: an id, or filters such as --since 1h --source stripe");
             return Err(Exit::Usage);
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
 /// Replays one event, to these destinations or to all of its own.
 pub(super) fn one(
     asked: &Asked,
-    (id, outcome): (Uuid, Option<&str>),
+    (id, outcome): (&IdPrefix, Option<&str>),
     rules: Rules,
     to: &[String],
     dry_run: bool,

@@ -34,6 +34,24 @@ pub(super) struct Event {
     /// The places of hidden credentials.
     pub(super) hidden: Vec<String>,
     pub(super) problems: Vec<Problem>,
+    /// Routes in force that fail on it.
+    pub(super) failing_routes: Vec<Failing>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Failing {
+    pub(super) route: String,
+    pub(super) why: String,
+}
+
+/// Why a delivery waits.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Waits {
+    r#for: String,
+    until: String,
+    last_error: Option<Try>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,6 +66,7 @@ pub(super) struct Delivery {
     pub(super) cause: String,
     pub(super) replays: u64,
     pub(super) order_key: String,
+    pub(super) waits: Option<Waits>,
     pub(super) last: Option<Try>,
     pub(super) tries: Vec<Try>,
 }
@@ -93,6 +112,28 @@ impl Delivery {
             inside.push(format!("replay {}", self.replays));
         }
         format!("{}:{}({})", self.destination, self.outcome, inside.join(", "))
+    }
+}
+
+impl Waits {
+    /// Whether only the time of the next attempt is waited for, which the delivery says anyway.
+    pub(super) fn is_retry(&self) -> bool {
+        self.r#for == "retry"
+    }
+
+    /// `waits for the circuit to close until 14:02:11 (connection refused)`.
+    pub(super) fn told(&self) -> String {
+        let what = match &*self.r#for {
+            "order" => "waits because its order key is parked (`hookgate parked list`)",
+            "breaker" => "waits because the destination's circuit is open",
+            "retry_after" => "waits because the destination asked for a pause",
+            "concurrency" => "waits because as many attempts as allowed are under way",
+            "rate" => "waits for the destination's rate limit",
+            other => return format!("waits for: {other}"),
+        };
+        let until = if self.until.is_empty() { String::new() } else { format!(" until {}", self.until) };
+        let error = self.last_error.as_ref().map(|error| format!(" (last error: {})", error.short()));
+        format!("{what}{until}{}", error.unwrap_or_default())
     }
 }
 

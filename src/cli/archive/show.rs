@@ -5,20 +5,20 @@
 
 use data_encoding::BASE64;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::super::admin::Admin;
-use super::sheet::{Delivery, Event, Problem, Try, read};
+use super::sheet::{Delivery, Event, Failing, Problem, Try, Waits, read};
 use super::{Asked, answer, curl, pretty};
 use crate::cli::{Exit, terminal};
+use crate::event::IdPrefix;
 
 /// The gateway's word for a body that was kept as a whole.
 const WHOLE: &str = "whole";
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// The event's id.
-    id: Uuid,
+    /// The event's id, or its beginning.
+    id: IdPrefix,
     /// Print one shell command that sends the same request again.
     #[arg(long, env = "HOOKGATE_CURL")]
     curl: bool,
@@ -138,6 +138,8 @@ fn page(event: &Event, raw: &Value) -> String {
     });
     section(&mut lines, "deliveries", told);
     section(&mut lines, "problems", event.problems.iter().map(|problem| format!("  {}", Problem::short(problem))));
+    let failing = event.failing_routes.iter().map(|Failing { route, why }| format!("  {route}: {why}"));
+    section(&mut lines, "routes in force that fail on it", failing);
     lines.push(String::new());
     match raw.get("body_kept").and_then(Value::as_str) {
         Some("nothing") => {
@@ -201,6 +203,7 @@ fn delivery(delivery: &Delivery) -> Vec<String> {
     let mut told = vec![format!("{} (route {}): {}, {tries}", delivery.destination, delivery.route, delivery.outcome)];
     let more = [("", &delivery.cause), ("ended ", &delivery.ended_at), ("next ", &delivery.next_at)];
     told.extend(more.iter().filter(|(_, text)| !text.is_empty()).map(|(word, text)| format!("{word}{text}")));
+    told.extend(delivery.waits.iter().filter(|waits| !waits.is_retry()).map(Waits::told));
     told.extend((!delivery.order_key.is_empty()).then(|| format!("in order by {}", delivery.order_key)));
     told.extend((delivery.replays > 0).then(|| format!("replays {}", delivery.replays)));
     let tries = if delivery.tries.is_empty() { delivery.last.as_slice() } else { &delivery.tries };
@@ -225,8 +228,10 @@ mod tests {
             "received_at": "2026-11-21T09:16:30.123Z", "bytes": 14, "verified": "main", "outcome": "queued", "same_id_as": null,
             "kept_until": null, "host": "hooks.example.com", "sender": "192.0.2.7", "method": "POST", "target": "/in/github?a=b", "headers": [["x-evil", "a\u{1b}[31m"]], "body": body,
             "problems": [{"pointer": "/id", "message": "is no number"}],
+            "failing_routes": [{"route": "audit", "why": "condition failed: there is no \"qty\""}],
             "deliveries": [{"copy": 0, "route": "all", "destination": "ci", "outcome": "queued", "attempts": 1, "replays": 0,
-                "next_at": "2026-11-21T09:16:31.000Z", "ended_at": null, "cause": null, "order_key": null, "last": null,
+                "next_at": "2026-11-21T09:16:31.000Z", "ended_at": null,
+                "waits": {"for": "breaker", "until": "2026-11-21T09:16:50.000Z", "last_error": {"status": 500, "detail": "status 500"}}, "cause": null, "order_key": null, "last": null,
                 "tries": [{"at": "2026-11-21T09:16:30.200Z", "outcome": "http_5xx", "status": 500, "took_ms": 12, "detail": "status 500"}]}]})
     }
 
@@ -249,11 +254,15 @@ headers
   x-evil: a\u{fffd}[31m
 
 deliveries
-  ci (route all): queued, 1 try, next 2026-11-21T09:16:31.000Z
+  ci (route all): queued, 1 try, next 2026-11-21T09:16:31.000Z, waits because the destination's circuit is open until \
+2026-11-21T09:16:50.000Z (last error: status 500)
     2026-11-21T09:16:30.200Z  http_5xx  status 500  12 ms
 
 problems
   /id: is no number
+
+routes in force that fail on it
+  audit: condition failed: there is no \"qty\"
 
 {
   \"a\": [

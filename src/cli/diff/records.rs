@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::Args;
 use crate::cli::admin::{Admin, AdminProblem};
-use crate::cli::recorded::{Recorded, is_unsigned};
+use crate::cli::recorded::Recorded;
+use crate::cli::unknown::{self, Unknown};
 use crate::cli::{Exit, load, terminal};
 use crate::refusal::{Class, RequestOutcome};
 
@@ -25,7 +26,7 @@ pub(super) struct Records {
 impl Records {
     /// Returns whether a request with this outcome can be compared; counts it if not.
     fn takes(&mut self, aside: Option<RequestOutcome>) -> bool {
-        let is_unsigned = aside.is_some_and(is_unsigned);
+        let is_unsigned = aside.is_some_and(RequestOutcome::is_for_signature);
         let is_limited = aside == Some(RequestOutcome::Refused(Class::RateLimited));
         self.unsigned += usize::from(is_unsigned);
         self.limited += usize::from(is_limited);
@@ -62,10 +63,14 @@ fn of_gateway(args: &Args) -> Result<Records, Exit> {
     let checked = load::load_or_tell(&args.old).ok_or(Exit::Config)?;
     let admin = Admin::new(args.admin.as_deref(), &checked);
     let mut records = Records::default();
-    let mut ids: Vec<String> = listed(args, &admin, None)?.into_iter().map(|(id, _)| id).collect();
+    let mut unknown = Vec::new();
+    let mut ids: Vec<String> = listed(args, &admin, None, &mut unknown)?.into_iter().map(|(id, _)| id).collect();
     for aside in ["filtered", "refused"] {
-        let listed = listed(args, &admin, Some(aside))?;
+        let listed = listed(args, &admin, Some(aside), &mut unknown)?;
         ids.extend(listed.into_iter().filter(|(_, outcome)| records.takes(*outcome)).map(|(id, _)| id));
+    }
+    if ids.is_empty() {
+        unknown::tell(&unknown)?;
     }
     // Ids begin with the time.
     ids.sort_unstable_by(|one, other| other.cmp(one));
@@ -86,8 +91,13 @@ fn of_gateway(args: &Args) -> Result<Records, Exit> {
     Ok(records)
 }
 
-/// Returns ids, each with its outcome where the request was captured.
-fn listed(args: &Args, admin: &Admin, aside: Option<&str>) -> Result<Vec<(String, Option<RequestOutcome>)>, Exit> {
+/// Ids, each with how it ended where it was laid aside; and the names that the gateway does not know.
+fn listed(
+    args: &Args,
+    admin: &Admin,
+    aside: Option<&str>,
+    unknown: &mut Vec<Unknown>,
+) -> Result<Vec<(String, Option<RequestOutcome>)>, Exit> {
     let (mut listed, mut cursor): (Vec<_>, Option<String>) = (Vec::new(), None);
     loop {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -104,6 +114,7 @@ fn listed(args: &Args, admin: &Admin, aside: Option<&str>) -> Result<Vec<(String
             let outcome = aside.and(event.get("outcome")).and_then(Value::as_str).and_then(RequestOutcome::of_label);
             Some((event.get("id")?.as_str()?.to_owned(), outcome))
         }));
+        *unknown = Unknown::listed(&answer);
         cursor = answer.get("next").and_then(Value::as_str).map(str::to_owned);
         if cursor.is_none() || listed.len() >= args.max {
             listed.truncate(args.max);

@@ -10,28 +10,30 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::admin::Admin;
 use super::given::{self, Parts, Request};
 use super::providers::Format;
-use super::recorded::{Recorded, is_unsigned};
+use super::recorded::Recorded;
 use super::send::Tamper;
+use super::unknown::{self, Unknown};
 use super::{Exit, check, load, terminal, verify};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::check::Checked;
+use crate::event::{IdPrefix, NotAnId};
 use crate::explain::{Question, Signature, explain};
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::provider::NoKeys;
 use crate::redact::Redaction;
+use crate::refusal::RequestOutcome;
 use crate::server::Setup;
 
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A stored event's id; or a file: a request as it came over the wire, or a body. `-` is stdin.
+    /// A stored event's id, or its beginning; or a file: a request as it came over the wire, or a body. `-` is stdin.
     what: PathBuf,
     /// The source that is called, where a file is a body.
     #[arg(long, env = "HOOKGATE_SOURCE")]
@@ -79,10 +81,16 @@ pub(crate) fn run(args: &Args, is_draft: bool) -> Exit {
 }
 
 fn explained(args: &Args, is_draft: bool) -> Result<Value, Exit> {
-    let id = args.what.to_str().and_then(|text| Uuid::parse_str(text).ok()).filter(|_| !args.what.exists());
-    match id {
-        Some(id) => stored(args, id, is_draft),
-        None => file(args),
+    let text = args.what.to_str().unwrap_or_default();
+    if text == "-" || args.what.exists() {
+        return file(args);
+    }
+    match text.parse() {
+        Ok(id) => stored(args, &id, is_draft),
+        Err(none @ NotAnId) => {
+            terminal::tell(format!("hookgate: `{}` is no file that can be read, and {none}", terminal::harmless(text)));
+            Err(Exit::Failed)
+        }
     }
 }
 
@@ -90,7 +98,7 @@ fn config(args: &Args) -> &Path {
     args.config.as_deref().unwrap_or(Path::new("routes.yaml"))
 }
 
-fn stored(args: &Args, id: Uuid, is_draft: bool) -> Result<Value, Exit> {
+fn stored(args: &Args, id: &IdPrefix, is_draft: bool) -> Result<Value, Exit> {
     let checked = load::load_or_tell(config(args)).ok_or(Exit::Config)?;
     let admin = Admin::new(args.admin.as_deref(), &checked);
     if is_draft {
@@ -105,8 +113,8 @@ fn stored(args: &Args, id: Uuid, is_draft: bool) -> Result<Value, Exit> {
     Ok(told)
 }
 
-/// Explains a stored event under another file. Secrets need not be here.
-fn drafted(args: &Args, admin: &Admin, id: Uuid) -> Result<Value, Exit> {
+/// What another file would make of it. Secrets need not be here.
+fn drafted(args: &Args, admin: &Admin, id: &IdPrefix) -> Result<Value, Exit> {
     let setup = setup(load::load_to_try(config(args), &load::environment, SystemClock.now()), args)?;
     let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
     let sheet = answer.get("event").ok_or_else(|| admin.not_ours().told())?;
@@ -127,7 +135,7 @@ fn drafted(args: &Args, admin: &Admin, id: Uuid) -> Result<Value, Exit> {
     }
     if !is_judged {
         notes.push("its signature cannot be judged here (no secret, or its time is over); taken as judged at receipt");
-    } else if recorded.aside.is_some_and(is_unsigned) {
+    } else if recorded.aside.is_some_and(RequestOutcome::is_for_signature) {
         notes.push("its signature is judged with those secrets of the file that can be read here");
     }
     let redaction = redaction(&setup, explanation.source.as_deref());
@@ -233,14 +241,16 @@ fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a Lane, Exit> {
         // One source needs no name.
         None => lanes.first().filter(|_| lanes.len() == 1),
     };
-    found.ok_or_else(|| {
-        let known: Vec<&str> = lanes.iter().map(|lane| &*lane.source.name).collect();
-        let known = known.join(", ");
-        terminal::tell(match &args.source {
-            Some(name) => format!("hookgate: there is no source `{}`; known: {known}", terminal::harmless(name)),
-            None => format!("hookgate: this is a body; say which source is called with --source; known: {known}"),
-        });
-        Exit::Usage
+    found.ok_or_else(|| match &args.source {
+        Some(name) => unknown::tell(&[Unknown::source(name, lanes)]).err().unwrap_or(Exit::Usage),
+        None => {
+            let known: Vec<&str> = lanes.iter().map(|lane| &*lane.source.name).collect();
+            let known = known.join(", ");
+            terminal::tell(format!(
+                "hookgate: this is a body; say which source is called with --source; known: {known}"
+            ));
+            Exit::Usage
+        }
     })
 }
 

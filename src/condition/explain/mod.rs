@@ -130,7 +130,8 @@ fn taken_apart(text: &str, view: &View<'_>) -> (Result<bool, ConditionError>, Ve
     let mut outcomes = vec![Outcome::default(); expressions.len()];
     let budget = Budget::default();
     let answer = logic.answer(&mut |number| {
-        let gave = expressions.get(number).map_or(Err(ConditionError::NotBool), |part| part.truth(view, &budget));
+        let gave =
+            expressions.get(number).map_or(Err(ConditionError::NotBool("nothing")), |part| part.truth(view, &budget));
         if let Some(outcome) = outcomes.get_mut(number) {
             outcome.gave = Some(gave.clone());
         }

@@ -81,7 +81,7 @@ const SHOWN: &[(&str, &str)] = &[
     body.pull_request.labels = [{\"n\":1,\"name\":\"bug\"},{\"n\":2,\"name\":\"ui\"}]
     body.type = \"x\"",
     ),
-    ("body", "does not match: the condition is neither true nor false"),
+    ("body", "does not match: the condition gives an object, neither true nor false"),
 ];
 
 #[test]

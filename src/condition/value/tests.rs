@@ -78,7 +78,8 @@ fn what_json_cannot_say_is_an_error() {
     }
     assert_eq!(value("{'x': body.b}", Some(&body)), Err(ConditionError::MissingKey { name: Some("b".to_owned()) }));
     assert_eq!(value("[body]", None), Err(ConditionError::NoBody));
-    assert_eq!(value("body.a + 'x'", Some(&body)), Err(ConditionError::WrongType));
+    let wrong = value("body.a + 'x'", Some(&body)).map_err(ConditionError::bare);
+    assert_eq!(wrong, Err(crate::condition::problem::WRONG_TYPE));
 }
 
 #[test]

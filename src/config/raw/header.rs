@@ -33,7 +33,8 @@ pub enum HeaderText {
 struct HeaderSecret {
     /// The path of a file that holds it.
     file: Option<PathBuf>,
-    /// The name of an environment variable that holds it.
+    /// The name of an environment variable that holds it. A running gateway keeps its environment: another value needs a
+    /// restart, where a file needs a reload.
     env: Option<String>,
     /// The name of a systemd credential (`LoadCredential=`) that holds it.
     credential: Option<String>,

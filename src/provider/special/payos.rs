@@ -115,7 +115,7 @@ fn number_text(number: &Number) -> Option<String> {
 }
 
 fn unwritable(name: &str) -> Failure {
-    Failure::malformed(place_of(name), Fault::NotScalar)
+    Failure::malformed(place_of(name), Fault::NotScalar("a list, an object or an odd number"))
 }
 
 fn place_of(name: &str) -> Place {
