@@ -70,7 +70,7 @@ fn brief(text: &str) -> String {
 }
 
 /// The innermost place of the script in a stack trace: `at name (script.js:3:7)`.
-fn place_in(stack: &str, script: &str) -> Option<(u32, u32)> {
+pub(super) fn place_in(stack: &str, script: &str) -> Option<(u32, u32)> {
     let (_, after) = stack.split_once(&format!("{script}:"))?;
     let mut numbers = after.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
