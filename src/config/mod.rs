@@ -24,7 +24,6 @@ pub mod units;
 mod count;
 mod de;
 mod defaults;
-mod encoding;
 mod explain;
 mod fault;
 mod include;
@@ -39,7 +38,6 @@ mod syntax;
 mod tree;
 mod union;
 
-pub use encoding::{NotUtf8, text_of};
 pub use files::{FileId, Files};
 pub use include::Disk;
 pub use known::nearest;

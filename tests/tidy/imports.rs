@@ -11,18 +11,19 @@ secret      clock
 sender
 answer      refusal
 budget      clock patience refusal
+encoding
 payload
-condition   payload
+condition   encoding payload
 limit
 only_failing clock sender
-schema
+schema      encoding payload
 script      clock payload
 source      answer
 credential
-redact      credential
-wrapping
+redact      credential payload
+wrapping    encoding
 route       condition
-provider    answer clock credential patience payload refusal secret wrapping
+provider    answer clock credential encoding patience payload refusal secret wrapping
 body        condition payload provider refusal
 inbound     body condition
 event       body clock condition provider refusal
