@@ -254,6 +254,10 @@ impl Checker<'_> {
                 Some(help),
             );
         }
+        if body_bytes_max == 0 {
+            let help = "at least `1B`; `methods: [GET]` takes requests without a body".to_owned();
+            self.error(Code::InvalidValue, &path!["sources", name, key], "no body fits into this limit", Some(help));
+        }
         self.check_sync_routes(name, written);
         let has_delivery_id = row.is_some_and(|row| row.delivery().is_some());
         let public_url = written.public_url.as_ref().or(self.raw.server.public_url.as_ref());
