@@ -48,6 +48,9 @@ pub struct RowSpec {
     name: Option<String>,
     /// The name for people.
     title: Option<String>,
+    /// Other names by which people look for it, such as products and former names.
+    #[serde(default)]
+    aliases: Vec<String>,
     /// The provider of which this is another way of signing: `verify --batch` tries it too, a source never does.
     version_of: Option<String>,
     /// How well the verification is proven.
@@ -165,6 +168,11 @@ impl Row {
     /// The name for people.
     pub fn title(&self) -> &str {
         &self.title
+    }
+
+    /// Other names by which people look for it.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.spec.aliases.iter().map(String::as_str)
     }
 
     /// The provider of which this is another way of signing.
