@@ -76,7 +76,7 @@ mod tests {
             ("body.x == 'paid’", Some((15, '’'))),
             ("body.x ==\u{a0}1", Some((9, '\u{a0}'))),
             ("body.a – 1 > 0", Some((7, '–'))),
-            ("body.x == 'a' // “x”\n && body.größe > 1", Some((34, 'ö'))),
+            ("body.x == 'a' // “x”\n && body.größe > 1", Some((36, 'ö'))),
             ("body.x == r'\\' && “", Some((18, '“'))),
             ("body.x == '“paid”'", None),
             ("body.x == 'it\\'s “x”'", None),
