@@ -10,6 +10,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::credential::{ALWAYS, CredentialPlace, Credentials, Pair, with_pairs, with_pairs_of_target};
+use crate::payload::unescaped;
 
 /// The text that stands for a hidden value.
 pub const REDACTED: &str = "[redacted]";
@@ -67,7 +68,9 @@ enum Step {
 pub enum BadRedaction {
     /// A text that is neither a place nor a header.
     Form,
-    /// A place that leads too deep.
+    /// `~` stands before something else than `0` and `1`.
+    Escape,
+    /// It leads too deep.
     TooDeep,
 }
 
@@ -77,6 +80,7 @@ impl fmt::Display for BadRedaction {
             Self::Form => f.write_str(
                 "it is neither a place such as `/data/card/number` or `/**/email`, nor `header:NAME` or `query:NAME`",
             ),
+            Self::Escape => f.write_str("`~` is written `~0` and `/` inside a name `~1` (RFC 6901)"),
             Self::TooDeep => write!(f, "it has more than {STEPS_MAX} steps"),
         }
     }
@@ -277,16 +281,16 @@ impl Redaction {
 /// Reads the steps of a text such as `/data/card/number`.
 fn steps(text: &str) -> Result<Vec<Step>, BadRedaction> {
     let path = text.strip_prefix('/').ok_or(BadRedaction::Form)?;
-    let steps: Vec<Step> = path.split('/').map(step).collect();
+    let steps: Vec<Step> = path.split('/').map(step).collect::<Result<_, _>>()?;
     if steps.len() > STEPS_MAX { Err(BadRedaction::TooDeep) } else { Ok(steps) }
 }
 
-fn step(text: &str) -> Step {
-    match text {
+fn step(text: &str) -> Result<Step, BadRedaction> {
+    Ok(match text {
         "*" => Step::Any,
         "**" => Step::AnyDepth,
-        name => Step::Name(name.replace("~1", "/").replace("~0", "~")),
-    }
+        name => Step::Name(unescaped(name).map_err(|_tilde| BadRedaction::Escape)?),
+    })
 }
 
 fn fits(place: &[Step], steps: &[&str]) -> bool {

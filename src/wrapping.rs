@@ -1,4 +1,4 @@
-//! Text around or in a secret that probably does not belong to it: quotes, `NAME=`, a byte order mark.
+//! Text around or in a secret that probably does not belong to it: quotes, `NAME=`, a byte order mark, other lines.
 //!
 //! A secret is used as it is configured; no layer is removed from it. [`seen`] returns the layers that `check` warns
 //! of. [`readings`] returns possible meanings of a secret, for near misses. The numbers of layers and of readings are
@@ -7,15 +7,22 @@
 //! Not here: ASCII white space around a secret, which `Secret` drops.
 
 use data_encoding::{BASE64, BASE64_NOPAD};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// The limit of layers that are removed one after the other.
+use crate::encoding::{Utf16, is_invisible};
+
+/// Layers that are taken off one after the other.
 const LAYERS_MAX: usize = 3;
 /// The limit of readings of one secret.
 const READINGS_MAX: usize = 12;
 /// The longest text that is searched: longer texts are keys and certificates, which have no such layers.
 const BYTES_MAX: usize = 16 * 1024;
-/// The shortest text that is read as base64: a shorter one is base64 by chance.
+/// Parts of one layer, such as lines, that are looked at.
+const PARTS_MAX: usize = 4;
+/// Base64 that is broken into lines has lines of this length at least.
+const BASE64_LINE_CHARS_MIN: usize = 48;
+/// A shorter text reads as base64 by chance.
 const BASE64_CHARS_MIN: usize = 12;
 
 /// A layer around a secret, or something invisible in it.
@@ -25,6 +32,10 @@ pub enum Wrapping {
     ByteOrderMark,
     /// Two bytes for each character.
     Utf16,
+    /// A JSON document with the secret as one of its texts.
+    Json,
+    /// Other lines before or behind the secret's.
+    Lines,
     /// `NAME=` or `NAME: ` in front.
     Name,
     /// A pair of quotes.
@@ -37,10 +48,12 @@ pub enum Wrapping {
     Base64,
 }
 
-/// All layers, in the order of the search.
-const ALL: [Wrapping; 7] = [
+/// The order in which layers are looked for.
+const ALL: [Wrapping; 9] = [
     Wrapping::ByteOrderMark,
     Wrapping::Utf16,
+    Wrapping::Json,
+    Wrapping::Lines,
     Wrapping::Name,
     Wrapping::Quotes,
     Wrapping::Invisible,
@@ -61,6 +74,8 @@ impl Wrapping {
         match self {
             Self::ByteOrderMark => "begins with a byte order mark",
             Self::Utf16 => "is written in UTF-16",
+            Self::Json => "is a JSON document",
+            Self::Lines => "has several lines",
             Self::Name => "begins with a name, as in `NAME=value`",
             Self::Quotes => "stands in quotes",
             Self::Invisible => "holds invisible characters",
@@ -74,6 +89,8 @@ impl Wrapping {
         match self {
             Self::ByteOrderMark => "without the byte order mark",
             Self::Utf16 => "read as UTF-16",
+            Self::Json => "as one text of the JSON document, without the rest",
+            Self::Lines => "as one of its lines, without the others",
             Self::Name => "with NAME= removed",
             Self::Quotes => "without the quotes",
             Self::Invisible => "without the invisible characters",
@@ -82,20 +99,22 @@ impl Wrapping {
         }
     }
 
-    /// Returns the text without this layer; `None` where there is no such layer, or nothing would be left.
-    fn off(self, text: &[u8]) -> Option<Text> {
+    /// The text without this layer; several where it holds several texts that may be the secret, none where there is no such
+    /// layer or nothing would be left.
+    fn off(self, text: &[u8]) -> Vec<Text> {
         let off = match self {
-            Self::ByteOrderMark => text.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec),
-            Self::Utf16 => from_utf16(text),
-            Self::Name => without_name(text),
-            Self::Quotes => without_quotes(text),
-            Self::Invisible => without_invisible(text),
-            Self::LineFeedLetters => with_line_feeds(text),
-            Self::Base64 => decoded(text),
+            Self::ByteOrderMark => one(text.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec)),
+            Self::Utf16 => one(Utf16::of(text).and_then(Utf16::text).map(String::into_bytes)),
+            Self::Json => texts_of_json(text),
+            Self::Lines => lines(text),
+            Self::Name => one(without_name(text)),
+            Self::Quotes => one(without_quotes(text)),
+            Self::Invisible => one(without_invisible(text)),
+            Self::LineFeedLetters => one(with_line_feeds(text)),
+            Self::Base64 => one(decoded(text)),
         };
-        let off = Zeroizing::new(off?);
-        let trimmed = off.trim_ascii();
-        (!trimmed.is_empty() && trimmed != text).then(|| Zeroizing::new(trimmed.to_vec()))
+        let trimmed = off.iter().map(|off| off.trim_ascii()).filter(|trimmed| !trimmed.is_empty() && *trimmed != text);
+        trimmed.take(PARTS_MAX).map(|trimmed| Zeroizing::new(trimmed.to_vec())).collect()
     }
 
     /// Returns whether a text with this layer is probably a mistake. `inner` is the text without the layer.
@@ -115,7 +134,8 @@ pub fn seen(text: &[u8]) -> Vec<Wrapping> {
     }
     let mut text: Text = Zeroizing::new(text.to_vec());
     while seen.len() < LAYERS_MAX {
-        let found = ALL.into_iter().find_map(|one| Some((one, one.off(&text).filter(|inner| one.is_odd(inner))?)));
+        let is_odd = |one: Wrapping| one.off(&text).into_iter().find(|inner| one.is_odd(inner));
+        let found = ALL.into_iter().find_map(|one| Some((one, is_odd(one)?)));
         let Some((wrapping, inner)) = found else { break };
         seen.push(wrapping);
         text = inner;
@@ -133,8 +153,7 @@ pub fn readings(text: &[u8]) -> Vec<(Vec<Wrapping>, Text)> {
     for _ in 0..LAYERS_MAX {
         let mut inner = Vec::new();
         for (layers, text) in &outer {
-            for one in ALL {
-                let Some(read) = one.off(text) else { continue };
+            for (one, read) in ALL.into_iter().flat_map(|one| one.off(text).into_iter().map(move |read| (one, read))) {
                 let is_new = readings.iter().chain(&inner).all(|(_, known): &(Vec<Wrapping>, Text)| **known != *read);
                 if is_new && readings.len() + inner.len() < READINGS_MAX {
                     inner.push(([layers.as_slice(), &[one]].concat(), read));
@@ -147,25 +166,48 @@ pub fn readings(text: &[u8]) -> Vec<(Vec<Wrapping>, Text)> {
     readings
 }
 
-/// Converts UTF-16 into UTF-8. Big-endian text that ended with a line feed has lost its last byte with that line feed.
-fn from_utf16(text: &[u8]) -> Option<Vec<u8>> {
-    let (text, is_big) = match text {
-        [0xff, 0xfe, rest @ ..] => (rest, false),
-        [0xfe, 0xff, rest @ ..] => (rest, true),
-        // Without a mark every other byte of plain text is zero.
-        [first, 0, third, 0, ..] if *first != 0 && *third != 0 => (text, false),
-        [0, second, 0, fourth, ..] if *second != 0 && *fourth != 0 => (text, true),
-        _ => return None,
-    };
-    let units = text.chunks_exact(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
-    let units: Vec<u16> =
-        units.map(|pair| if is_big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }).collect();
-    String::from_utf16(&units).ok().map(String::into_bytes)
+fn one(off: Option<Vec<u8>>) -> Vec<Text> {
+    off.into_iter().map(Zeroizing::new).collect()
+}
+
+/// The texts in a JSON document. A JWK and a set of them are secrets as a whole.
+fn texts_of_json(text: &[u8]) -> Vec<Text> {
+    if !text.starts_with(b"{") && !text.starts_with(b"[") {
+        return Vec::new();
+    }
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(members)) if members.contains_key("kty") || members.contains_key("keys") => Vec::new(),
+        Ok(document) => texts(document),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn texts(document: Value) -> Vec<Text> {
+    match document {
+        Value::String(text) => vec![Zeroizing::new(text.into_bytes())],
+        Value::Array(items) => items.into_iter().flat_map(texts).collect(),
+        Value::Object(members) => members.into_iter().flat_map(|(_, member)| texts(member)).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
+}
+
+/// The lines of a text that is no PEM, no JSON and no base64 in lines.
+fn lines(text: &[u8]) -> Vec<Text> {
+    let Ok(text) = std::str::from_utf8(text) else { return Vec::new() };
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_key = text.contains("-----BEGIN ") || text.starts_with(['{', '[']);
+    let is_base64 = lines.iter().rev().skip(1).all(|line| line.len() >= BASE64_LINE_CHARS_MIN)
+        && decoded(text.as_bytes()).is_some();
+    if lines.len() < 2 || is_key || is_base64 {
+        return Vec::new();
+    }
+    lines.into_iter().map(|line| Zeroizing::new(line.as_bytes().to_vec())).collect()
 }
 
 fn without_name(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
-    let rest = text.strip_prefix("export ").unwrap_or(text).trim_start();
+    let words = ["export ", "set ", "ENV ", "$env:"];
+    let rest = words.iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text).trim_start();
     let end = rest.find(|letter: char| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-')))?;
     let (name, rest) = rest.split_at_checked(end)?;
     let begins = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_');
@@ -199,34 +241,6 @@ fn without_invisible(text: &[u8]) -> Option<Vec<u8>> {
     (left.len() < text.len()).then(|| left.into_bytes())
 }
 
-/// Returns whether a person cannot see this character, or takes it for a space.
-fn is_invisible(letter: char) -> bool {
-    (letter.is_control() && !matches!(letter, '\n' | '\r' | '\t'))
-        || matches!(
-            letter,
-            '\u{a0}'
-                | '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'
-                | '\u{1160}'
-                | '\u{1680}'
-                | '\u{17b4}'
-                | '\u{17b5}'
-                | '\u{180b}'..='\u{180e}'
-                | '\u{2000}'..='\u{200f}'
-                | '\u{2028}'..='\u{202f}'
-                | '\u{205f}'..='\u{206f}'
-                | '\u{3000}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff0}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
-}
-
 fn with_line_feeds(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
     let is_pem = text.contains("-----BEGIN ") && text.contains("\\n");
@@ -247,7 +261,7 @@ fn is_printable(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Wrapping::{Base64, ByteOrderMark, Invisible, LineFeedLetters, Name, Quotes, Utf16};
+    use super::Wrapping::{Base64, ByteOrderMark, Invisible, Json, LineFeedLetters, Lines, Name, Quotes, Utf16};
     use super::*;
 
     const SECRET: &str = "s3cr3t-of-the-shop";
@@ -265,7 +279,16 @@ mod tests {
             (format!("\u{feff}{SECRET}").into(), &[ByteOrderMark]),
             (format!("SHOP_SECRET={SECRET}").into(), &[Name]),
             (format!("export SHOP_SECRET = '{SECRET}'").into(), &[Name, Quotes]),
+            (format!("export SHOP_SECRET={SECRET}").into(), &[Name]),
+            (format!("$env:SHOP_SECRET = \"{SECRET}\"").into(), &[Name, Quotes]),
             (format!("X-Gitlab-Token: {SECRET}").into(), &[Name]),
+            (format!("{{\"secret\": \"{SECRET}\"}}").into(), &[Json]),
+            (format!("{{\n  \"data\": {{\"n\": 1, \"secret\": \"{encoded}\"}}\n}}").into(), &[Json, Base64]),
+            (format!("[\"{SECRET}\"]").into(), &[Json]),
+            (format!("{SECRET}\r\nfrom the shop's settings").into(), &[Lines]),
+            (format!("# of the shop\nSHOP_SECRET='{SECRET}'").into(), &[Lines]),
+            (format!("SHOP_SECRET={SECRET}\nOTHER=x").into(), &[Lines, Name]),
+            (format!("SHOP_SECRET={{\"secret\": \"{SECRET}\"}}").into(), &[Name, Json]),
             (format!("{SECRET}\u{a0}").into(), &[Invisible]),
             ("s3cr3t\u{200b}-of-the-shop".into(), &[Invisible]),
             ([SECRET.as_bytes(), b"\xa0"].concat(), &[Invisible]),
@@ -305,6 +328,9 @@ mod tests {
             "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
             "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----",
             "{\"keys\": []}",
+            "{\n  \"keys\": [{\"kty\": \"OKP\", \"x\": \"11qYAYKxCrfVS\"}]\n}",
+            "{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}",
+            "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu1SU1LfVLPHCozMxH2Mo\n4lgOEePzNm0tRgeLezV6ffAt0gun",
         ] {
             assert_eq!(seen(secret.as_bytes()), [], "{secret}");
         }

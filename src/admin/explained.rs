@@ -94,7 +94,9 @@ pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) ->
     let told = tokio::task::spawn_blocking(move || told(&desk, &event, body)).await;
     let told = told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
     let told = sheet::with(told, json!({ "notes": notes }));
-    Ok(answer(&json!({ "explanation": told, "recorded": recorded })))
+    // Through `json!` it would be serialised, which writes exponents anew.
+    let explanation = serde_json::Map::from_iter([("explanation".to_owned(), told)]);
+    Ok(answer(&sheet::with(Value::Object(explanation), json!({ "recorded": recorded }))))
 }
 
 fn told(desk: &Desk, event: &EventData, (has_body, body_bytes): (bool, u64)) -> Value {

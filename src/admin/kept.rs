@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::buffer::KeptAnswer;
 use crate::clock::Timestamp;
 use crate::event::EventData;
+use crate::payload::Payload;
 use crate::redact::{REDACTED, Redaction};
 
 /// A shorter value stands everywhere by chance.
@@ -64,14 +65,16 @@ fn redacted(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction)
     if !redaction.shows_bodies() || !kept.is_whole {
         return None;
     }
-    let mut answer: Value = serde_json::from_slice(kept.body()).ok()?;
+    let mut answer = Payload::lenient(kept.body())?;
     let sent: Value = serde_json::from_slice(&event?.body).ok()?;
     let mut shown = sent.clone();
     redaction.apply(&mut shown);
     let mut hidden = Vec::new();
     differing(&sent, &shown, &mut hidden);
     redaction.apply(&mut answer);
-    let is_told = hidden.len() > VALUES_MAX || repeats(&answer, &hidden);
+    // Compared as serde_json reads numbers: each exponent is written in one way.
+    let compared: Value = serde_json::from_str(&answer.to_string()).ok()?;
+    let is_told = hidden.len() > VALUES_MAX || repeats(&compared, &hidden);
     (!is_told).then(|| answer.to_string())
 }
 

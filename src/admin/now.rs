@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Desk, explained, sheet, standing};
-use crate::again::route_again;
+use crate::accept::route_again;
 use crate::archive::state_of;
 use crate::buffer::Found;
 use crate::clock::Timestamp;

@@ -16,6 +16,7 @@ use super::unknown::{self, Unknown};
 use super::{Exit, terminal};
 use crate::config::check::Checked;
 use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
+use crate::payload::Payload;
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// The limit of one request: a search through many events, or of a large one, takes its time.
@@ -123,7 +124,7 @@ impl Admin {
         if !answer.is_whole {
             return Err(unreachable("its answer did not come whole".to_owned()));
         }
-        let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        let value = Payload::lenient(&answer.body);
         match (answer.status, value) {
             (200..300, Some(value)) => Ok(value),
             (401, _) => Err(AdminProblem::Refused { status: 401, why: String::new(), body: Value::Null }),

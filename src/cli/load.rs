@@ -9,7 +9,7 @@ use super::watch::Prints;
 use crate::buffer::DiskSpace;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::check::{Checked, Secrets, World, check};
-use crate::config::text_of;
+use crate::encoding::text_of;
 
 /// The size of the largest file that is read as a configuration.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{Exit, terminal};
-use crate::config::nearest;
+use crate::config::provider_meant;
 use crate::patience::spelled;
 use crate::provider::{Budget, FactName, Row, SourceKind, builtin};
 
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Exit {
 pub(super) fn find(name: &str) -> Option<&'static Row> {
     let row = builtin().get(name);
     if row.is_none() {
-        let near = nearest(name, builtin().names());
+        let near = provider_meant(name, std::iter::empty());
         let meant = near.map_or_else(String::new, |near| format!(" Did you mean `{near}`?"));
         let name = terminal::harmless(name);
         terminal::tell(format!("hookgate: there is no provider `{name}`.{meant} `hookgate providers` lists all."));

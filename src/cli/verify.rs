@@ -71,7 +71,7 @@ fn batch(cases: &Path) -> Exit {
 fn by_hand(args: &Args, provider: &str, request: &Path) -> Exit {
     let builtin = provider::builtin();
     let Some(row) = builtin.get(provider) else {
-        let near = crate::config::nearest(provider, builtin.names());
+        let near = crate::config::provider_meant(provider, std::iter::empty());
         let help = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
         terminal::tell(format!("hookgate: there is no provider `{}`{help}", terminal::harmless(provider)));
         return Exit::Failed;

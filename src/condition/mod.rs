@@ -15,6 +15,7 @@
 mod budget;
 mod check;
 mod explain;
+mod foreign;
 mod functions;
 mod headers;
 mod json;
@@ -225,6 +226,7 @@ impl Expression {
 
 /// Parses an expression as it is written, before `prepare`.
 fn parsed(text: &str) -> Result<(IdedExpr, SourceInfo), ConditionProblem> {
+    foreign::foreign(text)?;
     ENVIRONMENT.parser().parse_with_source_info(text).map_err(|errors| ConditionProblem::syntax(text, &errors))
 }
 

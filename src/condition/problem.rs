@@ -8,6 +8,7 @@ use cel::{ExecutionError, OverloadError, ParseErrors};
 use super::times::BadTime;
 use super::truth::Gives;
 use super::view::Received;
+use crate::encoding::named;
 
 /// A place in the text of a condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +36,16 @@ pub enum ConditionProblem {
         /// The parser's message.
         message: String,
     },
-    /// A variable that does not exist.
+    /// A letter beyond ASCII stands outside of its texts.
+    ForeignLetter {
+        /// Where.
+        at: Place,
+        /// The letter.
+        letter: char,
+        /// What is written instead, where that is known.
+        meant: Option<&'static str>,
+    },
+    /// It names a variable that does not exist.
     UnknownVariable {
         /// The place of the name.
         at: Place,
@@ -118,6 +128,7 @@ impl ConditionProblem {
         match self {
             Self::TooLong { bytes: _ } => None,
             Self::Syntax { at, message: _ }
+            | Self::ForeignLetter { at, letter: _, meant: _ }
             | Self::UnknownVariable { at, name: _, nearest: _ }
             | Self::UnknownFunction { at, name: _, nearest: _ }
             | Self::WrongCall { at, name: _, form: _ }
@@ -167,6 +178,13 @@ impl fmt::Display for ConditionProblem {
                 write!(f, "an expression has at most {} bytes, this one has {bytes}", super::TEXT_BYTES_MAX)
             }
             Self::Syntax { at: _, message } => f.write_str(message),
+            Self::ForeignLetter { at: _, letter, meant } => match meant {
+                Some(meant) => write!(f, "{} is no part of CEL; write `{meant}`", named(*letter)),
+                None => {
+                    let shown = named(*letter);
+                    write!(f, "{shown} stands outside of quotes; a name with such letters is written body[\"…\"]")
+                }
+            },
             Self::UnknownVariable { at: _, name, nearest } => {
                 write!(f, "there is no variable \"{name}\"")?;
                 match nearest {

@@ -13,7 +13,6 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use super::encoding::text_of;
 use super::files::FileId;
 use super::load::settle;
 use super::nearest;
@@ -23,6 +22,7 @@ use super::reader::{Reader, TEXT_BYTES_MAX};
 use super::spans::{Seg, Span};
 use super::tree::{Body, Entry, Node};
 use super::union::union;
+use crate::encoding::text_of;
 
 /// The limit of included files.
 const FILES_MAX: usize = 256;

@@ -181,6 +181,13 @@ impl Explanation {
     pub fn shown(mut self, redaction: &Redaction, credentials: &Credentials, received: &Bytes) -> Value {
         self.redact(redaction, received);
         let mut shown = serde_json::to_value(&self).unwrap_or_default();
+        // `to_value` writes exponents anew.
+        for (place, sent) in self.outgoing.iter().enumerate() {
+            let at = shown.pointer_mut(&format!("/outgoing/{place}/body/json"));
+            if let (Some(at), Some(BodyShown::Json(json))) = (at, &sent.body) {
+                at.clone_from(json);
+            }
+        }
         credentials.hide_in_json(&mut shown, REDACTED);
         redaction.hide_values(&mut shown);
         shown

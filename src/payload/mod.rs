@@ -29,7 +29,7 @@ pub use decimal::Decimal;
 pub use form::{FIELDS_MAX, FORM_BYTES_MAX, Form, FormFault};
 pub use malformed::{Malformed, Position};
 pub use number::NUMBER_BYTES_MAX;
-pub use pointer::{BadPointer, Pointer};
+pub use pointer::{BadPointer, Pointer, escaped, unescaped};
 pub use scan::{POINTERS_MAX, Scanned};
 
 /// The deepest nesting of arrays and objects; the limit is serde_json's own.

@@ -81,12 +81,13 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// Returns a name as it is written inside a pointer.
-pub(super) fn escaped(name: &str) -> String {
+/// A name as it is written inside a pointer.
+pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-fn unescaped(token: &str) -> Result<String, BadPointer> {
+/// The name that a pointer writes as `token`.
+pub fn unescaped(token: &str) -> Result<String, BadPointer> {
     let mut pieces = token.split('~');
     let mut name = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {

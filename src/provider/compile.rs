@@ -305,6 +305,9 @@ fn compile_timestamp(spec: &TimestampSpec) -> Compiled<TimestampForm> {
         (Some(tolerance), None) | (None, Some(tolerance)) => tolerance,
         (None, None) => Tolerance::Within(TOLERANCE_DEFAULT),
     };
+    if tolerance == Tolerance::Within(Duration::ZERO) {
+        return Err(("timestamp", SchemeFault::NoTolerance));
+    }
     Ok(TimestampForm {
         at: one_place("timestamp", spec.header.as_deref(), spec.from.as_deref())?,
         unit: spec.unit,

@@ -19,6 +19,8 @@ use super::filter::Filter;
 use super::message::{Message, View};
 use super::misread::{Read, TemplateFault, TemplateProblem};
 use super::template::{Atom, Source, Template};
+use crate::encoding::is_typographic_quote;
+use crate::payload::escaped;
 
 /// The longest event type or delivery id, in bytes.
 const EVENT_BYTES_MAX: usize = 256;
@@ -72,7 +74,11 @@ impl EventTemplate {
             let template = Self::first_of(&[written]).map_err(|problem| problem.moved_into(text, begin))?;
             return Ok(Self { is_expected: true, ..template });
         }
-        let source = expression(written, begin).map_err(|misread| TemplateProblem::new(text, misread))?;
+        let source = expression(written, begin).map_err(|misread| {
+            let quote = text.char_indices().find(|(_, letter)| is_typographic_quote(*letter));
+            let quote = quote.map(|(at, letter)| (at..at + letter.len_utf8(), TemplateFault::Quote(letter)));
+            TemplateProblem::new(text, quote.unwrap_or(misread))
+        })?;
         let atoms =
             vec![Atom::Value { source, optional: false, filters: Vec::new(), at: begin..begin + written.len() }];
         Ok(Self { alternatives: vec![Template { atoms }], is_expected: true })
@@ -260,7 +266,7 @@ fn pointer(path: &str, begin: usize) -> Read<String> {
             return Err((at..at + rest.len() - after.len(), TemplateFault::NoStep));
         }
         pointer.push('/');
-        pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+        pointer.push_str(&escaped(step));
         rest = after;
     }
     Ok(pointer)

@@ -21,9 +21,20 @@ use crate::patience::{Limit, Rule};
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// For the connection.
+    #[serde(default, deserialize_with = "some_time")]
     connect: Option<Span>,
     /// For the whole answer, from the connection on.
+    #[serde(default, deserialize_with = "some_time")]
     total: Option<Span>,
+}
+
+/// Reads a time that is more than nothing.
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Span>, D::Error> {
+    let span = Option::<Span>::deserialize(deserializer)?;
+    match span {
+        Some(span) if span.0.is_zero() => Err(D::Error::custom("no answer comes in no time; leave it out")),
+        span => Ok(span),
+    }
 }
 
 impl Budget {
@@ -188,12 +199,16 @@ impl<'de> Deserialize<'de> for Limit {
         let LimitSpec { consecutive, share, within, at_least, lasting, then } = spec;
         let rule = match (consecutive, share, within, lasting) {
             (Some(count @ 1..), None, None, None) => Rule::Consecutive(count),
-            (None, Some(share), Some(within), None) => {
+            (None, Some(share), Some(within), None) if !within.0.is_zero() => {
                 let share = percent(&share).ok_or_else(|| D::Error::custom("write a share such as `95%`"))?;
                 Rule::Share { share, within: within.0, at_least: at_least.unwrap_or(1) }
             }
-            (None, None, None, Some(lasting)) => Rule::Lasting(lasting.0),
-            _ => return Err(D::Error::custom("write one of `consecutive`, `share` with `within`, or `lasting`")),
+            (None, None, None, Some(lasting)) if !lasting.0.is_zero() => Rule::Lasting(lasting.0),
+            _ => {
+                return Err(D::Error::custom(
+                    "write one of `consecutive`, `share` with `within`, or `lasting`, none of them zero",
+                ));
+            }
         };
         Ok(Self { rule, then })
     }

@@ -201,6 +201,17 @@ impl<'v> View<'v> {
     }
 }
 
+impl SignedHeaders {
+    /// Returns the character at which a part of the value could be taken for what follows it: the next pair of a list with
+    /// names, or a JSON object behind a list of values, which may hold the text that joins them.
+    fn movable(&self, value: &[u8]) -> Option<char> {
+        match &self.assign {
+            Some(assign) => holds_pair(value, &self.join, assign).then(|| self.join.chars().next().unwrap_or_default()),
+            None => value.contains(&b'{').then_some('{'),
+        }
+    }
+}
+
 fn not_scalar(pointer: &str, found: &'static str) -> Failure {
     Failure::malformed(Place::Json(pointer.to_owned()), Fault::NotScalar(found))
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::event::{meant_by_expression, meant_by_value};
 use super::filter::Filter;
 use super::template::SOURCES;
+use crate::encoding::{meant_by, named};
 
 /// A part of a text that stands somewhere in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub(super) enum TemplateFault {
     NoValue,
     /// Not an expression for an event type or id.
     Expression(String),
+    /// A quote of a word processor, which quotes nothing.
+    Quote(char),
     /// A path ends where a name should follow.
     NoStep,
     /// A path goes on with a character that no name of a member has without quotes.
@@ -170,6 +173,9 @@ impl fmt::Display for TemplateFault {
             Self::NoValue => f.write_str("there is no value in it, so all events would have the same"),
             Self::Expression(text) => {
                 write!(f, "`{text}` is neither `header['name']`, `body.a.b` nor a template such as `{{json:/a/b}}`")
+            }
+            Self::Quote(letter) => {
+                write!(f, "{} quotes nothing; write `{}`", named(*letter), meant_by(*letter).unwrap_or("\""))
             }
             Self::NoStep => f.write_str("the name of a member should follow here"),
             Self::NotAPath(letter) => {

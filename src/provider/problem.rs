@@ -80,6 +80,7 @@ pub(super) enum SchemeFault {
     List,
     Path,
     TwoTolerances,
+    NoTolerance,
     TimestampUnsigned,
     NoValue(&'static str, Option<Within>),
     MixedKeys,
@@ -108,6 +109,9 @@ impl fmt::Display for SchemeFault {
             Self::List => f.write_str("write a `separator`, and either `assign` with `field`, or `positional: true`"),
             Self::Path => f.write_str("write a path such as `/items/*`"),
             Self::TwoTolerances => f.write_str("`tol` and `tolerance` say the same; keep `tolerance`"),
+            Self::NoTolerance => f.write_str(
+                "takes no message, because none comes in the moment of its time; write `5m`, or `none` for any age",
+            ),
             Self::TimestampUnsigned => {
                 f.write_str("is not part of `signed`, so that anyone could send an old message with a new time")
             }

@@ -48,6 +48,9 @@ pub struct RowSpec {
     name: Option<String>,
     /// The name for people.
     title: Option<String>,
+    /// Other names by which people look for it, such as products and former names.
+    #[serde(default)]
+    aliases: Vec<String>,
     /// The provider of which this is another way of signing: `verify --batch` tries it too, a source never does.
     version_of: Option<String>,
     /// How well the verification is proven.
@@ -167,7 +170,12 @@ impl Row {
         &self.title
     }
 
-    /// Returns the provider of which this is another way of signing.
+    /// Other names by which people look for it.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.spec.aliases.iter().map(String::as_str)
+    }
+
+    /// The provider of which this is another way of signing.
     pub fn version_of(&self) -> Option<&str> {
         self.spec.version_of.as_deref()
     }

@@ -1,13 +1,17 @@
 //! Keywords of a schema that are probably misspelt.
 //!
-//! JSON Schema ignores a keyword that it does not know, so a schema with `requird` accepts what it was written to
-//! refuse. Only the places of schemas are checked, not the names of properties. Similarity decides: an unknown keyword
-//! that resembles no known one is not reported. All findings are warnings, except a `type` that does not exist.
+//! JSON Schema takes a keyword that it does not know for a note, so a schema with `requird` accepts what it was written to
+//! refuse. Looked at are the places where a schema stands, not the names of properties: below every keyword that holds
+//! schemas, also a misspelt one, and wherever a `$ref` of the document leads. Nearness decides: a keyword of the author's
+//! own that resembles none is no mistake. Warnings only, but for a `type` that does not exist.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 use super::SchemaName;
 use super::problem::{SchemaDoubt, SchemaProblem};
+use crate::payload::{Pointer, escaped};
 
 /// The most changed letters of a keyword that counts as misspelt.
 const CHANGES_MAX: usize = 2;
@@ -106,18 +110,18 @@ pub(super) struct Findings {
 
 /// Checks the keywords of the schemas in a document.
 pub(super) fn look(schema: &SchemaName, document: &Value) -> Findings {
-    let mut walk = Walk { schema, findings: Findings::default() };
+    let mut walk = Walk { schema, findings: Findings::default(), seen: BTreeSet::new(), waiting: Vec::new() };
     match document {
         Value::Object(members) if is_open_api(members) => {
             walk.findings.doubts.push(SchemaDoubt::OpenApi { schema: schema.clone() });
         }
         Value::Object(members) if !members.is_empty() && !members.keys().any(|key| is_known(key)) => {
-            walk.schema(document, &mut String::new(), 0);
+            walk.document(document);
             if walk.findings.doubts.is_empty() {
                 walk.findings.doubts.push(SchemaDoubt::NoKeyword { schema: schema.clone() });
             }
         }
-        _ => walk.schema(document, &mut String::new(), 0),
+        _ => walk.document(document),
     }
     walk.findings
 }
@@ -137,6 +141,10 @@ fn known() -> impl Iterator<Item = &'static str> {
 
 /// Returns the keyword that `written` was probably meant to be.
 fn meant(written: &str) -> Option<&'static str> {
+    let with_dollar = known().find(|known| known.strip_prefix('$') == Some(written));
+    if with_dollar.is_some() {
+        return with_dollar;
+    }
     if written.starts_with("x-") || written.len() < LETTERS_MIN {
         return None;
     }
@@ -154,53 +162,71 @@ fn meant(written: &str) -> Option<&'static str> {
 struct Walk<'a> {
     schema: &'a SchemaName,
     findings: Findings,
+    /// The places that were looked at.
+    seen: BTreeSet<String>,
+    /// The places to which a `$ref` leads.
+    waiting: Vec<String>,
 }
 
 impl Walk<'_> {
-    fn schema(&mut self, schema: &Value, at: &mut String, depth: usize) {
-        let Value::Object(members) = schema else { return };
-        if depth > DEPTH_MAX {
-            return;
-        }
-        self.types(members, at);
-        for (key, value) in members {
-            let known_length = at.len();
-            at.push('/');
-            at.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            match value {
-                Value::Object(named) if MAPS.contains(&key.as_str()) => {
-                    let length = at.len();
-                    for (name, inner) in named {
-                        at.push('/');
-                        at.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                        self.schema(inner, at, depth + 1);
-                        at.truncate(length);
-                    }
-                }
-                Value::Array(items) if LISTS.contains(&key.as_str()) => {
-                    let length = at.len();
-                    for (index, inner) in items.iter().enumerate() {
-                        at.push('/');
-                        at.push_str(&index.to_string());
-                        self.schema(inner, at, depth + 1);
-                        at.truncate(length);
-                    }
-                }
-                Value::Object(_) if ONE.contains(&key.as_str()) => self.schema(value, at, depth + 1),
-                _ => self.keyword(key, at),
+    fn document(&mut self, document: &Value) {
+        self.waiting.push(String::new());
+        while let Some(mut at) = self.waiting.pop() {
+            let found = Pointer::parse(&at).ok().and_then(|pointer| pointer.find(document));
+            if let Some(schema) = found {
+                self.schema(schema, &mut at, 0);
             }
-            at.truncate(known_length);
         }
     }
 
-    fn keyword(&mut self, keyword: &str, at: &str) {
-        if is_known(keyword) || self.findings.doubts.len() >= DOUBTS_MAX {
+    fn schema(&mut self, schema: &Value, at: &mut String, depth: usize) {
+        let Value::Object(members) = schema else { return };
+        if depth > DEPTH_MAX || !self.seen.insert(at.clone()) {
             return;
         }
-        if let Some(meant) = meant(keyword) {
-            let (schema, at, keyword) = (self.schema.clone(), at.to_owned(), keyword.to_owned());
+        self.types(members, at);
+        if let Some(place) = members.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#')) {
+            self.waiting.push(place.to_owned());
+        }
+        for (key, value) in members {
+            let length = at.len();
+            at.push('/');
+            at.push_str(&escaped(key));
+            let keyword = self.keyword(key, at);
+            self.below(keyword, value, at, depth + 1);
+            at.truncate(length);
+        }
+    }
+
+    /// Looks at the schemas in the value of a keyword.
+    fn below(&mut self, keyword: &str, value: &Value, at: &mut String, depth: usize) {
+        let length = at.len();
+        let named: Vec<(String, &Value)> = match value {
+            Value::Object(named) if MAPS.contains(&keyword) => {
+                named.iter().map(|(name, inner)| (escaped(name), inner)).collect()
+            }
+            Value::Array(items) if LISTS.contains(&keyword) => {
+                items.iter().enumerate().map(|(index, inner)| (index.to_string(), inner)).collect()
+            }
+            Value::Object(_) if ONE.contains(&keyword) => return self.schema(value, at, depth),
+            _ => return,
+        };
+        for (step, inner) in named {
+            at.push('/');
+            at.push_str(&step);
+            self.schema(inner, at, depth);
+            at.truncate(length);
+        }
+    }
+
+    /// Returns the keyword that `written` is or was meant to be, and notes the doubt in the second case.
+    fn keyword<'k>(&mut self, written: &'k str, at: &str) -> &'k str {
+        let Some(meant) = meant(written).filter(|_| !is_known(written)) else { return written };
+        if self.findings.doubts.len() < DOUBTS_MAX {
+            let (schema, at, keyword) = (self.schema.clone(), at.to_owned(), written.to_owned());
             self.findings.doubts.push(SchemaDoubt::Keyword { schema, at, keyword, meant });
         }
+        meant
     }
 
     /// Checks the types, which the validator would report in the words of its own meta-schema.
@@ -245,6 +271,19 @@ mod tests {
             assert!(found.iter().any(|doubt| doubt.contains(part)), "{part} in {found:?}");
         }
         assert_eq!(found.len(), 4, "{found:?}");
+    }
+
+    #[test]
+    fn misspelt_keywords_are_found_below_misspelt_ones_and_where_references_lead() {
+        let document = json!({"$ref": "#/types/a~1b", "types": {"a/b": {"requird": [], "items": {"$ref": "#/types/c"}},
+            "c": {"$ref": "#/types/c", "minlength": 1}, "unused": {"requird": []}}, "$def": {"d": {"not": {"enumm": []}}},
+            "oneof": [{}]});
+        let found = doubts(&document);
+        for part in ["/types/a~1b/requird: ", "/types/c/minlength: ", "/$def: ", "/$def/d/not/enumm: ", "/oneof: "] {
+            assert!(found.iter().any(|doubt| doubt.contains(part)), "{part} in {found:?}");
+        }
+        let found = doubts(&json!({"allOf": [{"ref": "#/types/c"}]}));
+        assert!(matches!(&found[..], [one] if one.contains("/allOf/0/ref: ") && one.contains("$ref")), "{found:?}");
     }
 
     #[test]

@@ -15,9 +15,7 @@ use serde_json::Value;
 use super::problem::SchemaProblem;
 use super::refs::Reference;
 use super::{FILE_BYTES_MAX, FILES_MAX, Read, SchemaName, refs};
-
-/// The byte order mark, with which some editors begin a file; it says nothing about JSON.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::encoding::text_of;
 
 /// An event type and the file of its schema.
 pub(super) type EventFile = (String, PathBuf);
@@ -67,8 +65,11 @@ impl<'r> Loader<'r> {
             return Err(SchemaProblem::TooLarge { schema, bytes });
         }
         let text = (self.read)(&inside).map_err(unreadable)?;
-        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
-        let document: Value = serde_json::from_slice(text).map_err(|error| SchemaProblem::NotJson {
+        let not_text = |problem| SchemaProblem::NotText { schema: schema.clone(), problem };
+        let text = text_of(text).map_err(not_text)?;
+        // Some editors begin a file with the mark; it says nothing about JSON.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let document: Value = serde_json::from_str(text).map_err(|error| SchemaProblem::NotJson {
             schema: schema.clone(),
             line: error.line(),
             column: error.column(),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::SchemaName;
+use crate::encoding::NotUtf8;
 
 /// One problem of one schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,13 @@ pub enum SchemaProblem {
     },
     /// There are more files than `FILES_MAX`.
     TooMany,
+    /// A file is not UTF-8.
+    NotText {
+        /// Which.
+        schema: SchemaName,
+        /// What it is, and where that is seen.
+        problem: NotUtf8,
+    },
     /// A file is not JSON.
     NotJson {
         /// The schema.
@@ -97,6 +105,7 @@ impl fmt::Display for SchemaProblem {
                 write!(f, "{schema}: has {bytes} bytes, more than {}", super::FILE_BYTES_MAX)
             }
             Self::TooMany => write!(f, "there are more than {} schema files", super::FILES_MAX),
+            Self::NotText { schema, problem } => write!(f, "{schema}: {problem}"),
             Self::NotJson { schema, line, column } => write!(f, "{schema}:{line}:{column}: is not JSON"),
             Self::UnknownDraft { schema, draft } => {
                 write!(f, "{schema}: \"$schema\": \"{draft}\" is not known; use draft-07 or 2020-12")

@@ -1,17 +1,21 @@
 //! Numbers in the input and the result of a script.
 //!
-//! JavaScript has doubles. A number of the event whose value a double cannot hold is hidden from the script
-//! ([`LongNumbers`]): a script that reads it fails, and one that leaves it alone sends all of its digits. A number in
-//! the result with the same place and the same value as in the input is written as in the input: `10.00` stays `10.00`.
+//! JavaScript has doubles. A number of the event that a double would give back with another value is kept out of the
+//! script's reach ([`LongNumbers`]): a run that reads it fails, whether or not the script catches the error, and a run that
+//! leaves it alone sends all of its digits.
+//! A number that comes out as it went in, at the same place and with the same value, is written as it was: `10.00` stays
+//! `10.00`.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use rquickjs::{Ctx, Function};
+use rquickjs::convert::Coerced;
+use rquickjs::{Ctx, Function, Object};
 use serde_json::{Number, Value};
 
-use super::ScriptError;
-use crate::payload::Decimal;
+use super::thrown::place_in;
+use super::{Script, ScriptError};
+use crate::payload::{Decimal, escaped};
 
 /// The script that hides the numbers.
 const LONG: &str = include_str!("long.js");
@@ -36,8 +40,24 @@ pub(super) struct LongNumbers {
     numbers: Vec<(Vec<Value>, Number)>,
     /// The beginning of a text that stands for a number in the result; a sender does not know it.
     mark: String,
-    /// The hidden number that the script read last.
-    read: Rc<Cell<Option<usize>>>,
+    /// The one that the script read first, and the line.
+    read: Rc<Cell<Option<(usize, Option<u32>)>>>,
+}
+
+/// Hides the numbers of one event from one run.
+pub(super) struct Hiding<'js> {
+    hide: Function<'js>,
+    /// The replacer with which the result is written.
+    written: Function<'js>,
+    ways: String,
+}
+
+impl<'js> Hiding<'js> {
+    /// Takes the numbers away from `event`. Returns the replacer with which the result is written.
+    pub(super) fn hide(self, ctx: &Ctx<'js>, event: &rquickjs::Value<'js>) -> Result<Function<'js>, rquickjs::Error> {
+        self.hide.call::<_, ()>((event.clone(), ctx.json_parse(self.ways)?))?;
+        Ok(self.written)
+    }
 }
 
 impl LongNumbers {
@@ -69,36 +89,40 @@ impl LongNumbers {
         Ok(())
     }
 
-    /// Hides the numbers in the event. The returned function is to be called before the result is written.
-    pub(super) fn hide<'js>(
-        &self,
-        ctx: &Ctx<'js>,
-        event: &rquickjs::Value<'js>,
-    ) -> Result<Option<Function<'js>>, rquickjs::Error> {
+    /// Returns what hides the numbers of an event; `None` when the event has none to hide. Runs before the script is read,
+    /// so that no code of the script changes what it works with.
+    pub(super) fn hiding<'js>(&self, ctx: &Ctx<'js>, script: &Script) -> Result<Option<Hiding<'js>>, rquickjs::Error> {
         if self.numbers.is_empty() {
             return Ok(None);
         }
         let ways: Value = self.numbers.iter().map(|(way, _)| Value::from(way.as_slice())).collect();
-        let ways = ctx.json_parse(ways.to_string())?;
-        let read = Rc::clone(&self.read);
-        let noted = Function::new(ctx.clone(), move |number: usize| read.set(Some(number)))?;
-        let hide: Function<'js> = ctx.eval(LONG)?;
-        hide.call((event.clone(), ways, self.mark.as_str(), noted)).map(Some)
+        let (read, name) = (Rc::clone(&self.read), script.name().to_owned());
+        let noted = Function::new(ctx.clone(), move |number: usize, stack: Coerced<String>| {
+            if read.get().is_none() {
+                read.set(Some((number, place_in(&stack.0, &name).map(|(line, _)| line))));
+            }
+        })?;
+        let long: Function<'js> = ctx.eval(LONG)?;
+        let made: Object<'js> = long.call((self.mark.as_str(), noted))?;
+        Ok(Some(Hiding { hide: made.get("hide")?, written: made.get("written")?, ways: ways.to_string() }))
     }
 
-    /// Returns the error of a run that failed with `error`. A script that threw after it read a hidden number gets
-    /// [`ScriptError::LongNumber`]; any other error stays as it is.
-    pub(super) fn blamed(&self, error: ScriptError) -> ScriptError {
-        match (self.read.get(), error) {
-            (Some(number), ScriptError::Threw { message: _, line }) => self.error(number, line),
-            (_, other) => other,
+    /// Returns the outcome of a run that ended with `outcome`: [`ScriptError::LongNumber`] after the script read a hidden
+    /// number, caught or not. A limit that was exceeded stays the error.
+    pub(super) fn judged<T>(&self, outcome: Result<T, ScriptError>) -> Result<T, ScriptError> {
+        match (self.read.get(), outcome) {
+            (_, Err(error @ (ScriptError::Timeout | ScriptError::OutOfMemory | ScriptError::StackOverflow))) => {
+                Err(error)
+            }
+            (Some((number, line)), _) => Err(self.error(number, line)),
+            (None, outcome) => outcome,
         }
     }
 
     fn error(&self, number: usize, line: Option<u32>) -> ScriptError {
         let way = self.numbers.get(number).map(|(way, _)| way.as_slice()).unwrap_or_default();
         let step = |step: &Value| match step {
-            Value::String(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            Value::String(name) => format!("/{}", escaped(name)),
             other => format!("/{other}"),
         };
         let mut pointer: String = way.iter().map(step).collect();

@@ -11,7 +11,7 @@ use rquickjs::atom::PredefinedAtom;
 use rquickjs::context::intrinsic::{Date, Eval, Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
 use rquickjs::{Context, Ctx, Error, Function, Module, Runtime, Value};
 
-use super::numbers::{LongNumbers, Numbers};
+use super::numbers::{Hiding, LongNumbers, Numbers};
 use super::thrown::Thrown;
 use super::{RESULT_BYTES_MAX, STACK_BYTES_MAX, Script, ScriptError, ScriptProblem};
 use crate::clock::thread_cpu_time;
@@ -44,8 +44,7 @@ pub(super) fn run(
     limits: Limits,
 ) -> Result<serde_json::Value, ScriptError> {
     let long = LongNumbers::of(event, numbers)?;
-    let mut made =
-        read_result(&run_text(script, event.to_string(), &long, limits).map_err(|error| long.blamed(error))?)?;
+    let mut made = read_result(&long.judged(run_text(script, event.to_string(), &long, limits))?)?;
     long.restore(&mut made, event);
     Ok(made)
 }
@@ -53,12 +52,13 @@ pub(super) fn run(
 fn run_text(script: &Script, event: String, long: &LongNumbers, limits: Limits) -> Result<String, ScriptError> {
     let sandbox = Sandbox::new(limits)?;
     let text = sandbox.context.with(|ctx| {
+        let hiding = long.hiding(&ctx, script).map_err(|error| sandbox.failure(&ctx, &error, &script.name))?;
         let function = sandbox.load(&ctx, script).map_err(|problem| match problem {
             ScriptProblem::Failed(error) => error,
             // The script was read before without a problem; a limit can stop the parser anywhere.
             other => Thrown::plain(&other.to_string()).into(),
         })?;
-        call(&ctx, &function, event, long).map_err(|stopped| match stopped {
+        call(&ctx, &function, event, hiding).map_err(|stopped| match stopped {
             Stopped::By(error) => sandbox.failure(&ctx, &error, &script.name),
             Stopped::NotJson(what) => ScriptError::NotJson { what },
         })
@@ -151,18 +151,22 @@ impl Sandbox {
     }
 }
 
-fn call<'js>(ctx: &Ctx<'js>, function: &Function<'js>, event: String, long: &LongNumbers) -> Result<String, Stopped> {
+fn call<'js>(
+    ctx: &Ctx<'js>,
+    function: &Function<'js>,
+    event: String,
+    hiding: Option<Hiding<'js>>,
+) -> Result<String, Stopped> {
     let event = ctx.json_parse(event)?;
-    let writing = long.hide(ctx, &event)?;
+    // With a replacer the engine comes by at its clock for every value; without one it writes on after the memory ended.
+    let replacer = match hiding {
+        Some(hiding) => hiding.hide(ctx, &event)?,
+        None => ctx.eval("(name, value) => value")?,
+    };
     let result: Value<'_> = function.call((event,))?;
-    if let Some(writing) = writing {
-        writing.call::<_, ()>(())?;
-    }
     if let Some(what) = not_json(&result) {
         return Err(Stopped::NotJson(what));
     }
-    // With a replacer the engine checks its clock for every value; without one it writes on after its memory has ended.
-    let replacer: Function<'js> = ctx.eval("(name, value) => value")?;
     let text = ctx
         .json_stringify_replacer(result, replacer)?
         .ok_or(Stopped::NotJson("an object whose toJSON() gives nothing"))?;

@@ -69,8 +69,8 @@ fn brief(text: &str) -> String {
     text.chars().take(MESSAGE_CHARS_MAX).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
-/// Finds the innermost place of the script in a stack trace: `at name (script.js:3:7)`.
-fn place_in(stack: &str, script: &str) -> Option<(u32, u32)> {
+/// The innermost place of the script in a stack trace: `at name (script.js:3:7)`.
+pub(super) fn place_in(stack: &str, script: &str) -> Option<(u32, u32)> {
     let (_, after) = stack.split_once(&format!("{script}:"))?;
     let mut numbers = after.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))

@@ -8,7 +8,9 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// The most steps to a place.
+use crate::payload::unescaped;
+
+/// The longest way to a place.
 const STEPS_MAX: usize = 64;
 
 /// A place in a body.
@@ -46,7 +48,9 @@ impl Place {
     /// Parses `/customer/email` or `status`.
     pub fn parse(text: &str) -> Result<Self, BadPath> {
         let steps = match text.strip_prefix('/') {
-            Some(path) => path.split('/').map(unescaped).collect::<Result<Vec<_>, _>>()?,
+            Some(path) => {
+                path.split('/').map(unescaped).collect::<Result<Vec<_>, _>>().map_err(|_tilde| BadPath::Escape)?
+            }
             None if text.is_empty() => return Err(BadPath::Whole),
             None if text.contains('/') => return Err(BadPath::NoSlash),
             None => vec![text.to_owned()],
@@ -135,14 +139,6 @@ impl Place {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
-}
-
-fn unescaped(step: &str) -> Result<String, BadPath> {
-    let is_escaped = |(at, _): (usize, &str)| step.get(at + 1..at + 2).is_some_and(|next| matches!(next, "0" | "1"));
-    if !step.match_indices('~').all(is_escaped) {
-        return Err(BadPath::Escape);
-    }
-    Ok(step.replace("~1", "/").replace("~0", "~"))
 }
 
 #[cfg(test)]

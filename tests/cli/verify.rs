@@ -147,6 +147,9 @@ fn by_hand_says_what_a_secret_in_a_wrong_dress_would_be_right_without() {
         (format!("\"{SECRET}\""), "right without the quotes"),
         (format!("\u{feff}{SECRET}"), "right without the byte order mark"),
         (format!("GITHUB_SECRET={SECRET}"), "right with NAME= removed"),
+        (format!("export GITHUB_SECRET='{SECRET}'"), "right with NAME= removed, without the quotes"),
+        (format!("{{\"secret\": \"{SECRET}\"}}"), "right as one text of the JSON document, without the rest"),
+        (format!("{SECRET}\nfrom the settings"), "right as one of its lines, without the others"),
         (format!("{SECRET}\u{a0}"), "right without the invisible characters"),
         (encoded, "right base64-decoded"),
     ] {

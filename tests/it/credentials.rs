@@ -159,6 +159,19 @@ fn a_secret_in_a_wrong_dress_is_told_by_what_it_would_be_right_without() {
     for (dressed, near) in [
         (format!("\"{TOKEN}\""), "it is right without the quotes (the secret `main`)"),
         (format!("HUB={TOKEN}"), "it is right with NAME= removed (the secret `main`)"),
+        (format!("export HUB={TOKEN}"), "it is right with NAME= removed (the secret `main`)"),
+        (
+            format!("{{\n  \"user\": \"hub\",\n  \"secret\": \"{TOKEN}\"\n}}\n"),
+            "it is right as one text of the JSON document, without the rest (the secret `main`)",
+        ),
+        (
+            format!("{TOKEN}\r\nof the hub\r\n"),
+            "it is right as one of its lines, without the others (the secret `main`)",
+        ),
+        (
+            format!("USER=hub\nSECRET=\"{TOKEN}\"\n"),
+            "it is right as one of its lines, without the others, with NAME= removed, without the quotes",
+        ),
         (
             format!("\u{feff}{TOKEN}\u{200b}"),
             "it is right without the byte order mark, without the invisible characters",

@@ -67,6 +67,51 @@ fn a_script_that_reads_a_number_it_cannot_hold_fails_and_says_which() {
     assert!(gateway.log().contains("numbers: lossy"), "{}", gateway.log());
 }
 
+/// Ways of a script to copy a number or to look at it that are no plain read.
+const LOOKS: [&str; 7] = [
+    "Object.getOwnPropertyDescriptor(body, 'i').value",
+    "Object.create({}, Object.getOwnPropertyDescriptors(body))",
+    "Object.fromEntries(Reflect.ownKeys(body).map(n => [n, Reflect.getOwnPropertyDescriptor(body, n).value]))",
+    "({i: body.__lookupGetter__('i')})",
+    "({get i() { return body.i * 2 }})",
+    "({toJSON() { try { return {i: body.i} } catch { return {} } }})",
+    "(() => { const made = {}; (async () => { made.i = body.i })(); return made })()",
+];
+
+#[test]
+fn a_script_loses_no_long_number_silently_whatever_way_it_looks_at_it() {
+    for look in LOOKS {
+        let receiver = Receiver::start();
+        let site = site(&receiver, "transform: {js: a.js}", "");
+        site.file("a.js", format!("export default ({{body}}) => ({{body: {look}}});\n").as_bytes());
+        let gateway = site.start();
+        gateway.accept(&github(r#"{"i": 9007199254740993}"#));
+        dead(&gateway, 1);
+        let letter = gateway.admin("/api/v1/dead-letters").json();
+        assert_eq!(letter["dead_letters"][0]["cause"], "transform_failed", "{look}");
+        eventually("the place is told", SOON, || gateway.log().contains("/body/i").then_some(()));
+        assert_eq!(receiver.count(), 0, "{look}");
+    }
+}
+
+#[test]
+fn an_explanation_shows_numbers_with_the_digits_that_are_sent() {
+    let receiver = Receiver::start();
+    let site = site(&receiver, "transform: {remove: [/type]}", "");
+    let gateway = site.start();
+    let id = gateway.accept(&github(LONG));
+    let sent = one_body(&receiver);
+    site.file("body.json", LONG.as_bytes());
+    let admin = format!("http://{}", gateway.admin_address());
+    for what in [id.as_str(), "body.json"] {
+        let told = site.cli(&["explain", what, "--format", "json", "--admin", &admin]);
+        let said = text_of(&told.stdout);
+        assert!(said.contains(&format!("\"json\":{sent}")), "{what}: {said} {}", text_of(&told.stderr));
+    }
+    let told = gateway.admin(&format!("/api/v1/events/{id}/explain"));
+    assert!(text_of(&told.body).contains(&format!("\"json\":{sent}")), "{}", text_of(&told.body));
+}
+
 #[test]
 fn a_route_may_say_that_its_script_gets_rounded_numbers() {
     let receiver = Receiver::start();

@@ -11,17 +11,18 @@ secret      clock
 sender
 answer      refusal
 budget      clock patience refusal
+encoding
 payload
-condition   payload
+condition   encoding payload
 limit       sender
-schema      refusal
+schema      encoding payload refusal
 script      clock payload
 source      answer refusal
 credential
-redact      credential
-wrapping
+redact      credential payload
+wrapping    encoding
 route       condition
-provider    answer clock credential patience payload refusal secret wrapping
+provider    answer clock credential encoding patience payload refusal secret wrapping
 only_failing clock provider sender
 body        condition payload provider refusal
 inbound     body condition

@@ -6,6 +6,7 @@ use super::Tried;
 use crate::cli::recorded::Recorded;
 use crate::event::KeyHash;
 use crate::explain::{BodyShown, Explanation, Sent, UNDECIDED, Verdict, short};
+use crate::payload::escaped;
 use crate::shape::HIDDEN;
 use crate::telemetry::NO_SOURCE;
 
@@ -215,7 +216,7 @@ fn place_of_difference((old, old_shown): Body<'_>, (new, new_shown): Body<'_>) -
             let is_shown = is_as_shown(&place, Some(old), Some(new));
             return (place, is_shown);
         };
-        let child = format!("/{}", step.replace('~', "~0").replace('/', "~1"));
+        let child = format!("/{}", escaped(&step));
         let below = format!("{place}{child}");
         if at(old_shown, &below).is_none() && at(new_shown, &below).is_none() {
             return (place, false);

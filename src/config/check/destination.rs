@@ -13,7 +13,8 @@ use crate::deliver::{BalanceParams, BreakerParams, Destination, Destinations, Ji
 use crate::limit::Rate;
 use crate::shape::Shape;
 
-const SHORTEST: Duration = Duration::from_millis(10);
+/// In less, nothing happens.
+pub(super) const SHORTEST: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONCURRENCY: u32 = 64;
@@ -60,12 +61,10 @@ impl<'a> Checker<'a> {
             self.not_zero(&path!["destinations", name, key], own);
             self.not_zero(&path!["defaults", "destination", key], usual);
         }
-        for (retry, own) in [(&written.retry, true), (&defaults.retry, false)] {
-            let give_up = retry.as_ref().and_then(|retry| retry.give_up_after);
-            let at = path!["destinations", name, "retry", "give_up_after"];
-            let usual = path!["defaults", "destination", "retry", "give_up_after"];
-            self.not_zero(if own { &at } else { &usual }, give_up);
-        }
+        self.times_of_retries(&path!["destinations", name], written.retry.as_ref());
+        self.times_of_retries(&path!["defaults", "destination"], defaults.retry.as_ref());
+        self.keeps_dead_letters(&path!["destinations", name], written.dead_letter.as_ref());
+        self.keeps_dead_letters(&path!["defaults", "destination"], defaults.dead_letter.as_ref());
         let timeout = written.timeout.or(defaults.timeout).map_or(TIMEOUT, |timeout| timeout.0);
         Destination {
             name: Arc::from(name),
@@ -132,7 +131,23 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// Reports a time that is too short for anything to happen.
+    fn times_of_retries(&mut self, at: &[Seg<'_>], written: Option<&raw::Retry>) {
+        let Some(raw::Retry { initial, max, give_up_after, .. }) = written else { return };
+        for (key, time) in [("initial", initial), ("max", max), ("give_up_after", give_up_after)] {
+            self.not_zero(&[at, &path!["retry", key]].concat(), *time);
+        }
+    }
+
+    /// Warns of dead letters that nobody can see or replay.
+    fn keeps_dead_letters(&mut self, at: &[Seg<'_>], written: Option<&raw::DeadLetter>) {
+        if written.and_then(|dead_letter| dead_letter.keep).is_some_and(|keep| keep.0.is_zero()) {
+            let message = "what fails for good is gone at once: nobody can see or replay it";
+            let help = "leave `keep` out for the default of 14 days".to_owned();
+            self.warning(Code::WeakDurability, &[at, &path!["dead_letter", "keep"]].concat(), message, Some(help));
+        }
+    }
+
+    /// A time in which nothing can happen is a mistake.
     pub(super) fn not_zero(&mut self, at: &[Seg<'_>], written: Option<units::Duration>) {
         if written.is_some_and(|time| time.0 < SHORTEST) {
             let help = "the least is `10ms`".to_owned();

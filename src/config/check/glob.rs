@@ -9,13 +9,11 @@ use super::{Checker, path};
 use crate::config::problem::{Code, quoted};
 use crate::config::raw;
 use crate::config::spans::Seg;
+use crate::encoding::is_typographic_quote;
 use crate::provider::Row;
 use crate::route::EventGlobs;
 
-/// Quotes that word processors write.
-const TYPOGRAPHIC: [char; 9] =
-    ['\u{2018}', '\u{2019}', '\u{201a}', '\u{201c}', '\u{201d}', '\u{201e}', '\u{ab}', '\u{bb}', '\u{2032}'];
-/// The limit of changed letters up to which a type is proposed.
+/// A type is proposed up to so many changed letters.
 const CHANGES_MAX: usize = 3;
 
 impl Checker<'_> {
@@ -66,7 +64,7 @@ impl Checker<'_> {
 /// Returns the message and the help for a glob that is written in another notation, such as a regular expression.
 fn doubt_of(glob: &str) -> Option<(String, String)> {
     let shown = quoted(glob);
-    if let Some(quote) = glob.chars().find(|letter| TYPOGRAPHIC.contains(letter)) {
+    if let Some(quote) = glob.chars().find(|letter| is_typographic_quote(*letter)) {
         let message = format!("{shown} has a typographic quote in it ({quote}), which no event type has");
         return Some((message, "write the quotes of YAML, `\"` or `'`, around the glob".to_owned()));
     }

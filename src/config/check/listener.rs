@@ -11,6 +11,7 @@ use crate::ingress::ListenerLimits;
 
 const CONNECTIONS: usize = 20_000;
 const HEADER_BYTES: u64 = 16 * 1024;
+const HEADER_BYTES_LEAST: u64 = 256;
 const HEADER_BYTES_MOST: u64 = 256 * 1024;
 const HEADER_FIELDS: usize = 100;
 /// The limit of header fields, because the HTTP library reads no more.
@@ -35,13 +36,20 @@ impl Checker<'_> {
         let header_fields = count(limits.header_fields, HEADER_FIELDS);
         let target = bytes(limits.target, TARGET_BYTES);
         let keep_alive = limits.keep_alive.map_or(KEEP_ALIVE, |time| time.0);
-        let body = limits.body.map_or(0, |body| body.0);
+        let body = limits.body.map(|body| body.0);
         let beyond = [
             (
                 "body",
-                body > BODY_BYTES_MOST,
+                body.is_some_and(|body| body > BODY_BYTES_MOST),
                 "bodies of this size are not taken",
                 "at most `64MiB`; bodies are held in memory until they are stored",
+            ),
+            ("body", body == Some(0), "no body fits into this limit", "at least `1B`"),
+            (
+                "headers",
+                headers < HEADER_BYTES_LEAST,
+                "hardly a request fits into this limit",
+                "at least `256B`: the lines of all headers count",
             ),
             ("headers", headers > HEADER_BYTES_MOST, "headers of this size are not read", "at most `256KiB`"),
             (

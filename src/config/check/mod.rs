@@ -30,7 +30,6 @@ mod secret;
 mod shape;
 mod source;
 mod template;
-mod titles;
 mod tls;
 mod tracing;
 mod twice;

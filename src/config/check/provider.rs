@@ -1,9 +1,9 @@
 //! Providers: rows of the file itself, and the row that a source names.
 
 use super::source::Providers;
-use super::{Checker, path, titles};
+use super::{Checker, path};
 use crate::config::problem::Code;
-use crate::config::{nearest, raw};
+use crate::config::{provider_meant, raw};
 use crate::provider::{self, Row, RowProblem, RowSpec, SourceKind};
 
 impl Checker<'_> {
@@ -52,9 +52,7 @@ impl Checker<'_> {
             return Some(row.clone());
         }
         if self.spans.of(&path!["providers", wanted]).is_none() {
-            let known = builtin.names().chain(providers.keys().map(String::as_str));
-            let near = nearest(wanted, known).map(str::to_owned).or_else(|| titles::titled(wanted));
-            let help = match near {
+            let help = match provider_meant(wanted, providers.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "spell the scheme out under `verify:`, or add a row under `providers:`".to_owned(),
             };

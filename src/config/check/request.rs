@@ -1,5 +1,6 @@
 //! Lists of accepted requests: an empty list, or a word that no request has, would refuse or accept everything.
 
+use super::destination::SHORTEST;
 use super::{Checker, path};
 use crate::config::problem::Code;
 use crate::config::raw;
@@ -7,6 +8,11 @@ use crate::config::raw;
 impl Checker<'_> {
     pub(super) fn what_is_taken(&mut self, name: &str, written: &raw::Source) {
         self.not_zero(&path!["sources", name, "deadline"], written.deadline);
+        if written.dedup.as_ref().is_some_and(|dedup| dedup.window.0 < SHORTEST) {
+            let message = "no repetition is recognised: what a provider sends again is delivered again";
+            let help = "leave `dedup` out for what the provider needs".to_owned();
+            self.warning(Code::Misspelt, &path!["sources", name, "dedup", "window"], message, Some(help));
+        }
         let lists = [
             ("methods", written.methods.as_ref().is_some_and(Vec::is_empty), "takes no request"),
             ("content_types", written.content_types.as_ref().is_some_and(Vec::is_empty), "takes every type"),

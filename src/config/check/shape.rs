@@ -11,6 +11,7 @@ use crate::config::problem::{Code, quoted};
 use crate::config::raw;
 use crate::config::spans::Seg;
 use crate::deliver::Target;
+use crate::encoding::text_of;
 use crate::provider;
 use crate::script::{Numbers, Script};
 use crate::shape::{
@@ -118,10 +119,10 @@ impl<'a> Checker<'a> {
         let path = self.beside(file);
         let shown =
             if self.spans.has_variable(at) { self.quoted(at) } else { quoted(&path.display().to_string()).to_string() };
-        let text = match (self.world.read)(&path).map(String::from_utf8) {
+        let text = match (self.world.read)(&path).map(text_of) {
             Ok(Ok(text)) => text,
-            Ok(Err(_bytes)) => {
-                self.error(Code::InvalidScript, at, format!("the script {shown} is not UTF-8"), None);
+            Ok(Err(not_text)) => {
+                self.error(Code::InvalidScript, at, format!("the script {shown} cannot be read: {not_text}"), None);
                 return None;
             }
             Err(error) => {

@@ -13,6 +13,7 @@ use crate::body::{Bodies, BodyRules};
 use crate::budget::Budget;
 use crate::config::problem::Code;
 use crate::config::raw;
+use crate::config::spans::Seg;
 use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
 use crate::only_failing::VerificationWatch;
@@ -247,14 +248,8 @@ impl Checker<'_> {
             (None, size) => (size, "body"),
         };
         let body_bytes_max = size.map_or(usual, |body| body.0);
-        if size.is_some() && body_bytes_max > BODY_BYTES_MOST {
-            let help = "at most `64MiB`; bodies are held in memory until they are stored".to_owned();
-            self.error(
-                Code::InvalidValue,
-                &path!["sources", name, key],
-                "bodies of this size are not taken",
-                Some(help),
-            );
+        if size.is_some() {
+            self.check_body_size(&path!["sources", name, key], body_bytes_max);
         }
         self.check_sync_routes(name, written);
         let has_delivery_id = row.is_some_and(|row| row.delivery().is_some());
@@ -286,6 +281,18 @@ impl Checker<'_> {
             },
             answers: self.answers(name, written, row),
         })
+    }
+
+    fn check_body_size(&mut self, at: &[Seg<'_>], bytes: u64) {
+        let wrong = match bytes {
+            0 => ("no body fits into this limit", "at least `1B`; `methods: [GET]` takes requests without a body"),
+            1..=BODY_BYTES_MOST => return,
+            _ => (
+                "bodies of this size are not taken",
+                "at most `64MiB`; bodies are held in memory until they are stored",
+            ),
+        };
+        self.error(Code::InvalidValue, at, wrong.0, Some(wrong.1.to_owned()));
     }
 
     fn mode(&mut self, name: &str, written: &raw::Source) -> Mode {

@@ -32,6 +32,10 @@ impl Checker<'_> {
             let message = "this is the usual port of OTLP over HTTP, and spans are sent by gRPC";
             self.warning(Code::Partial, &at, message, Some("the usual port for gRPC is 4317".to_owned()));
         }
+        if written.sample.is_some_and(|share| share.millionths == 0) {
+            let help = "leave `sample` out for the default of 5%, or take `tracing` away".to_owned();
+            self.warning(Code::Unused, &path!["server", "tracing", "sample"], "no event is recorded", Some(help));
+        }
         let millionths = written.sample.map_or(SAMPLE_MILLIONTHS, |share| share.millionths);
         let sample = Share::of_millionths(millionths)?;
         Some(TracingParams { collector: collector.url(), sample })

@@ -106,7 +106,7 @@ pub struct File {
 pub struct Server {
     /// Worker threads for each listener: `auto` (one for each core) or a number.
     pub threads: Option<Threads>,
-    /// How long requests and deliveries in flight may take to finish after SIGTERM.
+    /// How long requests and deliveries in flight may take to finish after SIGTERM. `0s` ends them at once.
     pub shutdown_grace: Option<Duration>,
     /// The directory of the buffer and of all other state.
     pub data_dir: Option<PathBuf>,
@@ -199,7 +199,7 @@ pub struct Buffer {
     pub max_size: Option<Bytes>,
     /// When an event counts as kept.
     pub fsync: Option<Fsync>,
-    /// How long delivered events are kept for replay.
+    /// How long delivered events are kept for replay. `0s` keeps none.
     pub keep_delivered: Option<Duration>,
 }
 
