@@ -223,7 +223,7 @@ pub fn accept(
     notes.event_type.clone_from(&named.event_type);
     notes.delivery_id.clone_from(&named.delivery_id);
     problems.extend(check_body(lane, named.event_type.as_deref().unwrap_or_default(), &document, now, notes)?);
-    let routed = route(lane, head, &document, &named);
+    let routed = route(lane, head, (&document, &body), &named);
     // What is wrong with the payload comes first: a condition often fails because of it.
     if problems.is_empty() {
         problems = routed.problems();

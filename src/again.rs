@@ -34,7 +34,7 @@ pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
     let named = Named::again(lane, event, &headers, &document);
     let of_type = named.event_type.as_deref().unwrap_or_default();
     let judged = check_body(lane, of_type, &document, event.received_at(), &mut notes);
-    let routed = route(lane, &head, &document, &named);
+    let routed = route(lane, &head, (&document, &event.body), &named);
     let (problems, refusal) = match judged {
         Ok(problems) if problems.is_empty() => (routed.problems(), None),
         Ok(problems) => (problems, None),
@@ -48,7 +48,7 @@ pub fn route_again(lane: &Lane, event: &EventData) -> Routed {
     let headers = event.header_map();
     let head = stored_head(event, &headers);
     let document = read(lane, &head, &event.body);
-    route(lane, &head, &document, &Named::again(lane, event, &headers, &document))
+    route(lane, &head, (&document, &event.body), &Named::again(lane, event, &headers, &document))
 }
 
 /// The head of a stored event. Where host and sender are not known, no host and no address stand in their places.

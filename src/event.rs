@@ -105,14 +105,19 @@ pub struct OrderKey {
     /// Stands for the key.
     #[serde(with = "sixteen_bytes")]
     pub hash: [u8; 16],
-    /// How the key begins, for people.
+    /// How the key begins, for people; without credentials and the values of variables.
     pub label: String,
 }
 
 impl OrderKey {
     /// Of this key.
     pub fn of(key: &str) -> Self {
-        Self { hash: KeyHash::of(key).0, label: key.chars().take(LABEL_CHARS_MAX).collect() }
+        Self::shown_as(key, key)
+    }
+
+    /// Of this key, of which people see `shown`.
+    pub fn shown_as(key: &str, shown: &str) -> Self {
+        Self { hash: KeyHash::of(key).0, label: shown.chars().take(LABEL_CHARS_MAX).collect() }
     }
 }
 

@@ -12,13 +12,13 @@ use serde_json::{Map, Value, json};
 use super::Desk;
 use super::api::{Answered, answer, problem, problem_with};
 use super::asked::{Asked, Which, parse};
-use super::explained::{Aside, aside};
-use super::{sheet, stored};
+use super::explained::{self, Aside, aside};
+use super::{hidden, sheet};
 use crate::buffer::NotStored;
 use crate::capture::{BodyKept, Captured};
 use crate::event::EventId;
 use crate::refusal::RequestOutcome;
-use crate::refused::{Admission, Choice, Sample, Verdict, as_found, is_for_signature};
+use crate::refused::{Admission, Choice, Sample, Verdict, is_for_signature};
 
 /// Every verdict, as it is counted.
 const VERDICTS: [&str; 7] = ["verifies", "quarantined", "duplicate", "unwanted", "refused", "fails", "not_judged"];
@@ -67,27 +67,8 @@ pub(super) async fn list(State(desk): State<Desk>, Asked(which): Asked) -> Answe
             refused => refused,
         },
     };
-    let filter = which.without_outcome().filter(&desk.panel.archive)?;
-    let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
-    let limit = which.limit();
-    let looking = move || {
-        let (panel, redaction) = (&desk.panel, desk.panel.capture.redaction());
-        let is_meant = |it: &Arc<Captured>| match wanted {
-            None => is_for_signature(it.outcome),
-            Some(wanted) => wanted.wants(it.outcome),
-        };
-        let all = panel.capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
-        let named = all.filter(is_meant).map(|it| {
-            let event = panel.refused.named(&it);
-            Captured { event, ..Captured::clone(&it) }
-        });
-        let listed: Vec<Captured> = named.filter(|it| filter.wants(&as_found(it.event.clone()))).take(limit).collect();
-        let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
-        let sheet = |it: &Captured| sheet::with(sheet::captured(it, &redaction), json!({ "now": now(&desk, it) }));
-        (listed.iter().map(sheet).collect::<Vec<_>>(), next)
-    };
-    let (entries, next) = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
-    Ok(stored::page("refused", entries, next.as_ref()))
+    let wants = move |outcome| wanted.map_or_else(|| is_for_signature(outcome), |wanted| wanted.wants(outcome));
+    explained::list(&desk, "refused", &which, wants, |desk, it| json!({ "now": now(desk, it) })).await
 }
 
 fn none() -> Response {
@@ -100,10 +81,9 @@ fn none() -> Response {
 pub(super) async fn show(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
     let captured = aside(&desk, &id).filter(|it| matches!(it.outcome, RequestOutcome::Refused(_))).ok_or_else(none)?;
     let shown = tokio::task::spawn_blocking(move || {
-        let event = desk.panel.refused.named(&captured);
-        let named = Captured { event, ..Captured::clone(&captured) };
-        let whole = sheet::whole_captured(&named, &desk.panel.capture.redaction());
-        sheet::with(whole, json!({ "now": now(&desk, &captured) }))
+        let redaction = hidden::redaction(&desk, &captured.event.source);
+        let more = json!({ "now": now(&desk, &captured) });
+        sheet::whole_captured(&desk.panel.refused.named(&captured), &redaction, more)
     });
     let shown = shown.await.map_err(|_broke_off| unavailable(NotStored::Failed))?;
     Ok(answer(&json!({ "refused": shown })))

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::Question;
 use super::outgoing::{self, BodyShown, Sent, shown_body};
 use super::routes::RouteSays;
-use crate::credential::Credentials;
+use crate::credential::{Credentials, REDACTED};
 use crate::deliver::Destinations;
 use crate::event::{EventData, EventId};
 use crate::lane::Lane;
-use crate::redact::{REDACTED, Redaction};
+use crate::redact::Redaction;
 use crate::refusal::PayloadProblem;
 use crate::reply::Reply;
 
@@ -180,7 +180,7 @@ impl Explanation {
     pub fn shown(mut self, redaction: &Redaction, credentials: &Credentials, received: &Bytes) -> Value {
         self.redact(redaction, received);
         let mut shown = serde_json::to_value(&self).unwrap_or_default();
-        credentials.hide_in_json(&mut shown, REDACTED);
+        credentials.hide_in_json(&mut shown);
         redaction.hide_values(&mut shown);
         shown
     }

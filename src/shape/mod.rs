@@ -32,7 +32,7 @@ use shown::put;
 
 pub use format::Format;
 pub use patch::{BadPath, Place};
-pub use shown::{ErrorShown, HIDDEN, MaskedTransforms, SetHeaders, is_credential};
+pub use shown::{ErrorShown, MaskedTransforms, SetHeaders, is_credential};
 pub use sign::Signer;
 pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};

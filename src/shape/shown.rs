@@ -15,9 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::{Shaped, Transform};
-
-/// Stands where a value is not shown.
-pub const HIDDEN: &str = "[redacted]";
+use crate::credential::REDACTED;
 
 /// Headers that hold a credential under any service; their values are not shown, wherever they come from.
 const CREDENTIALS: &[&str] = &[
@@ -99,11 +97,11 @@ fn is_of_signature(name: &HeaderName) -> bool {
 }
 
 fn hidden_if_sensitive(value: &HeaderValue) -> HeaderValue {
-    if value.is_sensitive() { HeaderValue::from_static(HIDDEN) } else { value.clone() }
+    if value.is_sensitive() { HeaderValue::from_static(REDACTED) } else { value.clone() }
 }
 
 fn hidden_body() -> Bytes {
-    Bytes::from(Value::from(HIDDEN).to_string())
+    Bytes::from(Value::from(REDACTED).to_string())
 }
 
 fn alike_body(sent: &[u8], masked: &[u8]) -> Bytes {
@@ -114,7 +112,7 @@ fn alike_body(sent: &[u8], masked: &[u8]) -> Bytes {
 }
 
 /// Returns what is the same in both. Where they differ, it returns the masked text if that names a variable, otherwise
-/// [`HIDDEN`].
+/// [`REDACTED`].
 fn alike(sent: &Value, masked: &Value) -> Value {
     match (sent, masked) {
         _ if sent == masked => sent.clone(),
@@ -124,7 +122,7 @@ fn alike(sent: &Value, masked: &Value) -> Value {
                 match masked.get(name) {
                     Some(other) => shown.insert(name.clone(), alike(value, other)),
                     // The name itself may be the value.
-                    None => shown.insert(HIDDEN.to_owned(), Value::from(HIDDEN)),
+                    None => shown.insert(REDACTED.to_owned(), Value::from(REDACTED)),
                 };
             }
             Value::Object(shown)
@@ -133,7 +131,7 @@ fn alike(sent: &Value, masked: &Value) -> Value {
             Value::Array(sent.iter().zip(masked).map(|(sent, masked)| alike(sent, masked)).collect())
         }
         (_, Value::String(text)) if text.contains("${") => Value::from(text.as_str()),
-        _ => Value::from(HIDDEN),
+        _ => Value::from(REDACTED),
     }
 }
 
@@ -148,7 +146,7 @@ mod tests {
         let sent = json!({"a": 1, "token": "Bearer s3cr3t", "env": "live", "list": [1, "s3cr3t"], "s3cr3t": 2, "n": 6});
         let masked =
             json!({"a": 1, "token": "Bearer ${TOK}", "env": "test", "list": [1, "${TOK}"], "${TOK}": 2, "n": 9});
-        let wanted = json!({"a": 1, "token": "Bearer ${TOK}", "env": HIDDEN, "list": [1, "${TOK}"], HIDDEN: HIDDEN, "n": HIDDEN});
+        let wanted = json!({"a": 1, "token": "Bearer ${TOK}", "env": REDACTED, "list": [1, "${TOK}"], REDACTED: REDACTED, "n": REDACTED});
         assert_eq!(alike(&sent, &masked), wanted);
     }
 

@@ -12,13 +12,13 @@ sender
 answer      refusal
 budget      clock patience refusal
 payload
-condition   payload
+credential
+condition   credential payload
 limit
 only_failing clock sender
 schema
 script      clock payload
 source      answer
-credential
 redact      credential
 wrapping
 route       condition
@@ -26,9 +26,9 @@ provider    answer clock credential patience payload refusal secret wrapping
 body        condition payload provider refusal
 inbound     body condition
 event       body clock condition provider refusal
-lane        body budget credential event limit only_failing payload provider route schema source
+lane        body budget credential event limit only_failing payload provider redact route schema source
 checks      body lane refusal schema source
-routing     body event inbound lane provider refusal route
+routing     body credential event inbound lane provider refusal route
 accept      body checks clock condition event inbound lane limit payload provider refusal route routing schema source
 reply       answer event provider refusal source
 again       accept body event inbound lane refusal routing

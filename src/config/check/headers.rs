@@ -9,8 +9,9 @@ use super::{Checker, Secrets, path};
 use crate::config::problem::{Code, Problem, quoted};
 use crate::config::raw::{self, HeaderText};
 use crate::config::spans::{Seg, Span};
+use crate::credential::REDACTED;
 use crate::secret::Secret;
-use crate::shape::{HIDDEN, HeaderEdits, SetHeaders, is_credential, is_free};
+use crate::shape::{HeaderEdits, SetHeaders, is_credential, is_free};
 
 /// A destination sets at most so many.
 const HEADERS_MAX: usize = 32;
@@ -91,7 +92,7 @@ impl Checker<'_> {
             self.error_in(Code::InvalidValue, span, message, None);
             return None;
         };
-        let hidden = || HeaderValue::from_static(HIDDEN);
+        let hidden = || HeaderValue::from_static(REDACTED);
         let masked =
             self.spans.masked(at).map(|masked| HeaderValue::from_str(&masked.text).unwrap_or_else(|_| hidden()));
         let shown = masked.or_else(|| is_credential(name).then(hidden));
@@ -111,7 +112,7 @@ impl Checker<'_> {
         };
         value.set_sensitive(true);
         self.lacks_a_scheme(at, (name, prefix), &secret);
-        Some(Valued { value, shown: Some(HeaderValue::from_static(HIDDEN)) })
+        Some(Valued { value, shown: Some(HeaderValue::from_static(REDACTED)) })
     }
 
     /// Warns of an `Authorization` that is a bare token: its value begins with a scheme (RFC 9110 §11.6.2).

@@ -1,7 +1,7 @@
 //! Transforms for people: the same text with `${NAME}` in the place of each value of a variable, compiled once more.
 //!
 //! An expression that does not compile without the value, such as a number that a variable gives, becomes the text
-//! [`HIDDEN`]. Where a transform has no such value there is none of these, and nothing is done twice.
+//! [`REDACTED`]. Where a transform has no such value there is none of these, and nothing is done twice.
 
 use super::headers::Valued;
 use super::shape::numbers;
@@ -9,8 +9,9 @@ use super::{Checker, path};
 use crate::condition::ValueExpression;
 use crate::config::raw;
 use crate::config::spans::Seg;
+use crate::credential::REDACTED;
 use crate::script::Script;
-use crate::shape::{HIDDEN, HeaderEdits, Making, Place, Transform};
+use crate::shape::{HeaderEdits, Making, Place, Transform};
 
 impl Checker<'_> {
     /// Returns a checked transform as people are shown it; `None` if no value of a variable has to be masked in it.
@@ -45,7 +46,7 @@ impl Checker<'_> {
     fn masked_value(&self, at: &[Seg<'_>], text: &str) -> Option<ValueExpression> {
         let masked = self.spans.masked(at).map(|masked| masked.text);
         let compiled = ValueExpression::compile(masked.as_deref().unwrap_or(text));
-        let hidden = || ValueExpression::compile(&format!("\"{HIDDEN}\"")).ok();
+        let hidden = || ValueExpression::compile(&format!("\"{REDACTED}\"")).ok();
         compiled.ok().or_else(hidden)
     }
 
