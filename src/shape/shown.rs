@@ -1,20 +1,18 @@
 //! Outgoing requests as people see them: without the values of variables and secrets.
 //!
-//! A [`MaskedTransforms`] holds a second transform for each route whose transform has such values. The second one was
-//! compiled from the text with `${NAME}` in the place of each value. Both are run. Of the body that is sent, only those
-//! members are shown that come out alike under both, so a value cannot be read off what an expression made of it.
+//! Expressions and headers with such values have a twin with `${NAME}` in the place of each value. A transform that has any
+//! is run for both readers. Of the body that is sent, only those members are shown that come out alike under both, so a value
+//! cannot be read off what an expression made of it.
 //!
 //! What is sent is not changed here. Not here: redaction of what a sender sent (`redact`).
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-use super::{Shaped, Transform};
+use super::Shaped;
 use crate::credential::REDACTED;
 
 /// Headers that hold a credential under any service; their values are not shown, wherever they come from.
@@ -35,7 +33,16 @@ pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Headers that a destination has set on every attempt.
+/// The reader of what is worked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Is sent it.
+    Service,
+    /// Sees no values of variables and secrets.
+    Person,
+}
+
+/// Headers that are set: by a transform, or by a destination on every attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetHeaders {
     /// As they are sent.
@@ -44,11 +51,19 @@ pub struct SetHeaders {
     pub shown: HeaderMap,
 }
 
-/// Transforms that stand in for those with values that people are not shown.
-#[derive(Debug, Default)]
-pub struct MaskedTransforms {
-    /// Transforms without the values of variables, by route; a route without an entry has no such value.
-    pub transforms: BTreeMap<Arc<str>, Arc<Transform>>,
+impl SetHeaders {
+    /// Adds a header, of which people see `shown`.
+    pub fn add(&mut self, name: HeaderName, value: HeaderValue, shown: Option<HeaderValue>) {
+        self.shown.insert(name.clone(), shown.unwrap_or_else(|| value.clone()));
+        self.sent.insert(name, value);
+    }
+
+    pub(super) const fn of(&self, reader: Reader) -> &HeaderMap {
+        match reader {
+            Reader::Service => &self.sent,
+            Reader::Person => &self.shown,
+        }
+    }
 }
 
 /// The reason why nothing is sent, without the values of variables.

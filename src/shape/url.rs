@@ -3,6 +3,7 @@
 //! A value is percent-encoded but for letters, digits and `-._~` (RFC 3986 §2.3), so it can end neither its segment nor the
 //! path; it is never empty, and never makes a segment of dots. Scheme and host hold no values.
 
+use super::shown::Reader;
 use crate::condition::{ConditionProblem, KeyExpression, View};
 
 /// The path and the query of a URL.
@@ -17,14 +18,6 @@ enum Piece {
     Text(String),
     /// With the byte of the template at which it begins, and whether its text and value are not shown.
     Value(usize, KeyExpression, bool),
-}
-
-/// The reader of a filled-in URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reader {
-    Service,
-    /// Sees the values of the event alone.
-    Person,
 }
 
 /// Why a text is no template.

@@ -18,9 +18,9 @@ const HEADERS_MAX: usize = 32;
 const AUTHORIZATION: &str = "authorization";
 
 /// A value, and what people are shown in its place, where that is another text.
-pub(super) struct Valued {
-    pub(super) value: HeaderValue,
-    pub(super) shown: Option<HeaderValue>,
+struct Valued {
+    value: HeaderValue,
+    shown: Option<HeaderValue>,
 }
 
 /// The names that were set so far, with their places.
@@ -35,9 +35,9 @@ impl Checker<'_> {
             let at = [&at[..], &path!["set", name]].concat();
             let valued = self.header_of_text(&at, (name, text));
             let header = self.header_name(&at, name, &quoted(name).to_string());
-            let Some((header, Valued { value, .. })) = header.zip(valued) else { continue };
+            let Some((header, Valued { value, shown })) = header.zip(valued) else { continue };
             self.set_once(&at, (name, &header), &mut known);
-            edits.set.push((header, value));
+            edits.set.add(header, value, shown);
         }
         for (index, name) in written.remove.iter().enumerate() {
             let at = [&at[..], &path!["remove", index]].concat();
@@ -66,8 +66,7 @@ impl Checker<'_> {
             let header = header.filter(|header| self.is_left_to_us(&at, (name, header), signs));
             let Some((header, Valued { value, shown })) = header.zip(valued) else { continue };
             self.set_once(&at, (name, &header), &mut known);
-            headers.shown.insert(header.clone(), shown.unwrap_or_else(|| value.clone()));
-            headers.sent.insert(header, value);
+            headers.add(header, value, shown);
         }
         headers
     }
@@ -83,7 +82,7 @@ impl Checker<'_> {
     }
 
     /// A value that is written, or comes from a variable.
-    pub(super) fn header_of_text(&mut self, at: &[Seg<'_>], (name, text): (&str, &str)) -> Option<Valued> {
+    fn header_of_text(&mut self, at: &[Seg<'_>], (name, text): (&str, &str)) -> Option<Valued> {
         let Ok(mut value) = HeaderValue::from_str(text) else {
             let hidden = text.char_indices().find(|(_, letter)| letter.is_control() && *letter != '\t');
             let part = hidden.map_or(0..text.len(), |(at, letter)| at..at + letter.len_utf8());
