@@ -1,11 +1,13 @@
 //! Credentials that senders put into their requests: their places, and requests without them.
 //!
-//! A place is known from the scheme of a source, never guessed from a value. Names of headers have no case. Names in a
-//! query and in a form are compared as they are decoded, and the parts that stay keep their bytes.
+//! A place is known from the scheme of a source or from the name of a parameter of its path, never guessed from a value.
+//! Names of headers have no case; names in a query and in a form are compared as they are decoded, and whatever is left of
+//! either keeps its bytes.
 //!
 //! Not here: the places of each source, and the decision to show or forward a credential.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde_json::Value;
 
@@ -20,6 +22,8 @@ pub enum CredentialPlace {
     Form(String),
     /// A JSON pointer into the body; `*` is any member or element.
     Json(String),
+    /// A parameter of the path: the source's path as far as the parameter, such as `/in/{token}`.
+    Path(String),
 }
 
 impl std::fmt::Display for CredentialPlace {
@@ -29,15 +33,21 @@ impl std::fmt::Display for CredentialPlace {
             Self::Query(name) => write!(f, "query:{name}"),
             Self::Form(name) => write!(f, "form:{name}"),
             Self::Json(pointer) => write!(f, "json:{pointer}"),
+            Self::Path(place) => write!(f, "path:{}", parameter_of(place)),
         }
     }
 }
 
+/// Stands where something is not shown.
+pub const REDACTED: &str = "[redacted]";
+
 /// Headers that hold credentials whatever the scheme (RFC 9110 §11, RFC 6265).
 pub const ALWAYS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
-/// The limit of texts that are looked for in one request, up to three spellings for each credential, and of their
-/// bytes.
+/// A parameter of a path with one of these in its name holds a credential.
+const SECRET_NAMES: [&str; 4] = ["token", "secret", "key", "password"];
+
+/// Credentials of one request that are looked for elsewhere in what is shown of it, and their bytes.
 const VALUES_MAX: usize = 64;
 const VALUE_BYTES_MAX: usize = 8 * 1024;
 /// The limit below which a credential is found as a whole text only: parts of words are not hidden.
@@ -72,7 +82,44 @@ pub fn with_pairs<'q>(query: &'q str, change: impl Fn(&str) -> Pair<'q>) -> Cow<
     Cow::Owned(pairs.collect::<Vec<_>>().join("&"))
 }
 
-/// Changes pairs in the query of a target, as [`with_pairs`] does. An empty query is removed together with its `?`.
+/// Returns whether a parameter of a path holds a credential, by its name.
+pub fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|secret| name.contains(secret))
+}
+
+/// Puts the name of each parameter of `places` in the place of its value: `/in/{token}`. The segments before the parameter
+/// have to be those of the place; what follows may be anything, so that a path that leads to no source is masked too.
+pub fn with_names<'p, 'a>(path: &'p str, places: impl IntoIterator<Item = &'a str>) -> Cow<'p, str> {
+    let mut shown = Cow::Borrowed(path);
+    for place in places {
+        if let Some(segment) = segment_at(place, &shown) {
+            shown.to_mut().replace_range(segment, place.rsplit('/').next().unwrap_or_default());
+        }
+    }
+    shown
+}
+
+/// Returns the bytes of a path in which the last parameter of `place` has its value.
+pub fn segment_at(place: &str, path: &str) -> Option<Range<usize>> {
+    let (mut sent, mut begin, mut last) = (path.split('/'), 0, 0..0);
+    for written in place.split('/') {
+        let segment = sent.next()?;
+        if !written.starts_with('{') && !written.eq_ignore_ascii_case(segment) {
+            return None;
+        }
+        last = begin..begin + segment.len();
+        begin = last.end + "/".len();
+    }
+    (!last.is_empty()).then_some(last)
+}
+
+/// The name of the parameter with which a place in a path ends.
+fn parameter_of(place: &str) -> &str {
+    place.rsplit('/').next().unwrap_or_default().trim_matches(['{', '}'])
+}
+
+/// A path with its query, of which pairs are changed; a query of which nothing is left goes with its `?`.
 pub fn with_pairs_of_target<'q>(target: &'q str, change: impl Fn(&str) -> Pair<'q>) -> Cow<'q, str> {
     let Some((path, query)) = target.split_once('?') else { return Cow::Borrowed(target) };
     match with_pairs(query, change) {
@@ -119,11 +166,13 @@ impl Credentials {
         }
     }
 
-    /// Adds a text, as it is and as it stands in URLs.
+    /// Adds a text, as it is, as it stands in URLs and as it stands in JSON.
     pub fn add(&mut self, text: &str) {
         if self.0.len() < VALUES_MAX && text.len() <= VALUE_BYTES_MAX && text.chars().count() >= WHOLE_CHARS_MIN {
             let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
-            for text in [text.to_owned(), encoded.replace('+', "%20"), encoded] {
+            let in_json = Value::from(text).to_string();
+            let in_json = in_json.get(1..in_json.len() - 1).unwrap_or_default().to_owned();
+            for text in [text.to_owned(), encoded.replace('+', "%20"), encoded, in_json] {
                 if !self.0.contains(&text) {
                     self.0.push(text);
                 }
@@ -138,26 +187,46 @@ impl Credentials {
         self.0.is_empty()
     }
 
-    /// Puts `instead` in the place of every credential in a text.
-    pub fn hide_in(&self, text: &mut String, instead: &str) {
+    /// Puts [`REDACTED`] in the place of every credential in a text.
+    pub fn hide_in(&self, text: &mut String) {
         for credential in &self.0 {
             if text == credential {
-                instead.clone_into(text);
+                REDACTED.clone_into(text);
             } else if credential.chars().count() >= PART_CHARS_MIN && text.contains(credential.as_str()) {
-                *text = text.replace(credential.as_str(), instead);
+                *text = text.replace(credential.as_str(), REDACTED);
             }
         }
     }
 
-    /// Puts `instead` in the place of every credential in all texts of a JSON value; the names of members stay.
-    pub fn hide_in_json(&self, value: &mut Value, instead: &str) {
+    /// The same in a text that was cut, and may end in the beginning of a credential.
+    pub fn hide_in_cut(&self, text: &mut String) {
+        self.hide_in(text);
+        for credential in &self.0 {
+            let ends = credential.char_indices().map(|(at, _)| at).filter(|end| *end >= PART_CHARS_MIN).rev();
+            let beginning = ends.filter_map(|end| credential.get(..end)).find(|beginning| text.ends_with(beginning));
+            if let Some(beginning) = beginning {
+                text.truncate(text.len() - beginning.len());
+                text.push_str(REDACTED);
+                return;
+            }
+        }
+    }
+
+    /// Returns whether bytes that are no text hold a credential.
+    pub fn stand_in(&self, bytes: &[u8]) -> bool {
+        let long = self.0.iter().filter(|credential| credential.chars().count() >= PART_CHARS_MIN);
+        long.map(String::as_bytes).any(|credential| bytes.windows(credential.len()).any(|part| part == credential))
+    }
+
+    /// The same in every text of a JSON value; names of members stay.
+    pub fn hide_in_json(&self, value: &mut Value) {
         if self.is_empty() {
             return;
         }
         match value {
-            Value::String(text) => self.hide_in(text, instead),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_in_json(item, instead)),
-            Value::Object(members) => members.values_mut().for_each(|member| self.hide_in_json(member, instead)),
+            Value::String(text) => self.hide_in(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide_in_json(item)),
+            Value::Object(members) => members.values_mut().for_each(|member| self.hide_in_json(member)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
@@ -183,12 +252,38 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_of_the_path_that_is_named_like_a_secret_stays_a_name() {
+        let places = ["/in/{tenant}/{token}", "/x/{api_key}"];
+        let shown = |path: &'static str| with_names(path, places).into_owned();
+        assert_eq!(shown("/in/acme/s3cr3t"), "/in/acme/{token}");
+        assert_eq!(shown("/IN/acme/s3%63r3t/more"), "/IN/acme/{token}/more", "a path that leads to no source");
+        assert_eq!(shown("/x/s3cr3t"), "/x/{api_key}");
+        for path in ["/in/acme", "/in/acme/", "/out/acme/s3cr3t", "/"] {
+            assert_eq!(shown(path), path);
+        }
+        assert_eq!(CredentialPlace::Path("/in/{tenant}/{token}".to_owned()).to_string(), "path:token");
+    }
+
+    #[test]
+    fn a_text_that_is_cut_in_a_credential_does_not_end_in_its_beginning() {
+        let mut credentials = Credentials::default();
+        credentials.add("s3cr3t-t0ken");
+        for (text, shown) in [("no: s3cr3t-t0", "no: -"), ("s3cr3t-t0ken s3cr3t-", "- -"), ("no: s3cr", "no: s3cr")] {
+            let mut text = text.to_owned();
+            credentials.hide_in_cut(&mut text);
+            assert_eq!(text.replace(REDACTED, "-"), shown);
+        }
+        assert!(credentials.stand_in(b"\xff s3cr3t-t0ken") && !credentials.stand_in(b"\xff"));
+    }
+
+    #[test]
     fn a_credential_is_hidden_wherever_it_is_said() {
         let mut credentials = Credentials::default();
         credentials.header(b"Bearer s3cr3t-t0ken");
         credentials.pairs("token=a%2Fbcdef&x=kept-as-it-is", |name| name == "token");
         let mut json = serde_json::json!({"a": ["Bearer s3cr3t-t0ken", "xs3cr3t-t0kenx", "/p/a/bcdef", "token=a%2Fbcdef", "kept-as-it-is", 7]});
-        credentials.hide_in_json(&mut json, "-");
-        assert_eq!(json, serde_json::json!({"a": ["-", "x-x", "/p/-", "token=-", "kept-as-it-is", 7]}));
+        credentials.hide_in_json(&mut json);
+        let shown = json.to_string().replace(REDACTED, "-");
+        assert_eq!(shown, r#"{"a":["-","x-x","/p/-","token=-","kept-as-it-is",7]}"#);
     }
 }

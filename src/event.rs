@@ -109,14 +109,19 @@ pub struct OrderKey {
     /// The hash of the key.
     #[serde(with = "sixteen_bytes")]
     pub hash: [u8; 16],
-    /// The beginning of the key, for people.
+    /// How the key begins, for people; without credentials and the values of variables.
     pub label: String,
 }
 
 impl OrderKey {
     /// Makes the order key of a text.
     pub fn of(key: &str) -> Self {
-        Self { hash: KeyHash::of(key).0, label: key.chars().take(LABEL_CHARS_MAX).collect() }
+        Self::shown_as(key, key)
+    }
+
+    /// Of this key, of which people see `shown`.
+    pub fn shown_as(key: &str, shown: &str) -> Self {
+        Self { hash: KeyHash::of(key).0, label: shown.chars().take(LABEL_CHARS_MAX).collect() }
     }
 }
 

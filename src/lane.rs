@@ -2,16 +2,18 @@
 //!
 //! Values only, made by `config` and replaced as a whole on reload; nothing is decided here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::body::{Bodies, BodyRules};
 use crate::budget::Budget;
-use crate::credential::CredentialPlace;
+use crate::credential::{CredentialPlace, is_secret_name, with_names};
 use crate::event::{DedupKey, JudgedBy};
 use crate::limit::{Gatekeeper, SourceQuota};
 use crate::only_failing::VerificationWatch;
 use crate::payload::Pointer;
 use crate::provider::{Desk, EventTemplate, Handshake, KeyLocation, Row, Verified, Verifier, digest};
+use crate::redact::Redaction;
 use crate::refusal::OnFailure;
 use crate::route::Route;
 use crate::schema::SchemaSet;
@@ -52,6 +54,15 @@ impl Rules {
         match self.lane(source) {
             Some(lane) => lane.credentials(),
             None => self.lanes.iter().flat_map(Lane::credentials).collect(),
+        }
+    }
+
+    /// Returns a path as it is shown: without the values of parameters that hold a credential. A path that leads to no source
+    /// is masked by the paths of all.
+    pub fn path_shown<'p>(&self, lane: Option<&Lane>, path: &'p str) -> Cow<'p, str> {
+        match lane {
+            Some(lane) => with_names(path, lane.credentials_in_path()),
+            None => with_names(path, self.lanes.iter().flat_map(Lane::credentials_in_path)),
         }
     }
 
@@ -106,6 +117,8 @@ pub struct Lane {
     pub reading: Reading,
     /// The rules by which bodies are read.
     pub body: BodyRules,
+    /// Knows the places of its senders' credentials.
+    pub redaction: Redaction,
 }
 
 /// Keys by which a message may verify.
@@ -138,19 +151,24 @@ impl Lane {
         Some(DedupKey { key: signed.or(claimed)?, body, window })
     }
 
-    /// Returns the places at which its senders put credentials: by the scheme in force, by the provider's scheme, which
-    /// holds whatever is verified here, and by handshakes.
+    /// Returns the places at which its senders put credentials: by the scheme in force, by the provider's, which goes on
+    /// whatever is verified here, and by the names of the path's parameters.
     pub fn credentials(&self) -> Vec<CredentialPlace> {
         let of_provider = self.provider.iter().flat_map(|row| row.scheme().credentials());
         let of_handshakes = self.desk.handshakes.iter().flat_map(Handshake::credentials);
         let mut places = self.verifier.scheme().credentials();
-        places.extend(of_provider.chain(of_handshakes));
+        let of_path = self.credentials_in_path().map(|place| CredentialPlace::Path(place.to_owned()));
+        places.extend(of_provider.chain(of_handshakes).chain(of_path));
         places.sort();
         places.dedup();
         places
     }
 
-    /// Returns the fingerprint of all rules that decide about a signature here.
+    fn credentials_in_path(&self) -> impl Iterator<Item = &str> {
+        self.source.path.places().filter(|(name, _)| is_secret_name(name)).map(|(_, place)| place)
+    }
+
+    /// Stands for all that decides about a signature here.
     pub fn judged_by(&self) -> JudgedBy {
         let url = self.source.public_url.as_deref().unwrap_or_default();
         let digest = digest(&[&self.verifier.print(), url.as_bytes()]);

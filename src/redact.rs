@@ -9,11 +9,12 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::credential::{ALWAYS, CredentialPlace, Credentials, Pair, with_pairs, with_pairs_of_target};
+use crate::credential::{
+    ALWAYS, CredentialPlace, Credentials, Pair, REDACTED, is_secret_name, segment_at, with_names, with_pairs,
+};
+
 use crate::payload::unescaped;
 
-/// The text that stands for a hidden value.
-pub const REDACTED: &str = "[redacted]";
 /// The steps of the longest place.
 const STEPS_MAX: usize = 64;
 const HEADER: &str = "header:";
@@ -37,6 +38,7 @@ struct Places {
     headers: Vec<String>,
     query: Vec<String>,
     form: Vec<String>,
+    path: Vec<String>,
 }
 
 /// A hidden value, and the text that is shown instead.
@@ -122,6 +124,7 @@ impl Redaction {
                 CredentialPlace::Form(name) => self.credentials.form.push(name.clone()),
                 // A place of a scheme has no more steps than a chosen place.
                 CredentialPlace::Json(pointer) => self.credentials.json.extend(steps(pointer)),
+                CredentialPlace::Path(place) => self.credentials.path.push(place.clone()),
             }
         }
         self
@@ -145,7 +148,7 @@ impl Redaction {
 
     /// Returns whether the operator chose to hide anything.
     pub fn hides_anything(&self) -> bool {
-        let Places { json, headers, query, form: _ } = &self.chosen;
+        let Places { json, headers, query, form: _, path: _ } = &self.chosen;
         self.hides_bodies || !json.is_empty() || !headers.is_empty() || !query.is_empty()
     }
 
@@ -183,9 +186,32 @@ impl Redaction {
         with_pairs(query, |name| if self.hides_query(name) { Pair::Shown(REDACTED) } else { Pair::Kept })
     }
 
-    /// Returns a path with its query as it is shown.
-    pub fn target<'q>(&self, target: &'q str) -> Cow<'q, str> {
-        with_pairs_of_target(target, |name| if self.hides_query(name) { Pair::Shown(REDACTED) } else { Pair::Kept })
+    /// A path as it is shown: with the names of parameters that hold a credential.
+    pub fn path<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        with_names(path, self.credentials.path.iter().map(String::as_str))
+    }
+
+    /// A path with its query as it is shown.
+    pub fn target<'t>(&self, target: &'t str) -> Cow<'t, str> {
+        let Some((path, query)) = target.split_once('?') else { return self.path(target) };
+        match (self.path(path), self.query(query)) {
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(target),
+            (path, query) => Cow::Owned(format!("{path}?{query}")),
+        }
+    }
+
+    /// Returns the places of a target that are hidden.
+    pub fn hidden_in(&self, target: &str) -> Vec<CredentialPlace> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let query = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| self.hides_query(name));
+        let path = self.credentials.path.iter().filter(|place| segment_at(place, path).is_some());
+        let query = query.map(|(name, _)| CredentialPlace::Query(name.into_owned()));
+        query.chain(path.cloned().map(CredentialPlace::Path)).collect()
+    }
+
+    /// Returns whether any parameter of the path is hidden.
+    pub fn hides_path(&self) -> bool {
+        !self.credentials.path.is_empty()
     }
 
     /// Returns a form as it is shown; `None` where other parts of bodies are hidden, or no fields of forms.
@@ -196,10 +222,11 @@ impl Redaction {
         (is_form && !self.credentials.form.is_empty()).then(|| with_pairs(body, shown).into_owned())
     }
 
-    /// Returns the credentials in a request, so that they can be found wherever else they appear.
+    /// The credentials that stand in a request, so that they are found wherever else they are said. `params` are the
+    /// parameters of its path that are known: those of its source at the time.
     pub fn credentials_in<'h>(
         &self,
-        target: &str,
+        (target, params): (&str, &[(String, String)]),
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
         body: &[u8],
     ) -> Credentials {
@@ -211,9 +238,13 @@ impl Redaction {
             }
         }
         let is_one = |names: &[String], name: &str| names.iter().any(|hidden| hidden.eq_ignore_ascii_case(name));
-        if let Some((_, query)) = target.split_once('?') {
-            found.pairs(query, |name| is_one(&hidden.query, name));
-        }
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        found.pairs(query, |name| is_one(&hidden.query, name));
+        let segments = hidden.path.iter().filter_map(|place| path.get(segment_at(place, path)?));
+        let params = params.iter().filter(|(name, _)| is_secret_name(name)).map(|(_, value)| value.as_str());
+        // What is shown in the place of a value is none.
+        let is_value = |text: &&str| *text != REDACTED && !text.starts_with('{');
+        segments.chain(params).filter(is_value).for_each(|value| found.add(value));
         if let Some(body) = std::str::from_utf8(body).ok().filter(|_| !hidden.form.is_empty()) {
             found.pairs(body, |name| is_one(&hidden.form, name));
         }
@@ -228,16 +259,19 @@ impl Redaction {
         found
     }
 
-    /// Replaces the values of variables by their written texts, in every text of a JSON value.
+    /// Puts what is written in the place of the values of variables.
+    pub fn hide_values_in(&self, text: &mut String) {
+        for Veiled { value, written } in &self.values {
+            if text.contains(value.as_str()) {
+                *text = text.replace(value.as_str(), written);
+            }
+        }
+    }
+
+    /// The same in every text of a JSON value.
     pub fn hide_values(&self, json: &mut Value) {
         match json {
-            Value::String(text) => {
-                for Veiled { value, written } in &self.values {
-                    if text.contains(value.as_str()) {
-                        *text = text.replace(value.as_str(), written);
-                    }
-                }
-            }
+            Value::String(text) => self.hide_values_in(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.hide_values(item)),
             Value::Object(members) => members.values_mut().for_each(|member| self.hide_values(member)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -397,6 +431,7 @@ mod tests {
             CredentialPlace::Header("x-gitlab-token".to_owned()),
             CredentialPlace::Query("token".to_owned()),
             CredentialPlace::Json("/value/*/clientState".to_owned()),
+            CredentialPlace::Path("/hooks/{api_key}".to_owned()),
         ];
         let redaction = Redaction::default().with_credentials(&places);
         assert!(!redaction.hides_anything(), "nobody chose it");
@@ -407,10 +442,16 @@ mod tests {
         redaction.apply(&mut shown);
         assert_eq!(shown, json!({"value": [{"clientState": REDACTED, "n": "kept"}]}));
         let headers = [("x-gitlab-token", &b"of the header"[..]), ("x-other", b"kept")];
-        let credentials = redaction.credentials_in("/in?token=of%20the%20query", headers, body);
-        let mut said = json!(["of the body", "of the header", "of the query", "kept"]);
-        credentials.hide_in_json(&mut said, "-");
-        assert_eq!(said, json!(["-", "-", "-", "kept"]));
+        let params = [("token".to_owned(), "of-a-path-of-then".to_owned()), ("tenant".to_owned(), "kept".to_owned())];
+        let target = "/hooks/of-the-path?token=of%20the%20query";
+        assert_eq!(redaction.target(target), "/hooks/{api_key}?token=[redacted]");
+        let hidden: Vec<String> = redaction.hidden_in(target).iter().map(ToString::to_string).collect();
+        assert_eq!(hidden, ["query:token", "path:api_key"]);
+        let credentials = redaction.credentials_in((target, &params), headers, body);
+        let mut said =
+            json!(["of the body", "of the header", "of the query", "of-the-path", "of-a-path-of-then", "kept"]);
+        credentials.hide_in_json(&mut said);
+        assert_eq!(said, json!([REDACTED, REDACTED, REDACTED, REDACTED, REDACTED, "kept"]));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Stage {
 }
 
 /// The error of a route that cannot evaluate an event. Its text names expressions and places, never values of the
-/// payload.
+/// payload or of variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteFault {
     /// The route needs the event's type, which could not be read.
@@ -131,12 +131,21 @@ pub struct Unread {
     pub event_id: Option<Arc<str>>,
 }
 
+/// A key of order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderText {
+    /// The key.
+    pub key: String,
+    /// The key without the values of variables, for people.
+    pub shown: String,
+}
+
 /// The keys under which a route takes an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
-    /// The order key; `None` is none.
-    pub order: Option<String>,
-    /// The balance key for each of the route's destinations, in their order; `None` is none.
+    /// Its place in the order; `None` is none.
+    pub order: Option<OrderText>,
+    /// For each of the route's destinations, in their order; `None` is none.
     pub balance: Vec<Option<String>>,
 }
 
@@ -164,7 +173,7 @@ impl Route {
             return Err(RouteFault::Id(Arc::clone(why)));
         }
         if let Some(condition) = &self.when {
-            let failed = |error| RouteFault::When(error, condition.text().to_owned());
+            let failed = |error| RouteFault::When(error, condition.text_shown());
             if !condition.matches(view).map_err(failed)? {
                 return Ok(None);
             }
@@ -173,13 +182,18 @@ impl Route {
     }
 
     fn keys(&self, view: &View<'_>) -> Result<Keys, RouteFault> {
-        let key = |by: &KeyExpression| by.key(view).map_err(|error| (error, by.text().to_owned()));
-        let order = self.order_by.as_ref().map(|by| key(by).map_err(|(error, text)| RouteFault::OrderBy(error, text)));
+        let order = self.order(view)?;
         let balance = self.to.iter().map(|to| {
-            let failed = |(error, text)| RouteFault::Balance(error, Arc::clone(&to.destination), text);
-            to.balance_by.as_deref().map_or(Ok(None), |by| key(by).map_err(failed))
+            let Some(by) = to.balance_by.as_deref() else { return Ok(None) };
+            by.key(view).map_err(|error| RouteFault::Balance(error, Arc::clone(&to.destination), by.text_shown()))
         });
-        Ok(Keys { order: order.transpose()?.flatten(), balance: balance.collect::<Result<_, _>>()? })
+        Ok(Keys { order, balance: balance.collect::<Result<_, _>>()? })
+    }
+
+    fn order(&self, view: &View<'_>) -> Result<Option<OrderText>, RouteFault> {
+        let Some(by) = &self.order_by else { return Ok(None) };
+        let key = by.key(view).map_err(|error| RouteFault::OrderBy(error, by.text_shown()))?;
+        Ok(key.map(|key| OrderText { shown: by.shown(&key, view), key }))
     }
 
     /// Returns whether any expression of the route reads the event's type or id; `which` picks from (type, id).
@@ -233,7 +247,13 @@ impl EventGlobs {
         Ok(Self { written, set })
     }
 
-    /// Returns the globs as they were written.
+    /// The same, of which people see these texts.
+    #[must_use]
+    pub fn shown_as(self, written: Vec<String>) -> Self {
+        Self { written, ..self }
+    }
+
+    /// As they were written; values of variables are not shown.
     pub fn written(&self) -> &[String] {
         &self.written
     }

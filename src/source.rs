@@ -179,7 +179,18 @@ impl PathPattern {
         self.text.split('/').filter_map(parameter)
     }
 
-    /// Returns the parameters of a path that the pattern matches, each with its value.
+    /// The parameters, each with the pattern as far as it: `token` with `/in/{token}`.
+    pub fn places(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut end = 0;
+        let segments = self.text.split('/').filter(move |_| self.has_parameters).map(move |segment| {
+            let start = end;
+            end = start + segment.len() + "/".len();
+            (segment, start + segment.len())
+        });
+        segments.filter_map(move |(segment, end)| Some((parameter(segment)?, self.text.get(..end)?)))
+    }
+
+    /// The parameters of a path that it matches, each with its value.
     pub fn values(&self, path: &str) -> Vec<(String, String)> {
         if !self.has_parameters || !self.matches(path) {
             return Vec::new();
@@ -328,6 +339,8 @@ pub(crate) mod tests {
     fn parameters_have_the_values_that_were_sent() {
         let pattern = PathPattern::parse("/in/{tenant}/shop/{n}").unwrap();
         assert_eq!(pattern.parameters().collect::<Vec<_>>(), ["tenant", "n"]);
+        let places = [("tenant", "/in/{tenant}"), ("n", "/in/{tenant}/shop/{n}")];
+        assert_eq!(pattern.places().collect::<Vec<_>>(), places);
         let pairs = [("tenant", "acme-1"), ("n", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(pattern.values("/in/acme-1/shop/2"), pairs);
         for other in ["/in/acme-1/shop", "/in/acme-1/news/2", "/in/acme-1/shop/..", "/in//shop/2"] {

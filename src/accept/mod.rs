@@ -142,7 +142,7 @@ fn pass(
     }
     let named = notes.named(Named::read(lane, head.headers, &document, &body));
     let invalid = notes.payload(payload::check(lane, &named, &document, Some(now)))?;
-    let routed = routes::route(lane, head, &document, &named);
+    let routed = routes::route(lane, head, (&document, &body), &named);
 
     // Problems of the payload come first: they are often why a condition fails.
     let mut problems = [over_quota, invalid].concat();

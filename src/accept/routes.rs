@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::body::Document;
+use crate::credential::Credentials;
 use crate::event::{Copy, EventData, KeyHash, OrderKey};
 use crate::inbound::Head;
 use crate::lane::Lane;
@@ -106,9 +107,13 @@ impl Routed {
             .collect()
     }
 
-    fn take(&mut self, route: &Route, keys: Keys) {
+    fn take(&mut self, route: &Route, keys: Keys, credentials: impl FnOnce() -> Credentials) {
         self.matched.push(Arc::clone(&route.name));
-        let order = keys.order.map(|key| OrderKey::of(&key));
+        let order = keys.order.map(|mut order| {
+            // What is cut is no longer found.
+            credentials().hide_in(&mut order.shown);
+            OrderKey::shown_as(&order.key, &order.shown)
+        });
         self.copies.extend(route.to.iter().zip(keys.balance).map(|(to, balance)| Copy {
             route: Arc::clone(&route.name),
             destination: Arc::clone(&to.destination),
@@ -119,13 +124,17 @@ impl Routed {
     }
 }
 
-/// Evaluates every route of the source.
-pub(super) fn route(lane: &Lane, head: &Head<'_>, document: &Document<'_>, named: &Named) -> Routed {
+/// Evaluates every route of the source. `body` is the body that `document` was read from.
+pub(super) fn route(lane: &Lane, head: &Head<'_>, (document, body): (&Document<'_>, &[u8]), named: &Named) -> Routed {
     let view = head.view(&lane.source.name, document, (named.event_type.as_deref(), named.delivery_id.as_deref()));
     let mut routed = Routed::default();
+    let credentials = || {
+        let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        lane.redaction.credentials_in((&head.target(), head.params), headers, body)
+    };
     for route in &lane.routes {
         match route.judge(named.event_type.as_deref(), &named.unread, &view) {
-            Ok(Some(keys)) => routed.take(route, keys),
+            Ok(Some(keys)) => routed.take(route, keys, credentials),
             Ok(None) => {}
             Err(fault) => {
                 routed.errors.push(RouteError { route: Arc::clone(&route.name), fault, on_error: route.on_error });

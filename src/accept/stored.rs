@@ -34,7 +34,7 @@ pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
     let document = read(lane, &head, &event.body);
     let named = Named::again(lane, event, &headers, &document);
     let judged = check(lane, &named, &document, None).kept;
-    let routed = route(lane, &head, &document, &named);
+    let routed = route(lane, &head, (&document, &event.body), &named);
     let (problems, refusal) = match judged {
         Ok(kept) if kept.problems.is_empty() => (routed.problems(), None),
         Ok(kept) => (kept.problems, None),
@@ -48,7 +48,7 @@ pub fn route_again(lane: &Lane, event: &EventData) -> Routed {
     let headers = event.header_map();
     let head = stored_head(event, &headers);
     let document = read(lane, &head, &event.body);
-    route(lane, &head, &document, &Named::again(lane, event, &headers, &document))
+    route(lane, &head, (&document, &event.body), &Named::again(lane, event, &headers, &document))
 }
 
 /// Makes the head of a stored event. An unknown host is empty, an unknown sender `0.0.0.0`.

@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use super::api::{Answered, answer, problem};
 use super::asked::Which;
+use super::hidden::{Redactions, credentials_of, redaction};
 use super::named::{self, Among};
 use super::{Desk, refused, sheet, stored};
-use crate::archive::Filter;
 use crate::capture::{BodyKept, Captured};
 use crate::event::{EventData, EventId};
-use crate::explain::{Recorded, Signature, explain_recorded};
-use crate::redact::Redaction;
+use crate::explain::{Explanation, Recorded, Signature, explain_recorded};
 use crate::refusal::RequestOutcome;
 use crate::refused::as_found;
 
@@ -46,30 +45,30 @@ impl Aside {
     }
 }
 
-/// A page of what was laid aside; `filter` says which, but for the outcome.
-pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Which) -> Answered {
+/// A page of what was laid aside, the newest first: what ended as `wants` says, each with the members that `more` adds.
+pub(super) async fn list(
+    desk: &Desk,
+    name: &str,
+    which: &Which,
+    wants: impl Fn(RequestOutcome) -> bool + Send + 'static,
+    more: impl Fn(&Desk, &Captured) -> Value + Send + 'static,
+) -> Answered {
+    let filter = which.without_outcome().filter(&desk.panel.archive)?;
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
-    let limit = which.limit();
-    let panel = Arc::clone(&desk.panel);
+    let (asked, limit) = (desk.clone(), which.limit());
     let looking = move || {
+        let panel = &asked.panel;
         let all = panel.capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
         // A refused request was not read when it came; what it claims is read now.
-        let named = all.filter(|it| wanted.wants(it.outcome)).map(|it| {
-            let event = panel.refused.named(&it);
-            Captured { event, ..Captured::clone(&it) }
-        });
-        named.filter(|it| filter.wants(&as_found(it.event.clone()))).take(limit).collect::<Vec<_>>()
+        let named = all.filter(|it| wants(it.outcome)).map(|it| panel.refused.named(&it));
+        let listed: Vec<Captured> = named.filter(|it| filter.wants(&as_found(it.event.clone()))).take(limit).collect();
+        let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
+        let mut redactions = Redactions::of(&asked);
+        let mut sheet = |it: &Captured| sheet::captured(it, redactions.source(&it.event.source), more(&asked, it));
+        (listed.iter().map(&mut sheet).collect::<Vec<_>>(), next)
     };
-    let listed = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
-    let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
-    let redaction = desk.panel.capture.redaction();
-    let entries: Vec<Value> = listed.iter().map(|captured| sheet::captured(captured, &redaction)).collect();
-    Ok(stored::page("events", entries, next.as_ref(), (desk, which)))
-}
-
-/// Returns the redaction for a request of this source: the operator's, and the places of its sender's credentials.
-pub(super) fn redaction(desk: &Desk, source: &str) -> Redaction {
-    desk.panel.capture.redaction().with_credentials(&desk.panel.archive.rules().credentials(source))
+    let (entries, next) = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
+    Ok(stored::page(name, entries, next.as_ref(), (desk, which)))
 }
 
 pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
@@ -91,20 +90,27 @@ pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) ->
         let recorded = json!({ "verified": event.verified_by, "unverified": event.unverified });
         (Arc::clone(event), (true, event.body.len() as u64), recorded)
     };
-    let told = tokio::task::spawn_blocking(move || told(&desk, &event, body)).await;
-    let told = told.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
-    let told = sheet::with(told, json!({ "notes": notes }));
-    // Through `json!` it would be serialised, which writes exponents anew.
-    let explanation = serde_json::Map::from_iter([("explanation".to_owned(), told)]);
-    Ok(answer(&sheet::with(Value::Object(explanation), json!({ "recorded": recorded }))))
+    let explaining = move || {
+        let redaction = redaction(&desk, &event.source);
+        let credentials = credentials_of(&event, &redaction);
+        let told = told(&desk, &event, body).shown(&redaction, &credentials, &event.body);
+        let (mut notes, mut recorded) = (json!(notes), recorded);
+        [&mut notes, &mut recorded].into_iter().for_each(|said| credentials.hide_in_json(said));
+        let told = sheet::with(told, json!({ "notes": notes }));
+        // Through `json!` it would be serialised, which writes exponents anew.
+        let explanation = serde_json::Map::from_iter([("explanation".to_owned(), told)]);
+        sheet::with(Value::Object(explanation), json!({ "recorded": recorded }))
+    };
+    let explained = tokio::task::spawn_blocking(explaining).await;
+    let explained =
+        explained.map_err(|_broke_off| problem(StatusCode::INTERNAL_SERVER_ERROR, "the explanation broke off"))?;
+    Ok(answer(&explained))
 }
 
-fn told(desk: &Desk, event: &EventData, (has_body, body_bytes): (bool, u64)) -> Value {
+fn told(desk: &Desk, event: &EventData, (has_body, body_bytes): (bool, u64)) -> Explanation {
     let panel = &desk.panel;
     let (rules, destinations) = (panel.archive.rules(), panel.archive.destinations());
     let (signature, keys) = (Signature::Judged, &*panel.keys);
     let recorded = Recorded { event, has_body, body_bytes, signature, keys };
-    let told = explain_recorded(&rules, &destinations, &recorded);
-    let redaction = redaction(desk, &event.source);
-    told.shown(&redaction, &sheet::credentials_of(event, &redaction), &event.body)
+    explain_recorded(&rules, &destinations, &recorded)
 }

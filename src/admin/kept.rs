@@ -1,17 +1,20 @@
 //! A service's kept answer as JSON, redacted as bodies are.
 //!
-//! A service may repeat what it was sent, and under other names. So where places of bodies are named, an answer is shown
+//! A service may repeat what it was sent, and under other names. Credentials are looked for in the answer, also where it was
+//! cut in one. Where places of bodies are named, an answer is shown
 //! only when it is JSON, whole, and repeats none of the values that are hidden of the event; a JSON answer has the same
 //! places hidden.
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
+use super::hidden;
 use crate::buffer::KeptAnswer;
 use crate::clock::Timestamp;
+use crate::credential::REDACTED;
 use crate::event::EventData;
 use crate::payload::Payload;
-use crate::redact::{REDACTED, Redaction};
+use crate::redact::Redaction;
 
 /// A shorter value stands everywhere by chance.
 const VALUE_CHARS_MIN: usize = 3;
@@ -43,8 +46,14 @@ fn body(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction) -> 
         let text = redacted(kept, event, redaction).unwrap_or_else(|| REDACTED.to_owned());
         return json!({ "text": text });
     }
-    match text_of(bytes, kept.is_whole) {
+    let credentials = event.map(|event| hidden::credentials_of(event, redaction)).unwrap_or_default();
+    match text_of(bytes, kept.is_whole).map(str::to_owned) {
+        Some(mut text) if !kept.is_whole => {
+            credentials.hide_in_cut(&mut text);
+            json!({ "text": text })
+        }
         Some(text) => json!({ "text": text }),
+        None if credentials.stand_in(bytes) => json!({ "text": REDACTED }),
         None => json!({ "base64": BASE64.encode(bytes) }),
     }
 }

@@ -8,6 +8,7 @@
 mod api;
 mod asked;
 mod explained;
+mod hidden;
 mod kept;
 mod named;
 mod now;

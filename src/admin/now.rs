@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Desk, explained, sheet, standing};
+use super::hidden::{self, Redactions};
+use super::{Desk, sheet, standing};
 use crate::accept::route_again;
 use crate::archive::state_of;
 use crate::buffer::Found;
@@ -13,9 +14,9 @@ use crate::event::EventData;
 
 /// Returns the page. Evaluates the routes: not for async threads.
 pub(super) fn sheet(desk: &Desk, found: &Found) -> Value {
-    let source = found.event.as_ref().map_or("", |event| &event.source);
-    let redaction = explained::redaction(desk, source);
-    let mut sheet = sheet::whole(found, &redaction);
+    let mut redactions = Redactions::of(desk);
+    let redaction = redactions.event(found.event.as_ref());
+    let mut sheet = sheet::whole(found, redaction);
     let Some(event) = &found.event else { return sheet };
     let waits = waits(desk, found, event);
     if let Some(deliveries) = sheet.get_mut("deliveries").and_then(Value::as_array_mut) {
@@ -28,7 +29,7 @@ pub(super) fn sheet(desk: &Desk, found: &Found) -> Value {
     // What is kept back says by its problems which routes failed.
     let mut failing = if found.is_quarantined { Value::from(Vec::<Value>::new()) } else { failing(desk, event) };
     redaction.hide_values(&mut failing);
-    sheet::with(sheet, json!({ "failing_routes": failing }))
+    sheet::with(sheet, json!({ "failing_routes": hidden::shown(failing, event, redaction) }))
 }
 
 /// The reasons why its deliveries wait, one for each.

@@ -12,15 +12,14 @@ use serde_json::{Map, Value, json};
 use super::Desk;
 use super::api::{Answered, answer, problem, problem_with, unavailable};
 use super::asked::{Asked, Which, parse};
-use super::explained::Aside;
+use super::explained::{self, Aside};
 use super::named::{self, Among};
-use super::{sheet, stored};
-use crate::archive::Filter;
+use super::{hidden, sheet};
 use crate::buffer::NotStored;
 use crate::capture::{BodyKept, Captured};
 use crate::event::EventId;
 use crate::refusal::RequestOutcome;
-use crate::refused::{Admission, Choice, Sample, Verdict, as_found};
+use crate::refused::{Admission, Choice, Sample, Verdict};
 
 /// Every verdict, as it is counted.
 const VERDICTS: [&str; 7] = ["verifies", "quarantined", "duplicate", "unwanted", "refused", "fails", "not_judged"];
@@ -65,39 +64,21 @@ pub(super) async fn list(State(desk): State<Desk>, Asked(which): Asked) -> Answe
             refused => refused,
         },
     };
-    let filter = filter(&desk, &which)?;
-    let asked = (desk.clone(), which.clone());
-    let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
-    let limit = which.limit();
-    let looking = move || {
-        let (panel, redaction) = (&desk.panel, desk.panel.capture.redaction());
-        let is_meant = |it: &Arc<Captured>| match wanted {
-            None => it.outcome.is_for_signature(),
-            Some(wanted) => wanted.wants(it.outcome),
-        };
-        let all = panel.capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
-        let named = all.filter(is_meant).map(|it| {
-            let event = panel.refused.named(&it);
-            Captured { event, ..Captured::clone(&it) }
-        });
-        let listed: Vec<Captured> = named.filter(|it| filter.wants(&as_found(it.event.clone()))).take(limit).collect();
-        let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
-        let sheet = |it: &Captured| sheet::with(sheet::captured(it, &redaction), json!({ "now": now(&desk, it) }));
-        (listed.iter().map(sheet).collect::<Vec<_>>(), next)
+    check_filter(&which)?;
+    let wants = move |outcome: RequestOutcome| {
+        wanted.map_or_else(|| outcome.is_for_signature(), |wanted| wanted.wants(outcome))
     };
-    let (entries, next) = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
-    let (desk, which) = &asked;
-    Ok(stored::page("refused", entries, next.as_ref(), (desk, which)))
+    explained::list(&desk, "refused", &which, wants, |desk, it| json!({ "now": now(desk, it) })).await
 }
 
-/// Returns the filter over refused requests, which no route has taken.
+/// Checks a filter over refused requests, which no route has taken.
 #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
-fn filter(desk: &Desk, which: &Which) -> Result<Filter, Response> {
+fn check_filter(which: &Which) -> Result<(), Response> {
     if which.route.is_some() || which.destination.is_some() {
         let title = "`route` and `destination` have no meaning here: what was refused has gone nowhere";
         return Err(problem(StatusCode::BAD_REQUEST, title));
     }
-    which.without_outcome().filter(&desk.panel.archive)
+    Ok(())
 }
 
 fn none() -> Response {
@@ -113,10 +94,9 @@ pub(super) async fn show(State(desk): State<Desk>, Path(id): Path<String>) -> An
         return Err(none());
     }
     let shown = tokio::task::spawn_blocking(move || {
-        let event = desk.panel.refused.named(&captured);
-        let named = Captured { event, ..Captured::clone(&captured) };
-        let whole = sheet::whole_captured(&named, &desk.panel.capture.redaction());
-        sheet::with(whole, json!({ "now": now(&desk, &captured) }))
+        let redaction = hidden::redaction(&desk, &captured.event.source);
+        let more = json!({ "now": now(&desk, &captured) });
+        sheet::whole_captured(&desk.panel.refused.named(&captured), &redaction, more)
     });
     let shown = shown.await.map_err(|_broke_off| unavailable(NotStored::Failed))?;
     Ok(answer(&json!({ "refused": shown })))
@@ -139,7 +119,9 @@ pub(super) async fn admit(State(desk): State<Desk>, body: Bytes) -> Answered {
         Some(text) => Some(captured_id(&desk, text).await?),
         None => None,
     };
-    let filter = filter(&desk, asked.filter.without_pages()?)?;
+    let named = asked.filter.without_pages()?;
+    check_filter(named)?;
+    let filter = named.without_outcome().filter(&desk.panel.archive)?;
     let after = match &asked.cursor {
         Some(text) => {
             let cursor = EventId::parse(text);

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use super::kept;
+use super::{hidden, kept};
 use crate::archive::{DeliveryState, Job, Judged, Plan, Verdict, state_of, states_of};
 use crate::buffer::{Book, DeadLetter, Ending, Fate, Found, Parked, Tried};
 use crate::capture::Captured;
 use crate::clock::Timestamp;
-use crate::credential::{CredentialPlace, Credentials};
+use crate::credential::{CredentialPlace, REDACTED, is_secret_name};
 use crate::event::{Copy, EventData, HeaderBytes};
 use crate::payload::Payload;
-use crate::redact::{REDACTED, Redaction};
+use crate::redact::Redaction;
 
 fn moment(ms: u64) -> String {
     Timestamp::from_unix_ms(ms).to_string()
@@ -62,7 +62,7 @@ fn outcome(found: &Found) -> &'static str {
     states_of(found).into_iter().max().unwrap_or(DeliveryState::Queued).label()
 }
 
-/// With a redaction it holds each try and each answer.
+/// Not yet without what is hidden. With a redaction it holds each try and each answer.
 fn event_sheet(found: &Found, whole: Option<&Redaction>) -> Value {
     let Some(event) = &found.event else {
         let id = found.fate.as_ref().map(|fate| fate.id.to_string());
@@ -87,9 +87,17 @@ fn event_sheet(found: &Found, whole: Option<&Redaction>) -> Value {
     })
 }
 
+/// A sheet about an event, as it is shown.
+fn shown(sheet: Value, found: &Found, redaction: &Redaction) -> Value {
+    match &found.event {
+        Some(event) => hidden::shown(sheet, event, redaction),
+        None => sheet,
+    }
+}
+
 /// One line of a list.
-pub(super) fn event(found: &Found) -> Value {
-    event_sheet(found, None)
+pub(super) fn event(found: &Found, redaction: &Redaction) -> Value {
+    shown(event_sheet(found, None), found, redaction)
 }
 
 /// A sheet with more members.
@@ -105,31 +113,27 @@ fn problems(event: Option<&Arc<EventData>>) -> Value {
 }
 
 /// One line of the quarantine.
-pub(super) fn quarantined(found: &Found) -> Value {
-    with(event(found), json!({ "problems": problems(found.event.as_ref()) }))
+pub(super) fn quarantined(found: &Found, redaction: &Redaction) -> Value {
+    let sheet = with(event_sheet(found, None), json!({ "problems": problems(found.event.as_ref()) }));
+    shown(sheet, found, redaction)
 }
 
 /// All that is known of an event, but what is not to be seen.
 pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
     let sheet = event_sheet(found, Some(redaction));
     let Some(event) = &found.event else { return sheet };
-    let mut sheet = with(sheet, request(event, redaction));
-    if redaction.hides_anything() {
-        hide_keys(&mut sheet);
+    whole_request(sheet, event, redaction)
+}
+
+/// A sheet with the request itself, but what is not to be seen.
+fn whole_request(sheet: Value, event: &EventData, redaction: &Redaction) -> Value {
+    let sheet = with(sheet, request(event, redaction));
+    let before = sheet.get("body").cloned();
+    let mut sheet = hidden::shown(sheet, event, redaction);
+    if before.as_ref() != sheet.get("body") {
+        sheet = with(sheet, json!({ "redacted": true }));
     }
-    without_credentials(sheet, event, redaction)
-}
-
-/// A sheet that says the credentials of a request nowhere, whatever was made of them.
-fn without_credentials(mut sheet: Value, event: &EventData, redaction: &Redaction) -> Value {
-    credentials_of(event, redaction).hide_in_json(&mut sheet, REDACTED);
     sheet
-}
-
-/// The credentials that stand in a request.
-pub(super) fn credentials_of(event: &EventData, redaction: &Redaction) -> Credentials {
-    let headers = event.headers.iter().map(|(name, value)| (name.as_str(), &*value.0));
-    redaction.credentials_in(&event.target, headers, &event.body)
 }
 
 /// The request itself.
@@ -139,6 +143,9 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         json!([name, if redaction.hides_header(name) { REDACTED } else { &*value }])
     };
     let headers: Vec<Value> = event.headers.iter().map(shown).collect();
+    let param =
+        |(name, value): &(String, String)| json!([name, if is_secret_name(name) { REDACTED } else { value.as_str() }]);
+    let params: Vec<Value> = event.params.iter().map(param).collect();
     let chosen = event.headers.iter().any(|(name, _)| redaction.chose_header(name))
         || parameters(&event.target).any(|name| redaction.chose_query(&name));
     let host = event.host.as_deref().map(|host| if redaction.hides_host() { REDACTED } else { host });
@@ -147,9 +154,9 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
         "sender": sender(event, redaction),
         "method": event.method,
         "target": redaction.target(&event.target),
-        "params": event.params,
+        "params": params,
         "headers": headers,
-        "body": body(&event.body, redaction),
+        "body": body(event, redaction),
         "redacted": redaction.touches_bodies() || chosen,
         "hidden": hidden(event, redaction),
         "problems": event.problems,
@@ -160,8 +167,10 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
 fn hidden(event: &EventData, redaction: &Redaction) -> Vec<String> {
     let headers = event.headers.iter().map(|(name, _)| name).filter(|name| redaction.hides_header(name));
     let headers = headers.map(|name| CredentialPlace::Header(name.to_ascii_lowercase()).to_string());
-    let query = parameters(&event.target).filter(|name| redaction.hides_query(name));
-    let mut hidden: Vec<String> = headers.chain(query.map(|name| CredentialPlace::Query(name).to_string())).collect();
+    let in_target = redaction.hidden_in(&event.target).into_iter().map(|place| place.to_string());
+    // Of a path that the source does not have any more, what was stored.
+    let params = event.params.iter().filter(|(name, _)| is_secret_name(name)).map(|(name, _)| format!("path:{name}"));
+    let mut hidden: Vec<String> = headers.chain(in_target).chain(params).collect();
     hidden.sort();
     hidden.dedup();
     hidden
@@ -178,7 +187,8 @@ fn sender(event: &EventData, redaction: &Redaction) -> Option<String> {
     event.sender.map(|sender| if is_hidden { REDACTED.to_owned() } else { sender.to_string() })
 }
 
-fn body(body: &[u8], redaction: &Redaction) -> Value {
+fn body(event: &EventData, redaction: &Redaction) -> Value {
+    let body = &*event.body;
     if let Some(form) = std::str::from_utf8(body).ok().and_then(|body| redaction.form(body)) {
         return json!({ "text": form });
     }
@@ -190,12 +200,23 @@ fn body(body: &[u8], redaction: &Redaction) -> Value {
     }
     match std::str::from_utf8(body) {
         Ok(text) => json!({ "text": text }),
+        Err(_) if hidden::credentials_of(event, redaction).stand_in(body) => json!({ "text": REDACTED }),
         Err(_) => json!({ "base64": BASE64.encode(body) }),
     }
 }
 
-/// One line about a request that was not stored.
-pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
+/// One line about a request that was not stored, with more members.
+pub(super) fn captured(captured: &Captured, redaction: &Redaction, more: Value) -> Value {
+    hidden::shown(with(captured_sheet(captured, redaction), more), &captured.event, redaction)
+}
+
+/// All that is known of a request that was not stored, with more members.
+pub(super) fn whole_captured(captured: &Captured, redaction: &Redaction, more: Value) -> Value {
+    whole_request(with(captured_sheet(captured, redaction), more), &captured.event, redaction)
+}
+
+/// Not yet without what is hidden.
+fn captured_sheet(captured: &Captured, redaction: &Redaction) -> Value {
     let event = &captured.event;
     json!({
         "id": event.id.to_string(),
@@ -215,18 +236,13 @@ pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
     })
 }
 
-/// All that is known of a request that was not stored.
-pub(super) fn whole_captured(it: &Captured, redaction: &Redaction) -> Value {
-    without_credentials(with(captured(it, redaction), request(&it.event, redaction)), &it.event, redaction)
-}
-
 /// One dead letter.
 pub(super) fn dead_letter(dead: &DeadLetter, redaction: &Redaction) -> Value {
     let at = usize::from(dead.copy);
     let copy = dead.found.event.as_ref().and_then(|event| event.copies.get(at));
     let fate = dead.found.fate.as_ref().and_then(|fate| fate.copies.get(at));
-    json!({
-        "event": event(&dead.found),
+    let sheet = json!({
+        "event": event_sheet(&dead.found, None),
         "copy": dead.copy,
         "route": copy.map(|copy| &copy.route),
         "destination": dead.destination,
@@ -235,7 +251,8 @@ pub(super) fn dead_letter(dead: &DeadLetter, redaction: &Redaction) -> Value {
         "attempts": fate.map_or(0, |fate| fate.tries_total),
         "last": fate.and_then(|fate| fate.tries.last()).map(tried),
         "answer": kept(&dead.found, at, redaction),
-    })
+    });
+    shown(sheet, &dead.found, redaction)
 }
 
 /// The kept answer to one of an event's deliveries.
@@ -341,28 +358,4 @@ pub(super) fn book(name: &str, urls: Option<&[String]>, book: &Book) -> Value {
         "expired": book.expired,
         "discarded": book.discarded,
     })
-}
-
-/// Takes the texts of order keys out of a list, where anything is not to be seen: a key is made of what was sent.
-pub(super) fn without_keys(mut list: Vec<Value>, redaction: &Redaction) -> Vec<Value> {
-    if redaction.hides_anything() {
-        list.iter_mut().for_each(hide_keys);
-    }
-    list
-}
-
-fn hide_keys(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                if matches!(name.as_str(), "order_key" | "label") && member.is_string() {
-                    *member = Value::from(REDACTED);
-                } else {
-                    hide_keys(member);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(hide_keys),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }

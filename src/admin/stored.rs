@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::api::{Answered, answer, problem, unavailable};
 use super::asked::{Asked, Kind, Rules, Unknown, Which, cursor_text, parse};
+use super::hidden::Redactions;
 use super::named::{self, Among};
-use super::{Desk, explained, now, sheet, standing};
+use super::{Desk, explained, hidden, now, sheet, standing};
 use crate::archive::{Choice, DeliveryState, Filter, Scope};
 use crate::buffer::{Found, ParkedKey, WISHES_MAX, Wish};
 use crate::clock::Timestamp;
@@ -31,8 +32,8 @@ pub(super) fn page(
 pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let archive = &desk.panel.archive;
     if let Some(outcome) = which.outcome.as_deref().and_then(explained::Aside::of) {
-        let filter = which.without_outcome().filter(archive)?;
-        return explained::list(&desk, outcome, filter, &which).await;
+        let wants = move |it| outcome.wants(it);
+        return explained::list(&desk, "events", &which, wants, |_desk, _captured| json!({})).await;
     }
     let (filter, limit, cursor) = (which.filter(archive)?, which.limit(), which.cursor()?);
     let since = filter.since.unwrap_or(Timestamp::from_unix_ms(0));
@@ -40,8 +41,9 @@ pub(super) async fn events(State(desk): State<Desk>, Asked(which): Asked) -> Ans
         archive.buffer().events(cursor.as_deref(), since, limit, &|found: &Found| filter.wants(found))
     });
     let found = found.await.map_err(unavailable)?;
-    let entries = found.entries.iter().map(sheet::event).collect();
-    let entries = sheet::without_keys(entries, &desk.panel.capture.redaction());
+    let mut redactions = Redactions::of(&desk);
+    let entries = found.entries.iter().map(|found| sheet::event(found, redactions.event(found.event.as_ref())));
+    let entries = entries.collect();
     Ok(page("events", entries, found.next.as_ref(), (&desk, &which)))
 }
 
@@ -67,8 +69,8 @@ pub(super) async fn find(desk: &Desk, id: EventId) -> Result<Found, Response> {
 pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
     let id = named::id(&desk, &id, Among::All, none).await?;
     if let Some(captured) = desk.panel.capture.find(id) {
-        let redaction = explained::redaction(&desk, &captured.event.source);
-        return Ok(answer(&json!({ "event": sheet::whole_captured(&captured, &redaction) })));
+        let redaction = hidden::redaction(&desk, &captured.event.source);
+        return Ok(answer(&json!({ "event": sheet::whole_captured(&captured, &redaction, json!({})) })));
     }
     let found = find(&desk, id).await?;
     let shown = tokio::task::spawn_blocking(move || now::sheet(&desk, &found)).await;
@@ -129,9 +131,10 @@ pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) 
         })
         .await
         .map_err(unavailable)?;
-    let redaction = desk.panel.capture.redaction();
-    let entries = found.entries.iter().map(|dead| sheet::dead_letter(dead, &redaction)).collect();
-    Ok(page("dead_letters", sheet::without_keys(entries, &redaction), found.next.as_ref(), (&desk, &which)))
+    let mut redactions = Redactions::of(&desk);
+    let entries = found.entries.iter();
+    let entries = entries.map(|dead| sheet::dead_letter(dead, redactions.event(dead.found.event.as_ref()))).collect();
+    Ok(page("dead_letters", entries, found.next.as_ref(), (&desk, &which)))
 }
 
 /// Which dead letters are dropped: one event's, or those that a filter names.
@@ -197,12 +200,9 @@ pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) ->
         })
         .await
         .map_err(unavailable)?;
-    Ok(page(
-        "quarantine",
-        sheet::without_keys(found.entries.iter().map(sheet::quarantined).collect(), &desk.panel.capture.redaction()),
-        found.next.as_ref(),
-        (&desk, &which),
-    ))
+    let mut redactions = Redactions::of(&desk);
+    let entries = found.entries.iter().map(|found| sheet::quarantined(found, redactions.event(found.event.as_ref())));
+    Ok(page("quarantine", entries.collect(), found.next.as_ref(), (&desk, &which)))
 }
 
 /// The dead letters of one event.
@@ -255,8 +255,8 @@ pub(super) async fn parked(State(desk): State<Desk>, Asked(which): Asked) -> Ans
         .archive
         .off_thread(move |archive| archive.buffer().parked(destination.as_deref(), cursor.as_deref(), limit));
     let found = found.await.map_err(unavailable)?;
-    let entries = found.entries.iter().map(sheet::parked).collect();
-    let entries = sheet::without_keys(entries, &desk.panel.capture.redaction());
+    let redaction = desk.panel.capture.redaction();
+    let entries = found.entries.iter().map(|parked| hidden::without_keys(sheet::parked(parked), &redaction)).collect();
     Ok(page("parked", entries, found.next.as_ref(), (&desk, &which)))
 }
 

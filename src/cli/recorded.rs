@@ -7,11 +7,11 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use serde_json::Value;
 
-use crate::credential::Credentials;
+use crate::credential::{Credentials, REDACTED};
 use crate::event::{EventData, EventId, HeaderBytes};
 use crate::explain::{self, Explanation, Signature, Verification, explain_recorded};
 use crate::provider::NoKeys;
-use crate::redact::{REDACTED, Redaction};
+use crate::redact::Redaction;
 use crate::refusal::RequestOutcome;
 use crate::server::Live;
 
@@ -83,7 +83,7 @@ impl Recorded {
     /// Returns the credentials in the request, as far as they were shown.
     pub(super) fn credentials(&self, redaction: &Redaction) -> Credentials {
         let headers = self.event.headers.iter().map(|(name, value)| (name.as_str(), &*value.0));
-        redaction.credentials_in(&self.event.target, headers, &self.event.body)
+        redaction.credentials_in((&self.event.target, &self.event.params), headers, &self.event.body)
     }
 
     /// Explains the request under these rules. A signature that is not judged is taken for right.

@@ -12,6 +12,7 @@ use cel::common::value::Val;
 
 use super::problem::kind_word;
 use super::{ConditionError, KeyExpression, View, number, times};
+use crate::credential::REDACTED;
 
 /// Longest key.
 pub const KEY_BYTES_MAX: usize = 1024;
@@ -20,6 +21,15 @@ impl KeyExpression {
     /// Returns the key of the request; `None` where the value means that there is none.
     pub fn key(&self, view: &View<'_>) -> Result<Option<String>, ConditionError> {
         self.0.evaluate(view, written_out)?
+    }
+
+    /// Returns what people see of `key`, which is the key of the request: all of it where it comes out alike without the
+    /// values of variables, otherwise what comes out then if it names one.
+    pub fn shown(&self, key: &str, view: &View<'_>) -> String {
+        let Some(masked) = &self.0.masked else { return key.to_owned() };
+        let without = masked.expression.as_ref().and_then(|masked| masked.evaluate(view, written_out).ok()?.ok()?);
+        let without = without.filter(|without| without == key || without.contains("${"));
+        without.unwrap_or_else(|| REDACTED.to_owned())
     }
 }
 
@@ -60,6 +70,7 @@ fn scalar(value: &dyn Val) -> Option<String> {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::Hiding;
     use super::super::request::over;
     use super::*;
 
@@ -117,6 +128,27 @@ mod tests {
             assert_eq!(key_of(text, Some(&body)), Err(error), "{text}");
         }
         assert_eq!(key_of("body.text", None), Err(ConditionError::NoBody), "there is no JSON");
+    }
+
+    #[test]
+    fn the_value_of_a_variable_in_a_key_is_not_shown() {
+        for (text, masked, shown) in [
+            ("'hunter2' + body.x", "'${V}' + body.x", "${V}a"),
+            ("body.x == 'hunter2' ? 'y' : body.x", "body.x == '${V}' ? 'y' : body.x", "a"),
+            ("'hunter2'.startsWith('h')", "'${V}'.startsWith('h')", REDACTED),
+            ("size('hunter2')", "size('${V}')", REDACTED),
+            ("body.x + string(2)", "body.x + string(${V})", REDACTED),
+        ] {
+            let key = KeyExpression::compile(text).unwrap();
+            let key = key.hiding(vec![("hunter2".to_owned(), "${V}".to_owned())], masked);
+            let said = over(Some(&json!({"x": "a"})), |view| key.shown(&key.key(view).unwrap().unwrap(), view));
+            assert_eq!(said, shown, "{text}");
+            assert!(!key.text_shown().contains("hunter2"));
+        }
+        let key = KeyExpression::compile("body['hunter2']").unwrap();
+        let key = key.hiding(vec![("hunter2".to_owned(), "${V}".to_owned())], "body['${V}']");
+        let error = over(Some(&json!({"x": "a"})), |view| key.key(view)).unwrap_err();
+        assert_eq!(error, ConditionError::MissingKey { name: Some("${V}".to_owned()) });
     }
 
     #[test]

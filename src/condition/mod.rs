@@ -83,8 +83,18 @@ macro_rules! kind {
                 &self.0.text
             }
 
-            /// Returns the parameters of the path that the expression names, each with its place. The source checks
-            /// that they exist.
+            /// As it was written, with the name of a variable in the place of each value that is not shown.
+            pub fn text_shown(&self) -> String {
+                self.0.shown(&self.0.text)
+            }
+
+            /// Returns whether it has values of variables, which people do not see.
+            pub fn is_masked(&self) -> bool {
+                self.0.masked.is_some()
+            }
+
+            /// The parameters of the path that it names, each with its place; whether there are such is the source's
+            /// business.
             pub fn params(&self) -> &[(String, Place)] {
                 &self.0.names.params
             }
@@ -99,7 +109,22 @@ macro_rules! kind {
                 self.0.names.event_id
             }
         }
+
+        impl Hiding for $name {
+            fn hiding(mut self, values: Vec<(String, String)>, text: &str) -> Self {
+                self.0.masked = Some(Box::new(Masked::new(values, text)));
+                self
+            }
+        }
     };
+}
+
+/// Any kind of expression, as it is made for a file with variables.
+pub trait Hiding: Sized {
+    /// The same, of which people do not see the values of variables: `values` with the `${NAME}` of each, and `text` with
+    /// these names in their places.
+    #[must_use]
+    fn hiding(self, values: Vec<(String, String)>, text: &str) -> Self;
 }
 
 kind! {
@@ -123,8 +148,25 @@ struct Expression {
     text: String,
     program: Program,
     names: Names,
-    /// Values of variables in the text that are hidden, each with the text that stands for it.
-    hidden: Vec<(String, String)>,
+    /// What people see of it, where it has values of variables.
+    masked: Option<Box<Masked>>,
+}
+
+/// An expression without the values of variables.
+#[derive(Debug)]
+struct Masked {
+    /// The values, each with what stands for it. A value that holds another one comes first.
+    values: Vec<(String, String)>,
+    /// The expression with the names in their places; `None` where that does not compile, such as a number that is given.
+    expression: Option<Expression>,
+}
+
+impl Masked {
+    fn new(mut values: Vec<(String, String)>, text: &str) -> Self {
+        values.retain(|(value, _)| !value.is_empty());
+        values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        Self { values, expression: Expression::compile(text).ok() }
+    }
 }
 
 type Fits = fn(&IdedExpr, &SourceInfo) -> Result<(), ConditionProblem>;
@@ -142,16 +184,7 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 impl Condition {
-    /// Returns the condition with values that its explanations hide, each with the variable that is named instead.
-    #[must_use]
-    pub fn hiding(mut self, values: Vec<(String, String)>) -> Self {
-        self.0.hidden = values;
-        // A value that contains another one is replaced first.
-        self.0.hidden.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
-        self
-    }
-
-    /// Returns the parts without logic of their own, as they are shown.
+    /// The parts of it that have no logic of their own, as they are shown.
     pub fn parts(&self) -> Vec<String> {
         explain::parts(&self.0.text).iter().map(|part| self.0.shown(part)).collect()
     }
@@ -177,16 +210,13 @@ impl Expression {
         let names = check::expression(&tree, &places)?;
         fits(&tree, &places)?;
         let program = prepare::prepared(tree, &places)?;
-        Ok(Self { text: text.to_owned(), program, names, hidden: Vec::new() })
+        Ok(Self { text: text.to_owned(), program, names, masked: None })
     }
 
     /// Returns a text about this expression without the hidden values.
     fn shown(&self, text: &str) -> String {
-        let hide = |text: String, (value, shown): &(String, String)| match value.as_str() {
-            "" => text,
-            value => text.replace(value, shown),
-        };
-        self.hidden.iter().fold(text.to_owned(), hide)
+        let values = self.masked.iter().flat_map(|masked| &masked.values);
+        values.fold(text.to_owned(), |text, (value, shown)| text.replace(value.as_str(), shown))
     }
 
     fn truth(&self, view: &View<'_>, budget: &Budget) -> Result<bool, ConditionError> {
@@ -217,6 +247,9 @@ impl Expression {
         }
         let value = outcome.map_err(|error| match ConditionError::of(&error, &self.text).about(view.received) {
             ConditionError::WrongType { .. } if budget.has_met_long_number() => ConditionError::LongNumber,
+            ConditionError::MissingKey { name: Some(name) } => {
+                ConditionError::MissingKey { name: Some(self.shown(&name)) }
+            }
             other => other,
         })?;
         let read = read(&*value);

@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
+use crate::credential::REDACTED;
 use crate::deliver::Destinations;
 use crate::event::{Copy, EventData, KeyHash};
 use crate::payload::Payload;
-use crate::shape::{HIDDEN, is_credential};
+use crate::shape::is_credential;
 use http::HeaderMap;
 
 /// A request to one service.
@@ -39,20 +40,22 @@ pub struct Sent {
     pub headers: Vec<(String, String)>,
     /// The body, without the values of variables.
     pub body: Option<BodyShown>,
-    /// Headers and body for comparisons, because the shown ones lack values.
+    /// Headers, body and order key for comparisons, because the shown ones lack values.
     #[serde(skip)]
     pub compared: Compared,
     /// The reason for which nothing would be sent.
     pub error: Option<String>,
 }
 
-/// Headers and body with all their values, to be compared and never shown.
+/// Headers, body and order key with all their values, to be compared and never shown.
 #[derive(Clone, Default, PartialEq)]
 pub struct Compared {
     /// Digests of the values, by the header's name.
     pub headers: Vec<(String, KeyHash)>,
     /// The body.
     pub body: Option<BodyShown>,
+    /// The digest of the order key.
+    pub order_key: Option<[u8; 16]>,
 }
 
 impl fmt::Debug for Compared {
@@ -98,7 +101,7 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         order_key: copy.order.as_ref().map(|key| key.label.clone()),
         headers: Vec::new(),
         body: None,
-        compared: Compared::default(),
+        compared: Compared { order_key: copy.order.as_ref().map(|key| key.hash), ..Compared::default() },
         error: None,
     };
     let Some(destination) = destinations.get(&copy.destination) else {
@@ -141,7 +144,7 @@ fn shown_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let shown = texts(headers).map(|(name, value)| {
         // A text with a variable is shown: it says more than that a value is hidden.
         let is_hidden = is_credential(&name) && !value.contains("${");
-        (name, if is_hidden { HIDDEN.to_owned() } else { value })
+        (name, if is_hidden { REDACTED.to_owned() } else { value })
     });
     let mut shown: Vec<_> = shown.collect();
     shown.sort();

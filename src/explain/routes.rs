@@ -5,10 +5,11 @@ use serde::Serialize;
 
 use crate::accept::{self, Named};
 use crate::condition::View;
+use crate::credential::{REDACTED, is_secret_name};
 use crate::inbound::Head;
 use crate::lane::Lane;
 use crate::provider::EventTemplate;
-use crate::redact::{REDACTED, Redaction};
+use crate::redact::Redaction;
 use crate::route::{Route, Stage, Unread};
 
 /// The decision of a route.
@@ -48,6 +49,9 @@ impl RouteSays {
                         let query = seen.value.trim_matches('"');
                         redaction.query(query) != query
                     }
+                    Some((&"path", _)) => redaction.hides_path(),
+                    Some((&"params", [name])) => is_secret_name(name),
+                    Some((&"params", _)) => redaction.hides_path(),
                     _ => false,
                 };
                 if is_hidden {

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::Question;
 use super::outgoing::{self, BodyShown, Sent, shown_body};
 use super::routes::RouteSays;
-use crate::credential::Credentials;
+use crate::credential::{Credentials, REDACTED};
 use crate::deliver::Destinations;
 use crate::event::{EventData, EventId};
 use crate::lane::Lane;
-use crate::redact::{REDACTED, Redaction};
+use crate::redact::Redaction;
 use crate::refusal::PayloadProblem;
 use crate::reply::Reply;
 
@@ -188,7 +188,7 @@ impl Explanation {
                 at.clone_from(json);
             }
         }
-        credentials.hide_in_json(&mut shown, REDACTED);
+        credentials.hide_in_json(&mut shown);
         redaction.hide_values(&mut shown);
         shown
     }

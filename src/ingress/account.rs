@@ -1,7 +1,5 @@
-//! Facts about an answered request: its path and delivery id for the log, the event that it repeats, and the
-//! verification state of its source.
-
-use std::borrow::Cow;
+//! Facts about an answered request: its delivery id for the log, the event that it repeats, and the verification state of
+//! its source.
 
 use http::HeaderMap;
 
@@ -13,25 +11,8 @@ use crate::event::{DedupKey, EventId};
 use crate::lane::Lane;
 use crate::sender::Sender;
 
-/// Parts of a path parameter's name that mark the parameter as a secret.
-const SECRET_NAMES: [&str; 4] = ["token", "secret", "key", "password"];
-
-/// Returns the path for the log: as received, but for parameters that are named like a secret.
-pub(super) fn path<'p>(lane: Option<&Lane>, path: &'p str) -> Cow<'p, str> {
-    let Some(pattern) = lane.map(|lane| &lane.source.path) else { return Cow::Borrowed(path) };
-    let is_secret = |name: &str| SECRET_NAMES.iter().any(|secret| name.to_ascii_lowercase().contains(secret));
-    if !pattern.parameters().any(is_secret) {
-        return Cow::Borrowed(path);
-    }
-    let segments = pattern.as_str().split('/').zip(path.split('/')).map(|(written, sent)| {
-        let name = written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        if name.is_some_and(is_secret) { written } else { sent }
-    });
-    Cow::Owned(segments.collect::<Vec<_>>().join("/"))
-}
-
-/// Notes the delivery id that a refused request claims, where its head or the bytes of its body contain it: unverified
-/// bytes are never parsed.
+/// Notes the delivery id that a refused request claims, where its head or the bytes of its body say it: nothing that was not
+/// verified is parsed.
 pub(super) fn name(notes: &mut Notes, seen: &Seen<'_>, headers: &HeaderMap) {
     let Some(template) = seen.lane.and_then(|lane| lane.delivery_id.as_ref()).filter(|_| notes.delivery_id.is_none())
     else {
@@ -63,14 +44,4 @@ pub(super) fn verification(
         Some(SignatureVerdict::Failed(kind)) => lane.watch.failed(sender, kind, now),
     };
     shared.telemetry.verification(&lane.source.name, lane.watch.standing(), change);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_without_a_source_is_shown_as_it_came() {
-        assert_eq!(path(None, "/in/abc"), "/in/abc");
-    }
 }

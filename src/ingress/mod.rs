@@ -166,7 +166,7 @@ impl ProxyHttp for Gateway {
         let first_event = account::first_event(&self.shared, decision.repeats).await;
         let (head, sender) = (session.as_downstream().req_header(), Sender::of(seen.sender));
         let host = framing::host(head).ok();
-        let path = account::path(seen.lane, head.uri.path());
+        let path = rules.path_shown(seen.lane, head.uri.path());
         let request = Request {
             source: seen.lane.map(|lane| &*lane.source.name),
             outcome: decision.outcome,

@@ -116,9 +116,9 @@ impl Refused {
         }
     }
 
-    /// Returns the request as it would be stored, with the type and the delivery id that it claims.
-    pub fn named(&self, captured: &Captured) -> EventData {
-        judge::named(&(self.rules)(), captured)
+    /// Returns the request with the type and the delivery id that it claims.
+    pub fn named(&self, captured: &Captured) -> Captured {
+        Captured { event: judge::named(&(self.rules)(), captured), ..captured.clone() }
     }
 
     /// Judges a page of requests and, unless it is a dry run, stores those that verify.

@@ -28,11 +28,11 @@ use crate::clock::Timestamp;
 use crate::condition::ConditionError;
 use crate::event::EventData;
 use crate::script::ScriptError;
-use shown::put;
+use shown::{Reader, put};
 
 pub use format::Format;
 pub use patch::{BadPath, Place};
-pub use shown::{ErrorShown, HIDDEN, MaskedTransforms, SetHeaders, is_credential};
+pub use shown::{ErrorShown, SetHeaders, is_credential};
 pub use sign::Signer;
 pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
@@ -56,8 +56,6 @@ pub struct Shape {
     pub withheld: Arc<Withheld>,
     /// The headers that are set on every attempt, over those of the sender and of transforms.
     pub headers: SetHeaders,
-    /// The transforms without the values of variables, for views of people.
-    pub masked: MaskedTransforms,
     /// The body rules of each source.
     pub bodies: Bodies,
 }
@@ -170,12 +168,11 @@ impl Shape {
         headers: HeaderMap,
         now: Timestamp,
     ) -> Result<Shaped, ShapeError> {
-        let transform = match self.routes.get(route) {
-            Some(Some(transform)) => Some(&**transform),
-            Some(None) | None if is_shaped => return Err(ShapeError::NoTransform),
-            Some(None) | None => None,
-        };
-        let mut shaped = self.made(event, (route, transform), headers)?;
+        let transform = self.transform(route);
+        if transform.is_none() && is_shaped {
+            return Err(ShapeError::NoTransform);
+        }
+        let mut shaped = self.made(event, (route, transform, Reader::Service), headers)?;
         put(&self.headers.sent, &mut shaped.headers);
         if let Some(signer) = &self.signer {
             signer.sign(event.id, now, &mut shaped).map_err(ShapeError::Sign)?;
@@ -185,8 +182,8 @@ impl Shape {
 
     /// Returns `sent` as people see it. [`Shape::apply`] must have made `sent` of the same event and headers.
     pub fn shown(&self, event: &EventData, route: &str, headers: HeaderMap, sent: &Shaped) -> Shaped {
-        let mut shown = match self.masked.transforms.get(route) {
-            Some(transform) => sent.masked_by(self.made(event, (route, Some(&**transform)), headers)),
+        let mut shown = match self.transform(route).filter(|transform| transform.is_masked()) {
+            masked @ Some(_) => sent.masked_by(self.made(event, (route, masked, Reader::Person), headers)),
             None => sent.clone(),
         };
         put(&self.headers.shown, &mut shown.headers);
@@ -197,8 +194,9 @@ impl Shape {
     /// is replaced, because its words may repeat that value.
     pub fn error_shown(&self, event: &EventData, route: &str, headers: HeaderMap, error: &ShapeError) -> ErrorShown {
         let is_of_transform = !matches!(error, ShapeError::NoTransform | ShapeError::Url(_) | ShapeError::Sign(_));
-        let masked = self.masked.transforms.get(route).filter(|_| is_of_transform);
-        ErrorShown(match masked.map(|transform| self.made(event, (route, Some(&**transform)), headers)) {
+        let masked = self.transform(route).filter(|transform| is_of_transform && transform.is_masked());
+        let made = masked.map(|masked| self.made(event, (route, Some(masked), Reader::Person), headers));
+        ErrorShown(match made {
             None => error.to_string(),
             Some(Err(masked)) => masked.to_string(),
             Some(Ok(_)) => {
@@ -207,16 +205,20 @@ impl Shape {
         })
     }
 
-    /// Makes body and headers, before the destination's own headers and its signature.
+    fn transform(&self, route: &str) -> Option<&Transform> {
+        self.routes.get(route)?.as_deref()
+    }
+
+    /// The body and the headers, before the destination's own headers and its signature.
     fn made(
         &self,
         event: &EventData,
-        (route, transform): (&str, Option<&Transform>),
+        (route, transform, reader): (&str, Option<&Transform>, Reader),
         headers: HeaderMap,
     ) -> Result<Shaped, ShapeError> {
         let mut shaped = Shaped { headers, body: event.body.clone(), is_made: false };
         if let Some(transform) = transform {
-            transform.apply((event, &self.bodies), route, &mut shaped)?;
+            transform.apply((event, &self.bodies), (route, reader), &mut shaped)?;
         }
         self.format.apply(event, route, &mut shaped);
         if shaped.is_made && shaped.body.len() > BODY_BYTES_MAX {

@@ -1,23 +1,19 @@
 //! Outgoing requests as people see them: without the values of variables and secrets.
 //!
-//! A [`MaskedTransforms`] holds a second transform for each route whose transform has such values. The second one was
-//! compiled from the text with `${NAME}` in place of each value. Both are run. Of the body that is sent, only those
-//! members are shown that are equal under both, so a value cannot be read off the result of an expression.
+//! Expressions and headers with such values have a twin with `${NAME}` in the place of each value. A transform that has any
+//! is run for both readers. Of the body that is sent, only those members are shown that come out alike under both, so a value
+//! cannot be read off what an expression made of it.
 //!
 //! The sent request is not changed here. Not here: redaction of received values (`redact`).
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-use super::{Shaped, Transform};
-
-/// The text in place of a value that is not shown.
-pub const HIDDEN: &str = "[redacted]";
+use super::Shaped;
+use crate::credential::REDACTED;
 
 /// The headers that hold a credential under any service; their values are never shown.
 const CREDENTIALS: &[&str] = &[
@@ -37,7 +33,16 @@ pub fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The headers that a destination sets on every attempt.
+/// The reader of what is worked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Is sent it.
+    Service,
+    /// Sees no values of variables and secrets.
+    Person,
+}
+
+/// Headers that are set: by a transform, or by a destination on every attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetHeaders {
     /// The headers as they are sent.
@@ -46,11 +51,19 @@ pub struct SetHeaders {
     pub shown: HeaderMap,
 }
 
-/// Stand-ins for transforms that hold values which people are not shown.
-#[derive(Debug, Default)]
-pub struct MaskedTransforms {
-    /// Transforms without the values of variables, by route; a route without an entry has no such value.
-    pub transforms: BTreeMap<Arc<str>, Arc<Transform>>,
+impl SetHeaders {
+    /// Adds a header, of which people see `shown`.
+    pub fn add(&mut self, name: HeaderName, value: HeaderValue, shown: Option<HeaderValue>) {
+        self.shown.insert(name.clone(), shown.unwrap_or_else(|| value.clone()));
+        self.sent.insert(name, value);
+    }
+
+    pub(super) const fn of(&self, reader: Reader) -> &HeaderMap {
+        match reader {
+            Reader::Service => &self.sent,
+            Reader::Person => &self.shown,
+        }
+    }
 }
 
 /// The reason why nothing is sent, without the values of variables.
@@ -100,11 +113,11 @@ fn is_of_signature(name: &HeaderName) -> bool {
 }
 
 fn hidden_if_sensitive(value: &HeaderValue) -> HeaderValue {
-    if value.is_sensitive() { HeaderValue::from_static(HIDDEN) } else { value.clone() }
+    if value.is_sensitive() { HeaderValue::from_static(REDACTED) } else { value.clone() }
 }
 
 fn hidden_body() -> Bytes {
-    Bytes::from(Value::from(HIDDEN).to_string())
+    Bytes::from(Value::from(REDACTED).to_string())
 }
 
 fn alike_body(sent: &[u8], masked: &[u8]) -> Bytes {
@@ -114,8 +127,8 @@ fn alike_body(sent: &[u8], masked: &[u8]) -> Bytes {
     }
 }
 
-/// Returns the equal parts of both. Where they differ, it returns the masked text if that names a variable, otherwise
-/// [`HIDDEN`].
+/// Returns what is the same in both. Where they differ, it returns the masked text if that names a variable, otherwise
+/// [`REDACTED`].
 fn alike(sent: &Value, masked: &Value) -> Value {
     match (sent, masked) {
         _ if sent == masked => sent.clone(),
@@ -125,7 +138,7 @@ fn alike(sent: &Value, masked: &Value) -> Value {
                 match masked.get(name) {
                     Some(other) => shown.insert(name.clone(), alike(value, other)),
                     // The name itself may be the value.
-                    None => shown.insert(HIDDEN.to_owned(), Value::from(HIDDEN)),
+                    None => shown.insert(REDACTED.to_owned(), Value::from(REDACTED)),
                 };
             }
             Value::Object(shown)
@@ -134,7 +147,7 @@ fn alike(sent: &Value, masked: &Value) -> Value {
             Value::Array(sent.iter().zip(masked).map(|(sent, masked)| alike(sent, masked)).collect())
         }
         (_, Value::String(text)) if text.contains("${") => Value::from(text.as_str()),
-        _ => Value::from(HIDDEN),
+        _ => Value::from(REDACTED),
     }
 }
 
@@ -149,7 +162,7 @@ mod tests {
         let sent = json!({"a": 1, "token": "Bearer s3cr3t", "env": "live", "list": [1, "s3cr3t"], "s3cr3t": 2, "n": 6});
         let masked =
             json!({"a": 1, "token": "Bearer ${TOK}", "env": "test", "list": [1, "${TOK}"], "${TOK}": 2, "n": 9});
-        let wanted = json!({"a": 1, "token": "Bearer ${TOK}", "env": HIDDEN, "list": [1, "${TOK}"], HIDDEN: HIDDEN, "n": HIDDEN});
+        let wanted = json!({"a": 1, "token": "Bearer ${TOK}", "env": REDACTED, "list": [1, "${TOK}"], REDACTED: REDACTED, "n": REDACTED});
         assert_eq!(alike(&sent, &masked), wanted);
     }
 

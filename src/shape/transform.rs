@@ -2,9 +2,10 @@
 //!
 //! Unchanged places keep their value digit for digit; members are sorted by name.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
+use super::shown::{Reader, SetHeaders, put};
 use super::{Place, ShapeError, Shaped};
 use crate::body::Bodies;
 use crate::condition::ValueExpression;
@@ -40,9 +41,9 @@ pub enum Making {
 /// Headers to set, and headers to remove before.
 #[derive(Debug, Default)]
 pub struct HeaderEdits {
-    /// The names and values to set; a header of the name is replaced.
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    /// The names to remove.
+    /// Those that are set; one that is there is replaced.
+    pub set: SetHeaders,
+    /// Names.
     pub remove: Vec<HeaderName>,
 }
 
@@ -51,27 +52,36 @@ impl Transform {
         matches!(self.making, Making::Script(..))
     }
 
+    /// Whether it has values that people are not shown.
+    pub(super) fn is_masked(&self) -> bool {
+        let making = if let Making::Expression(expression) = &self.making { expression.is_masked() } else { false };
+        let set = &self.headers.set;
+        making || set.sent != set.shown || self.set.iter().any(|(_, expression)| expression.is_masked())
+    }
+
     pub(super) fn apply(
         &self,
         (event, bodies): (&EventData, &Bodies),
-        route: &str,
+        (route, reader): (&str, Reader),
         shaped: &mut Shaped,
     ) -> Result<(), ShapeError> {
-        if let Some(made) = self.body((event, bodies), route)? {
+        if let Some(made) = self.body((event, bodies), (route, reader))? {
             let body = serde_json::to_vec(&made).map_err(|_no_such_value| ShapeError::NotJson)?;
             shaped.replace(body, JSON);
         }
         for name in &self.headers.remove {
             shaped.headers.remove(name);
         }
-        for (name, value) in &self.headers.set {
-            shaped.headers.insert(name.clone(), value.clone());
-        }
+        put(self.headers.set.of(reader), &mut shaped.headers);
         Ok(())
     }
 
-    /// Makes the new body; `None` where it stays as received, byte for byte.
-    fn body(&self, (event, bodies): (&EventData, &Bodies), route: &str) -> Result<Option<Value>, ShapeError> {
+    /// The new body; `None` where it stays as it was received, byte for byte.
+    fn body(
+        &self,
+        (event, bodies): (&EventData, &Bodies),
+        (route, reader): (&str, Reader),
+    ) -> Result<Option<Value>, ShapeError> {
         let is_kept = matches!(self.making, Making::Received) && self.set.is_empty() && self.remove.is_empty();
         if is_kept {
             return Ok(None);
@@ -80,10 +90,14 @@ impl Transform {
         let document = bodies.read(&event.source, &headers, &event.body);
         let received = document.json();
         let view = event.view(&document, &headers);
+        let value = |expression: &ValueExpression| match reader {
+            Reader::Service => expression.value(&view),
+            Reader::Person => expression.value_shown(&view),
+        };
         let mut body = match &self.making {
             Making::Received => received.cloned().ok_or(ShapeError::NotJson)?,
             Making::Expression(expression) => {
-                expression.value(&view).map_err(|error| ShapeError::Expression("body".to_owned(), error))?
+                value(expression).map_err(|error| ShapeError::Expression("body".to_owned(), error))?
             }
             Making::Script(script, numbers) => {
                 // A script gets a form by its fields; of any other body that is not JSON it would see nothing.
@@ -94,8 +108,8 @@ impl Transform {
             }
         };
         for (place, expression) in &self.set {
-            let value = expression.value(&view);
-            let value = value.map_err(|error| ShapeError::Expression(format!("set.{}", place.as_str()), error))?;
+            let value =
+                value(expression).map_err(|error| ShapeError::Expression(format!("set.{}", place.as_str()), error))?;
             if !place.set(&mut body, value) {
                 return Err(ShapeError::NoPlace(place.as_str().to_owned()));
             }

@@ -3,6 +3,7 @@
 //! A value is percent-encoded but for letters, digits and `-._~` (RFC 3986 §2.3), so it can end neither its segment nor
 //! the path. A value is never empty and never makes a segment of dots. Scheme and host hold no values.
 
+use super::shown::Reader;
 use crate::condition::{ConditionProblem, KeyExpression, View};
 
 /// A template of the path and the query of a URL.
@@ -19,15 +20,7 @@ enum Piece {
     Value(usize, KeyExpression, bool),
 }
 
-/// The reader of a filled-in URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reader {
-    Service,
-    /// A person, who sees the values of the event alone.
-    Person,
-}
-
-/// The reason why a text is no template.
+/// Why a text is no template.
 #[derive(Debug)]
 pub enum BadUrl {
     /// The brace at this byte is not closed, or closes nothing.

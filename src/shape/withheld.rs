@@ -37,7 +37,8 @@ impl Withheld {
                 CredentialPlace::Query(_)
                 | CredentialPlace::Header(_)
                 | CredentialPlace::Form(_)
-                | CredentialPlace::Json(_) => {}
+                | CredentialPlace::Json(_)
+                | CredentialPlace::Path(_) => {}
             }
         }
         if forward == Some(false) {

@@ -18,17 +18,37 @@ fn rest(receiver: &Receiver, source: &str, destinations: &[(&str, &str)]) -> Str
     )
 }
 
-/// Everything that people are shown of one event.
-fn shown(site: &Site, gateway: &Gateway, id: &str) -> Vec<(String, String)> {
+/// Everything that people are shown of one event, and every list and the log.
+pub(crate) fn shown(site: &Site, gateway: &Gateway, id: &str) -> Vec<(String, String)> {
     let mut shown = Vec::new();
-    for page in [format!("/api/v1/events/{id}"), format!("/api/v1/events/{id}/explain"), "/api/v1/events".to_owned()] {
-        shown.push((page.clone(), gateway.admin(&page).text()));
+    for page in [
+        &format!("/api/v1/events/{id}"),
+        &format!("/api/v1/events/{id}/explain"),
+        &format!("/api/v1/refused/{id}"),
+        "/api/v1/events",
+        "/api/v1/events?outcome=refused",
+        "/api/v1/events?outcome=filtered",
+        "/api/v1/refused?outcome=refused",
+        "/api/v1/dead-letters",
+        "/api/v1/quarantine",
+        "/api/v1/parked",
+        "/api/v1/destinations",
+    ] {
+        shown.push((page.to_owned(), gateway.admin(page).text()));
     }
     for args in [
         &["events", "show", id][..],
         &["explain", id],
+        &["explain", id, "--format", "json"],
+        &["events", "show", id, "--curl", "--to", "http://127.0.0.1:9/"],
         &["events", "list"],
         &["events", "list", "--outcome", "refused"],
+        &["events", "list", "--format", "json"],
+        &["refused", "list"],
+        &["refused", "show", id],
+        &["dlq", "list"],
+        &["quarantine", "list"],
+        &["parked", "list"],
     ] {
         let (_, said, told) = run(site, gateway, args);
         shown.push((args.join(" "), said + &told));
@@ -36,6 +56,7 @@ fn shown(site: &Site, gateway: &Gateway, id: &str) -> Vec<(String, String)> {
     let draft = site.path("routes.yaml");
     let (_, said, told) = run(site, gateway, &["explain", id, "--config", draft.to_str().unwrap()]);
     shown.push(("explain --config".to_owned(), said + &told));
+    shown.push(("the log".to_owned(), gateway.log()));
     shown
 }
 

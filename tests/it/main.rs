@@ -67,6 +67,7 @@ mod schema;
 mod secrets;
 mod service_tls;
 mod shape;
+mod shown;
 mod slow;
 mod spans;
 mod strangers;

@@ -13,12 +13,12 @@ answer      refusal
 budget      clock patience refusal
 encoding
 payload
-condition   encoding payload
+credential
+condition   credential encoding payload
 limit       sender
 schema      encoding payload refusal
 script      clock payload
 source      answer refusal
-credential
 redact      credential payload
 wrapping    encoding
 route       condition
@@ -27,8 +27,8 @@ only_failing clock provider sender
 body        condition payload provider refusal
 inbound     body condition
 event       body clock condition provider refusal
-lane        body budget credential event limit only_failing payload provider refusal route schema source
-accept      body clock event inbound lane limit payload provider refusal route schema source
+lane        body budget credential event limit only_failing payload provider redact refusal route schema source
+accept      body clock credential event inbound lane limit payload provider refusal route schema source
 reply       answer event provider refusal source
 buffer      clock event outcome
 telemetry   accept budget clock event only_failing outcome refusal route secret

@@ -69,7 +69,10 @@ impl Request {
 
     /// Returns the variables in the command, which stand for hidden values.
     pub(super) fn variables(&self) -> Vec<String> {
-        let is_sent = |place: &&String| !CONNECTION.iter().any(|name| **place == format!("header:{name}"));
+        // The path is the one that the command calls.
+        let is_sent = |place: &&String| {
+            !place.starts_with("path:") && !CONNECTION.iter().any(|name| **place == format!("header:{name}"))
+        };
         self.hidden.iter().filter(is_sent).map(|place| variable(place)).collect()
     }
 
@@ -225,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_credential_that_is_not_shown_is_a_variable_that_has_to_be_set() {
-        let hidden = vec!["header:x-gitlab-token".to_owned(), "query:a".to_owned()];
+        let hidden = ["header:x-gitlab-token", "path:token", "query:a"].map(str::to_owned).to_vec();
         let request = Request { hidden, ..request(&[("x-gitlab-token", "[redacted]")], b"x") };
         let command = command(&request, "http://h/hooks").unwrap();
         assert!(command.contains(r#"'http://h/hooks?a='"${A:?}"'&b='"#), "{command}");

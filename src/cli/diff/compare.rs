@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Tried;
 use crate::cli::recorded::Recorded;
+use crate::credential::REDACTED;
 use crate::event::KeyHash;
 use crate::explain::{BodyShown, Explanation, Sent, UNDECIDED, Verdict, short};
 use crate::payload::escaped;
-use crate::shape::HIDDEN;
 use crate::telemetry::NO_SOURCE;
 
 /// The kinds of differences, in the order in which they are reported.
@@ -77,9 +77,12 @@ pub(super) fn compare(recorded: &Recorded, old: &Tried, new: &Tried) -> Compared
         source => format!("{source} {}", event_type.map_or("-", String::as_str)),
     };
     let mut differences = Vec::new();
+    let redactions = [old, new].map(|tried| &tried.live().capture.redaction);
     let mut differ = |kind: Kind, what: &str, old: String, new: String| {
         if old != new {
-            differences.push(Difference { kind, what: what.to_owned(), change: format!("{old} → {new}") });
+            let mut change = format!("{old} → {new}");
+            redactions.iter().for_each(|redaction| redaction.hide_values_in(&mut change));
+            differences.push(Difference { kind, what: what.to_owned(), change });
         }
     };
     differ(Kind::Answered, &what, answered(&before), answered(&after));
@@ -136,7 +139,13 @@ fn changes(old: &Sent, new: &Sent) -> Vec<(String, String)> {
         changes.push(first_difference(old, new));
     }
     changes.extend(changed_headers(old, new));
-    changes.push((old.order_key.clone().unwrap_or_default(), new.order_key.clone().unwrap_or_default()));
+    if old.compared.order_key != new.compared.order_key {
+        let shown = |sent: &Sent| {
+            sent.order_key.as_ref().map_or_else(|| "no order key".to_owned(), |key| format!("order key {key}"))
+        };
+        let (before, after) = (shown(old), shown(new));
+        changes.push(if before == after { (before, "another order key".to_owned()) } else { (before, after) });
+    }
     changes
 }
 
@@ -172,7 +181,7 @@ fn first_difference(old: &Sent, new: &Sent) -> (String, String) {
     };
     let (place, is_shown) = place_of_difference((before, old.body.as_ref()), (after, new.body.as_ref()));
     if !is_shown {
-        return (format!("body{place} {HIDDEN}"), format!("body{place} another {HIDDEN}"));
+        return (format!("body{place} {REDACTED}"), format!("body{place} another {REDACTED}"));
     }
     let at = |value: &serde_json::Value| match value.pointer(&place) {
         Some(value) if value.is_object() || value.is_array() => format!("body{place} {}", kind(value)),

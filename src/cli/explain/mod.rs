@@ -224,7 +224,7 @@ fn tell(setup: &Setup, question: &Question<'_>) -> Value {
     // The file belongs to the operator; the credential in it may be the one that signs the request here.
     let redaction = redaction(setup, told.source.as_deref());
     let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let credentials = redaction.credentials_in(&head.target(), headers, &body);
+    let credentials = redaction.credentials_in((&head.target(), head.params), headers, &body);
     told.shown(&redaction, &credentials, &body)
 }
 

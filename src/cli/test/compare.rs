@@ -4,10 +4,10 @@
 use serde_json::Value;
 
 use super::file::Outgoing;
+use crate::credential::REDACTED;
 use crate::event::KeyHash;
 use crate::explain::{BodyShown, Sent, short};
 use crate::refusal::PayloadProblem;
-use crate::shape::HIDDEN;
 
 /// The limit of reported differences of one body.
 const DIFFERENCES_MAX: usize = 5;
@@ -87,7 +87,7 @@ fn values(at: &str, wanted: &Value, (got, shown): (&Value, Option<&Value>), foun
             for name in got.keys().filter(|name| !wanted.contains_key(*name)) {
                 // A name may be the value of a variable.
                 let is_shown = shown.is_some_and(|shown| shown.get(name).is_some());
-                let name = if is_shown { name } else { HIDDEN };
+                let name = if is_shown { name } else { REDACTED };
                 found.push(format!("{at}.{name}: is there, and is not expected"));
             }
         }
@@ -99,7 +99,7 @@ fn values(at: &str, wanted: &Value, (got, shown): (&Value, Option<&Value>), foun
         }
         _ if is_same(wanted, got) || Some(wanted) == shown => {}
         _ => {
-            let got = shown.map_or_else(|| HIDDEN.to_owned(), short);
+            let got = shown.map_or_else(|| REDACTED.to_owned(), short);
             found.push(format!("{at}: expected {}, got {got}", short(wanted)));
         }
     }

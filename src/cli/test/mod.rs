@@ -146,10 +146,13 @@ fn run_file(args: &Args, path: &Path, tally: &mut Tally) -> Result<(), Exit> {
                 ran.differences.push("not updated: write `given:` and `expect:` on lines of their own".to_owned());
             }
         }
+        let redaction = &setup.live.capture.redaction;
+        ran.differences.iter_mut().for_each(|difference| redaction.hide_values_in(difference));
         let passed = ran.differences.is_empty();
         *(if passed { &mut tally.passed } else { &mut tally.failed }) += 1;
         if is_json {
-            let told = ran.told.filter(|_| !passed);
+            let mut told = json!(ran.told.filter(|_| !passed));
+            redaction.hide_values(&mut told);
             let line = json!({ "file": path, "name": case.name, "passed": passed, "differences": ran.differences, "decision": told });
             terminal::say_json(&line);
         } else {

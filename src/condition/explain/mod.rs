@@ -84,13 +84,12 @@ impl Condition {
 }
 
 impl Condition {
-    /// Returns the part at which the condition failed, as it is written; the whole condition where that part is
-    /// unknown.
+    /// Returns the part at which it failed, as it is shown; the whole condition where that cannot be told.
     pub fn failed_part(&self, view: &View<'_>) -> String {
         let (answer, parts) = taken_apart(&self.0.text, view);
         let failed = |part: &Part| part.decisive && part.gave == Gave::Error;
         let part = parts.into_iter().find(failed).filter(|_| answer.is_err());
-        part.map_or_else(|| self.0.text.clone(), |part| part.text)
+        self.0.shown(part.as_ref().map_or(&self.0.text, |part| &part.text))
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::{ConditionError, Expression, STEPS_MAX, parsed};
 type Outcome = (Result<bool, ConditionError>, u32);
 
 fn outcome(program: Program, text: &str, body: &Json) -> Outcome {
-    let expression = Expression { text: text.to_owned(), program, names: Names::default(), hidden: Vec::new() };
+    let expression = Expression { text: text.to_owned(), program, names: Names::default(), masked: None };
     let budget = Budget::default();
     (over(Some(body), |view| expression.truth(view, &budget)).map_err(ConditionError::bare), budget.spent())
 }

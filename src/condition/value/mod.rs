@@ -17,7 +17,8 @@ use data_encoding::BASE64;
 use serde_json::{Map, Number, Value};
 
 use super::problem::NotJson;
-use super::{ConditionError, ValueExpression, View, number, times};
+use super::{ConditionError, Masked, ValueExpression, View, number, times};
+use crate::credential::REDACTED;
 
 /// Longest value, written as JSON.
 pub const VALUE_BYTES_MAX: usize = 4 << 20;
@@ -36,6 +37,17 @@ impl ValueExpression {
     /// Returns the value over the request.
     pub fn value(&self, view: &View<'_>) -> Result<Value, ConditionError> {
         self.0.evaluate(view, |value| Copying::default().copy(value))?
+    }
+
+    /// The same without the values of variables; [`REDACTED`] where there is no value without them.
+    pub fn value_shown(&self, view: &View<'_>) -> Result<Value, ConditionError> {
+        match self.0.masked.as_deref() {
+            None => self.value(view),
+            Some(Masked { expression: None, .. }) => Ok(Value::from(REDACTED)),
+            Some(Masked { expression: Some(without), .. }) => {
+                without.evaluate(view, |value| Copying::default().copy(value))?
+            }
+        }
     }
 }
 

@@ -38,8 +38,9 @@ impl Checker<'_> {
         let at = path!["sources", source, "forward_secret"];
         let is_in_body =
             |place: &&CredentialPlace| matches!(place, CredentialPlace::Form(_) | CredentialPlace::Json(_));
-        // `Authorization` and `Cookie` are withheld for any scheme, where the file says so.
-        if credentials.is_empty() && forward {
+        // `Authorization` and `Cookie` are withheld whatever the scheme, where the file says so. The path is not forwarded.
+        let is_in_path = |place: &CredentialPlace| matches!(place, CredentialPlace::Path(_));
+        if credentials.iter().all(is_in_path) && forward {
             let message = "no credential comes with the requests of this source";
             let help = "leave `forward_secret` out: a signature is no secret".to_owned();
             self.warning(Code::Unused, &at, message, Some(help));

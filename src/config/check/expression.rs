@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Checker;
-use crate::condition::{ConditionProblem, Place};
+use crate::condition::{ConditionProblem, Hiding, Place};
 use crate::config::problem::{Code, Problem, quoted};
 use crate::config::spans::{Seg, Span, path};
 use crate::config::{nearest, raw};
@@ -28,8 +28,8 @@ impl<'t> Passage<'t> {
 }
 
 impl Checker<'_> {
-    /// Compiles the text at `at`; messages name its kind as `what`.
-    pub(super) fn expression<T>(
+    /// Compiles the text at `at`, which is a `what`. People do not see the values of variables in it.
+    pub(super) fn expression<T: Hiding>(
         &mut self,
         at: &[Seg<'_>],
         what: &str,
@@ -37,7 +37,11 @@ impl Checker<'_> {
         compile: fn(&str) -> Result<T, ConditionProblem>,
     ) -> Option<T> {
         let bad = |problem| self.bad_passage(at, Passage::whole(what, text), &problem, None);
-        compile(text).map_err(bad).ok()
+        let expression = compile(text).map_err(bad).ok()?;
+        Some(match self.spans.masked(at) {
+            Some(masked) => expression.hiding(masked.values, &masked.text),
+            None => expression,
+        })
     }
 
     /// Reports an expression that does not compile.

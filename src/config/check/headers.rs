@@ -10,17 +10,18 @@ use super::{Checker, Secrets, path};
 use crate::config::problem::{Code, Problem, quoted};
 use crate::config::raw::{self, HeaderText};
 use crate::config::spans::{Seg, Span};
+use crate::credential::REDACTED;
 use crate::secret::Secret;
-use crate::shape::{HIDDEN, HeaderEdits, SetHeaders, is_credential, is_free};
+use crate::shape::{HeaderEdits, SetHeaders, is_credential, is_free};
 
 /// The limit of headers that a destination sets.
 const HEADERS_MAX: usize = 32;
 const AUTHORIZATION: &str = "authorization";
 
-/// A value, and the text that people are shown instead, where it differs.
-pub(super) struct Valued {
-    pub(super) value: HeaderValue,
-    pub(super) shown: Option<HeaderValue>,
+/// A value, and what people are shown in its place, where that is another text.
+struct Valued {
+    value: HeaderValue,
+    shown: Option<HeaderValue>,
 }
 
 /// The names that were set so far, with their places.
@@ -35,9 +36,9 @@ impl Checker<'_> {
             let at = [&at[..], &path!["set", name]].concat();
             let valued = self.header_of_text(&at, (name, text));
             let header = self.header_name(&at, name, &quoted(name).to_string());
-            let Some((header, Valued { value, .. })) = header.zip(valued) else { continue };
+            let Some((header, Valued { value, shown })) = header.zip(valued) else { continue };
             self.set_once(&at, (name, &header), &mut known);
-            edits.set.push((header, value));
+            edits.set.add(header, value, shown);
         }
         for (index, name) in written.remove.iter().enumerate() {
             let at = [&at[..], &path!["remove", index]].concat();
@@ -66,8 +67,7 @@ impl Checker<'_> {
             let header = header.filter(|header| self.is_left_to_us(&at, (name, header), signs));
             let Some((header, Valued { value, shown })) = header.zip(valued) else { continue };
             self.set_once(&at, (name, &header), &mut known);
-            headers.shown.insert(header.clone(), shown.unwrap_or_else(|| value.clone()));
-            headers.sent.insert(header, value);
+            headers.add(header, value, shown);
         }
         headers
     }
@@ -82,8 +82,8 @@ impl Checker<'_> {
         self.header_of_text(at, (name, text))
     }
 
-    /// Returns a header whose value is written or comes from a variable.
-    pub(super) fn header_of_text(&mut self, at: &[Seg<'_>], (name, text): (&str, &str)) -> Option<Valued> {
+    /// A value that is written, or comes from a variable.
+    fn header_of_text(&mut self, at: &[Seg<'_>], (name, text): (&str, &str)) -> Option<Valued> {
         let Ok(mut value) = HeaderValue::from_str(text) else {
             let hidden = text.char_indices().find(|(_, letter)| letter.is_control() && *letter != '\t');
             let part = hidden.map_or(0..text.len(), |(at, letter)| at..at + letter.len_utf8());
@@ -92,7 +92,7 @@ impl Checker<'_> {
             self.error_in(Code::InvalidValue, span, message, None);
             return None;
         };
-        let hidden = || HeaderValue::from_static(HIDDEN);
+        let hidden = || HeaderValue::from_static(REDACTED);
         let masked =
             self.spans.masked(at).map(|masked| HeaderValue::from_str(&masked.text).unwrap_or_else(|_| hidden()));
         let shown = masked.or_else(|| is_credential(name).then(hidden));
@@ -113,7 +113,7 @@ impl Checker<'_> {
         };
         value.set_sensitive(true);
         self.lacks_a_scheme(at, (name, prefix), &secret);
-        Some(Valued { value, shown: Some(HeaderValue::from_static(HIDDEN)) })
+        Some(Valued { value, shown: Some(HeaderValue::from_static(REDACTED)) })
     }
 
     /// Warns of an `Authorization` that is a bare token: its value begins with a scheme (RFC 9110 §11.6.2).

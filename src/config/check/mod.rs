@@ -17,7 +17,6 @@ mod expression;
 mod glob;
 mod headers;
 mod listener;
-mod masked;
 mod needs;
 mod overlap;
 mod place;

@@ -24,8 +24,6 @@ impl<'a> Checker<'a> {
             let (at_when, at_order) = (path!["routes", name, "when"], path!["routes", name, "order_by"]);
             let when = written.when.as_ref();
             let when = when.and_then(|text| self.expression(&at_when, "condition", text, Condition::compile));
-            let hidden = self.spans.masked(&at_when).map(|masked| masked.values).unwrap_or_default();
-            let when = when.map(|condition| condition.hiding(hidden));
             let order_by = written.order_by.as_ref();
             let order_by = order_by.and_then(|text| self.expression(&at_order, "key", text, KeyExpression::compile));
             if let (Some(condition), Some(text)) = (&when, &written.when) {
@@ -116,6 +114,11 @@ impl<'a> Checker<'a> {
                 Some(help),
             );
         }
-        is_whole.then(|| EventGlobs::compile(globs.iter().map(String::as_str)).ok()).flatten()
+        let shown = globs.iter().enumerate().map(|(index, glob)| {
+            let masked = self.spans.masked(&path!["routes", name, "events", index]);
+            masked.map_or_else(|| glob.clone(), |masked| masked.text)
+        });
+        let compiled = is_whole.then(|| EventGlobs::compile(globs.iter().map(String::as_str)).ok()).flatten();
+        compiled.map(|globs| globs.shown_as(shown.collect()))
     }
 }

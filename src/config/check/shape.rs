@@ -14,9 +14,7 @@ use crate::deliver::Target;
 use crate::encoding::text_of;
 use crate::provider;
 use crate::script::{Numbers, Script};
-use crate::shape::{
-    BadUrl, Format, Making, MaskedTransforms, Place, SetHeaders, Shape, Signer, Transform, UrlTemplate, written_as_url,
-};
+use crate::shape::{BadUrl, Format, Making, Place, SetHeaders, Shape, Signer, Transform, UrlTemplate, written_as_url};
 
 /// The provider's row with the scheme that signs outgoing requests.
 const SIGNING_ROW: &str = "standardwebhooks";
@@ -25,12 +23,7 @@ const KEYS_MAX: usize = 4;
 const EDITS_MAX: usize = 100;
 
 /// The transforms of the routes that have one, by route.
-#[derive(Debug, Default)]
-pub(super) struct Transforms<'a> {
-    pub(super) sent: BTreeMap<&'a str, Arc<Transform>>,
-    /// The transforms that people are shown instead, where a transform has values that are hidden.
-    pub(super) shown: BTreeMap<&'a str, Arc<Transform>>,
-}
+pub(super) type Transforms<'a> = BTreeMap<&'a str, Arc<Transform>>;
 
 impl<'a> Checker<'a> {
     pub(super) fn transforms(&mut self) -> Transforms<'a> {
@@ -39,9 +32,7 @@ impl<'a> Checker<'a> {
         for (name, route) in &raw.routes {
             let Some(written) = &route.transform else { continue };
             if let Some(transform) = self.transform((name.as_str(), &route.from), written) {
-                transforms.sent.insert(name.as_str(), Arc::new(transform));
-                let shown = self.masked_transform(name.as_str(), written);
-                transforms.shown.extend(shown.map(|shown| (name.as_str(), Arc::new(shown))));
+                transforms.insert(name.as_str(), Arc::new(transform));
             }
         }
         transforms
@@ -160,10 +151,7 @@ impl<'a> Checker<'a> {
         let defaults = &raw.defaults.destination;
         let sending = raw.routes.iter().filter(|(_, route)| route.to.0.iter().any(|to| to == name));
         let sending: Vec<&str> = sending.map(|(route, _)| route.as_str()).collect();
-        let routes = sending.iter().map(|route| (Arc::from(*route), transforms.sent.get(route).cloned()));
-        let masked =
-            sending.iter().filter_map(|route| Some((Arc::from(*route), Arc::clone(transforms.shown.get(route)?))));
-        let masked = MaskedTransforms { transforms: masked.collect() };
+        let routes = sending.iter().map(|route| (Arc::from(*route), transforms.get(route).cloned()));
         let signer = match (&written.sign, &defaults.sign) {
             (Some(sign), _) => self.signer(&path!["destinations", name, "sign"], sign),
             (None, Some(sign)) => self.signer(&path!["defaults", "destination", "sign"], sign),
@@ -177,7 +165,7 @@ impl<'a> Checker<'a> {
         let routes = routes.collect();
         // The withheld credentials are known only after the sources have been read.
         let (urls, bodies) = (self.urls(name, written), self.bodies.clone());
-        Shape { format, signer, routes, urls, headers, masked, withheld: Arc::default(), bodies }
+        Shape { format, signer, routes, urls, headers, withheld: Arc::default(), bodies }
     }
 
     /// Returns the templates of a destination's URLs.
@@ -274,7 +262,7 @@ impl<'a> Checker<'a> {
 }
 
 /// Returns the handling of numbers that a script cannot hold. Default: exact.
-pub(super) fn numbers(written: &raw::Transform) -> Numbers {
+fn numbers(written: &raw::Transform) -> Numbers {
     match written.numbers {
         Some(raw::Numbers::Exact) | None => Numbers::Exact,
         Some(raw::Numbers::Lossy) => Numbers::Lossy,

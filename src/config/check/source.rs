@@ -18,6 +18,7 @@ use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
 use crate::only_failing::VerificationWatch;
 use crate::provider::{self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, Scheme, Verifier, VerifySpec};
+use crate::redact::Redaction;
 use crate::refusal::OnFailure;
 use crate::route::Route;
 use crate::source::{Mode, PathPattern, Source};
@@ -107,8 +108,10 @@ impl Checker<'_> {
             quota: written.rate_limit.as_ref().map(quota),
             routes: self.routes_of(name, routes),
             reading: Reading::Tree,
+            redaction: Redaction::default(),
         };
         lane.reading = lane.reading_needed();
+        lane.redaction = Redaction::default().with_credentials(&lane.credentials());
         Some(lane)
     }
 
