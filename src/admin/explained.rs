@@ -1,5 +1,5 @@
-//! `GET /api/v1/events/{id}/explain`: what is decided about a stored event, or one that was laid aside, under the rules in
-//! force; and the list of what was laid aside.
+//! `GET /api/v1/events/{id}/explain`: the decisions of the rules in force about a stored event or a captured request;
+//! and the list of captured requests.
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use crate::redact::Redaction;
 use crate::refusal::RequestOutcome;
 use crate::refused::as_found;
 
-/// Which of what was laid aside.
+/// The selection of captured requests by outcome.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Aside {
-    /// All that was refused.
+    /// All refused requests.
     Refused,
-    /// What ended like this.
+    /// Requests with this outcome.
     With(RequestOutcome),
 }
 
 impl Aside {
-    /// Whether `outcome` asks for what was laid aside.
+    /// Parses an `outcome` that selects captured requests; `None` for an outcome of stored events.
     pub(super) fn of(outcome: &str) -> Option<Self> {
         match RequestOutcome::of_label(outcome) {
             _ if outcome == "refused" => Some(Self::Refused),
@@ -45,14 +45,14 @@ impl Aside {
     }
 }
 
-/// A page of what was laid aside; `filter` says which, but for the outcome.
+/// Returns a page of captured requests, selected by outcome (`wanted`) and by `filter`.
 pub(super) async fn list(desk: &Desk, wanted: Aside, filter: Filter, which: &Which) -> Answered {
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
     let limit = which.limit();
     let panel = Arc::clone(&desk.panel);
     let looking = move || {
         let all = panel.capture.all().into_iter().filter(|it| cursor.is_none_or(|before| it.event.id < before));
-        // A refused request was not read when it came; what it claims is read now.
+        // A refused request was not read at its receipt; its claimed type and delivery id are read here.
         let named = all.filter(|it| wanted.wants(it.outcome)).map(|it| {
             let event = panel.refused.named(&it);
             Captured { event, ..Captured::clone(&it) }
@@ -71,7 +71,7 @@ pub(super) fn redaction(desk: &Desk, source: &str) -> Redaction {
     desk.panel.capture.redaction().with_credentials(&desk.panel.archive.rules().credentials(source))
 }
 
-/// What was laid aside under this id.
+/// Returns the captured request with this id.
 pub(super) fn aside(desk: &Desk, id: &str) -> Option<Arc<Captured>> {
     EventId::parse(id).and_then(|id| desk.panel.capture.find(id))
 }

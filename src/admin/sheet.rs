@@ -1,4 +1,4 @@
-//! Stored events as JSON.
+//! Stored events, captured requests and the results of commands as JSON.
 
 use std::sync::Arc;
 
@@ -58,12 +58,12 @@ fn delivery(found: &Found, event: &EventData, at: usize, whole: Option<&Redactio
     sheet
 }
 
-/// The worst of its deliveries is the event's own outcome.
+/// Returns the outcome of an event: that of its worst delivery.
 fn outcome(found: &Found) -> &'static str {
     states_of(found).into_iter().max().unwrap_or(DeliveryState::Queued).label()
 }
 
-/// With a redaction it holds each try and each answer.
+/// Returns an event as JSON; with a redaction, each attempt and each kept answer too.
 fn event_sheet(found: &Found, whole: Option<&Redaction>) -> Value {
     let Some(event) = &found.event else {
         let id = found.fate.as_ref().map(|fate| fate.id.to_string());
@@ -88,12 +88,12 @@ fn event_sheet(found: &Found, whole: Option<&Redaction>) -> Value {
     })
 }
 
-/// One line of a list.
+/// Returns an event for a list.
 pub(super) fn event(found: &Found) -> Value {
     event_sheet(found, None)
 }
 
-/// A sheet with more members.
+/// Returns a JSON object with further members.
 pub(super) fn with(mut sheet: Value, more: Value) -> Value {
     if let (Some(sheet), Value::Object(more)) = (sheet.as_object_mut(), more) {
         sheet.extend(more);
@@ -105,12 +105,12 @@ fn problems(event: Option<&Arc<EventData>>) -> Value {
     json!(event.map(|event| &event.problems))
 }
 
-/// One line of the quarantine.
+/// Returns a quarantined event for a list.
 pub(super) fn quarantined(found: &Found) -> Value {
     with(event(found), json!({ "problems": problems(found.event.as_ref()) }))
 }
 
-/// All that is known of an event, but what is not to be seen.
+/// Returns all that is known of an event, redacted.
 pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
     let sheet = event_sheet(found, Some(redaction));
     let Some(event) = &found.event else { return sheet };
@@ -121,19 +121,19 @@ pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
     without_credentials(sheet, event, redaction)
 }
 
-/// A sheet that says the credentials of a request nowhere, whatever was made of them.
+/// Removes the credentials of a request from every text of a JSON object, also from derived ones.
 fn without_credentials(mut sheet: Value, event: &EventData, redaction: &Redaction) -> Value {
     credentials_of(event, redaction).hide_in_json(&mut sheet, REDACTED);
     sheet
 }
 
-/// The credentials that stand in a request.
+/// Returns the credentials of a request's sender.
 pub(super) fn credentials_of(event: &EventData, redaction: &Redaction) -> Credentials {
     let headers = event.headers.iter().map(|(name, value)| (name.as_str(), &*value.0));
     redaction.credentials_in(&event.target, headers, &event.body)
 }
 
-/// The request itself.
+/// Returns the request of an event as it was received, redacted.
 fn request(event: &EventData, redaction: &Redaction) -> Value {
     let shown = |(name, value): &(String, HeaderBytes)| {
         let value = String::from_utf8_lossy(&value.0);
@@ -157,7 +157,7 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
     })
 }
 
-/// The places of this request that hold a credential of its sender, and are not shown.
+/// Returns the headers and query parameters of this request that are not shown.
 fn hidden(event: &EventData, redaction: &Redaction) -> Vec<String> {
     let headers = event.headers.iter().map(|(name, _)| name).filter(|name| redaction.hides_header(name));
     let headers = headers.map(|name| CredentialPlace::Header(name.to_ascii_lowercase()).to_string());
@@ -168,7 +168,7 @@ fn hidden(event: &EventData, redaction: &Redaction) -> Vec<String> {
     hidden
 }
 
-/// The names of the parameters of the query.
+/// Returns the names of the query's parameters.
 fn parameters(target: &str) -> impl Iterator<Item = String> {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned())
@@ -184,7 +184,7 @@ fn body(body: &[u8], redaction: &Redaction) -> Value {
         return json!({ "text": form });
     }
     if redaction.touches_bodies() {
-        // What cannot be looked into is not shown.
+        // A body that is not JSON cannot be redacted, so it is not shown.
         let mut json = Payload::lenient(body).unwrap_or_else(|| Value::from(REDACTED));
         redaction.apply(&mut json);
         return json!({ "text": json.to_string() });
@@ -195,7 +195,7 @@ fn body(body: &[u8], redaction: &Redaction) -> Value {
     }
 }
 
-/// One line about a request that was not stored.
+/// Returns a captured request for a list.
 pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
     let event = &captured.event;
     let unsigned = [Class::MissingSignature, Class::BadSignature, Class::StaleTimestamp].map(RequestOutcome::Refused);
@@ -218,12 +218,12 @@ pub(super) fn captured(captured: &Captured, redaction: &Redaction) -> Value {
     })
 }
 
-/// All that is known of a request that was not stored.
+/// Returns all that is known of a captured request, redacted.
 pub(super) fn whole_captured(it: &Captured, redaction: &Redaction) -> Value {
     without_credentials(with(captured(it, redaction), request(&it.event, redaction)), &it.event, redaction)
 }
 
-/// One dead letter.
+/// Returns a dead letter for a list.
 pub(super) fn dead_letter(dead: &DeadLetter, redaction: &Redaction) -> Value {
     let at = usize::from(dead.copy);
     let copy = dead.found.event.as_ref().and_then(|event| event.copies.get(at));
@@ -241,13 +241,13 @@ pub(super) fn dead_letter(dead: &DeadLetter, redaction: &Redaction) -> Value {
     })
 }
 
-/// The kept answer to one of an event's deliveries.
+/// Returns the kept answer to one of an event's deliveries.
 fn kept(found: &Found, at: usize, redaction: &Redaction) -> Option<Value> {
     let answer = found.fate.as_ref()?.copies.get(at)?.answer.as_ref()?;
     Some(kept::answer(answer, found.event.as_deref(), redaction))
 }
 
-/// One parked key.
+/// Returns a parked order key for a list.
 pub(super) fn parked(parked: &Parked) -> Value {
     json!({
         "key": parked.key.to_string(),
@@ -260,7 +260,7 @@ pub(super) fn parked(parked: &Parked) -> Value {
     })
 }
 
-/// One replay.
+/// Returns a replay.
 pub(super) fn job(job: &Job) -> Value {
     json!({
         "id": job.id,
@@ -275,7 +275,7 @@ pub(super) fn job(job: &Job) -> Value {
     })
 }
 
-/// What a replay would do.
+/// Returns the plan of a replay.
 pub(super) fn plan(plan: &Plan) -> Value {
     json!({
         "events": plan.events,
@@ -287,12 +287,12 @@ pub(super) fn plan(plan: &Plan) -> Value {
     })
 }
 
-/// Where a copy goes, and more about it.
+/// Returns the route and the destination of a delivery, with further members.
 pub(super) fn copy(copy: &Copy, more: Value) -> Value {
     with(json!({ "route": copy.route, "destination": copy.destination }), more)
 }
 
-/// What came of judging the quarantine again.
+/// Returns the result of re-evaluating the quarantine.
 pub(super) fn judged(judged: &Judged, dry_run: bool) -> Value {
     let count = |verdict| judged.counts.values().filter_map(|of| of.get(&verdict)).sum::<u64>();
     let by_source: serde_json::Map<String, Value> = judged
@@ -327,7 +327,7 @@ pub(super) fn judged(judged: &Judged, dry_run: bool) -> Value {
     })
 }
 
-/// What was counted of a destination; one without URLs is not configured any more.
+/// Returns the counters of a destination; one without URLs is not configured any more.
 pub(super) fn book(name: &str, urls: Option<&[String]>, book: &Book) -> Value {
     json!({
         "name": name,
@@ -346,7 +346,7 @@ pub(super) fn book(name: &str, urls: Option<&[String]>, book: &Book) -> Value {
     })
 }
 
-/// Takes the texts of order keys out of a list, where anything is not to be seen: a key is made of what was sent.
+/// Redacts the order keys of a list when the operator hides anything, because a key is made of the request.
 pub(super) fn without_keys(mut list: Vec<Value>, redaction: &Redaction) -> Vec<Value> {
     if redaction.hides_anything() {
         list.iter_mut().for_each(hide_keys);

@@ -1,4 +1,4 @@
-//! `/api/v1/events`, `dead-letters`, `quarantine`, `parked`, `destinations`: what is stored, and what can be done about one.
+//! `/api/v1/events`, `dead-letters`, `quarantine`, `parked`, `destinations`: stored events, and commands on them.
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -63,7 +63,7 @@ pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> A
     Ok(answer(&json!({ "event": sheet::whole(&found, &redaction) })))
 }
 
-/// What is asked of one event.
+/// The body of a replay of one event.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ReplayOne {
@@ -121,7 +121,7 @@ pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) 
     Ok(page("dead_letters", sheet::without_keys(entries, &redaction), found.next.as_ref()))
 }
 
-/// Which dead letters are dropped: one event's, or those that a filter names.
+/// The dead letters to drop: those of one event, those that a filter selects, or all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Drop {
@@ -188,7 +188,7 @@ pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) ->
     ))
 }
 
-/// The dead letters of one event.
+/// Drops the dead letters of one event.
 async fn drop_of_one(desk: &Desk, id: &str, dry_run: bool) -> Answered {
     let found = find(desk, id).await?;
     let copies = found.fate.iter().flat_map(|fate| &fate.copies);
@@ -205,7 +205,7 @@ async fn drop_of_one(desk: &Desk, id: &str, dry_run: bool) -> Answered {
     Ok(answer(&json!({ "dry_run": dry_run, "found": count, "dropped": dropped, "samples": samples })))
 }
 
-/// Which quarantined events are judged again.
+/// The quarantined events to re-evaluate.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Judge {
