@@ -1,7 +1,7 @@
 //! Mutants: valid requests of ten schemes, changed at random or as an attacker would; none of them may verify.
 //!
 //! Some mutants are still authentic (a signature in other letter case, a list in another order, a header that nobody
-//! signs). An independent oracle (`oracle.rs`, `laws/`) finds them: it knows the signed texts and never asks the engine.
+//! signs). An independent oracle (`oracle.rs`, `laws/`) finds them: it knows the signed texts and ignores the engine.
 //! Both must agree on every mutant, so that a refused authentic request is found as well.
 //!
 //! `MUTANTS=1000000 cargo test --release --test mutants` makes that many mutants; `MUTANTS_SECS=30` runs that many
