@@ -1,7 +1,7 @@
 //! A disk whose writes and syncs fail (EIO, by strace): no event is answered as accepted before its sync, the gateway
 //! answers 503 while it cannot store, and accepts events again without help.
 //!
-//! By hand: `FAULTS=200 cargo test --test it eio`. Without strace these tests are skipped with a message, and fail in CI.
+//! By hand: `FAULTS=200 cargo test --test it eio`. Without strace these tests are skipped; in CI they fail.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -104,8 +104,8 @@ fn while_no_sync_succeeds_nothing_is_accepted_and_afterwards_it_is() {
     all_is_there_after_a_kill(&site, gateway, port, &sent);
 }
 
-/// After a failed sync the kernel may mark unwritten pages as clean and report success for the next sync. So events that
-/// are answered later must not lie behind such pages in the same file, unless the pages were written again. Here all
+/// After a failed sync the kernel may mark unwritten pages as clean and report success for the next sync. So an event
+/// that is answered later must not lie behind such pages in the same file, unless they were written again. Here all
 /// pages that were not written again are lost in the power cut.
 #[test]
 fn what_is_answered_after_a_failed_sync_does_not_hang_on_what_was_not_synced() {
