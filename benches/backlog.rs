@@ -1,8 +1,8 @@
 //! The cost of an event over a growing backlog: CPU, latency, memory, disk and the time to open.
 //!
 //! `cargo bench --bench backlog -- --events 10000000` (`--bytes 1536 --destinations 1 --fsync group|os|memory
-//! --dir DIR`). 64 producers append events with dedup keys, and no destination takes anything. Each step is a process of
-//! its own: it opens the store of the last step, appends its first event, fills up to the step, and measures over the
+//! --dir DIR`). 64 producers append events with dedup keys, and no destination takes any. Each step is a process of its
+//! own: it opens the store of the last step, appends its first event, fills up to the step, and measures over the
 //! next events. So memory is the store's alone, and opening is measured as in a restart.
 //!
 //! CPU is the kernel's accounting of the whole process; its producers cost the same at every step. A second may or may

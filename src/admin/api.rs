@@ -48,8 +48,8 @@ pub(super) fn sheets(rules: &Rules, secrets: &[Listed]) -> Vec<SourceSheet> {
 }
 
 /// Checks a request before its handler runs. The token is checked first. A listener that wants no token answers only
-/// when `Host` is an address or `localhost`, because DNS rebinding would let a web page read stored events. Methods other
-/// than GET need `Content-Type: application/json`, which a page of another origin cannot send without a preflight.
+/// when `Host` is an address or `localhost`, because DNS rebinding would let a web page read stored events. All but GET
+/// need `Content-Type: application/json`, which a page of another origin cannot send without a preflight.
 async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if !desk.knows(headers) {
