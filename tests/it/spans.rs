@@ -1,4 +1,4 @@
-//! `server.tracing`: the spans of a request and of its deliveries belong together, and a dead collector costs no answer.
+//! `server.tracing`: the spans of a request and of its deliveries belong together; a dead collector costs no answer.
 
 use std::time::{Duration, Instant};
 
