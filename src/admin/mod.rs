@@ -3,7 +3,7 @@
 //! It is a listener of its own, on loopback by default. Off loopback `/metrics` and `/readyz?verbose` want the token;
 //! `/livez` and `/readyz` do not, because orchestrators have none. Gauges about the buffer are read at each scrape.
 //!
-//! Not here yet: the console.
+//! Not here: the console.
 
 mod api;
 mod asked;

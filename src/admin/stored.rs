@@ -281,7 +281,7 @@ fn listed_destinations(desk: &Desk) -> Response {
         })
         .collect();
     let mut shown = json!({ "destinations": destinations });
-    // The path of a URL may be a secret that a variable brings in.
+    // The path of a URL may be a secret from a variable.
     desk.panel.capture.redaction().hide_values(&mut shown);
     answer(&shown)
 }
