@@ -1,4 +1,4 @@
-//! Lists the provider rows, so that a new provider is a new file and nothing else.
+//! Generates the list of provider rows from their folder, so that a new provider needs one new file only.
 #![expect(clippy::disallowed_methods, reason = "cargo speaks to a build script through the environment")]
 
 use std::fmt::Write as _;

@@ -1,18 +1,18 @@
-//! What an event costs when many others wait: CPU, latency, memory, disk and the time to open, over a growing backlog.
+//! The cost of an event over a growing backlog: CPU, latency, memory, disk and the time to open.
 //!
-//! `cargo bench --bench backlog -- --events 10000000` (`--bytes 1536 --destinations 1 --fsync group|os|memory --dir DIR`).
-//! 64 producers append events with dedup keys, and no destination takes anything. Each step is a process of its own: it
-//! opens what the last one left, appends its first event, fills up to the step, and measures over the events that follow.
-//! So memory is the store's alone, and opening is measured as a restart meets it.
+//! `cargo bench --bench backlog -- --events 10000000` (`--bytes 1536 --destinations 1 --fsync group|os|memory
+//! --dir DIR`). 64 producers append events with dedup keys, and no destination takes any. Each step is a process of its
+//! own: it opens the store of the last step, appends its first event, fills up to the step, and measures over the
+//! next events. So memory is the store's alone, and opening is measured as in a restart.
 //!
-//! CPU is what the kernel accounted to the whole process, producers included; they cost the same at every step. A second
-//! may or may not meet a compaction, so a million events are measured, and the average since the last step stands beside
-//! them. A raw open by the engine alone tells its part of the opening from ours.
+//! CPU is the kernel's accounting of the whole process; its producers cost the same at every step. A second may or may
+//! not include a compaction, so a million events are measured, and the average since the last step stands beside them.
+//! An open by the engine alone shows the engine's part of the opening.
 //!
-//! The rows are minutes apart, and a shared machine is not the same for minutes. So the ratio that counts is measured at the
-//! end, in pairs: one process holds the deep store open and one without a backlog, and gives them events in turns, counted
-//! until the engine rests. The other store gets as many events, and a destination takes them all between the pairs: so it
-//! remembers delivery ids and merges tables as a store does that has worked for a while. The median of the pairs is the
+//! The rows are minutes apart, and a shared machine changes within minutes. So the ratio that counts is measured at the
+//! end, in pairs: one process holds open the deep store and a store without a backlog, and appends as many events to
+//! each in turns, measured until the engine is idle. Between the pairs a destination takes all events of the second
+//! store, which so remembers delivery ids and merges tables like a store in long use. The median of the pairs is the
 //! figure. The folder is removed at the end.
 #![expect(clippy::print_stdout, reason = "the table is the product")]
 #![expect(clippy::print_stderr, reason = "progress is for whoever waits")]
@@ -35,33 +35,33 @@ use hookgate::event::{Copy, DedupKey, Event, EventData, EventId, HeaderBytes};
 use hookgate::outcome::Settled;
 use hookgate::provider::Verified;
 
-/// The gateway's allocator, so that memory is measured like for like.
+/// The gateway's allocator, so that memory is comparable.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const PRODUCERS: u64 = 64;
-/// Events of one measurement: several of the engine's compactions, so that no row is without.
+/// The events of one measurement, so many that every row includes several compactions of the engine.
 const WINDOW: u64 = 1_000_000;
-/// Times that the deep store is measured against the other one. Before them it is once that is not counted: it gives the
-/// other one its past, and the page cache memory that the machine has touched.
+/// The pairs of measurements of the two stores. An uncounted pair runs first: it gives the second store its past, and
+/// warms the page cache.
 const PAIRS: u64 = 5;
-/// Turns of each in a pair, and the events of a turn.
+/// The turns of each store in a pair, and the events of a turn.
 const TURNS: u64 = 6;
 const TURN: u64 = 100_000;
-/// Deliveries that are taken at once.
+/// The number of deliveries in flight.
 const TAKEN: usize = 256;
-/// The engine rests when the process has used no CPU for so long.
+/// The time without CPU use after which the engine counts as idle.
 const REST: Duration = Duration::from_millis(300);
 const STEPS: [u64; 5] = [0, 100_000, 1_000_000, 3_000_000, 10_000_000];
-/// The default window of a source: nothing expires while this runs.
+/// The default window of a source; no delivery id expires during a run.
 const DEDUP_WINDOW: Duration = Duration::from_hours(24);
-/// The kernel counts CPU time in ticks of 1/100 s towards user space on every Linux that we run on.
+/// The kernel's tick of CPU time: 1/100 s towards user space on every supported Linux.
 const TICK_US: f64 = 10_000.0;
 const MIB: f64 = 1_048_576.0;
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
-    // Cargo says `--bench` for `cargo bench` only; `cargo test --all-targets` must not wait for minutes.
+    // Cargo passes `--bench` with `cargo bench` only; `cargo test --all-targets` must not wait for minutes.
     if !args.iter().any(|arg| arg == "--bench") {
         println!("A benchmark: run cargo bench --bench backlog.");
         return ExitCode::SUCCESS;
@@ -87,9 +87,9 @@ struct Options {
     destinations: usize,
     fsync: Fsync,
     dir: PathBuf,
-    /// Set by the conductor: this process fills up to so many events and measures.
+    /// The number of events that this process fills up to before it measures; set by the conductor.
     step: Option<u64>,
-    /// Set by the conductor, or by whoever wants the pairs only: this process fills up what is missing and compares.
+    /// True when this process fills up missing events and measures the pairs; set by the conductor, or by hand.
     pairs: bool,
 }
 
@@ -143,7 +143,7 @@ fn conduct(options: &Options, args: &[String]) -> io::Result<()> {
         "{PRODUCERS} producers, {bytes} bytes of body, {destinations} destinations that take nothing, fsync {fsync:?}"
     );
     println!("{HEADINGS}");
-    // The last step twice: the second one fills nothing, and opens what the first one left.
+    // The last step runs twice: the second run fills nothing, and opens the store of the first.
     let steps = STEPS.into_iter().filter(|step| *step < options.events).chain([options.events; 2]);
     let measured = steps.into_iter().try_fold(None, |first: Option<f64>, step| {
         let line = child(args, &["--step", &step.to_string()])?;
@@ -176,7 +176,7 @@ fn child(args: &[String], part: &[&str]) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
-/// What the kernel counted for this process so far.
+/// The kernel's counts for this process so far.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     cpu_us: f64,
@@ -218,7 +218,7 @@ fn run_step(options: &Options, step: u64) -> io::Result<()> {
     let before = runtime.block_on(produce(&buffer, options, 1, true))?;
     let opened = begun.elapsed();
     let at_open = Usage::now()?;
-    // What is queued for a destination is the backlog.
+    // The backlog is the queue of a destination.
     let found = buffer.depth("service-0").ready.saturating_sub(1);
     eprintln!("{step}: found {found}, the first append took {} ms", before.first().copied().unwrap_or(0) / 1000);
     let to_fill = step.saturating_sub(found);
@@ -253,7 +253,7 @@ fn run_step(options: &Options, step: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The deep store against one without a backlog, in turns.
+/// Measures the deep store against a store without a backlog, in turns.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn run_pairs(options: &Options) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -272,7 +272,7 @@ fn run_pairs(options: &Options) -> io::Result<()> {
         }
         let (mut empty, mut full) = (0.0, 0.0);
         for turn in 0..TURNS {
-            // Whoever is first is not always the same one.
+            // The two stores take turns at being first.
             if turn % 2 == 0 {
                 empty += cost(&runtime, &other, options)?;
             }
@@ -299,7 +299,7 @@ fn run_pairs(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// What came in is what was delivered and what waits, and so many wait.
+/// Checks that the counters of every destination balance, and that `waiting` deliveries are queued for each.
 fn is_accounted_for(buffer: &Buffer, options: &Options, waiting: u64) -> io::Result<()> {
     for name in options.names() {
         let book = buffer.book(&name);
@@ -310,7 +310,7 @@ fn is_accounted_for(buffer: &Buffer, options: &Options, waiting: u64) -> io::Res
     Ok(())
 }
 
-/// All that waits is delivered, and gone.
+/// Delivers and removes all waiting events.
 async fn deliver(buffer: &Buffer, options: &Options) {
     let keep = Keep { delivered: Duration::ZERO, dead: Duration::ZERO };
     for name in options.names() {
@@ -322,7 +322,7 @@ async fn deliver(buffer: &Buffer, options: &Options) {
     }
 }
 
-/// CPU of one turn, what the engine does about it later included.
+/// Measures the CPU of one turn, including the engine's later work.
 fn cost(runtime: &tokio::runtime::Runtime, buffer: &Buffer, options: &Options) -> io::Result<f64> {
     let start = Usage::now()?;
     runtime.block_on(produce(buffer, options, TURN, false))?;
@@ -349,7 +349,7 @@ fn open(options: &Options, dir: &Path) -> io::Result<Buffer> {
     Buffer::open(params, &options.names(), Arc::new(SystemClock), Box::new(|_| {})).map_err(io::Error::other)
 }
 
-/// How long the engine alone takes to open what is there.
+/// Measures the time that the engine alone takes to open a store.
 fn time_engine(dir: &Path) -> io::Result<Duration> {
     if !dir.exists() {
         return Ok(Duration::ZERO);
@@ -361,8 +361,8 @@ fn time_engine(dir: &Path) -> io::Result<Duration> {
     Ok(took)
 }
 
-/// Appends `count` events from all producers; gives back how long each append took, in microseconds, if it is `timed`:
-/// ten million latencies would count as memory of the store.
+/// Appends `count` events from all producers. If `timed`, returns the latencies in microseconds; else none, because ten
+/// million latencies would count as memory of the store.
 async fn produce(buffer: &Buffer, options: &Options, count: u64, timed: bool) -> io::Result<Vec<u32>> {
     let left = Arc::new(AtomicU64::new(count));
     let names = options.names();
@@ -391,7 +391,7 @@ async fn produce(buffer: &Buffer, options: &Options, count: u64, timed: bool) ->
     Ok(took)
 }
 
-/// An event as a provider sends it: its own random id, the usual headers.
+/// Creates an event as a provider sends it: a random id, the usual headers.
 fn event(names: &[Arc<str>], filling: &Bytes) -> Event {
     let now = SystemClock.now();
     let key: [u8; 16] = rand::random();

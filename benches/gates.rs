@@ -1,9 +1,9 @@
-//! What each gate costs on its own: the parts of the sum that `benches/gateway` shows.
+//! The cost of each gate: the parts of the sum that `benches/gateway` shows.
 //!
-//! On recorded deliveries of `tests/payloads/github` (1 KB, 7.7 KB, 23.6 KB): **verify** (headers and body to a verdict),
-//! **parse** and **schema** (a valid body, and one that breaks its schema, its report included), **commit** (1, 8 and 64
-//! events of 7.7 KB appended and synced, on the disk of `CARGO_TARGET_DIR`), **condition** and **value** (CEL over a parsed
-//! event of 2 KiB), **script** (JavaScript over the same, its engine made and thrown away).
+//! With recorded deliveries of `tests/payloads/github` (1 KB, 7.7 KB, 23.6 KB): **verify** (headers and body to a
+//! verdict), **parse** and **schema** (a valid body, and one that breaks its schema, its report included), **commit**
+//! (1, 8 and 64 events of 7.7 KB appended and synced, on the disk of `CARGO_TARGET_DIR`), **condition** and **value**
+//! (CEL over a parsed event of 2 KiB), **script** (JavaScript over the same, including making and dropping its engine).
 #![expect(clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
 use std::collections::BTreeMap;
@@ -144,7 +144,7 @@ fn commit(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// An event of 2 KiB with ten items.
+/// Returns an event of 2 KiB with ten items.
 fn invoice() -> serde_json::Value {
     let item = |n: u32| {
         json!({"id": format!("il_{n:04}"), "sku": format!("sku-{n}"), "quantity": n, "amount": n * 1000,

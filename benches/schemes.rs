@@ -1,4 +1,4 @@
-//! What verification costs for every kind of scheme, at 1 KiB and 8 KiB of body; and what of it is the bare hash.
+//! The cost of verification for every kind of scheme, with bodies of 1 KiB and 8 KiB, and the share of the bare hash.
 //!
 //! First criterion's figures, one per scheme and size. Then the ratio of the engine to `hmac` and `sha2` alone over the
 //! same body, taken in turns within one run and as the median of many rounds, because absolute figures move with the
@@ -30,11 +30,11 @@ use sha2::{Digest, Sha256};
 const NOW: u64 = 1_760_000_000;
 const URL: &str = "https://hooks.example.com/in/x?a=1";
 const SIZES: [(&str, usize); 2] = [("1KiB", 1024), ("8KiB", 8192)];
-/// Made for this benchmark and for nothing else.
+/// A key for this benchmark only.
 const RSA_KEY: &[u8] = include_bytes!("rsa2048.pk8");
 const RSA_PUBLIC: &str = include_str!("rsa2048.pem");
 
-/// A scheme with its key, and a request that is right under it.
+/// A scheme with its key, and a valid request.
 struct Case {
     verifier: Verifier,
     headers: HeaderMap,
@@ -71,13 +71,13 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs.iter().map(|(it, value)| (name(it), HeaderValue::from_str(value).expect("a value"))).collect()
 }
 
-/// An event in JSON of about this size.
+/// Returns a JSON event of about this size.
 fn event(size: usize) -> Vec<u8> {
     let filling = "x".repeat(size.saturating_sub(40));
     json!({"id": "evt_1", "type": "order.paid", "data": filling}).to_string().into_bytes()
 }
 
-/// A scheme that the engine can sign itself.
+/// Returns the case of a scheme that the engine can sign itself.
 fn signed(scheme: Scheme, secret: &str, kind: &str, body: Vec<u8>) -> Case {
     let verifier = verifier(scheme, secret, &[]);
     let mut headers = headers(&[("content-type", kind)]);
@@ -92,7 +92,7 @@ fn form(size: usize) -> Vec<u8> {
     fields.collect::<Vec<_>>().join("&").into_bytes()
 }
 
-/// Adyen: every item of the list carries its own signature.
+/// Returns a case of Adyen, where every item of the list has its own signature.
 fn adyen(size: usize) -> Case {
     let key = [7; 32];
     let items = (0..size / 512).map(|number| {
@@ -153,7 +153,7 @@ fn rsa(body: Vec<u8>) -> Case {
     Case { verifier: verifier(written(scheme), RSA_PUBLIC, &[]), headers: headers(&[("x-s", &signature)]), body }
 }
 
-/// A token whose claim is the hash of the body.
+/// Returns a case with a token whose claim is the hash of the body.
 fn jwt(algorithm: &str, body: Vec<u8>) -> Case {
     let scheme = format!(
         "{{type: jwt, from: 'header:authorization', algorithm: {algorithm}, claims: {{sha256: '{{body|sha256hex}}'}}, \
@@ -217,7 +217,7 @@ fn schemes(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// How long `times` calls take.
+/// Measures the time of `times` calls.
 fn time(times: u32, mut call: impl FnMut() -> bool) -> f64 {
     let start = Instant::now();
     for _ in 0..times {
@@ -226,10 +226,10 @@ fn time(times: u32, mut call: impl FnMut() -> bool) -> f64 {
     start.elapsed().as_secs_f64() / f64::from(times)
 }
 
-/// The engine against the bare hash over the same body, in turns.
+/// Measures the engine against the bare hash over the same body, in turns.
 fn ratio(_: &mut Criterion) {
     const ROUNDS: usize = 301;
-    // `cargo bench --bench schemes -- jwt` asks for some schemes only.
+    // `cargo bench --bench schemes -- jwt` selects schemes, so the ratio is left out.
     if std::env::args().skip(1).any(|argument| !argument.starts_with('-')) {
         return;
     }

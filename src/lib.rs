@@ -6,12 +6,12 @@
 //!                          schema, routes
 //!                            │ refusal: answered at once        │ answered only after the commit
 //! ```
-//! [`accept`] is the product in one file. What passed a gate has another type than what did not: `Head` → `Admitted` →
-//! `Verified` → `Event`, and the buffer takes an `Event` only. `config` turns routes.yaml into the parameters of all
-//! stages, [`server`] starts and stops them, [`cli`] is the command line. ARCHITECTURE.md has the whole picture.
+//! [`accept`] is the product in one file. Each gate turns a request into another type: `Head` → `Admitted` → `Verified`
+//! → `Event`, and the buffer takes an `Event` only. `config` turns routes.yaml into the parameters of all stages,
+//! [`server`] starts and stops them, [`cli`] is the command line. ARCHITECTURE.md has the whole picture.
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]
 
-// Leaves: they import nothing of ours but each other.
+// Leaves: modules that import no module of this crate but each other.
 pub mod answer;
 pub mod clock;
 pub mod credential;
@@ -50,18 +50,18 @@ pub mod refused;
 pub mod rejudge;
 pub mod shape;
 pub mod telemetry;
-// What people do with what is kept.
+// Commands and explanations for stored events.
 pub mod archive;
 pub mod explain;
-// The doors.
+// Listeners.
 pub mod admin;
 pub mod ingress;
-// What knows all of these.
+// Wiring of all of the above.
 pub mod cli;
 pub mod config;
 pub mod server;
 #[cfg(test)]
 mod simulation;
 
-/// The allocator is named by `main` only.
+/// The allocator that only `main` uses; named here for `unused_crate_dependencies`.
 use tikv_jemallocator as _;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// glibc's allocator keeps the memory of closed connections; jemalloc gives it back.
+/// jemalloc, because it returns the memory of closed connections; glibc's allocator keeps it.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -5,10 +5,10 @@
 //! sender and carried a well-formed signature. Any request that verifies ends the alarm, also one that was refused and
 //! verifies when it is admitted.
 //!
-//! Counts live in memory and a reload keeps them. After a start, the stored events tell when each source was verified
-//! last and by which senders. The time is a parameter.
+//! Counts live in memory and a reload keeps them. After a start, the stored events give each source's last verified
+//! request and its senders. The time is a parameter.
 //!
-//! Bounds: [`SENDERS_MAX`] senders of a source are remembered, those that were verified last.
+//! Bounds: of each source, the [`SENDERS_MAX`] senders that were verified last are remembered.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,9 +17,9 @@ use crate::clock::Timestamp;
 use crate::provider::FailureKind;
 use crate::sender::Sender;
 
-/// The time after which failures alone are an alarm.
+/// The duration of failures without success that raises the alarm.
 pub const ALARM_AFTER: Duration = Duration::from_mins(5);
-/// The senders of a source that are remembered.
+/// The number of senders of a source that are remembered.
 const SENDERS_MAX: usize = 64;
 
 /// The verification of one source over time. Clones share it.
@@ -101,12 +101,12 @@ impl VerificationWatch {
         state.alarm(now)
     }
 
-    /// Raises the alarm when its time has come.
+    /// Raises the alarm when the failures have lasted [`ALARM_AFTER`].
     pub fn tick(&self, now: Timestamp) -> Option<Change> {
         self.lock().alarm(now)
     }
 
-    /// Takes over what stored events tell from before the start, unless more is known by now.
+    /// Records a verified request from before the start, as a stored event gives it. Nothing newer is overwritten.
     pub fn learn(&self, sender: Option<Sender>, verified_at: Timestamp) {
         let mut state = self.lock();
         state.last_verified = state.last_verified.max(Some(verified_at));
@@ -117,12 +117,12 @@ impl VerificationWatch {
         }
     }
 
-    /// Tells whether a sender was verified here before.
+    /// Checks whether a sender was verified at this source before.
     pub fn knows(&self, sender: Sender) -> bool {
         self.lock().senders.contains(&sender)
     }
 
-    /// Returns how the source stands.
+    /// Returns the verification state of the source.
     pub fn standing(&self) -> Standing {
         let state = self.lock();
         let is_only_failing = state.failures.is_some_and(|failures| failures.is_told);
@@ -136,7 +136,7 @@ impl VerificationWatch {
 
 impl State {
     fn remember(&mut self, sender: Sender) {
-        // Nearly always it is the one of the last time.
+        // Nearly always the sender is the last one of the list.
         if self.senders.last() == Some(&sender) {
             return;
         }
@@ -253,7 +253,7 @@ mod tests {
         let watch = VerificationWatch::default();
         watch.failed(sender("192.0.2.1"), WRONG, at(1));
         assert_eq!(watch.tick(at(1000)), None);
-        // What is stored says that it did, before the start.
+        // A stored event shows that the source was verified before the start.
         watch.learn(Some(sender("192.0.2.1")), at(0));
         watch.failed(sender("192.0.2.1"), WRONG, at(1001));
         assert!(watch.tick(at(1301)).is_some());

@@ -1,17 +1,17 @@
-//! Every reason to turn a request away, and every way a request can end.
+//! The reasons for refusing a request, and the outcomes of requests.
 //!
-//! Both lists are closed: status, metric label, the title a stranger reads and whether to come back later are exhaustive
-//! matches, so a new reason does not compile until all of them are answered. The default statuses are those of the
-//! contract; a provider's row or a source's `answers:` may say another one.
+//! Both lists are closed: status, metric label, title for the sender and `Retry-After` are exhaustive matches, so a new
+//! reason does not compile until each of them has an arm. The default statuses are those of the contract; a provider's
+//! row or a source's `answers:` may set another one.
 //!
-//! A refusal carries two texts: the class, which the stranger may read, and `why`, which only the operator reads (log,
-//! console). Neither holds secrets, expected signatures or payload.
+//! A refusal carries two texts: the class's title, which the sender reads, and `why`, which only the operator reads
+//! (log, console). Neither holds secrets, expected signatures or payload.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use std::borrow::Cow;
 
-/// How many problems a refusal lists at most.
+/// The largest number of problems that a refusal lists.
 pub const PROBLEMS_MAX: usize = 20;
 
 /// The treatment of an event that fails a gate after the signature.
@@ -104,7 +104,7 @@ impl Class {
         Self::UpstreamTimeout,
     ];
 
-    /// Metric label, log field and API field.
+    /// Returns the name in metric labels, log fields and the API.
     pub const fn label(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
@@ -129,7 +129,7 @@ impl Class {
         }
     }
 
-    /// The status that is answered unless the source says otherwise.
+    /// Returns the status that is answered unless the provider's row or the source sets another one.
     pub const fn status(self) -> u16 {
         match self {
             Self::Malformed => 400,
@@ -148,7 +148,7 @@ impl Class {
         }
     }
 
-    /// What the stranger reads (RFC 9457 `title`).
+    /// Returns the title for the sender (RFC 9457 `title`).
     pub const fn title(self) -> &'static str {
         match self {
             Self::NotFound => "No such endpoint",
@@ -169,7 +169,7 @@ impl Class {
         }
     }
 
-    /// `Retry-After` in seconds, where coming back later helps. Thirty, because Zendesk retries a 503 only below sixty.
+    /// Returns `Retry-After` in seconds, when a retry may help. It is 30, because Zendesk retries a 503 only below 60.
     pub const fn retry_after_secs(self) -> Option<u32> {
         match self {
             Self::RateLimited | Self::BufferFull | Self::Overloaded | Self::Draining | Self::Internal => Some(30),
@@ -191,31 +191,31 @@ impl Class {
     }
 }
 
-/// One thing that is wrong with a payload: where (JSON pointer, RFC 6901) and what, without the value itself.
+/// A problem of a payload: its place (JSON pointer, RFC 6901) and a message, without the value itself.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PayloadProblem {
     /// JSON pointer to the offending value; empty is the whole document.
     pub pointer: String,
-    /// What is wrong with it.
+    /// The problem, in a sentence.
     pub message: String,
 }
 
-/// A request turned away.
+/// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The reason in the closed list.
     pub class: Class,
-    /// What the operator reads.
+    /// The reason for the operator.
     pub why: Cow<'static, str>,
     /// For `schema_rejected` and `malformed`: at most [`PROBLEMS_MAX`].
     pub problems: Vec<PayloadProblem>,
-    /// Seconds until coming back may help, when it is known better than the class's default.
+    /// The seconds until a retry may help, by default those of the class.
     pub retry_after_secs: Option<u32>,
     /// The status, where the reason prescribes one that neither the class nor the source decides.
     pub status: Option<u16>,
-    /// Whether what follows on the connection can no longer be told apart from this request.
+    /// True when the end of this request on the connection is unknown, so that the connection must be closed.
     pub breaks_framing: bool,
-    /// A title and a detail for the sender, where the class's title does not say enough to mend the request.
+    /// A title and a detail for the sender, where the class's title is not enough to correct the request.
     pub told: Option<Box<Told>>,
 }
 
@@ -223,7 +223,7 @@ pub struct Refusal {
 /// and nothing of the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// In place of the class's title.
+    /// The title, in place of the class's title.
     pub title: &'static str,
     /// An instruction to the sender for correcting the request.
     pub detail: String,
@@ -232,7 +232,7 @@ pub struct Told {
 }
 
 impl Refusal {
-    /// A refusal with its operator's text.
+    /// Creates a refusal with the reason for the operator.
     pub fn new(class: Class, why: impl Into<Cow<'static, str>>) -> Self {
         Self {
             class,
@@ -245,14 +245,14 @@ impl Refusal {
         }
     }
 
-    /// With a title and a detail for the sender.
+    /// Adds a title and a detail for the sender.
     #[must_use]
     pub fn telling(mut self, title: &'static str, detail: impl Into<String>) -> Self {
         self.told = Some(Box::new(Told { title, detail: detail.into(), header: None }));
         self
     }
 
-    /// With a header that the status asks for, beside what is told.
+    /// Adds a header that the status asks for; needs [`Self::telling`] first.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
         if let Some(told) = &mut self.told {
@@ -261,14 +261,14 @@ impl Refusal {
         self
     }
 
-    /// After this the connection is closed, whatever the framing seems to say.
+    /// Makes the connection close after the answer.
     #[must_use]
     pub fn and_close(mut self) -> Self {
         self.breaks_framing = true;
         self
     }
 
-    /// With the problems of the payload; the list is cut at [`PROBLEMS_MAX`].
+    /// Adds the problems of the payload, at most [`PROBLEMS_MAX`].
     #[must_use]
     pub fn with_problems(mut self, mut problems: Vec<PayloadProblem>) -> Self {
         problems.truncate(PROBLEMS_MAX);
@@ -277,20 +277,20 @@ impl Refusal {
     }
 }
 
-/// How a request ended: the closed list behind the `outcome` label.
+/// The outcome of a request: the closed list behind the `outcome` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RequestOutcome {
-    /// Verified, durable, on its way.
+    /// Verified and durably stored, to be delivered.
     Accepted,
     /// Verified and already stored under the same delivery id.
     Duplicate,
-    /// Answered here; nothing stored.
+    /// Answered as a provider's handshake; nothing stored.
     Handshake,
     /// Verified, but no route wants it.
     Filtered,
-    /// Answered as accepted, kept with its problems, not delivered.
+    /// Answered as accepted, stored with its problems, not delivered.
     Quarantined,
-    /// Turned away.
+    /// Refused.
     Refused(Class),
 }
 
@@ -311,7 +311,7 @@ impl RequestOutcome {
         all
     };
 
-    /// Their labels, in the same order.
+    /// The labels of [`Self::ALL`], in the same order.
     #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which checks the bounds")]
     pub const LABELS: [&'static str; 24] = {
         let mut labels = [""; 24];
@@ -323,7 +323,7 @@ impl RequestOutcome {
         labels
     };
 
-    /// The outcome of this label.
+    /// Returns the outcome with this label.
     pub fn of_label(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.label() == label)
     }

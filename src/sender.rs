@@ -1,7 +1,7 @@
-//! The sender of a request as it is counted: its own address, and the networks around it.
+//! The sender of a request for fair shares and counts: its address, and the networks around the address.
 //!
-//! A host has a whole IPv6 /64 to itself, so that is one sender. Whoever has many addresses has them in few networks; a
-//! share by network therefore stays fair where a share by address would not.
+//! A host may have a whole IPv6 /64, so a /64 is one sender. An attacker's many addresses usually lie in few networks;
+//! a share by network therefore stays fair where a share by address would not.
 
 use std::net::IpAddr;
 
@@ -19,12 +19,12 @@ impl Sender {
         Self(masked(address, (32, 64)))
     }
 
-    /// Returns what a provider or a hosting company has: an IPv4 /16, an IPv6 /32.
+    /// Returns the network of the size that a provider or hosting company has: an IPv4 /16 or an IPv6 /32.
     pub fn network(self) -> Network {
         Network(masked(self.0, (16, 32)))
     }
 
-    /// Returns one of at most 256 parts of all addresses: a /8.
+    /// Returns the /8 around the sender; there are at most 256 of each address family.
     pub fn region(self) -> Network {
         Network(masked(self.0, (8, 8)))
     }

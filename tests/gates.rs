@@ -1,4 +1,4 @@
-//! The gates on whole configurations: what a review found, each as a test of its own.
+//! The gates on whole configurations: one test for each finding of a review.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -25,7 +25,7 @@ use hookgate::refusal::Refusal;
 
 const NOW: Timestamp = Timestamp::from_unix_secs(1_790_000_000);
 
-/// In base64, so that it is a key of every form.
+/// A secret in base64, so that every scheme takes it as a key.
 const SECRET: &str = "c2VjcmV0LW9mLWF0LWxlYXN0LXRoaXJ0eS10d28tYnl0ZXM=";
 
 fn checked(sources: &str, more: &str) -> hookgate::config::check::Checked {
@@ -131,7 +131,7 @@ fn borrowed(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
     pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-// Under `enforce: false` a failed verification counts as verified for handshakes: Zoom's answers whatever it is given.
+// Under `enforce: false` Zoom's handshake, which signs any token, must still need a valid signature.
 #[test]
 fn a_handshake_that_needs_a_signature_is_not_answered_without_one_under_enforce_false() {
     let lax = rules("provider: zoom, enforce: false, secrets: [{env: Z}]");
@@ -140,7 +140,7 @@ fn a_handshake_that_needs_a_signature_is_not_answered_without_one_under_enforce_
     let question = format!(r#"{{"event":"endpoint.url_validation","payload":{{"plainToken":"{text}"}}}}"#);
     let json = [("content-type", "application/json")];
     let Ok(Accepted::Handshake(reply)) = post(&lax, &json, &question) else { return };
-    // The stranger has a signature now, which a gateway that enforces takes.
+    // The stranger would have a signature now that an enforcing gateway accepts.
     let reply: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     let signature = format!("v0={}", reply["encryptedToken"].as_str().unwrap());
     let strict = rules("provider: zoom, secrets: [{env: Z}]");
@@ -150,7 +150,7 @@ fn a_handshake_that_needs_a_signature_is_not_answered_without_one_under_enforce_
     panic!("an event that nobody signed: {outcome:?}");
 }
 
-// X, Smartcar: what their question may consist of is also a body.
+// X, Smartcar: a handshake's question may also be a body, so signing any question would sign events.
 #[test]
 fn what_a_handshake_signs_for_strangers_is_no_event() {
     let x = rules("provider: x_twitter, secrets: [{env: X}]");
@@ -198,7 +198,7 @@ fn what_braintree_asks_is_no_event() {
     }
 }
 
-// A delivery id is believed because *some* id is signed, whichever.
+// A delivery id must be the signed one; it is not enough that another id is signed.
 #[test]
 fn an_id_of_ones_own_choice_does_not_swallow_events_because_another_id_is_signed() {
     let rules = rules("provider: standardwebhooks, event: {id: body.data.id}, secrets: [{env: B}]");
@@ -232,7 +232,7 @@ fn an_unsigned_id_beside_the_signed_one_does_not_take_its_place() {
     assert_eq!((taken.key, taken.body), (again.key, again.body), "the signed id is what tells a repetition");
 }
 
-// A row of the file's own is read with the same care as the source's answers.
+// The `answers` of a row in the file are checked like those of a source.
 #[test]
 fn a_row_that_answers_2xx_for_what_was_not_stored_is_an_error() {
     let checked = checked(
@@ -253,7 +253,7 @@ fn an_unverified_handshake_that_signs_by_digest_needs_a_pattern_too() {
     assert!(checked.setup.is_none(), "a stranger can have any body signed");
 }
 
-// Hosts.
+// Pinned hosts.
 #[test]
 fn a_bucket_called_sns_is_not_sns() {
     for url in ["https://sns.s3.amazonaws.com/x.pem", "https://sns.s3-us-west-2.amazonaws.com/x.pem"] {
@@ -261,7 +261,7 @@ fn a_bucket_called_sns_is_not_sns() {
     }
 }
 
-// HubSpot: the row of the catalogue took v3 only. v1 has no time, and whoever has seen one can go on behind it.
+// HubSpot v1 has no time and hashes `secret + body`, so a captured signature can be extended (length extension).
 #[test]
 fn hubspot_v1_cannot_be_continued_by_whoever_saw_one() {
     let hubspot = rules("provider: hubspot, secrets: [{env: H}]");
@@ -270,7 +270,7 @@ fn hubspot_v1_cannot_be_continued_by_whoever_saw_one() {
         "4af2c3e0f94655faaa5aa9bee156d16ee5bc64db2a75de6bf5671cf508df2516",
     );
     let headers = |signature| [("x-hubspot-signature-version", "v1"), ("x-hubspot-signature", signature)];
-    // `[{"eventId":1}]`, the padding of SHA-256, `,{"forged":true}`; made of `seen` and the length of the secret alone.
+    // `[{"eventId":1}]`, the padding of SHA-256, `,{"forged":true}`: `seen` and the secret's length suffice.
     let forged = data_encoding::HEXLOWER.decode(b"5b7b226576656e744964223a317d5d80000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000001f82c7b22666f72676564223a747275657d").unwrap();
     drop(post(&hubspot, &headers(seen), &forged[..15]));
     let outcome = post(&hubspot, &headers(made), &forged);
@@ -285,7 +285,7 @@ fn an_access_token_of_a_user_is_no_event_of_kinde() {
     assert!(outcome.is_err(), "{outcome:?}");
 }
 
-// Providers that sign for all their customers with one key: whose event it is has to be compared.
+// Providers that sign for all customers with one key: the event's customer has to be compared.
 #[test]
 fn an_event_of_adobe_for_somebody_else_is_refused() {
     let adobe =

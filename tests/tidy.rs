@@ -1,7 +1,7 @@
-//! What neither the compiler nor clippy can check about this code: who may import whom, where a dependency lives, that
-//! every file is reached, introduced and short, and that the tables have what belongs to each row.
+//! Rules that neither the compiler nor clippy checks: imports between modules, homes of dependencies; every file is
+//! reached, introduced and short; every row has its vectors.
 //!
-//! Each test collects all that it finds. A finding says the file and what to do instead; an exception stands in a table
+//! Each test collects all its findings. A finding names the file and what to do instead. An exception stands in a table
 //! here with its reason, and must be needed.
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop at the first surprise")]
 
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use imports::IMPORTS;
 
-/// Where a dependency may be named: a folder of `src/`, or a file.
+/// The places where a dependency may be named: folders and files of `src/`.
 const HOMES: &[(&str, &[&str])] = &[
     ("annotate_snippets", &["config/"]),
     ("axum", &["admin/", "cli/receiver.rs"]),
@@ -38,7 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("p256", &["provider/"]),
     ("p521", &["provider/"]),
     ("pingora", &["deliver/", "ingress/"]),
-    // The log's writer counts what it dropped.
+    // The log's writer counts the lines that it dropped.
     ("prometheus", &["telemetry/"]),
     ("ring", &["provider/"]),
     ("rquickjs", &["script/"]),
@@ -57,7 +57,7 @@ const LONGER: &[(&str, &str)] = &[];
 
 const EMPTY_NAMES: &[&str] = &["common", "handler", "helpers", "manager", "misc", "utils"];
 
-/// Texts that must not stand in code, and what to write instead. Put together here, so that this file has none of them.
+/// Texts that are banned in code, and their replacements. They are concatenated, so that this file has none of them.
 const BANNED: &[(&str, &str)] = &[
     (concat!("FIX", "ME"), "mend it, or say in ARCHITECTURE.md what is left open"),
     (concat!("XX", "X"), "say what is meant"),
@@ -70,24 +70,24 @@ fn root() -> &'static Path {
 
 /// One source file.
 struct File {
-    /// Relative to the project, with `/`.
+    /// The path relative to the project, with `/`.
     path: String,
     text: String,
 }
 
 impl File {
-    /// The path inside `src/`.
+    /// Returns the path inside `src/`.
     fn inside(&self) -> &str {
         self.path.strip_prefix("src/").unwrap_or(&self.path)
     }
 
-    /// The top-level module that the file belongs to.
+    /// Returns the top-level module of the file.
     fn module(&self) -> &str {
         let first = self.inside().split('/').next().unwrap();
         first.strip_suffix(".rs").unwrap_or(first)
     }
 
-    /// The lines of the program itself: no comments and no test modules.
+    /// Returns the lines of the program itself, without comments and test modules.
     fn code(&self) -> String {
         if self.inside().contains("/tests/") || self.path.ends_with("/tests.rs") {
             return String::new();
@@ -164,7 +164,7 @@ fn every_file_is_reached_from_lib_or_main() {
     nothing(dead.map(|path| format!("{path}: nothing declares it; add `mod` or remove it")).collect());
 }
 
-/// The name in `mod name;`.
+/// Returns the name in `mod name;`.
 fn declared(line: &str) -> Option<&str> {
     let line = line.trim().strip_suffix(';')?;
     let line = line.strip_prefix("pub").map_or(line, |rest| rest.strip_prefix("(crate)").unwrap_or(rest).trim());
@@ -228,13 +228,13 @@ fn no_banned_text_stands_anywhere() {
     nothing(findings);
 }
 
-/// The comment of a line that is one, or that ends with one.
+/// Returns the comment of a line.
 fn comment(line: &str) -> Option<&str> {
     let line = line.trim_start();
     if line.starts_with("//") { Some(line) } else { line.split_once(" // ").map(|(_, comment)| comment) }
 }
 
-/// A word for a line with a number, or a file with one.
+/// Checks whether a comment names a line number, which soon is wrong.
 fn names_a_line(comment: &str) -> bool {
     let is_number = |text: &str| text.starts_with(|letter: char| letter.is_ascii_digit());
     let after = |word: &str| comment.match_indices(word).any(|(at, _)| is_number(&comment[at + word.len()..]));
@@ -262,7 +262,7 @@ fn no_error_is_a_string() {
     nothing(findings);
 }
 
-/// The arguments up to the `>` that closes the list.
+/// Returns the generic arguments up to the `>` that closes the list.
 fn arguments(text: &str) -> Option<Vec<&str>> {
     let (mut depth, mut start, mut before, mut found) = (0, 0, ' ', Vec::new());
     for (at, letter) in text.char_indices() {
@@ -286,7 +286,7 @@ fn arguments(text: &str) -> Option<Vec<&str>> {
     None
 }
 
-/// The rows of [`IMPORTS`], with `*` written out.
+/// Returns the rows of [`IMPORTS`], with `*` expanded.
 fn import_rows() -> Vec<(&'static str, Vec<&'static str>)> {
     let mut above = Vec::new();
     let rows =
@@ -324,14 +324,14 @@ fn every_module_imports_only_what_its_row_lists() {
     nothing(findings);
 }
 
-/// How many `super::` lead from the file out of its top-level module.
+/// Returns the number of `super::` that lead from the file out of its top-level module.
 fn depth(inside: &str) -> usize {
     inside.trim_end_matches("/mod.rs").split('/').count()
 }
 
-/// The modules that `crate::…` paths name.
+/// Returns the modules that `crate::…` paths name.
 fn imported(code: &str) -> impl Iterator<Item = &str> {
-    // `main.rs` is a crate of its own. Elsewhere the name stands only in log targets.
+    // `main.rs` is a crate of its own. In other files the name `hookgate` stands only in log targets.
     let word = if code.contains("fn main()") { "hookgate::" } else { "crate::" };
     code.split(word)
         .skip(1)
@@ -371,7 +371,7 @@ fn every_dependency_stays_in_its_home() {
     nothing(findings);
 }
 
-/// Whether a path in `code` begins with `krate`.
+/// Checks whether a path in `code` begins with `krate`.
 fn names(code: &str, krate: &str) -> bool {
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     code.match_indices(krate).any(|(at, _)| {

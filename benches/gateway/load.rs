@@ -1,6 +1,6 @@
-//! The provider: a closed loop over keep-alive connections, each with one request under way.
+//! The provider: a closed loop over keep-alive connections, each with one request in flight.
 //!
-//! One thread, one write per request, no parsing beyond what tells where an answer ends.
+//! One thread, one write per request, no parsing beyond the end of an answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ const HEADERS_MAX: usize = 64;
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_BREAK: Duration = Duration::from_millis(20);
 
-/// What to send, where, and for how long.
+/// The requests to send, their target, and the duration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
@@ -34,14 +34,14 @@ pub(crate) struct Plan {
     pub(crate) run_for: Duration,
 }
 
-/// What became of it; one line of JSON on stdout.
+/// The result of a load; one line of JSON on stdout.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// Requests that were answered.
+    /// The number of answered requests.
     pub(crate) requests: u64,
-    /// Answers 2xx.
+    /// The number of answers 2xx.
     pub(crate) ok: u64,
-    /// Connections that broke, and answers that did not come.
+    /// The number of broken connections and missing answers.
     pub(crate) broken: u64,
     pub(crate) elapsed_s: f64,
     pub(crate) p50_us: u32,
@@ -163,7 +163,7 @@ async fn exchange(stream: &mut TcpStream, request: &mut Request, received: &mut 
     }
 }
 
-/// The answer in `received`; `None` while it is not complete.
+/// Parses the answer in `received`; `None` while it is not complete.
 fn answer(received: &[u8]) -> io::Result<Option<Answer>> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut response = Response::new(&mut headers);

@@ -1,13 +1,13 @@
-//! What one event costs, from the first byte of its request to the answer or to its delivery.
+//! The cost of one event, from the first byte of its request to the answer or to its delivery.
 //!
-//! `script/bench` runs this. One program plays every part but the gateway's; the first argument says which:
+//! `script/bench` runs this. One program has every role but the gateway's; the first argument selects the role:
 //!
 //! - none: [`rounds`], the conductor. It starts the others, measures and prints one table;
 //! - `sink`: [`sink`], the internal service: takes any request and answers 200;
-//! - `pass`: [`pass`], a bare pingora proxy in front of the sink: the measure of all ratios;
+//! - `pass`: [`pass`], a bare pingora proxy in front of the sink: the unit of all ratios;
 //! - `load`: [`load`], the provider: 64 connections that send signed GitHub deliveries as fast as they are answered.
 //!
-//! The server under test has core 0 for itself; load and sink share core 1. CPU is what the kernel accounted to the
+//! The server under test has core 0 for itself; load and sink share core 1. CPU is the kernel's accounting of the
 //! server's process, all threads. Absolute figures move with the machine and its neighbours, so every variant is
 //! divided by the pass-through of the *same round*, and the median of those ratios is the result.
 //!
@@ -35,7 +35,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The gateway's allocator, so that the pass-through is measured like for like.
+/// The gateway's allocator, so that the pass-through is comparable.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         ["sink", listen] => sink::run(listen),
         ["pass", listen, upstream] => pass::run(listen, upstream),
         ["load", plan] => load::run(plan),
-        // Cargo says `--bench` for `cargo bench` only; `cargo test --all-targets` must not wait four minutes.
+        // Cargo passes `--bench` with `cargo bench` only; `cargo test --all-targets` must not wait four minutes.
         flags if !flags.contains(&"--bench") => {
             println!("A benchmark: run script/bench.");
             Ok(())
@@ -61,12 +61,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the command line asks of the conductor.
+/// The conductor's options.
 #[derive(Debug, Default)]
 struct Options {
-    /// Two short rounds instead of five: shows that everything works, not what it costs.
+    /// True for two short rounds instead of five: a test that everything works, without useful figures.
     quick: bool,
-    /// Where the buffers lie while they are measured; must be a real disk.
+    /// The folder of the buffers; must be on a real disk.
     dir: Option<PathBuf>,
 }
 

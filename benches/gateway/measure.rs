@@ -1,4 +1,4 @@
-//! One measurement: start a server, warm it up, load it, and read what the kernel and the gateway counted.
+//! One measurement: start a server, warm it up, load it, and read the counts of the kernel and of the gateway.
 
 use std::env;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::variant::{PATH, SECRET, SECRET_VARIABLE, Site, Variant, Work, routes_
 const CONNECTIONS: u16 = 64;
 const DRAIN_POLL: Duration = Duration::from_millis(100);
 
-/// How long each part of a measurement takes.
+/// The durations of the parts of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) warm_up: Duration,
@@ -24,7 +24,7 @@ pub(crate) struct Times {
     pub(crate) drain_max: Duration,
 }
 
-/// What one measurement found.
+/// The result of one measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) requests_per_s: f64,
@@ -32,31 +32,31 @@ pub(crate) struct Sample {
     pub(crate) p50_us: u32,
     pub(crate) p99_us: u32,
     pub(crate) rss_mb: f64,
-    /// Events per commit of the buffer, where something was stored.
+    /// The events per commit of the buffer, where events were stored.
     pub(crate) commit_events: Option<f64>,
-    /// What the reader must know before believing the row.
+    /// A reason to doubt the row.
     pub(crate) doubt: Option<String>,
 }
 
-/// Everything that stays the same from one measurement to the next.
+/// The setup that all measurements share.
 #[derive(Debug)]
 pub(crate) struct Bench {
-    /// This program, which plays the other parts.
+    /// This program, which has the other roles.
     program: PathBuf,
     gateway: PathBuf,
     payloads: PathBuf,
     push_schema: PathBuf,
-    /// Bound and never accepted from: the kernel takes connections, nobody answers.
+    /// A listener that never accepts: the kernel takes connections, and no answer comes.
     silent: TcpListener,
     dir: PathBuf,
     times: Times,
     sink: SocketAddr,
-    /// Killed when the bench is dropped.
+    /// The sink, killed when the bench is dropped.
     _sink: Server,
 }
 
 impl Bench {
-    /// Starts the sink; everything that is written goes below `dir`.
+    /// Starts the sink; all files are written below `dir`.
     pub(crate) fn start(dir: &Path, times: Times) -> io::Result<Self> {
         let program = env::current_exe()?;
         let address = free_address()?;
@@ -82,7 +82,7 @@ impl Bench {
         if variant.is_unit() { self.measure_pass(variant) } else { self.measure_gateway(variant) }
     }
 
-    /// What the sink itself can take: a check that neither it nor the load is what a row shows.
+    /// Measures the sink alone: a check that neither the sink nor the load limits a row.
     pub(crate) fn measure_sink(&self, variant: &Variant) -> io::Result<Report> {
         self.load(variant, self.sink, self.times.warm_up)
     }
@@ -102,7 +102,7 @@ impl Bench {
     fn measure_gateway(&self, variant: &Variant) -> io::Result<Sample> {
         let data_dir = self.dir.join("data");
         let measured = self.measure_gateway_in(&data_dir, variant);
-        // Gigabytes: the next measurement needs the room and an empty buffer.
+        // These are gigabytes; the next measurement needs the space and an empty buffer.
         if data_dir.exists() {
             fs::remove_dir_all(&data_dir)?;
         }
@@ -171,7 +171,7 @@ impl Bench {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Waits until the gateway has delivered what it accepted, in the rows where it delivers at all.
+    /// Waits until the gateway has delivered all accepted events, in rows with delivery.
     fn drain(&self, variant: &Variant, admin: SocketAddr, accepted: u64) -> io::Result<()> {
         if !variant.work.is_delivered() {
             return Ok(());
@@ -205,7 +205,7 @@ fn sample(report: &Report, cpu_us: f64, rss_mb: f64) -> io::Result<Sample> {
     })
 }
 
-/// Whether the gateway did something else than the row says.
+/// Returns a reason to doubt the row, when the gateway's work differs from the row's.
 fn doubt(work: Work, report: &Report, grown: impl Fn(&str, &str) -> f64) -> Option<String> {
     let requests = float(report.requests);
     let outcome = work.outcome()?;

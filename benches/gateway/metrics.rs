@@ -1,4 +1,4 @@
-//! The gateway's own figures, read from `/metrics`.
+//! The gateway's metrics, read from `/metrics`.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Metrics(String);
 
 impl Metrics {
-    /// Asks the admin listener at `admin`.
+    /// Scrapes the admin listener at `admin`.
     pub(crate) fn scrape(admin: SocketAddr) -> io::Result<Self> {
         let mut stream = TcpStream::connect(admin)?;
         stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
@@ -27,7 +27,7 @@ impl Metrics {
         }
     }
 
-    /// The sum of all samples of `name` that carry `label`, as in `result="delivered"`; an empty label means all.
+    /// Returns the sum of all samples of `name` with `label`, such as `result="delivered"`; an empty label means all.
     pub(crate) fn sum(&self, name: &str, label: &str) -> f64 {
         self.0.lines().filter_map(|line| sample(line, name, label)).sum()
     }

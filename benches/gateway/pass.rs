@@ -1,4 +1,4 @@
-//! The unit of every ratio: pingora's `HttpProxy` with one thread and nothing of its own to do.
+//! The unit of every ratio: pingora's `HttpProxy` with one thread and no work of its own.
 
 use std::io;
 

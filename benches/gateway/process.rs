@@ -1,4 +1,4 @@
-//! Child processes that are pinned to a core, read from outside, and never outlive the conductor.
+//! Child processes that are pinned to a core, measured from outside, and never outlive the conductor.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The core that belongs to the server under test.
+/// The core of the server under test.
 pub(crate) const SERVER_CORE: &str = "0";
-/// The core of everything else.
+/// The core of all other processes.
 pub(crate) const PEER_CORE: &str = "1";
 
 const START_MAX: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(20);
-/// The kernel counts CPU time in ticks of 1/100 s towards user space on every Linux that we run on.
+/// The kernel's tick of CPU time: 1/100 s towards user space on every supported Linux.
 const TICK_US: f64 = 10_000.0;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -40,12 +40,12 @@ pub(crate) fn catch_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// An error once a signal came.
+/// Returns an error after a signal.
 pub(crate) fn stop_if_interrupted() -> io::Result<()> {
     if INTERRUPTED.load(Ordering::Relaxed) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
 }
 
-/// Waits until `is_done` or until `limit` has passed; tells whether it was done.
+/// Waits until `is_done` or until `limit` has passed; returns whether it was done.
 pub(crate) fn wait_until(
     limit: Duration,
     pause: Duration,
@@ -64,14 +64,14 @@ pub(crate) fn wait_until(
     }
 }
 
-/// A command that runs `program` on `core` and dies with the thread that starts it.
+/// Returns a command that runs `program` on `core` and dies with the thread that starts it.
 pub(crate) fn pinned(core: &str, program: &Path, args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "taskset", "-c", core]).arg(program).args(args).stdin(Stdio::null());
     command
 }
 
-/// A server under way; killed when dropped.
+/// A running server; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -79,7 +79,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `command`; what it says goes to `log`.
+    /// Starts `command`; its output goes to `log`.
     pub(crate) fn start(mut command: Command, log: PathBuf) -> io::Result<Self> {
         let said = File::create(&log)?;
         let child = command.stdout(said.try_clone()?).stderr(said).spawn()?;
@@ -97,7 +97,7 @@ impl Server {
         if is_up { Ok(()) } else { Err(io::Error::other(format!("{address} does not answer: {}", self.last_words()))) }
     }
 
-    /// CPU time of all threads so far, ended ones included, in microseconds.
+    /// Returns the CPU time of all threads so far, ended ones included, in microseconds.
     pub(crate) fn cpu_us(&self) -> io::Result<f64> {
         let stat = fs::read_to_string(self.proc("stat"))?;
         // The command's name stands in brackets and may hold spaces; utime and stime are fields 14 and 15.
@@ -109,7 +109,7 @@ impl Server {
         }
     }
 
-    /// Resident memory in MB.
+    /// Returns the resident memory in MB.
     pub(crate) fn rss_mb(&self) -> io::Result<f64> {
         let status = fs::read_to_string(self.proc("status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -136,7 +136,7 @@ impl Drop for Server {
     }
 }
 
-/// An address on the loopback that was free a moment ago.
+/// Returns an address on the loopback that was free a moment ago.
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -11,12 +11,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// The last digits of a UUID: here they number the connection and its sends, which alone keeps two ids apart, because
-/// UUIDs of version 7 that are made in one millisecond differ in these digits only.
+/// The last digits of a UUID, used as a counter of the connection and its sends. UUIDs of version 7 of one millisecond
+/// differ in these digits only, so the counter alone makes ids unique.
 const COUNTER_DIGITS: usize = 12;
 const SENDS_BITS: u32 = 32;
 
-/// What a request is made of.
+/// The parts of a request.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     pub(crate) host: SocketAddr,
@@ -53,7 +53,7 @@ impl Request {
         Ok(Self { wire, counter_at, counter: u64::from(connection) << SENDS_BITS })
     }
 
-    /// The bytes to send next, with a delivery id that no other request has.
+    /// Returns the bytes to send next, with a delivery id that no other request has.
     pub(crate) fn next_wire(&mut self) -> io::Result<&[u8]> {
         self.counter += 1;
         if let Some(mut digits) = self.wire.get_mut(self.counter_at.clone()) {

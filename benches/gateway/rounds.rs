@@ -1,4 +1,4 @@
-//! The conductor: goes through all rows, round after round, and prints what came out.
+//! The conductor: measures all rows, round after round, and prints the results.
 
 use std::fs;
 use std::io;
@@ -15,13 +15,13 @@ use crate::variant::VARIANTS;
 
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
-/// How much is measured.
+/// The number and the limits of rounds.
 struct Schedule {
     rounds: usize,
-    /// Rounds that also measure the rows about the size of the event.
+    /// The number of rounds that also measure the rows about the size of the event.
     size_rounds: usize,
     times: Times,
-    /// No measurement begins after this.
+    /// The time after which no measurement begins.
     total_max: Duration,
 }
 
@@ -47,7 +47,7 @@ const QUICK: Schedule = Schedule {
     total_max: Duration::from_secs(90),
 };
 
-/// Measures everything and prints the table; an error when a row is missing from it.
+/// Measures all rows and prints the table; fails when a row is missing.
 pub(crate) fn run(options: &Options) -> io::Result<()> {
     let schedule = if options.quick { QUICK } else { FULL };
     check_machine()?;
@@ -90,7 +90,7 @@ fn measure_all(bench: &Bench, schedule: &Schedule) -> io::Result<Results> {
     Ok(results)
 }
 
-/// The method needs two cores and two tools of util-linux.
+/// Checks for two cores and two tools of util-linux, which the method needs.
 fn check_machine() -> io::Result<()> {
     if thread::available_parallelism()?.get() < 2 {
         return Err(io::Error::other("two cores are needed: one for the server, one for its peers"));
@@ -102,7 +102,7 @@ fn check_machine() -> io::Result<()> {
     Ok(())
 }
 
-/// A directory on a disk: on tmpfs a sync costs nothing and every figure about durability would be a lie.
+/// Returns a directory on a disk, because a sync costs nothing on tmpfs and figures about durability would be wrong.
 fn disk(options: &Options) -> io::Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let candidates = match &options.dir {

@@ -1,7 +1,7 @@
 //! The internal service: reads any HTTP/1.1 request to its end and answers 200 with no body.
 //!
-//! It is correct for what stands in front of it (keep-alive, `Content-Length`, chunked, requests cut anywhere) and
-//! does nothing else, so that it never is what is measured.
+//! It handles the requests of this benchmark (keep-alive, `Content-Length`, chunked, requests cut anywhere) and does
+//! nothing else, so that it never limits a measurement.
 
 use std::io;
 
@@ -48,7 +48,7 @@ async fn answer_all(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// The length of the first request in `received`; `None` while it is not complete.
+/// Returns the length of the first request in `received`; `None` while it is not complete.
 fn request_length(received: &[u8]) -> io::Result<Option<usize>> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
@@ -65,7 +65,7 @@ fn request_length(received: &[u8]) -> io::Result<Option<usize>> {
     Ok(body.map(|length| head + length))
 }
 
-/// The length of a chunked body that begins `rest`, its framing included and trailers excepted.
+/// Returns the length of the chunked body at the start of `rest`, with its framing, without trailers.
 fn chunked_length(rest: &[u8]) -> io::Result<Option<usize>> {
     let mut at = 0;
     loop {
@@ -86,7 +86,7 @@ fn chunked_length(rest: &[u8]) -> io::Result<Option<usize>> {
     }
 }
 
-/// The value of the header `name`, when it is text.
+/// Returns the value of the header `name`, when it is text.
 pub(crate) fn header<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a str> {
     let found = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(found.value).ok()

@@ -10,7 +10,7 @@ use crate::variant::{STORED, STORED_LARGE, STORED_SMALL, VARIANTS, Variant};
 const GOAL_STORED_MAX: f64 = 0.7;
 const GOAL_SIZE_MAX: f64 = 4.0;
 
-/// What was measured, by row and round.
+/// The samples by row and round.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     samples: BTreeMap<(&'static str, usize), Sample>,
@@ -37,7 +37,7 @@ impl Results {
         self.notes.push(text.to_owned());
     }
 
-    /// A row that failed once is not tried again.
+    /// Checks whether a row has failed before; such a row is not measured again.
     pub(crate) fn has_failed(&self, name: &str) -> bool {
         self.failures.contains_key(name)
     }
@@ -54,7 +54,7 @@ impl Results {
         Spread::of(self.rounds_of(name).map(|(_, sample)| value(sample)).collect())
     }
 
-    /// CPU per event of one row over that of another, round by round.
+    /// Returns the ratio of the CPU per event of a row and its unit, over all rounds.
     fn ratio(&self, name: &'static str, unit: &'static str) -> Option<Spread> {
         let ratios = self.rounds_of(name).filter_map(|(round, sample)| {
             let unit = self.samples.get(&(unit, round))?;
@@ -64,7 +64,7 @@ impl Results {
     }
 }
 
-/// Median and extremes of one figure over the rounds.
+/// The median and the extremes of one figure over the rounds.
 #[derive(Clone, Copy, Debug)]
 struct Spread {
     median: f64,

@@ -1,4 +1,4 @@
-//! The rows of the table: which server does how much with which event.
+//! The rows of the table: the server, its work and the event.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +19,7 @@ const PUSH: Payload = Payload { event: "push", file: "push.json" };
 const SMALL: Payload = Payload { event: "security_advisory", file: "security_advisory.published.json" };
 const LARGE: Payload = Payload { event: "pull_request", file: "pull_request.opened.json" };
 
-/// How far an event gets.
+/// The work that a server does for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Bare pingora: to the sink and back, unread.
@@ -32,7 +32,7 @@ pub(crate) enum Work {
     Stored,
     /// Verified, synced and delivered to the sink.
     Delivered,
-    /// The same with GitHub's JSON Schema in front.
+    /// Verified, checked by GitHub's JSON Schema, synced and delivered to the sink.
     Validated,
 }
 
@@ -41,7 +41,7 @@ impl Work {
         matches!(self, Self::Delivered | Self::Validated)
     }
 
-    /// The gateway's own word for what every request must have come to.
+    /// Returns the `outcome` label that every request must have.
     pub(crate) fn outcome(self) -> Option<&'static str> {
         match self {
             Self::Pass => None,
@@ -52,7 +52,7 @@ impl Work {
     }
 }
 
-/// One row.
+/// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Variant {
     pub(crate) name: &'static str,
@@ -61,12 +61,12 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    /// Whether this row is what the other rows with its payload are divided by.
+    /// Checks whether the other rows with this payload are divided by this row.
     pub(crate) fn is_unit(&self) -> bool {
         self.work == Work::Pass
     }
 
-    /// Whether the row shows how the cost grows with the event: measured in fewer rounds.
+    /// Checks whether the row shows the cost by the size of the event; such rows are measured in fewer rounds.
     pub(crate) fn is_about_size(&self) -> bool {
         self.payload != PUSH
     }
@@ -77,7 +77,7 @@ pub(crate) const STORED: &str = "verified + durable ack";
 pub(crate) const STORED_SMALL: &str = "verified + durable ack, 1 KB";
 pub(crate) const STORED_LARGE: &str = "verified + durable ack, 23.6 KB";
 
-/// Every row; a pass-through stands before the rows that are divided by it.
+/// All rows; a pass-through stands before the rows that are divided by it.
 pub(crate) const VARIANTS: &[Variant] = &[
     Variant { name: "pingora pass-through", work: Work::Pass, payload: PUSH },
     Variant { name: "bad signature", work: Work::Forged, payload: PUSH },
@@ -91,7 +91,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     Variant { name: STORED_LARGE, work: Work::Stored, payload: LARGE },
 ];
 
-/// Where the gateway of one measurement listens, writes and delivers.
+/// The listener, folder and destination of a measurement's gateway.
 #[derive(Debug)]
 pub(crate) struct Site<'a> {
     pub(crate) data_dir: &'a Path,
@@ -102,10 +102,10 @@ pub(crate) struct Site<'a> {
     pub(crate) silent: SocketAddr,
 }
 
-/// The `routes.yaml` of a gateway that does `work`.
+/// Returns the `routes.yaml` of a gateway that does `work`.
 pub(crate) fn routes_yaml(work: Work, site: &Site<'_>) -> String {
     let Site { data_dir, public, admin, sink, silent } = site;
-    // An event of GitHub's that no row sends.
+    // An event type of GitHub that no row sends.
     let events = if work == Work::Answered { ", events: [watch]" } else { "" };
     let schemas = if work == Work::Validated {
         "    schemas: {events: {push: schemas/push.json}}\n".to_owned()

@@ -1,7 +1,7 @@
-//! `/api/v1/…`: what programs ask the gateway. JSON both ways; problems as RFC 9457 says.
+//! `/api/v1/…`: the HTTP API for programs. Requests and answers are JSON; problems have the form of RFC 9457.
 //!
-//! Only the admin listener serves it, and off loopback every request needs the token. Names of sources and secrets are
-//! shown, as the metrics show them; the bytes of a secret are not even in reach.
+//! Only listeners with the page `api` serve it. On `admin` off loopback every request needs the token. Names of sources
+//! and secrets are shown, as in the metrics; this module has no access to the bytes of a secret.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,21 +22,21 @@ use crate::clock::Timestamp;
 use crate::lane::{Lane, Rules};
 use crate::secret::Listed;
 
-/// What is asked is short.
+/// The largest body of a request to the API.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// What is shown of a source beside its counts.
+/// The settings of a source that are shown beside its counts.
 #[derive(Debug)]
 pub(super) struct SourceSheet {
     pub(super) name: Arc<str>,
     provider: Option<String>,
     enforce: bool,
-    /// Whether repetitions are recognised.
+    /// True when the source recognises repetitions.
     pub(super) recognises: bool,
     secrets: Vec<Listed>,
 }
 
-/// One sheet a source.
+/// Returns the settings of every source.
 pub(super) fn sheets(rules: &Rules, secrets: &[Listed]) -> Vec<SourceSheet> {
     let sheet = |lane: &Lane| SourceSheet {
         name: Arc::clone(&lane.source.name),
@@ -48,9 +48,9 @@ pub(super) fn sheets(rules: &Rules, secrets: &[Listed]) -> Vec<SourceSheet> {
     rules.lanes.iter().map(sheet).collect()
 }
 
-/// Who may ask what, before any handler sees it. The token first. Where none is asked for, nothing is told to who asks under
-/// a name: a web page whose name was bent to this machine could read what is stored. And what changes something takes
-/// `application/json` only, which a page of another origin may not send unasked.
+/// Checks a request before its handler runs. The token is checked first. A listener that wants no token answers only
+/// when `Host` is an address or `localhost`, because DNS rebinding would let a web page read stored events. All but GET
+/// need `Content-Type: application/json`, which a page of another origin cannot send without a preflight.
 async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if !desk.knows(headers) {
@@ -97,7 +97,7 @@ async fn sources(State(desk): State<Desk>) -> Response {
     answer(&desk.panel.sources_json())
 }
 
-/// An answer, or the answer that says what is wrong.
+/// An answer, or a problem as the answer.
 pub(super) type Answered = Result<Response, Response>;
 
 pub(super) fn answer(value: &Value) -> Response {
@@ -105,12 +105,12 @@ pub(super) fn answer(value: &Value) -> Response {
         .into_response()
 }
 
-/// No, and why.
+/// Returns a problem (RFC 9457) with its title.
 pub(super) fn problem(status: StatusCode, title: &str) -> Response {
     problem_with(status, title, json!({}))
 }
 
-/// No, why, and more about it.
+/// Returns a problem with its title and further members.
 pub(super) fn problem_with(status: StatusCode, title: &str, more: Value) -> Response {
     let body = sheet::with(json!({ "type": "about:blank", "title": title, "status": status.as_u16() }), more);
     (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()

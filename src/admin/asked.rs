@@ -1,5 +1,4 @@
-//! What is asked of stored events, read from a query or a body: closed words, bounded numbers, and a sentence for what is
-//! wrong.
+//! The query or body of a request about stored events: its members, their bounds, and a sentence for each mistake.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -23,7 +22,7 @@ const USUAL_LIMIT: usize = 50;
 const LIMIT_MAX: usize = 500;
 const CURSOR_BYTES_MAX: usize = 64;
 
-/// Which events, in the words of the API.
+/// The selection of events, with the API's member names.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
@@ -39,7 +38,7 @@ pub(super) struct Which {
     cursor: Option<String>,
 }
 
-/// What a list is asked for, out of the query.
+/// The query of a list.
 pub(super) struct Asked(pub(super) Which);
 
 impl<S: Send + Sync> FromRequestParts<S> for Asked {
@@ -51,7 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     }
 }
 
-/// What is asked in a body.
+/// Parses a body; an empty one is `{}`.
 #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
 pub(super) fn parse<T: for<'a> Deserialize<'a>>(body: &[u8], example: &str) -> Result<T, Response> {
     let body = if body.is_empty() { b"{}" } else { body };
@@ -63,7 +62,7 @@ fn wrong(title: &str) -> Response {
 }
 
 impl Which {
-    /// As a filter.
+    /// Compiles the selection into a filter.
     #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
     pub(super) fn filter(&self, archive: &Archive) -> Result<Filter, Response> {
         let now = archive.clock().now();
@@ -113,14 +112,14 @@ impl Which {
         Self { outcome: None, ..self.clone() }
     }
 
-    /// Whether nothing is said.
+    /// Checks whether no member is given; `limit` and `cursor` do not count.
     pub(super) fn is_empty(&self) -> bool {
         let Self { since, until, source, route, destination, r#type, outcome, r#where, limit: _, cursor: _ } = self;
         let texts = [since, until, source, route, destination, r#type, outcome, r#where];
         texts.into_iter().all(Option::is_none)
     }
 
-    /// For what is done to all that is meant: pages have no meaning there.
+    /// Returns a selection for an action on all matches; `limit` and `cursor` are an error there.
     #[expect(clippy::result_large_err, reason = "the answer itself, made once a request")]
     pub(super) fn without_pages(&self) -> Result<&Self, Response> {
         if self.limit.is_some() || self.cursor.is_some() {
@@ -188,7 +187,7 @@ pub(super) fn cursor_text(cursor: Option<&Vec<u8>>) -> Option<String> {
     cursor.map(|bytes| HEXLOWER.encode(bytes))
 }
 
-/// A moment, or a span back from now.
+/// Parses a time, or a span back from now.
 fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Some(back) = span(text) {
         return Some(Timestamp::from_unix_ms(now.unix_ms().saturating_sub(u64::try_from(back.as_millis()).ok()?)));
@@ -204,7 +203,7 @@ fn span(text: &str) -> Option<Duration> {
     number.parse::<u64>().ok().filter(|_| is_plain)?.checked_mul(secs).map(Duration::from_secs)
 }
 
-/// Whose rules say where a replay goes.
+/// The rules by which a replay finds its destinations.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Rules {
@@ -222,7 +221,7 @@ impl From<Rules> for RulesOf {
     }
 }
 
-/// Deliveries a second, from `50/s`, `1000/m` or `1/h`.
+/// Parses `50/s`, `1000/m` or `1/h` into deliveries a second.
 pub(super) fn rate(text: &str) -> Option<f64> {
     let (number, per) = text.split_once('/')?;
     let secs = match per {

@@ -1,5 +1,5 @@
-//! `GET /api/v1/events/{id}/explain`: what is decided about a stored event, or one that was laid aside, under the rules in
-//! force; and the list of what was laid aside.
+//! `GET /api/v1/events/{id}/explain`: the decisions of the rules in force about a stored event or a captured request;
+//! and the list of captured requests.
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use crate::explain::{Explanation, Recorded, Signature, explain_recorded};
 use crate::refusal::RequestOutcome;
 use crate::refused::as_found;
 
-/// Which of what was laid aside.
+/// The selection of captured requests by outcome.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Aside {
-    /// All that was refused.
+    /// All refused requests.
     Refused,
-    /// What ended like this.
+    /// Requests with this outcome.
     With(RequestOutcome),
 }
 
 impl Aside {
-    /// Whether `outcome` asks for what was laid aside.
+    /// Parses an `outcome` that selects captured requests; `None` for an outcome of stored events.
     pub(super) fn of(outcome: &str) -> Option<Self> {
         match RequestOutcome::of_label(outcome) {
             _ if outcome == "refused" => Some(Self::Refused),

@@ -1,4 +1,4 @@
-//! A service's kept answer as JSON, redacted as bodies are.
+//! A service's kept answer as JSON, redacted like a body.
 //!
 //! A service may repeat what it was sent, and under other names. Credentials are looked for in the answer, also where it was
 //! cut in one. Where places of bodies are named, an answer is shown
@@ -16,12 +16,12 @@ use crate::event::EventData;
 use crate::payload::Payload;
 use crate::redact::Redaction;
 
-/// A shorter value stands everywhere by chance.
+/// The length from which a hidden value is searched for; shorter ones match by chance.
 const VALUE_CHARS_MIN: usize = 3;
-/// With more hidden values than this, no answer is looked through.
+/// The number of hidden values above which no answer is shown.
 const VALUES_MAX: usize = 1000;
 
-/// The answer to a delivery of `event`.
+/// Returns the kept answer to a delivery of `event`.
 pub(super) fn answer(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction) -> Value {
     let header = |name: &str, value: &Option<String>| {
         value.as_ref().map(|value| if redaction.hides_header(name) { REDACTED.to_owned() } else { value.clone() })
@@ -58,7 +58,7 @@ fn body(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction) -> 
     }
 }
 
-/// Text, also where the cut went through a character.
+/// Returns the bytes as text; a character that was cut at the end of a partial body is left out.
 fn text_of(bytes: &[u8], is_whole: bool) -> Option<&str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Some(text),
@@ -87,7 +87,7 @@ fn redacted(kept: &KeptAnswer, event: Option<&EventData>, redaction: &Redaction)
     (!is_told).then(|| answer.to_string())
 }
 
-/// The texts and numbers of `sent` that are not in `shown`.
+/// Collects the texts and numbers of `sent` that differ in `shown`.
 fn differing(sent: &Value, shown: &Value, found: &mut Vec<String>) {
     match (sent, shown) {
         (Value::Object(sent), Value::Object(shown)) => {

@@ -1,9 +1,9 @@
 //! The admin listener: `/livez`, `/readyz`, `/metrics`, and the API (`api`).
 //!
-//! A listener of its own, on loopback by default. Off loopback `/metrics` and `/readyz?verbose` want the token; liveness
-//! and readiness are for orchestrators that have none. Gauges about the buffer are read when somebody scrapes.
+//! It is a listener of its own, on loopback by default. Off loopback `/metrics` and `/readyz?verbose` want the token;
+//! `/livez` and `/readyz` do not, because orchestrators have none. Gauges about the buffer are read at each scrape.
 //!
-//! Not here yet: the console.
+//! Not here: the console.
 
 mod api;
 mod asked;
@@ -50,27 +50,27 @@ use api::SourceSheet;
 
 pub use reload::{Backlog, ReloadAsk, Reloaded};
 
-/// What a listener of this kind may serve.
+/// A page that a listener may serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Page {
-    /// The process runs.
+    /// `/livez`: the process runs.
     Livez,
-    /// It takes requests.
+    /// `/readyz`: the gateway takes requests.
     Readyz,
-    /// Prometheus.
+    /// `/metrics`, for Prometheus.
     Metrics,
     /// `/api/v1/…`.
     Api,
 }
 
-/// What the pages show.
+/// The state behind all pages.
 #[derive(Debug)]
 pub struct Panel {
     buffer: Buffer,
     telemetry: Telemetry,
     fsync: Fsync,
     draining: AtomicBool,
-    /// Since when is counted.
+    /// The time at which counting began.
     since: Timestamp,
     sources: ArcSwap<Vec<SourceSheet>>,
     secrets: ArcSwap<Vec<Listed>>,
@@ -80,15 +80,15 @@ pub struct Panel {
     refused: Refused,
     jobs: Jobs,
     deliverer: Deliverer,
-    /// Asked for where `Desk` says so.
+    /// The token that pages with `Desk::wants_token` ask for.
     token: ArcSwapOption<Secret>,
     reloads: ArcSwapOption<mpsc::Sender<ReloadAsk>>,
-    /// What the books said when counting began.
+    /// The counters of each destination when counting began.
     before: BTreeMap<Arc<str>, Book>,
 }
 
 impl Panel {
-    /// A panel that shows no source yet; counting begins now.
+    /// Creates a panel without sources; counting begins now.
     pub fn new(
         archive: Archive,
         (capture, keys, refused): (Arc<Capture>, Arc<dyn KeyRing>, Refused),
@@ -118,7 +118,7 @@ impl Panel {
         }
     }
 
-    /// The gateway is stopping: it is not ready any more.
+    /// Makes `/readyz` answer 503, because the gateway is stopping.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -131,7 +131,7 @@ impl Panel {
         self.sources.store(Arc::new(api::sheets(rules, secrets)));
     }
 
-    /// Has one series for each source, and none for others.
+    /// Sets one series for each source, and removes those of others.
     fn show_sources(&self, rules: &Rules) {
         let now = self.archive.clock().now();
         self.telemetry.sources(rules.lanes.iter().map(|lane| SourceStanding {
@@ -141,8 +141,8 @@ impl Panel {
         }));
     }
 
-    /// Asks for this token from now on. Without one the old stays: what listens off loopback cannot be opened to everybody by
-    /// a file whose listener waits for a restart.
+    /// Sets the token to ask for. With `None` the old token stays valid, because a listener off loopback keeps its
+    /// address until a restart.
     pub fn ask_for(&self, token: Option<Secret>) {
         if let Some(token) = token {
             self.token.store(Some(Arc::new(token)));
@@ -150,11 +150,11 @@ impl Panel {
     }
 }
 
-/// One listener's pages.
+/// The state of one listener's pages.
 #[derive(Clone, Debug)]
 struct Desk {
     panel: Arc<Panel>,
-    /// Not on loopback and not where the operator named the pages.
+    /// True for the listener `admin` off loopback; listeners with `serve` want no token.
     wants_token: bool,
 }
 
@@ -190,11 +190,11 @@ pub async fn serve(
     }
 }
 
-/// The body of the 404 that a listener with `serve`, but without the API, answers to requests for no page of its own.
+/// The body of the 404 of a listener with `serve` and without the API.
 const NO_EVENTS: &str = "no such page: this listener has `serve`; events go to a listener without it\n";
 
-/// Adds the headers that every answer has, errors and unknown pages too: no cache, no frame, no guessed type, no address
-/// told to other pages. A page that brings its own keeps it.
+/// Adds the headers of every answer, also of errors and unknown pages: no cache, no frame, no sniffing, no referrer. A
+/// header that the page set itself stays.
 async fn shut_in(mut response: Response) -> Response {
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -283,7 +283,7 @@ impl Panel {
         }
         for name in self.buffer.destinations() {
             let (book, before) = (self.buffer.book(&name), self.before.get(&name).copied().unwrap_or_default());
-            // Counters begin with the process, and what it found in the queue is owed by it.
+            // Counters begin with the process; deliveries that were queued at its start count as accepted by it.
             let ended_before = before.accepted.saturating_sub(before.queued);
             let accepted = book.accepted.saturating_sub(ended_before);
             let discarded = book.discarded.saturating_sub(before.discarded);

@@ -1,6 +1,6 @@
-//! `POST /api/v1/sources/{source}/redeliveries`: repetitions that an operator asked the provider for are let through.
+//! `POST /api/v1/sources/{source}/redeliveries`: allows repetitions that an operator asked the provider for.
 //!
-//! It changes what the gateway does: see `api::guard`.
+//! The request changes state, so `api::guard` applies.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use super::api::{answer, problem, problem_with};
 use super::asked::{Kind, Unknown};
 use crate::buffer::{PASS_LONGEST, PASSES_MAX, Wanted};
 
-/// How long repetitions are let through when nothing is said.
+/// The time without `for`.
 const USUAL: Duration = Duration::from_mins(10);
-/// How many of any id, when nothing is said.
+/// The number of repetitions with `all` and without `max`.
 const USUAL_MOST: u32 = 100;
 
-/// What is asked: `{"id": "…", "for": "10m"}` or `{"all": true, "for": "10m", "max": 100}`.
+/// The body: `{"id": "…", "for": "10m"}` or `{"all": true, "for": "10m", "max": 100}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ask {
@@ -53,7 +53,7 @@ impl Ask {
     }
 }
 
-/// A whole number and its unit, as routes.yaml writes it.
+/// Parses a whole number and its unit (`s`, `m`, `h`), as in routes.yaml.
 fn duration(text: &str) -> Option<Duration> {
     let seconds = [("s", 1), ("m", 60), ("h", 3600)];
     let (number, unit) = seconds.iter().find_map(|(unit, secs)| Some((text.strip_suffix(unit)?, *secs)))?;

@@ -1,4 +1,5 @@
-//! `/api/v1/refused`: what was refused for its signature, what the rules in force say of it, and its admission.
+//! `/api/v1/refused`: requests that were refused for their signature, their verdict under the rules in force, and their
+//! admission.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::event::EventId;
 use crate::refusal::RequestOutcome;
 use crate::refused::{Admission, Choice, Sample, Verdict};
 
-/// Every verdict, as it is counted.
+/// The labels of all verdicts, in the order of the counts.
 const VERDICTS: [&str; 7] = ["verifies", "quarantined", "duplicate", "unwanted", "refused", "fails", "not_judged"];
 
 fn verdict(verdict: &Verdict) -> Value {
@@ -36,7 +37,7 @@ fn now(desk: &Desk, captured: &Captured) -> Value {
     judged.and_then(Result::ok).map_or(Value::Null, |judged| verdict(&judged))
 }
 
-/// The line of an explanation that names the command.
+/// Returns the line of an explanation that names `hookgate refused admit` or says why it would not help.
 pub(super) async fn hint(desk: &Desk, captured: &Arc<Captured>) -> Option<String> {
     if !captured.outcome.is_for_signature() {
         return None;
@@ -53,7 +54,7 @@ pub(super) async fn hint(desk: &Desk, captured: &Arc<Captured>) -> Option<String
     }
 }
 
-/// A page, the newest first.
+/// Returns a page of refused requests, the newest first.
 pub(super) async fn list(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
     let wanted = match which.outcome.as_deref() {
         None => None,

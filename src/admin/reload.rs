@@ -1,7 +1,7 @@
-//! `POST /api/v1/reload`: the gateway reads its file anew, and the answer says what came of it.
+//! `POST /api/v1/reload`: the gateway reads its file again, and the answer is the result.
 //!
-//! Only who started the gateway knows its file, so reloads are asked for here and made there ([`Panel::reload_asks`]), one
-//! after another, together with those by signal. A gateway that stops takes no new rules, and says so.
+//! This module knows no file. It queues reloads ([`Panel::reload_asks`]); the code that started the gateway makes them,
+//! one after another, together with those by signal. A gateway that is stopping refuses reloads.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,15 +17,15 @@ use super::api::{Answered, answer, problem, problem_with};
 use super::asked::parse;
 use super::{Desk, Panel};
 
-/// So many may wait for their turn.
+/// The number of reloads that may wait.
 const ASKS_MAX: usize = 16;
 
-/// A reload that somebody waits for.
+/// A reload with a caller that waits for its result.
 #[derive(Debug)]
 pub struct ReloadAsk(oneshot::Sender<Reloaded>);
 
 impl ReloadAsk {
-    /// Says what came of it.
+    /// Sends the result to the caller.
     pub fn answer(self, reloaded: Reloaded) {
         if self.0.send(reloaded).is_err() {
             tracing::debug!("who asked for a reload has gone");
@@ -33,54 +33,54 @@ impl ReloadAsk {
     }
 }
 
-/// What came of a reload. Problems are written as `check --format json` writes them.
+/// The result of a reload. Problems have the form of `check --format json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reloaded {
     /// The new rules are in force.
     InForce {
-        /// What differs from the file until a restart, as the file calls it.
+        /// Settings that differ from the file until a restart, by their keys in the file.
         changes: Vec<String>,
-        /// Problems that are no errors.
+        /// The number of warnings.
         warnings: usize,
-        /// These.
+        /// The warnings.
         problems: Value,
-        /// What waits for nobody.
+        /// Deliveries for destinations that are not configured any more.
         backlogs: Vec<Backlog>,
     },
     /// The file cannot be used, and nothing has changed.
     Invalid {
-        /// In a sentence.
+        /// The reason, in a sentence.
         title: String,
-        /// Each with its place; none when the file cannot be read.
+        /// The problems with their places; none when the file cannot be read.
         problems: Value,
     },
     /// The rules could not be put in force, and nothing has changed.
     Failed {
-        /// Why, in a sentence.
+        /// The reason, in a sentence.
         title: String,
     },
     /// The gateway is stopping.
     Stopping,
 }
 
-/// Deliveries for a destination that is not configured any more. They are kept until it is.
+/// Deliveries for a destination that is not configured any more; kept until it is configured again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// Its name.
+    /// The destination's name.
     pub destination: Arc<str>,
-    /// So many.
+    /// The number of deliveries.
     pub events: u64,
 }
 
 impl Panel {
-    /// Where reloads are asked for from now on. As long as nobody has called this, they are refused.
+    /// Returns the receiver of all further reloads. Reloads are refused until this is called.
     pub fn reload_asks(&self) -> mpsc::Receiver<ReloadAsk> {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         self.reloads.store(Some(Arc::new(asks)));
         asked
     }
 
-    /// Every backlog without a destination, by name.
+    /// Returns every backlog without a configured destination.
     pub fn backlogs(&self) -> Vec<Backlog> {
         let configured = self.archive.destinations();
         let names = self.buffer.destinations().into_iter().filter(|name| !configured.contains_key(name));
@@ -89,7 +89,7 @@ impl Panel {
     }
 }
 
-/// Nothing can be chosen.
+/// The body of the request: `{}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}

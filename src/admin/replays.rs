@@ -1,4 +1,4 @@
-//! `/api/v1/replays`: many events again, with a plan first, a rate and a cancel.
+//! `/api/v1/replays`: replays of many events: plan, start at a rate, list, cancel.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ enum From {
     DeadLetters,
 }
 
-/// What is asked.
+/// The body that starts or plans a replay.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Ask {

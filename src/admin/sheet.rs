@@ -1,4 +1,4 @@
-//! Stored events as JSON.
+//! Stored events, captured requests and the results of commands as JSON.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ fn delivery(found: &Found, event: &EventData, at: usize, whole: Option<&Redactio
     sheet
 }
 
-/// The worst of its deliveries is the event's own outcome.
+/// Returns the outcome of an event: that of its worst delivery.
 fn outcome(found: &Found) -> &'static str {
     states_of(found).into_iter().max().unwrap_or(DeliveryState::Queued).label()
 }
@@ -100,7 +100,7 @@ pub(super) fn event(found: &Found, redaction: &Redaction) -> Value {
     shown(event_sheet(found, None), found, redaction)
 }
 
-/// A sheet with more members.
+/// Returns a JSON object with further members.
 pub(super) fn with(mut sheet: Value, more: Value) -> Value {
     if let (Some(sheet), Value::Object(more)) = (sheet.as_object_mut(), more) {
         sheet.extend(more);
@@ -118,7 +118,7 @@ pub(super) fn quarantined(found: &Found, redaction: &Redaction) -> Value {
     shown(sheet, found, redaction)
 }
 
-/// All that is known of an event, but what is not to be seen.
+/// Returns all that is known of an event, redacted.
 pub(super) fn whole(found: &Found, redaction: &Redaction) -> Value {
     let sheet = event_sheet(found, Some(redaction));
     let Some(event) = &found.event else { return sheet };
@@ -163,7 +163,7 @@ fn request(event: &EventData, redaction: &Redaction) -> Value {
     })
 }
 
-/// The places of this request that hold a credential of its sender, and are not shown.
+/// Returns the headers and query parameters of this request that are not shown.
 fn hidden(event: &EventData, redaction: &Redaction) -> Vec<String> {
     let headers = event.headers.iter().map(|(name, _)| name).filter(|name| redaction.hides_header(name));
     let headers = headers.map(|name| CredentialPlace::Header(name.to_ascii_lowercase()).to_string());
@@ -176,7 +176,7 @@ fn hidden(event: &EventData, redaction: &Redaction) -> Vec<String> {
     hidden
 }
 
-/// The names of the parameters of the query.
+/// Returns the names of the query's parameters.
 fn parameters(target: &str) -> impl Iterator<Item = String> {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned())
@@ -193,7 +193,7 @@ fn body(event: &EventData, redaction: &Redaction) -> Value {
         return json!({ "text": form });
     }
     if redaction.touches_bodies() {
-        // What cannot be looked into is not shown.
+        // A body that is not JSON cannot be redacted, so it is not shown.
         let mut json = Payload::lenient(body).unwrap_or_else(|| Value::from(REDACTED));
         redaction.apply(&mut json);
         return json!({ "text": json.to_string() });
@@ -255,13 +255,13 @@ pub(super) fn dead_letter(dead: &DeadLetter, redaction: &Redaction) -> Value {
     shown(sheet, &dead.found, redaction)
 }
 
-/// The kept answer to one of an event's deliveries.
+/// Returns the kept answer to one of an event's deliveries.
 fn kept(found: &Found, at: usize, redaction: &Redaction) -> Option<Value> {
     let answer = found.fate.as_ref()?.copies.get(at)?.answer.as_ref()?;
     Some(kept::answer(answer, found.event.as_deref(), redaction))
 }
 
-/// One parked key.
+/// Returns a parked order key for a list.
 pub(super) fn parked(parked: &Parked) -> Value {
     json!({
         "key": parked.key.to_string(),
@@ -274,7 +274,7 @@ pub(super) fn parked(parked: &Parked) -> Value {
     })
 }
 
-/// One replay.
+/// Returns a replay.
 pub(super) fn job(job: &Job) -> Value {
     json!({
         "id": job.id,
@@ -289,7 +289,7 @@ pub(super) fn job(job: &Job) -> Value {
     })
 }
 
-/// What a replay would do.
+/// Returns the plan of a replay.
 pub(super) fn plan(plan: &Plan) -> Value {
     json!({
         "events": plan.events,
@@ -301,12 +301,12 @@ pub(super) fn plan(plan: &Plan) -> Value {
     })
 }
 
-/// Where a copy goes, and more about it.
+/// Returns the route and the destination of a delivery, with further members.
 pub(super) fn copy(copy: &Copy, more: Value) -> Value {
     with(json!({ "route": copy.route, "destination": copy.destination }), more)
 }
 
-/// What came of judging the quarantine again.
+/// Returns the result of re-evaluating the quarantine.
 pub(super) fn judged(judged: &Judged, dry_run: bool) -> Value {
     let count = |verdict| judged.counts.values().filter_map(|of| of.get(&verdict)).sum::<u64>();
     let by_source: serde_json::Map<String, Value> = judged
@@ -341,7 +341,7 @@ pub(super) fn judged(judged: &Judged, dry_run: bool) -> Value {
     })
 }
 
-/// What was counted of a destination; one without URLs is not configured any more.
+/// Returns the counters of a destination; one without URLs is not configured any more.
 pub(super) fn book(name: &str, urls: Option<&[String]>, book: &Book) -> Value {
     json!({
         "name": name,

@@ -9,7 +9,7 @@ use crate::archive::DeliveryState;
 use crate::clock::Timestamp;
 use crate::deliver::{Circuit, LastError, Standing};
 
-/// Members beside the counts of a destination. `now` is one moment on both clocks.
+/// Returns the members beside the counts of a destination. `now` and `moment` are the same moment on two clocks.
 pub(super) fn members(
     standing: Option<&Standing>,
     (due, oldest): (u64, Duration),

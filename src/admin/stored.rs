@@ -1,4 +1,4 @@
-//! `/api/v1/events`, `dead-letters`, `quarantine`, `parked`, `destinations`: what is stored, and what can be done about one.
+//! `/api/v1/events`, `dead-letters`, `quarantine`, `parked`, `destinations`: stored events, and commands on them.
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -78,7 +78,7 @@ pub(super) async fn event(State(desk): State<Desk>, Path(id): Path<String>) -> A
     Ok(answer(&json!({ "event": shown })))
 }
 
-/// What is asked of one event.
+/// The body of a replay of one event.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ReplayOne {
@@ -137,7 +137,7 @@ pub(super) async fn dead_letters(State(desk): State<Desk>, Asked(which): Asked) 
     Ok(page("dead_letters", entries, found.next.as_ref(), (&desk, &which)))
 }
 
-/// Which dead letters are dropped: one event's, or those that a filter names.
+/// The dead letters to drop: those of one event, those that a filter selects, or all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Drop {
@@ -205,7 +205,7 @@ pub(super) async fn quarantine(State(desk): State<Desk>, Asked(which): Asked) ->
     Ok(page("quarantine", entries.collect(), found.next.as_ref(), (&desk, &which)))
 }
 
-/// The dead letters of one event.
+/// Drops the dead letters of one event.
 async fn drop_of_one(desk: &Desk, id: &str, dry_run: bool) -> Answered {
     let found = named(desk, id).await?;
     let copies = found.fate.iter().flat_map(|fate| &fate.copies);
@@ -223,7 +223,7 @@ async fn drop_of_one(desk: &Desk, id: &str, dry_run: bool) -> Answered {
     Ok(answer(&json!({ "dry_run": dry_run, "found": count, "dropped": dropped, "samples": samples })))
 }
 
-/// Which quarantined events are judged again.
+/// The quarantined events to re-evaluate.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Judge {
@@ -302,7 +302,7 @@ fn listed_destinations(desk: &Desk) -> Response {
         })
         .collect();
     let mut shown = json!({ "destinations": destinations });
-    // The path of a URL may be a secret that a variable brings in.
+    // The path of a URL may be a secret from a variable.
     desk.panel.capture.redaction().hide_values(&mut shown);
     answer(&shown)
 }

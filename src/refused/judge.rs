@@ -10,33 +10,33 @@ use crate::provider::{EventTemplate, KeyLocation, KeyRing};
 /// The verdict of the rules in force on a request that was refused for its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It verifies, and is to be stored and delivered.
+    /// The request verifies, and is to be stored and delivered.
     Verifies {
         /// The secret that verifies it.
         secret: String,
     },
-    /// It verifies, and is to be stored in quarantine: its payload has problems.
+    /// The request verifies, and is to be stored in quarantine because its payload has problems.
     Quarantined {
         /// The secret that verifies it.
         secret: String,
     },
-    /// It is stored already.
+    /// The delivery is stored already.
     Duplicate {
         /// The event that was stored, where it is known.
         first: Option<EventId>,
     },
-    /// It verifies, and no route wants it. It stays, because a route may be what is wrong.
+    /// The request verifies, and no route wants it. The request stays captured, because the routes may be wrong.
     Unwanted,
-    /// It verifies, and another gate refuses it.
+    /// The request verifies, and another gate refuses it.
     Refused(String),
-    /// It still does not verify.
+    /// The request still does not verify.
     Fails(String),
-    /// It cannot be judged.
+    /// The request cannot be re-evaluated.
     NotJudged(String),
 }
 
 impl Verdict {
-    /// As the API writes it.
+    /// Returns the name in the API.
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Verifies { .. } => "verifies",
@@ -49,7 +49,7 @@ impl Verdict {
         }
     }
 
-    /// The secret that verifies it.
+    /// Returns the secret that verifies the request.
     pub fn secret(&self) -> Option<&str> {
         match self {
             Self::Verifies { secret } | Self::Quarantined { secret } => Some(secret),
@@ -75,7 +75,7 @@ impl Verdict {
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
-    /// Only a proof of verification makes one.
+    /// The event to store; only a verified request has one.
     pub(super) event: Option<Box<Event>>,
     /// Places of keys under which the request may verify. The flag is true when the configuration names the place.
     pub(super) places: Vec<(KeyLocation, bool)>,
@@ -87,7 +87,7 @@ impl Judged {
     }
 }
 
-/// Judges a captured request by all gates, as of its receipt.
+/// Re-evaluates a captured request by all gates, as of its receipt.
 pub(super) fn judge(rules: &Rules, keys: &dyn KeyRing, captured: &Captured) -> Judged {
     let not_judged = |why: &str| Judged::of(Verdict::NotJudged(why.to_owned()));
     let event = &captured.event;
@@ -133,7 +133,7 @@ pub(super) fn judge(rules: &Rules, keys: &dyn KeyRing, captured: &Captured) -> J
     }
 }
 
-/// The request with the type and the delivery id that it claims, as far as what was kept of it says them.
+/// Returns the request with its claimed type and delivery id, as far as the kept part of it has them.
 pub(super) fn named(rules: &Rules, captured: &Captured) -> EventData {
     let mut event = captured.event.clone();
     let Some(lane) = rules.lane(&event.source) else { return event };

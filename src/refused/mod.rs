@@ -1,13 +1,14 @@
-//! Requests that were refused for their signature, judged again under the rules in force, and admitted when they verify.
+//! Requests that were refused for their signature: re-evaluated under the rules in force, admitted when they verify.
 //!
-//! A wrong secret on our side must cost nothing that the gateway still holds. A captured request goes through the gates of
-//! `accept` once more, as of its receipt: only a proof of verification makes it an event, and what the provider has
-//! redelivered meanwhile is recognised by the committer and not stored twice. An admitted request leaves the capture and is
-//! an event like any other, under the id that was shown and with the time of its receipt. What is not stored stays captured.
+//! A wrong secret on our side must lose no request that the gateway still holds. A captured request passes the gates
+//! of `accept` again, as of its receipt. Only a verified request becomes an event. The committer recognises a delivery
+//! that the provider has repeated meanwhile and does not store it twice. An admitted request leaves the capture and is
+//! an event like any other, with the id that was shown and the time of its receipt. A request that is not stored stays
+//! captured.
 //!
-//! Bounds: one admission at a time, [`PAGE_MAX`] requests a call, the oldest first. The source's quota is not spent.
+//! Bounds: one admission at a time, [`PAGE_MAX`] requests a call, oldest first. The source's quota is not spent.
 //!
-//! Not here: what is captured and for how long (`capture`), stored events that failed under `enforce: false` (`rejudge`).
+//! Not here: the captured requests (`capture`); stored events that failed under `enforce: false` (`rejudge`).
 
 mod judge;
 
@@ -29,10 +30,10 @@ use crate::telemetry::Telemetry;
 pub use judge::Verdict;
 use judge::{Judged, judge};
 
-/// Requests that one call judges.
+/// The number of requests that one call re-evaluates.
 pub const PAGE_MAX: usize = 200;
 const SAMPLES_MAX: usize = 20;
-/// Keys that a call fetches, and how long it waits for each.
+/// The number of keys that a call fetches; it waits [`FETCH_WAIT`] for each.
 const FETCHES_MAX: usize = 8;
 const FETCH_WAIT: Duration = Duration::from_secs(2);
 
@@ -43,7 +44,7 @@ pub struct Refused {
     rules: RulesNow,
     keys: Arc<Keyring>,
     telemetry: Telemetry,
-    /// Held by whoever admits: two of them would store a request twice.
+    /// Held during an admission, because two at once would store a request twice.
     admitting: tokio::sync::Mutex<()>,
 }
 
@@ -56,22 +57,22 @@ impl fmt::Debug for Refused {
 /// The selection of requests for one call, and the mode of the call.
 #[derive(Debug, Default)]
 pub struct Choice {
-    /// This one only.
+    /// The id of the only request.
     pub id: Option<EventId>,
-    /// Those that the filter wants.
+    /// The filter on requests.
     pub filter: Filter,
     /// The id of the last request of the previous page.
     pub after: Option<EventId>,
-    /// Only tell what would be done.
+    /// True to store nothing and only return the verdicts.
     pub dry_run: bool,
 }
 
 /// One request and its verdict.
 #[derive(Debug)]
 pub struct Sample {
-    /// Its id.
+    /// The request's id.
     pub id: EventId,
-    /// Its source.
+    /// The request's source.
     pub source: Arc<str>,
     /// The verdict of the rules in force.
     pub verdict: Verdict,
@@ -80,11 +81,11 @@ pub struct Sample {
 /// The result of one page.
 #[derive(Debug, Default)]
 pub struct Admission {
-    /// By source and the verdict's label.
+    /// The number of requests by source and the verdict's label.
     pub counts: BTreeMap<Arc<str>, BTreeMap<&'static str, u64>>,
-    /// Events that were stored.
+    /// The number of events that were stored.
     pub admitted: u64,
-    /// Some of the requests.
+    /// The first requests of the page, at most 20.
     pub samples: Vec<Sample>,
     /// The id of this page's last request, as `after` of the next page; `None` after the last page.
     pub next: Option<EventId>,
@@ -96,7 +97,7 @@ pub struct Admission {
 type Deliveries = HashSet<([u8; 16], Option<[u8; 16]>)>;
 
 impl Refused {
-    /// Works with these.
+    /// Creates the admission on a capture and a buffer.
     pub fn new(
         (capture, buffer): (Arc<Capture>, Buffer),
         rules: RulesNow,
@@ -106,8 +107,8 @@ impl Refused {
         Self { capture, buffer, rules, keys, telemetry, admitting: tokio::sync::Mutex::default() }
     }
 
-    /// Returns what the rules in force say of a captured request; nothing is fetched for it. Reads the disk: not for async
-    /// threads.
+    /// Returns the verdict of the rules in force on a captured request, without fetching keys. Reads the disk: not for
+    /// async threads.
     pub fn verdict(&self, captured: &Captured) -> Result<Verdict, NotStored> {
         let judged = judge(&(self.rules)(), &*self.keys, captured);
         match &judged.event {
@@ -121,7 +122,7 @@ impl Refused {
         Captured { event: judge::named(&(self.rules)(), captured), ..captured.clone() }
     }
 
-    /// Judges a page of requests and, unless it is a dry run, stores those that verify.
+    /// Re-evaluates a page of requests and, unless it is a dry run, stores those that verify.
     pub async fn admit(&self, choice: Choice) -> Result<Admission, NotStored> {
         let dry_run = choice.dry_run;
         let _alone = if dry_run { None } else { Some(self.admitting.lock().await) };
@@ -152,7 +153,7 @@ impl Refused {
         Ok(admission)
     }
 
-    /// Judges off the async threads.
+    /// Re-evaluates requests off the async threads.
     async fn judge_all(&self, page: Vec<Arc<Captured>>) -> Result<Vec<(Arc<Captured>, Judged)>, NotStored> {
         let (rules, keys) = ((self.rules)(), Arc::clone(&self.keys));
         let judging = move || {
@@ -165,7 +166,7 @@ impl Refused {
         tokio::task::spawn_blocking(judging).await.map_err(|_broke_off| NotStored::Failed)
     }
 
-    /// Fetches keys that are not here; true when there is news.
+    /// Fetches missing keys, at most [`FETCHES_MAX`]; returns true when one was fetched.
     async fn fetch_keys(&self, judged: &[(Arc<Captured>, Judged)]) -> bool {
         let places: HashSet<(&KeyLocation, bool)> =
             judged.iter().flat_map(|(_, judged)| judged.places.iter().map(|(at, is_known)| (at, *is_known))).collect();
@@ -177,7 +178,7 @@ impl Refused {
         has_news
     }
 
-    /// Stores a request that verifies; gives what became of it.
+    /// Stores a request that verifies, and returns the final verdict.
     async fn settle(
         &self,
         captured: &Captured,
@@ -240,7 +241,7 @@ impl Refused {
     }
 }
 
-/// The requests of one page, the oldest first, and where the next one begins.
+/// Returns the requests of one page, the oldest first, and the `after` of the next page.
 fn page(capture: &Capture, rules: &Rules, choice: &Choice) -> (Vec<Arc<Captured>>, Option<EventId>) {
     let is_meant = |captured: &&Arc<Captured>| {
         captured.outcome.is_for_signature()
@@ -255,8 +256,8 @@ fn page(capture: &Capture, rules: &Rules, choice: &Choice) -> (Vec<Arc<Captured>
     (page, next)
 }
 
-/// Returns the verdict `Duplicate` for an event that is stored already: under its own id, by an admission whose end was
-/// not seen, or as a repetition.
+/// Returns the verdict `Duplicate` for an event that is stored already: as a repetition, or under its own id by an
+/// admission that was interrupted.
 fn repeated(buffer: &Buffer, event: &Event) -> Result<Option<Verdict>, NotStored> {
     let id = event.data().id;
     if buffer.find(id)?.is_some() {
@@ -266,7 +267,7 @@ fn repeated(buffer: &Buffer, event: &Event) -> Result<Option<Verdict>, NotStored
     Ok(buffer.repeated(&dedup)?.map(|repetition| Verdict::Duplicate { first: repetition.first }))
 }
 
-/// A captured request as filters look at stored events.
+/// Wraps a captured request as a stored event, for filters.
 pub fn as_found(event: EventData) -> Found {
     Found { seq: 0, event: Some(Arc::new(event)), fate: None, is_quarantined: false, same_id_as: None }
 }

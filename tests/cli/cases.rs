@@ -1,4 +1,4 @@
-//! `hookgate test` and `hookgate explain FILE`: the project's own cases, and what is told of cases that fail.
+//! `hookgate test` and `hookgate explain FILE`: the project's own cases, and the output for failing cases.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ destinations:
   ci: {url: \"http://ci:8080/\", sign: {type: standard-webhooks, secrets: [{env: ALSO_NOT_SET}]}}
 ";
 
-/// A folder with the rules above and these cases.
+/// Creates a folder with the rules above and these cases.
 fn folder(cases: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("routes.yaml"), ROUTES).unwrap();
@@ -197,7 +197,7 @@ fn mistakes_in_cases_are_shown_with_a_caret() {
         ended.stderr
     );
     assert!(ended.stderr.contains("some.yaml:3:13") && ended.stderr.contains("^^^^^"), "{}", ended.stderr);
-    // The caret is under the value, and it is called one.
+    // The problem is `unknown_value`, at the place of the value.
     let wrong = "tests:\n  - {name: a, given: {source: github}, expect: {outcome: delivered}}\n";
     fs::write(folder.path().join("cases/some.yaml"), wrong).unwrap();
     let ended = test_in(&folder, &[]).with(78);

@@ -12,7 +12,7 @@ fn a_good_file_is_valid_and_says_so() {
     let ended = end(hookgate(&["check", "--deny-warnings"]).arg(folder.routes()).env("SECRET", "s")).with(0);
     assert!(ended.stdout.starts_with("valid: 1 source, 1 route, 1 destination; 0 warnings; an accepted event "));
     assert_eq!(ended.stderr, "");
-    // The default is routes.yaml of the folder, and a variable can name another.
+    // The default is the folder's routes.yaml; a variable can name another file.
     end(hookgate(&["check"]).current_dir(folder.0.path()).env("SECRET", "s")).with(0);
     end(hookgate(&["check"]).env("HOOKGATE_CONFIG", folder.routes()).env("SECRET", "s")).with(0);
 }
@@ -99,12 +99,12 @@ fn the_example_of_the_project_is_valid_without_a_warning() {
     }
     let ended = end(check.current_dir(root())).with(0);
     assert!(ended.stdout.starts_with("valid: 3 sources, "), "{}", ended.stdout);
-    // Without its secrets it says which are missing.
+    // Without its secrets, `check` names the missing ones.
     let ended = run(&["check", "routes.yaml"]).with(78);
     assert_eq!(ended.stdout.matches("error[unusable_secret]").count(), 3, "{}", ended.stdout);
 }
 
-/// Files in which a variable brings in something wrong: the file, and a part of the message that tells of it.
+/// Returns files with a variable of a wrong value, each with a part of its message.
 fn files_with_a_bad_variable() -> Vec<(String, &'static str)> {
     let of = |from: &str, to: &str| good(ADDRESS).replace(from, to);
     vec![

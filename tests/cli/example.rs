@@ -1,4 +1,4 @@
-//! The whole format at once: the example that shows every section loads, and does what its comments say.
+//! The project's example with every section: it loads, and it does what its comments say.
 
 use std::fs;
 

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use super::{Folder, end, good, hookgate, run};
 
-/// An address at which nobody listens: it was free a moment ago.
+/// Returns an address at which nobody listens; it was free a moment ago.
 fn nobody() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
@@ -59,7 +59,7 @@ fn send_says_what_it_does_not_know() {
     );
 }
 
-/// The ids of the events that are sent by this to a service that takes everything.
+/// Runs `hookgate send` with `args` against a service that accepts everything; returns the ids of the events.
 fn ids_sent(folder: &Folder, args: &[&str], count: usize) -> Vec<String> {
     let service = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = format!("http://{}/in/shop", service.local_addr().unwrap());
@@ -97,7 +97,7 @@ fn each_recorded_event_is_sent_with_an_id_of_its_own_and_a_file_as_it_is() {
     assert_eq!(ids_sent(&folder, &["invoice.paid", "--keep-id"], 1), [recorded]);
     let file = "tests/payloads/stripe/invoice.paid.json";
     assert_eq!(ids_sent(&folder, &["invoice.paid", "--file", file], 1), [recorded]);
-    // The same where the provider has it in a header.
+    // A provider with the event type in a header.
     let folder = Folder::with(&good(&nobody()));
     let (fresh, kept) =
         (ids_sent(&folder, &["push", "-n", "2"], 2), ids_sent(&folder, &["push", "--keep-id", "-n", "2"], 2));
@@ -115,7 +115,7 @@ fn an_id_that_is_put_together_is_renewed_without_touching_the_type() {
     ] {
         let source = format!("provider: stripe, {event}");
         let folder = Folder::with(&good(&nobody()).replace("provider: github", &source));
-        // Only one place is changed, so it is not the other one.
+        // Only one place is changed.
         let ids = ids_sent(&folder, &["invoice.paid"], 1);
         assert!(ids[0] != recorded && ids[0].starts_with("evt_"), "{event}: {ids:?}");
     }

@@ -1,13 +1,13 @@
-//! `hookgate graph`: golden files of the three formats, beside `graph/odd.yaml`, of it and of the project's example.
+//! `hookgate graph`: golden files of the three formats for `graph/odd.yaml` and for the project's example.
 //!
-//! `UPDATE=1 cargo test --test cli graph` writes what is drawn now. Look at it before it is committed: `dot -Tsvg`, a
+//! `UPDATE=1 cargo test --test cli graph` writes the current output. Look at it before it is committed: `dot -Tsvg`, a
 //! browser, a Mermaid editor.
 
 use std::fs;
 
 use super::{Ended, end, hookgate, root, run, run_with_input};
 
-/// A value that may be drawn nowhere.
+/// A secret value that no format may show.
 const SECRET_PATH: &str = "hunter2";
 
 fn graph(file: &str, format: &str) -> Ended {
@@ -31,7 +31,7 @@ fn the_golden_files_show_what_is_drawn() {
     }
 }
 
-/// The texts between tags, which must be in pairs.
+/// Returns the texts between tags; fails when tags are not in pairs.
 fn texts_of_xml(xml: &str) -> Vec<String> {
     let (mut open, mut texts) = (Vec::new(), Vec::new());
     let mut rest = xml;

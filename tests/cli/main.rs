@@ -1,6 +1,6 @@
-//! The command line from outside: what is printed where, and with which exit code.
+//! The command line from outside: stdout, stderr and exit codes.
 //!
-//! Every command runs without any variable of ours and in a folder of its own, unless the test gives it others.
+//! Every command runs without environment variables, unless a test sets some.
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop at the first surprise")]
 
 mod cases;
@@ -17,7 +17,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// How a command ended.
+/// The exit code and the output of a command.
 struct Ended {
     code: i32,
     stdout: String,
@@ -25,7 +25,7 @@ struct Ended {
 }
 
 impl Ended {
-    /// The same, when the exit code is the one that was expected.
+    /// Checks the exit code.
     #[track_caller]
     fn with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}stderr:\n{}", self.stdout, self.stderr);
@@ -37,7 +37,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// `hookgate` with these arguments and no environment.
+/// Returns the command `hookgate` with these arguments, no environment and no stdin.
 fn hookgate(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     command.env_clear().args(args).current_dir(root()).stdin(Stdio::null());
@@ -63,7 +63,7 @@ fn run(args: &[&str]) -> Ended {
 fn run_with_input(args: &[&str], input: &[u8]) -> Ended {
     let mut command = hookgate(args);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A command that knows enough without its input ends without reading it.
+    // A command may end without reading its input.
     if let Err(error) = child.stdin.take().unwrap().write_all(input) {
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     }
@@ -87,7 +87,7 @@ impl Folder {
     }
 }
 
-/// A file with nothing wrong; its secret is in `SECRET`, its gateway listens at `address`.
+/// Returns a valid file; its secret is in `SECRET`, its gateway listens at `address`.
 fn good(address: &str) -> String {
     format!(
         "version: 1
@@ -143,7 +143,7 @@ fn every_command_has_help_and_every_flag_a_variable() {
     {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = run(&[command, "--help"]).with(0).stdout;
-        // The values of an argument are listed behind `- `.
+        // Lines with `- ` list the values of an argument.
         let is_flag = |line: &&str| line.starts_with('-') && !line.starts_with("- ");
         let flags = help.lines().map(str::trim).filter(is_flag);
         for flag in flags.filter(|flag| !flag.contains("--help") && !flag.contains("--version")) {

@@ -1,11 +1,11 @@
-//! Readers that go away and disks that are full: no panic.
+//! Closed pipes and full disks: no command panics.
 
 use std::fs::File;
 use std::process::Stdio;
 
 use super::{Folder, good, hookgate, root};
 
-/// Commands that print much or little, to stdout or stderr.
+/// Returns commands that print much or little, to stdout or stderr.
 fn talkative() -> Vec<Vec<String>> {
     let vectors = root().join("tests/vectors/slack.json").display().to_string();
     let commands: [&[&str]; 8] = [

@@ -1,4 +1,4 @@
-//! `hookgate providers` and `hookgate answers`: what is known of a sender, and what it is answered.
+//! `hookgate providers` and `hookgate answers`: the facts about a provider, and the answers that it gets.
 
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ fn an_unknown_provider_is_an_error_that_says_what_may_have_been_meant() {
     }
 }
 
-/// The status of an outcome in the table of a provider.
+/// Returns the status of an outcome in the table of a provider, with its text.
 fn status(provider: &str, outcome: &str) -> (u64, String) {
     let json: Value = serde_json::from_str(&run(&["answers", provider, "--format", "json"]).with(0).stdout).unwrap();
     let lines = json.as_array().unwrap();

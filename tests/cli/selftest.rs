@@ -1,4 +1,4 @@
-//! `hookgate selftest`: that it finds nothing where nothing is lost, and that it finds what is.
+//! `hookgate selftest`: passes when no event is lost, and reports lost events.
 
 use super::{end, hookgate, run};
 

@@ -1,10 +1,10 @@
-//! `hookgate verify`: a file of cases, and by hand.
+//! `hookgate verify`: a batch of cases, and one request by flags.
 
 use serde_json::Value;
 
 use super::{end, hookgate, root, run, run_with_input};
 
-/// Two forms with the same concatenation have the same signature at Twilio: no verifier can tell them apart.
+/// Cases that no verifier can tell apart: two forms with the same concatenation have the same signature at Twilio.
 const UNDECIDABLE: [&str; 1] = ["param_boundary_shift"];
 
 #[test]
@@ -12,7 +12,7 @@ fn every_vector_is_judged_rightly_and_printed_as_one_line() {
     let mut files: Vec<_> =
         std::fs::read_dir(root().join("tests/vectors")).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    // Requests with the reply that they want; not verdicts.
+    // Handshakes have replies, not verdicts.
     files.retain(|file| !file.ends_with("handshakes.json"));
     files.sort();
     assert!(files.len() >= 12, "only {} files", files.len());

@@ -1,7 +1,7 @@
-//! The value of a variable is in no message: every value of every golden file comes out of a variable once, with a marker in
-//! it, and the marker is in nothing that is shown.
+//! No message shows the value of a variable: every value of every golden file is replaced once by a variable whose
+//! value has a marker, and no output may have the marker.
 //!
-//! Excepted are the values that have no room for a secret as the README says it: names of files, hosts, and other entries.
+//! Excepted are values that hold no secret according to the README: names of files, hosts, and other entries.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use super::golden_files;
 use super::meaning::Around;
 
 const MARKER: &str = "s3cr3tMARKt3rc3s";
-/// Parts of the marker, of which a cut leaves one.
+/// The halves of the marker; a text cut anywhere keeps one of them.
 const PARTS: [&str; 2] = ["s3cr3tma", "arkt3rc3"];
 /// Keys of values that may be shown.
 const SHOWN: &[&str] = &["data_dir", "dir", "file", "capture_to", "host", "provider", "from", "to"];
 
-/// A value on one line, by its characters in the text.
+/// A value on one line, as a range of characters of the text.
 struct Value {
     begin: usize,
     end: usize,
@@ -25,13 +25,13 @@ struct Value {
     key: String,
 }
 
-/// The values of a text as far as it is YAML.
+/// Returns the values of a text, as far as it is YAML.
 fn values(yaml: &str) -> Vec<Value> {
     let starts: Vec<usize> = std::iter::once(0)
         .chain(yaml.chars().enumerate().filter(|(_, letter)| *letter == '\n').map(|(at, _)| at + 1))
         .collect();
     let mut values = Vec::new();
-    // Of each collection around: the key that waits for its value, or that it is a list.
+    // For each open collection: the key that waits for its value, or `None` for a list.
     let mut around: Vec<Option<Option<String>>> = Vec::new();
     for event in Parser::new_from_str(yaml) {
         let Ok((event, span)) = event else { break };
@@ -69,14 +69,14 @@ fn values(yaml: &str) -> Vec<Value> {
     values
 }
 
-/// The value with the marker in front, behind, and in the middle.
+/// Returns the value with the marker in front, behind, and in the middle.
 fn marked(text: &str) -> Vec<String> {
     let middle = text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at);
     let (before, after) = text.split_at(middle);
     vec![format!("{text}{MARKER}"), format!("{MARKER}\n{text}"), format!("{before}{MARKER}{after}")]
 }
 
-/// The host of a URL is shown.
+/// Checks whether the marker is in a URL's host, which is shown.
 fn is_in_host(text: &str) -> bool {
     let host = text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
     host.contains(MARKER)
@@ -90,7 +90,7 @@ fn leaks(file: &Path) -> (usize, Vec<String>) {
     let (mut around, yaml) = Around::of(input);
     let letters: Vec<char> = yaml.chars().collect();
     let (mut checked, mut leaks) = (0, Vec::new());
-    // What is about the size of a file says the same of each value.
+    // A file with many similar values needs only the first 60 of them.
     for value in values(yaml).into_iter().filter(|value| !SHOWN.contains(&&*value.key)).take(60) {
         let of = |range: std::ops::Range<usize>| letters.iter().skip(range.start).take(range.len()).collect::<String>();
         let filled = format!("{}\"${{MARKED}}\"{}", of(0..value.begin), of(value.end..letters.len()));

@@ -1,5 +1,5 @@
-//! Golden files about several files: `include/*.test`, written as those in `meaning/` are, and judged by the front-end
-//! alone. Where `format: json` or `format: github` is a first line, that is what is shown.
+//! Golden files about `include`: `include/*.test`, in the form of those in `meaning/`, checked by the front-end alone.
+//! A first line `format: json` or `format: github` chooses the format of the output.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
-//! Golden files of the configuration's front-end: each `*.test` holds a `routes.yaml`, a line `---- problems`, and what is
-//! shown of it. `UPDATE=1 cargo test --test config` writes what is shown now; read it before it is committed.
-//! Those in `include/` are about several files, those in `meaning/` go on to the second stage; `meaning.rs` says how both
-//! are written.
+//! Golden files of the configuration's front-end: each `*.test` holds a `routes.yaml`, a line `---- problems`, and the
+//! problems as printed. `UPDATE=1 cargo test --test config` writes the current output; read it before it is committed.
+//! Those in `include/` are about several files, those in `meaning/` about the second stage; `meaning.rs` describes the
+//! form of both.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod hidden;
@@ -46,7 +46,7 @@ fn golden_files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Compares every golden file of a folder with what `shown` makes of it; there must be at least so many.
+/// Compares every golden file of a folder with the result of `shown`; there must be at least `files_min` of them.
 fn golden(folder: &str, files_min: usize, shown: &dyn Fn(&str) -> String) {
     let update = std::env::var_os("UPDATE").is_some();
     let mut wrong = Vec::new();
@@ -85,7 +85,7 @@ fn every_kind_of_problem_is_shown_by_a_golden_file() {
     let code = include_str!("../../src/config/problem.rs").split_once("impl Code").unwrap().1;
     let kinds =
         code.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \"")?.1.strip_suffix("\","));
-    // A hundred problems are for `robust`, and a backlog is found by asking a gateway.
+    // `robust` tests the hundred problems, and a backlog needs a running gateway.
     let kinds: Vec<&str> = kinds.filter(|kind| !["too_many_problems", "backlog"].contains(kind)).collect();
     assert!(kinds.len() > 30, "{kinds:?}");
     let missing: Vec<_> =

@@ -1,7 +1,7 @@
-//! Golden files of the second stage, from what the file says to what it means: `meaning/*.test`.
+//! Golden files of the second stage, from the file's text to its meaning: `meaning/*.test`.
 //!
-//! A file begins with the world around the configuration, in lines of their own, then comes the YAML, the line
-//! `---- problems`, and what is shown. The world has four kinds of lines:
+//! A file begins with lines that describe the environment, followed by the YAML, the line `---- problems`, and the
+//! output. The environment has four kinds of lines:
 //!
 //! ```text
 //! env: NAME=value          an environment variable; there are no others
@@ -25,14 +25,14 @@ use super::golden;
 /// 2026-10-01T12:00:00Z.
 const NOW: Timestamp = Timestamp::from_unix_secs(1_790_856_000);
 
-/// The world around a configuration: its folder and its environment.
+/// The environment of a configuration: its folder and its variables.
 pub(crate) struct Around {
     folder: TempDir,
     env: BTreeMap<String, String>,
 }
 
 impl Around {
-    /// Takes the lines of the world off the head of `text`; gives what follows.
+    /// Reads the lines of the environment at the head of `text`; returns the rest too.
     pub(crate) fn of(text: &str) -> (Self, &str) {
         let mut around = Self { folder: tempfile::tempdir().unwrap(), env: BTreeMap::new() };
         let mut files: Vec<(&str, String)> = Vec::new();
@@ -74,7 +74,7 @@ impl Around {
         self.env.get(name).cloned()
     }
 
-    /// The path of a file; of the folder, with a `/` at its end, for an empty name.
+    /// Returns the path of a file; for an empty name that of the folder, with a `/` at its end.
     pub(crate) fn place(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
@@ -83,7 +83,7 @@ impl Around {
         self.checked(yaml, Secrets::Real)
     }
 
-    /// The same without its secrets.
+    /// Checks a configuration without reading its secrets.
     pub(crate) fn survey(&self, yaml: &str) -> Checked {
         self.checked(yaml, Secrets::Named)
     }
@@ -106,18 +106,18 @@ impl Around {
         self.folder.path()
     }
 
-    /// What the front-end alone says.
+    /// Runs the front-end alone.
     pub(crate) fn load(&self, yaml: &str) -> Loaded {
         read(yaml, &self.folder.path().join("routes.yaml"), &|name| self.env.get(name).cloned(), DISK)
     }
 
-    /// Text with paths as if the folder were the current one.
+    /// Returns a text with paths relative to the folder.
     pub(crate) fn shortened(&self, shown: &str) -> String {
         shown.replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
 
-/// The real one.
+/// The real disk.
 const DISK: Disk<'static> = Disk {
     read: &|path: &Path| fs::read(path),
     list: &|folder: &Path| fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect(),

@@ -1,4 +1,4 @@
-//! Hostile and broken input: no panic, and an answer soon.
+//! Hostile and broken input: no panic, and a result in short time.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -24,7 +24,7 @@ impl Random {
     }
 }
 
-/// Runs `work`, which must not take long: what counts is what this thread has computed, whatever else the machine does.
+/// Runs `work` and checks its CPU time: that of this thread alone, whatever else the machine does.
 fn soon_done<T>(work: impl Fn() -> T) -> T {
     let start = thread_cpu_time();
     let done = work();
@@ -72,7 +72,7 @@ fn mutations_of_the_example_never_panic_when_they_are_checked() {
         around.set(name, "whsec_c2VjcmV0");
     }
     for file in ["github/push", "github/pull_request", "github/issues", "stripe/invoice.paid"] {
-        // Small ones: compiling the real ones 500 times would take half a minute.
+        // Small schemas: compiling the real ones 500 times would take half a minute.
         around.write(&format!("schemas/{file}.json"), br#"{"type": "object"}"#);
     }
     let checked = |text: &str| soon_done(|| around.check(text));
@@ -89,7 +89,7 @@ fn mutations_of_the_example_never_panic_when_they_are_checked() {
                 0 => bytes[at] = u8::try_from(random.below(128)).unwrap(),
                 1 => drop(bytes.drain(at..(at + random.below(12)).min(bytes.len()))),
                 2 => drop(bytes.splice(at..at, word.bytes())),
-                // Words in place of words keep the file readable, so that the second stage has something to judge.
+                // Replacing words by words keeps the file valid YAML, so that the second stage runs.
                 _ => {
                     let old = words[random.below(words.len())];
                     let place = bytes.windows(old.len()).position(|window| window == old.as_bytes());
@@ -102,7 +102,7 @@ fn mutations_of_the_example_never_panic_when_they_are_checked() {
         let checked = checked(&spoilt);
         let has_error = checked.problems.iter().any(|problem| problem.severity == Severity::Error);
         assert_eq!(checked.setup.is_none(), has_error, "mutation {seed}:\n{spoilt}");
-        // What still means something is shown as a file that means the same.
+        // A file that still has a meaning must be shown as a file with the same meaning.
         if let Some(shown) = Shown::of(&checked, &|name| around.variable(name)) {
             let shown = shown.yaml();
             assert!(meaning(&around, &spoilt) == meaning(&around, &shown), "mutation {seed}:\n{spoilt}\n\n{shown}");

@@ -1,4 +1,4 @@
-//! The JSON Schema for editors lets through what the loader takes, and stops what people get wrong most.
+//! The JSON Schema for editors: it allows every file that the loader takes, and finds the most frequent mistakes.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn validator() -> jsonschema::Validator {
     jsonschema::validator_for(&serde_json::from_str(&schema()).unwrap()).unwrap()
 }
 
-/// The YAML as JSON, merge keys resolved; nothing for what is no YAML.
+/// Returns YAML as JSON with merge keys resolved; `None` for invalid YAML.
 fn json_of(yaml: &str) -> Option<Value> {
     let mut value: serde_yaml::Value = serde_yaml::from_str(yaml).ok()?;
     value.apply_merge().ok()?;
@@ -54,9 +54,9 @@ fn what_the_loader_takes_fits_and_the_usual_mistakes_do_not() {
         let yaml: String = input.lines().skip_while(world).map(|line| [line, "\n"].concat()).collect();
         let Some(value) = json_of(&yaml) else { continue };
         let found = faults(&validator, &value);
-        // What an editor can see without knowing names, files and the environment.
+        // Problems that an editor can find without names, files and the environment.
         let visible = ["unknown_key", "missing_unit", "wrong_type", "inline_secret"];
-        // What is in variables, and which values of `context` are secrets by their provider.
+        // Values of variables, and values of `context` that are secrets by their provider.
         let hidden =
             ["variable-with-bad-value", "context-secrets"].iter().any(|name| file.ends_with(format!("{name}.test")));
         if !shown.contains("error[") {
@@ -73,7 +73,7 @@ fn what_the_loader_takes_fits_and_the_usual_mistakes_do_not() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The defaults that the schema gives for the keys of a type.
+/// Returns the defaults that the schema has for the keys of a type.
 fn defaults(schema: &Value, kind: &str) -> Value {
     let keys = schema.pointer(&format!("/$defs/{kind}/properties")).unwrap().as_object().unwrap();
     let written = keys.iter().filter_map(|(key, property)| Some((key.clone(), property.get("default")?.clone())));

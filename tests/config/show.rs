@@ -1,7 +1,7 @@
-//! `config show`: what it prints is a file that means the same, and no default is left out.
+//! `config show`: its output is a file with the same meaning, and no default is left out.
 //!
-//! `show/every-key.yaml` has every key of the format, and `show/minimal.yaml` only those that must be there; what is shown
-//! of each stands beside it. `UPDATE=1 cargo test --test config` writes what is shown now.
+//! `show/every-key.yaml` has every key of the format, and `show/minimal.yaml` only the required ones; the golden output
+//! of each stands beside it. `UPDATE=1 cargo test --test config` writes the current output.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ const EVERY_KEY: &str = include_str!("show/every-key.yaml");
 const MINIMAL: &str = include_str!("show/minimal.yaml");
 const EXAMPLE: &str = include_str!("../../routes.yaml");
 
-/// What is in the environment, and must not be shown.
+/// Values of the environment that must not be shown.
 const HIDDEN: &[&str] = &["hunter2", "aHVudGVyM", "T0/B0/xyz", "s3cr3t-prefix"];
 
 fn around() -> Around {
@@ -80,7 +80,7 @@ fn shown(around: &Around, yaml: &str) -> Shown {
     Shown::of(&checked, &|name| around.variable(name)).unwrap()
 }
 
-/// All that a file means, as text.
+/// Returns the whole meaning of a file, as text.
 #[track_caller]
 pub(crate) fn meaning(around: &Around, yaml: &str) -> String {
     let checked = around.check(yaml);
@@ -107,7 +107,7 @@ fn what_is_shown_is_a_file_that_means_the_same() {
         let text = shown(&around, yaml).yaml();
         let (before, after) = (meaning(&around, yaml), meaning(&around, &text));
         assert!(before == after, "{}", first_difference(&before, &after));
-        // All is written now, and nothing is left to fill in.
+        // The output has every key, so showing it again changes nothing.
         let again = shown(&around, &text).yaml();
         assert_eq!(without_origins(&again), without_origins(&text));
         assert!(!again.contains("# default"), "{again}");
@@ -147,7 +147,7 @@ fn no_secret_is_shown_and_none_is_opened() {
             }
         }
     }
-    // Also where none of them can be read.
+    // The output is the same when none of these files can be read.
     for name in ["own.key", "tls.key", "tls.crt", "credentials/asked"] {
         fs::remove_file(around.path().join(name)).unwrap();
     }
@@ -173,9 +173,9 @@ fn written(path: &[Step]) -> String {
     steps.collect::<String>().trim_start_matches('.').to_owned()
 }
 
-/// Every path of the schema that leads to a scalar, and whether the key at its end must be written.
+/// Collects every path of the schema that leads to a scalar, with a flag: true when the key is required.
 fn leaves(root: &Value, schema: &Value, path: &mut Vec<Step>, is_required: bool, found: &mut Vec<(Vec<Step>, bool)>) {
-    // Rows and schemes are shown as they are written.
+    // Rows and schemes are shown as in the file.
     if matches!(path.last(), Some(Step::Key(key)) if key == "verify" || key == "providers") {
         found.push((path.clone(), is_required));
         return;
@@ -192,7 +192,7 @@ fn leaves(root: &Value, schema: &Value, path: &mut Vec<Step>, is_required: bool,
     let required = |key: &str| schema["required"].as_array().is_some_and(|keys| keys.iter().any(|one| one == key));
     for (key, value) in schema["properties"].as_object().into_iter().flatten() {
         let step = if is_of_outcomes { Step::Any } else { Step::Key(key.clone()) };
-        // Of keys of which there is to be one, any will do.
+        // Of keys that exclude each other, any one will do.
         let others = schema["oneOf"].as_array().into_iter().flatten();
         if !others.clone().any(|other| other.pointer("/required/0") == Some(&Value::from(key.as_str()))) {
             deeper(step, value, required(key));
@@ -229,7 +229,7 @@ fn has(value: &Value, path: &[Step]) -> bool {
     match step {
         Step::Key(key) => value.get(key).is_some_and(|value| has(value, rest)),
         Step::Any => value.as_object().is_some_and(|all| all.values().any(|value| has(value, rest))),
-        // One name may stand there without a list.
+        // A single name may stand without a list.
         Step::Item => value.as_array().is_some_and(|all| all.iter().any(|value| has(value, rest))),
     }
 }
@@ -242,7 +242,7 @@ fn the_file_with_every_key_has_every_key() {
     assert!(missing.is_empty(), "add to tests/config/show/every-key.yaml: {missing:#?}");
 }
 
-/// Optional keys without a default, by the beginning of their paths, and why they have none.
+/// Optional keys without a default, by the beginning of their paths, each with the reason.
 const WITHOUT_DEFAULT: &[(&str, &str)] = &[
     ("admin.token", "none, on loopback"),
     ("defaults.destination", "each destination shows what is in force"),

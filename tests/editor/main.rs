@@ -1,5 +1,5 @@
-//! What an editor shows: the YAML language server that editors use, with `schemas/routes.schema.json` and, in files of
-//! cases, `schemas/tests.schema.json`.
+//! Editor support: the YAML language server that editors use, with `schemas/routes.schema.json` and, in files of cases,
+//! `schemas/tests.schema.json`.
 //!
 //! The server is an npm package, pinned in `package.json` beside this file; `script/setup test` installs it.
 #![expect(
@@ -27,7 +27,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// What the server says to each question; `ask.mjs` has their form.
+/// Returns the server's answer to each question; `ask.mjs` defines their form.
 fn ask(questions: &[Value]) -> Vec<Value> {
     let named = questions.iter().enumerate().map(|(number, question)| {
         let mut question = question.clone();
@@ -56,12 +56,12 @@ fn file(path: &str) -> Value {
     json!({ "path": root().join(path), "text": read(path) })
 }
 
-/// A file of these lines after the header and the version; `|` is where something is asked, and is taken out.
+/// Returns the question `asked` about a file of these lines after header and version; `|` marks the place.
 fn sketch(lines: &str, asked: &str) -> Value {
     marked(&format!("{HEADER}./schemas/routes.schema.json\nversion: 1\n{lines}"), asked)
 }
 
-/// The same for a file of cases.
+/// Returns the question `asked` about a file of cases.
 fn cases(lines: &str, asked: &str) -> Value {
     marked(&format!("{HEADER}./schemas/tests.schema.json\ntests:\n{lines}"), asked)
 }
@@ -76,13 +76,13 @@ fn marked(marked: &str, asked: &str) -> Value {
     json!({ "text": text, asked: place })
 }
 
-/// The lines, from 1, at which something is wrong.
+/// Returns the lines with problems, counted from 1.
 fn lines(answer: &Value) -> BTreeSet<u64> {
     let found = answer["diagnostics"].as_array().unwrap();
     found.iter().map(|diagnostic| diagnostic["line"].as_u64().unwrap() + 1).collect()
 }
 
-/// The lines at which `check` says that this version cannot do what the format has.
+/// Returns the lines at which `check` reports keys that this version does not support.
 fn unsupported(path: &str) -> BTreeSet<u64> {
     let mut check = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     let output = check.args(["check", "--format", "json"]).arg(root().join(path)).output().unwrap();
@@ -211,7 +211,7 @@ fn hovering_over_a_key_says_what_it_is() {
     }
 }
 
-/// Every YAML file of the project, and the blocks of the README.
+/// Returns every YAML file of the project, and the YAML blocks of the README.
 fn yaml_texts() -> Vec<(String, String)> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

@@ -1,4 +1,4 @@
-//! What was accepted adds up: delivered, ended without success, or still there.
+//! The counts of deliveries add up: accepted is delivered, ended without success, or still queued.
 
 use std::time::Duration;
 

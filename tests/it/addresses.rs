@@ -1,4 +1,4 @@
-//! `allow_ips` by a provider's name, judged by the address that a trusted proxy tells.
+//! `allow_ips` by a provider's name, checked against the address that a trusted proxy sends.
 
 use crate::support::{Receiver, Site, github};
 
@@ -13,7 +13,7 @@ fn a_list_by_name_lets_the_provider_in_and_nobody_else() {
         let answer = gateway.send(&from(stranger));
         assert_eq!((answer.status, answer.json()["outcome"].as_str()), (403, Some("ip_denied")), "{stranger}");
     }
-    // What the proxy adds stands last; what the caller claims before it counts for nothing.
+    // The proxy appends its address last; addresses that the caller claims before it are ignored.
     assert_eq!(gateway.send(&from("140.82.115.251, 203.0.113.9")).status, 403);
     let known = ["140.82.115.251", "2a0a:a440::1", "198.51.100.7"];
     for sender in known {

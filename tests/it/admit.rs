@@ -18,7 +18,7 @@ fn rest(receiver: &Receiver, secrets: &str, settings: &str) -> String {
         .replace("[{name: main, env: GITHUB_SECRET}]", &format!("[{secrets}]{settings}"))
 }
 
-/// A gateway whose only secret is wrong.
+/// Starts a gateway whose only secret is wrong.
 fn wrong(receiver: &Receiver, settings: &str, more: &str) -> (Site, Gateway) {
     let site = Site::new(&(rest(receiver, WRONG, settings) + more));
     site.file("wrong", b"the secret of something else");
@@ -35,7 +35,7 @@ fn refuse(gateway: &Gateway, request: &Request) {
     assert_eq!(gateway.send(request).status, 401);
 }
 
-/// Returns the refused requests that are held, the newest first.
+/// Returns the captured refused requests, the newest first.
 fn held(gateway: &Gateway) -> Vec<Value> {
     let listed = gateway.admin("/api/v1/refused?limit=500").json();
     listed["refused"].as_array().unwrap_or_else(|| panic!("{listed}")).clone()
@@ -150,7 +150,7 @@ fn what_was_redelivered_meanwhile_and_what_came_twice_is_stored_once() {
     receiver.wait_for(2);
     gateway.wait_for_metric("hookgate_deliveries_accepted_total", &[], 2);
     assert!(held(&gateway).is_empty());
-    // And what comes once more is a repetition of what was admitted; the log names it.
+    // The provider's next delivery is a repetition of the admitted one; the log names it.
     assert_eq!(gateway.send(&twice).event_id(), None);
     gateway.wait_for_outcomes("github", "duplicate", 200, 1);
     let admitted = receiver.seen().iter().map(crate::support::Seen::event_id).find(|id| *id != first).unwrap();
@@ -215,7 +215,7 @@ destinations:
     };
     refuse(&gateway, &timed(0));
     refuse(&gateway, &timed(-3600));
-    // Fresh then, stale now.
+    // The signed time was fresh at the receipt and is stale now.
     pass(Duration::from_secs(4));
     site.rewrite(&source(&format!("{WRONG}, {RIGHT}")));
     gateway.reload();
@@ -276,7 +276,7 @@ fn a_full_buffer_is_told_and_nothing_that_is_held_is_lost() {
     for at in 0..40 {
         refuse(&gateway, &github(body(at)));
     }
-    // Nobody takes them.
+    // No service takes the deliveries.
     let gone = rest(&receiver, &format!("{WRONG}, {RIGHT}"), "")
         .replace(&receiver.url("/app"), &format!("http://127.0.0.1:{port}/app"));
     site.rewrite(&(gone + more));
@@ -286,7 +286,7 @@ fn a_full_buffer_is_told_and_nothing_that_is_held_is_lost() {
     let stored = gateway.metrics().sum("hookgate_refused_admitted_total", &[("source", "github")]);
     assert!((5..=20).contains(&stored), "{stored}");
     assert_eq!(held(&gateway).len() as u64, 40 - stored);
-    // Space comes back: the rest goes out, each once.
+    // There is space again: the rest is delivered, each once.
     let well = Receiver::start_on(port);
     well.wait_for(usize::try_from(stored).unwrap());
     eventually("all are admitted", SOON + Duration::from_secs(20), || {

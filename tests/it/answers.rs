@@ -1,5 +1,5 @@
-//! Answers of services: the status decides, also when it comes while the request is being written, and whatever becomes of
-//! the body after it. What it asks for (`Retry-After`, a redirect) is honoured or told.
+//! Answers of services: the status decides, also when it comes while the request is being written or the answer's body
+//! breaks off. `Retry-After` is honoured; a redirect is reported.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::support::{
 
 const REFUSED: &[u8] = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n";
 
-/// A gateway whose destination `app` is at `url`, with two attempts and these settings.
+/// Starts a gateway whose destination `app` is at `url`, with two attempts and these settings.
 fn start(url: &str, settings: &str) -> (Site, Gateway) {
     let rest = Site::plain_rest(url, settings).replace("max_attempts: 1000", "max_attempts: 2");
     let site = Site::new(&rest);
@@ -31,14 +31,14 @@ fn ends(gateway: &Gateway, result: &str, count: u64) {
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", result)], count);
 }
 
-/// The lines of the log with this message.
+/// Returns the log lines with this message.
 fn lines(gateway: &Gateway, message: &str) -> Vec<serde_json::Value> {
     let log = gateway.log();
     let lines = log.lines().map(|line| serde_json::from_str(line).unwrap_or_default());
     lines.filter(|line: &serde_json::Value| line["message"] == message).collect()
 }
 
-/// An event that does not fit into the buffers of two sockets.
+/// Returns a body that does not fit into the buffers of two sockets.
 fn large() -> Vec<u8> {
     format!("{{\"large\":\"{}\"}}", "x".repeat(8 * 1024 * 1024)).into_bytes()
 }
@@ -81,7 +81,7 @@ fn an_answer_that_comes_while_the_request_is_written_counts() {
         ends(&gateway, "dead_lettered", 1);
         assert_eq!(attempts(&gateway), [("http_4xx", 1)], "case {at}");
         assert!(began.elapsed() < Duration::from_secs(10), "case {at}: {:?}", began.elapsed());
-        // The connection is not used again: the service would take the rest of the body for a request.
+        // The connection is not reused: the service would read the rest of the body as a request.
         gateway.accept(&github(large()));
         ends(&gateway, "dead_lettered", 2);
         assert_eq!(service.connections(), 2, "case {at}");
@@ -121,7 +121,7 @@ fn a_service_that_takes_an_event_early_still_gets_all_of_it() {
     let service = Raw::holding(|stream| {
         head_of(stream)?;
         stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")?;
-        // Slower than the gateway, which has its answer all the time.
+        // The service reads slower than the gateway, which has the answer all the time.
         let mut rest = large().len();
         let mut chunk = vec![0; 1024 * 1024];
         while rest > 0 {
@@ -290,7 +290,7 @@ fn a_retry_after_in_any_form_is_waited_out_and_one_that_cannot_be_read_is_told()
     let waits: Vec<u64> = retries.iter().map(|line| line["wait_ms"].as_u64().unwrap()).collect();
     // The policy's longest pause is 200 ms.
     assert_eq!(waits[2..4], [200, 200], "dates and numbers beyond all measure");
-    // A date that is over asks for no wait: it is the policy's next step, and the attempt counts.
+    // A date in the past asks for no wait: the policy's next pause applies, and the attempt counts.
     assert!(waits[..2].iter().all(|wait| *wait <= 200), "{waits:?}");
     let attempts: Vec<u64> = retries.iter().map(|line| line["attempt"].as_u64().unwrap()).collect();
     assert_eq!(attempts[..3], [1, 2, 3]);

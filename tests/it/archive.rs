@@ -1,4 +1,4 @@
-//! Stored events: found, shown, delivered again, dropped, judged again.
+//! Stored events: found, shown, replayed, dropped, re-evaluated.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn ids(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["id"].as_str().unwrap()).collect()
 }
 
-/// A job, once it has ended.
+/// Waits until a replay has ended, and returns it.
 fn ended(gateway: &Gateway, job: &Value) -> Value {
     let path = format!("/api/v1/replays/{}", job["replay"]["id"].as_str().unwrap());
     eventually("the replay ends", SOON, || {
@@ -89,7 +89,7 @@ fn one_event_is_shown_with_all_that_happened_to_it_and_delivered_again() {
     assert_eq!((again.event_id(), again.body.as_slice()), (id, "{\"text\":\"hä\"}".as_bytes()));
     assert_eq!(gateway.change("POST", &replay, "{\"to\":3}").status, 400);
     assert_eq!(gateway.admin("/api/v1/events/01a1fd3c-da02-7523-bd05-34f2a2598254").status, 404);
-    // A web page can neither send the type nor the name.
+    // A web page cannot send `application/json` unasked; other content types are refused.
     let body = crate::support::Request::new("POST", &replay, "{}").with("Content-Type", "text/plain");
     let body = body.with("Host", gateway.admin_address().to_string());
     assert_eq!(crate::support::send(gateway.admin_address(), &body).unwrap().status, 415);
@@ -123,7 +123,7 @@ fn dead_letters_are_replayed_after_a_plan_and_dropped() {
     let drop = json!({ "filter": { "where": "body.n < 15" } });
     assert_eq!(post(&gateway, "/api/v1/dead-letters/drop", drop)["dropped"], 5);
     gateway.wait_for_metric("hookgate_dead_letter_events", &[], 15);
-    // The books are right after a restart, too.
+    // The counters are right after a restart, too.
     assert!(gateway.stop().success());
     let gateway = site.start();
     gateway.wait_for_metric("hookgate_dead_letter_events", &[], 15);
@@ -172,7 +172,7 @@ fn an_event_goes_where_today_s_routes_send_it() {
     assert_eq!(receiver.seen_at("/more")[0].event_id(), id);
     let event = gateway.admin(&format!("/api/v1/events/{id}")).json();
     assert_eq!(event["event"]["deliveries"].as_array().unwrap().len(), 2);
-    // Once more it is not new.
+    // The second time the delivery is not new.
     assert_eq!(post(&gateway, &replay, json!({ "rules": "today", "to": ["more"] }))["deliveries"][0]["new"], false);
 }
 

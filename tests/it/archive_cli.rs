@@ -1,4 +1,4 @@
-//! The commands about stored events, against a real gateway: what is printed where, with which exit code, and what it does.
+//! The commands about stored events, against a real gateway: output, exit codes and effects.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Gateway, Receiver, Reply, SOON, Site, eventually, github, header_of, text_of};
 
-/// How a command ended.
+/// The exit code and the output of a command.
 struct Ended {
     code: i32,
     said: String,
@@ -25,13 +25,13 @@ impl Ended {
         self.said.lines().collect()
     }
 
-    /// One JSON object a line.
+    /// Returns stdout as one JSON object a line.
     fn json(&self) -> Vec<Value> {
         self.said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
-/// `hookgate` with these arguments and the gateway's admin listener; nobody is at its stdin.
+/// Runs `hookgate` with these arguments and the gateway's admin listener, with an empty stdin.
 fn run(site: &Site, gateway: &Gateway, args: &str) -> Ended {
     let url = format!("http://{}", gateway.admin_address());
     let args: Vec<&str> = args.split(' ').chain(["--admin", &url]).collect();
@@ -245,7 +245,7 @@ fn ctrl_c_cancels_the_replay_in_the_gateway() {
         gateway.accept(&github("{}"));
     }
     delivered(&gateway, 50);
-    // A variable stands for each flag.
+    // Each flag has a variable.
     let child = Command::new(env!("CARGO_BIN_EXE_hookgate"))
         .args(["events", "replay"])
         .env_clear()

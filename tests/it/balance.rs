@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{Gateway, Receiver, Reply, SOON, Seen, Site, eventually, github};
 
-/// The source `github` and one route to `app`, which has `targets` and these settings beside them.
+/// Returns the source `github` and one route to `app`, with `targets` and these settings.
 fn rest(targets: &str, settings: &str) -> String {
     Site::plain_rest("http://unused/", settings).replace("url: \"http://unused/\"", &format!("targets: [{targets}]"))
 }
 
-/// One of the targets, as the file lists it.
+/// Returns a target for the list in the file.
 fn target(receiver: &Receiver, weight: u32) -> String {
     format!("{{url: \"{}\", weight: {weight}}}", receiver.url("/app"))
 }
 
-/// Asked so often that a test need not wait.
+/// Health checks with a short interval, so that a test need not wait.
 const HEALTH: &str = ", health: {path: /healthz, interval: 20ms, unhealthy_after: 2, healthy_after: 2}";
 
 fn send(gateway: &Gateway, events: usize) {
@@ -34,12 +34,12 @@ fn got(receivers: &[&Receiver]) -> Vec<usize> {
     receivers.iter().map(|receiver| receiver.seen_at("/app").len()).collect()
 }
 
-/// Waits until so many of the targets count as healthy; they are shown from the start.
+/// Waits until this number of targets counts as healthy.
 fn healthy(gateway: &Gateway, targets: u64) {
     gateway.wait_for_metric("hookgate_target_healthy", &[("destination", "app")], targets);
 }
 
-/// How often a line was logged.
+/// Counts the occurrences of a text in the log.
 fn logged(gateway: &Gateway, line: &str) -> usize {
     gateway.log().matches(line).count()
 }
@@ -118,7 +118,7 @@ fn when_every_target_is_unhealthy_events_are_delivered_all_the_same() {
     assert_eq!(got(&[&one, &other]), [10, 10]);
 }
 
-/// Which customer's events came to which of the receivers.
+/// Returns the customers whose events came to each receiver.
 fn places(receivers: &[&Receiver]) -> BTreeMap<String, BTreeSet<usize>> {
     let mut places: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for (place, receiver) in receivers.iter().enumerate() {
@@ -134,7 +134,7 @@ fn places(receivers: &[&Receiver]) -> BTreeMap<String, BTreeSet<usize>> {
 fn events_with_the_same_key_go_to_the_same_target() {
     let receivers = [Receiver::start(), Receiver::start(), Receiver::start()];
     let receivers: Vec<&Receiver> = receivers.iter().collect();
-    // A try that failed is made again at the same place.
+    // A failed attempt is repeated at the same target.
     for receiver in &receivers {
         receiver.script("/app", [Reply::status(500), Reply::status(500)]);
     }
@@ -146,7 +146,7 @@ fn events_with_the_same_key_go_to_the_same_target() {
     let round = |gateway: &Gateway| {
         let mut connection = gateway.connect();
         for customer in 0..customers {
-            // A number is a key like a text.
+            // A number is a key as a text is.
             let customer = if customer % 2 == 0 { customer.to_string() } else { format!("\"cus_{customer}\"") };
             let answer = connection.send(&github(format!("{{\"customer\":{customer}}}"))).unwrap();
             assert_eq!(answer.status, 200);
@@ -225,7 +225,7 @@ fn a_reload_adds_and_removes_targets_without_a_failed_delivery() {
 fn a_reload_during_trouble_keeps_what_is_known_of_health() {
     let (well, ill, new) = (Receiver::start(), Receiver::start(), Receiver::start());
     ill.always("/healthz", Reply::status(500));
-    // So many checks that health which was forgotten would not be known again in time.
+    // `unhealthy_after` is high, so that a reload that forgot the health could not learn it again in time.
     let health = ", health: {path: /healthz, interval: 10ms, unhealthy_after: 100, healthy_after: 1}";
     let listed = |weight| format!("{}, {}", target(&well, weight), target(&ill, 1));
     let site = Site::new(&rest(&listed(1), health));

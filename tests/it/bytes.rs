@@ -1,4 +1,4 @@
-//! Odd bodies and odd ways to send them: what arrives is what was sent.
+//! Odd bodies and odd ways to send them: the service gets the same bytes.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::support::{Gateway, Receiver, Request, SOON, Site, eventually, github,
 
 const MIB: usize = 1024 * 1024;
 
-/// A source of our own with the default cap of 1 MiB, beside GitHub with its 25 MiB.
+/// Returns an own source with the default cap of 1 MiB, beside GitHub with its 25 MiB.
 fn rest(receiver: &Receiver) -> String {
     Site::plain_rest(&receiver.url("/app"), "")
         .replace(
@@ -33,7 +33,7 @@ fn arrives(receiver: &Receiver, id: &str, body: &[u8]) {
 
 fn refused(gateway: &Gateway, wire: &[u8]) -> u16 {
     let mut connection = gateway.connect();
-    // The gateway may answer and close before all is written.
+    // The gateway may answer and close before the whole request is written.
     drop(connection.write(wire));
     connection.answer().unwrap().status
 }
@@ -77,7 +77,7 @@ fn a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_not() {
         arrives(&receiver, &connection.answer().unwrap().event_id().unwrap(), &body);
     }
     let over = own(vec![b'x'; MIB + 1]);
-    // Only the head goes out: the answer comes without any of the body.
+    // Only the head is sent: the gateway answers without the body.
     let head_only = [over.head(), format!("Content-Length: {}\r\n\r\n", MIB + 1).into_bytes()].concat();
     assert_eq!(refused(&gateway, &head_only), 413);
     assert_eq!(refused(&gateway, &over.wire_chunked(4096)), 413);
@@ -119,7 +119,7 @@ fn expect_100_continue_is_answered_and_the_connection_goes_on() {
         assert_eq!(answer.status, 200);
         arrives(&receiver, &answer.event_id().unwrap(), &request.body);
     }
-    // Who is refused by the head alone is not asked for the body.
+    // A request that is refused by its head gets no `100 Continue`.
     let over = own(vec![b'x'; MIB + 1]).with("Expect", "100-continue");
     connection.write(&over.wire()[..over.wire().len() - over.body.len()]).unwrap();
     assert_eq!(connection.any_answer().unwrap().status, 413);

@@ -1,8 +1,8 @@
-//! A wall clock that jumps while deliveries wait for their next try: they neither stall nor come all at once, and nothing
-//! expires because of it.
+//! A wall clock that jumps while deliveries wait for their next attempt: they neither stall nor come all at once, and
+//! none of them expires.
 //!
-//! libfaketime moves the wall clock of the gateway; the monotonic one runs on. Where it is missing the test says so, and
-//! fails in CI.
+//! libfaketime moves the gateway's wall clock; the monotonic clock runs on. Without libfaketime the test is skipped
+//! with a message, and fails in CI.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use crate::support::{
     Receiver, Reply, SOON, Site, WallClock, accounts, alone, eventually, github, pass, queued, send_many,
 };
 
-/// Where the clock stands against the true one, one after another: jumps of a day and of an hour, both ways.
+/// The successive offsets of the wall clock from the true time: jumps of a day and of an hour, both ways.
 const CLOCK: [&str; 7] = ["+1d", "+0", "+1h", "+0", "-1h", "-1d", "+0"];
-/// Every pause between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 const EVENTS: usize = 40;
 
@@ -60,7 +60,7 @@ fn retries_keep_their_pace_while_the_wall_clock_jumps() {
     assert_eq!(gateway.metrics().sum("hookgate_deliveries_total", &[("result", "delivered")]), accepted as u64);
 }
 
-/// A backlog from before a restart is due by the times that were written; the clock may stand elsewhere then.
+/// The due times of a backlog are stored as wall clock times, and the clock may have jumped by the restart.
 #[test]
 fn a_backlog_is_delivered_after_a_restart_on_another_day() {
     let _alone = alone();

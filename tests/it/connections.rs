@@ -1,5 +1,5 @@
-//! Connections as balancers and blocking senders use them: opened before they are needed, kept, and read only after all
-//! is written.
+//! Connections as load balancers and blocking senders use them: opened early, kept open, and read only after the whole
+//! request is written.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ fn a_connection_is_kept_for_keep_alive_before_its_first_request_and_between_requ
     let (_site, gateway) = start(&receiver, "limits: {header_timeout: 1s, keep_alive: 4s}");
     let mut connection = gateway.connect();
     for _ in 0..2 {
-        // Longer than a head may take, shorter than a connection may be idle.
+        // Longer than the header timeout, shorter than the idle timeout.
         pass(Duration::from_millis(1800));
         assert_eq!(connection.send(&github("{}")).unwrap().status, 200);
     }
@@ -41,7 +41,7 @@ fn without_keep_alive_a_connection_ends_with_its_first_answer() {
     assert!(connection.is_ended(SOON));
 }
 
-/// A line end behind a body belongs to nothing; old senders write one.
+/// Old senders write a line end after a body; it belongs to no request.
 #[test]
 fn a_line_end_behind_a_body_does_not_spoil_the_next_request() {
     let receiver = Receiver::start();
@@ -87,7 +87,7 @@ fn a_head_over_a_limit_is_told_which_one_and_the_log_has_its_key() {
     assert_eq!(gateway.send(&github("{}")).status, 200);
 }
 
-/// Writes all of it, as a sender does that reads its answer afterwards, and then reads.
+/// Writes the whole request before reading the answer, as a blocking sender does.
 fn write_then_read(gateway: &Gateway, wire: &[u8]) -> std::io::Result<(Answer, Connection)> {
     let mut connection = gateway.connect();
     for piece in wire.chunks(64 * 1024) {
@@ -147,7 +147,7 @@ fn a_sender_that_never_stops_writing_is_cut() {
     let receiver = Receiver::start();
     let (_site, gateway) = start(&receiver, "limits: {body_timeout: 1s}");
     let head = github("").to("/in/nobody").with("Content-Length", "1000000000000").wire();
-    // At full speed: by bytes. A byte now and then: by time.
+    // At full speed the bound on bytes cuts; with a byte now and then the bound on time.
     for (piece, pause) in [(vec![b' '; 256 * 1024], Duration::ZERO), (vec![b' '], Duration::from_millis(50))] {
         let mut connection = gateway.connect();
         connection.write(&head).unwrap();

@@ -1,5 +1,4 @@
-//! What was answered as accepted survives kill -9 at any moment, also when the kill leaves a torn tail behind, and while
-//! the receiver fails.
+//! Accepted events survive kill -9 at any moment, also when the kill leaves a torn tail and while the receiver fails.
 //!
 //! By hand: `KILLS=200 cargo test --test it crash`.
 
@@ -11,7 +10,7 @@ use crate::support::{
     number, pass, queued, send_many,
 };
 
-/// No torn tail is longer.
+/// The longest torn tail.
 const TAIL_BYTES_MAX: usize = 4096;
 
 fn drained(gateway: &Gateway) {
@@ -19,7 +18,7 @@ fn drained(gateway: &Gateway) {
     eventually("the queue is empty", SOON * 2, || is_empty().then_some(()));
 }
 
-/// Two of three kills leave something behind the last whole batch.
+/// Leaves a torn tail after the last whole batch, for two of three kills.
 fn maybe_tear(site: &Site) -> usize {
     let tail = [None, None, Some(Tail::Partial), Some(Tail::Garbage), Some(Tail::Both), Some(Tail::Partial)];
     let tail = tail[rand::random_range(0..tail.len())];
@@ -39,7 +38,7 @@ fn every_answered_event_is_delivered_after_twenty_kills() {
     let mut torn = 0;
     for _ in 0..kills {
         let gateway = site.start();
-        // The moment is random on purpose; nothing is waited for.
+        // The moment is random on purpose, so the test waits for no condition.
         pass(Duration::from_millis(rand::random_range(30..500)));
         gateway.kill();
         torn += usize::from(maybe_tear(&site) > 0);
@@ -79,8 +78,8 @@ fn a_torn_tail_of_every_kind_is_cut_off_and_nothing_before_it() {
     accounts(&gateway, &[("all", "app", found)]);
 }
 
-/// The blocks of one batch may reach the disk in any order; the one in its middle did not. It was never synced, so nobody
-/// was answered for it.
+/// The blocks of one batch may reach the disk in any order. Here the middle one is missing; the batch was never synced,
+/// so none of its events was answered.
 #[test]
 fn a_hole_in_the_last_batch_does_not_keep_the_gateway_from_starting() {
     let port = free_port();

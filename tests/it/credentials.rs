@@ -1,10 +1,10 @@
-//! Credentials that senders put into their requests: shown nowhere, and forwarded as `forward_secret` says. And secrets of the
-//! configuration: what is said of one in a wrong dress, and of a value that a variable brings in.
+//! Credentials in requests: shown nowhere, and forwarded as `forward_secret` says. Secrets of the configuration:
+//! messages about malformed ones, and about values from variables.
 
 use crate::support::{Gateway, Receiver, Request, SECRET as TOKEN, Site, github};
 use crate::why::{newest, run};
 
-/// One source with these settings, and these destinations at the receiver, each on a path of its name.
+/// Returns one source with these settings, and destinations at the receiver, each with its name as the path.
 fn rest(receiver: &Receiver, source: &str, destinations: &[(&str, &str)]) -> String {
     let names: Vec<&str> = destinations.iter().map(|(name, _)| *name).collect();
     let one = |(name, settings): &(&str, &str)| {
@@ -90,7 +90,7 @@ fn a_token_in_the_query_is_shown_nowhere_and_not_forwarded() {
     let (code, command, told) = run(&site, &gateway, &["events", "show", &id, "--curl"]);
     assert!(code == 0 && command.contains("t%6Fken='\"${TOKEN:?}\"'&c'"), "{command}");
     assert!(told.contains("set TOKEN") && !command.contains(TOKEN), "{told}");
-    // A replay sends what a first try sends, from what is stored byte for byte.
+    // A replay sends the same as the first attempt, from the stored bytes.
     let (code, _, told) = run(&site, &gateway, &["events", "replay", &id, "--to", "app", "--yes"]);
     assert_eq!(code, 0, "{told}");
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 5);

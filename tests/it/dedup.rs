@@ -1,4 +1,4 @@
-//! A repeated event is answered as accepted and delivered once; what is not the same event is not swallowed.
+//! A repeated event is answered as accepted and delivered once; a different event is not taken for a repetition.
 
 use data_encoding::BASE64;
 
@@ -30,7 +30,7 @@ fn a_repeated_event_is_delivered_once_also_across_a_restart() {
     let mut gateway = site.start();
     duplicate(&gateway, &request);
     gateway.wait_for_metric("hookgate_dedup_entries", &[], 1);
-    // What comes after it is delivered after it: had the duplicates been kept, they would be here.
+    // Duplicates that were stored would have been delivered before this event.
     gateway.accept(&github("{\"once\":2}"));
     receiver.wait_for(2);
     assert!(gateway.stop().success());
@@ -81,12 +81,12 @@ fn one_event_sent_from_many_sides_at_once_is_stored_once() {
     assert_eq!(receiver.count(), 10);
 }
 
-/// Now, as providers sign it.
+/// Returns the current time in seconds, as providers sign it.
 fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// A gateway with one source at `/in/p`, of this provider, with a secret of this text and these settings besides.
+/// Starts a gateway with one source at `/in/p` of this provider, with this secret and these settings.
 fn of_provider(receiver: &Receiver, provider: &str, secret: &str, settings: &str) -> Gateway {
     let source = format!("/in/p, provider: {provider}{settings}");
     let rest = Site::plain_rest(&receiver.url("/app"), "").replace("/in/github, provider: github", &source);
@@ -95,7 +95,7 @@ fn of_provider(receiver: &Receiver, provider: &str, secret: &str, settings: &str
     site.start()
 }
 
-/// An event of Stripe, signed at this moment.
+/// Returns an event of Stripe, signed at `at`.
 fn stripe(body: &str, at: i64) -> Request {
     let signature = hmac_hex(SECRET, format!("{at}.{body}").as_bytes());
     let request = Request::new("POST", "/in/p", body).with("Content-Type", "application/json");
@@ -124,9 +124,9 @@ fn a_signed_id_is_not_taken_twice_whatever_else_the_message_claims() {
         .with("webhook-signature", format!("v1,{signature}"));
     gateway.accept(&real);
     duplicate(&gateway, &real);
-    // The delivery id of the row is `svix-id` before `webhook-id`, and only one of them is signed here.
+    // The row takes `svix-id` before `webhook-id` as the delivery id; only one of them is signed here.
     duplicate(&gateway, &real.with("svix-id", "another"));
-    // And what was claimed does not swallow the event that really has that id.
+    // A claimed id does not make the event that really has that id a repetition.
     let signature = BASE64.encode(&hmac(b"0123456789abcdef", format!("another.{at}.{body}").as_bytes()));
     let other = Request::new("POST", "/in/p", body).with("Content-Type", "application/json");
     let other = other.with("svix-id", "another").with("svix-timestamp", at.to_string());
@@ -147,7 +147,7 @@ fn where_the_body_is_not_signed_a_token_is_taken_once() {
         Request::new("POST", "/in/p", body.to_string()).with("Content-Type", "application/json")
     };
     gateway.accept(&message(&token, "delivered"));
-    // Whoever has seen one signature can put any event under it.
+    // A captured token can be sent with any event.
     duplicate(&gateway, &message(&token, "failed"));
     gateway.accept(&message(&"t1".repeat(25), "opened"));
 }

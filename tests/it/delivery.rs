@@ -1,10 +1,10 @@
-//! Deliveries: tried again until they end, as the policy says, and never in each other's way.
+//! Deliveries: retried until they end, as the policy says, without blocking each other.
 
 use std::time::Duration;
 
 use crate::support::{Gateway, Receiver, Reply, SOON, Seen, Site, alone, eventually, free_port, github};
 
-/// A gateway with one destination, `/app` at the receiver, and this retry policy.
+/// Starts a gateway with one destination, `/app` at the receiver, and this retry policy.
 fn start(receiver: &Receiver, retry: &str, settings: &str) -> (Site, Gateway) {
     let rest = Site::plain_rest(&receiver.url("/app"), settings)
         .replace("{initial: 50ms, max: 200ms, max_attempts: 1000}", &format!("{{{retry}}}"));
@@ -105,7 +105,7 @@ fn retry_after_puts_a_delivery_off_without_counting_a_try() {
     let seen = receiver.seen();
     let gaps = gaps(&seen);
     assert!(gaps[0] >= Duration::from_secs(1), "{gaps:?}");
-    // The wish of a day is cut to the policy's longest pause.
+    // A `Retry-After` of a day is cut to the policy's longest pause.
     assert!(gaps[2] >= Duration::from_millis(1490) && gaps[2] < Duration::from_secs(10), "{gaps:?}");
     assert!(seen.iter().all(|seen| seen.header("hookgate-attempt").as_deref() == Some("1")));
     gateway.wait_for_metric("hookgate_delivery_deferrals_total", &[("cause", "retry_after")], 3);

@@ -1,7 +1,7 @@
-//! A disk that is full: 503 with `Retry-After` before anything is lost, no exit, a restart in the middle, deliveries that
-//! make room, and events are taken again by itself.
+//! A full disk: 503 with `Retry-After` before any event is lost, no exit, a restart in the middle, deliveries that make
+//! room, and acceptance again without help.
 //!
-//! Needs root and the right to mount a small file system; says so where it is not given, and fails then in CI.
+//! Needs root and the right to mount a file system. Without it the test is skipped with a message; in CI it fails.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn a_full_disk_refuses_loses_nothing_and_takes_again_by_itself() {
     let gateway = site.start();
     let found = queued(&gateway.metrics(), "app");
     assert!(found >= sent.answered.len() as u64, "{found} found, {} answered", sent.answered.len());
-    // A start gives some space back; it is soon full again.
+    // A start frees some space; the disk is soon full again.
     let more = fill_up(gateway.address(), &gateway);
     more.refused_in_order();
     sent.add(more);
@@ -50,7 +50,7 @@ fn a_full_disk_refuses_loses_nothing_and_takes_again_by_itself() {
     assert_eq!(gateway.admin("/readyz").status, 200);
 }
 
-/// Others may fill the disk to the last byte, beyond what the gateway leaves free.
+/// Other programs may fill the disk to the last byte, including the gateway's reserve.
 #[test]
 fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_full() {
     let _alone = alone();
@@ -91,7 +91,7 @@ fn a_disk_that_others_fill_to_the_last_byte_stops_the_gateway_only_while_it_is_f
     assert!(!gateway.log().contains("panicked"));
 }
 
-/// A restart on a disk without a free byte: what waits goes out, and the gateway takes events again once there is room.
+/// After a restart on a disk without a free byte, queued deliveries go out, and events are accepted once there is room.
 #[test]
 fn a_gateway_that_starts_on_a_full_disk_takes_events_again_by_itself_when_there_is_room() {
     let _alone = alone();

@@ -1,4 +1,4 @@
-//! Drafts of rules, tried on what a gateway recorded: one request explained under a file, and two files compared.
+//! Drafts of rules on recorded requests: `explain` under another file, and `diff` of two files.
 
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ fn a_recorded_request_is_explained_under_a_draft_that_no_gateway_runs() {
     }
     let json: Value = serde_json::from_str(&told(&filtered, &["--format", "json"])).unwrap();
     assert_eq!((&json["recorded"]["outcome"], &json["limits"][0]["left"]), (&"filtered".into(), &Value::Null));
-    // Without the secret, and with something hidden, it says what it goes by.
+    // Without the secret, or with redacted parts, `explain` says what its result is based on.
     let hidden = rest(&receiver, "body.n > 1", "capture: {redact: [/secret]}\n");
     site.rewrite(&hidden);
     gateway.reload();
@@ -142,7 +142,7 @@ fn a_diff_tells_what_recorded_events_would_meet_under_another_file() {
     assert_eq!(of("routed"), [(1, "all (app) → nowhere".to_owned()), (1, "nowhere → all (app)".to_owned())]);
     assert_eq!(of("transformed").first().unwrap(), &(1, "no body/m → body/m 4".to_owned()));
     assert!(said.contains(&wanted[1]), "samples are named");
-    // The same without a gateway and without secrets, over a file of events.
+    // `diff` without a gateway and without secrets, over a file of events.
     let (_, shown, _) = run(&site, &gateway, &["events", "show", &wanted[1], "--format", "json"]);
     site.file("events.jsonl", shown.as_bytes());
     let (code, said, told) = diff_with(&site, ["routes.yaml", "new.yaml"], &[]);
@@ -151,7 +151,7 @@ fn a_diff_tells_what_recorded_events_would_meet_under_another_file() {
     assert!(told.contains("could not be judged here"), "{told}");
 }
 
-/// `diff` over `events.jsonl`, with these variables only.
+/// Runs `diff` over `events.jsonl` with these variables only.
 fn diff_with(site: &Site, files: [&str; 2], variables: &[(&str, &str)]) -> (i32, String, String) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_hookgate"))
         .args(["diff", files[0], files[1], "--events", "events.jsonl"])
@@ -178,18 +178,18 @@ fn a_diff_does_not_take_a_secret_that_is_not_here_for_a_wrong_one() {
     site.file("other.yaml", now.replace("env: GITHUB_SECRET", "file: other").as_bytes());
     site.file("other", b"another secret");
     let here = [("GITHUB_SECRET", crate::support::SECRET)];
-    // The old file stops it before its signature is looked at.
+    // The old file refuses the request before its signature is checked.
     let (code, said, told) = diff_with(&site, ["closed.yaml", "routes.yaml"], &[]);
     assert_eq!(code, 3, "{told}");
     for line in ["ip_denied 403 \u{2192} accepted 200", "nowhere \u{2192} all (app)"] {
         assert!(said.contains(line), "{line}\n{said}");
     }
     assert!(told.contains("the signatures of 1 could not be judged here"), "{told}");
-    // The secret of the new file alone is not here.
+    // Only the secret of the new file is missing.
     let (code, said, told) = diff_with(&site, ["routes.yaml", "elsewhere.yaml"], &here);
     assert_eq!((code, said.as_str()), (0, "1 event: 1 as before, 0 otherwise\n"), "{told}");
     assert!(told.contains("the signatures of 1 could not be judged here"), "{told}");
-    // Another secret, which can be read, is a difference.
+    // Another readable secret is a difference.
     let (code, said, told) = diff_with(&site, ["routes.yaml", "other.yaml"], &here);
     assert!(code == 3 && said.contains("accepted 200 \u{2192} bad_signature 401"), "{said}{told}");
     assert!(!told.contains("could not be judged"), "{told}");
@@ -231,7 +231,7 @@ fn a_parameter_that_a_draft_renames_has_its_new_name_in_conditions() {
     let now = std::fs::read_to_string(site.path("routes.yaml")).unwrap();
     let renamed = now.replace("{tenant}", "{shop}").replace("params.tenant", "params.shop");
     site.file("renamed.yaml", renamed.as_bytes());
-    // Under a path that it does not come to, what it came with counts.
+    // With a path that the request does not match, the recorded source counts.
     site.file("moved.yaml", now.replace("/in/github/", "/in/moved/").as_bytes());
     for file in ["renamed.yaml", "moved.yaml"] {
         let (code, said, told) = run(&site, &gateway, &["explain", &id, "--config", file]);

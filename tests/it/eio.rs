@@ -1,7 +1,7 @@
-//! A disk whose writes and syncs fail (EIO, by strace): what was not synced is never answered as accepted, the gateway
-//! says 503 while it cannot store, and takes events again by itself.
+//! A disk whose writes and syncs fail (EIO, by strace): no event is answered as accepted before its sync, the gateway
+//! answers 503 while it cannot store, and accepts events again without help.
 //!
-//! By hand: `FAULTS=200 cargo test --test it eio`. Without strace these tests say so and show nothing; in CI they fail.
+//! By hand: `FAULTS=200 cargo test --test it eio`. Without strace these tests are skipped; in CI they fail.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::support::{
     queued, send_many,
 };
 
-/// What strace is given for every file of the data directory that is there, and for the journals to come.
+/// Returns the files for strace: all files of the data directory, and the journals that may follow.
 fn files(site: &Site) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = (0..64).map(|at| site.path(&format!("data/buffer/{at}.jnl"))).collect();
     let mut folders = vec![site.path("data")];
@@ -33,7 +33,7 @@ fn takes_again(gateway: &Gateway) {
     assert_eq!(gateway.admin("/readyz").status, 200);
 }
 
-/// Kills the gateway, and looks in the next one for all that was answered.
+/// Kills the gateway, and checks that the next one has every answered event.
 fn all_is_there_after_a_kill(site: &Site, gateway: Gateway, port: u16, sent: &Sent) {
     gateway.kill();
     let gateway = site.start();
@@ -45,8 +45,8 @@ fn all_is_there_after_a_kill(site: &Site, gateway: Gateway, port: u16, sent: &Se
     accounts(&gateway, &[("all", "app", found)]);
 }
 
-/// Every n-th call fails, again and again, while one event after another comes in. Who is answered 200 must have had a sync
-/// that succeeded: a kill alone does not show it, for what was written and not synced is still in the kernel's memory.
+/// Makes every n-th call fail while events come in one after another. An answer of 200 needs a sync that succeeded. A
+/// kill alone does not show that, because written and unsynced bytes are still in the kernel's memory.
 fn every_nth(inject: &str) {
     let _alone = alone();
     let faults = number("FAULTS", 12);
@@ -104,9 +104,9 @@ fn while_no_sync_succeeds_nothing_is_accepted_and_afterwards_it_is() {
     all_is_there_after_a_kill(&site, gateway, port, &sent);
 }
 
-/// After a sync that failed the kernel may hold what it could not write as if it were written, and says "done" to the next
-/// sync. So what is answered afterwards must not lie behind it in the same file, unless it was written again. Here
-/// whatever was not written again is gone after the power cut.
+/// After a failed sync the kernel may mark unwritten pages as clean and report success for the next sync. So an event
+/// that is answered later must not lie behind such pages in the same file, unless they were written again. Here all
+/// pages that were not written again are lost in the power cut.
 #[test]
 fn what_is_answered_after_a_failed_sync_does_not_hang_on_what_was_not_synced() {
     let _alone = alone();

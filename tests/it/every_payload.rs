@@ -1,11 +1,11 @@
-//! Every recorded GitHub delivery goes through, byte for byte, once.
+//! Every recorded GitHub delivery arrives once, byte for byte.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Gateway, Receiver, Request, Seen, Site, github, text_of};
 
-/// Event and raw body. All 329 of octokit when they are at hand, the committed dozen otherwise.
+/// Returns event types and raw bodies: all 329 of octokit when available, otherwise the committed dozen.
 fn payloads() -> Vec<(String, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     match std::fs::read_to_string(root.join("../shared/payloads/github_examples.ndjson")) {
@@ -14,7 +14,7 @@ fn payloads() -> Vec<(String, Vec<u8>)> {
     }
 }
 
-/// `{"event":"push","payload":…}`: the payload's own bytes, not parsed and written anew.
+/// Splits `{"event":"push","payload":…}`; the payload keeps its own bytes.
 fn of_line(line: &str) -> (String, Vec<u8>) {
     let rest = line.strip_prefix("{\"event\":\"").unwrap();
     let (event, rest) = rest.split_once("\",\"payload\":").unwrap();
@@ -94,7 +94,7 @@ fn check(delivery: &Seen, request: &Request, event_type: &str) {
     assert_eq!(ours("content-length"), request.body.len().to_string());
 }
 
-/// What [`hop`] sends beside the usual headers.
+/// The headers that [`hop`] sends beside the usual ones.
 const FOR_THE_HOP_OR_FORGED: [(&str, &str); 12] = [
     ("Connection", "keep-alive, X-Private"),
     ("Keep-Alive", "timeout=5"),

@@ -1,8 +1,8 @@
-//! Stores that earlier versions wrote are opened, with everything that is in them.
+//! Stores of earlier formats are opened with all their content.
 //!
-//! `tests/formats/*.tar.gz` are data folders as a gateway of that format left them: three events each that were delivered,
-//! went to two services of which one failed, were refused for good, and wait for a retry; one in quarantine, one that
-//! failed its signature and was let in.
+//! `tests/formats/*.tar.gz` are data folders that a gateway of that format left: three events each that were delivered,
+//! went to two services of which one failed, were refused for good, and wait for a retry; one event in quarantine, one
+//! that was stored unverified.
 
 use std::process::Command;
 
@@ -50,7 +50,7 @@ fn holds_what_was_stored(gateway: &Gateway, receiver: &Receiver) {
     }
     let unverified = gateway.admin("/api/v1/sources").json();
     assert_eq!(unverified["sources"][1]["unverified"], 1, "{unverified}");
-    // Dead letters of then can be replayed now.
+    // Dead letters of the old store can be replayed.
     let job = gateway.change("POST", "/api/v1/replays", "{\"from\":\"dead_letters\"}");
     assert_eq!(job.status, 200, "{}", job.text());
     gateway.wait_for_metric("hookgate_dead_letter_events", &[("destination", "gone")], 0);

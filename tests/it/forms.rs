@@ -1,5 +1,5 @@
-//! Reading of bodies: the same JSON of any content type meets the same gates, forms are read, and a body that cannot be
-//! read is refused or quarantined where a gate depends on it.
+//! Reading of bodies: JSON passes the same gates with any content type, forms are read, and an unreadable body is
+//! refused or quarantined where a gate depends on it.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::why::{newest, run};
 const FORM: &str = "application/x-www-form-urlencoded";
 const SCHEMA: &[u8] = br#"{"type":"object","required":["ref"],"properties":{"ref":{"type":"string"}}}"#;
 
-/// The source `github` with these settings, and its route with those.
+/// Returns the source `github` with these settings, and its route with those.
 fn rest(receiver: &Receiver, source: &str, route: &str) -> String {
     Site::plain_rest(&receiver.url("/app"), "")
         .replace("provider: github,", &format!("provider: github, {source}"))
@@ -23,7 +23,7 @@ fn with_schema(receiver: &Receiver, settings: &str) -> Site {
     site
 }
 
-/// A push with another content type; `None` is without one.
+/// Returns a push with another content type; `None` is without one.
 fn push(kind: Option<&str>, body: impl Into<Vec<u8>>) -> Request {
     let request = github(body).without("Content-Type");
     kind.into_iter().fold(request, |request, kind| request.with("Content-Type", kind))
@@ -38,7 +38,7 @@ fn explained(gateway: &Gateway, id: &str) -> Value {
     gateway.admin(&format!("/api/v1/events/{id}/explain")).json()["explanation"].clone()
 }
 
-/// A list of events for which this holds.
+/// Counts the stored events for which the condition holds.
 fn count_where(gateway: &Gateway, condition: &str) -> usize {
     let condition: String = form_urlencoded::byte_serialize(condition.as_bytes()).collect();
     let listed = gateway.admin(&format!("/api/v1/events?where={condition}")).json();
@@ -262,7 +262,7 @@ fn an_event_that_was_kept_back_unread_goes_out_when_the_source_says_how_it_is_re
     assert_eq!(seen[0].body, made.body);
 }
 
-/// A source of each provider that sends forms, and a route that looks into its form.
+/// Returns a source of each provider that sends forms, with a route whose condition reads the form.
 fn providers(receiver: &Receiver) -> String {
     let source = |name: &str, more: &str| {
         format!(
@@ -289,7 +289,7 @@ destinations:\n{}{}{}{}{}",
     )
 }
 
-/// Sends a body as the source's provider would sign it; gives what was printed.
+/// Sends a body, signed as by the source's provider, with `hookgate send`; returns its output.
 fn send(site: &Site, gateway: &Gateway, source: &str, body: &str, more: &[&str]) -> String {
     site.file("body.form", body.as_bytes());
     let to = format!("http://{}/in/{source}", gateway.address());

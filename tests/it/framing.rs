@@ -1,15 +1,15 @@
-//! Messages with more than one reading are refused, the connection ends, and nothing that hides behind them is read.
+//! Ambiguous messages are refused, the connection ends, and bytes that hide behind them are not read.
 
 use std::time::Duration;
 
 use crate::support::{Receiver, Site, eventually, github};
 
-/// A whole, signed event: whoever reads it as a request of its own accepts it.
+/// Returns a whole, signed event; a gateway that reads it as a request accepts it.
 fn canary() -> Vec<u8> {
     github("{\"canary\":true}").wire()
 }
 
-/// A head with these lines instead of the usual ones, then `rest`.
+/// Returns a head with these lines instead of the usual ones, then `rest`.
 fn message(line: &str, fields: &[&str], rest: &[u8]) -> Vec<u8> {
     let mut out = format!("{line}\r\n").into_bytes();
     for field in fields {
@@ -58,7 +58,7 @@ fn of_lengths() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A body in chunks that is right but for what stands between its chunks or behind them.
+/// Returns chunked bodies whose only mistake is between or behind the chunks.
 fn of_chunks() -> Vec<(&'static str, Vec<u8>)> {
     let with = |name, rest: &[u8]| {
         let event = github("{}");
@@ -92,14 +92,14 @@ fn of_chunks() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The event in them is whole and signed: what is wrong is the framing alone.
+/// The event in these bodies is whole and signed; only the framing is wrong.
 #[test]
 fn a_chunked_body_with_anything_odd_between_or_behind_its_chunks_is_refused() {
     let receiver = Receiver::start();
     let gateway = Site::plain(&receiver).start();
     let mut wrong = Vec::new();
     for (name, message) in of_chunks() {
-        // All at once, and byte for byte.
+        // All at once, and byte by byte.
         for size in [message.len(), 1] {
             let mut connection = gateway.connect();
             for piece in message.chunks(size) {
@@ -107,7 +107,7 @@ fn a_chunked_body_with_anything_odd_between_or_behind_its_chunks_is_refused() {
             }
             match connection.answer() {
                 Ok(answer) if answer.status == 400 && answer.json()["outcome"] == "malformed" => {}
-                // What comes behind the end in pieces comes after the answer; it is read by nobody.
+                // Bytes behind the end that come after the answer are not read.
                 Ok(answer) if size == 1 && name.contains("behind the end") && answer.status == 200 => {}
                 answer => wrong.push(format!("{name}, pieces of {size}: {answer:?}")),
             }
@@ -117,7 +117,7 @@ fn a_chunked_body_with_anything_odd_between_or_behind_its_chunks_is_refused() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // A gateway that has refused less, because refusals of a kind are summed up after the first five.
+    // Another gateway, because after five refusals of a kind the log only sums them up.
     let gateway = Site::plain(&receiver).start();
     let (_, behind) = of_chunks().into_iter().find(|(name, _)| name.contains("behind the end")).unwrap();
     let mut connection = gateway.connect();
@@ -125,7 +125,7 @@ fn a_chunked_body_with_anything_odd_between_or_behind_its_chunks_is_refused() {
     assert_eq!(connection.answer().unwrap().status, 400);
     let told = "bytes follow the end of the body";
     eventually(told, Duration::from_secs(20), || gateway.log().contains(told).then_some(()));
-    // Extensions and trailers that are as the grammar has them change nothing.
+    // Well-formed extensions and trailers change nothing.
     let rest = b"1 ;a ; b=\"c;\\\"\"\r\n{\r\n1\r\n}\r\n0;d=e\r\nX-Checksum: 99914b93\r\n\r\n";
     let mut connection = gateway.connect();
     connection.write(&[github("{}").head(), CHUNKED.into(), b"\r\n\r\n".to_vec(), rest.to_vec()].concat()).unwrap();
@@ -179,7 +179,7 @@ fn of_lines() -> Vec<(&'static str, Vec<u8>)> {
 fn ambiguous_messages_are_refused_and_end_the_connection() {
     let receiver = Receiver::start();
     let rest = Site::plain_rest(&receiver.url("/app"), "");
-    // Whoever waits for more of a message that will not come is cut after a second.
+    // A connection that waits for the rest of a message is cut after a second.
     let site = Site::new(&rest).listener("limits: {header_timeout: 1s, body_timeout: 1s}", &rest);
     let gateway = site.start();
     let mut wrong = Vec::new();
@@ -187,7 +187,7 @@ fn ambiguous_messages_are_refused_and_end_the_connection() {
         let mut connection = gateway.connect();
         drop(connection.write(&[message, canary()].concat()));
         match connection.answer() {
-            // The gates stand behind the framing: nothing of such a message gets as far as them.
+            // The gates come after the framing, so such a message never reaches them.
             Ok(answer) if !matches!(answer.status, 400 | 408) => wrong.push(format!("{name}: {}", answer.status)),
             Ok(_) if !connection.is_ended(Duration::from_secs(5)) => {
                 wrong.push(format!("{name}: the connection goes on"));
@@ -218,7 +218,7 @@ fn methods_and_targets_that_belong_to_no_source_are_refused() {
         ("POST //in/github HTTP/1.1", 400..=404),
         ("POST /in\\github HTTP/1.1", 400..=404),
         ("POST in/github HTTP/1.1", 400..=404),
-        // pingora escapes what cannot stand in a target before it parses; what comes of it is no source's path.
+        // pingora escapes invalid characters of a target before parsing; the escaped path is no source's.
         ("POST /in/github\0 HTTP/1.1", 400..=404),
         ("POST  /in/github HTTP/1.1", 400..=404),
         ("POST /in/github  HTTP/1.1", 400..=404),

@@ -1,4 +1,4 @@
-//! A full buffer refuses before anything is lost, and takes again by itself.
+//! A full buffer refuses before any event is lost, and accepts again without help.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn a_full_buffer_answers_503_loses_nothing_and_recovers_by_itself() {
     assert_eq!(metrics.sum("hookgate_buffer_refusing", &[("reason", "disk")]), 0);
     assert!(metrics.sum("hookgate_buffer_used_bytes", &[]) <= 1024 * 1024);
     assert_eq!(metrics.sum("hookgate_buffer_limit_bytes", &[]), 1024 * 1024);
-    // A small event may still fit; a forged one is told apart all the same.
+    // A small event may still fit; a forged one is still refused for its signature.
     assert_eq!(gateway.send(&github(body.clone()).without("X-Hub-Signature-256")).status, 401);
     let line = eventually("a line says that it refuses", SOON, || {
         gateway.log().lines().find(|line| line.contains("the buffer refuses events")).map(str::to_owned)

@@ -21,7 +21,7 @@ fn site(rest: &str, receiver: &Receiver) -> Site {
     site
 }
 
-/// All sources of the file, as a list.
+/// Returns all sources of the file, as a list.
 fn names(rest: &str) -> String {
     let lines = rest.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(": {path").map(|(name, _)| name));
     format!("[{}]", lines.collect::<Vec<_>>().join(", "))
@@ -42,7 +42,7 @@ fn a_question_is_answered_by_the_source_of_its_provider_only() {
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(get(&gateway, &format!("/in/github{question}")).status, 405);
     gateway.wait_for_metric("hookgate_handshakes_total", &[("source", "meta")], 1);
-    // A token of one's own stands in the place of the secrets.
+    // The source's own token is configured in place of the secrets.
     let with_secret = question.replace("meatyhamhock", SECRET);
     assert_eq!(get(&gateway, &format!("/in/meta{with_secret}")).status, 403);
     assert_eq!(get(&gateway, "/in/meta").status, 405);

@@ -1,4 +1,4 @@
-//! Headers that a destination has set on every attempt, and values that nobody is shown.
+//! Headers that a destination sets on every attempt, and header values that no output shows.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::why::run;
 const HEADERS: &str =
     r#", headers: {Authorization: {file: token, prefix: "Bearer "}, X-Key: {env: GITHUB_SECRET}, X-Env: prod}"#;
 
-/// A site whose destination has these settings, with a token in a file.
+/// Creates a site whose destination has these settings, with a token in a file.
 fn site(receiver: &Receiver, route: &str, settings: &str) -> Site {
     let rest = Site::plain_rest(&receiver.url("/app"), settings).replace("to: app}", &format!("to: app{route}}}"));
     let site = Site::new(&rest);
@@ -48,7 +48,7 @@ fn a_destination_is_given_its_credential_on_every_attempt_and_health_check() {
     assert_eq!(last.header("authorization").as_deref(), Some("Bearer the next one"), "a reload reads it anew");
 }
 
-/// Everything that shows what is sent, of one stored event.
+/// Returns every output that shows the delivery of a stored event.
 fn all_that_is_shown(site: &Site, gateway: &Gateway, id: &str) -> Vec<(String, String)> {
     let mut shown = Vec::new();
     for args in [
@@ -75,7 +75,7 @@ fn all_that_is_shown(site: &Site, gateway: &Gateway, id: &str) -> Vec<(String, S
     shown
 }
 
-/// Asserts that none of what is shown holds one of these.
+/// Asserts that no output has one of these values.
 fn nothing_shows(shown: &[(String, String)], hidden: &[&str]) {
     for (what, text) in shown {
         for value in hidden {

@@ -1,4 +1,4 @@
-//! Rules in several files: all of them are read again by SIGHUP, and one that is wrong changes nothing.
+//! Rules in several files: SIGHUP reads all of them again, and an invalid one changes nothing.
 
 use crate::support::{Receiver, SECRET, Site, github};
 

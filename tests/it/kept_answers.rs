@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Gateway, Receiver, Reply, Site, github};
 use crate::why::run;
 
-/// A gateway whose destination gives up after the first attempt.
+/// Starts a gateway whose destination gives up after the first attempt.
 fn start(receiver: &Receiver, settings: &str, more: &str) -> (Site, Gateway) {
     let rest =
         Site::plain_rest(&receiver.url("/app"), settings).replace("max_attempts: 1000", "max_attempts: 1") + more;

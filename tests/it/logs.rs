@@ -1,10 +1,10 @@
-//! The log: lines of JSON whatever strangers send, and nothing in it that is secret.
+//! The log: every line is JSON, whatever strangers send, and no line has a secret.
 
 use crate::support::{Receiver, Request, SECRET, Site, github, header_of, hmac_hex, unique};
 
 const BODY_MARK: &str = "body-marker-4417";
 const QUERY_MARK: &str = "query-marker-9023";
-/// A path is shown.
+/// A marker in a path, which may be shown.
 const PATH_MARK: &str = "path-marker-1188";
 const HEADER_MARK: &str = "header-marker-6630";
 

@@ -1,4 +1,4 @@
-//! Outside tests: the real process on real sockets, against a sender and a receiver of our own.
+//! Tests from outside: the real process on real sockets, with a test's own sender and receiver.
 //!
 //! Each test starts its own gateway on port 0 with a data directory of its own. Nothing sleeps and hopes: a test waits
 //! for a condition with a deadline. A test that fails prints the end of its gateway's log.

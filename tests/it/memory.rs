@@ -1,4 +1,4 @@
-//! A backlog lies on disk, not in memory: what grows is the engine's write buffers, whatever the backlog.
+//! A backlog lies on disk and not in memory; only the engine's write buffers grow, to their bound.
 
 use crate::support::{Site, alone, free_port, github};
 

@@ -1,4 +1,4 @@
-//! `/metrics` can be read by machines, and strangers cannot make its labels up.
+//! `/metrics` is valid for Prometheus, and strangers cannot invent labels.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,7 @@ fn the_page_parses_and_strangers_make_up_no_label() {
     assert!(gateway.stop().success());
 }
 
-/// `increase()` does not see the increment with which a series begins.
+/// `increase()` misses the first increment of a series that does not begin at zero.
 #[test]
 fn every_series_with_configured_labels_is_there_at_zero_before_the_first_request() {
     let receiver = Receiver::start();
@@ -101,7 +101,7 @@ fn every_series_with_configured_labels_is_there_at_zero_before_the_first_request
     of("hookgate_circuit_open", &[("destination", "app")]);
     of("hookgate_event_latency_seconds_count", &[("route", "all")]);
     assert!(metrics.sum("hookgate_disk_free_bytes", &[]) > 0);
-    // A series of our own that is missing here has labels that a configuration does not decide.
+    // Own series that are missing here have labels that a configuration does not decide.
     let page: BTreeSet<String> = metrics.series().into_iter().map(|(name, _, _)| name).collect();
     let later = [
         "hookgate_secret_not_after_timestamp_seconds",
@@ -123,7 +123,7 @@ fn every_series_with_configured_labels_is_there_at_zero_before_the_first_request
     assert_eq!(absent, Vec::<String>::new());
 }
 
-/// Every series belongs to a family with help and type, and no series comes twice.
+/// Checks that every series belongs to a family with help and type, and that no series comes twice.
 fn check_types(page: &str) {
     let families: BTreeSet<&str> =
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();

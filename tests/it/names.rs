@@ -1,7 +1,7 @@
-//! Services whose name has several addresses: one that works is enough.
+//! Services whose name has several addresses: one working address is enough.
 //!
-//! The gateway runs in a mount namespace of its own, with an `/etc/hosts` of the test's. Where that is not allowed the test
-//! says so; CI allows it.
+//! The gateway runs in its own mount namespace, with the test's `/etc/hosts`. Where that is not allowed the test is
+//! skipped with a message; CI allows it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Authority, Gateway, Https, Receiver, SOON, Site, eventually, free_port, github};
 
-/// A gateway that finds these addresses for the name `svc`; `None` where it cannot be had.
+/// Starts a gateway that finds these addresses for the name `svc`; `None` where mount namespaces are not allowed.
 fn start(hosts: &str, rest: &str) -> Option<(Site, Gateway)> {
     let site = Site::new(rest);
     site.file("hosts", format!("127.0.0.1 localhost\n{hosts}").as_bytes());
@@ -29,7 +29,7 @@ fn all_succeed(gateway: &Gateway, count: u64) {
     assert_eq!((attempts(gateway, "success"), attempts(gateway, "connect")), (count, 0));
 }
 
-/// An address at which a SYN gets no answer, as long as what is given: its queue is full.
+/// Opens an address at which a SYN gets no answer, because its queue is full, as long as the result lives.
 fn silent(ip: [u8; 4], port: u16) -> (tokio::net::TcpListener, tokio::runtime::Runtime, Vec<TcpStream>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let entered = runtime.enter();
@@ -99,7 +99,7 @@ fn an_address_where_something_else_listens_does_not_hide_the_service_behind_the_
     let service = Https::start(&authority.sign("svc"), None);
     let url = service.url("/app").replace("127.0.0.1", "svc");
     let port: u16 = url.rsplit(':').next().unwrap().trim_end_matches("/app").parse().unwrap();
-    // It takes connections and speaks no TLS; the service's certificate is for the name.
+    // This address takes connections and speaks no TLS; the service's certificate is for the name.
     let other = std::net::TcpListener::bind(("::1", port)).unwrap();
     std::thread::spawn(move || {
         for stream in other.incoming() {

@@ -1,10 +1,10 @@
-//! A noisy neighbour: one source is flooded and its service hangs; the others do not feel it.
+//! A noisy neighbour: one source is flooded and its service hangs; the other source is not delayed.
 
 use std::time::Duration;
 
 use crate::support::{Flow, Load, Receiver, Reply, SOON, Site, accounts, alone, eventually, pass, queued};
 
-/// The quiet one's rate; the noisy one sends ten times as much.
+/// The quiet source's rate; the noisy source sends ten times as much.
 const QUIET: u32 = 40;
 
 fn rest(receiver: &Receiver) -> String {
@@ -46,7 +46,7 @@ fn a_flooded_source_with_a_hanging_service_holds_up_nobody_else() {
     sent.add(during);
     sent.all_arrived(&receiver.seen_at("/quiet"));
     eprintln!("p99 alone {p99_before:?}, beside the noise {p99:?}, {} noisy events", noise.answered.len());
-    // A ratio in one run, and generous: it tells "waits behind the other's" from "shares the machine".
+    // A generous ratio within one run: it separates waiting behind the noisy source from sharing the machine.
     assert!(p99 < p99_before.max(Duration::from_millis(20)) * 20, "{p99:?} against {p99_before:?}");
     accounts(&gateway, &[("quiet", "quiet", 0), ("noisy", "noisy", 0)]);
 }

@@ -1,11 +1,11 @@
-//! Numbers keep their digits, and two ids are two, whatever their length.
+//! Numbers keep their digits, and long ids that differ are different.
 
 use data_encoding::BASE64;
 use serde_json::json;
 
 use crate::support::{Gateway, Receiver, Reply, Request, SOON, Seen, Site, eventually, github, hmac, text_of, unique};
 
-/// Numbers as no reader of doubles would give them back.
+/// Numbers that a reader of doubles would change.
 const LONG: &str = r#"{"v": 123456789012345678901234, "d": 0.12345678901234567890, "p": 10.00, "z": -0, "e": 1E5, "i": 9007199254740993, "type": "t", "l": [1.10, {"u": 18446744073709551616}]}"#;
 const SORTED: &str =
     r#""d":0.12345678901234567890,"e":1E5,"i":9007199254740993,"l":[1.10,{"u":18446744073709551616}],"p":10.00,"#;
@@ -145,7 +145,7 @@ fn ids_of_any_length_are_two_ids_when_a_digit_differs() {
         ("1.10", "1.1"),
         ("1E5", "100000"),
     ] {
-        // With a condition the body is read as a tree, and without one it is scanned.
+        // A condition makes the gateway parse the body into a tree; without one the body is scanned.
         for when in ["", ", when: has(body.id)"] {
             let rest = Site::plain_rest(&receiver.url("/app"), "")
                 .replace("provider: github,", "provider: github, event: {id: body.id},")

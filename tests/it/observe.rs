@@ -1,8 +1,8 @@
-//! `enforce: false`: what fails is stored and delivered all the same, and judged again when the secrets change.
+//! Observe mode (`enforce: false`): unverified events are stored, delivered, and re-evaluated when secrets change.
 
 use crate::support::{Gateway, Receiver, Reply, SOON, Site, eventually, github, hmac_hex};
 
-/// The source `github` with this secret, looking on only.
+/// Returns the source `github` in observe mode, with this secret.
 fn observing(receiver: &Receiver, secret: &str) -> String {
     Site::plain_rest(&receiver.url("/app"), "")
         .replace("[{name: main, env: GITHUB_SECRET}]", &format!("[{secret}], enforce: false"))
@@ -17,7 +17,7 @@ fn site(receiver: &Receiver) -> Site {
     site
 }
 
-/// What the admin listener says of the first source: how many are unverified, how many were verified later.
+/// Returns the numbers of the first source from the API: unverified events, and events that were verified later.
 fn numbers(gateway: &Gateway) -> (u64, u64) {
     let answer = gateway.admin("/api/v1/sources");
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -31,7 +31,7 @@ fn wait_for_numbers(gateway: &Gateway, unverified: u64, reverified: u64) {
     eventually(&what, SOON, || (numbers(gateway) == (unverified, reverified)).then_some(()));
 }
 
-/// How often it has said that it judged again.
+/// Counts the log lines about a re-evaluation.
 fn passes(gateway: &Gateway) -> usize {
     gateway.log().matches("were judged again").count()
 }
@@ -47,13 +47,13 @@ fn an_event_that_failed_is_verified_by_the_right_secret_later() {
     site.rewrite(&observing(&receiver, RIGHT));
     gateway.reload();
     wait_for_numbers(&gateway, 0, 1);
-    // The log has its own thread.
+    // The log is written by its own thread.
     let said = || gateway.log().lines().find(|line| line.contains("were judged again")).map(str::to_owned);
     let line = eventually("it is said", SOON, said);
     for said in ["\"source\":\"github\"", "\"judged\":1", "\"verified\":1", "\"failed\":0"] {
         assert!(line.contains(said), "{said}: {line}");
     }
-    // At receipt it failed, and that is what is counted.
+    // The metric counts the verdict at the receipt, a failure.
     gateway.wait_for_metric("hookgate_verifications_total", &[("verdict", "failed")], 1);
     gateway.wait_for_metric("hookgate_verifications_total", &[("verdict", "verified")], 0);
 }
@@ -90,11 +90,11 @@ fn what_fails_again_is_left_alone_until_the_secrets_change_also_across_restarts(
     gateway.accept(&github("{\"b\":1}").without("X-Hub-Signature-256"));
     gateway.accept(&github("{\"c\":1}"));
     assert_eq!(numbers(&gateway), (3, 0));
-    // The same secrets: nothing to judge.
+    // With the same secrets nothing is re-evaluated.
     gateway.reload();
     assert!(gateway.stop().success());
     assert_eq!(passes(&gateway), 0, "{}", gateway.log());
-    // Another secret while it was stopped: judged at the start, and once.
+    // After a change of the secret while the gateway was stopped, the start re-evaluates once.
     site.rewrite(&observing(&receiver, RIGHT));
     let mut gateway = site.start();
     wait_for_numbers(&gateway, 2, 1);
@@ -104,7 +104,7 @@ fn what_fails_again_is_left_alone_until_the_secrets_change_also_across_restarts(
     assert_eq!(passes(&gateway), 1, "{}", gateway.log());
     let gateway = site.start();
     assert_eq!(numbers(&gateway), (2, 0));
-    // A third set of secrets, of a source that looks on no longer: judged once more.
+    // A third set of secrets, of a source that now enforces: one more re-evaluation.
     let enforced =
         observing(&receiver, &format!("{RIGHT}, {{name: guessed, file: guess}}")).replace(", enforce: false", "");
     site.file("guess", b"guess");

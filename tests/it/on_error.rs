@@ -1,4 +1,4 @@
-//! A route that fails on an event with an error loses nothing: the event is kept, told, and delivered once the rule is mended.
+//! A route whose rule fails with an error loses no event: the event is kept, reported, and delivered after the fix.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ fn quarantined(gateway: &Gateway, count: u64) {
     gateway.wait_for_metric("hookgate_quarantined_events", &[("source", "github")], count);
 }
 
-/// The first problem of the only event in quarantine.
+/// Returns the first problem of the only event in quarantine.
 fn problem(gateway: &Gateway) -> String {
     let listed = gateway.admin("/api/v1/quarantine").json();
     let problem = &listed["quarantine"][0]["problems"][0];
@@ -23,7 +23,7 @@ fn judged(site: &Site, gateway: &Gateway) -> String {
     said
 }
 
-/// A route whose rule fails, the event it fails on, the stage, what is said, and the rule that is right.
+/// A route whose rule fails, the event that it fails on, the stage, the message, and the corrected rule.
 const FAILING: [(&str, &str, &str, &str, &str); 8] = [
     (
         "when: body.qty > 5",
@@ -102,7 +102,7 @@ fn an_event_on_which_its_only_route_fails_is_kept_told_and_delivered_when_the_ru
         let said = problem(&gateway);
         assert!(said.starts_with(&format!("route \"all\": {why}")), "{rule}: {said}");
         gateway.wait_for_metric("hookgate_route_errors_total", &[("route", "all"), ("stage", stage)], 1);
-        // It outlives a restart, and is judged alike while the rule is the same.
+        // The event outlives a restart, and the same rule gives the same verdict.
         assert!(gateway.stop().success());
         let gateway = site.start();
         quarantined(&gateway, 1);
@@ -224,7 +224,7 @@ fn false_is_no_error_and_no_match_says_that_an_error_is_none_either() {
     gateway.wait_for_outcomes("github", "filtered", 200, 2);
     gateway.wait_for_metric("hookgate_route_errors_total", &[("route", "all"), ("stage", "when")], 1);
     assert_eq!(gateway.metrics().sum("hookgate_quarantined_events", &[]), 0);
-    // What is only filtered says so at info, with the name of the route.
+    // A filtered event is logged at info, with the name of the route.
     eventually("the access line names the route", SOON, || {
         gateway.log().lines().any(|line| line.contains("failed_routes") && line.contains("filtered")).then_some(())
     });

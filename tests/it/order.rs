@@ -1,4 +1,4 @@
-//! `order_by`: strict order per key; what fails for good parks its key only, until a person releases or skips it.
+//! `order_by`: strict order per key; a final failure parks its key only, until a person releases or skips it.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn event(key: &str, number: usize) -> crate::support::Request {
     github(format!("{{\"key\":\"{key}\",\"n\":{number}}}"))
 }
 
-/// The numbers under a key, in the order in which they were taken.
+/// Returns the numbers under a key, in the order of their delivery.
 fn taken(receiver: &Receiver, key: &str) -> Vec<u64> {
     let bodies = receiver.seen().into_iter().map(|seen| serde_json::from_str::<Value>(&text_of(&seen.body)).unwrap());
     bodies.filter(|body| body["key"] == key).map(|body| body["n"].as_u64().unwrap()).collect()
@@ -65,7 +65,7 @@ fn a_head_that_fails_for_good_parks_its_key_and_the_others_flow() {
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 3);
     assert_eq!((taken(&receiver, "well"), taken(&receiver, "poisoned")), (vec![1, 2, 3], vec![0, 0, 0]));
     gateway.wait_for_metric("hookgate_queue_events", &[("state", "parked")], 4);
-    // It is still parked after a restart, and says why.
+    // The key is still parked after a restart, with its cause.
     assert!(gateway.stop().success());
     let gateway = site.start();
     let waits = &parked(&gateway)[0];

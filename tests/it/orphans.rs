@@ -1,4 +1,4 @@
-//! What waits for a destination that is taken out of the file: kept, shown everywhere, delivered when it comes back.
+//! The backlog of a destination that is removed from the file: kept, shown, and delivered when the destination is back.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use crate::support::{Gateway, Receiver, Reply, SOON, Seen, Site, eventually, git
 
 const EVENTS: u64 = 5;
 
-/// What the API says of a destination.
+/// Returns a destination from the API.
 fn sheet(gateway: &Gateway, name: &str) -> Value {
     let list = gateway.admin("/api/v1/destinations").json();
     list["destinations"].as_array().unwrap().iter().find(|one| one["name"] == *name).unwrap().clone()
 }
 
-/// How often the log tells of the backlog.
+/// Counts the log lines about the backlog.
 fn told(gateway: &Gateway) -> usize {
     let log = gateway.log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -1,4 +1,4 @@
-//! An outage of a service, compressed: first nobody listens, then it hangs, then it is back.
+//! A short outage of a service: first nothing listens, then the service hangs, then it works again.
 //!
 //! By hand, closer to a real one: `OUTAGE_SECS=600 cargo test --test it outage`. In CI it lasts 10 seconds.
 
@@ -9,28 +9,28 @@ use crate::support::{
     queued,
 };
 
-/// What a destination may have under way, whatever waits.
+/// The number of deliveries of a destination that may be in flight.
 const IN_FLIGHT_MOST: usize = 64;
-/// Before the breaker opens, so many may fail.
+/// The number of failed attempts before the breaker opens.
 const FAILURES: u64 = 10;
 
 fn tries(gateway: &Gateway) -> u64 {
     gateway.metrics().sum("hookgate_delivery_attempts_total", &[("destination", "app")])
 }
 
-/// At most two probes a second, once the breaker is open.
+/// Checks that an open breaker lets through at most two probes a second.
 fn is_probed_only(gateway: &Gateway, time: Duration) {
     let open = || gateway.metrics().sum("hookgate_circuit_open", &[("destination", "app")]) == 1;
     eventually("the breaker opens", SOON, || open().then_some(()));
     let (before, began) = (tries(gateway), Instant::now());
     pass(time);
-    // What was under way when it opened ends within the time, and one more may fall on either end.
+    // Attempts in flight at the opening end within the time, and one probe may fall on either end.
     let allowed = 2 * began.elapsed().as_secs() + 2 + IN_FLIGHT_MOST as u64;
     let probes = tries(gateway) - before;
     assert!(probes <= allowed, "{probes} tries in {:?} of a dead service", began.elapsed());
 }
 
-/// How far from first-in-first-out: the mean distance of an event from its place, as a share of all.
+/// Returns the distance from first-in-first-out order: the mean distance of an event from its place, as a share of all.
 fn disorder(taken: &[Seen]) -> f64 {
     let mut sorted: Vec<(String, usize)> = taken.iter().enumerate().map(|(at, seen)| (seen.event_id(), at)).collect();
     // Ids begin with the time of receipt.
@@ -60,7 +60,7 @@ fn an_outage_costs_no_sender_anything_and_ends_without_a_herd() {
     assert!(receiver.in_flight_most("/app") <= IN_FLIGHT_MOST);
     receiver.well("/app");
     let back = Instant::now();
-    // The load goes on: the backlog has to be worked off beside what is new.
+    // The load goes on: the backlog is delivered beside new events.
     let what = "the backlog is worked off in half of the outage's time";
     eventually(what, lasted / 2 + Duration::from_secs(2), || (queued(&gateway.metrics(), "app") < 200).then_some(()));
     let sent = load.stop();

@@ -1,4 +1,4 @@
-//! The provider's patience: what it must be answered, and the brake one step before it gives the source up.
+//! The provider's patience: the answers that it requires, and the brake before the provider gives the source up.
 
 use crate::support::{Gateway, Receiver, Request, SECRET, SOON, Site, eventually, unique};
 use data_encoding::BASE64;
@@ -51,7 +51,7 @@ fn one_refusal_before_the_last_a_wrong_schema_no_longer_costs_the_subscription()
         used(&gateway, count);
     }
     gateway.wait_for_metric("hookgate_provider_failure_budget_limit", &[("source", "shop")], 8);
-    // The eighth would delete the subscription: it is kept for a person instead.
+    // The eighth failure would delete the subscription, so the event is quarantined instead.
     assert_eq!(gateway.send(&order("{}")).status, 200);
     gateway.wait_for_outcomes("shop", "quarantined", 200, 1);
     used(&gateway, 0);

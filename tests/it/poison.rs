@@ -1,4 +1,4 @@
-//! Poison: events that their service cannot take stand in nobody's way, and end as dead letters with their cause.
+//! Poison events: events that their service cannot take block no other event, and end as dead letters with their cause.
 
 use crate::support::{
     Connection, Receiver, Reply, SOON, Seen, Site, accounts, alone, eventually, github, queued, text_of,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Answer, Receiver, Request, Site, github, send};
 
-/// Everything at a path and under it that others may read, write or enter.
+/// Returns the paths at and under `path` that other users may read, write or enter.
 fn open_to_others(path: &Path) -> Vec<PathBuf> {
     let found = std::fs::symlink_metadata(path).unwrap();
     let mut open = Vec::new();
@@ -62,7 +62,7 @@ fn shut_in(answer: &Answer) -> bool {
 fn every_answer_of_the_admin_listener_stays_out_of_caches_and_frames() {
     let receiver = Receiver::start();
     let rest = Site::plain_rest(&receiver.url("/app"), "");
-    // The listener of the site is written on one line; another one follows it.
+    // The site's listener is on one line; this adds another listener after it.
     let rest = rest.replacen("sources:", "  probes: {address: \"127.0.0.1:0\", serve: [livez, readyz]}\nsources:", 1);
     let gateway = Site::new(&rest).start();
     let missing = format!("/api/v1/events/{}", "0".repeat(8));

@@ -1,12 +1,12 @@
-//! A small service that comes back: what waited for it does not knock it over again.
+//! A small service that recovers: its backlog does not overload it again.
 
 use std::time::Duration;
 
 use crate::support::{Gateway, Receiver, Reply, Site, alone, eventually, free_port, send_many};
 
-/// The requests that the service takes at once; the destination has the usual concurrency of 64.
+/// The requests that the service takes at once; the destination has the default concurrency of 64.
 const AT_ONCE: usize = 5;
-/// One attempt fails at each limit that is too high; without a slow start it is 59 at the first one.
+/// The bound of failed attempts: one at each limit that is too high; without a slow start 59 fail at once.
 const BROKEN_MOST: usize = 15;
 const LONG: Duration = Duration::from_mins(1);
 
@@ -16,7 +16,7 @@ fn logged(gateway: &Gateway, line: &str) -> usize {
     gateway.log().matches(line).count()
 }
 
-/// The service, up again, which is slow enough that what waits for it lasts for seconds.
+/// Starts the recovered service, slow enough that its backlog lasts for seconds.
 fn small_service(port: u16) -> Receiver {
     let receiver = Receiver::start_on(port);
     receiver.at_most("/app", AT_ONCE);

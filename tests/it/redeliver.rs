@@ -1,4 +1,4 @@
-//! A redelivery that an operator asked for is delivered; every other repetition stays one.
+//! An expected redelivery is delivered; every other repetition is not.
 
 use crate::support::{Gateway, Receiver, Request, SOON, Site, eventually, github, header_of, send, text_of};
 
@@ -10,7 +10,7 @@ fn ask(gateway: &Gateway, source: &str, body: &str) -> (u16, serde_json::Value) 
     (answer.status, answer.json())
 }
 
-/// Whether it was stored as a new event.
+/// Sends a request, and returns whether it was stored as a new event.
 fn is_taken(gateway: &Gateway, request: &Request) -> bool {
     let answer = gateway.send(request);
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -32,7 +32,7 @@ fn a_redelivery_that_was_asked_for_is_delivered_once_and_is_a_new_event() {
     let (status, granted) = ask(&gateway, "github", &format!("{{\"id\":\"{}\",\"for\":\"10m\"}}", id_of(&request)));
     assert_eq!((status, &granted["source"], &granted["id"]), (200, &"github".into(), &id_of(&request).into()));
     assert!(granted["until"].as_str().unwrap().starts_with("20"), "{granted}");
-    // Another event of the same source does not use it up.
+    // Another event of the same source does not use up the expected redelivery.
     let other = github("{\"other\":1}");
     gateway.accept(&other);
     assert!(!is_taken(&gateway, &other));
@@ -46,7 +46,7 @@ fn a_redelivery_that_was_asked_for_is_delivered_once_and_is_a_new_event() {
     gateway.wait_for_metric("hookgate_dedup_entries", &[], 2);
     let is_said = || gateway.log().contains("a repetition was let through, as asked").then_some(());
     eventually("it is said", SOON, is_said);
-    // The redelivery is what is recognised from now on, also by the next process.
+    // From now on repetitions refer to the redelivery, also in the next process.
     assert!(gateway.stop().success());
     let gateway = site.start();
     assert!(!is_taken(&gateway, &request));
@@ -63,7 +63,7 @@ fn any_redelivery_of_a_source_passes_each_once_and_so_many_in_all() {
     assert_eq!(ask(&gateway, "github", "{\"all\":true,\"max\":3,\"for\":\"1m\"}").0, 200);
     assert!(is_taken(&gateway, &sent[0]));
     assert!(!is_taken(&gateway, &sent[0]), "each once");
-    // A new event is no redelivery and uses nothing up.
+    // A new event is no redelivery and uses up none.
     gateway.accept(&github("{\"new\":1}"));
     let taken: Vec<bool> = sent[1..].iter().map(|request| is_taken(&gateway, request)).collect();
     assert_eq!(taken, [true, true, false]);
@@ -140,7 +140,7 @@ fn off_loopback_the_api_wants_its_token() {
         assert_eq!(send(here, &asked.clone().with("Authorization", "Bearer a-token")).unwrap().status, 401);
     }
     assert!(!is_taken(&gateway, &request));
-    // The command line takes the token from the file.
+    // The command takes the token from the file.
     let (url, id) = (format!("http://{here}"), id_of(&request));
     let asked = site.cli(&["redeliver", "github", "--id", &id, "--admin", &url]);
     assert_eq!(asked.status.code(), Some(0), "{}", text_of(&asked.stderr));

@@ -1,10 +1,10 @@
-//! Every refusal has its status and its problem document, is counted, says nothing secret and lets nothing through.
+//! Every refusal has its status and its problem document, is counted, shows no secret and forwards nothing.
 
 use crate::support::{Gateway, Receiver, Request, SECRET, Site, github, hmac_hex, unique};
 
 const MARK: &str = "payload-marker-7351";
 
-/// One source for each gate.
+/// Returns one source for each gate.
 fn rest(receiver: &Receiver) -> String {
     let schema = "schemas: {events: {push: schemas/push.json}, on_invalid: reject}";
     let hmac =
@@ -39,7 +39,7 @@ fn start(receiver: &Receiver) -> (Site, Gateway) {
     (site, gateway)
 }
 
-/// Signed as the source `timed` wants it, `offset` seconds from now.
+/// Returns a request signed for the source `timed`, `offset` seconds from now.
 fn timed(offset: i64) -> Request {
     let body = format!("{{\"m\":\"{MARK}\"}}");
     let time = (jiff::Timestamp::now().as_second() + offset).to_string();
@@ -47,7 +47,7 @@ fn timed(offset: i64) -> Request {
     Request::new("POST", "/in/timed", body).with("X-Time", time).with("X-Sign", signature)
 }
 
-/// A refusal: what is sent, and how it must end.
+/// A refusal: the request and its expected outcome.
 struct Case {
     request: Request,
     source: &'static str,
@@ -178,7 +178,7 @@ fn check(gateway: &Gateway, case: &Case) {
     let problem = answer.json();
     assert_eq!((&problem["status"], &problem["outcome"]), (&(*status).into(), &(*outcome).into()), "{name}");
     assert!(problem["type"].is_string() && !problem["title"].as_str().unwrap().is_empty(), "{name}");
-    // What the sender can mend is said: the problems of a payload, a limit of the head, a compressed body.
+    // The sender is told what it can correct: problems of the payload, a limit of the head, a compressed body.
     let is_compressed = request.headers.iter().any(|(name, _)| name == "Content-Encoding");
     let detailed = is_compressed || matches!(*outcome, "schema_rejected" | "malformed" | "headers_too_large");
     let keys = problem.as_object().unwrap().len();
@@ -202,7 +202,7 @@ fn every_refusal_has_its_status_and_its_problem_and_is_counted() {
         check(&gateway, &case);
     }
     assert_eq!(receiver.connections(), 0, "nothing that was refused reaches a service");
-    // The gates are not shut for everybody.
+    // Valid requests pass the same gates.
     let good = [
         marked(),
         marked().to("/in/typed"),
@@ -228,7 +228,7 @@ fn a_payload_that_breaks_its_schema_gets_pointers_and_at_most_twenty() {
     let pointers: Vec<String> = answer.json()["errors"].as_array().unwrap().iter().map(pointer).collect();
     assert_eq!(pointers.len(), 2, "{}", answer.text());
     assert!(pointers.contains(&"/ref".to_owned()) && pointers.contains(&"/n/1".to_owned()), "{pointers:?}");
-    // Of a large event only the first problem is looked for.
+    // In a large event only the first problem is searched for.
     for (count, expected) in [(500, 20), (50_000, 1)] {
         let many = format!("{{\"ref\":\"x\",\"n\":[{}]}}", vec![format!("\"{MARK}\""); count].join(","));
         let answer = gateway.send(&github(many).to("/in/strict"));
@@ -274,7 +274,7 @@ fn the_limit_by_sender_stands_before_verification() {
     let site = Site::new(&rest).server("limits: {per_sender: {rate: 1/h, burst: 5}}", &rest);
     let gateway = site.start();
     for at in 1..=5 {
-        // Who looks for sources spends the same quota.
+        // Requests to unknown paths spend the same quota.
         let target = if at % 2 == 0 { "/in/github" } else { "/wp-login.php" };
         let status = gateway.send(&marked().without("X-Hub-Signature-256").to(target)).status;
         assert_eq!(status, if at % 2 == 0 { 401 } else { 404 });

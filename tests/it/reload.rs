@@ -1,4 +1,4 @@
-//! New rules by signal, by the API and by command: all of them or none, and nobody who sends at that moment notices.
+//! New rules by signal, by the API and by command: all of them or none, and no request of that moment fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +27,7 @@ fn a_good_file_puts_new_sources_routes_and_destinations_in_force() {
     let id = gateway.accept(&github("{}").to("/in/more"));
     let seen = receiver.wait_for(1);
     assert_eq!((seen[0].target.as_str(), seen[0].event_id()), ("/more", id));
-    // And away again.
+    // The new rules are removed again.
     site.rewrite(&rest);
     gateway.reload();
     assert_eq!(gateway.send(&github("{}").to("/in/more")).status, 404);
@@ -101,7 +101,7 @@ fn no_request_fails_while_rules_are_replaced() {
     assert!(sent >= 30, "{sent}");
 }
 
-/// Sends all of a signed event but its last bytes, and waits until the gateway has its head.
+/// Sends a signed event without its last bytes, and waits until the gateway has its head.
 fn begin(gateway: &Gateway, body: &str) -> (Connection, Vec<u8>) {
     let wire = github(body).wire();
     let (head, rest) = wire.split_at(wire.len() - 3);
@@ -119,7 +119,7 @@ fn a_request_in_flight_finishes_under_the_rules_it_began_with() {
     let site = Site::new(&rest.replace("env: GITHUB_SECRET", "file: secret"));
     site.file("secret", crate::support::SECRET.as_bytes());
     let gateway = site.start();
-    // Its source is taken away, or has another secret, before its body is there.
+    // The source is removed, or gets another secret, before the body is complete.
     for (round, changed) in
         [rest.replace("/in/github", "/in/other"), rest.replace("env: GITHUB_SECRET", "file: other")].iter().enumerate()
     {
@@ -150,7 +150,7 @@ fn a_delivery_in_flight_finishes_and_its_next_try_goes_by_the_new_rules() {
     site.rewrite(&rest.replace("/old", "/new"));
     let answer = gateway.change("POST", "/api/v1/reload", "");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    // Whoever waited for a delivery all the time must not begin one under the old rules.
+    // A worker that was waiting for a delivery must not start one under the old rules.
     let next = gateway.accept(&github("{}"));
     let seen = receiver.wait_for(3);
     let at = |path: &str| seen.iter().filter(|seen| seen.target == path).map(crate::support::Seen::event_id).collect();
@@ -184,7 +184,7 @@ fn the_api_and_the_command_say_what_came_of_a_reload() {
         (ask().status, ask().json()),
         (200, json!({"reloaded": true, "changes": [], "warnings": 0, "problems": [], "backlogs": []}))
     );
-    // What cannot change is named, and the rest is in force.
+    // Settings that need a restart are named, and the rest is in force.
     let other = format!("{}  spare: {{url: \"{}\"}}\nbuffer: {{max_size: 2GiB}}\n", rest, receiver.url("/spare"));
     let site = site.listener("limits: {headers: 8KiB}", &other.replace("/in/github", "/in/moved"));
     let answer = ask().json();
@@ -210,7 +210,7 @@ fn the_api_and_the_command_say_what_came_of_a_reload() {
     assert!(said.contains(&format!("routes.yaml:{}:{}: error[unknown_name]: ", place.0, place.1)), "{said}");
     assert!(said.contains("help: did you mean `app`?") && said.contains("1 error; the old rules stay"), "{said}");
     assert_eq!((ended.status.code(), text_of(&ended.stdout)), (Some(78), String::new()));
-    // One line of the log has the first problem with its place; stderr has all of them as `check` prints them.
+    // One log line has the first problem with its place; stderr has all problems as `check` prints them.
     let (log, line) = eventually("the line is written", SOON, || {
         let log = gateway.log();
         let line = log.lines().find(|line| line.contains("the old rules stay in force"))?;
@@ -285,7 +285,7 @@ fn the_token_of_the_admin_listener_is_read_anew_and_never_lost() {
     site.file("token", b"the-second-token");
     assert_eq!(status("the-first-token", "/api/v1/reload"), 200);
     assert_eq!(status("the-first-token", "/api/v1/reload"), 401);
-    // A file without a token is for a listener on loopback, which this one is after a restart only.
+    // A file without a token needs a listener on loopback; this listener moves there with a restart only.
     site.file("routes.yaml", text.as_bytes());
     assert_eq!(status("the-second-token", "/api/v1/reload"), 200);
     assert_eq!((status("", "/api/v1/reload"), status("the-second-token", "/api/v1/reload")), (401, 200));

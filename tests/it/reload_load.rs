@@ -1,14 +1,14 @@
-//! Two hundred reloads, good and bad, by signal and by the API, while events come in: no request fails, none is lost.
+//! Two hundred reloads, valid and invalid, by signal and by the API, under load: no request fails, no event is lost.
 
 use crate::support::{Flow, Gateway, Load, Receiver, SOON, Site, alone, eventually, github};
 
 const RELOADS: usize = 200;
-/// Offered; what is left of it on this machine is printed at the end.
+/// The offered rate; the achieved rate is printed at the end.
 const PER_SECOND: u32 = 550;
-/// Each set of rules is in force for so many requests at least.
+/// The least number of requests under each set of rules.
 const REQUESTS_BETWEEN: usize = 20;
 
-/// Rules of this round: a source of its own, a destination that comes and goes, other limits and retries.
+/// Returns the rules of a round: a source of its own, a destination that comes and goes, other limits and retries.
 fn good(plain: &str, receiver: &Receiver, round: usize) -> String {
     let source = format!(
         "  round: {{path: /in/round-{round}, provider: github, secrets: [{{name: main, env: GITHUB_SECRET}}], rate_limit: {{rate: {}/s}}}}\nroutes:\n  round: {{from: round, to: other}}\n",
@@ -20,7 +20,7 @@ fn good(plain: &str, receiver: &Receiver, round: usize) -> String {
     plain.replace("max_attempts: 1000", &format!("max_attempts: {}", 1000 + round)) + &other
 }
 
-/// Files that nothing may come of, each bad in its way.
+/// Returns an invalid file; each kind of mistake has its turn.
 fn bad(good: &str, round: usize) -> String {
     match round / 2 % 5 {
         0 => "sources: [".to_owned(),
@@ -31,7 +31,7 @@ fn bad(good: &str, round: usize) -> String {
     }
 }
 
-/// Reloads by the way of this round, and waits for what came of it: whether it was applied.
+/// Reloads by signal or by the API, and returns whether the rules were applied.
 fn reload(gateway: &Gateway, round: usize) -> bool {
     if (round / 2).is_multiple_of(2) {
         return match gateway.change("POST", "/api/v1/reload", "{}").status {
@@ -58,7 +58,7 @@ fn no_request_fails_and_no_event_is_lost_over_two_hundred_reloads_under_load() {
         let rules = good(&plain, &receiver, round);
         site.rewrite(&if is_good { rules } else { bad(&rules, round) });
         assert_eq!(reload(&gateway, round), is_good, "round {round}");
-        // The rules of the last good file are in force, all of them.
+        // All rules of the last valid file are in force.
         let path = format!("/in/round-{}", round - round % 2);
         assert_eq!(gateway.send(&github("{}").to(&path)).status, 200, "round {round}");
         extra += 1;

@@ -1,4 +1,4 @@
-//! Stops in order, with a backlog and under load; and two processes that want the same thing.
+//! Orderly stops with a backlog and under load; two processes with the same data directory or port.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn a_backlog_survives_a_restart_and_is_delivered_when_the_service_is_back() {
     assert_eq!(seen, ids, "each once");
 }
 
-/// Sends on one connection until the answer says that it ends.
+/// Sends on one connection until an answer closes it.
 fn send_until_told_to_close(mut connection: Connection, started: &AtomicBool) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
@@ -96,7 +96,7 @@ fn an_idle_gateway_with_open_connections_stops_at_once() {
     let _silent = gateway.connect();
     let started = std::time::Instant::now();
     assert_eq!(gateway.stop().code(), Some(0));
-    // The grace of five seconds is for work, and there is none. The silent connection may take what a head may take.
+    // The grace of five seconds is for requests, and there is none. The silent connection gets the header timeout.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     assert!(used.is_ended(Duration::from_secs(1)));
 }

@@ -1,4 +1,4 @@
-//! What is kept, and for how long.
+//! Retention of events and delivery ids.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn delivered_events_are_kept_as_long_as_the_file_says() {
     eventually("it is gone", SOON, || stored(&gateway).is_empty().then_some(()));
     gateway.wait_for_metric("hookgate_buffer_used_bytes", &[], 0);
     assert_eq!(gateway.admin(&format!("/api/v1/events/{id}")).status, 404);
-    // Its id is remembered all the same.
+    // The event's delivery id is still remembered.
     gateway.wait_for_metric("hookgate_dedup_entries", &[], 1);
 }
 
@@ -34,7 +34,7 @@ fn when_space_runs_short_what_was_delivered_goes_first_and_what_waits_for_a_pers
     let body = format!("{{\"fill\":\"{}\"}}", "x".repeat(50_000));
     let mut last = String::new();
     for _ in 0..35 {
-        // Nearly twice what there is room for: a sender that is told to wait comes again.
+        // Nearly twice the buffer's size: a sender that gets a 503 sends again.
         let request = github(body.clone());
         last = eventually("there is room again", SOON, || gateway.send(&request).event_id());
     }

@@ -1,4 +1,4 @@
-//! Two secrets while one takes the other's place: either verifies, and which one is said.
+//! Two secrets during a rotation: either verifies, and the output names the one that did.
 
 use crate::support::{Receiver, SOON, Site, eventually, github, hmac_hex};
 
@@ -29,7 +29,7 @@ fn either_secret_verifies_and_the_delivery_says_which() {
     }
     let third = gateway.send(&signed("neither-of-them"));
     assert_eq!(third.status, 401);
-    // The old one is taken away, and does not verify any more.
+    // The old secret is removed, and does not verify any more.
     site.rewrite(&both.replace(", {name: \"2025-10\", file: old}", ""));
     gateway.reload();
     assert_eq!(gateway.send(&signed(OLD)).status, 401);

@@ -1,4 +1,4 @@
-//! Quarantine: answered as accepted, kept with its problems, not delivered.
+//! Quarantine: events that are answered as accepted, stored with their problems, and not delivered.
 
 use crate::support::{Receiver, Site, github};
 
@@ -21,7 +21,7 @@ fn an_event_that_breaks_its_schema_is_kept_back_and_not_delivered() {
     let id = gateway.accept(&github("{\"ref\":\"main\"}"));
     assert_eq!(receiver.wait_for(1)[0].event_id(), id);
     gateway.wait_for_metric("hookgate_quarantined_events", &[("source", "github")], 5);
-    // Two of the five are sound JSON; their repetitions do not count again.
+    // Two of the five are valid JSON; their repetitions do not count again.
     gateway.wait_for_metric("hookgate_schema_failures_total", &[("source", "github")], 2);
     gateway.wait_for_outcomes("github", "quarantined", 200, 5);
     gateway.wait_for_outcomes("github", "duplicate", 200, 5);

@@ -10,7 +10,7 @@ fn rest(receiver: &Receiver, secrets: &str) -> String {
 
 const OLD: &str = "{name: old, file: old}";
 
-/// The day so many days from now.
+/// Returns the day `days` days from now.
 fn day(days: i64) -> String {
     let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
     day.to_string()[..10].to_owned()
@@ -27,7 +27,7 @@ fn secrets(site: &Site, gateway: &Gateway, args: &[&str]) -> Output {
     site.cli(&[&["secrets", "--admin", &url], args].concat())
 }
 
-/// The lines of the table, each in one-space form.
+/// Returns the lines of the table, with single spaces.
 fn rows(output: &Output) -> Vec<String> {
     let text = text_of(&output.stdout);
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
@@ -59,11 +59,11 @@ fn a_secret_that_nothing_came_under_can_be_retired_and_its_series_goes_with_it()
     let table = rows(&secrets(&site, &gateway, &[]));
     assert!(table[1].starts_with("github new no end 100 20") && table[1].ends_with("Z in use"), "{table:?}");
     assert!(table[2].starts_with("github old no end 0 - can be retired, unless"), "{table:?}");
-    // Taken out, it has no series any more, and the gateway is as the file says.
+    // A removed secret has no series any more, and the gateway agrees with the file.
     site.rewrite(&rest(&receiver, "{name: new, env: GITHUB_SECRET}"));
     gateway.reload();
     assert_eq!((series("new").len(), series("old").len()), (1, 0));
-    // A secret of a file that was not loaded yet.
+    // A secret that is in the file and not in force yet.
     site.rewrite(&rest(&receiver, &format!("{{name: new, env: GITHUB_SECRET}}, {OLD}")));
     let table = rows(&secrets(&site, &gateway, &[]));
     assert_eq!(table[2], "github old no end - - the gateway does not know it: reload");
@@ -100,7 +100,7 @@ fn without_a_gateway_the_file_alone_is_told() {
     let next = format!("{{name: next, file: missing, not_before: {}}}", day(3));
     let site =
         site(&receiver, &format!("{{name: main, env: GITHUB_SECRET, not_after: {}}}, {expired}, {next}", day(9)));
-    // Port 0 of the file: nobody can listen there.
+    // Nothing listens at this address.
     let told = site.cli(&["secrets", "--admin", "http://127.0.0.1:1"]);
     let said = text_of(&told.stderr);
     assert_eq!(told.status.code(), Some(0), "{said}");
@@ -111,7 +111,7 @@ fn without_a_gateway_the_file_alone_is_told() {
     assert_eq!(table[1], format!("github main ends in 9 days ({})", day(9)));
     assert_eq!(table[2], format!("github gone expired, last day {}", day(-3)));
     assert_eq!(table[3], format!("github next not yet, from {}", day(3)));
-    // A file that says nonsense is no list.
+    // An invalid file gives no list.
     site.rewrite("sources: [");
     assert_eq!(site.cli(&["secrets"]).status.code(), Some(78));
 }

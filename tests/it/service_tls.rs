@@ -1,4 +1,4 @@
-//! TLS towards destinations: who is believed, who we are, and that no connection serves other settings.
+//! TLS towards destinations: trusted authorities, client certificates, and no reuse of connections across settings.
 
 use crate::support::{Authority, Gateway, Https, Pair, SOON, Site, eventually, github};
 
@@ -10,7 +10,7 @@ fn write(site: &Site, name: &str, pair: &Pair) {
     site.file(&format!("{name}.key"), pair.key.as_bytes());
 }
 
-/// A site whose destination `app` is at `service`, with these settings, and `ca.pem` beside it.
+/// Creates a site whose destination `app` is at `service`, with these settings, and `ca.pem` beside it.
 fn site(service: &Https, authority: &Authority, settings: &str) -> Site {
     let site = Site::new(&Site::plain_rest(&service.url("/app"), settings));
     site.file("ca.pem", authority.pem.as_bytes());
@@ -21,7 +21,7 @@ fn attempts(gateway: &Gateway, outcome: &str) -> u64 {
     gateway.metrics().sum("hookgate_delivery_attempts_total", &[("outcome", outcome)])
 }
 
-/// Sends an event; waits until a try ended so that had not before.
+/// Sends an event, and waits until one more attempt has this outcome.
 #[track_caller]
 fn ends(gateway: &Gateway, outcome: &str) {
     let before = attempts(gateway, outcome);
@@ -86,7 +86,7 @@ fn a_reload_that_replaces_the_authority_takes_effect_for_the_next_event() {
     ends(&gateway, "success");
     let by: Vec<usize> = service.asked("/app").iter().map(|one| one.connection).collect();
     assert_eq!(by, [0, 0], "the connection is used again");
-    // That connection is still open, and must not be used by those who do not believe the service.
+    // The old connection is still open, and must not be used with settings that do not trust the service.
     site.file("ca.pem", Authority::new().pem.as_bytes());
     gateway.reload();
     ends(&gateway, "tls");
@@ -94,7 +94,7 @@ fn a_reload_that_replaces_the_authority_takes_effect_for_the_next_event() {
     site.file("ca.pem", authority.pem.as_bytes());
     gateway.reload();
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], 3);
-    // A file that cannot be used changes nothing.
+    // An unusable file changes nothing.
     site.file("ca.pem", b"nothing");
     gateway.reload();
     assert_eq!(gateway.metrics().sum("hookgate_config_last_reload_successful", &[]), 0);

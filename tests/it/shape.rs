@@ -1,10 +1,10 @@
-//! What services are sent: transforms, formats, signatures; and what becomes of an event that cannot be made so.
+//! Shapes of deliveries: transforms, formats, signatures; and events that cannot be shaped.
 
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Receiver, Reply, Request, Seen, Site, github, hmac, text_of};
 
-/// One source, a route with these settings, a destination with those.
+/// Returns one source, a route with these settings, and a destination with those.
 fn rest(receiver: &Receiver, route: &str, destination: &str) -> String {
     Site::plain_rest(&receiver.url("/app"), destination).replace("to: app}", &format!("to: app{route}}}"))
 }
@@ -13,7 +13,7 @@ fn delivered(gateway: &Gateway, count: u64) {
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "delivered")], count);
 }
 
-/// What the service got of one event.
+/// Returns the one request that the service got.
 fn one(receiver: &Receiver) -> Seen {
     let seen = receiver.seen_at("/app");
     assert_eq!(seen.len(), 1, "{seen:?}");
@@ -101,7 +101,7 @@ fn without_its_transform_nothing_is_sent() {
     let gateway = site.start();
     gateway.accept(&order());
     gateway.wait_for_metric("hookgate_queue_events", &[("destination", "app"), ("state", "scheduled")], 1);
-    // The route is gone; the destination stays, because another one sends there.
+    // The route is gone; the destination stays, because another route sends there.
     site.rewrite(&shaped.replace("  all: {", "  other: {").replace(", transform: {remove: [/customer]}", ""));
     gateway.reload();
     gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "dead_lettered")], 1);

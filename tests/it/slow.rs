@@ -1,4 +1,4 @@
-//! Slow senders are cut at absolute deadlines, and nobody else feels them.
+//! Slow senders are cut at absolute deadlines, and do not delay other senders.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ fn start(receiver: &Receiver, limits: &str) -> (Site, Gateway) {
     (site, gateway)
 }
 
-/// Writes a byte every 50 ms until the other side ends the connection or answers; says how long that took.
+/// Writes a byte every 50 ms until the other side ends the connection or answers; returns the time that took.
 fn drip(connection: &mut Connection, bytes: &[u8]) -> Duration {
     let started = Instant::now();
     for byte in bytes {

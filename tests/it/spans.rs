@@ -1,4 +1,4 @@
-//! `server.tracing`: the spans of a request and of its deliveries belong together, and a collector never costs an answer.
+//! `server.tracing`: the spans of a request and of its deliveries belong together; a dead collector costs no answer.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn named<'s>(spans: &'s [Span], name: &str) -> Vec<&'s Span> {
     found
 }
 
-/// The `traceparent` that says this span is the parent.
+/// Returns the `traceparent` that names this span as the parent.
 fn parent_of(span: &Span) -> String {
     format!("00-{}-{}-01", HEXLOWER.encode(&span.trace_id), HEXLOWER.encode(&span.span_id))
 }
@@ -157,7 +157,7 @@ fn none_are_sent_when_none_are_wanted() {
 #[test]
 fn a_collector_that_is_down_costs_its_spans_and_no_answer() {
     let receiver = Receiver::start();
-    // Nobody is there, or somebody who never says a word.
+    // Nothing listens, or a listener never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for port in [free_port(), silent.local_addr().unwrap().port()] {
         loses_its_spans_only(&receiver, port);

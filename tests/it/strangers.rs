@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Gateway, Receiver, Request, SOON, Site, WallClock, alone, eventually, github, unique};
 
-/// Two sources; senders are what the proxy in front says.
+/// Creates a site with two sources; a trusted proxy names the senders.
 fn site(receiver: &Receiver, more: &str) -> Site {
     let rest = format!(
         "sources:
@@ -107,7 +107,7 @@ fn a_flood_of_refusals_writes_five_lines_and_their_sum_and_hides_nothing_else() 
         gateway.send(&github("{}").to("/in/nowhere?token=hidden-in-the-query"));
     }
     assert_eq!(gateway.send(&by(forged(), "192.0.2.1")).status, 401, "the provider's own failure");
-    // Without a further request.
+    // The sum is logged without a further request.
     let sum = || access_lines(&gateway).into_iter().find(|line| line["more"] == 395);
     let sum = eventually("the sum is written", SOON, sum);
     assert_eq!(
@@ -206,7 +206,7 @@ fn a_secret_rotated_on_one_side_is_told_once_and_a_scanner_is_not_also_after_a_r
     receiver.wait_for(2);
     gateway.wait_for_metric("hookgate_queue_events", &[], 0);
     assert!(gateway.stop().success());
-    // The store knows that both were verified, and by whom.
+    // The store has the last verified request of both sources, with its sender.
     let gateway = site.start_with(clock.environment());
     let verified = || {
         let of = [("source", "other")];

@@ -1,5 +1,5 @@
-//! `mode: sync`: the event is stored, the sender gets the service's own answer or, when that is late, the gateway's; and
-//! nothing unverified gets as far as a connection.
+//! `mode: sync`: the event is stored, the sender gets the service's answer or, when that is late, the gateway's; and no
+//! unverified request opens a connection to the service.
 
 use std::time::{Duration, Instant};
 

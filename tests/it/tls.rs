@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Gateway, Receiver, Request, SOON, Site, eventually, github};
 
-/// A certificate for one name, by a key of its own: PEM of the certificate and of the key.
+/// Writes a certificate for one name with its own key, both as PEM.
 fn certificate(site: &Site, file: &str, name: &str) {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     site.file(&format!("{file}.key"), made.signing_key.serialize_pem().as_bytes());
@@ -29,7 +29,7 @@ fn start_with(receiver: &Receiver, more: &str) -> (Site, Gateway) {
     (site, gateway)
 }
 
-/// One exchange by curl, with the certificate of `file` as the only one it trusts.
+/// Sends a request by curl, which trusts the certificate of `file` only.
 fn curl((site, gateway): &(Site, Gateway), host: &str, file: &str, request: &Request, flags: &[&str]) -> Output {
     let port = gateway.address().port();
     let mut command = Command::new("curl");
@@ -69,7 +69,7 @@ fn events_come_by_http_2_and_by_http_1_over_tls() {
     }
     let forged = github("{}").without("X-Hub-Signature-256");
     assert_eq!(last_line(&curl(&running, "a.test", "a", &forged, &["--http2"])), "2 401");
-    // Answered by the head alone, and read on: curl 7.88 takes a stream that is reset without error for a failure.
+    // The head alone decides the answer, and the body is still read: curl 7.88 fails on a stream reset without error.
     let over = github(vec![b' '; 26 * 1024 * 1024]);
     for (flags, expected) in [(&["--http2"][..], "2 413"), (&["--http1.1", "--header", "Expect:"][..], "1.1 413")] {
         assert_eq!(last_line(&curl(&running, "a.test", "a", &over, flags)), expected);
@@ -92,7 +92,7 @@ fn the_certificate_is_chosen_by_the_name_that_is_asked_for() {
         let host = format!("{name}.test");
         assert_eq!(last_line(&curl(&running, &host, name, &github("{}"), &["--http2"])), "2 200");
     }
-    // An unknown name gets the first certificate, which is not for it.
+    // An unknown name gets the first certificate, which does not match the name.
     let unknown = curl(&running, "c.test", "a", &github("{}"), &[]);
     assert!(!unknown.status.success());
     let insecure = curl(&running, "c.test", "a", &github("{}"), &["--insecure"]);
@@ -112,7 +112,7 @@ fn a_certificate_that_is_replaced_on_disk_is_served_without_a_restart() {
     let running = start(&receiver);
     let (site, gateway) = &running;
     assert_eq!(last_line(&curl(&running, "a.test", "a", &github("{}"), &[])), "2 200");
-    // Half a replacement, the key of another certificate, changes nothing.
+    // A half replacement, with the key of another certificate, changes nothing.
     let old = std::fs::read(site.path("a.crt")).unwrap();
     certificate(site, "next", "a.test");
     std::fs::copy(site.path("next.key"), site.path("a.key")).unwrap();

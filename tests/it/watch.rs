@@ -1,4 +1,4 @@
-//! `run --watch`: what changes on disk is in force without a word to the gateway.
+//! `run --watch`: changes on disk are in force without a signal or request to the gateway.
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ fn signed(secret: &str) -> Request {
     request.with("X-Hub-Signature-256", signature)
 }
 
-/// Waits until a request is answered so.
+/// Waits until a request is answered with this status.
 fn wait_for_answer(gateway: &Gateway, request: impl Fn() -> Request, status: u16) {
     eventually(&format!("the answer {status}"), SOON, || (gateway.send(&request()).status == status).then_some(()));
 }
@@ -26,7 +26,7 @@ fn reloads(gateway: &Gateway, result: &str) -> u64 {
     gateway.metrics().sum("hookgate_config_reloads_total", &[("result", result)])
 }
 
-/// A folder as kubelet mounts a ConfigMap or a Secret: names that lead through `..data` to the version of today.
+/// A folder as kubelet mounts a ConfigMap or a Secret: links through `..data` to the current version.
 struct Mount {
     folder: PathBuf,
     version: u32,
@@ -38,7 +38,7 @@ impl Mount {
         Self { folder, version: 0 }
     }
 
-    /// Another version in one step, as kubelet's atomic writer makes it; the old one is removed.
+    /// Replaces the version in one step, as kubelet's atomic writer does; the old version is removed.
     fn swap(&mut self, files: &[(&str, &str)]) {
         let at = |name: &str| self.folder.join(name);
         let (old, new) = (format!("..v{}", self.version), format!("..v{}", self.version + 1));
@@ -71,7 +71,7 @@ fn a_configmap_and_a_secret_that_kubernetes_swaps_are_in_force_soon() {
     secrets.swap(&[("github", SECRET)]);
     let mut gateway = watching(&site);
     gateway.accept(&github("{}"));
-    // The secret alone: the text that names it stays as it is.
+    // Only the secret changes; the text of routes.yaml stays.
     secrets.swap(&[("github", OTHER)]);
     wait_for_answer(&gateway, || signed(OTHER), 200);
     assert_eq!(gateway.send(&github("{}")).status, 401, "the old secret is over");
@@ -97,7 +97,7 @@ fn a_bad_file_is_refused_and_what_it_waits_for_is_seen_when_it_comes() {
     site.file("not-there-yet", OTHER.as_bytes());
     wait_for_answer(&gateway, || signed(OTHER), 200);
     assert_eq!(successful(), 1);
-    // A file that goes away leaves the rules; when it comes back, it counts.
+    // A removed file leaves the rules in force; a file that comes back is loaded.
     std::fs::remove_file(site.path("routes.yaml")).unwrap();
     gateway.wait_for_metric("hookgate_config_reloads_total", &[("result", "refused")], 2);
     gateway.accept(&signed(OTHER));

@@ -1,16 +1,16 @@
-//! Why: stored, filtered and refused events explained by the gateway, and what people do not get to see.
+//! Explanations of stored, filtered and refused requests, and the values that they hide.
 
 use serde_json::Value;
 
 use crate::support::{Gateway, Receiver, Site, github, text_of};
 
-/// One route with a condition.
+/// Returns one route with a condition.
 pub(crate) fn rest(receiver: &Receiver, when: &str, more: &str) -> String {
     let plain = Site::plain_rest(&receiver.url("/app"), "");
     plain.replace("to: app}", &format!("to: app, when: '{when}'}}")) + more
 }
 
-/// `hookgate` with these arguments; gives the exit code, stdout and stderr.
+/// Runs `hookgate` with these arguments; returns the exit code, stdout and stderr.
 pub(crate) fn run(site: &Site, gateway: &Gateway, args: &[&str]) -> (i32, String, String) {
     let url = format!("http://{}", gateway.admin_address());
     let output = site.cli(&[args, &["--admin", &url]].concat());
@@ -19,7 +19,7 @@ pub(crate) fn run(site: &Site, gateway: &Gateway, args: &[&str]) -> (i32, String
     (output.status.code().unwrap(), said, told)
 }
 
-/// The id of the newest event that ended so.
+/// Returns the id of the newest event with this outcome.
 pub(crate) fn newest(gateway: &Gateway, outcome: &str) -> String {
     let listed = gateway.admin(&format!("/api/v1/events?outcome={outcome}")).json();
     listed["events"][0]["id"].as_str().unwrap_or_else(|| panic!("{listed}")).to_owned()
@@ -132,7 +132,7 @@ fn a_refused_request_is_explained_with_what_nearly_was() {
     );
     let site = Site::new(&two.replace("from: github", "from: [github, twin]"));
     let gateway = site.start_with(vec![("TWIN".to_owned(), "another secret".to_owned())]);
-    // Signed for `github`, sent to `twin`.
+    // The request is signed for `github` and sent to `twin`.
     let answer = gateway.send(&github(r#"{"n": 1}"#).to("/in/twin"));
     assert_eq!(answer.status, 401);
     assert_eq!(answer.event_id(), None, "a stranger learns nothing");

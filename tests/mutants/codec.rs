@@ -7,7 +7,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// Either case, whole bytes.
+/// Decodes hex of either case; `None` for half a byte.
 pub(crate) fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     if !text.len().is_multiple_of(2) {
@@ -33,7 +33,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// Padded, and the one way only in which these bytes are written.
+/// Decodes padded base64 in its canonical form only.
 pub(crate) fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for chunk in text.chunks(4) {
@@ -49,7 +49,7 @@ pub(crate) fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     (base64(&out).as_bytes() == text).then_some(out)
 }
 
-/// Without padding, in the alphabet for URLs.
+/// Encodes base64 with the URL alphabet, without padding.
 pub(crate) fn base64url(bytes: &[u8]) -> String {
     base64(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
@@ -61,7 +61,7 @@ pub(crate) fn from_base64url(text: &[u8]) -> Option<Vec<u8>> {
     (base64url(&bytes) == text).then_some(bytes)
 }
 
-/// The pairs of a form or query, decoded.
+/// Decodes the pairs of a form or query.
 pub(crate) fn form(text: &[u8]) -> Vec<(String, String)> {
     let fields = text.split(|byte| *byte == b'&').filter(|field| !field.is_empty());
     let pairs = fields.map(|field| {
@@ -85,7 +85,7 @@ fn from_percent(text: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// `r‖s`, 32 bytes each, of an ECDSA signature in strict DER.
+/// Decodes an ECDSA signature in strict DER into `r‖s`, 32 bytes each.
 pub(crate) fn from_der(der: &[u8]) -> Option<Vec<u8>> {
     let [0x30, length, rest @ ..] = der else { return None };
     if usize::from(*length) != rest.len() || *length > 127 {

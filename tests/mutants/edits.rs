@@ -1,5 +1,4 @@
-//! Changes to a piece of text or bytes: what chance does to them, and what somebody does who knows how signatures are
-//! written.
+//! Changes to texts and bytes: random ones, and those of an attacker who knows the forms of signatures.
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -7,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use crate::codec::{base64, base64url, from_base64, from_base64url, from_hex, hex};
 
-/// One change to a few bytes.
+/// Changes a few bytes.
 pub(crate) fn bytes(value: &mut Vec<u8>, rng: &mut StdRng) {
     let at = if value.is_empty() { 0 } else { rng.random_range(0..value.len()) };
     let end = rng.random_range(at..=value.len().min(at + 24));
@@ -32,7 +31,7 @@ pub(crate) fn bytes(value: &mut Vec<u8>, rng: &mut StdRng) {
     }
 }
 
-/// One change to a number that stands somewhere in the text.
+/// Changes a number that stands somewhere in the text.
 pub(crate) fn number(value: &mut Vec<u8>, rng: &mut StdRng) {
     let Some(start) = value.iter().position(u8::is_ascii_digit) else { return };
     // The longest run is more likely a time than the `1` of `v1`.
@@ -58,7 +57,7 @@ pub(crate) fn number(value: &mut Vec<u8>, rng: &mut StdRng) {
     value.splice(at..at + length, changed.into_bytes());
 }
 
-/// One change to a list such as `t=1,v1=ab`, whatever separates its elements; `other` is a list of somebody else.
+/// Changes a list such as `t=1,v1=ab` with any separator; `other` is the list of another request.
 pub(crate) fn list(value: &mut Vec<u8>, other: &[u8], rng: &mut StdRng) {
     let (text, other) = (String::from_utf8_lossy(value).into_owned(), String::from_utf8_lossy(other).into_owned());
     let separators = [",", ";", " ", ", ", "; ", "|", "&", "\t"];
@@ -90,7 +89,7 @@ pub(crate) fn list(value: &mut Vec<u8>, other: &[u8], rng: &mut StdRng) {
     *value = elements.join(separator).into_bytes();
 }
 
-/// Another element in place of one such as `v1=ab`.
+/// Returns another element in place of one such as `v1=ab`.
 fn element(text: &str, rng: &mut StdRng) -> String {
     let assign = text.find(['=', ',']).map_or(0, |at| at + 1);
     let (label, written) = text.split_at(assign);
@@ -105,7 +104,7 @@ fn element(text: &str, rng: &mut StdRng) -> String {
     }
 }
 
-/// One change to the longest word that can be a signature: its bytes, or how they are written.
+/// Changes the longest word that can be a signature: its bytes, or their encoding.
 pub(crate) fn encoding(value: &mut Vec<u8>, rng: &mut StdRng) {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
     let words = value.split(|byte| !is_word(byte)).map(|word| {
@@ -141,11 +140,11 @@ pub(crate) fn encoding(value: &mut Vec<u8>, rng: &mut StdRng) {
         11 => text.to_uppercase(),
         12 => base64(text.as_bytes()),
         13 => {
-            // Everything after a point is chance: a comparison of a prefix would not see it.
+            // The bytes after a point are random; comparing a prefix only would not notice.
             rng.fill_bytes(&mut decoded[keep..]);
             again(&decoded)
         }
-        // The last letter of base64 has bits that mean nothing.
+        // The last letter of base64 has unused bits.
         _ => {
             text.trim_end_matches('=').chars().rev().skip(1).collect::<Vec<_>>().into_iter().rev().collect::<String>()
                 + "x="

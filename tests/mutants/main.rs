@@ -1,11 +1,11 @@
-//! Mutants: valid requests of ten schemes, changed by chance and by malice, of which none may verify.
+//! Mutants: valid requests of ten schemes, changed at random or as an attacker would; none of them may verify.
 //!
-//! Whether a mutant is still authentic (a signature in other letter case, a list in another order, a header that nobody
-//! signs) is decided by an oracle of our own (`oracle.rs`, `laws/`), which knows what was signed and never asks the
-//! engine. Both must agree on every mutant, so that what is right and refused is found as well.
+//! Some mutants are still authentic (a signature in other letter case, a list in another order, a header that nobody
+//! signs). An independent oracle (`oracle.rs`, `laws/`) finds them: it knows the signed texts and ignores the engine.
+//! Both must agree on every mutant, so that a refused authentic request is found as well.
 //!
-//! `MUTANTS=1000000 cargo test --release --test mutants` tries so many; `MUTANTS_SECS=30` tries for so long (3 by
-//! default). A failure prints `MUTANTS_SEED`, with which the same round runs first.
+//! `MUTANTS=1000000 cargo test --release --test mutants` makes that many mutants; `MUTANTS_SECS=30` runs that many
+//! seconds (3 by default). A failure prints `MUTANTS_SEED`, with which the failed round runs first.
 
 #![expect(
     clippy::unwrap_used,
@@ -35,15 +35,15 @@ use oracle::{Draft, Hand, Law, Signed, may_verify};
 use request::Request;
 
 const NOW: u64 = 1_760_000_000;
-/// How many mutants are made of one set of requests.
+/// The number of mutants of one set of requests.
 const ROUND: u64 = 100;
 
-/// What came of the mutants of one scheme.
+/// The numbers of mutants of one scheme.
 #[derive(Default)]
 struct Tally {
-    /// Changed so that they must not verify.
+    /// Mutants that must not verify.
     mutants: u64,
-    /// Still authentic, whatever was changed.
+    /// Mutants that are still authentic.
     equivalent: u64,
     reasons: BTreeMap<&'static str, u64>,
 }
@@ -52,7 +52,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// Requests of the provider, and such as somebody forged; and all that the provider signed.
+/// Creates requests of the provider and forged ones, and all texts that the provider signed.
 pub(crate) fn pool(law: &dyn Law, rng: &mut StdRng) -> (Vec<Request>, Vec<Signed>) {
     let hands = [
         (Hand::Provider(0), NOW),
@@ -77,7 +77,7 @@ pub(crate) fn pool(law: &dyn Law, rng: &mut StdRng) -> (Vec<Request>, Vec<Signed
     (requests, signed)
 }
 
-/// One round: a scheme, a few requests, and mutants of them.
+/// Runs one round: a scheme, a few requests, and their mutants.
 fn round(laws: &[Box<dyn Law>], seed: u64, tallies: &mut BTreeMap<&'static str, Tally>) -> u64 {
     let mut rng = StdRng::seed_from_u64(seed);
     let law = laws[usize::try_from(seed % laws.len() as u64).unwrap()].as_ref();
@@ -114,7 +114,7 @@ fn no_mutant_of_a_valid_request_is_accepted() {
     let most = number("MUTANTS");
     let budget = Duration::from_secs(number("MUTANTS_SECS").unwrap_or(3));
     let (start, mut tried, mut tallies) = (Instant::now(), 0, BTreeMap::new());
-    // At least once each, so that a short budget on a slow machine still tries every scheme.
+    // At least one round for each scheme, also with a short budget on a slow machine.
     let mut seeds = first..;
     let mut rounds = 0;
     while most.map_or_else(|| start.elapsed() < budget || rounds < laws.len(), |most| tried < most) {

@@ -1,7 +1,6 @@
 //! One mutant: a valid or forged request, changed in one to four places.
 //!
-//! What belongs to a valid request is moved into another; everything a stranger can send is in reach, and nothing that
-//! needs a secret.
+//! Parts of valid requests move into others. Mutants are requests that a stranger can send: none needs a secret.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -11,7 +10,7 @@ use crate::edits;
 use crate::oracle::Law;
 use crate::request::Request;
 
-/// Makes a mutant of the request at `base`; the others lend their parts.
+/// Makes a mutant of the request at `base`, with parts of the others.
 pub(crate) fn mutant(law: &dyn Law, pool: &[Request], base: usize, rng: &mut StdRng) -> Request {
     let mut request = pool[base].clone();
     let changes = [1, 1, 1, 2, 2, 3, 4].choose(rng).unwrap();
@@ -52,7 +51,7 @@ fn body(request: &mut Request, other: &Request, rng: &mut StdRng) {
     }
 }
 
-/// One change to the fields of a form or query.
+/// Changes the fields of a form or query.
 fn fields(text: &mut Vec<u8>, rng: &mut StdRng) {
     let written = String::from_utf8_lossy(text).into_owned();
     let mut fields: Vec<String> = written.split('&').map(str::to_owned).collect();
@@ -70,7 +69,7 @@ fn fields(text: &mut Vec<u8>, rng: &mut StdRng) {
     *text = fields.join("&").into_bytes();
 }
 
-/// One change to one header; nine times in ten to one that the law consults.
+/// Changes one header; nine times in ten one that the law consults.
 fn header(law: &dyn Law, request: &mut Request, other: &Request, rng: &mut StdRng) {
     let consulted = (*law.headers().choose(rng).unwrap()).to_owned();
     let any = request.headers.choose(rng).map(|(name, _)| name.clone());
@@ -102,7 +101,7 @@ fn header(law: &dyn Law, request: &mut Request, other: &Request, rng: &mut StdRn
     }
 }
 
-/// One change to what stands before the signature.
+/// Changes the text before the signature.
 fn prefix(value: &mut Vec<u8>, rng: &mut StdRng) {
     let text = String::from_utf8_lossy(value).into_owned();
     let bare = text.split_once('=').map_or(text.as_str(), |(_, bare)| bare);
@@ -117,7 +116,7 @@ fn rename(request: &mut Request, at: usize, rng: &mut StdRng) {
         0 => name.push_str("-2"),
         1 => drop(name.pop()),
         2 => *name = name.replace('-', "_"),
-        // Names have no case, so that this changes nothing.
+        // Header names have no case, so the mutant stays authentic.
         3 => *name = name.to_uppercase(),
         _ => {
             let moved = std::mem::take(&mut request.headers[to].1);
@@ -126,7 +125,7 @@ fn rename(request: &mut Request, at: usize, rng: &mut StdRng) {
     }
 }
 
-/// One header of another request, or all but its body.
+/// Takes one header of another request, or all but its body.
 fn splice(law: &dyn Law, request: &mut Request, other: &Request, rng: &mut StdRng) {
     let names: Vec<_> = law.headers().iter().filter(|_| rng.random_bool(0.6)).collect();
     for name in names {
@@ -164,7 +163,7 @@ fn url(request: &mut Request, other: &Request, rng: &mut StdRng) {
     }
 }
 
-/// Another moment of arrival: around the edges of windows, and far away.
+/// Changes the time of arrival: around the edges of windows, and far away.
 fn time(request: &mut Request, other: &Request, rng: &mut StdRng) {
     let by = *[1, 999, 1000, 5000, 5001, 299_999, 300_000, 300_001, 86_400_000, 1 << 45].choose(rng).unwrap();
     request.now_ms = match rng.random_range(0..5_u8) {

@@ -1,8 +1,8 @@
-//! What may verify, decided without the engine.
+//! The oracle: decides without the engine whether a request may verify.
 //!
-//! Nobody but the provider can sign, so that a request may verify only if what it says was signed is, byte for byte, a
-//! text that the provider signed, beside the very signature that the provider made for it, at a time in the window. Each
-//! law (`laws/`) reads a request in its own words into [`Claim`]s; what the provider really signed is in [`Signed`].
+//! Only the provider can sign. So a request may verify only if its claimed text is, byte for byte, a text that the
+//! provider signed, with the signature that the provider made for that text, at a time in the window. Each law
+//! (`laws/`) reads a request into [`Claim`]s; [`Signed`] holds the texts that the provider signed.
 
 use std::ops::RangeInclusive;
 
@@ -11,24 +11,24 @@ use rand::rngs::StdRng;
 
 use crate::request::Request;
 
-/// One reading of a request: the text that it says was signed, its signatures, and when it may arrive.
+/// One reading of a request: the text that it claims was signed, its signatures, and its window of arrival.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    /// Without a reading of the URL or of the body there is more than one text.
+    /// The texts that may be the signed one; more than one where URL or body have several readings.
     pub(crate) texts: Vec<Vec<u8>>,
     pub(crate) signatures: Vec<Vec<u8>>,
-    /// In milliseconds since 1970.
+    /// The window of arrival, in milliseconds since 1970.
     pub(crate) window_ms: RangeInclusive<u64>,
 }
 
-/// A text that was signed, and the signatures that are right for it.
+/// A signed text and its right signatures.
 #[derive(Clone, Debug)]
 pub(crate) struct Signed {
     pub(crate) text: Vec<u8>,
     pub(crate) signatures: Vec<Vec<u8>>,
 }
 
-/// Who signs.
+/// The signer of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hand {
     /// The provider with one of its two secrets.
@@ -51,7 +51,7 @@ impl Hand {
     }
 }
 
-/// What goes into a request that is to be signed.
+/// The parts of a request to be signed.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) body: Vec<u8>,
@@ -60,25 +60,25 @@ pub(crate) struct Draft {
     pub(crate) id: String,
 }
 
-/// The law of one provider, written down a second time.
+/// The law of one provider, implemented independently of the engine.
 pub(crate) trait Law {
     fn name(&self) -> &'static str;
     fn verifier(&self) -> &Verifier;
-    /// The headers that the law consults.
+    /// Returns the headers that the law consults.
     fn headers(&self) -> &'static [&'static str];
-    /// A body as this provider sends them: JSON, unless it says otherwise.
+    /// Creates a body as this provider sends it; JSON by default.
     fn body(&self, rng: &mut StdRng) -> Vec<u8> {
         super::laws::json(rng)
     }
-    /// A request, signed, and what was signed by it.
+    /// Returns a signed request, and the texts that were signed.
     fn sign(&self, draft: &Draft, hand: Hand, rng: &mut StdRng) -> (Request, Vec<Signed>);
-    /// Every reading of a request.
+    /// Returns every reading of a request.
     fn read(&self, request: &Request) -> Vec<Claim>;
-    /// A change that only this law has a sense of.
+    /// Applies a change that is specific to this law.
     fn change(&self, _request: &mut Request, _rng: &mut StdRng) {}
 }
 
-/// Whether the request may verify, given all that the provider ever signed.
+/// Checks whether the request may verify, given all texts that the provider signed.
 pub(crate) fn may_verify(law: &dyn Law, request: &Request, signed: &[Signed]) -> bool {
     law.read(request).iter().any(|claim| {
         claim.window_ms.contains(&request.now_ms)
@@ -88,13 +88,13 @@ pub(crate) fn may_verify(law: &dyn Law, request: &Request, signed: &[Signed]) ->
     })
 }
 
-/// The window around a moment, both edges inside.
+/// Returns the window around a time, both edges inside.
 pub(crate) fn around(at: u64, tolerance: u64) -> Option<RangeInclusive<u64>> {
     let (at, tolerance) = (at.checked_mul(1000)?, tolerance * 1000);
     Some(at.saturating_sub(tolerance)..=at.saturating_add(tolerance))
 }
 
-/// Plain digits, no sign, no blank, no leading zero.
+/// Parses plain digits: no sign, no blank, no leading zero.
 pub(crate) fn seconds(text: &[u8]) -> Option<u64> {
     let plain = !text.is_empty() && text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || text[0] != b'0');
     if plain { std::str::from_utf8(text).ok()?.parse().ok() } else { None }

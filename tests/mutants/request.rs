@@ -1,4 +1,4 @@
-//! A request as plain data, so that anything in it can be changed; and how it looks when a test has to show it.
+//! A request as plain data, so that every part can be changed; and its text for failure messages.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use hookgate::clock::Timestamp;
 use hookgate::provider::{Failure, Message, Verified, Verifier};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The longest header value that the gateway promises to look at.
+/// The longest header value that the gateway promises to read.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 
 /// A request and the moment at which it arrives.
@@ -25,7 +25,7 @@ impl Request {
         Self { method: "POST".to_owned(), url: url.to_owned(), headers, body: body.to_vec(), now_ms: now * 1000 }
     }
 
-    /// What the engine says of it; `None` when it is no request in HTTP, so that it never reaches the engine.
+    /// Returns the engine's verdict; `None` when the request is not valid HTTP and so never reaches the engine.
     pub(crate) fn judge(&self, verifier: &Verifier) -> Option<Result<Verified, Failure>> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
@@ -36,19 +36,19 @@ impl Request {
         Some(verifier.verify(&message, Timestamp::from_unix_ms(self.now_ms)))
     }
 
-    /// How often a header is there.
+    /// Counts the occurrences of a header.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)).count()
     }
 
-    /// The one value of a header that is there once, and not too long.
+    /// Returns the value of a header that is there once and not too long.
     pub(crate) fn single(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         let (_, value) = values.next()?;
         (values.next().is_none() && value.len() <= HEADER_BYTES_MAX).then_some(value)
     }
 
-    /// The same as text.
+    /// Returns that value as text.
     pub(crate) fn single_text(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.single(name)?).ok()
     }

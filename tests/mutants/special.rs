@@ -1,5 +1,4 @@
-//! The laws that hold for every scheme, one by one and without chance: each breach on its own, on a request that is
-//! right otherwise.
+//! The rules that hold for every scheme, without randomness: each test breaks one rule on an otherwise valid request.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -9,7 +8,7 @@ use crate::oracle::{Draft, Hand, Law, Signed, may_verify};
 use crate::request::Request;
 use crate::{NOW, pool};
 
-/// A request of each scheme that verifies, and what must not become of it.
+/// Runs a check on a valid request of each scheme.
 fn each(check: impl Fn(&dyn Law, &Request, &[Signed])) {
     for law in laws::all() {
         let mut rng = StdRng::seed_from_u64(7);
@@ -54,7 +53,7 @@ fn a_consulted_header_that_is_there_twice_is_refused() {
             for (again, place) in [(value, 0), (b"".to_vec(), 0), (b"x".to_vec(), request.headers.len())] {
                 let mut twice = request.clone();
                 twice.headers.insert(place, ((*name).to_owned(), again));
-                // The media type decides nothing where the hash of the body stands in the URL.
+                // The media type does not matter when the hash of the body stands in the URL.
                 if *name != "Content-Type" {
                     refused(law, &twice, &format!("{name} twice"));
                 }
@@ -85,7 +84,7 @@ fn no_part_of_a_signature_is_a_signature() {
     each(|law, request, _| {
         let name = law.headers()[0];
         let value = request.single(name).unwrap().to_vec();
-        // From the end of the list's first signature on: what stands before may be whole already.
+        // A list that is cut inside its `v0` element still holds a whole signature; only shorter parts are tested.
         let whole = value.windows(2).rposition(|pair| pair == b"v0").unwrap_or(value.len());
         for end in 0..whole.saturating_sub(1) {
             let mut part = request.clone();
@@ -101,7 +100,7 @@ fn every_byte_of_the_body_counts() {
         for at in 0..request.body.len() {
             let (mut other, bit) = (request.clone(), at % 8);
             other.body[at] ^= 1 << bit;
-            // A form has several spellings of one text.
+            // A form has several encodings of one text.
             if !may_verify(law, &other, signed) {
                 refused(law, &other, &format!("bit {bit} of byte {at}"));
             }

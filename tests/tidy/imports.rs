@@ -1,4 +1,4 @@
-//! The import table: who may import whom.
+//! The import table of the modules.
 
 /// The import table, leaves first: a module, then the modules that it may import; `*` stands for all modules above it.
 /// `lib.rs` has no row: it only names the modules.

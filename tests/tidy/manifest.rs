@@ -1,4 +1,4 @@
-//! Cargo.toml: every dependency says what it is for.
+//! Cargo.toml: every dependency has a comment with its purpose.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ fn every_dependency_says_what_it_is_for() {
             in_dependencies = line.trim_end_matches(']').ends_with("dependencies");
             continue;
         }
-        // An entry over several lines gives its reason on the first.
+        // An entry over several lines has its comment on the first one.
         let is_entry = in_dependencies && !open && !line.is_empty() && !line.starts_with('#');
         let ends_open = |bracket, closing| line.matches(bracket).count() > line.matches(closing).count();
         open = if open { !line.starts_with(['}', ']']) } else { ends_open('{', '}') || ends_open('[', ']') };

@@ -1,11 +1,11 @@
-//! The faults of `script/mutate`: each still stands in its file, so that the list does not rot between two runs by hand.
+//! The faults of `script/mutate`: each must still apply to its file, because the script is only run by hand.
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use crate::{nothing, root};
 
-/// The value of `name = "…"`; the strings of these files are written as in JSON.
+/// Returns the value of `name = "…"`; the strings of these files are written as in JSON.
 fn value(line: &str, name: &str) -> Option<String> {
     let text = line.strip_prefix(name)?.strip_prefix(" = ")?;
     Some(serde_json::from_str(text).unwrap())

@@ -1,4 +1,4 @@
-//! The rows of providers: each is read, named and dated, and those that call themselves proven are.
+//! The rows of providers: each parses, has a name and a dated source, and has vectors if it calls itself proven.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::{nothing, root};
 
-/// Cases of a row that must be accepted, and that must be refused.
+/// The least numbers of accepted and of refused vectors of a proven row.
 const ACCEPTED_MIN: usize = 1;
 const REFUSED_MIN: usize = 3;
-/// Files whose cases name the provider whose row takes both; they prove the narrow row of the file's name as well.
+/// Files whose cases name the provider's broad row; they also prove the narrow row that the file is named after.
 const NARROW: [&str; 2] = ["hubspot_v1_v2", "adyen_platform"];
 
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
@@ -55,7 +55,7 @@ fn every_row_is_read_named_and_dated() {
     nothing(findings);
 }
 
-/// Whether a text ends with `<year>-<month>`.
+/// Checks whether a text ends with `<year>-<month>`.
 fn is_dated(source: &str) -> bool {
     let date = source.split_whitespace().next_back().unwrap_or_default();
     let (year, month) = date.split_once('-').unwrap_or_default();
@@ -93,7 +93,7 @@ fn addresses_are_a_preset_only_where_a_page_with_its_month_gives_them() {
     nothing(findings);
 }
 
-/// How many cases of each row must be accepted and refused.
+/// Counts the cases of each row that must be accepted, and that must be refused.
 fn counts() -> BTreeMap<String, (usize, usize)> {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for file in files("tests/vectors", "json").into_iter().chain(files("tests/vectors/own", "json")) {
@@ -123,7 +123,7 @@ fn every_row_that_calls_itself_proven_has_vectors() {
         let Ok(row) = Row::parse(&fs::read_to_string(&file).unwrap()) else { continue };
         let (accepted, refused) = counts.get(row.id()).copied().unwrap_or_default();
         if !matches!(row.proof(), SourceKind::Sdk | SourceKind::Docs) {
-            // `check` warns of these.
+            // `hookgate check` warns about these rows.
             unproven += 1;
         } else if accepted < ACCEPTED_MIN || refused < REFUSED_MIN {
             let name = row.id();

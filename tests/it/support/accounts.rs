@@ -1,13 +1,13 @@
-//! What was accepted adds up, for every destination.
+//! The balance of deliveries of every destination.
 
 use std::time::Instant;
 
 use super::{Gateway, Metrics, SOON};
 
-/// Asserts for every destination: what was found in the queue at the start and what was accepted since is what ended and
-/// what is queued. `rows` are (route, its destination, found).
+/// Asserts for every destination: deliveries found in the queue at the start plus those accepted since equal those that
+/// ended plus those still queued. `rows` are (route, its destination, found).
 ///
-/// Commits and counts do not happen in one moment, so this waits until they agree.
+/// A commit and its count are not one step, so this waits until they agree.
 #[track_caller]
 pub(crate) fn accounts(gateway: &Gateway, rows: &[(&str, &str, u64)]) {
     for (route, destination, found) in rows {
@@ -26,14 +26,14 @@ pub(crate) fn accounts(gateway: &Gateway, rows: &[(&str, &str, u64)]) {
     }
 }
 
-/// Deliveries that ended, however they did.
+/// Counts the deliveries that ended, with any result.
 fn ended(metrics: &Metrics, destination: &str) -> u64 {
     let results = ["delivered", "dead_lettered", "expired", "discarded"];
     let of = |result| metrics.sum("hookgate_deliveries_total", &[("destination", destination), ("result", result)]);
     results.into_iter().map(of).sum()
 }
 
-/// Deliveries that are still to be made.
+/// Counts the deliveries that are still queued.
 pub(crate) fn queued(metrics: &Metrics, destination: &str) -> u64 {
     metrics.sum("hookgate_queue_events", &[("destination", destination)])
 }

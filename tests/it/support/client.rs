@@ -1,10 +1,10 @@
-//! A small HTTP/1.1 client that hides nothing: what a test gives is what goes over the wire.
+//! A small HTTP/1.1 client that sends exactly the bytes that a test gives.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// One request; `Host` and `Content-Length` are added unless given.
+/// A request; `Host` and `Content-Length` are added unless given.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
@@ -18,19 +18,19 @@ impl Request {
         Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: body.into() }
     }
 
-    /// With one header more.
+    /// Adds a header.
     pub(crate) fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));
         self
     }
 
-    /// Without a header.
+    /// Removes a header.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self
     }
 
-    /// With this target.
+    /// Sets the target.
     pub(crate) fn to(mut self, target: &str) -> Self {
         target.clone_into(&mut self.target);
         self
@@ -40,7 +40,7 @@ impl Request {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
-    /// The head without the framing of a body.
+    /// Returns the head without the framing of a body.
     pub(crate) fn head(&self) -> Vec<u8> {
         let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         if !self.has("host") {
@@ -55,7 +55,7 @@ impl Request {
         out
     }
 
-    /// All of it, with `Content-Length`.
+    /// Returns the whole request, with `Content-Length`.
     pub(crate) fn wire(&self) -> Vec<u8> {
         let mut out = self.head();
         if !self.has("content-length") && !self.has("transfer-encoding") {
@@ -66,7 +66,7 @@ impl Request {
         out
     }
 
-    /// All of it, the body in chunks of `size`.
+    /// Returns the whole request, with the body in chunks of `size`.
     pub(crate) fn wire_chunked(&self, size: usize) -> Vec<u8> {
         let mut out = self.head();
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
@@ -80,7 +80,7 @@ impl Request {
     }
 }
 
-/// One answer.
+/// An answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -97,18 +97,18 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The id of the event that was accepted.
+    /// Returns the id of the accepted event.
     pub(crate) fn event_id(&self) -> Option<String> {
         self.header("hookgate-event-id").map(str::to_owned)
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-/// One connection, kept open.
+/// A connection that is kept open.
 #[derive(Debug)]
 pub(crate) struct Connection {
     reader: BufReader<TcpStream>,
@@ -127,13 +127,13 @@ impl Connection {
         self.reader.get_mut().write_all(bytes)
     }
 
-    /// One whole exchange.
+    /// Sends a request and reads its answer.
     pub(crate) fn send(&mut self, request: &Request) -> io::Result<Answer> {
         self.write(&request.wire())?;
         self.answer()
     }
 
-    /// The next answer, interim ones left out.
+    /// Reads the next final answer.
     pub(crate) fn answer(&mut self) -> io::Result<Answer> {
         loop {
             let answer = self.any_answer()?;
@@ -143,7 +143,7 @@ impl Connection {
         }
     }
 
-    /// The next answer, be it an interim one.
+    /// Reads the next answer, interim or final.
     pub(crate) fn any_answer(&mut self) -> io::Result<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -178,7 +178,7 @@ impl Connection {
         }
     }
 
-    /// Whether the other side writes or ends the connection within this time; nothing is taken.
+    /// Checks whether the other side writes or ends the connection within this time, without reading.
     pub(crate) fn has_something(&mut self, within: Duration) -> bool {
         let set = self.reader.get_ref().set_read_timeout(Some(within));
         let found = set.and_then(|()| self.reader.fill_buf().map(drop));
@@ -186,7 +186,7 @@ impl Connection {
         found.is_ok()
     }
 
-    /// Whether the other side has ended the connection; waits for it up to the read timeout.
+    /// Checks whether the other side ends the connection within this time.
     pub(crate) fn is_ended(&mut self, within: Duration) -> bool {
         let set = self.reader.get_ref().set_read_timeout(Some(within));
         let mut one = [0];
@@ -197,7 +197,7 @@ impl Connection {
     }
 }
 
-/// One exchange on a connection of its own.
+/// Sends a request and reads its answer, on a new connection.
 pub(crate) fn send(address: SocketAddr, request: &Request) -> io::Result<Answer> {
     Connection::open(address)?.send(request)
 }

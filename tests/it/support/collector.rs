@@ -1,4 +1,4 @@
-//! A collector of spans: OTLP over gRPC, as the real ones take it.
+//! A collector of spans: OTLP over gRPC, like the real ones.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,7 +53,7 @@ impl Collector {
         self.book.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until so many spans have come.
+    /// Waits until at least `count` spans have come.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Span> {
         let what = format!("{count} spans at the collector");
         eventually(&what, SOON, || (self.spans().len() >= count).then(|| self.spans()))
@@ -68,7 +68,7 @@ impl Drop for Collector {
     }
 }
 
-/// An attribute of a span, as text.
+/// Returns an attribute of a span, as text.
 pub(crate) fn attribute(span: &Span, key: &str) -> Option<String> {
     let found = span.attributes.iter().find(|one| one.key == key)?;
     match found.value.as_ref()?.value.as_ref()? {

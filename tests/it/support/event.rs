@@ -8,25 +8,25 @@ use sha2::Sha256;
 
 use super::{Request, SECRET};
 
-/// A delivery id that no other event of this run has.
+/// Returns a delivery id that no other event of this run has.
 pub(crate) fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{:08x}-0000-4000-8000-{:012x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// HMAC-SHA256.
+/// Computes HMAC-SHA256.
 pub(crate) fn hmac(secret: &[u8], message: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
     mac.update(message);
     mac.finalize().into_bytes().to_vec()
 }
 
-/// HMAC-SHA256 in hex.
+/// Computes HMAC-SHA256 in hex.
 pub(crate) fn hmac_hex(secret: &str, message: &[u8]) -> String {
     HEXLOWER.encode(&hmac(secret.as_bytes(), message))
 }
 
-/// A push, signed with [`SECRET`], with a delivery id of its own.
+/// Returns a push, signed with [`SECRET`], with a delivery id of its own.
 pub(crate) fn github(body: impl Into<Vec<u8>>) -> Request {
     let body = body.into();
     let signature = format!("sha256={}", hmac_hex(SECRET, &body));
@@ -37,13 +37,13 @@ pub(crate) fn github(body: impl Into<Vec<u8>>) -> Request {
         .with("X-Hub-Signature-256", signature)
 }
 
-/// The value of a request's header, as text.
+/// Returns the value of a request's header, as text.
 pub(crate) fn header_of(request: &Request, name: &str) -> String {
     let found = request.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
 }
 
-/// Bytes as text, for messages.
+/// Returns bytes as text, for messages.
 pub(crate) fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,7 +1,7 @@
 //! Faults from outside: system calls that fail (strace), a disk that is full (a small file system), a wall clock that
 //! jumps (libfaketime).
 //!
-//! Where a tool is missing the test says so on stderr and shows nothing; in CI (`CI` is set) that is a failure.
+//! A test whose tool is missing is skipped with a message on stderr; in CI (`CI` is set) it fails.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use std::process::{Child, Command, Stdio};
 
 use super::{Gateway, SOON, eventually};
 
-/// Says that something cannot be tested here; fails where it must be.
+/// Reports a skipped test; fails in CI.
 pub(crate) fn skipped(why: &str) {
     eprintln!("SKIPPED: {why}");
     assert!(std::env::var_os("CI").is_none(), "in CI this must run: {why}");
 }
 
-/// A number from the environment, for longer runs by hand.
+/// Returns a number from the environment, for longer runs by hand.
 pub(crate) fn number(variable: &str, otherwise: usize) -> usize {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
 }
 
-/// strace at work on a gateway: system calls on some files fail until it is taken away.
+/// strace attached to a gateway: system calls on some files fail until it is detached.
 #[derive(Debug)]
 pub(crate) struct Fault {
     strace: Child,
@@ -28,13 +28,13 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// `inject` is strace's, such as `fdatasync,fsync:error=EIO:when=3+3`; it meets these files only. `None` when strace
-    /// does not work here.
+    /// Attaches strace with `inject`, such as `fdatasync,fsync:error=EIO:when=3+3`, for these files only. `None` when
+    /// strace does not work here.
     pub(crate) fn attach(gateway: &Gateway, inject: &str, files: &[PathBuf]) -> Option<Self> {
         Self::attach_and_trace(gateway, inject, "fdatasync", files)
     }
 
-    /// The same, and these calls are written down too.
+    /// Attaches strace as [`Self::attach`] does, and also records the calls `more`.
     pub(crate) fn attach_and_trace(gateway: &Gateway, inject: &str, more: &str, files: &[PathBuf]) -> Option<Self> {
         let log = gateway.folder().join("strace.log");
         let mut command = Command::new("strace");
@@ -60,24 +60,24 @@ impl Fault {
                 break;
             }
         }
-        // Nobody else reads; strace must not stop at a full pipe.
+        // strace must not block on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         Some(Self { strace, log })
     }
 
-    /// How many calls were made to fail so far.
+    /// Counts the calls that failed by injection so far.
     pub(crate) fn injected(&self) -> usize {
         std::fs::read_to_string(&self.log).unwrap_or_default().matches("(INJECTED)").count()
     }
 
-    /// How many times `fdatasync`, by which events are committed, has succeeded so far.
+    /// Counts the successful calls of `fdatasync`, which commits events, so far.
     pub(crate) fn synced(&self) -> usize {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let is_done = |line: &&str| line.contains("fdatasync") && line.trim_end().ends_with("= 0");
         log.lines().filter(is_done).count()
     }
 
-    /// Whether, after the first call that was made to fail, this range was written again and then synced.
+    /// Checks whether this range was written again and then synced after the first injected failure.
     pub(crate) fn is_written_again(&self, range: std::ops::Range<usize>) -> bool {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let mut after = log.lines().skip_while(|line| !line.contains("(INJECTED)")).skip(1);
@@ -99,7 +99,7 @@ impl Fault {
         after.any(&mut covers) && after.any(is_synced)
     }
 
-    /// Takes the fault away; the gateway goes on.
+    /// Detaches strace, and returns the number of injected failures; the gateway goes on.
     pub(crate) fn end(mut self) -> usize {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.strace.id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -115,15 +115,15 @@ impl Drop for Fault {
     }
 }
 
-/// A small file system of its own; taken away when dropped.
+/// A small file system, unmounted when dropped.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
     at: PathBuf,
 }
 
 impl SmallDisk {
-    /// An ext4 image of so many MiB mounted at `at`, or a tmpfs where there is no loop device. `None` when nothing may be
-    /// mounted here.
+    /// Mounts an ext4 image of `mib` MiB at `at`, or a tmpfs where there is no loop device. `None` when mounting is not
+    /// allowed here.
     pub(crate) fn mount(at: &Path, mib: u32) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let image = at.with_extension("img");
@@ -143,7 +143,7 @@ impl SmallDisk {
         None
     }
 
-    /// Fills it to the last byte; gives the file to remove.
+    /// Fills the disk to the last byte, and returns the file to remove.
     pub(crate) fn fill(&self) -> PathBuf {
         let path = self.at.join("ballast");
         let mut file = std::fs::File::create(&path).unwrap();
@@ -160,7 +160,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// The wall clock of a gateway that is started under it; the monotonic one runs on.
+/// A wall clock for a gateway, by libfaketime; the monotonic clock runs on.
 #[derive(Debug)]
 pub(crate) struct WallClock {
     library: PathBuf,
@@ -168,7 +168,7 @@ pub(crate) struct WallClock {
 }
 
 impl WallClock {
-    /// `None` when libfaketime is not installed.
+    /// Creates a clock; `None` when libfaketime is not installed.
     pub(crate) fn in_folder(folder: &Path) -> Option<Self> {
         let found = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
         let library =
@@ -182,15 +182,15 @@ impl WallClock {
         Some(clock)
     }
 
-    /// From now on it is ahead of the true one by this much, such as `+1d` or `-1h`.
+    /// Sets the offset from the true time, such as `+1d` or `-1h`.
     pub(crate) fn jump(&self, by: &str) {
-        // Replaced whole, so that nobody reads half a file.
+        // The file is replaced by a rename, so that no process reads half of it.
         let next = self.file.with_extension("next");
         std::fs::write(&next, by).unwrap();
         std::fs::rename(next, &self.file).unwrap();
     }
 
-    /// What a process needs to live by it.
+    /// Returns the environment for a process under this clock.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         vec![

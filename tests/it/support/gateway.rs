@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::faults::skipped;
 use super::{Answer, Connection, Metrics, Receiver, Request, SECRET, SOON, eventually, send};
 
-/// A folder with a configuration; gateways are started in it, one after another.
+/// A folder with a configuration, in which gateways are started one after another.
 #[derive(Debug)]
 pub(crate) struct Site {
     dir: Arc<tempfile::TempDir>,
@@ -21,7 +21,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A site whose file holds `rest`: sources, routes, destinations, buffer.
+    /// Creates a site whose file holds `rest`: sources, routes, destinations, buffer.
     pub(crate) fn new(rest: &str) -> Self {
         let dir = Arc::new(tempfile::Builder::new().prefix("hookgate-it-").tempdir().unwrap());
         let site = Self { dir, server: String::new(), listener: String::new(), address: "127.0.0.1:0".into() };
@@ -29,14 +29,14 @@ impl Site {
         site
     }
 
-    /// The source `github` and one route to `app` at the receiver.
+    /// Creates a site with the source `github` and one route to `app` at the receiver.
     pub(crate) fn plain(receiver: &Receiver) -> Self {
         Self::new(&Self::plain_rest(&receiver.url("/app"), ""))
     }
 
-    /// The source `github`, one route, and the destination `app` with these settings beside its URL.
+    /// Returns the source `github`, one route, and the destination `app` with these settings beside its URL.
     pub(crate) fn plain_rest(url: &str, settings: &str) -> String {
-        // Services here fail on purpose, again and again.
+        // Services in tests fail often on purpose.
         let breaker = if settings.contains("circuit_breaker") { "" } else { "circuit_breaker: off, " };
         format!(
             "sources:
@@ -49,28 +49,28 @@ destinations:
         )
     }
 
-    /// With these lines under `server:`.
+    /// Adds lines under `server:`.
     pub(crate) fn server(mut self, lines: &str, rest: &str) -> Self {
         lines.clone_into(&mut self.server);
         self.rewrite(rest);
         self
     }
 
-    /// With these settings of the listener, such as `limits: {…}`.
+    /// Adds settings of the listener, such as `limits: {…}`.
     pub(crate) fn listener(mut self, settings: &str, rest: &str) -> Self {
         self.listener = format!(", {settings}");
         self.rewrite(rest);
         self
     }
 
-    /// With this address of the public listener.
+    /// Sets the address of the public listener.
     pub(crate) fn address(mut self, address: &str, rest: &str) -> Self {
         address.clone_into(&mut self.address);
         self.rewrite(rest);
         self
     }
 
-    /// Writes the configuration anew, as an editor that replaces the file does.
+    /// Replaces the configuration file by a rename, as editors do.
     pub(crate) fn rewrite(&self, rest: &str) {
         let Self { server, listener, address, .. } = self;
         let text = format!(
@@ -118,7 +118,7 @@ listeners:
         self.started(self.command().envs(variables))
     }
 
-    /// Starts a gateway that reads names from this file instead of `/etc/hosts`, in a mount namespace of its own. `None`
+    /// Starts a gateway that reads names from this file instead of `/etc/hosts`, in its own mount namespace. `None`
     /// where that is not allowed.
     pub(crate) fn start_with_hosts(&self, hosts: &Path) -> Option<Gateway> {
         let usual = self.command();
@@ -189,12 +189,12 @@ pub(crate) struct Gateway {
     log: Arc<Mutex<String>>,
     reader: Option<std::thread::JoinHandle<()>>,
     addresses: BTreeMap<String, SocketAddr>,
-    /// The folder lives as long as whoever works in it.
+    /// The site's folder; shared, so that it lives as long as the gateway.
     dir: Arc<tempfile::TempDir>,
 }
 
 impl Gateway {
-    /// The addresses that it says it listens on, once it has said the last of them.
+    /// Returns the addresses of all listeners from the log; `None` until all of them are logged.
     fn listening(&self) -> Option<BTreeMap<String, SocketAddr>> {
         let mut found = BTreeMap::new();
         for line in self.log().lines() {
@@ -211,7 +211,7 @@ impl Gateway {
         None
     }
 
-    /// Where events go in.
+    /// Returns the address of the public listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses["public"]
     }
@@ -225,7 +225,7 @@ impl Gateway {
         self.addresses["admin"]
     }
 
-    /// The folder that it works in.
+    /// Returns the gateway's folder.
     pub(crate) fn folder(&self) -> &Path {
         self.dir.path()
     }
@@ -234,35 +234,35 @@ impl Gateway {
         self.child.id()
     }
 
-    /// All that it has written to stderr.
+    /// Returns the log: all that the gateway has written to stderr.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A connection to the public listener.
+    /// Connects to the public listener.
     pub(crate) fn connect(&self) -> Connection {
         Connection::open(self.address()).unwrap()
     }
 
-    /// One exchange on a connection of its own.
+    /// Sends a request on a new connection.
     pub(crate) fn send(&self, request: &Request) -> Answer {
         send(self.address(), request).unwrap()
     }
 
-    /// Sends an event that must be accepted; gives its id.
+    /// Sends an event that must be accepted; returns its id.
     pub(crate) fn accept(&self, request: &Request) -> String {
         let answer = self.send(request);
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.event_id().unwrap()
     }
 
-    /// A page of the admin listener.
+    /// Gets a page of the admin listener.
     pub(crate) fn admin(&self, target: &str) -> Answer {
         let request = Request::new("GET", target, "").with("Host", self.admin_address().to_string());
         send(self.admin_address(), &request).unwrap()
     }
 
-    /// A change that is asked for at the admin listener.
+    /// Sends a command to the admin listener.
     pub(crate) fn change(&self, method: &str, target: &str, body: &str) -> Answer {
         let request = Request::new(method, target, body)
             .with("Host", self.admin_address().to_string())
@@ -280,14 +280,14 @@ impl Gateway {
         eventually(&what, SOON, || (self.metrics().sum(name, labels) == value).then_some(()));
     }
 
-    /// Waits until so many requests ended with this outcome and status: they are counted after their answer.
+    /// Waits until `count` requests ended with this outcome and status, because they are counted after their answer.
     pub(crate) fn wait_for_outcomes(&self, source: &str, outcome: &str, code: u16, count: u64) {
         let code = code.to_string();
         let labels = [("source", source), ("outcome", outcome), ("code", &code)];
         self.wait_for_metric("hookgate_requests_total", &labels, count);
     }
 
-    /// How many requests ended with this outcome and status so far.
+    /// Returns the number of requests that ended with this outcome and status so far.
     pub(crate) fn outcomes(&self, source: &str, outcome: &str, code: u16) -> u64 {
         let code = code.to_string();
         self.metrics().sum("hookgate_requests_total", &[("source", source), ("outcome", outcome), ("code", &code)])
@@ -298,13 +298,13 @@ impl Gateway {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Kills it as a power cut would end it.
+    /// Kills the gateway with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end, and for the end of its log.
+    /// Waits for the end of the process and of its log.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = eventually("the gateway ends", SOON, || self.child.try_wait().unwrap());
         if let Some(reader) = self.reader.take() {
@@ -313,13 +313,13 @@ impl Gateway {
         status
     }
 
-    /// SIGTERM, and waits for its end.
+    /// Sends SIGTERM, and waits for the end of the process.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
         self.wait()
     }
 
-    /// SIGHUP, and waits until the file was read.
+    /// Sends SIGHUP, and waits until the reload has ended.
     pub(crate) fn reload(&self) {
         let count = || self.metrics().sum("hookgate_config_reloads_total", &[]);
         let before = count();
@@ -327,7 +327,7 @@ impl Gateway {
         eventually("the file is read anew", SOON, || (count() > before).then_some(()));
     }
 
-    /// Memory in use, bytes.
+    /// Returns the resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.metrics().sum("process_resident_memory_bytes", &[])
     }

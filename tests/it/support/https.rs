@@ -1,4 +1,4 @@
-//! An internal service behind TLS, with certificates of a private authority, and what it saw of each request.
+//! An internal service behind TLS with certificates of a private authority; it records its requests.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,13 +10,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-/// Who signs certificates.
+/// A certificate authority.
 pub(crate) struct Authority {
     pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A certificate and its key, PEM.
+/// A certificate and its key, as PEM.
 pub(crate) struct Pair {
     pub(crate) cert: String,
     pub(crate) key: String,
@@ -31,7 +31,7 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
-    /// A certificate for this name.
+    /// Signs a certificate for this name.
     pub(crate) fn sign(&self, name: &str) -> Pair {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
@@ -39,11 +39,11 @@ impl Authority {
     }
 }
 
-/// One request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) line: String,
-    /// Which of the connections it came by.
+    /// The number of the request's connection.
     pub(crate) connection: usize,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Https {
 }
 
 impl Https {
-    /// Shows `pair`; asks for a certificate signed by `clients`, if there is one.
+    /// Starts a service with the certificate `pair`. With `clients` it requires a client certificate signed by them.
     pub(crate) fn start(pair: &Pair, clients: Option<&Authority>) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder =
@@ -87,7 +87,7 @@ impl Https {
         format!("https://{}{path}", self.address)
     }
 
-    /// All requests to `path` so far.
+    /// Returns all requests to `path` so far.
     pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.iter().filter(|one| one.line.split(' ').nth(1) == Some(path)).cloned().collect()
@@ -102,7 +102,7 @@ fn serve(connection: usize, stream: TcpStream, config: Arc<ServerConfig>, book: 
             break;
         }
     }
-    // What the other side still sends is read away: a reset would take the alert from it.
+    // The rest of the client's bytes is read, because a reset would discard the TLS alert.
     let mut socket = stream.sock;
     let ended = socket.shutdown(Shutdown::Write);
     if ended.is_ok() {
@@ -110,7 +110,7 @@ fn serve(connection: usize, stream: TcpStream, config: Arc<ServerConfig>, book: 
     }
 }
 
-/// The request line, when a whole request came.
+/// Reads a request and returns its request line; `None` when the request is incomplete.
 fn request(stream: &mut impl Read) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

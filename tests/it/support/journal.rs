@@ -1,8 +1,8 @@
-//! The engine's journal as it lies on disk: where its batches are, and what a power cut may leave behind them.
+//! The engine's journal on disk: the places of its batches, and the tails that a power cut may leave.
 //!
-//! A batch is a start (tag 1, number of items, sequence), its items (tag 2) and an end (tag 3, checksum, `FJL\x03`). The
-//! file is made 64 MiB long at once, so what follows the last batch is zeros; after a restart it is cut to its last batch
-//! and grows by appending. Nothing before [`Journal::end`] is touched by a torn tail: it may have been answered.
+//! A batch is a start (tag 1, number of items, sequence), its items (tag 2) and an end (tag 3, checksum, `FJL\x03`).
+//! The file is made 64 MiB long at once, so zeros follow the last batch; a restart cuts it to its last batch, and it
+//! grows by appending. Bytes before [`Journal::end`] stay, because their events may have been answered.
 
 use std::fs::OpenOptions;
 use std::ops::Range;
@@ -11,28 +11,28 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8] = b"FJL\x03";
 
-/// The journal that is written to.
+/// A journal file.
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) path: PathBuf,
     bytes: Vec<u8>,
-    /// Whole batches, in order.
+    /// The ranges of whole batches, in order.
     pub(crate) batches: Vec<Range<usize>>,
 }
 
-/// What a power cut may leave behind what was synced.
+/// A tail that a power cut may leave behind the synced bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
     /// The beginning of a batch; the rest did not reach the disk.
     Partial,
-    /// Whatever lay in those blocks before.
+    /// Old content of those blocks.
     Garbage,
     /// The beginning of a batch, then garbage.
     Both,
 }
 
 impl Journal {
-    /// The newest one under a data directory.
+    /// Returns the newest journal under a data directory.
     pub(crate) fn newest(data: &Path) -> Self {
         let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
         let entries = std::fs::read_dir(data.join("buffer")).unwrap().map(|entry| entry.unwrap().path());
@@ -40,19 +40,19 @@ impl Journal {
         Self::of(&journals.max_by_key(number).unwrap()).unwrap()
     }
 
-    /// This one, if it is still there.
+    /// Reads a journal; `None` when the file is gone.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let bytes = std::fs::read(path).ok()?;
         let batches = batches(&bytes);
         Some(Self { path: path.to_owned(), bytes, batches })
     }
 
-    /// Behind the last whole batch.
+    /// Returns the end of the last whole batch.
     pub(crate) fn end(&self) -> usize {
         self.batches.last().map_or(0, |batch| batch.end)
     }
 
-    /// Leaves at most `bytes_max` bytes of a torn tail behind the last batch; gives how many.
+    /// Writes a torn tail of at most `bytes_max` bytes behind the last batch; returns its length.
     pub(crate) fn tear(&self, tail: Tail, bytes_max: usize) -> usize {
         let garbage: Vec<u8> = (0..rand::random_range(1..=bytes_max)).map(|_| rand::random()).collect();
         let partial = self.batches.last().map(|last| {
@@ -69,8 +69,8 @@ impl Journal {
         torn.len()
     }
 
-    /// Appends a copy of the longest batch with a block of zeros in its middle, as when the blocks of one batch reach the
-    /// disk in another order. False when no batch is long enough.
+    /// Appends a copy of the longest batch with a block of zeros in its middle, as when the blocks of one batch reach
+    /// the disk in another order. Returns false when no batch is long enough.
     pub(crate) fn leave_a_hole(&self) -> bool {
         let Some(longest) = self.batches.iter().max_by_key(|batch| batch.len()) else { return false };
         let mut copy = self.bytes[longest.clone()].to_vec();
@@ -84,7 +84,7 @@ impl Journal {
         true
     }
 
-    /// Overwrites a range with zeros: those blocks never reached the disk.
+    /// Overwrites a range with zeros, as if those blocks had never reached the disk.
     pub(crate) fn wipe(path: &Path, range: Range<usize>) {
         let file = OpenOptions::new().write(true).open(path).unwrap();
         file.write_all_at(&vec![0; range.len()], range.start as u64).unwrap();
@@ -113,7 +113,7 @@ fn batches(bytes: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
-/// The length of the entry at the beginning; `None` when there is none.
+/// Returns the length of the entry at the beginning; `None` when there is none.
 fn entry(bytes: &[u8]) -> Option<usize> {
     let length = match bytes.first()? {
         1 => 13,

@@ -1,4 +1,4 @@
-//! Load: events at an even pace over several connections, and what each was answered.
+//! Load: events at an even pace over several connections, and their answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 
 use super::{Connection, Seen, github, hmac_hex, text_of, unique};
 
-/// What was sent, as the sender knows it.
+/// The requests of a sender and their answers.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// Answered as accepted: id, and a print of the body.
+    /// Events that were answered as accepted: their ids, and digests of their bodies.
     pub(crate) answered: BTreeMap<String, String>,
-    /// Refused: the status, and `Retry-After`.
+    /// Refused requests: status and `Retry-After`.
     pub(crate) refused: Vec<(u16, Option<String>)>,
-    /// No answer at all.
+    /// The number of requests without an answer.
     pub(crate) broken: usize,
-    /// How long each answer took.
+    /// The latency of each answer.
     pub(crate) took: Vec<Duration>,
 }
 
 impl Sent {
-    /// Both together.
+    /// Adds the numbers of another sender.
     pub(crate) fn add(&mut self, other: Self) {
         for (id, print) in other.answered {
             assert!(self.answered.insert(id, print).is_none(), "an id was given twice");
@@ -32,10 +32,10 @@ impl Sent {
         self.took.extend(other.took);
     }
 
-    /// One event after another on one connection, whatever it is answered.
+    /// Sends one event, and records its answer.
     fn one(&mut self, connection: &mut Option<Connection>, address: SocketAddr, flow: Flow) {
         let Some(mut open) = connection.take().or_else(|| Connection::open(address).ok()) else {
-            // Nobody listens: between a kill and a start.
+            // Nothing listens between a kill and a start.
             std::thread::sleep(Duration::from_millis(2));
             return;
         };
@@ -62,7 +62,7 @@ impl Sent {
         }
     }
 
-    /// Every answered event was taken by the receiver, with the very bytes that were sent; gives how many came again.
+    /// Asserts that the receiver took every answered event byte for byte; returns the number of repeated deliveries.
     #[track_caller]
     pub(crate) fn all_arrived(&self, seen: &[Seen]) -> usize {
         let mut count: BTreeMap<String, usize> = BTreeMap::new();
@@ -87,20 +87,20 @@ impl Sent {
         count.values().map(|times| times - 1).sum()
     }
 
-    /// Returns whether the receiver took every answered event.
+    /// Checks whether the receiver took every answered event.
     pub(crate) fn have_arrived(&self, seen: &[Seen]) -> bool {
         let taken: BTreeSet<String> = seen.iter().filter(|delivery| delivery.taken).map(Seen::event_id).collect();
         self.answered.keys().all(|id| taken.contains(id))
     }
 
-    /// Nothing was refused but with 503 and `Retry-After`.
+    /// Asserts that every refusal was 503 with `Retry-After`.
     #[track_caller]
     pub(crate) fn refused_in_order(&self) {
         let other = self.refused.iter().find(|(status, retry_after)| *status != 503 || retry_after.is_none());
         assert!(other.is_none(), "an answer that is neither 200 nor 503 with Retry-After: {other:?}");
     }
 
-    /// The time below which so many of a hundred answers came.
+    /// Returns a percentile of the latencies.
     pub(crate) fn percentile(&self, of_hundred: usize) -> Duration {
         let mut sorted = self.took.clone();
         sorted.sort_unstable();
@@ -108,18 +108,18 @@ impl Sent {
     }
 }
 
-/// What a load is made of.
+/// The parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flow {
     pub(crate) path: &'static str,
     pub(crate) per_second: u32,
     pub(crate) connections: u32,
-    /// Bodies are up to this long, and a little.
+    /// The approximate largest length of a body.
     pub(crate) body_bytes: usize,
 }
 
 impl Flow {
-    /// To the source `github`, with bodies of a few kilobytes.
+    /// Returns a load for the source `github`, with bodies of a few kilobytes.
     pub(crate) fn of(per_second: u32, connections: u32) -> Self {
         Self { path: "/in/github", per_second, connections, body_bytes: 3000 }
     }
@@ -144,7 +144,7 @@ impl Load {
                 while !stop.load(Ordering::Relaxed) {
                     sent.one(&mut connection, address, flow);
                     exchanges.fetch_add(1, Ordering::Relaxed);
-                    // What could not be sent in time is left out: the pace is a bound and no debt.
+                    // Events that are late are skipped: the pace is an upper bound.
                     next = (next + pause).max(Instant::now());
                     std::thread::sleep(next.saturating_duration_since(Instant::now()));
                 }
@@ -154,12 +154,12 @@ impl Load {
         Self { senders: senders.collect(), stop, exchanges }
     }
 
-    /// How many requests have ended so far, however they did.
+    /// Returns the number of requests that ended so far, with any result.
     pub(crate) fn exchanges(&self) -> usize {
         self.exchanges.load(Ordering::Relaxed)
     }
 
-    /// Stops and tells.
+    /// Stops the senders, and returns their records.
     pub(crate) fn stop(self) -> Sent {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Sent::default();
@@ -170,7 +170,7 @@ impl Load {
     }
 }
 
-/// So many events, one after another.
+/// Sends `count` events, one after another.
 pub(crate) fn send_many(address: SocketAddr, count: usize) -> Sent {
     let (mut sent, mut connection) = (Sent::default(), None);
     for _ in 0..count {
@@ -179,7 +179,7 @@ pub(crate) fn send_many(address: SocketAddr, count: usize) -> Sent {
     sent
 }
 
-/// Lets this much time pass on purpose: a load runs, an outage lasts.
+/// Sleeps on purpose, while a load runs or an outage lasts.
 pub(crate) fn pass(time: Duration) {
     std::thread::sleep(time);
 }

@@ -1,6 +1,6 @@
-//! One reading of `/metrics`.
+//! One scrape of `/metrics`.
 
-/// Name, labels, value.
+/// The name, labels and value of a series.
 type Series = (String, Vec<(String, String)>, f64);
 
 /// The page, as text.
@@ -8,7 +8,7 @@ type Series = (String, Vec<(String, String)>, f64);
 pub(crate) struct Metrics(pub(crate) String);
 
 impl Metrics {
-    /// The sum of all series of `name` that have these labels; zero when there is none.
+    /// Returns the sum of all series of `name` that have these labels; zero when there is none.
     pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
         let of_name = self.series().into_iter().filter(|(known, _, _)| known == name);
         let wanted = of_name.filter(|(_, found, _)| {
@@ -18,13 +18,13 @@ impl Metrics {
         wanted.map(|(_, _, value)| value as u64).sum()
     }
 
-    /// Every value of one label.
+    /// Returns every value of one label.
     pub(crate) fn values_of(&self, label: &str) -> std::collections::BTreeSet<String> {
         let labels = self.series().into_iter().flat_map(|(_, labels, _)| labels);
         labels.filter(|(name, _)| name == label).map(|(_, value)| value).collect()
     }
 
-    /// Every series; a line that is none is a failure.
+    /// Returns every series; fails on an invalid line.
     pub(crate) fn series(&self) -> Vec<Series> {
         let lines = self.0.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines.map(|line| series(line).unwrap_or_else(|| panic!("no line of metrics: {line:?}"))).collect()

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers that the tests share.
 
 mod accounts;
 mod client;
@@ -32,10 +32,10 @@ pub(crate) use receiver::{Receiver, Reply, Seen, free_port};
 /// The secret of the source `github` in every test.
 pub(crate) const SECRET: &str = "it-secret-0123456789";
 
-/// Long enough for a loaded machine; nothing waits this long when all is well.
+/// The usual deadline, long enough for a loaded machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// Asks again and again until `condition` gives something, for at most `deadline`.
+/// Polls `condition` until it returns a value; fails after `deadline`.
 pub(crate) fn eventually<T>(what: &str, deadline: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -47,7 +47,7 @@ pub(crate) fn eventually<T>(what: &str, deadline: Duration, mut condition: impl 
     }
 }
 
-/// Held by tests that load the machine, so that they run one after another.
+/// Returns a lock for tests that load the machine, so that they run one after another.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static HEAVY: Mutex<()> = Mutex::new(());
     HEAVY.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! A service that speaks in bytes: it answers early, late, in part, or never, as its test says.
+//! A service at the level of bytes: it answers early, late, in part, or never, as its test says.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -53,18 +53,18 @@ impl Raw {
         format!("http://{}{path}", self.address)
     }
 
-    /// Connections that were ever opened.
+    /// Returns the number of connections that were ever opened.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Connections whose script has ended well and that are held.
+    /// Returns the number of open connections whose script has succeeded.
     pub(crate) fn held(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
-/// Reads the head of a request, byte by byte: of the body nothing.
+/// Reads the head of a request byte by byte, and no byte of the body.
 pub(crate) fn head_of(stream: &mut TcpStream) -> std::io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -75,7 +75,7 @@ pub(crate) fn head_of(stream: &mut TcpStream) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Reads a request whole; gives the length of its body.
+/// Reads a whole request; returns the length of its body.
 pub(crate) fn whole(stream: &mut TcpStream) -> std::io::Result<usize> {
     let head = head_of(stream)?.to_ascii_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");

@@ -1,4 +1,4 @@
-//! An internal service: keeps what it gets and answers as it is told.
+//! An internal service: it records requests and answers as a test says.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use axum::response::Response;
 
 use super::{SOON, eventually};
 
-/// One request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
@@ -21,14 +21,14 @@ pub(crate) struct Seen {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
-    /// Whether it is answered with 2xx.
+    /// True when the answer is 2xx.
     pub(crate) taken: bool,
-    /// Requests to this path that were under way, with this one.
+    /// The number of requests to this path in flight, including this one.
     pub(crate) under_way: usize,
 }
 
 impl Seen {
-    /// A header's value, as text.
+    /// Returns a header's value, as text.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
@@ -39,14 +39,14 @@ impl Seen {
     }
 }
 
-/// How one request is answered.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
     pub(crate) delay: Duration,
-    /// The connection breaks instead of an answer.
+    /// True when the connection breaks instead of an answer.
     pub(crate) breaks: bool,
 }
 
@@ -55,7 +55,7 @@ impl Reply {
         Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO, breaks: false }
     }
 
-    /// No answer: the connection breaks.
+    /// Creates a reply that breaks the connection.
     pub(crate) fn broken() -> Self {
         Self { breaks: true, ..Self::status(500) }
     }
@@ -76,7 +76,7 @@ impl Reply {
     }
 }
 
-/// Some of many requests are answered otherwise.
+/// Replies for every n-th request.
 #[derive(Debug)]
 struct Nth {
     every: usize,
@@ -84,7 +84,7 @@ struct Nth {
     count: usize,
 }
 
-/// An answer that hangs on the request; `None` is the usual one.
+/// A function from a request to its answer; `None` is the usual answer.
 type Rule = fn(&Seen) -> Option<Reply>;
 
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ struct Book {
     always: HashMap<String, Reply>,
     nth: HashMap<String, Nth>,
     rule: Option<Rule>,
-    /// More requests at once than this break.
+    /// The number of requests in flight, by path, above which further ones break.
     most: HashMap<String, usize>,
     broken: HashMap<String, usize>,
     connections: usize,
@@ -134,49 +134,49 @@ impl Receiver {
         Self { address, book, runtime: Some(runtime) }
     }
 
-    /// The URL of a path here.
+    /// Returns the URL of a path of this service.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// The next requests to `path` are answered so, one after another.
+    /// Sets the answers to the next requests to `path`, one after another.
     pub(crate) fn script(&self, path: &str, replies: impl IntoIterator<Item = Reply>) {
         lock(&self.book).script.entry(path.to_owned()).or_default().extend(replies);
     }
 
-    /// Every request to `path` is answered so, once its script is used up.
+    /// Sets the answer to every request to `path` after its script.
     pub(crate) fn always(&self, path: &str, reply: Reply) {
         lock(&self.book).always.insert(path.to_owned(), reply);
     }
 
-    /// Every so many requests to `path` one is answered by these, in turn.
+    /// Answers every `every`-th request to `path` with these replies in turn.
     pub(crate) fn every(&self, path: &str, every: usize, replies: Vec<Reply>) {
         lock(&self.book).nth.insert(path.to_owned(), Nth { every, replies, count: 0 });
     }
 
-    /// Answers what `rule` says, where it says something.
+    /// Answers by `rule` when the rule returns a reply.
     pub(crate) fn rule(&self, rule: Rule) {
         lock(&self.book).rule = Some(rule);
     }
 
-    /// Requests to `path` beyond so many at once break: a small service whose backlog of connections is full.
+    /// Breaks requests to `path` beyond `most` in flight, like a small service with a full backlog of connections.
     pub(crate) fn at_most(&self, path: &str, most: usize) {
         lock(&self.book).most.insert(path.to_owned(), most);
     }
 
-    /// Requests to `path` that broke because too many came at once.
+    /// Returns the number of requests to `path` that broke because too many were in flight.
     pub(crate) fn broken(&self, path: &str) -> usize {
         lock(&self.book).broken.get(path).copied().unwrap_or(0)
     }
 
-    /// Every request to `path` is answered 200 again; those under way keep their answer.
+    /// Answers every request to `path` with 200 again; requests in flight keep their answer.
     pub(crate) fn well(&self, path: &str) {
         let mut book = lock(&self.book);
         book.always.remove(path);
         book.nth.remove(path);
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         lock(&self.book).seen.clone()
     }
@@ -185,18 +185,18 @@ impl Receiver {
         lock(&self.book).seen.len()
     }
 
-    /// All requests to one path.
+    /// Returns all requests to one path.
     pub(crate) fn seen_at(&self, path: &str) -> Vec<Seen> {
         let at = |seen: &Seen| seen.target.split('?').next() == Some(path);
         lock(&self.book).seen.iter().filter(|seen| at(seen)).cloned().collect()
     }
 
-    /// Connections that were ever opened.
+    /// Returns the number of connections that were ever opened.
     pub(crate) fn connections(&self) -> usize {
         lock(&self.book).connections
     }
 
-    /// The most requests to `path` that were ever under way at once.
+    /// Returns the largest number of requests to `path` that were in flight at once.
     pub(crate) fn in_flight_most(&self, path: &str) -> usize {
         lock(&self.book).in_flight_most.get(path).copied().unwrap_or(0)
     }
@@ -223,7 +223,7 @@ fn lock(book: &Shared) -> MutexGuard<'_, Book> {
 async fn answer(State(book): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    // A sender that is killed in the middle has sent nothing.
+    // An incomplete request of a killed sender is not recorded.
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else { return Response::new(Body::empty()) };
     let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
     let mut seen = Seen {
@@ -282,7 +282,7 @@ impl Book {
     }
 }
 
-/// Counts a request out, even when its connection breaks.
+/// A guard that ends the count of a request, even when its connection breaks.
 struct UnderWay {
     book: Shared,
     path: String,
@@ -296,8 +296,8 @@ impl Drop for UnderWay {
     }
 }
 
-/// A port on which nothing listens, outside of the range from which the system gives ports away, so that it stays free
-/// while nobody uses it.
+/// Returns a port on which nothing listens, outside the range from which the system assigns ports, so that it stays
+/// free.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id() % 600 * 20;

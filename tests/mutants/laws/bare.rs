@@ -16,12 +16,12 @@ pub(super) struct Bare {
     headers: &'static [&'static str],
     prefix: &'static str,
     in_base64: bool,
-    /// Whether the text is `v0:<time>:<body>`.
+    /// True when the signed text is `v0:<time>:<body>`.
     timed: bool,
 }
 
 fn shared(row: &str) -> Shared {
-    // The first looks like a secret of Standard Webhooks, and is text here all the same.
+    // The first secret looks like one of Standard Webhooks; these schemes use it as text.
     let secrets = ["whsec_c2VjcmV0IG9uZQ==", "the older secret"];
     Shared {
         verifier: verifier(row, &secrets, &[]),

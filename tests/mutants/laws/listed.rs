@@ -9,7 +9,7 @@ use crate::codec::{base64, from_base64, from_hex, hex};
 use crate::oracle::{Claim, Draft, Hand, Law, Signed, around, seconds};
 use crate::request::Request;
 
-/// The most signatures of one list that the gateway looks at.
+/// The number of signatures of one list that the gateway reads.
 const LISTED_MAX: usize = 16;
 const ID: &str = "webhook-id";
 const TIME: &str = "webhook-timestamp";
@@ -25,10 +25,10 @@ pub(super) struct Listed {
     shape: Shape,
 }
 
-/// Where id and time stand, and how the text is put together.
+/// The places of id and time, and the form of the signed text.
 #[derive(Clone, Copy)]
 enum Shape {
-    /// The time in the list under this name, and this between time and body.
+    /// The time in the list under the first name; the second is the separator of time and body.
     InList(&'static str, &'static str),
     /// Id and time in headers of their own: `<id>.<time>.<body>`, in base64.
     InHeaders,
@@ -129,7 +129,7 @@ impl Law for Listed {
             elements.insert(0, format!("{name}{}{time}", self.assign));
         }
         if rng.random_bool(0.2) {
-            // What the test mode and asymmetric versions add.
+            // Elements that test mode and asymmetric versions add.
             elements.push(format!("v0{}{}", self.assign, hex(&[7; 32])));
         }
         let list = elements.join(&self.separator.to_string());

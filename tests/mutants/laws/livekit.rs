@@ -40,7 +40,7 @@ impl LiveKit {
             return None;
         }
         let from = claims.get("nbf").map_or(Some(0), Value::as_u64)?;
-        // Void from the moment on at which it expires.
+        // A token is void from its `exp` on.
         let until = claims["exp"].as_u64()?.checked_mul(1000)?.checked_sub(1)?;
         let window_ms = from.checked_mul(1000)?..=until;
         Some(Claim { texts: vec![text.as_bytes().to_vec()], signatures: vec![signature], window_ms })
@@ -74,7 +74,7 @@ impl Law for LiveKit {
         if rng.random_bool(0.7) {
             claims["nbf"] = json!(draft.at - 5);
         }
-        // Tokens of the provider for another purpose are signed rightly and are no proof of a message.
+        // Tokens of the provider for another purpose have a right signature and prove no message.
         let fault = if hand.is_provider() { rng.random_range(0..40_u8) } else { 40 };
         match fault {
             0 => drop(claims.as_object_mut().and_then(|claims| claims.remove("sha256"))),
@@ -120,7 +120,7 @@ impl Law for LiveKit {
                 format!("{head}.{}.{signature}", base64url(later.as_bytes()))
             }
             4 => {
-                // The body's hash put right, under the signature of another.
+                // The hash of this body, under the signature of another token.
                 let other = base64(&Sha256::digest(&request.body));
                 let own =
                     serde_json::from_str::<Value>(&claims).ok().and_then(|it| it["sha256"].as_str().map(str::to_owned));

@@ -1,5 +1,5 @@
-//! The laws of ten schemes, each written down a second time: how its provider signs, and what a request
-//! says of itself.
+//! The laws of ten schemes, implemented independently of the engine: signing as the provider does, and reading
+//! requests.
 
 mod bare;
 mod listed;
@@ -19,7 +19,7 @@ use sha2::{Sha256, Sha512};
 
 use crate::oracle::{Hand, Law};
 
-/// Every law that is tried.
+/// Returns every law.
 pub(crate) fn all() -> Vec<Box<dyn Law>> {
     vec![
         Box::new(bare::github()),
@@ -35,7 +35,7 @@ pub(crate) fn all() -> Vec<Box<dyn Law>> {
     ]
 }
 
-/// The verifier of a built-in row with these secrets.
+/// Returns the verifier of a built-in row with these secrets.
 pub(crate) fn verifier(row: &str, secrets: &[&str], context: &[(&str, &str)]) -> Verifier {
     let scheme = builtin().get(row).unwrap().scheme().clone();
     let secret = |text: &&str| Secret::new(SecretName::new(text), text.as_bytes().to_vec()).unwrap();
@@ -74,17 +74,17 @@ fn mac<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// Two shared secrets: their keys, and what somebody might take for the key.
+/// Two shared secrets: their keys, and wrong readings of the key.
 pub(crate) struct Shared {
     pub(crate) verifier: Verifier,
     pub(crate) keys: [Vec<u8>; 2],
     pub(crate) other_reading: Vec<u8>,
-    /// A hash that the law does not know.
+    /// A hash that the law does not accept.
     pub(crate) other_hash: Hash,
 }
 
 impl Shared {
-    /// The MACs that a hand makes. `hash` is that of the law.
+    /// Returns the MACs of a signer. `hash` is that of the law.
     pub(crate) fn macs(&self, hash: Hash, hand: Hand, text: &[u8]) -> Vec<Vec<u8>> {
         match hand {
             Hand::Provider(number) => vec![hash.mac(&self.keys[number], text)],
@@ -101,7 +101,7 @@ impl Shared {
     }
 }
 
-/// A small event in JSON, now and then with bytes that parsers trip over.
+/// Creates a small JSON event, sometimes with bytes that break parsers.
 pub(crate) fn json(rng: &mut StdRng) -> Vec<u8> {
     let (id, amount): (u32, u16) = (rng.random(), rng.random());
     let end = ["", "\r\n", " ", "\u{feff}"][rng.random_range(0..4_usize)];

@@ -55,7 +55,7 @@ impl Public {
         Some(Claim { texts: vec![[time, &request.body].concat()], signatures: vec![signature], window_ms })
     }
 
-    /// As it is written in the header, and all that is right for the text.
+    /// Returns the signature as in the header, and all signatures that are right for the text.
     fn signature(&self, hand: Hand, text: &[u8]) -> (String, Vec<Vec<u8>>) {
         let number = match hand {
             Hand::Provider(number) => number,
@@ -66,7 +66,7 @@ impl Public {
             Keys::Ed25519(keys) => {
                 let mut signature = keys[number].sign(text).to_bytes();
                 match hand {
-                    // What small-order points and careless libraries take.
+                    // A signature that careless libraries accept with small-order points.
                     Hand::Empty => signature = [0; 64],
                     Hand::OtherReading => signature = std::array::from_fn(|at| u8::from(at == 0)),
                     Hand::OtherAlgorithm => signature = keys[0].sign(&Sha512::digest(text)).to_bytes(),
@@ -85,7 +85,7 @@ impl Public {
                     Hand::OtherReading => der = signature.to_bytes().to_vec(),
                     Hand::Provider(_) | Hand::Both | Hand::Stranger | Hand::OtherAlgorithm => {}
                 }
-                // Either half of `s` is right: that is in the nature of ECDSA.
+                // Both `s` and `n - s` are valid in ECDSA.
                 let both = vec![signature.to_bytes().to_vec(), with_other_s(&signature).to_bytes().to_vec()];
                 (base64(&der), both)
             }
@@ -133,7 +133,7 @@ impl Law for Public {
                 match rng.random_range(0..3_u8) {
                     0 => with_other_s(&signature).to_der().as_bytes().to_vec(),
                     1 => signature.to_bytes().to_vec(),
-                    // A length in two bytes, which is BER and not DER.
+                    // A length in two bytes: valid BER, invalid DER.
                     _ => {
                         let mut ber = signature.to_der().as_bytes().to_vec();
                         ber.insert(1, 0x81);

@@ -1,4 +1,5 @@
-//! Twilio: the URL and the sorted form, or the URL with the hash of the body in it; with shared keys by another hash.
+//! Twilio: a signature over the URL and the sorted form, or over the URL with the hash of the body in it; shared keys
+//! use another hash.
 
 use hookgate::provider::Verifier;
 use rand::RngExt;
@@ -19,7 +20,7 @@ pub(super) struct Twilio {
     keys: Shared,
 }
 
-/// What a request can be.
+/// The kind of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Form,
@@ -40,7 +41,7 @@ impl Twilio {
         Self { keys }
     }
 
-    /// The way in which a kind is read; `None` when the request is not of that kind.
+    /// Reads a request of a kind; `None` when the request is of another kind.
     fn claim(kind: Kind, request: &Request) -> Option<Claim> {
         let hash = if kind == Kind::SharedKey { Hash::Sha256 } else { Hash::Sha1 };
         let media = || media_type(request);
@@ -67,7 +68,7 @@ impl Twilio {
     }
 }
 
-/// The media type; nothing when the header is repeated, and no type when it is absent or no text.
+/// Returns the media type: `None` when the header is repeated, an empty text when it is absent or not text.
 fn media_type(request: &Request) -> Option<String> {
     if request.count("Content-Type") == 0 {
         return Some(String::new());
@@ -87,7 +88,7 @@ fn query(url: &str) -> Vec<(String, String)> {
     form(query.split('#').next().unwrap_or_default().as_bytes())
 }
 
-/// Every pair once, in byte order, name and value one after the other.
+/// Returns the form's signed text: every pair once, in byte order, name then value.
 fn sorted(body: &[u8]) -> Vec<u8> {
     let mut pairs = form(body);
     pairs.sort();
@@ -95,7 +96,7 @@ fn sorted(body: &[u8]) -> Vec<u8> {
     pairs.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()].concat()).collect()
 }
 
-/// The same URL with its default port, or without it.
+/// Returns the URL with its default port added or removed.
 fn other_port(url: &str) -> Option<String> {
     let (scheme, port) = if url.starts_with("https://") { ("https://", ":443") } else { ("http://", ":80") };
     let rest = url.strip_prefix(scheme)?;
