@@ -10,9 +10,9 @@ use crate::refusal::RequestOutcome;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The provider.
+    /// The name of the provider, as in `hookgate providers`.
     provider: String,
-    /// How the table is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

@@ -22,10 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where the demo's gateway listens.
+    /// The address and port on which the demo's gateway listens.
     #[arg(long, default_value = "127.0.0.1:8080", env = "HOOKGATE_LISTEN")]
     listen: String,
-    /// End after the table instead of staying up.
+    /// Exit after the table instead of staying up.
     #[arg(long, env = "HOOKGATE_ONCE")]
     once: bool,
 }

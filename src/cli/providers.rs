@@ -10,21 +10,21 @@ use crate::config::nearest;
 use crate::patience::spelled;
 use crate::provider::{Budget, FactName, Row, SourceKind, builtin};
 
-/// How the result is printed.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The provider to explain; without it all are listed.
+    /// The provider to explain. Without a name, all providers are listed.
     name: Option<String>,
-    /// How the result is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// The configuration, for the admin listener and its token.
     #[arg(long, value_name = "FILE", default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     config: PathBuf,
-    /// How the result is printed; JSON is one object.
+    /// The format of the output; JSON is one object.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

@@ -16,24 +16,24 @@ use crate::cli::{Exit, terminal};
 pub(in crate::cli) enum Command {
     /// List dead letters.
     List(ListArgs),
-    /// Deliver them again.
+    /// Deliver dead letters again.
     Replay(ReplayArgs),
-    /// Give them up.
+    /// Drop dead letters for good.
     Drop(DropArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ReplayArgs {
-    /// Those of one event; without it those that the filters name, or all.
+    /// The event whose dead letters are delivered again. Without an id: those that the filters select, or all.
     id: Option<Uuid>,
     #[command(flatten)]
     filter: Filter,
-    /// Which deliveries an event gets.
+    /// The rules that decide which deliveries an event gets.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_RULES")]
     rules: Rules,
     #[command(flatten)]
     many: Many,
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long, env = "HOOKGATE_DRY_RUN")]
     dry_run: bool,
     #[command(flatten)]
@@ -42,17 +42,17 @@ pub(in crate::cli) struct ReplayArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct DropArgs {
-    /// Those of one event.
+    /// The event whose dead letters are dropped.
     id: Option<Uuid>,
     #[command(flatten)]
     filter: Filter,
-    /// All there are.
+    /// Drop all dead letters.
     #[arg(long, conflicts_with = "id", env = "HOOKGATE_ALL")]
     all: bool,
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long, env = "HOOKGATE_DRY_RUN")]
     dry_run: bool,
-    /// Go on without a question.
+    /// Do not ask for confirmation.
     #[arg(long, env = "HOOKGATE_YES")]
     yes: bool,
     #[command(flatten)]

@@ -13,9 +13,9 @@ use crate::cli::Exit;
 pub(in crate::cli) enum Command {
     /// List stored events, the newest first.
     List(ListArgs),
-    /// Show one: facts, headers, deliveries with their tries, body. Or the command that sends it again.
+    /// Show one event (facts, headers, deliveries with their attempts, body), or the command that sends it again.
     Show(show::Args),
-    /// Deliver one again, or many.
+    /// Deliver one event again, or many.
     Replay(replay::Args),
 }
 
@@ -23,7 +23,7 @@ pub(in crate::cli) enum Command {
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     filter: Filter,
-    /// Of which a delivery ended so, or is so far.
+    /// Only events with this outcome.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
     #[command(flatten)]

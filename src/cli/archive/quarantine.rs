@@ -17,24 +17,24 @@ const PROBLEMS_MAX: usize = 2;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
-    /// List them, the oldest first, with what is wrong with each.
+    /// List quarantined events, the oldest first, each with its problems.
     List(ListArgs),
-    /// Judge them by the rules of today: what is right now goes out.
+    /// Re-evaluate quarantined events under the rules in force; events without problems are delivered.
     Judge(JudgeArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct JudgeArgs {
-    /// Of this source only.
+    /// Only events of this source.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]
     source: Option<String>,
-    /// This event only.
+    /// Only this event.
     #[arg(long, env = "HOOKGATE_ID")]
     id: Option<Uuid>,
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long, env = "HOOKGATE_DRY_RUN")]
     dry_run: bool,
-    /// Go on without a question.
+    /// Do not ask for confirmation.
     #[arg(long, env = "HOOKGATE_YES")]
     yes: bool,
     #[command(flatten)]

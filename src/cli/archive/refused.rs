@@ -16,14 +16,12 @@ use crate::cli::{Exit, terminal};
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
-    /// List what was refused for its signature, the newest first, and what the rules in force say of it now.
+    /// List requests that were refused for their signature, the newest first, each with its verdict under the rules in
+    /// force.
     List(ListArgs),
-    /// Show one: facts, headers, body, and whether it verifies now.
+    /// Show one request: facts, headers, body, and its verdict under the rules in force.
     Show(ShowArgs),
-    /// Store and deliver what verifies under the rules in force, as of its receipt.
-    ///
-    /// Examples: `hookgate refused admit --source github --dry-run` shows the plan;
-    /// `hookgate refused admit 01a1fd76-8a04-7238-9211-740ec6f37b7e` admits one request.
+    /// Store and deliver requests that verify under the rules in force, as of their receipt.
     Admit(AdmitArgs),
 }
 
@@ -31,7 +29,7 @@ pub(in crate::cli) enum Command {
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     filter: Filter,
-    /// Only requests refused for this reason (default: those about the signature; `refused` is any reason).
+    /// Only requests refused for this reason; `refused` is any reason. Default: the reasons about the signature.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
     #[command(flatten)]
@@ -50,19 +48,19 @@ pub(in crate::cli) struct ShowArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct AdmitArgs {
-    /// This request only.
+    /// Only this request.
     #[arg(conflicts_with_all = ["source", "since", "until"])]
     id: Option<Uuid>,
     /// Only requests to this source.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]
     source: Option<String>,
-    /// Only requests received after TIME, such as 2026-11-21T09:00:00Z, or a span back from now such as 15m, 24h, 7d.
+    /// Only requests received since TIME, such as 2026-11-21T09:00:00Z, or a span back from now such as 15m, 24h, 7d.
     #[arg(long, value_name = "TIME", env = "HOOKGATE_SINCE")]
     since: Option<String>,
     /// Only requests received before TIME.
     #[arg(long, value_name = "TIME", env = "HOOKGATE_UNTIL")]
     until: Option<String>,
-    /// Only show what would be done.
+    /// Only print what would be done.
     #[arg(long, env = "HOOKGATE_DRY_RUN")]
     dry_run: bool,
     /// Do not ask for confirmation.

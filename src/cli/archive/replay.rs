@@ -12,22 +12,22 @@ use crate::cli::{Exit, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// One event; many are told by filters.
+    /// The id of one event. Filters select many events.
     id: Option<Uuid>,
     #[command(flatten)]
     filter: Filter,
-    /// Of which a delivery ended so, or is so far.
+    /// Only events with this outcome.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
-    /// Which deliveries an event gets.
+    /// The rules that decide which deliveries an event gets.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_RULES")]
     rules: Rules,
-    /// Only to this destination; may be said again.
+    /// Only to this destination. Can be given several times.
     #[arg(long, value_name = "DESTINATION", value_delimiter = ',', env = "HOOKGATE_TO")]
     to: Vec<String>,
     #[command(flatten)]
     many: Many,
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long, env = "HOOKGATE_DRY_RUN")]
     dry_run: bool,
     #[command(flatten)]

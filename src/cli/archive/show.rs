@@ -22,10 +22,10 @@ pub(in crate::cli) struct Args {
     /// Print one shell command that sends the same request again.
     #[arg(long, env = "HOOKGATE_CURL")]
     curl: bool,
-    /// Where that command sends it, instead of the first URL of the event's destination.
+    /// The URL of --curl, instead of the first URL of the event's destination.
     #[arg(long, value_name = "URL", requires = "curl", env = "HOOKGATE_TO")]
     to: Option<String>,
-    /// Write the body and nothing else, byte for byte.
+    /// Print only the body, byte for byte.
     #[arg(long, conflicts_with = "curl", env = "HOOKGATE_BODY")]
     body: bool,
     #[command(flatten)]
