@@ -9,6 +9,9 @@ use crate::provider::Row;
 use crate::refusal::RequestOutcome;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate answers stripe\n\
+    \x20 hookgate answers github --format json")]
 pub(crate) struct Args {
     /// The name of the provider, as in `hookgate providers`.
     provider: String,

@@ -27,6 +27,10 @@ enum Format {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate check\n\
+    \x20 hookgate check routes.yaml --deny-warnings --format github\n\
+    \x20 hookgate check new.yaml --admin http://127.0.0.1:8900")]
 pub(crate) struct Args {
     /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]

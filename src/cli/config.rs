@@ -11,6 +11,9 @@ use crate::config::show::Shown;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Print the configuration with all defaults filled in and the origin of each value. Secrets are not read.
+    #[command(after_help = "Examples:\n\
+        \x20 hookgate config show\n\
+        \x20 hookgate config show routes.yaml --format json")]
     Show(Args),
 }
 

@@ -71,7 +71,15 @@ impl From<Exit> for ExitCode {
 
 /// An inbound webhook gateway: verifies, validates, limits, buffers durably and forwards.
 #[derive(Debug, Parser)]
-#[command(name = "hookgate", version, propagate_version = true)]
+#[command(
+    name = "hookgate",
+    version,
+    propagate_version = true,
+    after_help = "Examples:\n\
+    \x20 hookgate demo\n\
+    \x20 hookgate check routes.yaml\n\
+    \x20 hookgate run routes.yaml"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -108,28 +116,62 @@ enum Command {
     /// Test on this disk that no accepted event is lost: kill a gateway under load, again and again.
     Selftest(selftest::Args),
     /// List stored events, show one event, or deliver events again.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate events list --since 1h --source stripe\n\
+        \x20 hookgate events show 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+        \x20 hookgate events replay --since 1h --to billing --dry-run"
+    )]
     Events(archive::Events),
     /// List dead letters, deliver dead letters again, or drop them.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate dlq list\n\
+        \x20 hookgate dlq replay --destination billing --dry-run"
+    )]
     Dlq(archive::Dlq),
     /// List quarantined events, or re-evaluate them under the rules in force.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate quarantine list\n\
+        \x20 hookgate quarantine judge --dry-run"
+    )]
     Quarantine(archive::Quarantine),
     /// List requests that were refused for their signature, and admit those that verify now.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate refused list\n\
+        \x20 hookgate refused admit --source github --dry-run"
+    )]
     Refused(archive::Refused),
     /// List the parked order keys, and release or skip the event that blocks a key.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate parked list\n\
+        \x20 hookgate parked release 5be1"
+    )]
     Parked(archive::Parked),
     /// Draw sources, routes and destinations as a graph.
     Graph(graph::Args),
     /// Show the configuration with all defaults and origins.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate config show\n\
+        \x20 hookgate config show routes.yaml --format json"
+    )]
     Config(config::Config),
     /// Print the JSON Schema of routes.yaml, or of the case files of `hookgate test`.
     Schema(schema::Args),
     /// Print the version.
+    #[command(after_help = "Examples:\n\
+        \x20 hookgate version\n\
+        \x20 hookgate --version")]
     Version,
 }
 

@@ -21,6 +21,10 @@ pub(super) enum Format {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate providers\n\
+    \x20 hookgate providers stripe\n\
+    \x20 hookgate providers github --format json")]
 pub(crate) struct Args {
     /// The provider to explain. Without a name, all providers are listed.
     name: Option<String>,

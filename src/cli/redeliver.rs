@@ -11,6 +11,9 @@ use super::admin::Admin;
 use super::{Exit, load, terminal};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate redeliver github --id 72d3162e-cc78-11e3-81ab-4c9367dc0958\n\
+    \x20 hookgate redeliver stripe --all --max 20 --for 30m")]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["id", "all"]))]
 pub(crate) struct Args {
     /// The name of the source in the configuration.

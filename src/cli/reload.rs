@@ -15,6 +15,9 @@ use super::{Exit, check, load, terminal};
 const UNPROCESSABLE: u16 = 422;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate reload\n\
+    \x20 hookgate reload --config routes.yaml --format json")]
 pub(crate) struct Args {
     /// The admin listener of the gateway, instead of the file's.
     #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]

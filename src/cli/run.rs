@@ -15,6 +15,9 @@ use crate::server::{Server, Setup, StartError, Surroundings};
 use crate::telemetry::Telemetry;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate run\n\
+    \x20 hookgate run routes.yaml --watch")]
 pub(crate) struct Args {
     /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]

@@ -16,6 +16,9 @@ enum Of {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate schema > routes.schema.json\n\
+    \x20 hookgate schema tests > tests.schema.json")]
 pub(crate) struct Args {
     /// The kind of file whose schema is printed.
     #[arg(value_enum, default_value_t)]

@@ -17,6 +17,9 @@ use crate::config::{Code, Severity};
 use crate::secret::{Listed, Validity, in_days};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate secrets\n\
+    \x20 hookgate secrets routes.yaml --format json")]
 pub(crate) struct Args {
     /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]

@@ -32,6 +32,11 @@ pub(crate) enum Tamper {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate send github push\n\
+    \x20 hookgate send stripe invoice.paid --tamper signature\n\
+    \x20 hookgate send shop --file order.json --to http://127.0.0.1:8080/in/shop/acme\n\
+    \x20 hookgate send github push -n 100 --rate 20")]
 pub(crate) struct Args {
     /// The name of the source in the configuration.
     source: String,
@@ -48,7 +53,7 @@ pub(crate) struct Args {
     /// duplicate. A body of --file is never changed.
     #[arg(long, env = "HOOKGATE_KEEP_ID")]
     keep_id: bool,
-    /// The URL of the gateway, instead of the configuration's first listener.
+    /// The URL that is called, instead of the source's path at the configuration's first listener.
     #[arg(long, value_name = "URL", env = "HOOKGATE_TO")]
     to: Option<String>,
     /// The fault in the request.

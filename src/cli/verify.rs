@@ -13,6 +13,9 @@ use crate::wrapping::seen;
 const HEADERS_MAX: usize = 128;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 HOOKGATE_SECRET=\"$GITHUB_WEBHOOK_SECRET\" hookgate verify --provider github request.http\n\
+    \x20 hookgate verify --batch cases.json")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["batch", "provider"]))]
 pub(crate) struct Args {
     /// A file of cases in the form of the vectors in `tests/vectors`. The result is one JSON line a case.

@@ -26,7 +26,7 @@ pub struct VerifySpec {
 #[schemars(transform = short_names(&[("alg", "algorithm"), ("sig", "signature"), ("parse", "list"), ("enc", "encoding"), ("msg", "signed"), ("ts", "timestamp"), ("source", "from")]))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 pub(super) struct BlockSpec {
-    /// hmac | digest | signature | token | jwt | code | none
+    /// The kind of proof: hmac | digest | signature | token | jwt | code | none
     #[serde(rename = "type")]
     pub(super) kind: Kind,
     /// The hash or signature algorithm; never taken from the request.
@@ -325,9 +325,9 @@ pub(super) enum KeyFormSpec {
 pub(super) struct TokenSpec {
     /// The URL that gives the token.
     pub(super) url: String,
-    /// A template over `{ctx:…}`.
+    /// The id of the client, as a template over `{ctx:…}`.
     pub(super) client_id: String,
-    /// A template over `{ctx:…}`.
+    /// The secret of the client, as a template over `{ctx:…}`.
     pub(super) client_secret: String,
     /// The requested scope.
     pub(super) scope: String,

@@ -15,6 +15,9 @@ use crate::cli::{Exit, terminal};
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
     /// List dead letters.
+    #[command(after_help = "Examples:\n\
+        \x20 hookgate dlq list\n\
+        \x20 hookgate dlq list --destination billing --since 24h")]
     List(ListArgs),
     /// Deliver dead letters again.
     Replay(ReplayArgs),
@@ -23,6 +26,10 @@ pub(in crate::cli) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate dlq replay 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate dlq replay --destination billing --dry-run\n\
+    \x20 hookgate dlq replay --destination billing --rate 50/s --yes")]
 pub(in crate::cli) struct ReplayArgs {
     /// The event whose dead letters are delivered again. Without an id: those that the filters select, or all.
     id: Option<Uuid>,
@@ -41,6 +48,9 @@ pub(in crate::cli) struct ReplayArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate dlq drop 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate dlq drop --destination audit --until 7d --dry-run")]
 pub(in crate::cli) struct DropArgs {
     /// The event whose dead letters are dropped.
     id: Option<Uuid>,

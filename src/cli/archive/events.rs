@@ -20,6 +20,10 @@ pub(in crate::cli) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate events list\n\
+    \x20 hookgate events list --since 1h --outcome dead_lettered\n\
+    \x20 hookgate events list --type 'invoice.*' --where 'body.data.object.amount_paid >= 100000'")]
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     filter: Filter,

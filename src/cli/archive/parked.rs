@@ -25,6 +25,9 @@ pub(in crate::cli) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate parked list\n\
+    \x20 hookgate parked list --destination orders")]
 pub(in crate::cli) struct ListArgs {
     /// Only keys of this destination.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_DESTINATION")]
@@ -36,6 +39,9 @@ pub(in crate::cli) struct ListArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate parked release 5be1\n\
+    \x20 hookgate parked release 5be1 --format json")]
 pub(in crate::cli) struct ReleaseArgs {
     /// The key as `parked list` prints it, or its beginning.
     key: String,
@@ -44,6 +50,9 @@ pub(in crate::cli) struct ReleaseArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate parked skip 5be1\n\
+    \x20 hookgate parked skip 5be1 --yes")]
 pub(in crate::cli) struct SkipArgs {
     /// The key as `parked list` prints it, or its beginning.
     key: String,

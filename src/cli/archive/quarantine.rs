@@ -18,12 +18,18 @@ const PROBLEMS_MAX: usize = 2;
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
     /// List quarantined events, the oldest first, each with its problems.
+    #[command(after_help = "Examples:\n\
+        \x20 hookgate quarantine list\n\
+        \x20 hookgate quarantine list --source stripe --format json")]
     List(ListArgs),
     /// Re-evaluate quarantined events under the rules in force; events without problems are delivered.
     Judge(JudgeArgs),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate quarantine judge --dry-run\n\
+    \x20 hookgate quarantine judge --source stripe --yes")]
 pub(in crate::cli) struct JudgeArgs {
     /// Only events of this source.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]

@@ -26,6 +26,9 @@ pub(in crate::cli) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate refused list\n\
+    \x20 hookgate refused list --source github --outcome bad_signature")]
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     filter: Filter,
@@ -39,6 +42,9 @@ pub(in crate::cli) struct ListArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate refused show 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate refused show 01a1fd76-8a04-7238-9211-740ec6f37b7e --format json")]
 pub(in crate::cli) struct ShowArgs {
     /// The request's id.
     id: Uuid,
@@ -47,6 +53,9 @@ pub(in crate::cli) struct ShowArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate refused admit --source github --dry-run\n\
+    \x20 hookgate refused admit 01a1fd76-8a04-7238-9211-740ec6f37b7e")]
 pub(in crate::cli) struct AdmitArgs {
     /// Only this request.
     #[arg(conflicts_with_all = ["source", "since", "until"])]

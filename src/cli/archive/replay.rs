@@ -11,6 +11,10 @@ use super::sheet::read;
 use crate::cli::{Exit, terminal};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate events replay 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate events replay --since 1h --source stripe --to billing --rate 50/s\n\
+    \x20 hookgate events replay --since 24h --type 'invoice.*' --rules today --dry-run")]
 pub(in crate::cli) struct Args {
     /// The id of one event. Filters select many events.
     id: Option<Uuid>,

@@ -16,6 +16,10 @@ use crate::cli::{Exit, terminal};
 const WHOLE: &str = "whole";
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate events show 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate events show 01a1fd76-8a04-7238-9211-740ec6f37b7e --curl --to http://127.0.0.1:9000/ci\n\
+    \x20 hookgate events show 01a1fd76-8a04-7238-9211-740ec6f37b7e --body > body.json")]
 pub(in crate::cli) struct Args {
     /// The event's id.
     id: Uuid,

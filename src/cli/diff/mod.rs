@@ -22,6 +22,10 @@ use compare::{Difference, Kind};
 use records::Records;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate diff routes.yaml new.yaml\n\
+    \x20 hookgate diff routes.yaml new.yaml --last 7d --source stripe\n\
+    \x20 hookgate diff routes.yaml new.yaml --events events.json")]
 pub(crate) struct Args {
     /// The current configuration file.
     old: PathBuf,

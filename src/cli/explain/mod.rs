@@ -30,6 +30,11 @@ use crate::server::Setup;
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate explain request.http\n\
+    \x20 hookgate explain push.json --source github --event push\n\
+    \x20 hookgate explain 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate explain 01a1fd76-8a04-7238-9211-740ec6f37b7e --config new.yaml")]
 pub(crate) struct Args {
     /// The id of a stored event, or a file with a request as it came over the wire, or with a body. `-` is stdin.
     what: PathBuf,

@@ -30,6 +30,9 @@ enum Format {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate graph\n\
+    \x20 hookgate graph --format svg > routes.svg")]
 pub(crate) struct Args {
     /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]

@@ -55,8 +55,11 @@ enum Mode {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "It needs nothing but a folder on the disk in question, and removes what it made.\n\
-    To see that the check can fail: `--fsync memory` answers before anything is written, loses events, and exits 1.")]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate selftest\n\
+    \x20 hookgate selftest --dir /var/lib/hookgate --kill 50\n\
+    \x20 hookgate selftest --fsync memory\n\n\
+    With `--fsync memory` the gateway answers before the write: events are lost, and the test exits with 1.")]
 pub(crate) struct Args {
     /// The number of kills.
     #[arg(long, default_value_t = 20, env = "HOOKGATE_KILL", value_parser = clap::value_parser!(u32).range(0..=1000))]

@@ -30,6 +30,10 @@ const FILES_MAX: usize = 10_000;
 const DEPTH_MAX: usize = 16;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate test\n\
+    \x20 hookgate test tests/routes/stripe.yaml --filter invoice\n\
+    \x20 hookgate test --require-coverage --format json")]
 pub(crate) struct Args {
     /// A folder of case files (`*.yaml`, `*.yml`), or one file.
     #[arg(default_value = "tests/routes", env = "HOOKGATE_TESTS")]
