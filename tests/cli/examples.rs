@@ -77,7 +77,7 @@ fn folder() -> tempfile::TempDir {
     copy("routes.yaml", "routes.yaml");
     copy("routes.yaml", "new.yaml");
     copy("tests/payloads/github/push.json", "push.json");
-    copy("tests/vectors/github.json", "cases.json");
+    copy("tests/vectors/gitlab.json", "cases.json");
     for linked in ["schemas", "tests"] {
         std::os::unix::fs::symlink(root().join(linked), folder.path().join(linked)).unwrap();
     }
@@ -96,7 +96,7 @@ fn shell(line: &str, folder: &Path) -> Ended {
         ("GITHUB_WEBHOOK_SECRET", "It's a Secret to Everybody"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_example"),
         ("SHOP_WEBHOOK_SECRET", "an example of a secret"),
-        ("HOOKGATE_LISTEN", "127.0.0.1:1"),
+        ("HOOKGATE_LISTEN", "127.0.0.1:2"),
         ("HOOKGATE_ADMIN", "127.0.0.1:1"),
     ]);
     end(command.args(["-c", line]).stdin(Stdio::null()))
@@ -107,8 +107,8 @@ fn every_example_works_on_the_projects_own_file() {
     let folder = folder();
     for help in all_help(&[]) {
         for example in help.examples() {
-            // Nothing listens on port 1.
-            let line = example.replace("127.0.0.1:8900", "127.0.0.1:1").replace("127.0.0.1:8080", "127.0.0.1:1");
+            // Nothing listens on these ports.
+            let line = example.replace("127.0.0.1:8900", "127.0.0.1:1").replace("127.0.0.1:8080", "127.0.0.1:2");
             let is_long = LONG.iter().any(|long| line.starts_with(&format!("hookgate {long}")));
             let line = if is_long { line + " --help" } else { line };
             let Ended { code, stdout, stderr } = shell(&line, folder.path());
