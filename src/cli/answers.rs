@@ -9,10 +9,13 @@ use crate::provider::Row;
 use crate::refusal::RequestOutcome;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate answers stripe\n\
+    \x20 hookgate answers github --format json")]
 pub(crate) struct Args {
-    /// The provider.
+    /// The name of the provider, as in `hookgate providers`.
     provider: String,
-    /// How the table is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

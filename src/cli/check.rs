@@ -14,7 +14,7 @@ use crate::config::check::Checked;
 use crate::config::problem::quoted;
 use crate::config::{Code, Problem, Severity, Span, render};
 
-/// How problems are printed.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
     /// For people.
@@ -27,20 +27,25 @@ enum Format {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate check\n\
+    \x20 hookgate check routes.yaml --deny-warnings --format github\n\
+    \x20 hookgate check new.yaml --admin http://127.0.0.1:8900")]
 pub(crate) struct Args {
-    /// The file; `-` is stdin.
+    /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     file: PathBuf,
-    /// Exit with 3 when there are warnings.
+    /// Exit with 3 if there are warnings.
     #[arg(long, env = "HOOKGATE_DENY_WARNINGS")]
     deny_warnings: bool,
-    /// Never use the network. Without --admin no check does.
+    /// Never use the network. Only --admin makes a check use the network.
     #[arg(long, env = "HOOKGATE_OFFLINE", conflicts_with = "admin")]
     offline: bool,
-    /// Also ask the running gateway whose admin listener this is: which events wait for destinations that the file lacks.
+    /// Also ask the running gateway with this admin listener for events that wait for destinations which the file
+    /// lacks.
     #[arg(long, value_name = "URL", env = "HOOKGATE_CHECK_ADMIN")]
     admin: Option<String>,
-    /// How problems are printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

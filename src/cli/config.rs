@@ -7,30 +7,33 @@ use clap::{Subcommand, ValueEnum};
 use super::{Exit, load, terminal};
 use crate::config::show::Shown;
 
-/// What is done with a configuration.
+/// The commands about a configuration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Print the configuration as it is in force: defaults filled in, and the origin of each value. Secrets are not read.
+    /// Print the configuration with all defaults filled in and the origin of each value. Secrets are not read.
+    #[command(after_help = "Examples:\n\
+        \x20 hookgate config show\n\
+        \x20 hookgate config show routes.yaml --format json")]
     Show(Args),
 }
 
-/// How the configuration is printed.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
-    /// A file that means the same in the same folder, with origins as comments.
+    /// A file with the same meaning in the same folder, with origins as comments.
     #[default]
     #[value(alias = "text")]
     Yaml,
-    /// The same tree, each value an object with `value` and `origin`.
+    /// A tree in which each value is an object with `value` and `origin`.
     Json,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The file; `-` is stdin.
+    /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     file: PathBuf,
-    /// How the configuration is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

@@ -21,11 +21,14 @@ use crate::telemetry::Telemetry;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate demo\n\
+    \x20 hookgate demo --once --listen 127.0.0.1:0")]
 pub(crate) struct Args {
-    /// Where the demo's gateway listens.
+    /// The address and port on which the demo's gateway listens.
     #[arg(long, default_value = "127.0.0.1:8080", env = "HOOKGATE_LISTEN")]
     listen: String,
-    /// End after the table instead of staying up.
+    /// Exit after the table instead of staying up.
     #[arg(long, env = "HOOKGATE_ONCE")]
     once: bool,
 }

@@ -72,7 +72,15 @@ impl From<Exit> for ExitCode {
 
 /// An inbound webhook gateway: verifies, validates, limits, buffers durably and forwards.
 #[derive(Debug, Parser)]
-#[command(name = "hookgate", version, propagate_version = true)]
+#[command(
+    name = "hookgate",
+    version,
+    propagate_version = true,
+    after_help = "Examples:\n\
+    \x20 hookgate demo\n\
+    \x20 hookgate check routes.yaml\n\
+    \x20 hookgate run routes.yaml"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -80,57 +88,91 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway. SIGTERM stops it in order, SIGHUP reads its file anew.
+    /// Run the gateway. SIGTERM stops the gateway in order, SIGHUP reads its file again.
     Run(run::Args),
-    /// Check a configuration file and report all that is wrong with it.
+    /// Check a configuration file and report all of its problems.
     Check(check::Args),
-    /// Show what the gateway does, on real signed events, without any configuration.
+    /// Demonstrate the gateway on real signed events, without any configuration.
     Demo(demo::Args),
     /// Sign an event as its provider would and send it to a gateway.
     Send(send::Args),
-    /// Verify a recorded request by hand, or a file of cases, and say why it fails.
+    /// Verify a recorded request, or a file of cases, and give the reason of each failure.
     Verify(verify::Args),
-    /// Run the unit tests of routes.
+    /// Run the unit tests of routes. Nothing is sent.
     Test(test::Args),
-    /// Explain what is decided about a request or a stored event, and why.
+    /// Explain all decisions about a request or a stored event.
     Explain(explain::Args),
-    /// Send recorded events through two files, and tell what comes otherwise. Exits with 3 when something does.
+    /// Compare two configuration files by the results of recorded events. Exits with 3 if any result differs.
     Diff(diff::Args),
     /// List the known providers, or explain one.
     Providers(providers::Args),
-    /// Print which answer a provider gets for which outcome, and why.
+    /// Print the answer that a provider gets for each outcome, with the reason.
     Answers(answers::Args),
-    /// List the secrets: which are used, near their end, or can be retired.
+    /// List the secrets with their use: those in use, those near their end, and those that can be retired.
     Secrets(secrets::Args),
-    /// Let a redelivery that is asked for at the provider through, instead of taking it for a repetition.
+    /// Expect a redelivery by the provider, so that it is delivered and not dropped as a duplicate.
     Redeliver(redeliver::Args),
-    /// Have a running gateway read its file anew: all of it, or nothing.
+    /// Have a running gateway read its file again: all of the file takes effect, or nothing.
     Reload(reload::Args),
-    /// Show on this disk that what was answered is kept: kills a gateway under load, again and again.
+    /// Test on this disk that no accepted event is lost: kill a gateway under load, again and again.
     Selftest(selftest::Args),
-    /// List stored events, show one, or deliver them again.
-    #[command(subcommand)]
+    /// List stored events, show one event, or deliver events again.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate events list --since 1h --source stripe\n\
+        \x20 hookgate events show 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+        \x20 hookgate events replay --since 1h --to billing --dry-run"
+    )]
     Events(archive::Events),
-    /// List dead letters, deliver them again, or drop them.
-    #[command(subcommand)]
+    /// List dead letters, deliver dead letters again, or drop them.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate dlq list\n\
+        \x20 hookgate dlq replay --destination billing --dry-run"
+    )]
     Dlq(archive::Dlq),
-    /// List the events that are kept back, or judge them by the rules of today.
-    #[command(subcommand)]
+    /// List quarantined events, or re-evaluate them under the rules in force.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate quarantine list\n\
+        \x20 hookgate quarantine judge --dry-run"
+    )]
     Quarantine(archive::Quarantine),
-    /// List what was refused for its signature, and admit what verifies by now.
-    #[command(subcommand)]
+    /// List requests that were refused for their signature, and admit those that verify now.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate refused list\n\
+        \x20 hookgate refused admit --source github --dry-run"
+    )]
     Refused(archive::Refused),
-    /// List the order keys that wait for a person, and let them go on.
-    #[command(subcommand)]
+    /// List the parked order keys, and release or skip the event that blocks a key.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate parked list\n\
+        \x20 hookgate parked release 5be1"
+    )]
     Parked(archive::Parked),
-    /// Draw what goes where: sources, routes and destinations.
+    /// Draw sources, routes and destinations as a graph.
     Graph(graph::Args),
-    /// Look at the configuration that is in force.
-    #[command(subcommand)]
+    /// Show the configuration with all defaults and origins.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n\
+        \x20 hookgate config show\n\
+        \x20 hookgate config show routes.yaml --format json"
+    )]
     Config(config::Config),
-    /// Print the JSON Schema of routes.yaml, or of the files of cases that `test` runs.
+    /// Print the JSON Schema of routes.yaml, or of the case files of `hookgate test`.
     Schema(schema::Args),
     /// Print the version.
+    #[command(after_help = "Examples:\n\
+        \x20 hookgate version\n\
+        \x20 hookgate --version")]
     Version,
 }
 

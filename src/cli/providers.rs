@@ -10,21 +10,25 @@ use crate::config::provider_meant;
 use crate::patience::spelled;
 use crate::provider::{Budget, FactName, Row, SourceKind, builtin};
 
-/// How the result is printed.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate providers\n\
+    \x20 hookgate providers stripe\n\
+    \x20 hookgate providers github --format json")]
 pub(crate) struct Args {
-    /// The provider to explain; without it all are listed.
+    /// The provider to explain. Without a name, all providers are listed.
     name: Option<String>,
-    /// How the result is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

@@ -11,20 +11,23 @@ use super::admin::Admin;
 use super::{Exit, load, terminal};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate redeliver github --id 72d3162e-cc78-11e3-81ab-4c9367dc0958\n\
+    \x20 hookgate redeliver stripe --all --max 20 --for 30m")]
 #[command(group = clap::ArgGroup::new("which").required(true).args(["id", "all"]))]
 pub(crate) struct Args {
-    /// The source in the configuration.
+    /// The name of the source in the configuration.
     source: String,
-    /// The provider's id of the delivery.
+    /// The id of the delivery at the provider.
     #[arg(long, env = "HOOKGATE_ID")]
     id: Option<String>,
-    /// Every delivery of the source, each once.
+    /// Expect every delivery of the source, each id once.
     #[arg(long, env = "HOOKGATE_ALL")]
     all: bool,
-    /// How many with --all, at most 10000.
+    /// The maximum number of deliveries with --all, at most 10000.
     #[arg(long, default_value_t = 100, conflicts_with = "id", env = "HOOKGATE_MAX", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max: u32,
-    /// For how long, at most 24h.
+    /// The time for which the redelivery is expected, at most 24h.
     #[arg(long, value_name = "TIME", default_value = "10m", env = "HOOKGATE_FOR")]
     r#for: String,
     /// The admin listener of the gateway, instead of the file's.

@@ -15,6 +15,9 @@ use super::{Exit, check, load, terminal};
 const UNPROCESSABLE: u16 = 422;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate reload\n\
+    \x20 hookgate reload --config routes.yaml --format json")]
 pub(crate) struct Args {
     /// The admin listener of the gateway, instead of the file's.
     #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]
@@ -22,7 +25,7 @@ pub(crate) struct Args {
     /// The configuration, for the admin listener and its token.
     #[arg(long, value_name = "FILE", default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     config: PathBuf,
-    /// How the result is printed; JSON is one object.
+    /// The format of the output; JSON is one object.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

@@ -15,11 +15,14 @@ use crate::server::{Server, Setup, StartError, Surroundings};
 use crate::telemetry::Telemetry;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate run\n\
+    \x20 hookgate run routes.yaml --watch")]
 pub(crate) struct Args {
-    /// The configuration.
+    /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     file: PathBuf,
-    /// Read it anew whenever it, or a file that it names, changes.
+    /// Read the file again whenever the file, or a file that it names, changes.
     #[arg(long, env = "HOOKGATE_WATCH")]
     watch: bool,
 }

@@ -5,19 +5,22 @@ use clap::ValueEnum;
 use super::{Exit, terminal, test};
 use crate::config::schema::schema;
 
-/// Whose schema is printed.
+/// The kind of file whose schema is printed.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Of {
     /// The configuration.
     #[default]
     Routes,
-    /// A file of cases for `hookgate test`.
+    /// A case file for `hookgate test`.
     Tests,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate schema > routes.schema.json\n\
+    \x20 hookgate schema tests > tests.schema.json")]
 pub(crate) struct Args {
-    /// The kind of file.
+    /// The kind of file whose schema is printed.
     #[arg(value_enum, default_value_t)]
     of: Of,
 }

@@ -17,14 +17,17 @@ use crate::config::{Code, Severity};
 use crate::secret::{Listed, Validity, in_days};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate secrets\n\
+    \x20 hookgate secrets routes.yaml --format json")]
 pub(crate) struct Args {
-    /// The file; `-` is stdin.
+    /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     file: PathBuf,
-    /// The admin listener of the gateway to ask, instead of the file's.
+    /// The admin listener of the gateway, instead of the file's.
     #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]
     admin: Option<String>,
-    /// How the result is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

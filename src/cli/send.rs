@@ -21,46 +21,52 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The shift of the clock with `--tamper time`: past every provider's window.
 const STALE: Duration = Duration::from_hours(3);
 
-/// What is made wrong on purpose.
+/// The fault that is made on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tamper {
-    /// One byte of the body, after signing.
+    /// One byte of the body is changed after signing.
     Body,
-    /// One character of the signature.
+    /// One character of the signature is changed.
     Signature,
-    /// Signed hours ago.
+    /// The request was signed hours ago.
     Time,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate send github push\n\
+    \x20 hookgate send stripe invoice.paid --tamper signature\n\
+    \x20 hookgate send shop --file order.json --to http://127.0.0.1:8080/in/shop/acme\n\
+    \x20 hookgate send github push -n 100 --rate 20")]
 pub(crate) struct Args {
-    /// The source in the configuration.
+    /// The name of the source in the configuration.
     source: String,
-    /// The event type; a recorded event of it is sent unless --file says otherwise.
+    /// The event type. A recorded event of this type is sent unless --file names a body.
     event: Option<String>,
-    /// The body.
+    /// A file with the body.
     #[arg(long, env = "HOOKGATE_FILE")]
     file: Option<PathBuf>,
-    /// A header of the request, `name: value`, instead of the one that the provider sends; may be given several times.
+    /// A header of the request, `name: value`, instead of the provider's header of this name. Can be given several
+    /// times.
     #[arg(long, value_name = "HEADER", env = "HOOKGATE_HEADER")]
     header: Vec<String>,
-    /// Send a recorded event with the id that it was recorded with, and not with a fresh one each time: the gateway takes the
-    /// second for a repetition. What --file names is never changed.
+    /// Send a recorded event with its recorded id, not with a new id each time. The gateway takes the second one for a
+    /// duplicate. A body of --file is never changed.
     #[arg(long, env = "HOOKGATE_KEEP_ID")]
     keep_id: bool,
-    /// Where to, instead of the first listener of the configuration.
+    /// The URL that is called, instead of the source's path at the configuration's first listener.
     #[arg(long, value_name = "URL", env = "HOOKGATE_TO")]
     to: Option<String>,
-    /// What to make wrong.
+    /// The fault in the request.
     #[arg(long, value_enum, env = "HOOKGATE_TAMPER")]
     tamper: Option<Tamper>,
-    /// How many.
+    /// The number of events.
     #[arg(short, long, default_value_t = 1, env = "HOOKGATE_COUNT")]
     n: u32,
-    /// How many a second, at most.
+    /// The maximum number of events a second.
     #[arg(long, env = "HOOKGATE_RATE", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
-    /// The configuration, for the source's scheme and secret.
+    /// The configuration file, for the source's scheme and secret.
     #[arg(long, default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     config: PathBuf,
 }

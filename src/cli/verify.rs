@@ -13,27 +13,30 @@ use crate::wrapping::seen;
 const HEADERS_MAX: usize = 128;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 HOOKGATE_SECRET=\"$GITHUB_WEBHOOK_SECRET\" hookgate verify --provider github request.http\n\
+    \x20 hookgate verify --batch cases.json")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["batch", "provider"]))]
 pub(crate) struct Args {
-    /// A file of cases, in the form of the vectors in `tests/vectors`; prints one JSON line a case.
+    /// A file of cases in the form of the vectors in `tests/vectors`. The result is one JSON line a case.
     #[arg(long, value_name = "CASES.json", env = "HOOKGATE_BATCH")]
     batch: Option<PathBuf>,
-    /// The provider's row.
+    /// The name of the provider, as in `hookgate providers`.
     #[arg(long, env = "HOOKGATE_PROVIDER", requires = "request")]
     provider: Option<String>,
-    /// A secret; may be given several times. Prefer the variable: arguments can be seen by other users.
+    /// A secret. Can be given several times. Prefer the variable, because other users can see arguments.
     #[arg(long, env = "HOOKGATE_SECRET", hide_env_values = true)]
     secret: Vec<String>,
-    /// The moment of receipt, seconds since 1970. Default: now.
+    /// The time of receipt, in seconds since 1970. Default: now.
     #[arg(long, value_name = "UNIX_SECONDS", env = "HOOKGATE_NOW")]
     now: Option<u64>,
-    /// The public URL that the provider knows, for schemes that sign it.
+    /// The public URL that the provider calls, for schemes that sign the URL.
     #[arg(long, env = "HOOKGATE_URL")]
     url: Option<String>,
-    /// A value that the scheme needs beside the secrets, such as `webhook_id=…`; may be given several times.
+    /// A value that the scheme needs beside the secrets, such as `webhook_id=…`. Can be given several times.
     #[arg(long, value_name = "LABEL=VALUE", value_parser = context_value, env = "HOOKGATE_CONTEXT")]
     context: Vec<(String, String)>,
-    /// The request as it came over the wire: request line, headers, empty line, body. `-` is stdin.
+    /// A file with the request as it came over the wire: request line, headers, empty line, body. `-` is stdin.
     request: Option<PathBuf>,
 }
 

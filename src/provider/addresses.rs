@@ -15,9 +15,9 @@ use super::row::SourceKind;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ips {
-    /// Where the provider publishes them.
+    /// The page on which the provider publishes the addresses.
     published: Option<String>,
-    /// As they were on the day of the source.
+    /// The ranges, as they were on the day of the source.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     ranges: Vec<IpNet>,

@@ -30,7 +30,7 @@ pub(super) enum Algorithm {
     RsaSha512,
     #[serde(rename = "rsa-pss-sha512")]
     RsaPssSha512,
-    /// The names of JWTs from here on.
+    /// HMAC with SHA-256. From here on, the names are those of JWTs.
     #[serde(rename = "HS256")]
     Hs256,
     #[serde(rename = "HS384")]

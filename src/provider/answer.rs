@@ -18,7 +18,7 @@ const BODY_BYTES_MAX: usize = 4096;
 /// The most headers of an answer.
 const HEADERS_MAX: usize = 8;
 
-/// How an outcome is answered.
+/// The answer to an outcome.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerSpec {
@@ -27,12 +27,12 @@ pub struct AnswerSpec {
     status: u16,
     /// The media type of `body`.
     content_type: Option<String>,
-    /// The body, as it is; without this the gateway's own.
+    /// The body, at most 4KiB. Default: the gateway's own.
     body: Option<String>,
-    /// More headers.
+    /// More headers, at most 8.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// Why this provider needs it.
+    /// The reason why this provider needs the answer.
     because: Option<String>,
 }
 

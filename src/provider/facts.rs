@@ -16,14 +16,14 @@ use super::row::SourceKind;
 use super::spelling::Span;
 use crate::patience::{Limit, Rule};
 
-/// The time that the provider gives an answer.
+/// The time that the provider waits for an answer.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// For the connection.
+    /// The time for the connection.
     #[serde(default, deserialize_with = "some_time")]
     connect: Option<Span>,
-    /// For the whole answer, from the connection on.
+    /// The time for the whole answer, from the connection on.
     #[serde(default, deserialize_with = "some_time")]
     total: Option<Span>,
 }
@@ -49,21 +49,21 @@ impl Budget {
     }
 }
 
-/// How the provider repeats what was not taken.
+/// The provider's retries of failed deliveries.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// How often it tries again at most; 0 is never.
+    /// The most attempts after the first; 0 is none.
     attempts: Option<u32>,
-    /// Over how long.
+    /// The time from the first attempt to the last.
     over: Option<Span>,
-    /// The pauses between tries.
+    /// The pauses between attempts.
     #[serde(default)]
     schedule: Vec<Span>,
-    /// After which answers; without this, after everything that is no success.
+    /// The answers that are retried. Default: everything that is no success.
     #[serde(default)]
     on: Vec<AnswerSet>,
-    /// What else is known.
+    /// Other facts, in words.
     note: Option<String>,
 }
 
@@ -175,21 +175,21 @@ impl JsonSchema for AnswerSet {
     }
 }
 
-/// When the provider stops sending: exactly one of `consecutive`, `share` with `within`, `lasting`.
+/// A limit at which the provider stops sending: exactly one of `consecutive`, `share` with `within`, `lasting`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LimitSpec {
-    /// After so many failures in a row.
+    /// The number of failures in a row.
     consecutive: Option<u32>,
-    /// When this share of the requests failed: `95%`.
+    /// The share of failed requests: `95%`.
     share: Option<String>,
     /// The window of `share`.
     within: Option<Span>,
-    /// With fewer requests in the window `share` does not count.
+    /// The fewest requests in the window with which `share` counts. Default: 1.
     at_least: Option<u32>,
-    /// After failures for so long without a success.
+    /// The time of failures without a success.
     lasting: Option<Span>,
-    /// What becomes of the subscription.
+    /// The consequence for the subscription.
     then: String,
 }
 
@@ -229,11 +229,11 @@ fn percent(text: &str) -> Option<f64> {
     (number > 0.0 && number <= 100.0).then_some(number / 100.0)
 }
 
-/// What bodies look like.
+/// The format of bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Content {
-    /// `application/json` and its kin.
+    /// `application/json` and related types.
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
@@ -245,7 +245,7 @@ pub enum Content {
     Xml,
     /// The body is a JWT.
     Jwt,
-    /// Whatever the user of the provider sends.
+    /// Any format that the user of the provider chooses.
     Any,
 }
 
@@ -288,15 +288,15 @@ pub enum FactName {
     Types,
 }
 
-/// Where a fact was read.
+/// The source of a fact.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FactSource {
-    /// How well it is proven.
+    /// The proof of the fact.
     pub proof: SourceKind,
     /// The page or package.
     pub from: String,
-    /// When it was read.
+    /// The month in which the fact was read.
     pub read: Month,
 }
 

@@ -24,54 +24,54 @@ use super::scheme::Encoding;
 use super::spelling::Scalar;
 use super::template::{Source, Template, header_name};
 
-/// When a request is a handshake, and what it is answered.
+/// A handshake: the requests that are one, and the reply to them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HandshakeSpec {
-    /// When a request is one.
+    /// The conditions under which a request is this handshake.
     when: WhenSpec,
-    /// Whether the signature is verified first.
+    /// `true`: the signature is verified first. Default: true.
     #[serde(default = "yes")]
     verified: bool,
-    /// Whether it works while the operator has armed the source only.
+    /// `true`: the handshake is answered only while the operator has armed the source. Default: false.
     #[serde(default)]
     armed: bool,
     /// The place of a token that must equal the source's handshake token, or one of its secrets.
     token: Option<String>,
-    /// The status for a wrong token.
+    /// The status for a wrong token, from 400 to 599. Default: 403.
     refused: Option<u16>,
-    /// Places and the regular expressions that they must match as a whole.
+    /// Places, each with a regular expression that its whole value must match.
     #[serde(default)]
     pattern: BTreeMap<String, String>,
-    /// A signature made with the source's secret, `{sign}` in the reply.
+    /// The signature made with the source's secret, `{sign}` in the reply.
     sign: Option<SignSpec>,
     /// The place of the secret that the provider hands over.
     capture: Option<String>,
-    /// The place of a URL that is opened after the reply, where the scheme pins its host.
+    /// The place of a URL that is opened after the reply. The scheme pins the host of this URL.
     fetch: Option<String>,
-    /// What it is answered.
+    /// The reply to the handshake.
     reply: ReplySpec,
 }
 
-/// All that is written must hold.
+/// Conditions, of which all that are written must hold.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WhenSpec {
     /// The method.
     method: Option<String>,
-    /// JSON pointers and the values that they must have.
+    /// JSON pointers into the body, each with the value that must stand there.
     #[serde(default)]
     json: BTreeMap<String, Value>,
-    /// Headers and the values that they must have.
+    /// Headers, each with the value that it must have.
     #[serde(default)]
     header: BTreeMap<String, Scalar>,
-    /// Query parameters and the values that they must have.
+    /// Query parameters, each with the value that it must have.
     #[serde(default)]
     query: BTreeMap<String, Scalar>,
-    /// Places that must hold something: `query:challenge`, `header:X`, `json:/p`.
+    /// Places that must hold a value: `query:challenge`, `header:X`, `json:/p`.
     #[serde(default)]
     present: Vec<String>,
-    /// Places that must hold nothing.
+    /// Places that must hold no value.
     #[serde(default)]
     absent: Vec<String>,
 }
@@ -79,16 +79,16 @@ struct WhenSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SignSpec {
-    /// A keyed hash, or a hash over text that holds the secret.
+    /// The kind of the signature. `hmac`: a keyed hash. `digest`: a hash of text that includes the secret.
     #[serde(rename = "type")]
     kind: SignKind,
-    /// The hash.
+    /// The hash: sha1, sha256, sha384 or sha512.
     algorithm: Algorithm,
-    /// How the text of the secret becomes a key; utf8, when nothing is said.
+    /// The conversion of the secret's text into a key. Default: utf8.
     key: Option<String>,
-    /// How the signature is written.
+    /// The encoding of the signature.
     encoding: Encoding,
-    /// What is signed, as a template.
+    /// The signed text, as a template.
     over: String,
 }
 

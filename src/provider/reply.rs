@@ -22,11 +22,11 @@ const REPLY_BYTES_MAX: usize = 8 * 1024;
 /// The label that stands for `{sign}` inside.
 const SIGN: &str = "sign";
 
-/// What a handshake is answered, as it is written.
+/// The reply to a handshake, in its written form.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplySpec {
-    /// The status; 200, when nothing is said.
+    /// The status, from 200 to 599. Default: 200.
     #[serde(default = "ok")]
     status: u16,
     /// Headers, whose values are templates.
@@ -34,7 +34,7 @@ pub(super) struct ReplySpec {
     headers: Pairs<String>,
     /// The body as `text/plain`, a template.
     text: Option<String>,
-    /// The body as `application/json`; every text in it is a template.
+    /// The body as `application/json`, in which every text is a template.
     json: Option<JsonSpec>,
 }
 

@@ -26,87 +26,87 @@ use crate::answer::Answers;
 use crate::patience::Limit;
 use crate::refusal::RequestOutcome;
 
-/// How well a row's facts are proven.
+/// The proof of a row's facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
-    /// The provider's own SDK was run against the vectors.
+    /// The provider's own SDK, run against the vectors.
     Sdk,
     /// The provider's documentation, or two independent implementations that quote it.
     Docs,
     /// One third-party table only.
     List,
-    /// Not sourced.
+    /// No source.
     Memory,
 }
 
-/// The written form of a row: of a built-in one, and of an entry of `providers:` in routes.yaml.
+/// A provider: a built-in row, or an entry of `providers:` in routes.yaml.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RowSpec {
-    /// The row's name; in routes.yaml the entry's key says it.
+    /// The name of the provider. In routes.yaml the entry's key is the name.
     name: Option<String>,
-    /// The name for people.
+    /// The provider's name for people.
     title: Option<String>,
     /// Other names by which people look for it, such as products and former names.
     #[serde(default)]
     aliases: Vec<String>,
-    /// The provider of which this is another way of signing: `verify --batch` tries it too, a source never does.
+    /// The provider of which this is another way of signing. `verify --batch` tries this way too; a source never does.
     version_of: Option<String>,
-    /// How well the verification is proven.
+    /// The proof of the verification: sdk, docs, list or memory. Default: memory.
     proof: Option<SourceKind>,
-    /// How its messages are verified.
+    /// The verification of the provider's messages.
     verify: VerifySpec,
-    /// Values that a source should give under `context:`, and what it is open to without them.
+    /// Values that a source should give under `context:`, each with the risk of a source without it.
     #[serde(default)]
     context: BTreeMap<String, String>,
-    /// Where the event type stands.
+    /// The place of the event type.
     event: Option<OneOrMany<String>>,
-    /// Where the id of a delivery stands, which tells repetitions.
+    /// The place of the delivery id, by which repeated events are recognized.
     delivery: Option<OneOrMany<String>>,
-    /// All event types that the provider sends; empty is unknown.
+    /// All event types that the provider sends. Default: unknown.
     #[serde(default)]
     types: BTreeSet<String>,
-    /// What bodies look like; empty is unknown.
+    /// The formats of bodies. Default: unknown.
     #[serde(default)]
     content: Vec<Content>,
     /// The way to read bodies: `auto` (default), `json`, `form`, or the form field with the JSON: `{form: payload}`.
-    /// `auto` reads JSON by its content type, and for schemas whatever parses as JSON. `body:` of a source overrides
-    /// this.
+    /// `auto` reads JSON by its content type, and for schemas any body that parses as JSON. `body:` of a source
+    /// overrides this.
     body: Option<BodySpec>,
-    /// The largest body that the provider sends.
+    /// The largest body that the provider sends, such as `25MiB`.
     body_max: Option<String>,
-    /// The addresses from which it sends.
+    /// The addresses from which the provider sends.
     ips: Option<Ips>,
-    /// How the provider changes secrets.
+    /// The way in which the provider rotates secrets.
     rotation: Option<String>,
-    /// The requests beside events that it wants answered.
+    /// The requests, beside events, that the provider wants answered.
     handshake: Option<OneOrMany<HandshakeSpec>>,
-    /// The time that it gives an answer.
+    /// The time that the provider waits for an answer.
     budget: Option<Budget>,
-    /// How it repeats what was not taken.
+    /// The provider's retries of failed deliveries.
     retry: Option<Retry>,
-    /// The answers that count as success; without this, 2xx.
+    /// The answers that count as success. Default: 2xx.
     #[serde(default)]
     success: Vec<AnswerSet>,
-    /// The answers after which it never tries again.
+    /// The answers after which the provider never tries again.
     #[serde(default)]
     r#final: Vec<AnswerSet>,
-    /// When it stops sending.
+    /// The limits at which the provider stops sending.
     #[serde(default)]
     disable: Vec<Limit>,
-    /// What is known of order and duplicates.
+    /// Facts about order and duplicates.
     order: Option<String>,
-    /// How lost events are had again.
+    /// The way to get lost events again.
     recovery: Option<String>,
-    /// What it must be answered, where that differs from the gateway's defaults.
+    /// The answers that the provider needs, where they differ from the gateway's defaults.
     #[serde(default)]
     answers: BTreeMap<RequestOutcome, AnswerSpec>,
-    /// What an operator should know.
+    /// Notes for an operator.
     notes: Option<String>,
-    /// Where the facts come from, with the date.
+    /// The source of the facts, with the date.
     source: Option<String>,
-    /// Where single facts come from.
+    /// The sources of single facts.
     #[serde(default)]
     sources: FactSources,
 }

@@ -13,7 +13,7 @@ use super::algorithm::Algorithm;
 use super::special::Special;
 use super::spelling::{OneOrMany, Scalar, Span, Tolerance, short_names, tolerance_in_seconds};
 
-/// `verify:` one block, or a list of blocks that are tried in order.
+/// One block, or a list of blocks that are tried in order.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct VerifySpec {
@@ -26,7 +26,7 @@ pub struct VerifySpec {
 #[schemars(transform = short_names(&[("alg", "algorithm"), ("sig", "signature"), ("parse", "list"), ("enc", "encoding"), ("msg", "signed"), ("ts", "timestamp"), ("source", "from")]))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 pub(super) struct BlockSpec {
-    /// hmac | digest | signature | token | jwt | code | none
+    /// The kind of proof: hmac | digest | signature | token | jwt | code | none
     #[serde(rename = "type")]
     pub(super) kind: Kind,
     /// The hash or signature algorithm; never taken from the request.
@@ -38,41 +38,42 @@ pub(super) struct BlockSpec {
     pub(super) key: Option<String>,
     /// The header that holds the signature or token; short for `signature: {header: …}`.
     pub(super) header: Option<String>,
-    /// Where the signatures stand.
+    /// The place of the signatures.
     #[serde(alias = "sig")]
     pub(super) signature: Option<SignatureSpec>,
-    /// How a list of signatures is taken apart.
+    /// The form of a list of signatures.
     #[serde(alias = "parse")]
     pub(super) list: Option<ListSpec>,
-    /// Text in front of the signature or token; required, and removed.
+    /// The text in front of the signature or token. The text is required, and is removed.
     pub(super) prefix: Option<String>,
-    /// How the signature is written.
+    /// The encoding of the signature.
     #[serde(alias = "enc")]
     pub(super) encoding: Option<Encoding>,
-    /// What is signed, as a template such as `{ts}.{body}`; or several alternatives.
+    /// The signed text, as a template such as `{ts}.{body}`, or several alternatives.
     #[serde(alias = "msg")]
     pub(super) signed: Option<OneOrMany<String>>,
-    /// The one value of `signed` that may hold the text that separates it from the next: `json:/reference`. Any other that
-    /// does is refused, because another message could have the same signed text; body, URL and form may always hold it.
+    /// The one value of `signed` that may hold the text that separates it from the next: `json:/reference`. A message
+    /// in which another value holds that text is refused, because another message could have the same signed text.
+    /// Body, URL and form may always hold it.
     pub(super) may_hold_separator: Option<String>,
-    /// A hash that the text goes through before it is signed (which hashes it again).
+    /// A hash of the text, which is signed in place of the text. The signature algorithm hashes it again.
     pub(super) prehash: Option<Algorithm>,
-    /// When it was signed, and how old it may be.
+    /// The time of the signature, and its maximum age.
     #[serde(alias = "ts")]
     pub(super) timestamp: Option<TimestampSpec>,
     /// The id that `{id}` stands for.
     pub(super) id: Option<IdSpec>,
-    /// A path such as `/items/*` into the JSON body: every element carries its own signature.
+    /// The path, such as `/items/*`, of the elements in the JSON body that carry signatures of their own.
     pub(super) each: Option<String>,
-    /// The first signature belongs to the first secret, the second to the second.
+    /// `true`: the first signature belongs to the first secret, the second to the second. Default: false.
     #[serde(default)]
     pub(super) pair: bool,
-    /// Conditions under which this block applies.
+    /// The conditions under which this block applies.
     pub(super) when: Option<WhenSpec>,
-    /// Headers that must have exactly this value.
+    /// Headers, each with the exact value that it must have.
     #[serde(default)]
     pub(super) require: BTreeMap<String, Scalar>,
-    /// Headers that must match this regular expression as a whole.
+    /// Headers, each with a regular expression that its whole value must match.
     #[serde(default)]
     pub(super) require_match: BTreeMap<String, String>,
     /// Values (`json:/p`, `form:f`, …) that must match this regular expression as a whole; with a `?` after the name the
@@ -84,41 +85,43 @@ pub(super) struct BlockSpec {
     pub(super) form_names: Option<String>,
     /// Two templates that must come out equal.
     pub(super) check: Option<(String, String)>,
-    /// Templates that must give a value which the source's `context` has under this label: whose message it is, where
-    /// one key signs for all customers of a provider. Several values stand there with spaces or commas; `*` is any.
+    /// Labels of the source's `context`, each with a template that must give a value under that label. They tell whose
+    /// message it is if one key signs for all customers of a provider. Several values are separated by spaces or
+    /// commas; `*` is any.
     #[serde(default)]
     pub(super) bind: BTreeMap<String, String>,
-    /// The body must be JSON. For hashes that whoever has seen one can go on with.
+    /// `true`: the body must be JSON. This is for hashes that allow length extension. Default: false.
     #[serde(default)]
     pub(super) json_body: bool,
-    /// Try the public URL with and without its default port.
+    /// `true`: the public URL is tried with and without its default port. Default: false.
     #[serde(default)]
     pub(super) url_ports: bool,
-    /// Where a token stands: `header:X`, `query:q`, `json:/p`, `form:f`.
+    /// The place of a token: `header:X`, `query:q`, `json:/p`, `form:f`.
     #[serde(alias = "source")]
     pub(super) from: Option<String>,
-    /// The token is `user:password` in HTTP basic authentication.
+    /// The wrapping of a token. `basic`: the token is `user:password` in HTTP basic authentication.
     pub(super) scheme: Option<TokenScheme>,
-    /// What the claims of a JWT must say, as templates; `?name` may be absent when there is no body.
+    /// Claims of a JWT, each with a template for its value. `?name` may be absent if there is no body.
     #[serde(default)]
     pub(super) claims: BTreeMap<String, String>,
-    /// Claims that a JWT must have, with whatever value.
+    /// Claims that a JWT must have, with any value.
     #[serde(default)]
     pub(super) require_claims: Vec<String>,
-    /// A JWT must say when it expires.
+    /// `true`: a JWT must have an expiry time. Default: false.
     #[serde(default)]
     pub(super) require_exp: bool,
-    /// How long ago a JWT may have been issued.
+    /// The maximum age of a JWT.
     pub(super) max_age: Option<Span>,
-    /// How far ahead of our clock a JWT may have been issued; as far as `max_age`, when nothing is said.
+    /// The maximum time ahead of the gateway's clock at which a JWT may have been issued. Default: `max_age`.
     pub(super) future: Option<Span>,
-    /// How far clocks may differ for the times in a JWT; none by default.
+    /// The maximum difference of clocks for the times in a JWT. Default: none.
     pub(super) leeway: Option<Span>,
-    /// Where the public keys are fetched when none is configured; with `pair`, one place for each signature.
+    /// The places of the public keys, which are fetched if none is configured; with `pair`, one place for each
+    /// signature.
     pub(super) keys: Option<OneOrMany<KeysSpec>>,
-    /// The scheme that `type: code` stands for.
+    /// The name of the scheme for `type: code`.
     pub(super) code: Option<Special>,
-    /// Why nothing is verified; `type: none` needs it.
+    /// The reason why nothing is verified. `type: none` needs a reason.
     pub(super) reason: Option<String>,
 }
 
@@ -132,17 +135,17 @@ pub(super) enum Kind {
     Digest,
     /// A signature that a public key verifies.
     Signature,
-    /// A fixed secret sent along.
+    /// A fixed secret that is sent along.
     Token,
     /// A JSON Web Token whose claims tie it to the message.
     Jwt,
-    /// A scheme that data cannot say; `code` names it.
+    /// A scheme that is written in code; `code` names it.
     Code,
-    /// Nothing is verified; a reason is due.
+    /// No proof: nothing is verified. A reason is required.
     None,
 }
 
-/// How bytes are written as text.
+/// The encoding of bytes as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Encoding {
@@ -153,84 +156,84 @@ pub(super) enum Encoding {
     Base64Hex,
 }
 
-/// How a token is wrapped.
+/// The wrapping of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TokenScheme {
     Basic,
 }
 
-/// Where the signatures stand: exactly one of `header`, `any_header`, `numbered`, `from`.
+/// The place of the signatures: exactly one of `header`, `any_header`, `numbered`, `from`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = short_names(&[("source", "from")]))]
 pub(super) struct SignatureSpec {
-    /// One header.
+    /// The header that holds the signatures.
     pub(super) header: Option<String>,
     /// More headers that may hold a signature too.
     #[serde(default)]
     pub(super) also: Vec<String>,
-    /// Any of these headers.
+    /// Headers of which any may hold a signature.
     #[serde(default)]
     pub(super) any_header: Vec<String>,
-    /// The headers `<prefix>1` to `<prefix><max>`.
+    /// The prefix of numbered headers, `<prefix>1` to `<prefix><max>`.
     pub(super) numbered: Option<String>,
     /// The highest number of `numbered`, at most 100.
     pub(super) max: Option<u8>,
-    /// `json:/p`, `form:f` or `query:q`.
+    /// Another place: `json:/p`, `form:f` or `query:q`.
     #[serde(alias = "source")]
     pub(super) from: Option<String>,
 }
 
-/// How a list of signatures is taken apart.
+/// The form of a list of signatures.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = short_names(&[("sep", "separator"), ("kv", "assign")]))]
 pub(super) struct ListSpec {
-    /// What stands between the elements; `[ ,]` means any one of these characters.
+    /// The text between the elements; `[ ,]` means any one of these characters.
     #[serde(alias = "sep")]
     pub(super) separator: String,
-    /// What stands between the name and the value of an element.
+    /// The text between the name and the value of an element.
     #[serde(alias = "kv")]
     pub(super) assign: Option<String>,
-    /// The name of the elements that are signatures; `ctx:label` takes it from the configuration.
+    /// The name of the elements that are signatures; `ctx:label` takes the name from the source's `context`.
     pub(super) field: Option<String>,
-    /// Drop white space around the elements.
+    /// `true`: white space around the elements is dropped. Default: false.
     #[serde(default)]
     pub(super) trim: bool,
-    /// Names that must be there, with one value only.
+    /// Names that must be present, each with one value only.
     #[serde(default)]
     pub(super) unique: Vec<String>,
-    /// Elements have no names: the first one is `t`, the others are signatures.
+    /// `true`: elements have no names; the first one is `t`, the others are signatures. Default: false.
     #[serde(default)]
     pub(super) positional: bool,
 }
 
-/// When the message was signed.
+/// The time of the signature.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = short_names(&[("source", "from")]))]
 pub(super) struct TimestampSpec {
-    /// The header that holds it.
+    /// The header that holds the value.
     pub(super) header: Option<String>,
-    /// Or another place: `sig:t`, `json:/p`, `header:A|B`.
+    /// Another place: `sig:t`, `json:/p`, `header:A|B`.
     #[serde(alias = "source")]
     pub(super) from: Option<String>,
-    /// How it is written: s (default), ms, auto (s or ms), rfc3339, rfc3339-utc (no zone: UTC), http-date.
+    /// The form of the time: s (default), ms, auto (s or ms), rfc3339, rfc3339-utc (no zone: UTC), http-date.
     #[serde(default)]
     pub(super) unit: Unit,
-    /// How far it may lie from our clock, to either side: `5m` (default), or `none`.
+    /// The maximum distance from the gateway's clock, to either side: `5m` (default), or `none`.
     pub(super) tolerance: Option<Tolerance>,
-    /// The catalogue's short form: seconds as a bare number.
+    /// The short form of `tolerance`: seconds as a bare number.
     #[serde(default, deserialize_with = "tolerance_in_seconds")]
     #[schemars(with = "Option<u64>", extend("doNotSuggest" = true))]
     pub(super) tol: Option<Tolerance>,
-    /// False when the provider's own SDK enforces no window, so that ours is a policy of the gateway.
+    /// `false`: the provider's own SDK enforces no window, so the window is a policy of the gateway. Default: true.
     #[serde(default = "yes")]
     pub(super) sdk_window: bool,
 }
 
-/// How a moment is written.
+/// The form of a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Unit {
@@ -240,7 +243,7 @@ pub(super) enum Unit {
     Auto,
     /// A date with its zone.
     Rfc3339,
-    /// The same without a zone, which stands for UTC.
+    /// A date without a zone, which stands for UTC.
     #[serde(rename = "rfc3339-utc")]
     Rfc3339Utc,
     HttpDate,
@@ -251,63 +254,63 @@ pub(super) enum Unit {
 #[serde(deny_unknown_fields)]
 #[schemars(transform = short_names(&[("source", "from")]))]
 pub(super) struct IdSpec {
-    /// The header that holds it.
+    /// The header that holds the value.
     pub(super) header: Option<String>,
-    /// Or another place, as in `header:X`.
+    /// Another place, such as `header:X`.
     #[serde(alias = "source")]
     pub(super) from: Option<String>,
 }
 
-/// Conditions under which a block applies; all that are written must hold.
+/// The conditions under which a block applies. All written conditions must hold.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = short_names(&[("re", "matches")]))]
 pub(super) struct WhenSpec {
-    /// This header is there.
+    /// A header that must be present.
     pub(super) header: Option<String>,
-    /// And has this value.
+    /// The value that `header` must have.
     pub(super) is: Option<Scalar>,
-    /// And matches this regular expression as a whole.
+    /// The regular expression that the whole value of `header` must match.
     #[serde(alias = "re")]
     pub(super) matches: Option<String>,
-    /// This header is not there.
+    /// A header that must be absent.
     pub(super) header_absent: Option<String>,
-    /// The media type of the body.
+    /// The media type that the body must have.
     pub(super) content_type: Option<String>,
-    /// This query parameter is there.
+    /// A query parameter that must be present.
     pub(super) query: Option<String>,
-    /// This query parameter is not there.
+    /// A query parameter that must be absent.
     pub(super) query_absent: Option<String>,
-    /// The body is empty.
+    /// `true`: the body must be empty. Default: false.
     #[serde(default)]
     pub(super) no_body: bool,
 }
 
-/// Where the public keys are fetched.
+/// The place from which the public keys are fetched.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeysSpec {
     /// The URL, as a template over `{header:…}`, `{json:/…}`, `{ctx:…}` and `{kid}`.
     pub(super) url: String,
-    /// The hosts that it may lead to: `a.example.com`, or `*.example.com` and what lies deeper, or `a.*.example.com`.
+    /// The hosts that the URL may lead to: `a.example.com`, or `*.example.com` (at any depth), or `a.*.example.com`.
     pub(super) hosts: OneOrMany<String>,
-    /// What the URL must end with.
+    /// The text with which the URL must end.
     pub(super) ending: Option<String>,
-    /// pem | x509 | jwks
+    /// The form of the keys: pem | x509 | jwks
     pub(super) form: KeyFormSpec,
-    /// The JSON pointer to the key, when the answer is JSON around it.
+    /// The JSON pointer to the key, for an answer that is JSON.
     pub(super) at: Option<String>,
-    /// Names of which a certificate must have one; the hosts, when nothing is said.
+    /// Names of which a certificate must have one. Default: `hosts`.
     #[serde(default)]
     pub(super) names: Vec<String>,
     /// Members of a JSON body that is posted to the URL.
     #[serde(default)]
     pub(super) post: BTreeMap<String, String>,
-    /// An access token that is needed first.
+    /// The access token that the request for the keys needs.
     pub(super) token: Option<TokenSpec>,
 }
 
-/// How the keys are written that are fetched.
+/// The form of the fetched keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum KeyFormSpec {
@@ -324,13 +327,13 @@ pub(super) enum KeyFormSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenSpec {
-    /// Where it is had.
+    /// The URL that gives the token.
     pub(super) url: String,
-    /// As a template over `{ctx:…}`.
+    /// The id of the client, as a template over `{ctx:…}`.
     pub(super) client_id: String,
-    /// As a template over `{ctx:…}`.
+    /// The secret of the client, as a template over `{ctx:…}`.
     pub(super) client_secret: String,
-    /// The scope that is asked for.
+    /// The requested scope.
     pub(super) scope: String,
 }
 

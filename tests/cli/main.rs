@@ -6,6 +6,7 @@
 mod cases;
 mod check;
 mod example;
+mod examples;
 mod gateway;
 mod graph;
 mod pipes;

@@ -201,8 +201,11 @@ fn completion_offers_what_can_stand_there() {
 fn hovering_over_a_key_says_what_it_is() {
     let places = [
         ("sources:\n  shop:\n    pa|th: /in/shop\n", "The path that the provider calls"),
-        ("sources:\n  shop:\n    path: /a\n    verify:\n      type: hmac\n      sign|ed: '{body}'\n", "What is signed"),
-        ("destinations:\n  app:\n    url: http://app/\n    time|out: 5s\n", "How long one attempt may take"),
+        (
+            "sources:\n  shop:\n    path: /a\n    verify:\n      type: hmac\n      sign|ed: '{body}'\n",
+            "The signed text",
+        ),
+        ("destinations:\n  app:\n    url: http://app/\n    time|out: 5s\n", "The time limit of one attempt"),
         ("buf|fer: {fsync: group}\n", "The durable buffer"),
     ];
     let answers = ask(&places.map(|(text, _)| sketch(text, "hover")));

@@ -17,25 +17,33 @@ use crate::event::IdPrefix;
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
     /// List dead letters.
+    #[command(after_help = "Examples:\n\
+        \x20 hookgate dlq list\n\
+        \x20 hookgate dlq list --destination billing --since 24h")]
     List(ListArgs),
-    /// Deliver them again.
+    /// Deliver dead letters again.
     Replay(ReplayArgs),
-    /// Give them up.
+    /// Drop dead letters for good.
     Drop(DropArgs),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate dlq replay 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate dlq replay --destination billing --dry-run\n\
+    \x20 hookgate dlq replay --destination billing --rate 50/s --yes")]
 pub(in crate::cli) struct ReplayArgs {
-    /// Those of one event, by its id or the beginning of it; without it those that the filters name, or all.
+    /// The event whose dead letters are delivered again: its id, or the beginning of it. Without an id: those that the
+    /// filters select, or all.
     id: Option<IdPrefix>,
     #[command(flatten)]
     filter: Filter,
-    /// Which deliveries an event gets.
+    /// The rules that decide which deliveries an event gets.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_RULES")]
     rules: Rules,
     #[command(flatten)]
     many: Many,
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long, env = "HOOKGATE_DRY_RUN")]
     dry_run: bool,
     #[command(flatten)]
@@ -43,12 +51,15 @@ pub(in crate::cli) struct ReplayArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate dlq drop 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate dlq drop --destination audit --until 7d --dry-run")]
 pub(in crate::cli) struct DropArgs {
-    /// Those of one event, by its id or the beginning of it.
+    /// The event whose dead letters are dropped: its id, or the beginning of it.
     id: Option<IdPrefix>,
     #[command(flatten)]
     filter: Filter,
-    /// All there are.
+    /// Drop all dead letters.
     #[arg(long, conflicts_with = "id", env = "HOOKGATE_ALL")]
     all: bool,
     #[command(flatten)]

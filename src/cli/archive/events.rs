@@ -13,17 +13,21 @@ use crate::cli::Exit;
 pub(in crate::cli) enum Command {
     /// List stored events, the newest first.
     List(ListArgs),
-    /// Show one: facts, headers, deliveries with their tries, body. Or the command that sends it again.
+    /// Show one event (facts, headers, deliveries with their attempts, body), or the command that sends it again.
     Show(show::Args),
-    /// Deliver one again, or many.
+    /// Deliver one event again, or many.
     Replay(replay::Args),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate events list\n\
+    \x20 hookgate events list --since 1h --outcome dead_lettered\n\
+    \x20 hookgate events list --type 'invoice.*' --where 'body.data.object.amount_paid >= 100000'")]
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     filter: Filter,
-    /// Only events with this outcome of a delivery; `any` lists what was not stored as well.
+    /// Only events with this outcome of a delivery. `any` lists what was not stored as well.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
     #[command(flatten)]

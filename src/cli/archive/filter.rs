@@ -8,34 +8,34 @@ use serde_json::{Map, Value};
 use crate::cli::{Exit, terminal};
 use crate::event::IdPrefix;
 
-/// What every look can be narrowed by.
+/// The filters of stored events.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct Filter {
-    /// From then on: a time such as 2026-11-21T09:00:00Z, or a span back from now such as 15m, 24h, 7d.
+    /// Only events received since TIME, such as 2026-11-21T09:00:00Z, or a span back from now such as 15m, 24h, 7d.
     #[arg(long, value_name = "TIME", env = "HOOKGATE_SINCE")]
     pub(super) since: Option<String>,
-    /// Before then.
+    /// Only events received before TIME.
     #[arg(long, value_name = "TIME", env = "HOOKGATE_UNTIL")]
     pub(super) until: Option<String>,
-    /// Of this source.
+    /// Only events of this source.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]
     pub(super) source: Option<String>,
-    /// By this route.
+    /// Only events of this route.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_ROUTE")]
     pub(super) route: Option<String>,
-    /// For this destination.
+    /// Only events for this destination.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_DESTINATION")]
     pub(super) destination: Option<String>,
-    /// Of the types that this glob fits, such as `invoice.*`.
+    /// Only events whose type matches this glob, such as `invoice.*`.
     #[arg(long, value_name = "GLOB", env = "HOOKGATE_TYPE")]
     pub(super) r#type: Option<String>,
-    /// Events for which this is true: CEL, as in `when:` of a route.
+    /// Only events for which this CEL condition is true, as in `when:` of a route.
     #[arg(long, value_name = "CEL", env = "HOOKGATE_WHERE")]
     pub(super) r#where: Option<String>,
 }
 
-/// What became of an event: it fits when any of its deliveries does. From `filtered` on it was not stored, and is one of
-/// those that the gateway captured. `any` is all of both.
+/// The outcome of an event, which has the outcomes of all its deliveries. Requests with `filtered` and the outcomes
+/// after it were not stored but captured. `any` is all of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum Outcome {

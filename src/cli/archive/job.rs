@@ -22,13 +22,13 @@ const REPLAYS: &str = "/api/v1/replays";
 /// The time between two requests for the progress.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Which deliveries an event gets.
+/// The rules that decide which deliveries an event gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Rules {
-    /// Those that it had.
+    /// The deliveries that the event had.
     #[default]
     Original,
-    /// Those that the routes of today give it.
+    /// The deliveries of the routes in force.
     Today,
 }
 
@@ -41,16 +41,16 @@ impl Rules {
     }
 }
 
-/// How many are replayed, and how.
+/// The limits of a replay of many events.
 #[derive(Debug, clap::Args)]
 pub(super) struct Many {
-    /// How fast, such as 50/s.
+    /// The maximum rate, such as 50/s.
     #[arg(long, value_name = "RATE", env = "HOOKGATE_RATE")]
     pub(super) rate: Option<String>,
-    /// How many deliveries at most.
+    /// The maximum number of deliveries.
     #[arg(long, value_name = "N", env = "HOOKGATE_MAX", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) max: Option<u64>,
-    /// Go on without a question.
+    /// Do not ask for confirmation.
     #[arg(long, env = "HOOKGATE_YES")]
     pub(super) yes: bool,
 }

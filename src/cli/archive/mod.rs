@@ -38,7 +38,7 @@ pub(super) use parked::{Command as Parked, run as parked};
 pub(super) use quarantine::{Command as Quarantine, run as quarantine};
 pub(super) use refused::{Command as Refused, run as refused};
 
-/// Which gateway is asked, and how its answer is printed.
+/// The gateway that is asked, and the format of the output.
 #[derive(Debug, clap::Args)]
 struct Asked {
     /// The admin listener of the gateway, instead of the file's.
@@ -47,7 +47,7 @@ struct Asked {
     /// The configuration, for the admin listener and its token.
     #[arg(long, value_name = "FILE", default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     config: PathBuf,
-    /// How the result is printed; JSON is one object a line.
+    /// The format of the output; JSON is one object a line.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

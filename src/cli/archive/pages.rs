@@ -13,13 +13,13 @@ use crate::cli::{Exit, terminal};
 /// The limit of entries in one page of the gateway.
 const PAGE_MAX: usize = 500;
 
-/// How much is listed.
+/// The part of a list that is printed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reach {
-    /// How many at most.
+    /// The maximum number of entries.
     #[arg(long, value_name = "N", default_value_t = 50, env = "HOOKGATE_LIMIT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
-    /// Go on where an earlier list ended.
+    /// The cursor at the end of an earlier list, to go on from there.
     #[arg(long, value_name = "TEXT", env = "HOOKGATE_CURSOR")]
     cursor: Option<String>,
 }

@@ -16,17 +16,20 @@ const KEYS_MAX: usize = 100_000;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
-    /// List them.
+    /// List parked order keys.
     List(ListArgs),
-    /// Try the head of a key again, and what waits behind it after it.
+    /// Retry the event at the head of a key, then deliver the events behind it.
     Release(ReleaseArgs),
-    /// Give the head of a key up and go on with what waits behind it.
+    /// Give up the event at the head of a key, then deliver the events behind it.
     Skip(SkipArgs),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate parked list\n\
+    \x20 hookgate parked list --destination orders")]
 pub(in crate::cli) struct ListArgs {
-    /// For this destination.
+    /// Only keys of this destination.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_DESTINATION")]
     destination: Option<String>,
     #[command(flatten)]
@@ -36,6 +39,9 @@ pub(in crate::cli) struct ListArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate parked release 5be1\n\
+    \x20 hookgate parked release 5be1 --format json")]
 pub(in crate::cli) struct ReleaseArgs {
     /// The key as `parked list` prints it, or its beginning.
     key: String,
@@ -44,10 +50,13 @@ pub(in crate::cli) struct ReleaseArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate parked skip 5be1\n\
+    \x20 hookgate parked skip 5be1 --yes")]
 pub(in crate::cli) struct SkipArgs {
     /// The key as `parked list` prints it, or its beginning.
     key: String,
-    /// Go on without a question.
+    /// Do not ask for confirmation.
     #[arg(long, env = "HOOKGATE_YES")]
     yes: bool,
     #[command(flatten)]

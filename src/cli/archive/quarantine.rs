@@ -19,18 +19,24 @@ const PROBLEMS_MAX: usize = 2;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
-    /// List them, the oldest first, with what is wrong with each.
+    /// List quarantined events, the oldest first, each with its problems.
+    #[command(after_help = "Examples:\n\
+        \x20 hookgate quarantine list\n\
+        \x20 hookgate quarantine list --source stripe --format json")]
     List(ListArgs),
-    /// Judge them by the rules of today: what is right now goes out.
+    /// Re-evaluate quarantined events under the rules in force; events without problems are delivered.
     Judge(JudgeArgs),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate quarantine judge --dry-run\n\
+    \x20 hookgate quarantine judge --source stripe --yes")]
 pub(in crate::cli) struct JudgeArgs {
-    /// Of this source only.
+    /// Only events of this source.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_SOURCE")]
     source: Option<String>,
-    /// This event only, by its id or the beginning of it.
+    /// Only this event: its id, or the beginning of it.
     #[arg(long, env = "HOOKGATE_ID")]
     id: Option<IdPrefix>,
     #[command(flatten)]

@@ -17,22 +17,23 @@ use crate::event::IdPrefix;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
-    /// List what was refused for its signature, the newest first, and what the rules in force say of it now.
+    /// List requests that were refused for their signature, the newest first, each with its verdict under the rules in
+    /// force.
     List(ListArgs),
-    /// Show one: facts, headers, body, and whether it verifies now.
+    /// Show one request: facts, headers, body, and its verdict under the rules in force.
     Show(ShowArgs),
-    /// Store and deliver what verifies under the rules in force, as of its receipt.
-    ///
-    /// Examples: `hookgate refused admit --source github --dry-run` shows the plan;
-    /// `hookgate refused admit 01a1fd76-8a04-7238-9211-740ec6f37b7e` admits one request.
+    /// Store and deliver requests that verify under the rules in force, as of their receipt.
     Admit(AdmitArgs),
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate refused list\n\
+    \x20 hookgate refused list --source github --outcome bad_signature")]
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     filter: Filter,
-    /// Only requests refused for this reason (default: those about the signature; `refused` is any reason).
+    /// Only requests refused for this reason; `refused` is any reason. Default: the reasons about the signature.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
     #[command(flatten)]
@@ -42,6 +43,9 @@ pub(in crate::cli) struct ListArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate refused show 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate refused show 01a1fd76-8a04-7238-9211-740ec6f37b7e --format json")]
 pub(in crate::cli) struct ShowArgs {
     /// The request's id, or its beginning.
     id: IdPrefix,
@@ -50,8 +54,11 @@ pub(in crate::cli) struct ShowArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate refused admit --source github --dry-run\n\
+    \x20 hookgate refused admit 01a1fd76-8a04-7238-9211-740ec6f37b7e")]
 pub(in crate::cli) struct AdmitArgs {
-    /// This request only, by its id or the beginning of it.
+    /// Only this request: its id, or the beginning of it.
     id: Option<IdPrefix>,
     #[command(flatten)]
     filter: Filter,

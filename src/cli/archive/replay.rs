@@ -11,23 +11,27 @@ use crate::cli::{Exit, terminal};
 use crate::event::IdPrefix;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate events replay 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate events replay --since 1h --source stripe --to billing --rate 50/s\n\
+    \x20 hookgate events replay --since 24h --type 'invoice.*' --rules today --dry-run")]
 pub(in crate::cli) struct Args {
-    /// One event, by its id or the beginning of it; many are told by filters.
+    /// The id of one event, or the beginning of it. Filters select many events.
     id: Option<IdPrefix>,
     #[command(flatten)]
     filter: Filter,
-    /// Of which a delivery ended so, or is so far.
+    /// Only events with this outcome.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
-    /// Which deliveries an event gets.
+    /// The rules that decide which deliveries an event gets.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_RULES")]
     rules: Rules,
-    /// Only to this destination; may be said again.
+    /// Only to this destination. Can be given several times.
     #[arg(long, value_name = "DESTINATION", value_delimiter = ',', env = "HOOKGATE_TO")]
     to: Vec<String>,
     #[command(flatten)]
     many: Many,
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long, env = "HOOKGATE_DRY_RUN")]
     dry_run: bool,
     #[command(flatten)]

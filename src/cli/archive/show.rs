@@ -16,16 +16,20 @@ use crate::event::IdPrefix;
 const WHOLE: &str = "whole";
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate events show 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate events show 01a1fd76-8a04-7238-9211-740ec6f37b7e --curl --to http://127.0.0.1:9000/ci\n\
+    \x20 hookgate events show 01a1fd76-8a04-7238-9211-740ec6f37b7e --body > body.json")]
 pub(in crate::cli) struct Args {
     /// The event's id, or its beginning.
     id: IdPrefix,
     /// Print one shell command that sends the same request again.
     #[arg(long, env = "HOOKGATE_CURL")]
     curl: bool,
-    /// Where that command sends it, instead of the first URL of the event's destination.
+    /// The URL of --curl, instead of the first URL of the event's destination.
     #[arg(long, value_name = "URL", requires = "curl", env = "HOOKGATE_TO")]
     to: Option<String>,
-    /// Write the body and nothing else, byte for byte.
+    /// Print only the body, byte for byte.
     #[arg(long, conflicts_with = "curl", env = "HOOKGATE_BODY")]
     body: bool,
     #[command(flatten)]

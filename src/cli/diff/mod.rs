@@ -22,30 +22,34 @@ use compare::{Difference, Kind};
 use records::Records;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate diff routes.yaml new.yaml\n\
+    \x20 hookgate diff routes.yaml new.yaml --last 7d --source stripe\n\
+    \x20 hookgate diff routes.yaml new.yaml --events events.json")]
 pub(crate) struct Args {
-    /// The configuration as it is.
+    /// The current configuration file.
     old: PathBuf,
-    /// The configuration as it is to be.
+    /// The new configuration file.
     new: PathBuf,
-    /// How far back events are looked at: 15m, 24h, 7d.
+    /// The time back from now within which events are compared: 15m, 24h, 7d.
     #[arg(long, value_name = "SPAN", default_value = "24h", env = "HOOKGATE_LAST")]
     last: String,
-    /// Events of this source only.
+    /// Only events of this source.
     #[arg(long, env = "HOOKGATE_SOURCE")]
     source: Option<String>,
-    /// So many events at most, the newest first.
+    /// The maximum number of events, the newest first.
     #[arg(long, value_name = "N", default_value_t = 10_000, env = "HOOKGATE_MAX")]
     max: usize,
-    /// A file of events, one JSON object a line, instead of a gateway's; `-` is stdin.
+    /// A file of events, one JSON object a line, instead of the events of a gateway; `-` is stdin.
     #[arg(long, value_name = "FILE", env = "HOOKGATE_EVENTS")]
     events: Option<PathBuf>,
-    /// So many events are named of each difference.
+    /// The number of events that are named for each difference.
     #[arg(long, value_name = "N", default_value_t = 3, env = "HOOKGATE_SAMPLES")]
     samples: usize,
     /// The admin listener of the gateway, instead of the old file's.
     #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]
     admin: Option<String>,
-    /// How the result is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

@@ -32,35 +32,41 @@ use crate::server::Setup;
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate explain request.http\n\
+    \x20 hookgate explain push.json --source github --event push\n\
+    \x20 hookgate explain 01a1fd76-8a04-7238-9211-740ec6f37b7e\n\
+    \x20 hookgate explain 01a1fd76-8a04-7238-9211-740ec6f37b7e --config new.yaml")]
 pub(crate) struct Args {
-    /// A stored event's id, or its beginning; or a file: a request as it came over the wire, or a body. `-` is stdin.
+    /// The id of a stored event or its beginning, or a file with a request as it came over the wire, or with a body. `-` is
+    /// stdin.
     what: PathBuf,
-    /// The source that is called, where a file is a body.
+    /// The source that is called, for a file with a body.
     #[arg(long, env = "HOOKGATE_SOURCE")]
     source: Option<String>,
-    /// The event's type, for the header in which some providers say it.
+    /// The event's type, for the header in which some providers send it.
     #[arg(long, env = "HOOKGATE_EVENT")]
     event: Option<String>,
-    /// Path and query that are called, where a file is a body. Default: the source's path.
+    /// The path and query that are called, for a file with a body. Default: the source's path.
     #[arg(long, value_name = "PATH", env = "HOOKGATE_TARGET")]
     target: Option<String>,
-    /// A header of the request, `name: value`; may be given several times.
+    /// A header of the request, `name: value`. Can be given several times.
     #[arg(long, value_name = "HEADER", env = "HOOKGATE_HEADER")]
     header: Vec<String>,
-    /// What to make wrong in what is signed here.
+    /// The fault in the request that is signed here.
     #[arg(long, value_enum, env = "HOOKGATE_TAMPER")]
     tamper: Option<Tamper>,
-    /// The moment of receipt, seconds since 1970. Default: now.
+    /// The time of receipt, in seconds since 1970. Default: now.
     #[arg(long, value_name = "UNIX_SECONDS", env = "HOOKGATE_NOW")]
     now: Option<u64>,
-    /// The configuration. A recorded event is judged under it when it is given here, and by its gateway otherwise, also when
-    /// the variable names one; where that is, and its token, stands in it too. Default: routes.yaml.
+    /// The configuration file. With this flag, a stored event is explained under this file; without it, or with the
+    /// variable only, by its gateway. The file also has the gateway's address and token. Default: routes.yaml.
     #[arg(long, value_name = "FILE", env = "HOOKGATE_CONFIG")]
     config: Option<PathBuf>,
     /// The admin listener of the gateway, instead of the file's.
     #[arg(long, value_name = "URL", env = "HOOKGATE_ADMIN_URL")]
     admin: Option<String>,
-    /// How the result is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

@@ -17,24 +17,27 @@ use self::picture::Picture;
 use super::{Exit, load, terminal};
 use crate::config::show::Shown;
 
-/// How the picture is printed.
+/// The format of the output.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
-    /// For Markdown pages.
+    /// Mermaid, for Markdown pages.
     #[default]
     Mermaid,
-    /// For Graphviz.
+    /// DOT, for Graphviz.
     Dot,
-    /// An image that needs nothing else.
+    /// SVG, an image that needs no other tool.
     Svg,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate graph\n\
+    \x20 hookgate graph --format svg > routes.svg")]
 pub(crate) struct Args {
-    /// The file; `-` is stdin.
+    /// The configuration file; `-` is stdin.
     #[arg(default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     file: PathBuf,
-    /// How the picture is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_GRAPH_FORMAT")]
     format: Format,
 }

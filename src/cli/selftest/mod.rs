@@ -43,34 +43,37 @@ const DRAIN: Duration = Duration::from_mins(2);
 const DEADLINE: Duration = Duration::from_mins(5);
 const DEADLINE_PER_KILL: Duration = Duration::from_secs(5);
 
-/// When the gateway under test answers.
+/// The point at which the gateway under test answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Mode {
-    /// After a sync: what is promised.
+    /// After a sync, as promised.
     Group,
     /// After the write.
     Os,
-    /// Before the write: loses events, so that the check can be seen to fail.
+    /// Before the write. This loses events, so the test fails.
     Memory,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "It needs nothing but a folder on the disk in question, and removes what it made.\n\
-    To see that the check can fail: `--fsync memory` answers before anything is written, loses events, and exits 1.")]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate selftest\n\
+    \x20 hookgate selftest --dir /var/lib/hookgate --kill 50\n\
+    \x20 hookgate selftest --fsync memory\n\n\
+    With `--fsync memory` the gateway answers before the write: events are lost, and the test exits with 1.")]
 pub(crate) struct Args {
-    /// How often the gateway is killed.
+    /// The number of kills.
     #[arg(long, default_value_t = 20, env = "HOOKGATE_KILL", value_parser = clap::value_parser!(u32).range(0..=1000))]
     kill: u32,
-    /// Where to work: a folder on the disk that is to be tested.
+    /// A folder on the disk that is tested. The test works in a new folder inside and removes it.
     #[arg(long, default_value = ".", env = "HOOKGATE_DIR")]
     dir: PathBuf,
-    /// Events a second.
+    /// The number of events a second.
     #[arg(long, default_value_t = 300, env = "HOOKGATE_RATE", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
-    /// How the result is printed.
+    /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
-    /// When the gateway under test answers; for a look at how the check fails.
+    /// The point at which the gateway under test answers, to see the test fail.
     #[arg(long, value_enum, default_value = "group", hide = true, env = "HOOKGATE_FSYNC")]
     fsync: Mode,
 }

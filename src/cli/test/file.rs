@@ -15,9 +15,9 @@ use crate::refusal::RequestOutcome;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    /// The configuration, relative to this file. Default: what `--config` says, or `routes.yaml`.
+    /// The configuration, relative to this file. Default: the file of `--config`, or `routes.yaml`.
     pub(super) config: Option<PathBuf>,
-    /// Variables of the environment, over the real ones. A secret that is not here is replaced, so cases need none.
+    /// Environment variables, over the real ones. A secret that is not here is replaced, so cases need none.
     #[serde(default)]
     pub(super) env: BTreeMap<String, String>,
     /// The time at which the clock stands. Default: 2026-01-01T12:00:00Z.
@@ -30,11 +30,11 @@ pub(super) struct File {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
-    /// A sentence that says what holds.
+    /// The name of the case: a sentence that states the rule.
     pub(super) name: String,
     /// The request.
     pub(super) given: Given,
-    /// What must come of it; only what is named is looked at. `hookgate test --update` writes it.
+    /// The expected result. Only the keys that are written are compared. `hookgate test --update` writes them.
     #[serde(default)]
     pub(super) expect: Expect,
 }
@@ -45,98 +45,98 @@ pub(super) struct Case {
 pub(super) struct Given {
     /// The source that is called.
     pub(super) source: String,
-    /// The event's type, for the header in which some providers say it. A recorded event of this type is the body when
-    /// there is no other.
+    /// The event's type, for the header in which some providers send it. If no body is given, the body is that of a
+    /// recorded event of this type.
     pub(super) event: Option<String>,
     /// A file with the body, relative to this one.
     pub(super) file: Option<PathBuf>,
     /// The body, as JSON.
     pub(super) body: Option<Value>,
-    /// The fields of a form that is the body: text, or what is written into the field as JSON.
+    /// The fields of a form that is the body: text, or a value that is written into the field as JSON.
     #[serde(default)]
     pub(super) form: BTreeMap<String, Value>,
-    /// Places in the body and what is put there: `{/data/object/amount_paid: 5}`.
+    /// Places in the body and their new values: `{/data/object/amount_paid: 5}`.
     #[serde(default)]
     pub(super) set: BTreeMap<String, Value>,
-    /// Places that are taken out of the body.
+    /// Places that are removed from the body.
     #[serde(default)]
     pub(super) remove: Vec<String>,
-    /// Headers over those that the provider sends; an empty one is not sent.
+    /// Headers over those that the provider sends. A header with an empty value is not sent.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
     /// Path and query. Default: the source's path.
     pub(super) target: Option<String>,
-    /// Default: POST.
+    /// The method. Default: POST.
     pub(super) method: Option<String>,
-    /// The sender's address. Default: one that the source lets in.
+    /// The sender's address. Default: an address that the source allows.
     pub(super) sender: Option<IpAddr>,
     /// The moment of receipt. Default: the file's `now`.
     pub(super) at: Option<Moment>,
-    /// What is made wrong.
+    /// The fault in the request. Default: none.
     pub(super) tamper: Option<Tamper>,
-    /// `no`: the request has no signature. `skipped`: the signature is not looked at, for schemes whose private key is
-    /// the provider's.
+    /// The signature. `yes`: the provider's. `no`: none. `skipped`: the signature is not verified, for schemes whose
+    /// private key is the provider's.
     pub(super) signed: Option<Signed>,
 }
 
-/// What is made wrong.
+/// The fault in the request. Default: none.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Tamper {
-    /// One letter of the body, after signing.
+    /// One letter of the body is changed after signing.
     Body,
-    /// One character of the signature.
+    /// One character of the signature is changed.
     Signature,
-    /// Signed hours ago.
+    /// The request was signed hours ago.
     Time,
 }
 
-/// Whether there is a signature.
+/// The signature of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Signed {
-    /// As the provider would.
+    /// The signature that the provider would send.
     Yes,
-    /// Not at all.
+    /// No signature.
     No,
-    /// It is not looked at.
+    /// The signature is not verified.
     Skipped,
 }
 
-/// What must come of it.
+/// The expected result.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expect {
     /// The status of the answer.
     pub(super) status: Option<u16>,
-    /// How the request ends: `accepted`, `filtered`, `quarantined`, `bad_signature` …
+    /// The outcome: `accepted`, `filtered`, `quarantined`, `bad_signature` …
     #[serde(default, deserialize_with = "outcome_value")]
     pub(super) outcome: Option<RequestOutcome>,
-    /// `verified`, or why not.
+    /// The verdict on the signature: `verified`, or the reason why not.
     pub(super) verdict: Option<String>,
     /// The event's type.
     pub(super) event_type: Option<String>,
-    /// The routes that want it, in any order.
+    /// The routes that match the event, in any order.
     pub(super) routes: Option<Vec<String>>,
-    /// The destinations that get it, in any order.
+    /// The destinations that get the event, in any order.
     pub(super) destinations: Option<Vec<String>>,
-    /// What is wrong with the payload: a JSON pointer each, or pointer, colon and a part of the message.
+    /// The problems of the payload: for each a JSON pointer, or pointer, colon and a part of the message.
     pub(super) quarantine: Option<Vec<String>>,
-    /// What destinations are sent.
+    /// The requests that destinations get, by destination.
     #[serde(default)]
     pub(super) outgoing: BTreeMap<String, Outgoing>,
 }
 
-/// What one destination is sent.
+/// The request that one destination gets.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Outgoing {
     /// The whole body: JSON, or text.
     pub(super) body: Option<Value>,
-    /// Headers and their values; an empty value says that there is none.
+    /// Headers and their values. An empty value means that the header is absent.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
-    /// A part of the reason for which nothing can be sent.
+    /// A part of the reason why nothing can be sent.
     pub(super) error: Option<String>,
 }
 

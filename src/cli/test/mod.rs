@@ -30,23 +30,27 @@ const FILES_MAX: usize = 10_000;
 const DEPTH_MAX: usize = 16;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 hookgate test\n\
+    \x20 hookgate test tests/routes/stripe.yaml --filter invoice\n\
+    \x20 hookgate test --require-coverage --format json")]
 pub(crate) struct Args {
     /// A folder of case files (`*.yaml`, `*.yml`), or one file.
     #[arg(default_value = "tests/routes", env = "HOOKGATE_TESTS")]
     dir: PathBuf,
-    /// The configuration of files that name none.
+    /// The configuration file for case files that name none.
     #[arg(long, value_name = "FILE", default_value = "routes.yaml", env = "HOOKGATE_CONFIG")]
     config: PathBuf,
-    /// Only cases with this in their name.
+    /// Only cases with this text in their name.
     #[arg(long, value_name = "TEXT", env = "HOOKGATE_FILTER")]
     filter: Option<String>,
-    /// Write what came into each case that expects nothing or something else.
+    /// Write the actual results into each case that expects no result or another one.
     #[arg(long, env = "HOOKGATE_UPDATE")]
     update: bool,
-    /// Exit with 3 when a route or a part of a condition was never true or never false.
+    /// Exit with 3 if a route or a part of a condition was never true or never false.
     #[arg(long, env = "HOOKGATE_REQUIRE_COVERAGE")]
     require_coverage: bool,
-    /// How the result is printed; JSON is one object a case, and one at the end.
+    /// The format of the output; JSON is one object a case, and one at the end.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
     format: Format,
 }

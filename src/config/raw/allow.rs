@@ -18,7 +18,7 @@ pub struct AllowIps(pub Vec<Allowed>);
 pub enum Allowed {
     /// A range.
     Range(Cidr),
-    /// What the provider of this name publishes.
+    /// The addresses that the provider of this name publishes.
     Provider(String),
 }
 

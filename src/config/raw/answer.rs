@@ -1,4 +1,4 @@
-//! `sources.<name>.answers`: what answers which outcome.
+//! `sources.<name>.answers`: the answers by outcome.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,12 +10,12 @@ use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::provider::AnswerSpec;
 
-/// How an outcome is answered: a status, or a status with headers and a body.
+/// The answer to an outcome: a status, or a status with headers and a body.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// The status alone; the rest stays as the provider's row has it, or the default.
+    /// The status alone; headers and body stay those of the provider's row, or the default.
     Status(u16),
-    /// All of it.
+    /// The status with headers and body.
     Whole(Box<AnswerSpec>),
 }
 

@@ -1,4 +1,4 @@
-//! Of a destination: its targets, how they are balanced, their health, the circuit breaker.
+//! The targets of a destination, their balancing and health, and the circuit breaker.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,67 +15,67 @@ use crate::config::units::{Count, Duration};
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// Where events are sent. Path and query may hold values of the event, in CEL.
+    /// The URL to which events are sent. Path and query may hold values of the event, in CEL.
     pub url: TargetUrl,
-    /// Its share in relation to the others, from 1 to 1000. Default: 1.
+    /// The target's share in relation to the others, from 1 to 1000. Default: 1.
     pub weight: Option<Count>,
 }
 
-/// Which of the targets gets an event.
+/// The choice of the target that gets an event.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Balance {
-    /// By what it is chosen.
+    /// The rule by which the target is chosen.
     pub by: BalanceBy,
-    /// For `consistent_hash`: the key, in CEL. Events with the same key go to the same target; an event without one goes
-    /// by its id.
+    /// The key for `consistent_hash`, in CEL. Events with the same key go to the same target. An event without a key
+    /// goes by its id.
     pub key: Option<String>,
 }
 
-/// By what a target is chosen.
+/// The rule by which a target is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BalanceBy {
-    /// Each in its turn, as often as its weight says. The default.
+    /// Each target in its turn, as often as its weight says. The default.
     RoundRobin,
-    /// The same key, the same target; a target more or less moves its own keys only.
+    /// One target for all events with the same key. Adding or removing a target moves only that target's keys.
     ConsistentHash,
 }
 
-/// How targets are asked for their health. A target that is unhealthy gets nothing, unless all of them are.
+/// The health checks of targets. An unhealthy target gets no events, unless all targets are unhealthy.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Health {
-    /// The page that is asked for at each target, such as `/healthz`; 2xx is healthy.
+    /// The path that is requested at each target, such as `/healthz`. A 2xx answer is healthy.
     pub path: String,
-    /// How often. Default: 5s.
+    /// The time between two checks of a target. Default: 5s.
     pub interval: Option<Duration>,
-    /// How long an answer may take. Default: 1s.
+    /// The time limit of one check. Default: 1s.
     pub timeout: Option<Duration>,
-    /// So many failures in a row make a target unhealthy. Default: 3.
+    /// The number of failures in a row that makes a target unhealthy. Default: 3.
     pub unhealthy_after: Option<Count>,
-    /// So many successes in a row make it healthy again. Default: 2.
+    /// The number of successes in a row that makes a target healthy again. Default: 2.
     pub healthy_after: Option<Count>,
 }
 
-/// When a service that fails is left alone.
+/// The circuit breaker of a service.
 #[derive(Clone, Debug)]
 pub enum CircuitBreaker {
-    /// Never.
+    /// The service gets attempts however often it fails.
     Off,
-    /// After so many failures.
+    /// The service gets no attempts for a while after a number of failures.
     On(Breaker),
 }
 
-/// After how many failures a service is left alone, and for how long.
+/// The failures after which a service gets no attempts, and the time for which it gets none.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Breaker {
-    /// So many failed attempts open it. Default: 10.
+    /// The number of failed attempts in a row that opens the circuit breaker. Default: 10.
     pub failures: Option<Count>,
-    /// The time in which they count. Default: 30s.
+    /// The time within which all these failures must fall. Default: 30s.
     pub within: Option<Duration>,
-    /// How long nothing is sent then. Default: 20s.
+    /// The time for which nothing is sent then. After it a single probe is sent. Default: 20s.
     pub open_for: Option<Duration>,
 }
 

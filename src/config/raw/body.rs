@@ -1,4 +1,4 @@
-//! `sources.<name>.body`: how bodies are read, or their largest size, as the key was first used.
+//! `sources.<name>.body`: the way to read bodies, or their largest size, as the key was first used.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! `defaults` and `destinations`: the services that receive events, and how hard we try.
+//! `defaults` and `destinations`: the services that receive events, and the settings of delivery.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,38 +12,38 @@ use crate::config::fault::complaint;
 use crate::config::problem::Code;
 use crate::config::units::{Bytes, Count, Duration};
 
-/// What entries start from.
+/// The default values of other sections' entries.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    /// What every destination starts from.
+    /// The default values of every destination, key by key.
     #[serde(default)]
     pub destination: DestinationDefaults,
 }
 
-/// What every destination starts from; it overrides field by field.
+/// The default values of every destination, which overrides them key by key.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DestinationDefaults {
-    /// How long one attempt may take.
+    /// The time limit of one attempt. Default: 10s.
     pub timeout: Option<Duration>,
-    /// How long connecting may take.
+    /// The time limit of connecting. Default: 3s.
     pub connect_timeout: Option<Duration>,
-    /// What is tried again, when and how often.
+    /// The retries of failed attempts: which, when and how often.
     pub retry: Option<Retry>,
-    /// What becomes of deliveries that failed for good.
+    /// The keeping of deliveries that failed for good.
     pub dead_letter: Option<DeadLetter>,
-    /// Deliveries in flight at a time.
+    /// The most deliveries in flight at a time. Default: 64.
     pub concurrency: Option<Count>,
-    /// When a service that fails is left alone; `off` is never.
+    /// The failures after which a service gets no attempts for a while. `off` disables the circuit breaker.
     pub circuit_breaker: Option<CircuitBreaker>,
-    /// How many attempts a service is given in a time.
+    /// The rate of attempts to one service. Default: no limit.
     pub rate_limit: Option<Throughput>,
     /// The form of the body. Default: raw.
     pub format: Option<Format>,
-    /// Signs what is sent, so that the service can tell who sends it.
+    /// The signature on each delivery, by which the service can tell who sent it. Default: none.
     pub sign: Option<Sign>,
-    /// How services are spoken to over TLS.
+    /// The settings of TLS connections to services.
     pub tls: Option<ServiceTls>,
     /// The maximum size of a service's last answer that is kept with a delivery, 0B to 64KiB. A longer answer is cut;
     /// `0B` keeps none. Default: 2KiB.
@@ -55,37 +55,39 @@ pub struct DestinationDefaults {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["targets"] }]))]
 pub struct Destination {
-    /// Where events are sent. Path and query may hold values of the event, in CEL: `http://orders:9000/{params.tenant}`.
+    /// The URL to which events are sent. Path and query may hold values of the event, in CEL:
+    /// `http://orders:9000/{params.tenant}`.
     pub url: Option<TargetUrl>,
-    /// Where events are sent, when the service has several addresses.
+    /// The addresses to which events are sent, for a service that has several.
     pub targets: Option<Vec<Target>>,
-    /// Which of the targets gets an event. Default: each in its turn.
+    /// The choice of the target that gets an event. Default: each in its turn.
     pub balance: Option<Balance>,
-    /// How targets are asked for their health; without this, they are not.
+    /// The health checks of the targets. Default: none.
     pub health: Option<Health>,
-    /// How long one attempt may take.
+    /// The time limit of one attempt. Default: 10s.
     pub timeout: Option<Duration>,
-    /// How long connecting may take.
+    /// The time limit of connecting. Default: 3s.
     pub connect_timeout: Option<Duration>,
-    /// What is tried again; merged field by field over `defaults.destination.retry`.
+    /// The retries of failed attempts, merged key by key over `defaults.destination.retry`.
     pub retry: Option<Retry>,
-    /// What becomes of deliveries that failed for good.
+    /// The keeping of deliveries that failed for good.
     pub dead_letter: Option<DeadLetter>,
-    /// Deliveries in flight at a time.
+    /// The most deliveries in flight at a time. Default: 64.
     pub concurrency: Option<Count>,
-    /// When the service is left alone because it fails, merged field by field over `defaults.destination`; `off` is never.
+    /// The failures after which the service gets no attempts for a while, merged key by key over
+    /// `defaults.destination`. `off` disables the circuit breaker.
     pub circuit_breaker: Option<CircuitBreaker>,
-    /// How many attempts the service is given in a time.
+    /// The rate of attempts to the service. Default: no limit.
     pub rate_limit: Option<Throughput>,
-    /// How the service is spoken to over TLS, merged field by field over `defaults.destination.tls`.
+    /// The settings of TLS connections to the service, merged key by key over `defaults.destination.tls`.
     pub tls: Option<ServiceTls>,
     /// The form of the body. Default: raw.
     pub format: Option<Format>,
-    /// Signs what is sent, so that the service can tell who sends it.
+    /// The signature on each delivery, by which the service can tell who sent it. Default: none.
     pub sign: Option<Sign>,
-    /// Headers that are set on every attempt and on health checks, instead of the sender's and a transform's of the same
-    /// name: `{Authorization: {file: /run/secrets/token, prefix: "Bearer "}, X-Env: prod}`. A value given by the place of a
-    /// secret is never shown.
+    /// The headers that are set on every attempt and on health checks: `{Authorization: {file: /run/secrets/token,
+    /// prefix: "Bearer "}, X-Env: prod}`. They replace the sender's and a transform's headers of the same name. A value
+    /// given by the place of a secret is never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, HeaderText>,
     /// The maximum size of the service's last answer that is kept with a delivery, 0B to 64KiB. A longer answer is cut;
@@ -93,17 +95,18 @@ pub struct Destination {
     pub keep_answer: Option<Bytes>,
 }
 
-/// How services are spoken to over TLS. The files are read when the configuration is, so a reload takes new ones.
+/// The settings of TLS connections to services. The files are read with the configuration, so a reload takes new ones.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceTls {
-    /// Who may have signed the service's certificate (PEM, one or more), instead of those that the system trusts.
+    /// The authorities that may have signed the service's certificate (PEM, one or more), instead of those that the
+    /// system trusts.
     pub ca: Option<FileRef>,
-    /// Our certificate, for a service that asks for one (PEM, intermediates after it).
+    /// The gateway's certificate, for a service that asks for one (PEM, intermediates after it).
     pub client_cert: Option<FileRef>,
-    /// The private key of our certificate (PEM).
+    /// The private key of the gateway's certificate (PEM).
     pub client_key: Option<FileRef>,
-    /// The name that the service's certificate is for, where it is not the host of the URL.
+    /// The name in the service's certificate, if it is not the host of the URL.
     pub server_name: Option<String>,
 }
 
@@ -115,17 +118,17 @@ pub enum Format {
     Raw,
     /// CloudEvents 1.0, structured JSON.
     CloudEvents,
-    /// The request with its headers in one JSON object.
+    /// One JSON object with the request and its headers.
     Envelope,
 }
 
-/// How what is sent is signed.
+/// The signature on each delivery.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sign {
-    /// The scheme.
+    /// The scheme of the signature.
     pub r#type: SignType,
-    /// The keys: `whsec_…` in base64. All that are valid sign, so that one can be exchanged for another.
+    /// The keys: `whsec_…` in base64. Every valid key signs, so that keys can be rotated.
     pub secrets: Vec<Secret>,
 }
 
@@ -137,46 +140,47 @@ pub enum SignType {
     StandardWebhooks,
 }
 
-/// What is tried again, when and how often.
+/// The retries of failed attempts: which, when and how often.
 #[expect(clippy::struct_field_names, reason = "the keys of the file are fixed")]
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// The most attempts, the first included.
+    /// The maximum number of attempts, the first included. Default: 12.
     pub max_attempts: Option<Count>,
-    /// The pause after the first attempt; it doubles with each one.
+    /// The pause after the first attempt. The pause doubles with each attempt. Default: 2s.
     pub initial: Option<Duration>,
-    /// The longest pause.
+    /// The longest pause. Default: 1h.
     pub max: Option<Duration>,
-    /// How pauses are spread.
+    /// The random spread of the pauses. Default: full.
     pub jitter: Option<Jitter>,
-    /// The age at which an event is no longer tried.
+    /// The age of an event at which its delivery is given up. Default: 24h.
     pub give_up_after: Option<Duration>,
-    /// What is tried again; any other answer that is not 2xx is final.
+    /// The failures that are retried. Any other answer that is not 2xx is final. Default: [connect, timeout, 5xx, 408,
+    /// 425, 429].
     pub retry_on: Option<Vec<RetryOn>>,
-    /// Whether a service's `Retry-After` is followed, up to `max`.
+    /// `true`: a service's `Retry-After` is followed, up to `max`. Default: true.
     pub respect_retry_after: Option<bool>,
 }
 
-/// How pauses are spread, so that retries do not come all at once.
+/// The random spread of pauses, so that retries do not come all at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Jitter {
-    /// Anywhere between nothing and the whole pause.
+    /// A random part of the pause, between nothing and all of it.
     Full,
     /// The whole pause, always.
     None,
 }
 
-/// What becomes of deliveries that failed for good.
+/// The keeping of deliveries that failed for good.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetter {
-    /// How long they are kept.
+    /// The time for which such deliveries are kept. Default: 14d.
     pub keep: Option<Duration>,
 }
 
-/// One thing that is tried again.
+/// A failure that is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryOn {
     /// No connection.

@@ -14,29 +14,29 @@ use crate::config::problem::Code;
 /// The value of a header.
 #[derive(Clone, Debug)]
 pub enum HeaderText {
-    /// As it is.
+    /// A text.
     Text(String),
     /// The value of a secret, with a text before it.
     Secret {
-        /// The place that holds it.
+        /// The place that holds the secret.
         secret: Secret,
-        /// The text before it, such as `Bearer `.
+        /// The text before the secret, such as `Bearer `.
         prefix: String,
     },
 }
 
-/// The place of a secret that becomes the value of a header; exactly one of `file`, `env` and `credential`. The value is never
-/// shown. A newline at its end does not count.
+/// The place of a secret that becomes the value of a header: exactly one of `file`, `env` and `credential`. The value
+/// is never shown. A newline at the end of the secret does not count.
 #[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["file"]}, {"required": ["env"]}, {"required": ["credential"]}]))]
 struct HeaderSecret {
-    /// The path of a file that holds it.
+    /// The path of a file that holds the secret.
     file: Option<PathBuf>,
-    /// The name of an environment variable that holds it. A running gateway keeps its environment: another value needs a
-    /// restart, where a file needs a reload.
+    /// The name of an environment variable that holds the secret. A running gateway keeps its environment: another value
+    /// needs a restart, where a file needs a reload.
     env: Option<String>,
-    /// The name of a systemd credential (`LoadCredential=`) that holds it.
+    /// The name of a systemd credential (`LoadCredential=`) that holds the secret.
     credential: Option<String>,
     /// The text that is put before the secret, such as `"Bearer "`.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! `admin` and `listeners`: where connections come in.
+//! `admin` and `listeners`: the addresses at which connections are accepted.
 
 use std::path::PathBuf;
 
@@ -12,29 +12,29 @@ use crate::config::units::{Bytes, Count, Duration};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// The address and port; default 127.0.0.1:8900. Anything but loopback needs a token.
+    /// The address and port. Any address but loopback needs a token. Default: 127.0.0.1:8900.
     pub listen: Option<Address>,
-    /// The token that callers must show.
+    /// The token that callers must show as `Authorization: Bearer`.
     pub token: Option<Secret>,
 }
 
-/// A listener for events, or, with `serve`, one for the platform.
+/// A listener for events, or, with `serve`, for the pages of the platform.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     /// The address and port.
     pub address: Address,
-    /// Certificates; without this the listener speaks plain HTTP.
+    /// The certificates and protocol versions. Default: none; the listener speaks plain HTTP.
     pub tls: Option<Tls>,
-    /// What a connection may take before it is cut.
+    /// The limits of connections and requests.
     pub limits: Option<Limits>,
-    /// The pages for the platform that this listener answers. It answers nothing else: a listener with `serve` takes no
+    /// The pages for the platform that this listener answers. A listener with `serve` answers nothing else and takes no
     /// events.
     #[serde(default)]
     pub serve: Vec<Serve>,
 }
 
-/// Certificates and protocol versions. Files are read again when they change.
+/// The certificates and protocol versions. Files are read again when they change.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
@@ -42,10 +42,11 @@ pub struct Tls {
     pub cert: Option<FileRef>,
     /// The private key (PEM).
     pub key: Option<FileRef>,
-    /// More pairs, for several server names; the one that a client asks for is picked by the names in the certificates.
+    /// More certificates with their keys, for several server names. The names in the certificates decide which one a
+    /// client gets.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
-    /// The oldest TLS version that is accepted: "1.2" (default) or "1.3".
+    /// The oldest TLS version that is accepted: "1.2" or "1.3". Default: "1.2".
     pub min_version: Option<TlsVersion>,
 }
 
@@ -59,11 +60,11 @@ pub struct Certificate {
     pub key: FileRef,
 }
 
-/// A file, named.
+/// A file, by its path.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileRef {
-    /// Its path.
+    /// The path of the file.
     pub file: PathBuf,
 }
 
@@ -78,25 +79,26 @@ pub enum TlsVersion {
     V13,
 }
 
-/// What connections and requests may take.
+/// The limits of connections and requests.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Connections at a time.
+    /// The most connections at a time. Default: 20000.
     pub connections: Option<Count>,
-    /// Connections at a time from one address.
+    /// The most connections at a time from one address. Default: 20000.
     pub connections_per_ip: Option<Count>,
-    /// The size of all headers of a request; more is answered 431.
+    /// The maximum size of all headers of a request, at most 256KiB. More is answered 431. Default: 16KiB.
     pub headers: Option<Bytes>,
-    /// The number of header fields of a request, at most 256; more is answered 431.
+    /// The maximum number of header fields of a request, at most 256. More is answered 431. Default: 100.
     pub header_fields: Option<Count>,
-    /// The size of a request's target, its path and query, at most 32KiB; more is answered 414.
+    /// The maximum size of a request's target (path and query), 64B to 32KiB. More is answered 414. Default: 8KiB.
     pub target: Option<Bytes>,
-    /// The size of a body, for sources that set none.
+    /// The largest body of sources without `body_max`, at most 64MiB. The largest value of all listeners counts.
+    /// Default: 1MiB.
     pub body: Option<Bytes>,
-    /// How long the headers of a request may take to arrive.
+    /// The time within which the headers of a request must arrive. Default: 5s.
     pub header_timeout: Option<Duration>,
-    /// How long a body may take to arrive.
+    /// The time within which a body must arrive. Default: 20s.
     pub body_timeout: Option<Duration>,
     /// How long a TLS handshake may take, from the connection's first moment on; a silent connection ends then. Default:
     /// 10s.
@@ -107,14 +109,14 @@ pub struct Limits {
     pub keep_alive: Option<Duration>,
 }
 
-/// An endpoint for the platform.
+/// A page for the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Serve {
     /// `/livez`: the process runs.
     Livez,
-    /// `/readyz`: it can take requests.
+    /// `/readyz`: the gateway can take requests.
     Readyz,
-    /// `/metrics`: Prometheus.
+    /// `/metrics`: the metrics, for Prometheus.
     Metrics,
 }

@@ -1,4 +1,4 @@
-//! What the configuration file may say, key by key. The doc comments are what an editor shows.
+//! The keys of the configuration file, with the types of their values. Editors show the doc comments.
 //!
 //! These types hold what is written, and nothing is filled in: a key that is absent is `None` or empty, and its default
 //! is the business of whoever gives it a meaning. Names that point at each other are not looked up here.
@@ -55,34 +55,35 @@ pub(super) const SECTIONS: &[&str] = &[
     "providers",
 ];
 
-/// The configuration of Hookgate. Reading order is the life of a request: listeners, sources, routes, destinations.
-/// Keys that begin with `x-` are yours: they are ignored, and are a good place for YAML anchors.
+/// A configuration of Hookgate. A request passes the sections in this order: listeners, sources, routes, destinations.
+/// Keys that begin with `x-` are ignored; they are a good place for YAML anchors.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Hookgate configuration", extend("patternProperties" = {"^x-": true}))]
 pub struct File {
-    /// The version of the format of this file: 1.
+    /// The version of this file's format: 1.
     #[schemars(required)]
     pub version: Option<Version>,
-    /// Files with more of the same sections: paths, or globs of file names, relative to this file's folder. A name that
-    /// stands in two files is an error. Paths in an included file are relative to this file's folder too.
+    /// More files with the same sections: paths, or globs of file names, relative to this file's folder. Paths in an
+    /// included file are relative to this file's folder too. A name that stands in two files is an error.
     #[serde(default)]
     pub include: Vec<String>,
-    /// The process: threads, shutdown, data directory, log.
+    /// The settings of the process: threads, shutdown, data directory, log, limits.
     #[serde(default)]
     pub server: Server,
     /// The listener for operators: console, API, metrics. Default: 127.0.0.1:8900.
     pub admin: Option<Admin>,
-    /// Where requests come in, by name.
+    /// The listeners that accept requests, by name.
     #[serde(default)]
     pub listeners: BTreeMap<Name, Listener>,
-    /// Who may call us, by name.
+    /// The senders whose webhooks are accepted, by name.
     #[serde(default)]
     pub sources: BTreeMap<Name, Source>,
-    /// What goes where, by name. Every route that matches gets its own copy; order never matters.
+    /// The rules that send events from sources to destinations, by name. Every route that matches gets its own copy.
+    /// The order of routes does not matter.
     #[serde(default)]
     pub routes: BTreeMap<Name, Route>,
-    /// What entries start from.
+    /// The default values of other sections' entries.
     #[serde(default)]
     pub defaults: Defaults,
     /// The services that receive events, by name.
@@ -91,75 +92,76 @@ pub struct File {
     /// The durable buffer between acceptance and delivery.
     #[serde(default)]
     pub buffer: Buffer,
-    /// What is kept of requests that are not stored, and what people see of all requests.
+    /// The captured requests (filtered and refused ones), and the parts of all requests that people see.
     #[serde(default)]
     pub capture: Capture,
-    /// Providers of your own, by name, in the form of the built-in ones.
+    /// Your own providers, by name, in the form of the built-in ones.
     #[serde(default)]
     #[schemars(with = "BTreeMap<Name, RowSpec>")]
     pub providers: BTreeMap<Name, serde_yaml::Value>,
 }
 
-/// The process.
+/// The settings of the process.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Worker threads for each listener: `auto` (one for each core) or a number.
+    /// The number of worker threads of each listener: `auto` (one for each core) or a number. Default: auto.
     pub threads: Option<Threads>,
-    /// How long requests and deliveries in flight may take to finish after SIGTERM. `0s` ends them at once.
+    /// The time in which requests and deliveries in flight may finish after SIGTERM. Default: 30s. `0s` ends them at once.
     pub shutdown_grace: Option<Duration>,
-    /// The directory of the buffer and of all other state.
+    /// The directory of the buffer and of all other state. Default: /var/lib/hookgate.
     pub data_dir: Option<PathBuf>,
-    /// Addresses of proxies in front of us: only from them are `X-Forwarded-For` and the PROXY protocol believed.
+    /// The addresses of proxies in front of the gateway. `X-Forwarded-For` counts only in requests from these
+    /// addresses.
     #[serde(default)]
     pub trusted_proxies: Vec<Cidr>,
-    /// The log.
+    /// The format and level of the log.
     pub log: Option<Log>,
-    /// Spans of requests and deliveries, for a collector.
+    /// The spans of requests and deliveries, which are sent to an OpenTelemetry collector. Default: none.
     pub tracing: Option<Tracing>,
-    /// The URL under which the world reaches us; some providers sign it.
+    /// The URL at which senders reach the gateway. Some providers sign the URL.
     pub public_url: Option<Url>,
-    /// Limits on requests before anything is verified.
+    /// The limits on requests before anything is verified.
     pub limits: Option<ServerLimits>,
 }
 
-/// Limits on requests before anything is verified.
+/// The limits on requests before anything is verified.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerLimits {
-    /// For each sender address (IPv6: each /64). Default: 50000/s, burst 100000.
+    /// The limit for each sender address (IPv6: each /64). Default: 50000/s, burst 100000.
     pub per_sender: Option<Throughput>,
-    /// For all senders together. Default: 200000/s.
+    /// The limit for all senders together. Default: 200000/s.
     pub total: Option<Throughput>,
 }
 
-/// So many in a time, and so many at once.
+/// A rate with a burst.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Throughput {
-    /// In the long run: `100/s`, `10/m`.
+    /// The sustained rate: `100/s`, `10/m`.
     pub rate: Rate,
-    /// At once. Default: as many as the rate allows in its time.
+    /// The most at once. Default: the number in `rate`, such as 100 for `100/s`.
     pub burst: Option<Count>,
 }
 
-/// Spans of requests and deliveries, for a collector. Set for as long as the process runs.
+/// The spans of requests and deliveries, for an OpenTelemetry collector. A change takes effect after a restart.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tracing {
-    /// Where a collector takes OTLP by gRPC, such as `http://otel-collector:4317`.
+    /// The URL at which a collector takes OTLP by gRPC: `http://`, host and port, such as `http://otel-collector:4317`.
     pub otlp: Url,
-    /// Which part of the events is recorded: `5%`, `0.5%`, `100%`. Default: 5%.
+    /// The share of the events whose spans are recorded: `5%`, `0.5%`, `100%`. Default: 5%.
     pub sample: Option<Share>,
 }
 
-/// The log.
+/// The format and level of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// `json` for machines, `human` for a terminal.
+    /// The form of a line: `json` for machines, `human` for a terminal. Default: json.
     pub format: Option<LogFormat>,
-    /// The least level that is logged.
+    /// The least level that is logged. Default: info.
     pub level: Option<LogLevel>,
 }
 
@@ -178,16 +180,16 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
-    /// Only what failed.
+    /// Failures.
     Error,
-    /// And what may fail soon.
+    /// Also warnings of what may fail soon.
     Warn,
-    /// And what happened.
+    /// Also what happened. The default.
     #[default]
     Info,
-    /// And why.
+    /// Also the reasons.
     Debug,
-    /// And every step.
+    /// Also every step.
     Trace,
 }
 
@@ -195,48 +197,49 @@ pub enum LogLevel {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Buffer {
-    /// The most that it may hold. When it is full, senders are told to come back (503); nothing is lost.
+    /// The maximum size of the buffer, at least 1MiB. While the buffer is full, requests are answered 503, so that
+    /// senders try again; nothing is lost. Default: 20GiB.
     pub max_size: Option<Bytes>,
-    /// When an event counts as kept.
+    /// The point at which an event counts as stored and is answered as accepted. Default: group.
     pub fsync: Option<Fsync>,
-    /// How long delivered events are kept for replay. `0s` keeps none.
+    /// The time for which delivered events are kept for replay. Default: 72h. `0s` keeps none.
     pub keep_delivered: Option<Duration>,
 }
 
-/// When an event counts as kept, and is answered as accepted.
+/// The point at which an event counts as stored and is answered as accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fsync {
-    /// After a sync to disk that is shared with others: survives power loss. The default.
+    /// After a sync to disk that several events share: survives power loss. The default.
     Group,
-    /// When the operating system has it: survives a crash of the process only.
+    /// After the write to the operating system: survives a crash of the process only.
     Os,
-    /// When it is in memory: survives nothing.
+    /// After the write to memory: survives nothing.
     Memory,
 }
 
-/// What is kept of requests that are not stored (filtered and refused ones), and what people see of all requests.
+/// The captured requests (filtered and refused ones), and the parts of all requests that people see.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Capture {
-    /// What people see of bodies, and whether those of requests that are not stored are kept at all.
+    /// The parts of bodies that people see. `off` also keeps no bodies of captured requests. Default: redacted.
     pub bodies: Option<CaptureBodies>,
-    /// How many requests that were not stored are kept, in memory. Default: 1000.
+    /// The number of captured requests that are kept in memory, at most 100000. Default: 1000.
     pub max_events: Option<Count>,
-    /// What `redacted` hides: places in JSON bodies such as `/data/object/card/number` and `/**/email`, and
-    /// `header:authorization`.
+    /// The places that `redacted` hides: in JSON bodies, such as `/data/object/card/number` and `/**/email`, in
+    /// headers, such as `header:authorization`, and in the query, such as `query:token`.
     #[serde(default)]
     pub redact: Vec<String>,
 }
 
-/// What people see of bodies.
+/// The parts of bodies that people see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CaptureBodies {
-    /// Nothing; and those of requests that are not stored are not kept.
+    /// No part; the bodies of captured requests are not kept.
     Off,
-    /// All but what `redact` names. The default.
+    /// All parts but those that `redact` names. The default.
     Redacted,
-    /// All of it.
+    /// All parts.
     Full,
 }

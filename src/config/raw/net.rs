@@ -1,4 +1,4 @@
-//! Addresses: where to listen, who is trusted, where to send.
+//! Addresses to listen on, ranges of addresses, and URLs.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,13 +23,13 @@ pub struct Cidr(pub IpNet);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url(String);
 
-/// Where events are sent: a URL whose path and query may hold values of the event, `{params.tenant}`. Scheme and host are
+/// A URL to which events are sent. Path and query may hold values of the event, `{params.tenant}`. Scheme and host are
 /// literal: no sender chooses where a delivery goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl(String);
 
 impl TargetUrl {
-    /// The URL as written.
+    /// Returns the URL as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -45,7 +45,7 @@ impl TargetUrl {
 }
 
 impl Url {
-    /// The URL as written.
+    /// Returns the URL as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -98,7 +98,7 @@ impl Url {
     }
 }
 
-/// The host of a URL, with its port.
+/// Returns the host of a URL, with its port.
 fn host_of<E: de::Error>(text: &str) -> Result<&str, E> {
     let invalid = |help: &str| complaint(Code::InvalidValue, "is not a URL", help);
     let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {

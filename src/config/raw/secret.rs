@@ -1,4 +1,4 @@
-//! A secret: where it is found, never what it is.
+//! Secrets by their places; the file never holds a secret itself.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::config::problem::Code;
 /// A secret, by the place that holds it.
 #[derive(Clone, Debug)]
 pub struct Secret {
-    /// What it is called in logs, metrics and headers.
+    /// The name of the secret in logs, metrics and headers.
     pub name: Option<String>,
-    /// The place that holds it.
+    /// The place that holds the secret.
     pub place: SecretPlace,
-    /// The first day on which it counts (UTC).
+    /// The first day on which the secret is valid (UTC).
     pub not_before: Option<Date>,
-    /// The last day on which it counts (UTC).
+    /// The last day on which the secret is valid (UTC).
     pub not_after: Option<Date>,
 }
 
@@ -34,23 +34,23 @@ pub enum SecretPlace {
     Credential(String),
 }
 
-/// Where a secret is found; exactly one of `file`, `env` and `credential`. The secret itself is never written here.
+/// The place of a secret: exactly one of `file`, `env` and `credential`. The secret itself is never written here.
 #[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{"required": ["file"]}, {"required": ["env"]}, {"required": ["credential"]}]))]
 struct SecretKeys {
-    /// What it is called in logs, metrics and headers; a date is a good name.
+    /// The name of the secret in logs, metrics and headers; a date is a good name. Default: the name of the place.
     name: Option<Called>,
-    /// The path of a file that holds it.
+    /// The path of a file that holds the secret.
     file: Option<PathBuf>,
-    /// The name of an environment variable that holds it. A running gateway keeps its environment: another value needs a
-    /// restart, where a file needs a reload.
+    /// The name of an environment variable that holds the secret. A running gateway keeps its environment: another value
+    /// needs a restart, where a file needs a reload.
     env: Option<String>,
-    /// The name of a systemd credential (`LoadCredential=`) that holds it.
+    /// The name of a systemd credential (`LoadCredential=`) that holds the secret.
     credential: Option<String>,
-    /// The first day on which it counts (UTC).
+    /// The first day on which the secret is valid (UTC).
     not_before: Option<Date>,
-    /// The last day on which it counts (UTC).
+    /// The last day on which the secret is valid (UTC).
     not_after: Option<Date>,
 }
 
@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// What a secret is called: it becomes a label of metrics and the value of `Hookgate-Verified`.
+/// The name of a secret: a label of metrics and the value of `Hookgate-Verified`.
 struct Called(String);
 
 const CALLED_CHARS_MAX: usize = 64;
@@ -124,9 +124,9 @@ impl JsonSchema for Secret {
 /// A value that a provider's scheme needs beside its secrets.
 #[derive(Clone, Debug)]
 pub enum ContextValue {
-    /// As it is.
+    /// A text.
     Text(String),
-    /// By the place that holds it.
+    /// A secret, by the place that holds it.
     Secret(Secret),
 }
 

@@ -1,4 +1,4 @@
-//! `sources`: who may call us, and what is checked.
+//! `sources`: the senders of webhooks, and the checks of their requests.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,125 +12,129 @@ use crate::config::units::{Bytes, Count, Duration, Rate};
 use crate::provider::VerifySpec;
 use crate::refusal::{OnFailure, RequestOutcome};
 
-/// Who may call us: a path, how the caller proves who it is, and what is checked.
+/// A sender of webhooks: its path, its proof of identity, and the checks of its requests.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The path that the provider calls, such as `/in/stripe`; `{tenant}` stands for any one segment.
     pub path: String,
-    /// The host that the provider calls; without this, any.
+    /// The host that the provider calls. Default: any.
     pub host: Option<String>,
-    /// The preset for a provider, such as `stripe`: how it signs, what an event is called, what it understands.
+    /// The name of a provider, such as `stripe`, whose rules apply: its signatures, event types, handshake and answers.
     #[schemars(with = "Option<ProviderName>")]
     pub provider: Option<String>,
-    /// How requests are verified, when there is no preset; `{type: none, reason: …}` to verify nothing.
+    /// The verification of requests, in place of the provider's. `{type: none, reason: …}` verifies nothing.
     #[schemars(with = "Option<VerifySpec>")]
     pub verify: Option<serde_yaml::Value>,
-    /// The secrets. Any valid one is accepted: rotate by adding one, then removing the other.
+    /// The secrets. A request may verify under any valid one: to rotate, add the new secret, then remove the old one.
     #[serde(default)]
     pub secrets: Vec<Secret>,
-    /// The URL that the provider calls, where it signs it and a proxy changes it.
+    /// The URL that the provider calls, for a provider that signs this URL. Default: `server.public_url`.
     pub public_url: Option<Url>,
-    /// The methods that are accepted.
+    /// The accepted methods of events. Default: [POST].
     pub methods: Option<Vec<Method>>,
-    /// The content types that are accepted.
+    /// The accepted content types. Default: all.
     pub content_types: Option<Vec<String>>,
-    /// How much may come.
+    /// The rate of requests that is accepted. Default: no limit.
     pub rate_limit: Option<RateLimit>,
-    /// The addresses that may call: ranges, the name of a provider that publishes its own, or a list of both; without
-    /// this, all.
+    /// The addresses that may call: ranges, the name of a provider that publishes its own, or a list of both. Default:
+    /// all.
     pub allow_ips: Option<AllowIps>,
     /// The way to read bodies. `auto`: JSON by its content type, and for schemas any body that parses as JSON. `json`:
     /// JSON whatever the content type. `form`: a form, whose fields schemas check. `{form: payload}`: the JSON in that
     /// field of a form. Default: the way of the provider's row, otherwise `auto`.
     pub body: Option<Body>,
-    /// The largest body.
+    /// The largest body, at most 64MiB. Default: `limits.body` of the listeners, or more for providers that send more.
     pub body_max: Option<Bytes>,
-    /// JSON Schemas for bodies.
+    /// The JSON Schemas of bodies, by event type. Default: none.
     pub schemas: Option<Schemas>,
-    /// Where the type and the id of an event are found.
+    /// The expressions for the type and the id of an event. Default: those of the provider.
     pub event: Option<EventKeys>,
-    /// How repeated events are told.
+    /// The recognition of repeated events. Default: 72h, or as long as the provider retries, if the provider sends
+    /// delivery ids; otherwise none.
     pub dedup: Option<Dedup>,
-    /// Whether the caller gets our answer or the service's.
+    /// The origin of the answer to the caller: the gateway (`buffered`) or the service (`sync`). Default: buffered.
     pub mode: Option<Mode>,
-    /// How long a caller waits for the service in `sync` mode; then it gets 504.
+    /// The time for which a caller waits for the service in `sync` mode; then it gets 504. Default: 10s.
     pub deadline: Option<Duration>,
-    /// `false`: verification, limits and schemas count and show what they would refuse, and refuse nothing.
+    /// `false`: observe mode. Verification, rate limit and schemas count and show what they would refuse, and refuse
+    /// nothing. Default: true.
     pub enforce: Option<bool>,
-    /// What to answer, by outcome, where it must be another than the provider's row says.
+    /// The answers by outcome, over those of the provider.
     #[serde(default)]
     pub answers: BTreeMap<RequestOutcome, Reply>,
-    /// Values that only you know, such as PayPal's `webhook_id`; one that is a secret by its place: `{env: PLAID_SECRET}`.
+    /// The values that the provider's scheme needs from you, such as PayPal's `webhook_id`. A value that is a secret is
+    /// given by its place: `{env: PLAID_SECRET}`.
     #[serde(default)]
     pub context: BTreeMap<String, ContextValue>,
-    /// What the provider's handshake needs.
+    /// The settings of the provider's handshake.
     pub handshake: Option<Handshake>,
-    /// `false`: refusals stay refusals even when the provider is about to give the endpoint up. The default keeps what
-    /// our own schema, hygiene or quota would refuse then, and answers as accepted.
+    /// The failure brake. While the provider is about to give the endpoint up, events that schema, hygiene or rate
+    /// limit would refuse are quarantined and answered as accepted. `false`: they are refused. Default: true.
     pub failure_brake: Option<bool>,
-    /// The forwarding of the credential with which the sender proves itself (a token, a password). `true` forwards the
-    /// credential to the services. `false` withholds it in the query and in headers, and withholds `Authorization`,
-    /// `Proxy-Authorization` and `Cookie` too. Default: a credential in the query is removed, because access logs keep
-    /// URLs, and one in a header is forwarded. A credential in the body is forwarded unless a transform removes it.
+    /// The forwarding of the credential with which the sender proves its identity (a token, a password). `true`
+    /// forwards the credential to the services. `false` withholds it in the query and in headers, and withholds
+    /// `Authorization`, `Proxy-Authorization` and `Cookie` too. Default: a credential in the query is removed, because
+    /// access logs keep URLs, and one in a header is forwarded. A credential in the body is forwarded unless a
+    /// transform removes it.
     pub forward_secret: Option<bool>,
 }
 
-/// What the provider's handshake needs.
+/// The settings of the provider's handshake.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Handshake {
-    /// The token that you gave the provider for its question; without this, any of the secrets.
+    /// The token that you gave the provider for its handshake. Default: any of the secrets.
     pub token: Option<Secret>,
-    /// Until when unsigned handshakes are answered, and a secret is taken over: RFC 3339.
+    /// The moment until which unsigned handshakes are answered and a secret is taken over: RFC 3339.
     pub armed_until: Option<Moment>,
-    /// The file that takes the secret which the provider hands over (Asana, Clio, Notion). It is the source's secret from
-    /// then on, and is never written over.
+    /// The file into which the secret is written that the provider hands over (Asana, Clio, Notion). The file is never
+    /// overwritten: its secret is the source's from then on.
     pub capture_to: Option<PathBuf>,
 }
 
-/// How much may come.
+/// The rate of requests that is accepted.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
-    /// The sustained rate.
+    /// The sustained rate: `100/s`, `10/m`.
     pub rate: Rate,
-    /// How many may come at once.
+    /// The most requests at once. Default: the number in `rate`, such as 100 for `100/s`.
     pub burst: Option<Count>,
-    /// Whose rate it is.
+    /// The scope of the rate: the whole source, or each calling address. Default: source.
     pub per: Option<Per>,
 }
 
-/// Whose rate it is.
+/// The scope of the rate: the whole source, or each calling address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
-    /// Of the source as a whole, counted after verification.
+    /// The source as a whole. Requests count after verification.
     Source,
-    /// Of each calling address.
+    /// Each calling address. Requests count after verification.
     Ip,
 }
 
-/// JSON Schemas for bodies, by event type.
+/// The JSON Schemas of bodies, by event type.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schemas {
     /// A directory with a file `<event type>.json` for each type.
     pub dir: Option<PathBuf>,
-    /// Files by event type or glob.
+    /// Schema files by event type or glob.
     #[serde(default)]
     pub events: BTreeMap<String, PathBuf>,
-    /// What becomes of an event for which there is no schema.
+    /// The handling of an event for which there is no schema. Default: allow.
     pub on_missing: Option<OnFailure>,
-    /// What becomes of an event that does not fit its schema.
+    /// The handling of an event that does not match its schema. Default: quarantine.
     pub on_invalid: Option<OnFailure>,
-    /// Keywords that refuse a body; without this they are notes: `format` checks dates, addresses and the like, `content`
-    /// checks `contentMediaType` and `contentEncoding`.
+    /// Keywords that a body must satisfy: `format` checks dates, addresses and others, `content` checks
+    /// `contentMediaType` and `contentEncoding`. Default: none; these keywords are notes.
     #[serde(default)]
     pub assert: Vec<Assertion>,
 }
 
-/// A keyword that refuses a body instead of being a note.
+/// A keyword that a body must satisfy, instead of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Assertion {
@@ -140,7 +144,7 @@ pub enum Assertion {
     Content,
 }
 
-/// Where the type and the id of an event are found.
+/// The expressions for the type and the id of an event.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventKeys {
@@ -150,21 +154,21 @@ pub struct EventKeys {
     pub id: Option<String>,
 }
 
-/// How repeated events are told.
+/// The recognition of repeated events.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dedup {
-    /// How long an id is remembered.
+    /// The time for which an id is remembered.
     pub window: Duration,
 }
 
-/// Whether the caller gets our answer or the service's.
+/// The origin of the answer to the caller: the gateway (`buffered`) or the service (`sync`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// The service's, within the deadline.
+    /// The service's answer, within the deadline.
     Sync,
-    /// Ours, as soon as the event is safe. The default.
+    /// The gateway's answer, as soon as the event is stored. The default.
     Buffered,
 }
 

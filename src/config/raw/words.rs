@@ -16,7 +16,7 @@ use crate::provider;
 pub struct Name(String);
 
 impl Name {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -43,7 +43,7 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(|c| first(c) || matches!(c, '_' | '.' | '-'))
 }
 
-/// The valid name most like `text`, to suggest it.
+/// Returns the valid name most like `text`, to suggest it.
 fn name_like(text: &str) -> Option<String> {
     let like = text.trim().to_lowercase().replace(|c: char| c.is_whitespace() || c == '/', "-");
     is_name(&like).then_some(like)
@@ -142,12 +142,12 @@ impl JsonSchema for Version {
     }
 }
 
-/// How many threads.
+/// A number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
     /// One for each core.
     Auto,
-    /// So many.
+    /// A fixed number.
     Fixed(Count),
 }
 

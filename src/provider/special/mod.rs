@@ -62,7 +62,7 @@ pub(super) enum Special {
     Paytm,
     /// The third version of Plivo's signatures.
     Plivo,
-    /// The second, which does not cover the body.
+    /// The second version of Plivo's signatures, which does not cover the body.
     PlivoV2,
     Saleor,
     Treezor,
