@@ -67,14 +67,11 @@ pub struct Copy {
     pub route: Arc<str>,
     /// The destination that gets the copy.
     pub destination: Arc<str>,
-    /// The balance key: copies with the same key go to the same target of the destination. Missing in older records.
-    #[serde(default)]
+    /// The balance key: copies with the same key go to the same target of the destination.
     pub balance: Option<KeyHash>,
-    /// The order key: copies with the same key keep their order. Missing in older records.
-    #[serde(default)]
+    /// The order key: copies with the same key keep their order.
     pub order: Option<OrderKey>,
-    /// True if the route had a transform: the copy is never sent without one. Missing in older records.
-    #[serde(default)]
+    /// True if the route had a transform: the copy is never sent without one.
     pub shaped: bool,
 }
 
@@ -176,17 +173,13 @@ pub struct EventData {
     pub copies: Vec<Copy>,
     /// The problems for which it is quarantined; empty otherwise.
     pub problems: Vec<PayloadProblem>,
-    /// The failure of its verification, if `enforce: false` allowed it. Missing in older records.
-    #[serde(default)]
+    /// The failure of its verification, if `enforce: false` allowed it.
     pub unverified: Option<String>,
-    /// The parameters of the source's path, each with its value. Missing in older records.
-    #[serde(default)]
+    /// The parameters of the source's path, each with its value.
     pub params: Vec<(String, String)>,
-    /// The host that was called, lower case, without port. Missing in older records.
-    #[serde(default)]
+    /// The host that was called, lower case, without port.
     pub host: Option<String>,
-    /// The sender's address: the peer's, or the one that a trusted proxy reported. Missing in older records.
-    #[serde(default)]
+    /// The sender's address: the peer's, or the one that a trusted proxy reported.
     pub sender: Option<IpAddr>,
     /// The body, byte for byte. Stored beside the facts, not among them.
     #[serde(skip)]
@@ -430,15 +423,5 @@ pub(crate) mod tests {
         let plain = Copy { balance: None, order: None, ..copy.clone() };
         let key_bytes = rmp_serde::to_vec(&Copy { order: None, ..copy }).unwrap().len();
         assert_eq!(key_bytes - rmp_serde::to_vec(&plain).unwrap().len(), 17, "two bytes of head in place of one");
-    }
-
-    #[test]
-    fn a_copy_written_before_there_were_keys_is_read() {
-        let written = rmp_serde::to_vec(&("r", "d")).unwrap();
-        let copy: Copy = rmp_serde::from_slice(&written).unwrap();
-        assert_eq!(
-            copy,
-            Copy { route: "r".into(), destination: "d".into(), balance: None, order: None, shaped: false }
-        );
     }
 }

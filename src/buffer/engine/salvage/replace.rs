@@ -31,7 +31,6 @@ pub(super) fn wanted(store: &Fjall) -> Result<BTreeSet<u64>, EngineError> {
     of(Space::Expiry, &|key| keys::parse_pair(key).map(|(_, seq)| seq))?;
     of(Space::Fate, &sequence)?;
     of(Space::Quarantine, &sequence)?;
-    of(Space::Pending, &sequence)?;
     Ok(wanted)
 }
 
