@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::Document;
 use crate::clock::Timestamp;
 use crate::condition::View;
+use crate::hop;
 use crate::provider::{Verified, digest};
 use crate::refusal::PayloadProblem;
 
@@ -303,42 +304,18 @@ impl Event {
     }
 }
 
-/// Returns the headers that travel with the event: as received, without hop-by-hop headers and look-alikes of ours.
+/// Returns the headers that travel with the event: as received, without hop-by-hop headers, those of this one request,
+/// and look-alikes of ours.
 pub fn kept_headers(headers: &HeaderMap) -> Vec<(String, HeaderBytes)> {
-    let connection: Vec<String> = headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let kept = headers.iter().filter(|(name, _)| {
-        let name = name.as_str();
-        !is_hop_by_hop(name) && !is_ours(name) && !connection.iter().any(|nominated| nominated == name)
-    });
-    kept.map(|(name, value)| (name.as_str().to_owned(), HeaderBytes(Bytes::copy_from_slice(value.as_bytes()))))
+    let kept = hop::end_to_end(headers).map(|(name, value)| (name.as_str(), value));
+    kept.filter(|(name, _)| !is_of_this_request(name) && !is_ours(name))
+        .map(|(name, value)| (name.to_owned(), HeaderBytes(Bytes::copy_from_slice(value.as_bytes()))))
         .collect()
 }
 
-/// Returns whether a header belongs to one hop: by RFC 9110 §7.6.1, or by its meaning (`Host`, `Content-Length`,
-/// `Expect`).
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-            | "host"
-            | "content-length"
-            | "expect"
-    )
+/// Returns whether a header says where this one request went, how it is framed, or what a proxy on its way asked for.
+fn is_of_this_request(name: &str) -> bool {
+    matches!(name, "host" | "content-length" | "expect" | "proxy-authenticate" | "proxy-authorization")
 }
 
 /// Returns whether only Hookgate may set a header; `_` counts as `-`, because many servers read it so.

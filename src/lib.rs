@@ -15,6 +15,7 @@
 pub mod answer;
 pub mod clock;
 pub mod credential;
+pub mod hop;
 pub mod inbound;
 pub mod outcome;
 pub mod patience;

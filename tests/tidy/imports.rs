@@ -21,20 +21,21 @@ source      answer
 credential
 redact      credential
 wrapping
+hop
 route       condition
 provider    answer clock credential patience payload refusal secret wrapping
 body        condition payload provider refusal
 inbound     body condition
-event       body clock condition provider refusal
+event       body clock condition hop provider refusal
 lane        body budget credential event limit only_failing payload provider route schema source
 checks      body lane refusal schema source
 routing     body event inbound lane provider refusal route
 accept      body checks clock condition event inbound lane limit payload provider refusal route routing schema source
-reply       answer event provider refusal source
+reply       answer event hop provider refusal source
 again       accept body event inbound lane refusal routing
 buffer      clock event outcome
 telemetry   accept budget clock event only_failing outcome refusal route routing secret
-shape       body clock condition credential event payload provider script secret
+shape       body clock condition credential event hop payload provider script secret
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
 capture     clock event redact refusal sender
