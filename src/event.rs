@@ -78,7 +78,7 @@ pub struct Copy {
 
 /// The hash of a key of any length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct KeyHash(#[serde(with = "sixteen_bytes")] pub [u8; 16]);
+pub struct KeyHash(#[serde(with = "as_bytes")] pub [u8; 16]);
 
 impl KeyHash {
     /// Hashes a key.
@@ -101,7 +101,7 @@ const LABEL_CHARS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderKey {
     /// The hash of the key.
-    #[serde(with = "sixteen_bytes")]
+    #[serde(with = "as_bytes")]
     pub hash: [u8; 16],
     /// The beginning of the key, for people.
     pub label: String,
@@ -115,25 +115,32 @@ impl OrderKey {
 }
 
 /// Serialization as bytes: serde writes an array as a list of numbers, twice as long.
-mod sixteen_bytes {
+mod as_bytes {
     use std::fmt;
+    use std::marker::PhantomData;
 
-    pub(super) fn serialize<S: serde::Serializer>(bytes: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
+    use serde::de::{Deserializer, Error, Visitor};
+
+    pub(super) fn serialize<S: serde::Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes.as_ref())
     }
 
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
-        struct Sixteen;
-        impl serde::de::Visitor<'_> for Sixteen {
-            type Value = [u8; 16];
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: for<'a> TryFrom<&'a [u8]>,
+        D: Deserializer<'de>,
+    {
+        struct AsBytes<T>(PhantomData<T>);
+        impl<T: for<'a> TryFrom<&'a [u8]>> Visitor<'_> for AsBytes<T> {
+            type Value = T;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("sixteen bytes")
+                f.write_str("bytes of the right length")
             }
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<[u8; 16], E> {
-                bytes.try_into().map_err(|_length| E::invalid_length(bytes.len(), &self))
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<T, E> {
+                T::try_from(bytes).map_err(|_length| E::invalid_length(bytes.len(), &self))
             }
         }
-        deserializer.deserialize_bytes(Sixteen)
+        deserializer.deserialize_bytes(AsBytes(PhantomData))
     }
 }
 
@@ -231,28 +238,12 @@ impl EventData {
 }
 
 /// A header's value: bytes, because HTTP does not promise text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderBytes(pub Bytes);
-
-impl Serialize for HeaderBytes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeaderBytes(#[serde(serialize_with = "as_bytes::serialize")] pub Bytes);
 
 impl<'de> Deserialize<'de> for HeaderBytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = HeaderBytes;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<HeaderBytes, E> {
-                Ok(HeaderBytes(Bytes::copy_from_slice(bytes)))
-            }
-        }
-        deserializer.deserialize_bytes(Visitor)
+        as_bytes::deserialize(deserializer).map(|bytes: Vec<u8>| Self(bytes.into()))
     }
 }
 

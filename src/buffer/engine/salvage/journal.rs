@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use twox_hash::XxHash3_64;
 
+use super::roots::number;
 use super::{KeyValue, Saved, frames};
 use crate::buffer::record::{self, MAGIC};
 
@@ -275,10 +276,6 @@ fn keyspace_of_events(bytes: &[u8]) -> Option<u64> {
     let first = frames::find(bytes).next()?;
     let item = item(bytes, first.start.checked_sub(ITEM_BYTES + 8)?)?;
     (item.value_at == first.start).then_some(item.keyspace)
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
 }
 
 fn batch(bytes: &[u8], at: usize) -> Batch {
