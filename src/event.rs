@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::Document;
 use crate::clock::Timestamp;
 use crate::condition::View;
+use crate::hop;
 use crate::provider::{Verified, digest};
 use crate::refusal::PayloadProblem;
 
@@ -71,20 +72,17 @@ pub struct Copy {
     pub route: Arc<str>,
     /// The destination that gets the copy.
     pub destination: Arc<str>,
-    /// The balance key: copies with the same key go to the same target of the destination. Missing in older records.
-    #[serde(default)]
+    /// The balance key: copies with the same key go to the same target of the destination.
     pub balance: Option<KeyHash>,
-    /// The order key: copies with the same key keep their order. Missing in older records.
-    #[serde(default)]
+    /// The order key: copies with the same key keep their order.
     pub order: Option<OrderKey>,
-    /// True if the route had a transform: the copy is never sent without one. Missing in older records.
-    #[serde(default)]
+    /// True if the route had a transform: the copy is never sent without one.
     pub shaped: bool,
 }
 
 /// The hash of a key of any length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct KeyHash(#[serde(with = "sixteen_bytes")] pub [u8; 16]);
+pub struct KeyHash(#[serde(with = "as_bytes")] pub [u8; 16]);
 
 impl KeyHash {
     /// Hashes a key.
@@ -107,7 +105,7 @@ const LABEL_CHARS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderKey {
     /// The hash of the key.
-    #[serde(with = "sixteen_bytes")]
+    #[serde(with = "as_bytes")]
     pub hash: [u8; 16],
     /// How the key begins, for people; without credentials and the values of variables.
     pub label: String,
@@ -126,25 +124,32 @@ impl OrderKey {
 }
 
 /// Serialization as bytes: serde writes an array as a list of numbers, twice as long.
-mod sixteen_bytes {
+mod as_bytes {
     use std::fmt;
+    use std::marker::PhantomData;
 
-    pub(super) fn serialize<S: serde::Serializer>(bytes: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
+    use serde::de::{Deserializer, Error, Visitor};
+
+    pub(super) fn serialize<S: serde::Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes.as_ref())
     }
 
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
-        struct Sixteen;
-        impl serde::de::Visitor<'_> for Sixteen {
-            type Value = [u8; 16];
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: for<'a> TryFrom<&'a [u8]>,
+        D: Deserializer<'de>,
+    {
+        struct AsBytes<T>(PhantomData<T>);
+        impl<T: for<'a> TryFrom<&'a [u8]>> Visitor<'_> for AsBytes<T> {
+            type Value = T;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("sixteen bytes")
+                f.write_str("bytes of the right length")
             }
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<[u8; 16], E> {
-                bytes.try_into().map_err(|_length| E::invalid_length(bytes.len(), &self))
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<T, E> {
+                T::try_from(bytes).map_err(|_length| E::invalid_length(bytes.len(), &self))
             }
         }
-        deserializer.deserialize_bytes(Sixteen)
+        deserializer.deserialize_bytes(AsBytes(PhantomData))
     }
 }
 
@@ -185,17 +190,13 @@ pub struct EventData {
     pub copies: Vec<Copy>,
     /// The problems for which it is quarantined; empty otherwise.
     pub problems: Vec<PayloadProblem>,
-    /// The failure of its verification, if `enforce: false` allowed it. Missing in older records.
-    #[serde(default)]
+    /// The failure of its verification, if `enforce: false` allowed it.
     pub unverified: Option<String>,
-    /// The parameters of the source's path, each with its value. Missing in older records.
-    #[serde(default)]
+    /// The parameters of the source's path, each with its value.
     pub params: Vec<(String, String)>,
-    /// The host that was called, lower case, without port. Missing in older records.
-    #[serde(default)]
+    /// The host that was called, lower case, without port.
     pub host: Option<String>,
-    /// The sender's address: the peer's, or the one that a trusted proxy reported. Missing in older records.
-    #[serde(default)]
+    /// The sender's address: the peer's, or the one that a trusted proxy reported.
     pub sender: Option<IpAddr>,
     /// The body, byte for byte. Stored beside the facts, not among them.
     #[serde(skip)]
@@ -246,28 +247,12 @@ impl EventData {
 }
 
 /// A header's value: bytes, because HTTP does not promise text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderBytes(pub Bytes);
-
-impl Serialize for HeaderBytes {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
-    }
-}
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeaderBytes(#[serde(serialize_with = "as_bytes::serialize")] pub Bytes);
 
 impl<'de> Deserialize<'de> for HeaderBytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
-            type Value = HeaderBytes;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("bytes")
-            }
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<HeaderBytes, E> {
-                Ok(HeaderBytes(Bytes::copy_from_slice(bytes)))
-            }
-        }
-        deserializer.deserialize_bytes(Visitor)
+        as_bytes::deserialize(deserializer).map(|bytes: Vec<u8>| Self(bytes.into()))
     }
 }
 
@@ -319,42 +304,18 @@ impl Event {
     }
 }
 
-/// Returns the headers that travel with the event: as received, without hop-by-hop headers and look-alikes of ours.
+/// Returns the headers that travel with the event: as received, without hop-by-hop headers, those of this one request,
+/// and look-alikes of ours.
 pub fn kept_headers(headers: &HeaderMap) -> Vec<(String, HeaderBytes)> {
-    let connection: Vec<String> = headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let kept = headers.iter().filter(|(name, _)| {
-        let name = name.as_str();
-        !is_hop_by_hop(name) && !is_ours(name) && !connection.iter().any(|nominated| nominated == name)
-    });
-    kept.map(|(name, value)| (name.as_str().to_owned(), HeaderBytes(Bytes::copy_from_slice(value.as_bytes()))))
+    let kept = hop::end_to_end(headers).map(|(name, value)| (name.as_str(), value));
+    kept.filter(|(name, _)| !is_of_this_request(name) && !is_ours(name))
+        .map(|(name, value)| (name.to_owned(), HeaderBytes(Bytes::copy_from_slice(value.as_bytes()))))
         .collect()
 }
 
-/// Returns whether a header belongs to one hop: by RFC 9110 §7.6.1, or by its meaning (`Host`, `Content-Length`,
-/// `Expect`).
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-            | "host"
-            | "content-length"
-            | "expect"
-    )
+/// Returns whether a header says where this one request went, how it is framed, or what a proxy on its way asked for.
+fn is_of_this_request(name: &str) -> bool {
+    matches!(name, "host" | "content-length" | "expect" | "proxy-authenticate" | "proxy-authorization")
 }
 
 /// Returns whether only Hookgate may set a header; `_` counts as `-`, because many servers read it so.
@@ -439,15 +400,5 @@ pub(crate) mod tests {
         let plain = Copy { balance: None, order: None, ..copy.clone() };
         let key_bytes = rmp_serde::to_vec(&Copy { order: None, ..copy }).unwrap().len();
         assert_eq!(key_bytes - rmp_serde::to_vec(&plain).unwrap().len(), 17, "two bytes of head in place of one");
-    }
-
-    #[test]
-    fn a_copy_written_before_there_were_keys_is_read() {
-        let written = rmp_serde::to_vec(&("r", "d")).unwrap();
-        let copy: Copy = rmp_serde::from_slice(&written).unwrap();
-        assert_eq!(
-            copy,
-            Copy { route: "r".into(), destination: "d".into(), balance: None, order: None, shaped: false }
-        );
     }
 }

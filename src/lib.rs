@@ -16,6 +16,7 @@ pub mod answer;
 pub mod clock;
 pub mod credential;
 pub mod encoding;
+pub mod hop;
 pub mod inbound;
 pub mod outcome;
 pub mod patience;

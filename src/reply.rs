@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::event::EventId;
+use crate::hop;
 use crate::provider::HandshakeReply;
 use crate::refusal::{PayloadProblem, Refusal, RequestOutcome};
 use crate::source::Source;
@@ -119,25 +120,12 @@ impl Reply {
         reply
     }
 
-    /// Makes the reply of `mode: sync`: the internal service's own, without the headers of its connection.
+    /// Makes the reply of `mode: sync`: the internal service's own, without the headers of its connection and its
+    /// framing.
     pub fn passed_back(status: u16, headers: &HeaderMap, body: Bytes, event: EventId) -> Self {
         let mut reply = Self::new(status);
-        for (name, value) in headers {
-            let of_the_hop = matches!(
-                name.as_str(),
-                "connection"
-                    | "keep-alive"
-                    | "proxy-connection"
-                    | "transfer-encoding"
-                    | "content-length"
-                    | "te"
-                    | "trailer"
-                    | "upgrade"
-            );
-            if !of_the_hop {
-                reply.headers.append(name.clone(), value.clone());
-            }
-        }
+        let passed = hop::end_to_end(headers).filter(|(name, _)| *name != header::CONTENT_LENGTH);
+        reply.headers.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
         reply.name(event);
         reply.body = body;
         reply
@@ -168,6 +156,25 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!((&body["title"], &body["detail"]), (&"Title".into(), &"Detail".into()));
         assert_eq!(reply.headers.get("accept-encoding").unwrap(), "identity");
+    }
+
+    #[test]
+    fn headers_that_the_service_s_connection_names_are_not_passed_back() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "X-Session, close"),
+            ("x-session", "of the hop"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "7"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let reply = Reply::passed_back(200, &headers, Bytes::new(), EventId::NIL);
+        let names = ["connection", "x-session", "keep-alive", "content-length"];
+        assert!(names.iter().all(|name| !reply.headers.contains_key(*name)), "{:?}", reply.headers);
+        assert_eq!(reply.headers.get_all("set-cookie").iter().count(), 2);
     }
 
     #[test]

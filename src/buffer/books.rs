@@ -162,7 +162,7 @@ impl Books {
         for book in books.by_destination.values_mut() {
             book.accepted = book.delivered + book.dead_lettered + book.expired + book.discarded + book.queued;
         }
-        let last = engine.last_key(Space::Events)?.and_then(|key| key.as_ref().try_into().ok().map(u64::from_be_bytes));
+        let last = engine.last_key(Space::Events)?.and_then(|key| keys::parse_sequence(&key));
         books.total.next_seq = books.total.next_seq.max(last.map_or(0, |last| last.saturating_add(1)));
         books.total.bytes = bytes;
         books.recount_ids(engine)?;

@@ -98,8 +98,8 @@ pub(super) fn store_filter(shared: &Shared, batch: &mut Batch, id: u32, generati
 }
 
 /// Stores the filters that are not stored yet, when the buffer is closed. The newest generations then get more ids
-/// after the next start. A generation that a kill -9 or an earlier version left without a stored filter gets one too,
-/// so that it is not built at every start. Generations of fewer than [`GOES_ON`] ids are left out.
+/// after the next start. A generation that a kill -9 left without a stored filter gets one too, so that it is not built
+/// at every start. Generations of fewer than [`GOES_ON`] ids are left out.
 pub(super) fn store_filters(shared: &Shared, store: &Store) -> Result<(), EngineError> {
     let known = shared.books(|books| books.generations.clone());
     for (id, generation) in known.into_iter().filter(|(_, of)| of.count >= GOES_ON) {

@@ -33,6 +33,11 @@ pub(crate) const fn sequence_time(seq: u64) -> Timestamp {
     Timestamp::from_unix_ms(seq >> SEQUENCE_BITS)
 }
 
+/// Reads a sequence that is a whole key or value.
+pub(crate) fn parse_sequence(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
 /// A destination's number in the buffer; survives renames of others and restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DestinationId(pub(crate) u32);

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::engine::{EngineError, Space};
+use super::engine::{EngineError, Slice, Space};
 use super::fate::{Ending, Fate};
 use super::keys::{self, DestinationId, LaneKey, QueueKey};
 use super::lanes::Lane;
@@ -36,6 +36,12 @@ pub struct Found {
     pub is_quarantined: bool,
     /// An earlier event with the same delivery id and another body, while it is kept.
     pub same_id_as: Option<EventId>,
+}
+
+impl Found {
+    fn body_bytes(&self) -> usize {
+        self.event.as_ref().map_or(0, |event| event.body.len())
+    }
 }
 
 /// A delivery that ended without success.
@@ -81,6 +87,30 @@ pub struct Page<T> {
     pub next: Option<Vec<u8>>,
 }
 
+impl<T> Page<T> {
+    const EMPTY: Self = Self { entries: Vec::new(), next: None };
+
+    /// Reads a page of at most `most` entries from a scan. `entry` makes an entry of a pair, unless it is not wanted,
+    /// and adds the bytes that it read. The cursor is the key of the first pair that was not looked at.
+    fn read(
+        pairs: impl Iterator<Item = Result<(Slice, Slice), EngineError>>,
+        most: usize,
+        mut entry: impl FnMut(&[u8], &[u8], &mut usize) -> Result<Option<T>, EngineError>,
+    ) -> Result<Self, EngineError> {
+        let mut page = Self::EMPTY;
+        let mut bytes = 0;
+        for (looked_at, pair) in pairs.enumerate() {
+            let (key, value) = pair?;
+            if page.entries.len() >= most || looked_at >= LOOK_ENTRIES || bytes >= LOOK_BYTES {
+                page.next = Some(key.to_vec());
+                break;
+            }
+            page.entries.extend(entry(&key, &value, &mut bytes)?);
+        }
+        Ok(page)
+    }
+}
+
 impl Buffer {
     pub(super) fn look<T>(&self, look: impl FnOnce(&Store) -> Result<T, EngineError>) -> Result<T, NotStored> {
         let Some(store) = self.shared.store.load_full() else { return Err(NotStored::Failed) };
@@ -103,6 +133,14 @@ impl Buffer {
         Ok(Found { seq, event, fate, is_quarantined, same_id_as })
     }
 
+    /// Finds the event of a key that is its sequence, and adds the bytes of its body.
+    fn listed(&self, store: &Store, key: &[u8], bytes: &mut usize) -> Result<Option<Found>, EngineError> {
+        let Some(seq) = keys::parse_sequence(key) else { return Ok(None) };
+        let found = self.found(store, seq, fate_of(store, seq)?)?;
+        *bytes += found.body_bytes();
+        Ok(Some(found))
+    }
+
     /// Returns the id of the event with this sequence, while it is kept.
     pub(super) fn id_of(&self, store: &Store, seq: Seq) -> Result<Option<EventId>, EngineError> {
         if !store.contains(Space::Events, &seq.to_be_bytes())? {
@@ -118,9 +156,7 @@ impl Buffer {
     pub fn find(&self, id: EventId) -> Result<Option<Found>, NotStored> {
         self.look(|store| {
             let seq = store.get(Space::Ids, &id.as_bytes())?;
-            let Some(seq) = seq.and_then(|seq| seq.as_ref().try_into().ok().map(u64::from_be_bytes)) else {
-                return Ok(None);
-            };
+            let Some(seq) = seq.and_then(|seq| keys::parse_sequence(&seq)) else { return Ok(None) };
             if !store.contains(Space::Events, &seq.to_be_bytes())? {
                 return Ok(None);
             }
@@ -157,23 +193,11 @@ impl Buffer {
         wanted: &dyn Fn(&Found) -> bool,
     ) -> Result<Page<Found>, NotStored> {
         let from = self.first_since(since);
+        // The cursor belongs to the page, and a scan ends before its upper bound.
+        let to = cursor.map(|key| [key, &[0]].concat());
         self.look(|store| {
-            let mut page = Page { entries: Vec::new(), next: None };
-            let mut bytes = 0;
-            for (looked_at, pair) in store.scan(Space::Events, &from, cursor).rev().enumerate() {
-                let (key, _) = pair?;
-                let Ok(seq) = key.as_ref().try_into().map(u64::from_be_bytes) else { continue };
-                let found = self.found(store, seq, fate_of(store, seq)?)?;
-                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
-                if wanted(&found) {
-                    page.entries.push(found);
-                }
-                if page.entries.len() >= most || looked_at + 1 >= LOOK_ENTRIES || bytes >= LOOK_BYTES {
-                    page.next = Some(key.to_vec());
-                    break;
-                }
-            }
-            Ok(page)
+            let pairs = store.scan(Space::Events, &from, to.as_deref()).rev();
+            Page::read(pairs, most, |key, _, bytes| Ok(self.listed(store, key, bytes)?.filter(wanted)))
         })
     }
 
@@ -189,22 +213,8 @@ impl Buffer {
         let from = cursor.map_or_else(|| self.first_since(since).to_vec(), <[u8]>::to_vec);
         let to = keys::first_sequence(until.unix_ms().saturating_add(1)).to_be_bytes();
         self.look(|store| {
-            let mut page = Page { entries: Vec::new(), next: None };
-            let mut bytes = 0;
-            for (looked_at, pair) in store.scan(Space::Events, &from, Some(&to)).enumerate() {
-                let (key, _) = pair?;
-                if page.entries.len() >= most || looked_at >= LOOK_ENTRIES || bytes >= LOOK_BYTES {
-                    page.next = Some(key.to_vec());
-                    break;
-                }
-                let Ok(seq) = key.as_ref().try_into().map(u64::from_be_bytes) else { continue };
-                let found = self.found(store, seq, fate_of(store, seq)?)?;
-                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
-                if wanted(&found) {
-                    page.entries.push(found);
-                }
-            }
-            Ok(page)
+            let pairs = store.scan(Space::Events, &from, Some(&to));
+            Page::read(pairs, most, |key, _, bytes| Ok(self.listed(store, key, bytes)?.filter(wanted)))
         })
     }
 
@@ -224,51 +234,31 @@ impl Buffer {
         most: usize,
     ) -> Result<Page<DeadLetter>, NotStored> {
         let Some((first, end)) = self.span(destination) else {
-            return Ok(Page { entries: Vec::new(), next: None });
+            return Ok(Page::EMPTY);
         };
         let names = self.names_by_id();
         let from = cursor.map_or_else(|| QueueKey::first_of(first, 0).to_bytes().to_vec(), <[u8]>::to_vec);
         let to = QueueKey::first_of(end, 0).to_bytes();
         self.look(|store| {
-            let mut page = Page { entries: Vec::new(), next: None };
-            let mut bytes = 0;
-            for pair in store.scan(Space::Dead, &from, Some(&to)) {
-                let (key, _) = pair?;
-                if page.entries.len() >= most || bytes >= LOOK_BYTES {
-                    page.next = Some(key.to_vec());
-                    break;
-                }
-                let Some(dead) = QueueKey::parse(&key) else { continue };
-                let Some(name) = names.get(&dead.destination) else { continue };
+            Page::read(store.scan(Space::Dead, &from, Some(&to)), most, |key, _, bytes| {
+                let Some(dead) = QueueKey::parse(key) else { return Ok(None) };
+                let Some(name) = names.get(&dead.destination) else { return Ok(None) };
                 let fate = fate_of(store, dead.seq)?;
                 let end = fate.as_ref().and_then(|fate| fate.copies.get(usize::from(dead.copy))?.end);
-                let Some((Ending::Dead(cause), _)) = end else { continue };
+                let Some((Ending::Dead(cause), _)) = end else { return Ok(None) };
                 let found = self.found(store, dead.seq, fate)?;
-                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
+                *bytes += found.body_bytes();
                 let died_at = Timestamp::from_unix_ms(dead.due_ms);
-                page.entries.push(DeadLetter { destination: Arc::clone(name), copy: dead.copy, died_at, cause, found });
-            }
-            Ok(page)
+                Ok(Some(DeadLetter { destination: Arc::clone(name), copy: dead.copy, died_at, cause, found }))
+            })
         })
     }
 
     /// Lists quarantined events, oldest first.
     pub fn quarantine(&self, cursor: Option<&[u8]>, most: usize) -> Result<Page<Found>, NotStored> {
         self.look(|store| {
-            let mut page = Page { entries: Vec::new(), next: None };
-            let mut bytes = 0;
-            for pair in store.scan(Space::Quarantine, cursor.unwrap_or_default(), None) {
-                let (key, _) = pair?;
-                if page.entries.len() >= most || bytes >= LOOK_BYTES {
-                    page.next = Some(key.to_vec());
-                    break;
-                }
-                let Ok(seq) = key.as_ref().try_into().map(u64::from_be_bytes) else { continue };
-                let found = self.found(store, seq, fate_of(store, seq)?)?;
-                bytes += found.event.as_ref().map_or(0, |event| event.body.len());
-                page.entries.push(found);
-            }
-            Ok(page)
+            let pairs = store.scan(Space::Quarantine, cursor.unwrap_or_default(), None);
+            Page::read(pairs, most, |key, _, bytes| self.listed(store, key, bytes))
         })
     }
 
@@ -280,22 +270,17 @@ impl Buffer {
         most: usize,
     ) -> Result<Page<Parked>, NotStored> {
         let Some((first, end)) = self.span(destination) else {
-            return Ok(Page { entries: Vec::new(), next: None });
+            return Ok(Page::EMPTY);
         };
         let names = self.names_by_id();
         let from = cursor.map_or_else(|| first.0.to_be_bytes().to_vec(), <[u8]>::to_vec);
         self.look(|store| {
-            let mut page = Page { entries: Vec::new(), next: None };
-            for (looked_at, pair) in store.scan(Space::Lanes, &from, Some(&end.0.to_be_bytes())).enumerate() {
-                let (key, value) = pair?;
-                if page.entries.len() >= most || looked_at >= LOOK_ENTRIES {
-                    page.next = Some(key.to_vec());
-                    break;
-                }
-                let (Some(lane_key), Some(lane)) = (LaneKey::parse(&key), Lane::parse(&value)) else { continue };
-                let (Some(parking), Some(name)) = (lane.parked, names.get(&lane_key.destination)) else { continue };
+            Page::read(store.scan(Space::Lanes, &from, Some(&end.0.to_be_bytes())), most, |key, value, _| {
+                let (Some(lane_key), Some(lane)) = (LaneKey::parse(key), Lane::parse(value)) else { return Ok(None) };
+                let Some(parking) = lane.parked else { return Ok(None) };
+                let Some(name) = names.get(&lane_key.destination) else { return Ok(None) };
                 let head = scan::read_event(&self.shared, store, parking.seq)?.map(|event| event.id);
-                page.entries.push(Parked {
+                Ok(Some(Parked {
                     key: ParkedKey(lane_key),
                     destination: Arc::clone(name),
                     label: lane.label,
@@ -303,9 +288,8 @@ impl Buffer {
                     since: Timestamp::from_unix_ms(parking.since_ms),
                     cause: parking.cause,
                     head,
-                });
-            }
-            Ok(page)
+                }))
+            })
         })
     }
 

@@ -29,7 +29,6 @@ mod generations;
 mod keys;
 mod lanes;
 mod look;
-mod migrate;
 mod passes;
 mod record;
 mod recover;

@@ -1,13 +1,11 @@
 //! The format of an event on disk.
 //!
 //! ```text
-//! magic [2,'H','k','G'] │ CRC-32C u32 le over all that follows │ length of facts u32 le │ length of body u32 le │ facts (MessagePack) │ body
-//! version 1: 1 u8       │ CRC-32C u32 le over all that follows │ length of facts u32 le │ facts (MessagePack) │ body
+//! magic [1,'H','k','G'] │ CRC-32C u32 le over all that follows │ length of facts u32 le │ length of body u32 le │ facts (MessagePack) │ body
 //! ```
 //! The body is stored as received; the checksum covers facts and body, so that a flipped bit is found when the record
 //! is read, and costs that record only. The magic and both lengths let a record be found in raw bytes, when the files
-//! around it are damaged (`engine/salvage/frames.rs`). Readers accept every version that was ever released and refuse
-//! others.
+//! around it are damaged (`engine/salvage/frames.rs`). The first byte is the version; readers refuse all but this one.
 
 use std::fmt;
 
@@ -16,13 +14,11 @@ use bytes::Bytes;
 use crate::event::EventData;
 
 /// The beginning of a record; its first byte is the version.
-pub(super) const MAGIC: [u8; 4] = [2, b'H', b'k', b'G'];
+pub(super) const MAGIC: [u8; 4] = [1, b'H', b'k', b'G'];
 /// The bytes of magic, checksum and two lengths.
 pub(super) const HEAD_BYTES: usize = 16;
 /// The offset from which the checksum covers the record.
 pub(super) const COVERED_FROM: usize = 8;
-/// The version without magic and length of the body.
-const VERSION_1: u8 = 1;
 
 /// The reason why a record could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,18 +65,24 @@ pub(crate) fn encode(data: &EventData) -> Option<Vec<u8>> {
 
 /// Decodes an event after its checksum has matched.
 pub(crate) fn decode(record: &[u8]) -> Result<EventData, Corrupt> {
-    if let Some(rest) = record.strip_prefix(&MAGIC) {
-        let covered = proven(rest)?;
-        let (facts_len, covered) = length(covered)?;
-        let (body_len, covered) = length(covered)?;
-        return parts(covered, facts_len, Some(body_len));
-    }
-    let (&version, rest) = record.split_first().ok_or(Corrupt::Short)?;
-    if version != VERSION_1 {
-        return Err(Corrupt::Version(version));
-    }
+    let rest = record.strip_prefix(&MAGIC).ok_or_else(|| other_magic(record))?;
     let (facts_len, covered) = length(proven(rest)?)?;
-    parts(covered, facts_len, None)
+    let (body_len, covered) = length(covered)?;
+    let (facts, body) = covered.split_at_checked(facts_len).ok_or(Corrupt::Short)?;
+    if body_len != body.len() {
+        return Err(Corrupt::Short);
+    }
+    let mut data: EventData = rmp_serde::from_slice(facts).map_err(|_parse| Corrupt::Facts)?;
+    data.body = Bytes::copy_from_slice(body);
+    Ok(data)
+}
+
+fn other_magic(record: &[u8]) -> Corrupt {
+    match record.first() {
+        Some(version) if *version != MAGIC[0] => Corrupt::Version(*version),
+        _ if record.len() < MAGIC.len() => Corrupt::Short,
+        _ => Corrupt::Checksum,
+    }
 }
 
 /// Returns the bytes that the checksum covers, if it matches.
@@ -94,18 +96,8 @@ fn length(bytes: &[u8]) -> Result<(usize, &[u8]), Corrupt> {
     Ok((u32::from_le_bytes(*length) as usize, rest))
 }
 
-fn parts(covered: &[u8], facts_len: usize, body_len: Option<usize>) -> Result<EventData, Corrupt> {
-    let (facts, body) = covered.split_at_checked(facts_len).ok_or(Corrupt::Short)?;
-    if body_len.is_some_and(|len| len != body.len()) {
-        return Err(Corrupt::Short);
-    }
-    let mut data: EventData = rmp_serde::from_slice(facts).map_err(|_parse| Corrupt::Facts)?;
-    data.body = Bytes::copy_from_slice(body);
-    Ok(data)
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::event::{Copy, EventId, HeaderBytes};
@@ -128,60 +120,24 @@ pub(super) mod tests {
         assert_eq!(decode(&encode(&event).unwrap()), Ok(event));
     }
 
-    /// Encodes an event as version 1 did, with the first `fields` of its facts.
-    pub(in crate::buffer) fn version_1(event: &EventData, fields: u8) -> Vec<u8> {
-        let facts = rmp_serde::to_vec(event).unwrap();
-        // Facts are a list that ends in nil, an empty list, and nil twice: one byte each.
-        assert!(facts[0] == 0x9f && facts.ends_with(&[0xc0, 0x90, 0xc0, 0xc0]));
-        let kept = facts.len() - usize::from(15 - fields);
-        record(&[&[0x90 | fields], &facts[1..kept]].concat(), &event.body)
-    }
-
     #[test]
-    fn records_of_version_1_read_back() {
-        assert_eq!(decode(&version_1(&event(), 15)), Ok(event()));
-    }
-
-    #[test]
-    fn a_record_from_before_host_and_sender_were_kept_reads_back() {
-        let mut event = event();
-        assert_eq!(decode(&version_1(&event, 13)), Ok(event.clone()));
+    fn host_sender_and_parameters_read_back() {
         for sender in ["192.0.2.7", "2001:db8::1"] {
-            (event.host, event.sender) = (Some("hooks.example.com".to_owned()), Some(sender.parse().unwrap()));
-            assert_eq!(decode(&encode(&event).unwrap()), Ok(event.clone()));
+            let event = EventData {
+                host: Some("hooks.example.com".to_owned()),
+                sender: Some(sender.parse().unwrap()),
+                params: vec![("tenant".to_owned(), "acme".to_owned())],
+                ..event()
+            };
+            assert_eq!(decode(&encode(&event).unwrap()), Ok(event));
         }
     }
 
     #[test]
-    fn a_record_from_before_path_parameters_reads_back() {
-        let mut event = event();
-        assert_eq!(decode(&version_1(&event, 12)), Ok(event.clone()));
-        event.params.push(("tenant".to_owned(), "acme".to_owned()));
-        assert_eq!(decode(&encode(&event).unwrap()), Ok(event));
-    }
-
-    #[test]
-    fn a_record_from_before_unverified_events_reads_back() {
-        assert_eq!(decode(&version_1(&event(), 11)), Ok(event()));
-    }
-
-    #[test]
-    fn a_record_from_before_copies_had_keys_reads_back() {
-        let (event, new) = (event(), encode(&event()).unwrap());
-        let facts_len = u32::from_le_bytes(new[8..12].try_into().unwrap()) as usize;
-        let (facts, body) = new[HEAD_BYTES..].split_at(facts_len);
-        // A dispatch of five fields, the last three of them nil, nil and false, had only the first two.
-        let copy = [0x91, 0x95, 0xa1, b'r', 0xa1, b'd', 0xc0, 0xc0, 0xc2];
-        let before = [0x91, 0x92, 0xa1, b'r', 0xa1, b'd'];
-        let at = facts.windows(copy.len()).position(|window| window == copy).unwrap();
-        let old = [&facts[..at], &before, &facts[at + copy.len()..]].concat();
-        assert_eq!(decode(&record(&old, body)), Ok(event));
-    }
-
-    /// Builds a whole record of version 1 with these facts.
-    fn record(facts: &[u8], body: &[u8]) -> Vec<u8> {
-        let covered = [&u32::try_from(facts.len()).unwrap().to_le_bytes()[..], facts, body].concat();
-        [&[VERSION_1], &crc32c::crc32c(&covered).to_le_bytes()[..], &covered].concat()
+    fn a_record_of_another_version_is_refused() {
+        let mut record = encode(&event()).unwrap();
+        record[0] += 1;
+        assert_eq!(decode(&record), Err(Corrupt::Version(MAGIC[0] + 1)));
     }
 
     #[test]

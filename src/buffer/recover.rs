@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::books::Books;
 use super::committer::Committer;
 use super::engine::{Batch, Durability, EngineError, Space};
-use super::keys::{DestinationId, sequence_time};
+use super::keys::{self, DestinationId, sequence_time};
 use super::reopening::Reopening;
 use super::store::Store;
 use super::{OpenError, Shared, generations};
@@ -67,7 +67,7 @@ impl Committer {
     pub(super) fn recover_books(&self, store: &Store) -> Result<(), EngineError> {
         let mut books = Books::read(&**store)?;
         // The counters have it; the events are read as well, because a sequence must never be used twice.
-        let last = store.last_key(Space::Events)?.and_then(|key| key.as_ref().try_into().ok().map(u64::from_be_bytes));
+        let last = store.last_key(Space::Events)?.and_then(|key| keys::parse_sequence(&key));
         books.total.next_seq = books.total.next_seq.max(last.map_or(0, |last| last.saturating_add(1)));
         self.shared.timeline.not_before(sequence_time(books.total.next_seq));
         self.shared.books(|known| *known = books);

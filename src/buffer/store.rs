@@ -4,14 +4,13 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::OpenError;
 use super::engine::{Batch, Durability, Engine, EngineError, Medium, Mended, Space};
-use super::{migrate, restore};
+use super::{OpenError, restore};
 use crate::clock::Timestamp;
 
-/// The version of the layout on disk (`keys`).
-pub(crate) const FORMAT: &str = "2";
-pub(crate) const FORMAT_KEY: &[u8] = b"format";
+/// The version of the layout on disk (`keys`). A store of another version is refused.
+pub(crate) const FORMAT: &str = "1";
+const FORMAT_KEY: &[u8] = b"format";
 
 /// The result of opening a medium.
 type Opened = Result<(Arc<dyn Engine>, Option<Mended>), OpenError>;
@@ -33,7 +32,7 @@ impl Deref for Store {
 }
 
 impl Store {
-    /// Opens, creates or migrates the medium's store. Returns the damage that was repaired.
+    /// Opens or creates the medium's store. Returns the damage that was repaired.
     pub(crate) fn open(medium: &dyn Medium, now: Timestamp) -> Result<(Self, Mended), OpenError> {
         Self::check(medium, medium.open(), now)
     }
@@ -62,7 +61,6 @@ impl Store {
         let store = Self(engine);
         match store.get(Space::Meta, FORMAT_KEY)?.as_deref() {
             Some(found) if found == FORMAT.as_bytes() => {}
-            Some(b"1") => migrate::from_1(&*store, now)?,
             Some(found) => return Err(OpenError::Format(String::from_utf8_lossy(found).into_owned())),
             None => {
                 let mut batch = Batch::default();
@@ -75,5 +73,31 @@ impl Store {
             medium.restored()?;
         }
         Ok((store, mended.unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::Fsync;
+    use crate::buffer::engine::Disk;
+
+    #[test]
+    fn a_store_of_another_format_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let medium = Disk { dir: dir.path().to_owned(), fsync: Fsync::Os };
+        let now = Timestamp::from_unix_ms(7);
+        let (store, _) = Store::open(&medium, now).unwrap();
+        let mut batch = Batch::default();
+        batch.insert(Space::Meta, FORMAT_KEY, b"7".as_slice());
+        store.commit(batch, Durability::Synced).unwrap();
+        drop(store);
+        for _ in 0..2 {
+            let refused = Store::open(&medium, now).unwrap_err().to_string();
+            assert!(
+                refused.starts_with("the buffer has format \"7\", and this version reads format \"1\" only"),
+                "{refused}"
+            );
+        }
     }
 }

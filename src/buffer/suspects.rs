@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use super::committer::Command;
 use super::engine::{EngineError, Space};
 use super::store::Store;
-use super::unverified::{Entry, Unverified, sequence};
-use super::{Buffer, NotStored, record, scan};
+use super::unverified::{Entry, Unverified};
+use super::{Buffer, NotStored, keys, record, scan};
 use crate::event::{EventData, JudgedBy, Reverified};
 
 /// The bounds of one slice: entries looked at, events and bytes read.
@@ -95,7 +95,7 @@ impl Buffer {
         let mut bytes = 0;
         for (looked_at, found) in store.scan(Space::Unverified, &from.to_be_bytes(), None).enumerate() {
             let (key, value) = found?;
-            let Some(seq) = sequence(&key) else { continue };
+            let Some(seq) = keys::parse_sequence(&key) else { continue };
             if looked_at >= SLICE_ENTRIES || slice.suspects.len() >= SLICE_EVENTS || bytes >= SLICE_BYTES {
                 slice.next = Some(seq);
                 break;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::engine::EngineError;
 use super::space::{Bytes, DiskSpace};
+use super::store::FORMAT;
 
 /// The moment at which an append is answered as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +166,11 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Locked(path) => write!(f, "another process uses the buffer in {}", path.display()),
-            Self::Format(found) => write!(f, "the buffer has format {found:?}, which this version cannot read"),
+            Self::Format(found) => write!(
+                f,
+                "the buffer has format {found:?}, and this version reads format {FORMAT:?} only: start the version that \
+                 wrote it, or set another `data_dir`"
+            ),
             Self::Io { path, source } => write!(f, "cannot use the buffer's directory {}: {source}", path.display()),
             Self::Engine(source) => write!(f, "the buffer's engine cannot open: {source}"),
         }

@@ -15,6 +15,7 @@ use super::Shared;
 use super::committer::Append;
 use super::draft::{Draft, Effect};
 use super::engine::{EngineError, Space};
+use super::keys;
 use super::record;
 use super::store::Store;
 use super::suspects::{Judgement, Rejudge};
@@ -162,7 +163,7 @@ impl Draft<'_> {
         let store = self.store;
         for oldest in store.scan(Space::Unverified, &floor.to_be_bytes(), None) {
             let (key, value) = oldest?;
-            let (Some(seq), Some(entry)) = (sequence(&key), Entry::parse(&value)) else { continue };
+            let (Some(seq), Some(entry)) = (keys::parse_sequence(&key), Entry::parse(&value)) else { continue };
             if self.index.gone.insert(seq) {
                 self.batch.remove(Space::Unverified, key);
                 self.index.changes.push(Change::Forgotten { seq, entry });
@@ -242,9 +243,4 @@ impl Shared {
             self.ledger(|ledger| changes.into_iter().for_each(|change| ledger.apply(change)));
         }
     }
-}
-
-/// Returns the sequence in a key of the index.
-pub(super) fn sequence(key: &[u8]) -> Option<u64> {
-    key.try_into().ok().map(u64::from_be_bytes)
 }

@@ -108,8 +108,7 @@ pub(crate) fn or_tell(path: &Path, read: std::io::Result<Checked>) -> Option<Che
 /// Reads and checks a configuration without its secrets, for display; prints its problems.
 pub(crate) fn survey_or_tell(path: &Path) -> Option<Checked> {
     let read = load_in(path, &environment, &RefCell::default(), (SystemClock.now(), Secrets::Named));
-    let checked =
-        read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()?;
+    let checked = or_tell(path, read)?;
     if checked.setup.is_none() {
         super::check::report(&checked);
     }

@@ -88,10 +88,15 @@ impl Policy {
         // down.
         let drawn = if deferral { self.initial } else { self.step(counted).mul_f64(self.drawn(chance)) };
         let wait = drawn.max(asked.unwrap_or(Duration::ZERO));
-        if age.saturating_add(wait) > self.give_up_after {
+        if self.is_too_old(age.saturating_add(wait)) {
             return Settled::Dead(DeathCause::Expired);
         }
         Settled::Again { wait, counts: !deferral }
+    }
+
+    /// Checks whether a delivery of this age is given up.
+    pub fn is_too_old(&self, age: Duration) -> bool {
+        age > self.give_up_after
     }
 
     fn step(&self, counted: u32) -> Duration {

@@ -320,8 +320,7 @@ impl Deliverer {
             };
             self.telemetry.attempt_traced(trace, &ended, self.clock.now());
         }
-        let waited = self.buffer.now().since(delivery.since());
-        let settled = destination.policy.decide(&attempt, delivery.attempts(), waited, (self.chance)());
+        let settled = destination.policy.decide(&attempt, delivery.attempts(), self.age(&delivery), (self.chance)());
         let settled = in_order(settled, delivery.is_ordered());
         self.note(&post, (&attempt, &settled), &target);
         let record = Tried::new(&attempt, self.clock.now(), took);
@@ -363,8 +362,7 @@ impl Deliverer {
                 return;
             }
         };
-        let latency = self.clock.now().since(event.received_at());
-        self.telemetry.delivery(&Ended { line, result, latency, last: Some(attempt) });
+        self.telemetry.delivery(&Ended { line, result, latency: self.latency(delivery), last: Some(attempt) });
     }
 
     /// Ends a delivery without an attempt.
@@ -384,8 +382,7 @@ impl Deliverer {
             let key = copy.and_then(|copy| copy.order.as_ref()).map(|key| key.label.as_str()).unwrap_or_default();
             self.telemetry.parked(line, key, (cause, None));
         } else {
-            let latency = self.buffer.now().since(delivery.since());
-            let result = DeliveryResult::Dead(cause);
+            let (result, latency) = (DeliveryResult::Dead(cause), self.latency(&delivery));
             self.telemetry.delivery(&Ended { line, result, latency, last: None });
         }
         self.buffer.settle(delivery, settled, destination.keep, None).await;

@@ -1,6 +1,8 @@
-//! Records of an ended attempt, beside its health: the trouble of its destination, and the kept answer.
+//! Records of an ended attempt, beside its health: the trouble of its destination, the kept answer, and the time that
+//! the delivery took.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -8,7 +10,7 @@ use super::attempt::{Answer, Target};
 use super::post::{Post, Standing};
 use super::trouble::LastError;
 use super::{Deliverer, Destination};
-use crate::buffer::KeptAnswer;
+use crate::buffer::{Delivery, KeptAnswer};
 use crate::outcome::{Attempt, AttemptOutcome, Settled};
 
 impl Deliverer {
@@ -40,6 +42,20 @@ impl Deliverer {
         let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
         let kept = KeptAnswer::new((answer.status, now), body, destination.keep_answer);
         Some(Box::new(kept.with_headers(text("content-type"), text("content-encoding"))))
+    }
+
+    /// Returns the time from the acceptance of a delivery's event to now. An unreadable event does not say when it was
+    /// accepted: its delivery counts from when it was due.
+    pub(super) fn latency(&self, delivery: &Delivery) -> Duration {
+        match delivery.event() {
+            Some(event) => self.clock.now().since(event.received_at()),
+            None => self.age(delivery),
+        }
+    }
+
+    /// Returns the time since a delivery began to be due, which `give_up_after` bounds.
+    pub(super) fn age(&self, delivery: &Delivery) -> Duration {
+        self.buffer.now().since(delivery.since())
     }
 
     /// Returns the current state of a destination; `None` before its first attempt, and for an unknown name.

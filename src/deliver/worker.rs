@@ -133,7 +133,7 @@ impl Deliverer {
     ) {
         let now = Instant::now();
         if !self.retries.admit(delivery.is_retry(), now) {
-            if self.buffer.now().since(delivery.since()) > destination.policy.give_up_after {
+            if destination.policy.is_too_old(self.age(&delivery)) {
                 return self.bury(destination, delivery, DeathCause::Expired).await;
             }
             self.telemetry.deferred(&destination.name, Deferral::Rate);
@@ -161,13 +161,11 @@ impl Deliverer {
 
     /// Gives up deliveries that cannot be attempted now and are older than `give_up_after`.
     async fn give_up_overdue(&self, destination: &Destination) {
-        let patience = destination.policy.give_up_after;
-        if self.buffer.oldest_age(&destination.name) <= patience {
+        if !destination.policy.is_too_old(self.buffer.oldest_age(&destination.name)) {
             return;
         }
-        let now = self.buffer.now();
         for delivery in self.buffer.take_now(&destination.name, OVERDUE_MAX).await {
-            if now.since(delivery.since()) > patience {
+            if destination.policy.is_too_old(self.age(&delivery)) {
                 self.bury(destination, delivery, DeathCause::Expired).await;
             }
         }

@@ -1,7 +1,7 @@
 //! A recorded request, explained under other rules than those it met: the rules in force, or those of a draft.
 //!
-//! Unrecorded parts are not judged: the host and the sender of an event of an earlier version, and a body that was
-//! captured in part.
+//! Unrecorded parts are not judged: a host and a sender that are unknown or hidden, and a body that was captured in
+//! part.
 
 use super::{Explanation, Question, Signature, explain, look_on};
 use crate::accept::{self, Notes};

@@ -75,14 +75,14 @@ impl Judge<'_> {
 
     async fn fetch(&self, needs: &NeedsKeys) -> Fetched {
         let keyring = &self.shared.keyring;
+        let known = self.admitted.lane().verifier.prefetch();
         if !needs.are_missing {
-            return match keyring.refresh(&needs.places).await {
+            return match keyring.refresh(&needs.places, &known).await {
                 Ok(true) => Fetched::Again,
                 Ok(false) | Err(Unfetched::Unusable) => Fetched::Never,
                 Err(Unfetched::Unreached | Unfetched::TooMany) => Fetched::Later,
             };
         }
-        let known = self.admitted.lane().verifier.prefetch();
         for at in &needs.places {
             let is_known = known.contains(at);
             match keyring.fetch(at, is_known).await {

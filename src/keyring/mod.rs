@@ -249,9 +249,9 @@ impl Keyring {
         Ok(receiver)
     }
 
-    /// Fetches keys again that lack a message's key id, unless that was done just now. Returns true when another
-    /// verification can have another result.
-    pub async fn refresh(&self, places: &[KeyLocation]) -> Result<bool, Unfetched> {
+    /// Fetches keys again that lack a message's key id, unless that was done just now. Places that are not `known` count
+    /// as named by the message. Returns true when another verification can have another result.
+    pub async fn refresh(&self, places: &[KeyLocation], known: &[KeyLocation]) -> Result<bool, Unfetched> {
         let (mut is_new, mut unreached) = (false, None);
         for at in places {
             let now = self.clock.now();
@@ -259,7 +259,7 @@ impl Keyring {
             if since.is_some_and(|since| now.since(since) < STALE_AFTER) {
                 continue;
             }
-            match self.fetch(at, true).await {
+            match self.fetch(at, known.contains(at)).await {
                 Ok(()) => is_new = true,
                 // With keys in hand the message names a wrong one; without keys it is not the sender's fault.
                 Err(Unfetched::Unusable) if since.is_some() => {}

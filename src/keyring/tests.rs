@@ -147,6 +147,17 @@ async fn a_minute_has_a_bounded_number_of_fetches_whatever_strangers_send() {
 }
 
 #[tokio::test]
+async fn keys_that_are_fetched_again_for_a_message_count_against_the_minute_unless_the_file_names_them() {
+    let scene = Scene::new(Ok(KEY));
+    let places: Vec<_> = (0..FETCHES_A_MINUTE.0 * 2).map(|number| place(&format!("named-{number}"))).collect();
+    assert_eq!(scene.ring.refresh(&places, &[]).await, Ok(true));
+    assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE.0));
+    assert!(scene.ring.lock().places.values().all(|place| !place.is_known), "nothing renews them without use");
+    assert_eq!(scene.ring.refresh(&places, &places).await, Ok(true));
+    assert_eq!(scene.asked(), u64::from(FETCHES_A_MINUTE.0) * 2);
+}
+
+#[tokio::test]
 async fn many_who_need_the_same_key_fetch_it_once() {
     let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
     let mut all = JoinSet::new();
@@ -166,10 +177,10 @@ async fn an_unknown_id_has_the_keys_asked_for_again_and_not_at_once_again() {
     let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
     let places = std::slice::from_ref(&at);
     scene.ring.tend(places).await;
-    assert_eq!(scene.ring.refresh(places).await, Ok(false), "they are fresh");
+    assert_eq!(scene.ring.refresh(places, places).await, Ok(false), "they are fresh");
     scene.turn(STALE_AFTER);
-    assert_eq!(scene.ring.refresh(places).await, Ok(true));
-    assert_eq!(scene.ring.refresh(places).await, Ok(false));
+    assert_eq!(scene.ring.refresh(places, places).await, Ok(true));
+    assert_eq!(scene.ring.refresh(places, places).await, Ok(false));
     assert_eq!(scene.asked(), 2);
 }
 
@@ -210,7 +221,7 @@ async fn a_known_place_without_keys_is_no_fault_of_the_sender() {
     let (scene, at) = (Scene::new(Err(Unfetched::Unusable)), place("jwks"));
     let places = std::slice::from_ref(&at);
     scene.ring.tend(places).await;
-    assert_eq!(scene.ring.refresh(places).await, Err(Unfetched::Unreached));
+    assert_eq!(scene.ring.refresh(places, places).await, Err(Unfetched::Unreached));
 }
 
 #[tokio::test]

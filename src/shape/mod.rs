@@ -27,6 +27,7 @@ use crate::body::Bodies;
 use crate::clock::Timestamp;
 use crate::condition::ConditionError;
 use crate::event::EventData;
+use crate::hop;
 use crate::script::ScriptError;
 use shown::{Reader, put};
 
@@ -240,20 +241,10 @@ impl Shaped {
     }
 }
 
-/// Checks whether a transform may set or remove this header: neither one that frames the request nor one of Hookgate's
-/// own.
+/// Checks whether a transform may set or remove this header: neither one that belongs to a connection or frames the
+/// request, nor one of Hookgate's own.
 pub fn is_free(name: &HeaderName) -> bool {
-    let is_framing = matches!(
-        name.as_str(),
-        "host"
-            | "content-length"
-            | "transfer-encoding"
-            | "connection"
-            | "keep-alive"
-            | "upgrade"
-            | "te"
-            | "trailer"
-            | "expect"
-    );
-    !is_framing && !name.as_str().starts_with("hookgate-")
+    let name = name.as_str();
+    let is_framing = matches!(name, "host" | "content-length" | "expect");
+    !is_framing && !hop::is_hop_by_hop(name) && !name.starts_with("hookgate-")
 }

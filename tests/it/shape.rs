@@ -1,8 +1,10 @@
 //! Shapes of deliveries: transforms, formats, signatures; and events that cannot be shaped.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Receiver, Reply, Request, Seen, Site, github, hmac, text_of};
+use crate::support::{Gateway, Receiver, Reply, Request, SOON, Seen, Site, eventually, github, hmac, text_of};
 
 /// Returns one source, a route with these settings, and a destination with those.
 fn rest(receiver: &Receiver, route: &str, destination: &str) -> String {
@@ -90,6 +92,24 @@ fn what_could_not_be_transformed_is_delivered_once_the_rule_is_mended() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     delivered(&gateway, 1);
     assert_eq!(json_of(&one(&receiver)), json!({"n": 7}));
+}
+
+#[test]
+fn what_is_given_up_without_an_attempt_took_as_long_as_it_is_since_its_acceptance() {
+    let receiver = Receiver::start();
+    let gateway = Site::new(&rest(&receiver, r#", transform: {body: '{"n": body.number}'}"#, "")).start();
+    let id = gateway.accept(&order());
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "dead_lettered")], 1);
+    std::thread::sleep(Duration::from_secs(1));
+    let answer = gateway.change("POST", &format!("/api/v1/events/{id}/replay"), "{}");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    gateway.wait_for_metric("hookgate_deliveries_total", &[("result", "dead_lettered")], 2);
+    let last = eventually("both are in the log", SOON, || {
+        let log = gateway.log();
+        let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        lines.iter().filter_map(|line| line["latency_ms"].as_u64()).nth(1)
+    });
+    assert!(last >= 1000, "{last} ms");
 }
 
 #[test]

@@ -21,18 +21,19 @@ script      clock payload
 source      answer refusal
 redact      credential payload
 wrapping    encoding
+hop
 route       condition
 provider    answer clock credential encoding patience payload refusal secret wrapping
 only_failing clock provider sender
 body        condition payload provider refusal
 inbound     body condition
-event       body clock condition provider refusal
+event       body clock condition hop provider refusal
 lane        body budget credential event limit only_failing payload provider redact refusal route schema source
 accept      body clock credential event inbound lane limit payload provider refusal route schema source
-reply       answer event provider refusal source
+reply       answer event hop provider refusal source
 buffer      clock event outcome
 telemetry   accept budget clock event only_failing outcome refusal route secret
-shape       body clock condition credential event payload provider script secret
+shape       body clock condition credential event hop payload provider script secret
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
 capture     clock event redact refusal sender

@@ -27,9 +27,8 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// The size at which a memtable is written out; each keyspace has one.
 const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// The memtable size of events. A disk of 48 MiB has room for a journal and a table of this size. The number also tells
-/// stores whose tables of events are merged (`reach`) from those of earlier versions, so a change needs another mark
-/// for that.
+/// The memtable size of events. A disk of 48 MiB has room for a journal and a table of this size. The engine keeps the
+/// size with the keyspace, so a change of this number needs a mark in the store that tells which one it was made with.
 const EVENTS_MEMTABLE_BYTES_MAX: u64 = 12 * 1024 * 1024;
 /// The most memtables of events that wait to be written out; beyond it a commit waits for the worker.
 const EVENTS_MEMTABLES_MAX: usize = 2;
@@ -57,8 +56,6 @@ const WORKER_POLL: Duration = Duration::from_millis(1);
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(5);
 const FLUSH_POLL: Duration = Duration::from_millis(10);
 
-/// The key of a store's memtable size of events, as its engine was told; stores without it have [`MEMTABLE_BYTES_MAX`].
-const EVENTS_MEMTABLE_KEY: &str = "events_memtable";
 /// The key written before each compaction, so that there is something newer than what it may remove.
 const COMPACTED_KEY: &str = "compacted";
 /// The number of closed snapshots after which fjall 3.1.13 looks for its oldest one.
@@ -103,8 +100,6 @@ pub(super) struct Fjall {
     pub(super) db: Database,
     /// The keyspaces, in the order of [`Space::ALL`].
     keyspaces: Vec<Keyspace>,
-    /// The memtable size of events that the engine uses; it keeps a keyspace's options with it.
-    events_memtable_bytes_max: u64,
     /// The number of reports of full memtables since none was full.
     reports: AtomicU64,
     reach: Reach,
@@ -125,13 +120,12 @@ impl Fjall {
             .worker_threads(1)
             .open()
             .map_err(|error| opening(error, dir))?;
-        let events_memtable_bytes_max = events_memtable(&db).map_err(|error| opening(error, dir))?;
         let mut keyspaces = Vec::with_capacity(Space::ALL.len());
         for space in Space::ALL {
             keyspaces.push(db.keyspace(space.name(), || options(space)).map_err(|error| opening(error, dir))?);
         }
         let reach = Reach::new();
-        let store = Self { db, keyspaces, events_memtable_bytes_max, reports: AtomicU64::new(0), reach };
+        let store = Self { db, keyspaces, reports: AtomicU64::new(0), reach };
         if let Some(last) = store.last_key(Space::Events).map_err(OpenError::Engine)? {
             store.reach.comes(&last);
         }
@@ -147,25 +141,13 @@ impl Fjall {
 
 // The engine keeps these options with the keyspace: a change here affects only keyspaces that are made afterwards.
 
-/// Returns the memtable size of events. It is written down before the keyspace is made.
-fn events_memtable(db: &Database) -> fjall::Result<u64> {
-    let meta = db.keyspace(Space::Meta.name(), || options(Space::Meta))?;
-    if !db.keyspace_exists(Space::Events.name()) {
-        meta.insert(EVENTS_MEMTABLE_KEY, EVENTS_MEMTABLE_BYTES_MAX.to_be_bytes())?;
-        db.persist(PersistMode::SyncAll)?;
-    }
-    let told = meta.get(EVENTS_MEMTABLE_KEY)?.and_then(|told| told.as_ref().try_into().ok());
-    Ok(told.map_or(MEMTABLE_BYTES_MAX, u64::from_be_bytes))
-}
-
-/// Checks whether a record describes these files, and must not be copied into others.
-pub(super) fn is_of_these_files(space: Space, key: &[u8]) -> bool {
-    space == Space::Meta && key == EVENTS_MEMTABLE_KEY.as_bytes()
+const fn memtable_bytes_max(space: Space) -> u64 {
+    if matches!(space, Space::Events) { EVENTS_MEMTABLE_BYTES_MAX } else { MEMTABLE_BYTES_MAX }
 }
 
 fn options(space: Space) -> KeyspaceCreateOptions {
     let plain = KeyspaceCreateOptions::default()
-        .max_memtable_size(if space == Space::Events { EVENTS_MEMTABLE_BYTES_MAX } else { MEMTABLE_BYTES_MAX })
+        .max_memtable_size(memtable_bytes_max(space))
         .data_block_compression_policy(CompressionPolicy::disabled());
     match space {
         Space::Lanes => scattered(plain),
@@ -185,10 +167,8 @@ fn options(space: Space) -> KeyspaceCreateOptions {
         | Space::Unverified
         | Space::Ordered
         | Space::Filters
-        | Space::DedupExpiry
         | Space::Books
-        | Space::Meta
-        | Space::Pending => in_order(plain),
+        | Space::Meta => in_order(plain),
     }
 }
 
@@ -225,8 +205,7 @@ fn scattered(plain: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
 impl Fjall {
     fn full_memtables(&self) -> u64 {
         let is_full = |(space, keyspace): &(Space, &Keyspace)| {
-            let most = if *space == Space::Events { self.events_memtable_bytes_max } else { MEMTABLE_BYTES_MAX };
-            keyspace.tree.active_memtable().size() > most
+            keyspace.tree.active_memtable().size() > memtable_bytes_max(*space)
         };
         Space::ALL.into_iter().zip(&self.keyspaces).filter(is_full).count() as u64
     }
@@ -299,10 +278,7 @@ impl Engine for Fjall {
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         let mut written = self.db.batch();
         let events = self.keyspace(Space::Events)?;
-        // An older store has a thousand tables, and would merge each with 64 MiB of others.
-        if self.events_memtable_bytes_max == EVENTS_MEMTABLE_BYTES_MAX
-            && let Some(key) = self.reach.back(events.tree.active_memtable().id())
-        {
+        if let Some(key) = self.reach.back(events.tree.active_memtable().id()) {
             written.remove(events, key);
         }
         for change in batch.0 {
@@ -385,26 +361,5 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
     match dir.canonicalize()?.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Guards [`Fjall::wait_for_worker`], which would not see full memtables with another size.
-    #[test]
-    fn a_store_goes_by_the_size_of_memtable_that_it_was_made_with() {
-        let dir = tempfile::tempdir().unwrap();
-        let open = || Fjall::open(dir.path(), Fsync::Memory).unwrap();
-        let new = open();
-        assert_eq!(new.events_memtable_bytes_max, EVENTS_MEMTABLE_BYTES_MAX);
-        drop(new);
-        let again = open();
-        assert_eq!(again.events_memtable_bytes_max, EVENTS_MEMTABLE_BYTES_MAX);
-        again.keyspace(Space::Meta).unwrap().remove(EVENTS_MEMTABLE_KEY).unwrap();
-        again.sync().unwrap();
-        drop(again);
-        assert_eq!(open().events_memtable_bytes_max, MEMTABLE_BYTES_MAX);
     }
 }

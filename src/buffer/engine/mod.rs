@@ -46,14 +46,10 @@ pub(crate) enum Space {
     Filters,
     Books,
     Meta,
-    /// In format 1 only.
-    DedupExpiry,
-    /// In format 1 only.
-    Pending,
 }
 
 impl Space {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Events,
         Self::Ids,
         Self::Queue,
@@ -68,8 +64,6 @@ impl Space {
         Self::Filters,
         Self::Books,
         Self::Meta,
-        Self::DedupExpiry,
-        Self::Pending,
     ];
 
     /// Returns the name on disk.
@@ -87,10 +81,8 @@ impl Space {
             Self::Ordered => "ordered",
             Self::Dedup => "dedup",
             Self::Filters => "filters",
-            Self::DedupExpiry => "dedup_expiry",
             Self::Books => "books",
             Self::Meta => "meta",
-            Self::Pending => "pending",
         }
     }
 }

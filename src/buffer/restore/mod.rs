@@ -101,14 +101,10 @@ impl Fates<'_> {
         while self.ahead.is_none() {
             let Some(pair) = self.pairs.next() else { return Ok(None) };
             let (key, value) = pair?;
-            self.ahead = number(&key).zip(Fate::parse(&value));
+            self.ahead = keys::parse_sequence(&key).zip(Fate::parse(&value));
         }
         Ok(self.ahead.take_if(|(next, _)| *next <= seq))
     }
-}
-
-fn number(key: &[u8]) -> Option<u64> {
-    key.try_into().ok().map(u64::from_be_bytes)
 }
 
 impl Restore<'_> {
@@ -221,7 +217,7 @@ impl Restore<'_> {
         let mut fates = Fates { pairs: engine.scan(Space::Fate, &[], None), ahead: None };
         for pair in engine.scan(Space::Events, &[], None) {
             let (key, stored) = pair?;
-            let (Some(seq), Ok(data)) = (number(&key), record::decode(&stored)) else { continue };
+            let (Some(seq), Ok(data)) = (keys::parse_sequence(&key), record::decode(&stored)) else { continue };
             let mut own = None;
             while let Some((of, fate)) = fates.up_to(seq)? {
                 if of == seq {
@@ -384,7 +380,7 @@ impl Restore<'_> {
     fn quarantine(&mut self) -> Result<(), EngineError> {
         for pair in self.engine.scan(Space::Quarantine, &[], None) {
             let (key, kept) = pair?;
-            if let Some(seq) = number(&key) {
+            if let Some(seq) = keys::parse_sequence(&key) {
                 self.stays_in_quarantine_until(seq, u32::try_from(keys::parse_bytes(&kept)).unwrap_or(u32::MAX));
             }
             self.flush_when_full()?;

@@ -14,24 +14,10 @@ use super::show;
 use crate::cli::terminal;
 use crate::credential::{CredentialPlace, name_of};
 use crate::deliver::Target;
+use crate::hop;
 
 /// The limit of one argument: the system may not take a longer one; the shell's own `printf` takes any.
 const ARGUMENT_BYTES_MAX: usize = 64 * 1024;
-
-/// The headers of the connection, which are not part of the message.
-const CONNECTION: &[&str] = &[
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// The headers that curl adds unless it is told not to.
 const ADDED_BY_CURL: &[&str] = &["accept", "content-type", "expect", "user-agent"];
@@ -44,6 +30,11 @@ pub(super) struct Request {
     body: Vec<u8>,
     /// The places whose values the gateway hides, as it writes them.
     hidden: Vec<String>,
+}
+
+/// Checks whether curl makes the header itself: it belongs to the connection, frames the request, or is for a proxy.
+fn is_made_anew(name: &str) -> bool {
+    hop::is_hop_by_hop(name) || matches!(name, "content-length" | "expect" | "host" | "proxy-authorization")
 }
 
 impl Request {
@@ -70,9 +61,8 @@ impl Request {
     /// Returns the variables in the command, which stand for hidden values.
     pub(super) fn variables(&self) -> Vec<String> {
         // The path is the one that the command calls.
-        let is_sent = |place: &&String| {
-            !place.starts_with("path:") && !CONNECTION.iter().any(|name| **place == format!("header:{name}"))
-        };
+        let is_sent =
+            |place: &&String| !place.starts_with("path:") && !place.strip_prefix("header:").is_some_and(is_made_anew);
         self.hidden.iter().filter(is_sent).map(|place| variable(place)).collect()
     }
 
@@ -123,7 +113,7 @@ pub(super) fn command(request: &Request, url: &str) -> Option<String> {
     Target::parse(url)?;
     let url = request.url(url);
     let mut parts = vec![format!("curl -sS -i --globoff --path-as-is -X {} {url}", argument(&request.method))];
-    let is_message = |name: &str| !CONNECTION.contains(&name) && !name.starts_with("hookgate-");
+    let is_message = |name: &str| !is_made_anew(name) && !name.starts_with("hookgate-");
     let headers = request.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
     let headers: Vec<_> = headers.filter(|(name, _)| is_message(name)).collect();
     let is_given = |wanted: &str| headers.iter().any(|(name, _)| name == wanted);

@@ -36,7 +36,7 @@ pub(in crate::cli) struct ListArgs {
     asked: Asked,
 }
 
-const EVENTS: List = List { path: "/api/v1/events", member: "events", one: "event" };
+pub(in crate::cli) const EVENTS: List = List { path: "/api/v1/events", member: "events", one: "event" };
 
 pub(in crate::cli) fn run(command: &Command) -> Exit {
     ended(match command {

@@ -92,11 +92,11 @@ impl Outcome {
 
 /// The names and values of a filter, as the gateway names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted(Vec<(&'static str, String)>);
+pub(in crate::cli) struct Wanted(Vec<(&'static str, String)>);
 
 impl Wanted {
     /// Adds a condition, if it is given.
-    pub(super) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
+    pub(in crate::cli) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
         self.0.extend(value.map(|value| (name, value.to_owned())));
         self
     }

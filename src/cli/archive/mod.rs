@@ -33,7 +33,8 @@ use super::providers::Format;
 use super::{Exit, load};
 
 pub(super) use dlq::{Command as Dlq, run as dlq};
-pub(super) use events::{Command as Events, run as events};
+pub(super) use events::{Command as Events, EVENTS, run as events};
+pub(super) use filter::Wanted;
 pub(super) use parked::{Command as Parked, run as parked};
 pub(super) use quarantine::{Command as Quarantine, run as quarantine};
 pub(super) use refused::{Command as Refused, run as refused};

@@ -43,7 +43,7 @@ pub(in crate::cli) struct ListArgs {
 
 /// A list of the API.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct List {
+pub(in crate::cli) struct List {
     pub(super) path: &'static str,
     /// The member of the answer that holds the entries.
     pub(super) member: &'static str,
@@ -52,16 +52,16 @@ pub(super) struct List {
 }
 
 /// Entries, and the cursor of the next ones.
-pub(super) struct Listed {
-    pub(super) entries: Vec<Value>,
+pub(in crate::cli) struct Listed {
+    pub(in crate::cli) entries: Vec<Value>,
     next: Option<String>,
     /// Names in the filter that the gateway does not know.
-    unknown: Vec<Unknown>,
+    pub(in crate::cli) unknown: Vec<Unknown>,
 }
 
 impl List {
     /// Reads at most `limit` entries from `cursor` on.
-    pub(super) fn read(
+    pub(in crate::cli) fn read(
         self,
         admin: &Admin,
         wanted: &Wanted,

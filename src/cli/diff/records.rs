@@ -4,13 +4,11 @@ use serde_json::Value;
 
 use super::Args;
 use crate::cli::admin::{Admin, AdminProblem};
+use crate::cli::archive::{EVENTS, Wanted};
 use crate::cli::recorded::Recorded;
 use crate::cli::unknown::{self, Unknown};
 use crate::cli::{Exit, load, terminal};
 use crate::refusal::{Class, RequestOutcome};
-
-/// The limit of entries of one page.
-const PAGE: usize = 500;
 
 /// Recorded requests, and the numbers of those that no file can judge.
 #[derive(Debug, Default)]
@@ -91,34 +89,21 @@ fn of_gateway(args: &Args) -> Result<Records, Exit> {
     Ok(records)
 }
 
-/// Ids, each with how it ended where it was laid aside; and the names that the gateway does not know.
+/// Returns ids, each with its outcome where the request was captured, and adds the names that the gateway does not know.
 fn listed(
     args: &Args,
     admin: &Admin,
     aside: Option<&str>,
     unknown: &mut Vec<Unknown>,
 ) -> Result<Vec<(String, Option<RequestOutcome>)>, Exit> {
-    let (mut listed, mut cursor): (Vec<_>, Option<String>) = (Vec::new(), None);
-    loop {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("since", &args.last).append_pair("limit", &PAGE.to_string());
-        let named = [("source", args.source.as_deref()), ("cursor", cursor.as_deref()), ("outcome", aside)];
-        for (name, value) in named {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
-        }
-        let answer = admin.get(&format!("/api/v1/events?{}", query.finish())).map_err(|problem| problem.told())?;
-        let page = answer.get("events").and_then(Value::as_array).ok_or_else(|| admin.not_ours().told())?;
-        listed.extend(page.iter().filter_map(|event| {
-            let outcome = aside.and(event.get("outcome")).and_then(Value::as_str).and_then(RequestOutcome::of_label);
-            Some((event.get("id")?.as_str()?.to_owned(), outcome))
-        }));
-        *unknown = Unknown::listed(&answer);
-        cursor = answer.get("next").and_then(Value::as_str).map(str::to_owned);
-        if cursor.is_none() || listed.len() >= args.max {
-            listed.truncate(args.max);
-            return Ok(listed);
-        }
-    }
+    let wanted = Wanted::default().with("since", Some(&args.last)).with("source", args.source.as_deref());
+    let wanted = wanted.with("outcome", aside);
+    let mut listed = EVENTS.read(admin, &wanted, args.max, None).map_err(|problem| problem.told())?;
+    *unknown = listed.unknown;
+    listed.entries.truncate(args.max);
+    let listed = listed.entries.iter().filter_map(|event| {
+        let outcome = aside.and(event.get("outcome")).and_then(Value::as_str).and_then(RequestOutcome::of_label);
+        Some((event.get("id")?.as_str()?.to_owned(), outcome))
+    });
+    Ok(listed.collect())
 }

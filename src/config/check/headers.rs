@@ -145,7 +145,8 @@ impl Checker<'_> {
             return None;
         };
         if !is_free(&name) {
-            let help = "what frames a request, and what begins with `Hookgate-`, is the gateway's own".to_owned();
+            let help =
+                "a connection's headers, those that frame a request, and `Hookgate-…` are the gateway's own".to_owned();
             self.error_of(Code::InvalidValue, at, format!("the header {shown} cannot be changed"), Some(help));
             return None;
         }
@@ -155,7 +156,6 @@ impl Checker<'_> {
     /// Returns whether a destination may set this header on every attempt; reports an error if not.
     fn is_left_to_us(&mut self, at: &[Seg<'_>], (text, name): (&str, &HeaderName), signs: bool) -> bool {
         let why = match name.as_str() {
-            "proxy-connection" => "it belongs to one connection".to_owned(),
             "traceparent" | "tracestate" => "each attempt has its own, so that it can be traced".to_owned(),
             name if signs && name.starts_with("webhook-") => "`sign` sets it: leave it out here".to_owned(),
             _ => return true,

@@ -209,7 +209,7 @@ impl<'a> Checker<'a> {
         let listeners = self.listeners();
         let pages = self.pages();
         self.token = self.admin_token();
-        let buffer = self.buffer();
+        let buffer = self.buffer(&process.data_dir);
         let (per_sender, total) = self.rates();
         let trusted_proxies = self.raw.server.trusted_proxies.iter().map(|cidr| cidr.0).collect();
         let capture = self.capture();

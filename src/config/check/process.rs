@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Checker<'_> {
             threads: threads.max(1),
             shutdown_grace: server.shutdown_grace.map_or(GRACE, |grace| grace.0),
             tracing,
-            data_dir: self.beside(server.data_dir.as_deref().unwrap_or(std::path::Path::new(DATA_DIR))),
+            data_dir: self.beside(server.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR))),
         }
     }
 
@@ -182,7 +182,7 @@ impl Checker<'_> {
 
     /// Warns of a `max_size` that does not fit the disk: events are then refused for the disk, which no share of
     /// `max_size` shows.
-    fn fits_the_disk(&mut self, dir: &std::path::Path, bytes_max: u64) {
+    fn fits_the_disk(&mut self, dir: &Path, bytes_max: u64) {
         let Some(total_bytes) = (self.world.disk_bytes)(dir) else { return };
         let reserve = DiskSpace { free_bytes: total_bytes, total_bytes }.reserve_bytes();
         if bytes_max.saturating_add(reserve) <= total_bytes {
@@ -200,7 +200,7 @@ impl Checker<'_> {
         self.warning(Code::LargerThanTheDisk, &path!["buffer", "max_size"], message, Some(help));
     }
 
-    pub(super) fn buffer(&mut self) -> BufferParams {
+    pub(super) fn buffer(&mut self, data_dir: &Path) -> BufferParams {
         let buffer = &self.raw.buffer;
         let fsync = match buffer.fsync {
             Some(raw::Fsync::Group) | None => Fsync::Group,
@@ -221,7 +221,7 @@ impl Checker<'_> {
             let at = path!["buffer", "max_size"];
             self.error(Code::InvalidValue, &at, "a buffer this small holds nothing", Some("at least `1MiB`".into()));
         }
-        let dir: PathBuf = self.process().data_dir.join("buffer");
+        let dir = data_dir.join("buffer");
         self.fits_the_disk(&dir, bytes_max);
         let dead_letter = self.raw.defaults.destination.dead_letter.as_ref();
         let quarantine_keep = dead_letter.and_then(|dead| dead.keep).map_or(DEAD_KEEP, |keep| keep.0);

@@ -19,6 +19,7 @@ use std::ops::Range;
 
 use twox_hash::XxHash3_64;
 
+use super::roots::number;
 use super::{KeyValue, Saved, frames};
 use crate::buffer::record::{self, MAGIC};
 
@@ -201,7 +202,6 @@ impl Reading<'_> {
             let dedup = dedup.remove(&frame.start).unwrap_or_default();
             self.mended.saved.push(Saved { seq: seq.map(u64::from_be_bytes), record, dedup });
         }
-        self.mended.saved.extend(of_version_1(bytes));
     }
 
     /// Repairs sequences. The engine skips a batch whose sequence is too low, and counts on from one that is too high.
@@ -278,10 +278,6 @@ fn keyspace_of_events(bytes: &[u8]) -> Option<u64> {
     (item.value_at == first.start).then_some(item.keyspace)
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
-}
-
 fn batch(bytes: &[u8], at: usize) -> Batch {
     let header = || {
         let count = bytes.get(at..)?.strip_prefix(&[START])?.first_chunk::<4>()?;
@@ -341,19 +337,6 @@ fn item(bytes: &[u8], at: usize) -> Option<Item<'_>> {
     let end = value_at + value_len as usize;
     let keyspace = number(rest, 0)?;
     Some(Item { keyspace, key: bytes.get(at + ITEM_BYTES..value_at)?, value: bytes.get(value_at..end)?, value_at, end })
-}
-
-/// Finds the events of a batch whose records have no magic, up to the place where the batch broke.
-fn of_version_1(bytes: &[u8]) -> Vec<Saved> {
-    let (mut saved, mut at) = (Vec::new(), START_BYTES);
-    while let Some(item) = item(bytes, at) {
-        at = item.end;
-        let Ok(seq) = item.key.try_into().map(u64::from_be_bytes) else { continue };
-        if !item.value.starts_with(&MAGIC) && record::decode(item.value).is_ok() {
-            saved.push(Saved { seq: Some(seq), record: item.value.to_vec(), dedup: Vec::new() });
-        }
-    }
-    saved
 }
 
 /// Finds the `dedup` records before each event of a broken batch, by the place of the event.

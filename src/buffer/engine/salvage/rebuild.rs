@@ -21,7 +21,7 @@ use super::{
     FOLDER, SUSPECTED, Saved, frames, is_damage, journals, past, remember_mended, remove_file, roots, sync_folder,
     write_synced,
 };
-use crate::buffer::engine::disk::{self, Fjall};
+use crate::buffer::engine::disk::Fjall;
 use crate::buffer::engine::{Batch, Durability, Engine, EngineError, Mended, Slice, Space};
 use crate::buffer::keys::sequence_time;
 use crate::buffer::record;
@@ -213,9 +213,7 @@ impl Copy<'_> {
 
     fn records(&mut self, from: &Keyspace, to: Space) -> Result<u64, EngineError> {
         let mut copying = Copying { store: self.store, batch: Batch::default(), bytes: 0 };
-        let gaps = past::read(from, true, |key, value| {
-            if disk::is_of_these_files(to, &key) { Ok(()) } else { copying.add(to, key, value.unwrap_or_default()) }
-        })?;
+        let gaps = past::read(from, true, |key, value| copying.add(to, key, value.unwrap_or_default()))?;
         copying.end()?;
         Ok(gaps)
     }

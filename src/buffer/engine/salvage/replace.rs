@@ -18,7 +18,6 @@ const RECEIPT_TO_STORE_MS: u64 = 10 * 60 * 1000;
 
 /// Returns the sequences that any record names.
 pub(super) fn wanted(store: &Fjall) -> Result<BTreeSet<u64>, EngineError> {
-    let sequence = |key: &[u8]| key.try_into().ok().map(u64::from_be_bytes);
     let mut wanted = BTreeSet::new();
     let mut of = |space: Space, seq: &dyn Fn(&[u8]) -> Option<u64>| {
         past::read(store.keyspace(space)?, false, |key, _| {
@@ -29,9 +28,8 @@ pub(super) fn wanted(store: &Fjall) -> Result<BTreeSet<u64>, EngineError> {
     of(Space::Queue, &|key| QueueKey::parse(key).map(|key| key.seq))?;
     of(Space::Ordered, &|key| LaneKey::parse_place(key).map(|(seq, _)| seq))?;
     of(Space::Expiry, &|key| keys::parse_pair(key).map(|(_, seq)| seq))?;
-    of(Space::Fate, &sequence)?;
-    of(Space::Quarantine, &sequence)?;
-    of(Space::Pending, &sequence)?;
+    of(Space::Fate, &keys::parse_sequence)?;
+    of(Space::Quarantine, &keys::parse_sequence)?;
     Ok(wanted)
 }
 
@@ -59,7 +57,7 @@ pub(super) struct PutBack<'a> {
 
 impl<'a> PutBack<'a> {
     pub(super) fn new(store: &'a Fjall) -> Result<Self, EngineError> {
-        let last = store.last_key(Space::Events)?.and_then(|key| key.as_ref().try_into().ok().map(u64::from_be_bytes));
+        let last = store.last_key(Space::Events)?.and_then(|key| keys::parse_sequence(&key));
         let next_seq = last.map_or(0, |last| last.saturating_add(1));
         Ok(Self { store, batch: Batch::default(), in_batch: 0, next_seq, seen: HashSet::new(), count: 0 })
     }

@@ -223,7 +223,8 @@ fn entries(rest: &mut Option<&[u8]>, size: usize) -> Option<Vec<(u64, u128)>> {
     Some(found)
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u64> {
+/// Reads a number as the engine writes it.
+pub(super) fn number(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
 }
 

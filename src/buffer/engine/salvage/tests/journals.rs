@@ -81,20 +81,6 @@ fn batch(seqno: u64, items: &[(u8, &[u8], &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn records_of_version_1_are_saved_from_a_damaged_batch() {
-    let old: Vec<_> = (0..3).map(|number| record::tests::version_1(&event(number, 50), 12)).collect();
-    let keys = [1, 2, 3_u64].map(u64::to_be_bytes);
-    let items: Vec<(u8, &[u8], &[u8])> = keys.iter().zip(&old).map(|(key, old)| (1, &key[..], &old[..])).collect();
-    let mut bytes = [batch(7, &items[..2]), batch(8, &items[2..])].concat();
-    assert!(matches!(journal::mend(&bytes, None).change, Change::Nothing));
-    // In the body of the first one.
-    bytes[13 + 21 + 8 + old[0].len() - 5] ^= 1;
-    let mended = journal::mend(&bytes, None);
-    assert_eq!(mended.saved.iter().map(|event| &event.record).collect::<Vec<_>>(), [&old[1]]);
-    assert!(matches!(mended.change, Change::Write(content) if content == batch(8, &items[2..])));
-}
-
-#[test]
 fn what_a_sender_writes_into_a_body_is_not_taken_for_a_batch() {
     let mut outer = event(1, 0);
     // A batch of its own making, with a sequence that would fit.

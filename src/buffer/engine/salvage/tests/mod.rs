@@ -241,7 +241,7 @@ async fn a_damaged_end_of_any_file_costs_no_event() {
     let sizes: Vec<_> = (0..60).map(|number| if number % 3 == 0 { 3_000 } else { 300 }).collect();
     let template = Template::new(&sizes, 10, true).await;
     // Events, the queue, fates.
-    for folder in ["2/tables", "2/blobs", "4/tables", "5/tables"] {
+    for folder in ["1/tables", "1/blobs", "3/tables", "4/tables"] {
         let folder = template.folder.path().join("keyspaces").join(folder);
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let length = fs::read(&path).unwrap().len();
@@ -303,7 +303,7 @@ async fn a_compaction_that_meets_damage_stops_the_buffer_for_a_moment_only() {
     let template = Template::new(&[300; 300], 20, true).await;
     let copy = template.copy();
     let buffer = open(copy.path()).unwrap();
-    let table = fs::read_dir(copy.path().join("keyspaces/4/tables")).unwrap().next().unwrap().unwrap().path();
+    let table = fs::read_dir(copy.path().join("keyspaces/3/tables")).unwrap().next().unwrap().unwrap().path();
     flip(&table, 100, 1);
     let append = |number| buffer.append(Event::new(Verified::by_choice("a test"), event(number, 10), None));
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
