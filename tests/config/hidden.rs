@@ -1,7 +1,7 @@
 //! The value of a variable is in no message: every value of every golden file comes out of a variable once, with a marker in
 //! it, and the marker is in nothing that is shown.
 //!
-//! Excepted are the values that have no room for a secret as the README says it: names of files, hosts, and other entries.
+//! Excepted are the values that have no room for a secret as docs/guides/configuration.md says it: names of files, hosts, and other entries.
 
 use std::path::Path;
 
