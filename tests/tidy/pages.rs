@@ -116,6 +116,9 @@ fn every_link_of_a_page_leads_somewhere() {
             } else if anchor.is_some_and(|anchor| !anchors(&read(&target)).contains(anchor)) {
                 findings.push(format!("{page}: ({link}) leads to no heading of {target}"));
             }
+            if page.starts_with("docs/") && page != SUMMARY && target.ends_with("README.md") {
+                findings.push(format!("{page}: ({link}) is a dead link in the book, which calls that page index.html"));
+            }
             if page.starts_with("docs/") && !target.starts_with("docs/") {
                 findings.push(format!("{page}: ({link}) leads out of the book; name the file as `code`"));
             }
@@ -145,7 +148,7 @@ fn every_alert_has_its_page() {
     let stems: BTreeSet<&str> = found
         .iter()
         .filter_map(|page| Path::new(page).file_stem()?.to_str())
-        .filter(|stem| *stem != "README")
+        
         .collect();
     let (lost, idle) = (names.difference(&stems), stems.difference(&names));
     let lost = lost.map(|name| format!("docs/operate/runbook/{name}.md: an alert names it, and it is not there"));
