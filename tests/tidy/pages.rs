@@ -145,11 +145,7 @@ fn every_alert_has_its_page() {
     assert_eq!(names.len(), alerts.matches("- alert: ").count(), "each alert names a page of its own");
     let mut found = BTreeSet::new();
     pages_in("docs/operate/runbook", &mut found);
-    let stems: BTreeSet<&str> = found
-        .iter()
-        .filter_map(|page| Path::new(page).file_stem()?.to_str())
-        
-        .collect();
+    let stems: BTreeSet<&str> = found.iter().filter_map(|page| Path::new(page).file_stem()?.to_str()).collect();
     let (lost, idle) = (names.difference(&stems), stems.difference(&names));
     let lost = lost.map(|name| format!("docs/operate/runbook/{name}.md: an alert names it, and it is not there"));
     nothing(lost.chain(idle.map(|name| format!("docs/operate/runbook/{name}.md: no alert names it"))).collect());
