@@ -11,6 +11,8 @@ mod imports;
 mod manifest;
 #[path = "tidy/mutations.rs"]
 mod mutations;
+#[path = "tidy/pages.rs"]
+mod pages;
 #[path = "tidy/rows.rs"]
 mod rows;
 

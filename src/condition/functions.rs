@@ -127,6 +127,12 @@ pub(super) fn names() -> [&'static str; FUNCTIONS.len()] {
     FUNCTIONS.map(|function| function.name)
 }
 
+/// Each function by name, with one right call.
+#[cfg(test)]
+pub(super) fn forms() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FUNCTIONS.iter().map(|function| (function.name, function.form))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{ConditionProblem, ValueExpression};

@@ -26,6 +26,8 @@ mod number;
 mod prepare;
 mod problem;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod request;
 mod times;
 mod truth;

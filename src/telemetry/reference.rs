@@ -20,8 +20,8 @@ fn page() -> String {
     let mut page = "# Metrics\n\n\
         `GET /metrics` on the admin listener, in Prometheus' text format. Labels hold names of the configuration and words of \
         closed lists only. Series with such labels exist at 0 from the start. `source=\"_none\"` are requests that reached no \
-        source. Beside these there are the usual `process_…` ones. Alerts over them: [`deploy/prometheus/alerts.yaml`]\
-        (../../deploy/prometheus/alerts.yaml).\n\n| name | type | labels | meaning |\n|---|---|---|---|\n"
+        source. Beside these there are the usual `process_…` ones. Alerts over them: `deploy/prometheus/alerts.yaml`.\n\n\
+        | name | type | labels | meaning |\n|---|---|---|---|\n"
         .to_owned();
     for metric in Telemetry::new().described() {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();

@@ -1,7 +1,8 @@
 //! No message shows the value of a variable: every value of every golden file is replaced once by a variable whose
 //! value has a marker, and no output may have the marker.
 //!
-//! Excepted are values that hold no secret according to the README: names of files, hosts, and other entries.
+//! Excepted are values that hold no secret according to docs/guides/configuration.md: names of files, hosts, and other
+//! entries.
 
 use std::path::Path;
 

@@ -214,14 +214,14 @@ fn hovering_over_a_key_says_what_it_is() {
     }
 }
 
-/// Returns every YAML file of the project, and the YAML blocks of the README.
+/// Returns every YAML file of the project, and the YAML blocks of its pages.
 fn yaml_texts() -> Vec<(String, String)> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let name = entry.file_name().unwrap().to_string_lossy();
             if entry.is_dir() && name != "target" && !name.starts_with('.') {
                 walk(&entry, found);
-            } else if name.ends_with(".yaml") || name.ends_with(".yml") {
+            } else if [".yaml", ".yml", ".md"].iter().any(|end| name.ends_with(end)) {
                 found.push(entry);
             }
         }
@@ -229,10 +229,13 @@ fn yaml_texts() -> Vec<(String, String)> {
     let mut found = Vec::new();
     walk(root(), &mut found);
     let relative = |path: &PathBuf| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-    let files = found.iter().map(relative).map(|path| (path.clone(), read(&path)));
-    let readme = read("README.md");
-    let blocks = readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
-    files.chain(blocks.map(|block| ("README.md".to_owned(), block))).collect()
+    let texts = found.iter().map(relative).flat_map(|path| {
+        let text = read(&path);
+        let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+        let texts = if path.ends_with(".md") { blocks.collect() } else { vec![text] };
+        texts.into_iter().map(move |text| (path.clone(), text))
+    });
+    texts.collect()
 }
 
 #[test]
@@ -245,7 +248,9 @@ fn every_example_of_a_whole_file_tells_editors_where_the_schema_is() {
         examples += 1;
         let schema = text.strip_prefix(HEADER).and_then(|rest| rest.lines().next());
         let schema = schema.unwrap_or_else(|| panic!("{path}: begin it with `{HEADER}…`"));
-        assert!(root().join(&path).parent().unwrap().join(schema).is_file(), "{path}: there is no {schema}");
+        // A reader saves the examples of a page in the checkout.
+        let saved = if path.ends_with(".md") { "README.md" } else { &path };
+        assert!(root().join(saved).parent().unwrap().join(schema).is_file(), "{path}: there is no {schema}");
     }
     assert!(examples >= 4, "only {examples} examples were found");
 }
