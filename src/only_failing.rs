@@ -7,7 +7,7 @@
 //! Counts live in memory and a reload keeps them. After a start, the stored events tell when each source was verified
 //! last and by which senders. The time is a parameter.
 //!
-//! Bounds: [`SENDERS_MAX`] senders of a source are remembered, those that were verified last.
+//! Bounds: `SENDERS_MAX` senders of a source are remembered, those that were verified last.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! From what the file says to what it means: [`Checker`] turns a `raw::File` into a [`Setup`], or says all that is wrong.
+//! From what the file says to what it means: `Checker` turns a `raw::File` into a [`Setup`], or says all that is wrong.
 //!
 //! Each part of the file has its own leaf here; this file has the order and what all leaves share: the places, the
 //! problems, and the surroundings (environment, files) that are handed in. Nothing is left half made: with one error
