@@ -8,7 +8,7 @@
 //! Counts live in memory and a reload keeps them. After a start, the stored events give each source's last verified
 //! request and its senders. The time is a parameter.
 //!
-//! Bounds: of each source, the [`SENDERS_MAX`] senders that were verified last are remembered.
+//! Bounds: of each source, the `SENDERS_MAX` senders that were verified last are remembered.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 //!
 //! Data goes to stdout, messages to stderr; `-` is stdin; every flag has a `HOOKGATE_…` variable. Exit codes are those
-//! of the contract and a closed list ([`Exit`]).
+//! of the contract and a closed list (`Exit`).
 
 mod admin;
 mod answers;

@@ -1,6 +1,6 @@
 //! The ingress: the only downstream pingora code.
 //!
-//! [`Gateway`] is a pingora `ProxyHttp` whose whole work is done in `request_filter`: check the framing, read the body
+//! `Gateway` is a pingora `ProxyHttp` whose whole work is done in `request_filter`: check the framing, read the body
 //! within its bounds, ask `accept`, commit, answer. pingora's own proxying is not used, so no byte reaches an internal
 //! service before it was verified.
 //!

@@ -56,12 +56,12 @@ fn the_page_of_commands_is_what_the_program_says() {
 
 /// The variables of a help, each with its flag.
 fn variables(help: &str) -> Vec<(String, String)> {
-    let mut flag = String::new();
+    let mut flag = "";
     let mut found = Vec::new();
     for line in help.lines().map(str::trim) {
         let is_note = ["- ", "[env", "[default", "[possible"].iter().any(|start| line.starts_with(start));
         if line.starts_with(['-', '[', '<']) && !is_note {
-            flag = line.split("  ").next().unwrap_or_default().to_owned();
+            flag = line.split("  ").next().unwrap_or_default();
         }
         if let Some((_, rest)) = line.split_once("[env: ") {
             let name = rest.split(['=', ']']).next().unwrap_or_default();

@@ -2,7 +2,14 @@
 //! page shows of a terminal is run and compared.
 //!
 //! `UPDATE=1 cargo test --test docs` writes reference pages anew.
-#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test may stop at the first surprise, and it lives in real time"
+)]
 
 mod commands;
 mod examples;

@@ -32,7 +32,7 @@ pub(crate) fn steps(page: &str) -> Vec<Step> {
         } else if let Some(fence) = line.strip_prefix("```") {
             let block: Vec<(usize, &str)> = lines.by_ref().take_while(|(_, line)| *line != "```").collect();
             if let Some(name) = file.take() {
-                let text = block.iter().map(|(_, line)| format!("{line}\n")).collect();
+                let text = block.iter().flat_map(|(_, line)| [*line, "\n"]).collect();
                 steps.push(Step::File { name, text });
             } else if fence == "console" {
                 commands(&block, &mut steps);

@@ -214,7 +214,12 @@ fn hovering_over_a_key_says_what_it_is() {
     }
 }
 
-/// Returns every YAML file of the project, and the YAML blocks of its pages.
+/// Returns whether the file is a page with blocks of YAML.
+fn is_page(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == "md")
+}
+
+/// Returns every YAML file of the project, and the blocks of its pages.
 fn yaml_texts() -> Vec<(String, String)> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -232,7 +237,7 @@ fn yaml_texts() -> Vec<(String, String)> {
     let texts = found.iter().map(relative).flat_map(|path| {
         let text = read(&path);
         let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
-        let texts = if path.ends_with(".md") { blocks.collect() } else { vec![text] };
+        let texts = if is_page(&path) { blocks.collect() } else { vec![text] };
         texts.into_iter().map(move |text| (path.clone(), text))
     });
     texts.collect()
@@ -249,7 +254,7 @@ fn every_example_of_a_whole_file_tells_editors_where_the_schema_is() {
         let schema = text.strip_prefix(HEADER).and_then(|rest| rest.lines().next());
         let schema = schema.unwrap_or_else(|| panic!("{path}: begin it with `{HEADER}…`"));
         // A reader saves the examples of a page in the checkout.
-        let saved = if path.ends_with(".md") { "README.md" } else { &path };
+        let saved = if is_page(&path) { "README.md" } else { &path };
         assert!(root().join(saved).parent().unwrap().join(schema).is_file(), "{path}: there is no {schema}");
     }
     assert!(examples >= 4, "only {examples} examples were found");

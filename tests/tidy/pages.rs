@@ -24,7 +24,7 @@ fn pages_in(folder: &str, found: &mut BTreeSet<String>) {
         let inside = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
             pages_in(&inside, found);
-        } else if inside.ends_with(".md") {
+        } else if path.extension().is_some_and(|extension| extension == "md") {
             found.insert(inside);
         }
     }

@@ -86,7 +86,7 @@ impl Checker<'_> {
         for (key, time) in times {
             self.not_zero(&path!["listeners", name, "limits", key], time);
         }
-        if limits.tls_handshake.is_some() && listener.tls.is_none() && listener.serve.is_empty() {
+        if limits.tls_handshake.is_some_and(|time| time.0 != TLS_HANDSHAKE) && listener.tls.is_none() && listener.serve.is_empty() {
             let at = path!["listeners", name, "limits", "tls_handshake"];
             let help = "leave it out, or add `tls`".to_owned();
             self.warning(Code::Unused, &at, "a listener without `tls` has no handshake", Some(help));

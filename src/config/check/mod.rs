@@ -1,4 +1,4 @@
-//! The meaning of the file: [`Checker`] turns a `raw::File` into a [`Setup`], or reports all problems.
+//! The meaning of the file: `Checker` turns a `raw::File` into a [`Setup`], or reports all problems.
 //!
 //! Each part of the file has its own leaf here. This file has the order, and the parts that all leaves share: the
 //! places, the problems, and the surroundings (environment, files) that are handed in. Nothing is left half made: with
