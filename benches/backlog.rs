@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hookgate::buffer::{Buffer, BufferParams, Committed, Fsync, Keep};
 use hookgate::clock::{Clock, SystemClock};
-use hookgate::event::{Copy, DedupKey, Event, EventData, EventId, HeaderBytes};
+use hookgate::event::{DedupKey, Dispatch, Event, EventData, EventId, HeaderBytes};
 use hookgate::outcome::Settled;
 use hookgate::provider::Verified;
 
@@ -302,7 +302,7 @@ fn run_pairs(options: &Options) -> io::Result<()> {
 /// Checks that the counters of every destination balance, and that `waiting` deliveries are queued for each.
 fn is_accounted_for(buffer: &Buffer, options: &Options, waiting: u64) -> io::Result<()> {
     for name in options.names() {
-        let book = buffer.book(&name);
+        let book = buffer.counters(&name);
         if !book.is_balanced() || book.queued != waiting {
             return Err(io::Error::other(format!("{waiting} should wait for {name}, and its book says {book:?}")));
         }
@@ -396,7 +396,7 @@ fn event(names: &[Arc<str>], filling: &Bytes) -> Event {
     let now = SystemClock.now();
     let key: [u8; 16] = rand::random();
     let header = |name: &str, value: &'static str| (name.to_owned(), HeaderBytes(Bytes::from_static(value.as_bytes())));
-    let copy = |name: &Arc<str>| Copy {
+    let copy = |name: &Arc<str>| Dispatch {
         route: "all".into(),
         destination: Arc::clone(name),
         balance: None,

@@ -16,12 +16,12 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use hookgate::buffer::{Buffer, BufferParams, Fsync};
 use hookgate::clock::{Clock, SystemClock, Timestamp};
 use hookgate::condition::{Condition, ValueExpression, View};
-use hookgate::event::{Copy, Event, EventData, EventId};
+use hookgate::event::{Dispatch, Event, EventData, EventId};
 use hookgate::payload::Payload;
 use hookgate::provider::{Message, SignRequest, Verified, Verifier, builtin};
 use hookgate::refusal::OnFailure;
 use hookgate::schema::{Asserted, SchemaParams, SchemaSet, SchemaVerdict};
-use hookgate::script::{Numbers, Script};
+use hookgate::script::{LossyNumbers, Script};
 use hookgate::secret::{Secret, SecretName};
 use serde_json::json;
 
@@ -101,7 +101,13 @@ fn event(body: &Bytes) -> Event {
         method: "POST".into(),
         target: "/in/github".into(),
         headers: Vec::new(),
-        copies: vec![Copy { route: "r".into(), destination: "d".into(), balance: None, order: None, shaped: false }],
+        copies: vec![Dispatch {
+            route: "r".into(),
+            destination: "d".into(),
+            balance: None,
+            order: None,
+            shaped: false,
+        }],
         problems: Vec::new(),
         unverified: None,
         params: Vec::new(),
@@ -211,8 +217,8 @@ fn conditions(criterion: &mut Criterion) {
         ),
     ] {
         let script = Script::compile(source, name).expect("it can be read");
-        script.run(&body, Numbers::Exact).expect("it gives a value");
-        group.bench_function(name, |bench| bench.iter(|| script.run(&body, Numbers::Exact)));
+        script.run(&body, LossyNumbers::Exact).expect("it gives a value");
+        group.bench_function(name, |bench| bench.iter(|| script.run(&body, LossyNumbers::Exact)));
     }
     group.finish();
 }

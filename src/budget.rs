@@ -89,7 +89,7 @@ pub struct Answered {
 
 /// The changes by one answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recorded {
+pub struct BudgetChange {
     /// The level of the rule that is nearest to its limit; `None` without rules.
     pub level: Option<Level>,
     /// The alarm for the operator: one step before a limit, or out of danger again.
@@ -142,7 +142,7 @@ impl Budget {
     }
 
     /// Counts one answer.
-    pub fn record(&self, answered: Answered, now: Timestamp) -> Recorded {
+    pub fn record(&self, answered: Answered, now: Timestamp) -> BudgetChange {
         let Answered { is_success, is_verified, took } = answered;
         let is_success = is_success && self.patience.time.is_none_or(|time| took <= time);
         let part_ms = self.part_ms();
@@ -158,7 +158,7 @@ impl Budget {
             (Some(_), true) | (None, false) => None,
         };
         counts.was_near = near.is_some();
-        Recorded { level: self.level(&counts, now), alarm }
+        BudgetChange { level: self.level(&counts, now), alarm }
     }
 
     /// Returns how much is used now; `None` without rules.

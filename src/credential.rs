@@ -198,7 +198,7 @@ impl Credentials {
         }
     }
 
-    /// The same in a text that was cut, and may end in the beginning of a credential.
+    /// Hides credentials in a text that was cut, and may end in the beginning of one.
     pub fn hide_in_cut(&self, text: &mut String) {
         self.hide_in(text);
         for credential in &self.0 {
@@ -218,7 +218,7 @@ impl Credentials {
         long.map(String::as_bytes).any(|credential| bytes.windows(credential.len()).any(|part| part == credential))
     }
 
-    /// The same in every text of a JSON value; names of members stay.
+    /// Hides credentials in every text of a JSON value; names of members stay.
     pub fn hide_in_json(&self, value: &mut Value) {
         if self.is_empty() {
             return;

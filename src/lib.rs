@@ -40,8 +40,8 @@ pub mod source;
 pub mod accept;
 pub mod body;
 pub mod event;
-pub mod lane;
 pub mod reply;
+pub mod rules;
 // What keeps and moves events.
 pub mod buffer;
 pub mod capture;

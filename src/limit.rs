@@ -22,7 +22,7 @@ use governor::{NotUntil, Quota, RateLimiter};
 
 use crate::sender::Sender;
 
-/// So many per period, and so many at once.
+/// A rate: the requests per period, and the requests at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// The time between two requests in the long run.
@@ -293,7 +293,7 @@ impl ShrinkableKeyedStateStore<Sender> for BySender {
     }
 }
 
-/// What a destination is given at most.
+/// The throttle of one destination.
 #[derive(Debug)]
 pub struct Pace(RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>);
 

@@ -51,7 +51,7 @@ pub struct Failures {
 
 /// A change of the alarm, reported once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum AlarmChange {
     /// The source has only failures.
     Began(Failures),
     /// The source verifies again.
@@ -69,27 +69,27 @@ pub struct Standing {
 
 impl VerificationWatch {
     /// Records a request that was verified.
-    pub fn verified(&self, sender: Sender, now: Timestamp) -> Option<Change> {
+    pub fn verified(&self, sender: Sender, now: Timestamp) -> Option<AlarmChange> {
         let mut state = self.lock();
         state.last_verified = Some(now);
         state.remember(sender);
-        state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
+        state.failures.take().filter(|failures| failures.is_told).map(AlarmChange::Ended)
     }
 
     /// Records a request that was refused when it came and verifies by now. It ends the alarm unless it came before the
     /// source was verified last: then it is of an earlier incident.
-    pub fn verified_later(&self, sender: Option<Sender>, received: Timestamp) -> Option<Change> {
+    pub fn verified_later(&self, sender: Option<Sender>, received: Timestamp) -> Option<AlarmChange> {
         let mut state = self.lock();
         state.last_verified = state.last_verified.max(Some(received));
         if let Some(sender) = sender {
             state.remember(sender);
         }
         state.failures.filter(|failures| failures.last_verified <= received)?;
-        state.failures.take().filter(|failures| failures.is_told).map(Change::Ended)
+        state.failures.take().filter(|failures| failures.is_told).map(AlarmChange::Ended)
     }
 
     /// Records a request that failed.
-    pub fn failed(&self, sender: Sender, kind: FailureKind, now: Timestamp) -> Option<Change> {
+    pub fn failed(&self, sender: Sender, kind: FailureKind, now: Timestamp) -> Option<AlarmChange> {
         let mut state = self.lock();
         let last_verified = state.last_verified?;
         if !state.counts(sender, kind.is_well_formed()) {
@@ -102,7 +102,7 @@ impl VerificationWatch {
     }
 
     /// Raises the alarm when the failures have lasted [`ALARM_AFTER`].
-    pub fn tick(&self, now: Timestamp) -> Option<Change> {
+    pub fn tick(&self, now: Timestamp) -> Option<AlarmChange> {
         self.lock().alarm(now)
     }
 
@@ -152,10 +152,10 @@ impl State {
         self.senders.iter().any(|known| *known == sender || is_near(known))
     }
 
-    fn alarm(&mut self, now: Timestamp) -> Option<Change> {
+    fn alarm(&mut self, now: Timestamp) -> Option<AlarmChange> {
         let failures = self.failures.as_mut().filter(|failures| !failures.is_told)?;
         failures.is_told = now.since(failures.since) >= ALARM_AFTER;
-        failures.is_told.then_some(Change::Began(*failures))
+        failures.is_told.then_some(AlarmChange::Began(*failures))
     }
 }
 
@@ -187,12 +187,12 @@ mod tests {
         for secs in 60..=359 {
             assert_eq!(watch.failed(provider, WRONG, at(secs)), None, "{secs}");
         }
-        let Some(Change::Began(failures)) = watch.failed(provider, WRONG, at(360)) else { panic!("five minutes") };
+        let Some(AlarmChange::Began(failures)) = watch.failed(provider, WRONG, at(360)) else { panic!("five minutes") };
         assert_eq!((failures.since, failures.count, failures.last_verified), (at(60), 301, at(0)));
         assert!(watch.standing().is_only_failing);
         assert_eq!(watch.failed(provider, WRONG, at(361)), None);
         assert_eq!(watch.tick(at(400)), None, "told once");
-        assert!(matches!(watch.verified(provider, at(500)), Some(Change::Ended(Failures { count: 302, .. }))));
+        assert!(matches!(watch.verified(provider, at(500)), Some(AlarmChange::Ended(Failures { count: 302, .. }))));
         assert_eq!(watch.standing(), Standing { last_verified: Some(at(500)), is_only_failing: false });
     }
 
@@ -204,7 +204,7 @@ mod tests {
         assert!(watch.tick(at(400)).is_some());
         assert_eq!(watch.verified_later(Some(sender("192.0.2.1")), at(29)), None);
         assert!(watch.standing().is_only_failing);
-        assert!(matches!(watch.verified_later(None, at(59)), Some(Change::Ended(Failures { count: 1, .. }))));
+        assert!(matches!(watch.verified_later(None, at(59)), Some(AlarmChange::Ended(Failures { count: 1, .. }))));
         assert_eq!(watch.standing(), Standing { last_verified: Some(at(59)), is_only_failing: false });
     }
 
@@ -213,7 +213,7 @@ mod tests {
         let watch = verified();
         watch.failed(sender("192.0.2.1"), FailureKind::Missing, at(10));
         assert_eq!(watch.tick(at(309)), None);
-        assert!(matches!(watch.tick(at(310)), Some(Change::Began(_))));
+        assert!(matches!(watch.tick(at(310)), Some(AlarmChange::Began(_))));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl OnFailure {
     }
 }
 
-/// Why a request was turned away: the closed list of the contract.
+/// The reason of a refusal: the closed list of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// No source at this host and path.

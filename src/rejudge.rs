@@ -21,9 +21,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::buffer::{Buffer, Judgement, NotStored};
-use crate::event::{EventData, JudgedBy, Reverified};
-use crate::lane::{Lane, Rules};
+use crate::event::{EventData, Reverified, RulesFingerprint};
 use crate::provider::{Failure, KeyRing, Message};
+use crate::rules::{Rules, SourceRules};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -99,18 +99,18 @@ type Judged = (Vec<Judgement>, Counts, Option<u64>);
 
 fn judge_slice(buffer: &Buffer, (rules, ring): &By, from: u64) -> Result<Judged, NotStored> {
     let remembered = buffer.unverified();
-    let lanes: BTreeMap<&str, (&Lane, JudgedBy)> = rules
+    let lanes: BTreeMap<&str, (&SourceRules, RulesFingerprint)> = rules
         .lanes
         .iter()
         .filter(|lane| remembered.contains_key(&lane.source.name))
-        .map(|lane| (&*lane.source.name, (lane, lane.judged_by())))
+        .map(|lane| (&*lane.source.name, (lane, lane.fingerprint())))
         .collect();
-    let is_outdated = |source: &str, by: JudgedBy| lanes.get(source).is_some_and(|(_, now)| *now != by);
+    let is_outdated = |source: &str, by: RulesFingerprint| lanes.get(source).is_some_and(|(_, now)| *now != by);
     let has_outdated = remembered.iter().any(|(source, of)| of.by_rules.keys().any(|by| is_outdated(source, *by)));
     if !has_outdated {
         return Ok((Vec::new(), Counts::new(), None));
     }
-    let slice = buffer.suspects(from, &is_outdated)?;
+    let slice = buffer.unverified_events(from, &is_outdated)?;
     let mut counts = Counts::new();
     let mut judgements = Vec::with_capacity(slice.suspects.len());
     for suspect in slice.suspects {
@@ -146,7 +146,7 @@ impl Verdict {
     }
 }
 
-fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Verdict {
+fn verify(lane: &SourceRules, ring: &dyn KeyRing, event: &EventData) -> Verdict {
     let headers = event.header_map();
     let url = lane.source.signed_url(&event.target);
     let message = Message { method: &event.method, url: &url, headers: &headers, body: &event.body };
@@ -164,7 +164,7 @@ fn verify(lane: &Lane, ring: &dyn KeyRing, event: &EventData) -> Verdict {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::config::check::{World, check};
+    use crate::config::check::{Environment, check};
     use crate::event::{EventId, HeaderBytes};
     use crate::provider::{NoKeys, SignRequest};
     use bytes::Bytes;
@@ -180,7 +180,7 @@ mod tests {
         let env = |name: &str| Some(format!("secret-{name}"));
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let now = RECEIVED.after(Duration::from_hours(24 * 400));
-        let world = World {
+        let world = Environment {
             env: &env,
             read: &read,
             notice: &|_| {},
@@ -245,8 +245,8 @@ mod tests {
             verify(&wrong.lanes[0], &NoKeys, &event).verified().is_none()
                 && verify(&right.lanes[0], &NoKeys, &event).verified().is_some()
         );
-        assert_ne!(wrong.lanes[0].judged_by(), right.lanes[0].judged_by());
-        assert_eq!(right.lanes[0].judged_by(), of("https://right.example.com").lanes[0].judged_by());
+        assert_ne!(wrong.lanes[0].fingerprint(), right.lanes[0].fingerprint());
+        assert_eq!(right.lanes[0].fingerprint(), of("https://right.example.com").lanes[0].fingerprint());
     }
 
     #[test]

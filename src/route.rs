@@ -247,7 +247,7 @@ impl EventGlobs {
         Ok(Self { written, set })
     }
 
-    /// The same, of which people see these texts.
+    /// Returns the globs with other texts for people.
     #[must_use]
     pub fn shown_as(self, written: Vec<String>) -> Self {
         Self { written, ..self }

@@ -61,7 +61,7 @@ pub const NEAR_END: Duration = Duration::from_hours(14 * 24);
 
 /// A configured secret as it may be listed: its source, its name, and the time in which it is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedSecret {
     /// The source.
     pub source: Arc<str>,
     /// The name.

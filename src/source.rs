@@ -49,9 +49,9 @@ pub struct Source {
     pub public_url: Option<String>,
     /// The way in which it answers.
     pub mode: Mode,
-    /// What is done with malformed JSON.
+    /// The policy for malformed JSON.
     pub on_malformed: OnFailure,
-    /// Whether failed verification turns a request away.
+    /// False in observe mode: failed verification, limits and schemas are counted and refuse nothing.
     pub enforce: bool,
     /// The time for which a repeated delivery id is recognised; zero is never.
     pub dedup_window: Duration,

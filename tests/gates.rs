@@ -15,24 +15,24 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use hookgate::accept::{Accepted, Notes, Receipt, accept, admit};
 use hookgate::clock::Timestamp;
-use hookgate::config::check::{World as Files, check};
+use hookgate::config::check::{Environment as Files, check};
 use hookgate::event::{Event, KeyHash, OrderKey};
 use hookgate::inbound::Head;
-use hookgate::lane::Rules;
 use hookgate::limit::{Gatekeeper, Rate};
 use hookgate::provider::{KeyRing, Message, NoKeys, SignRequest};
 use hookgate::refusal::Refusal;
+use hookgate::rules::Rules;
 
 const NOW: Timestamp = Timestamp::from_unix_secs(1_790_000_000);
 
 /// A secret in base64, so that every scheme takes it as a key.
 const SECRET: &str = "c2VjcmV0LW9mLWF0LWxlYXN0LXRoaXJ0eS10d28tYnl0ZXM=";
 
-fn checked(sources: &str, more: &str) -> hookgate::config::check::Checked {
+fn checked(sources: &str, more: &str) -> hookgate::config::check::CheckedFile {
     routed(sources, &format!("routes: {{r: {{from: s, to: d}}}}\ndestinations: {{d: {{url: http://d/}}}}\n{more}"))
 }
 
-fn routed(sources: &str, rest: &str) -> hookgate::config::check::Checked {
+fn routed(sources: &str, rest: &str) -> hookgate::config::check::CheckedFile {
     let text = format!(
         "version: 1\nlisteners: {{p: {{address: 127.0.0.1:1}}}}\nserver: {{public_url: \"https://h.example.com\"}}\n\
          sources:\n{sources}\n{rest}"

@@ -5,6 +5,8 @@
 //! here with its reason, and must be needed.
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may stop at the first surprise")]
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/manifest.rs"]
@@ -15,6 +17,8 @@ mod mutations;
 mod pages;
 #[path = "tidy/rows.rs"]
 mod rows;
+#[path = "tidy/words.rs"]
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -3,9 +3,9 @@
 //! Not here: where the head comes from and how it is framed (`inbound`, `ingress`).
 
 use crate::inbound::Head;
-use crate::lane::Lane;
 use crate::limit::Gatekeeper;
 use crate::refusal::{Class, Refusal};
+use crate::rules::SourceRules;
 use crate::source::Source;
 
 pub(super) fn no_source() -> Refusal {
@@ -13,7 +13,7 @@ pub(super) fn no_source() -> Refusal {
 }
 
 /// Checks all but the sender.
-pub(super) fn check(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
+pub(super) fn check(lane: &SourceRules, head: &Head<'_>) -> Result<(), Refusal> {
     let source = &lane.source;
     let brings_events = source.takes(head.method);
     if !brings_events && !lane.desk.takes(head.method) {
@@ -36,11 +36,11 @@ pub(super) fn check(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
 }
 
 /// Checks that the method is one of events, after a method that only handshakes have.
-pub(super) fn check_brings_events(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
+pub(super) fn check_brings_events(lane: &SourceRules, head: &Head<'_>) -> Result<(), Refusal> {
     if lane.source.takes(head.method) { Ok(()) } else { Err(wrong_method(&lane.source)) }
 }
 
-pub(super) fn check_address(lane: &Lane, head: &Head<'_>) -> Result<(), Refusal> {
+pub(super) fn check_address(lane: &SourceRules, head: &Head<'_>) -> Result<(), Refusal> {
     if lane.source.allows(head.sender) {
         return Ok(());
     }

@@ -25,10 +25,10 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::event::{Event, EventData};
 use crate::inbound::Head;
-use crate::lane::{Lane, Rules};
 use crate::limit::Gatekeeper;
 use crate::provider::{HandshakeReply, KeyRing, Message};
 use crate::refusal::Refusal;
+use crate::rules::{Rules, SourceRules};
 
 pub use crate::provider::SignatureVerdict;
 pub use notes::Notes;
@@ -42,13 +42,13 @@ pub(crate) use stored::stored_head;
 /// A request that may send its body.
 #[derive(Debug)]
 pub struct Admitted<'r, 'h> {
-    lane: &'r Lane,
+    lane: &'r SourceRules,
     head: Head<'h>,
 }
 
 impl<'r> Admitted<'r, '_> {
     /// Returns the rules of the source that the request is for.
-    pub fn lane(&self) -> &'r Lane {
+    pub fn lane(&self) -> &'r SourceRules {
         self.lane
     }
 }
@@ -84,7 +84,7 @@ pub fn admit<'r, 'h>(
     rules: &'r Rules,
     gate: &Gatekeeper,
     head: Head<'h>,
-) -> Result<Admitted<'r, 'h>, (Option<&'r Lane>, Refusal)> {
+) -> Result<Admitted<'r, 'h>, (Option<&'r SourceRules>, Refusal)> {
     let Some(lane) = rules.find(head.host, head.path) else {
         // Requests without a source spend the same limits as those with one.
         head::check_sender(gate, &head).map_err(|refusal| (None, refusal))?;
@@ -103,7 +103,7 @@ pub fn admit_recorded<'r, 'h>(
     head: Head<'h>,
     source: Option<&str>,
     has_sender: bool,
-) -> Result<Admitted<'r, 'h>, (Option<&'r Lane>, Refusal)> {
+) -> Result<Admitted<'r, 'h>, (Option<&'r SourceRules>, Refusal)> {
     let lane = source.and_then(|name| rules.lane(name)).or_else(|| rules.find(head.host, head.path));
     let lane = lane.ok_or_else(|| (None, head::no_source()))?;
     let judged =
@@ -157,6 +157,6 @@ fn pass(
     let dedup = lane.dedup_key(&proof, delivery_id.as_deref(), &body);
     let data =
         EventData { event_type, delivery_id, copies, problems, ..record(lane, head, (now, receipt.random), body) };
-    let event = Box::new(Event::new(proof, data, dedup).judged_by(|| lane.judged_by()));
+    let event = Box::new(Event::new(proof, data, dedup).judged_under(|| lane.fingerprint()));
     Ok(if is_kept { Accepted::Quarantined(event) } else { Accepted::Event(event) })
 }

@@ -10,12 +10,12 @@ use super::routes::{Named, RouteError, Routed};
 use super::{payload, signature};
 use crate::body::Document;
 use crate::clock::Timestamp;
-use crate::event::Copy;
-use crate::lane::NeedsKeys;
+use crate::event::Dispatch;
 use crate::provider::{SignatureVerdict, Verified};
 use crate::refusal::{PayloadProblem, Refusal};
+use crate::rules::NeedsKeys;
 
-/// What the gates learnt about a request.
+/// Observations of the gates on one request, for metrics, the log and explanations.
 #[derive(Debug, Default)]
 pub struct Notes {
     /// The verdict on the signature; `None` where it was not judged.
@@ -36,7 +36,7 @@ pub struct Notes {
     pub delivery_id: Option<String>,
     /// The time between signing and receipt, where the scheme says it.
     pub lag: Option<Duration>,
-    /// Where there may be keys under which the same request verifies.
+    /// The keys under which the same request may verify.
     pub needs_keys: NeedsKeys,
     /// In `mode: sync`, who answered the sender.
     pub answered_by: Option<&'static str>,
@@ -50,7 +50,11 @@ impl Notes {
         self.verdict.map_or("", SignatureVerdict::label)
     }
 
-    pub(super) fn signature(&mut self, now: Timestamp, checked: signature::Checked) -> Result<Verified, Refusal> {
+    pub(super) fn signature(
+        &mut self,
+        now: Timestamp,
+        checked: signature::CheckedSignature,
+    ) -> Result<Verified, Refusal> {
         (self.verdict, self.needs_keys) = (Some(checked.verdict), checked.needs_keys);
         if checked.verdict == SignatureVerdict::Verified
             && let Ok(proof) = &checked.proof
@@ -72,7 +76,7 @@ impl Notes {
         Ok(problems)
     }
 
-    pub(super) fn payload(&mut self, checked: payload::Checked) -> Result<Vec<PayloadProblem>, Refusal> {
+    pub(super) fn payload(&mut self, checked: payload::CheckedPayload) -> Result<Vec<PayloadProblem>, Refusal> {
         self.schema_failed = checked.schema;
         self.kept(checked.kept)
     }
@@ -88,7 +92,7 @@ impl Notes {
         named
     }
 
-    pub(super) fn routed(&mut self, routed: Routed) -> Vec<Copy> {
+    pub(super) fn routed(&mut self, routed: Routed) -> Vec<Dispatch> {
         (self.matched, self.route_errors) = (routed.matched, routed.errors);
         routed.copies
     }

@@ -8,8 +8,8 @@ use super::routes::Named;
 use crate::body::Document;
 use crate::clock::Timestamp;
 use crate::inbound::Head;
-use crate::lane::Lane;
 use crate::refusal::{Class, OnFailure, PROBLEMS_MAX, PayloadProblem, Refusal};
+use crate::rules::SourceRules;
 use crate::schema::SchemaVerdict;
 
 /// The label of `schema_failures_total` for a body that no schema can check.
@@ -17,7 +17,7 @@ const UNREAD: &str = "_unread";
 
 /// The result of a check.
 #[derive(Debug)]
-pub(crate) struct Checked {
+pub(crate) struct CheckedPayload {
     /// The schema that the body failed, or [`UNREAD`].
     pub(crate) schema: Option<String>,
     /// The problems for which the event is kept, or the refusal.
@@ -32,12 +32,17 @@ struct Failed {
 }
 
 /// Reads a body as its source says.
-pub(crate) fn read<'b>(lane: &Lane, head: &Head<'_>, body: &'b [u8]) -> Document<'b> {
+pub(crate) fn read<'b>(lane: &SourceRules, head: &Head<'_>, body: &'b [u8]) -> Document<'b> {
     lane.body.read(head.media_type(), body, &lane.reading)
 }
 
 /// Checks a body for malformed content and against the schemas of its source. `brake_at` is as in [`keep_or_refuse`].
-pub(crate) fn check(lane: &Lane, named: &Named, document: &Document<'_>, brake_at: Option<Timestamp>) -> Checked {
+pub(crate) fn check(
+    lane: &SourceRules,
+    named: &Named,
+    document: &Document<'_>,
+    brake_at: Option<Timestamp>,
+) -> CheckedPayload {
     let event_type = named.event_type.as_deref().unwrap_or_default();
     let (schema, failed) = match document.malformed() {
         Some(problem) => (None, Some(malformed(lane, problem))),
@@ -50,17 +55,17 @@ pub(crate) fn check(lane: &Lane, named: &Named, document: &Document<'_>, brake_a
             keep_or_refuse(lane, on, (problems, refusal), brake_at)
         },
     );
-    Checked { schema, kept }
+    CheckedPayload { schema, kept }
 }
 
 /// Applies `on_invalid` to a body that is not in the format that it claims to have.
-fn malformed(lane: &Lane, problem: &PayloadProblem) -> Failed {
+fn malformed(lane: &SourceRules, problem: &PayloadProblem) -> Failed {
     let refusal = Refusal::new(Class::Malformed, problem.message.clone());
     Failed { on: lane.source.on_malformed, problems: vec![problem.clone()], refusal }
 }
 
 /// Returns the schema that a body fails, and its failure; nothing where there is nothing to check.
-fn against_schema(lane: &Lane, event_type: &str, document: &Document<'_>) -> (Option<String>, Option<Failed>) {
+fn against_schema(lane: &SourceRules, event_type: &str, document: &Document<'_>) -> (Option<String>, Option<Failed>) {
     let Some(schemas) = &lane.schemas else { return (None, None) };
     let verdict = match document.checked() {
         Some(checked) => schemas.check(event_type, &checked),

@@ -5,8 +5,8 @@
 //! cost more than they protect.
 
 use crate::clock::Timestamp;
-use crate::lane::Lane;
 use crate::refusal::{OnFailure, PayloadProblem, Refusal};
+use crate::rules::SourceRules;
 
 /// The result of a gate that the event passed, or that it failed without being refused.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Kept {
 /// Applies the policy to an event that failed a gate. `brake_at` is the moment as of which the failure brake is asked;
 /// `None` for a stored event, which was answered long ago.
 pub(super) fn keep_or_refuse(
-    lane: &Lane,
+    lane: &SourceRules,
     on: OnFailure,
     (problems, refusal): (Vec<PayloadProblem>, Refusal),
     brake_at: Option<Timestamp>,

@@ -3,11 +3,11 @@
 use super::Receipt;
 use super::policy::{Kept, keep_or_refuse};
 use crate::inbound::Head;
-use crate::lane::Lane;
 use crate::refusal::{Class, OnFailure, PayloadProblem, Refusal};
+use crate::rules::SourceRules;
 
 /// Spends the quota for one request.
-pub(super) fn spend(lane: &Lane, head: &Head<'_>, receipt: Receipt<'_>) -> Result<Kept, Refusal> {
+pub(super) fn spend(lane: &SourceRules, head: &Head<'_>, receipt: Receipt<'_>) -> Result<Kept, Refusal> {
     let quota = lane.quota.as_ref().filter(|_| receipt.spends);
     let Some(Err(wait)) = quota.map(|quota| quota.check(head.sender)) else { return Ok(Kept::default()) };
     let mut refusal = Refusal::new(Class::RateLimited, "the source's own quota");

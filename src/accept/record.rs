@@ -7,10 +7,15 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::event::{EventData, EventId, kept_headers};
 use crate::inbound::Head;
-use crate::lane::Lane;
+use crate::rules::SourceRules;
 
 /// Records a request as it came. Type, id, copies and problems are the gates' to add.
-pub(crate) fn record(lane: &Lane, head: &Head<'_>, (now, random): (Timestamp, [u8; 10]), body: Bytes) -> EventData {
+pub(crate) fn record(
+    lane: &SourceRules,
+    head: &Head<'_>,
+    (now, random): (Timestamp, [u8; 10]),
+    body: Bytes,
+) -> EventData {
     EventData {
         id: EventId::at(now, random),
         source: Arc::clone(&lane.source.name),

@@ -10,12 +10,12 @@ use http::HeaderMap;
 
 use crate::body::Document;
 use crate::credential::Credentials;
-use crate::event::{Copy, EventData, KeyHash, OrderKey};
+use crate::event::{Dispatch, EventData, KeyHash, OrderKey};
 use crate::inbound::Head;
-use crate::lane::Lane;
 use crate::provider::{EventFault, EventTemplate};
 use crate::refusal::{PROBLEMS_MAX, PayloadProblem};
 use crate::route::{Keys, OnError, Route, RouteFault, Stage, Unread};
+use crate::rules::SourceRules;
 
 /// An event's own type and id, as far as its source could read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Named {
 
 impl Named {
     /// Reads type and id from a request.
-    pub fn read(lane: &Lane, headers: &HeaderMap, document: &Document<'_>, body: &[u8]) -> Self {
+    pub fn read(lane: &SourceRules, headers: &HeaderMap, document: &Document<'_>, body: &[u8]) -> Self {
         let read = |template: &Option<EventTemplate>| match template {
             Some(template) => match template.read(headers, document.json(), (document.form_bytes(), body)) {
                 Ok(value) => (value, None),
@@ -47,7 +47,7 @@ impl Named {
 
     /// Reads type and id from a stored event, under the rules of today. A value that these do not find is the stored
     /// one.
-    pub fn again(lane: &Lane, event: &EventData, headers: &HeaderMap, document: &Document<'_>) -> Self {
+    pub fn again(lane: &SourceRules, event: &EventData, headers: &HeaderMap, document: &Document<'_>) -> Self {
         let mut named = Self::read(lane, headers, document, &event.body);
         if named.event_type.is_none() && event.event_type.is_some() {
             (named.event_type, named.unread.event_type) = (event.event_type.clone(), None);
@@ -87,7 +87,7 @@ impl std::fmt::Display for RouteError {
 #[derive(Debug, Default)]
 pub struct Routed {
     /// The copies, one for each destination of each route that takes it.
-    pub copies: Vec<Copy>,
+    pub copies: Vec<Dispatch>,
     /// The routes that take it.
     pub matched: Vec<Arc<str>>,
     /// The routes that failed.
@@ -114,7 +114,7 @@ impl Routed {
             credentials().hide_in(&mut order.shown);
             OrderKey::shown_as(&order.key, &order.shown)
         });
-        self.copies.extend(route.to.iter().zip(keys.balance).map(|(to, balance)| Copy {
+        self.copies.extend(route.to.iter().zip(keys.balance).map(|(to, balance)| Dispatch {
             route: Arc::clone(&route.name),
             destination: Arc::clone(&to.destination),
             balance: balance.map(|key| KeyHash::of(&key)),
@@ -125,7 +125,12 @@ impl Routed {
 }
 
 /// Evaluates every route of the source. `body` is the body that `document` was read from.
-pub(super) fn route(lane: &Lane, head: &Head<'_>, (document, body): (&Document<'_>, &[u8]), named: &Named) -> Routed {
+pub(super) fn route(
+    lane: &SourceRules,
+    head: &Head<'_>,
+    (document, body): (&Document<'_>, &[u8]),
+    named: &Named,
+) -> Routed {
     let view = head.view(&lane.source.name, document, (named.event_type.as_deref(), named.delivery_id.as_deref()));
     let mut routed = Routed::default();
     let credentials = || {

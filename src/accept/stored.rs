@@ -8,10 +8,10 @@ use http::HeaderMap;
 
 use super::payload::{check, read};
 use super::routes::{Named, Routed, route};
-use crate::event::{Copy, EventData};
+use crate::event::{Dispatch, EventData};
 use crate::inbound::Head;
-use crate::lane::Lane;
 use crate::refusal::{PayloadProblem, Refusal};
+use crate::rules::SourceRules;
 
 /// A stored event, re-evaluated under today's rules, all but its signature.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Again {
     /// Its problems; empty if it has none.
     pub problems: Vec<PayloadProblem>,
     /// Its copies, one for each destination of each route that takes it.
-    pub copies: Vec<Copy>,
+    pub copies: Vec<Dispatch>,
     /// Its type and id, as today's rules read them. A value that they do not find is the stored one.
     pub named: Named,
     /// The refusal that today's rules would answer.
@@ -28,7 +28,7 @@ pub struct Again {
 
 /// Re-evaluates a stored event under today's hygiene, schemas and routes. Its problems are those for which it would be
 /// refused or quarantined today.
-pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
+pub fn judge_again(lane: &SourceRules, event: &EventData) -> Again {
     let headers = event.header_map();
     let head = stored_head(event, &headers);
     let document = read(lane, &head, &event.body);
@@ -44,7 +44,7 @@ pub fn judge_again(lane: &Lane, event: &EventData) -> Again {
 }
 
 /// Evaluates today's routes on a stored event: its copies, and the routes that fail on it.
-pub fn route_again(lane: &Lane, event: &EventData) -> Routed {
+pub fn route_again(lane: &SourceRules, event: &EventData) -> Routed {
     let headers = event.header_map();
     let head = stored_head(event, &headers);
     let document = read(lane, &head, &event.body);

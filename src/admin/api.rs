@@ -16,11 +16,11 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::redeliveries::redeliveries;
-use super::{Desk, Panel, explained, refused, reload, replays, sheet, stored, token_wanted};
+use super::{PageState, Panel, explained, json, refused, reload, replays, stored, token_wanted};
 use crate::buffer::NotStored;
 use crate::clock::Timestamp;
-use crate::lane::{Lane, Rules};
-use crate::secret::Listed;
+use crate::rules::{Rules, SourceRules};
+use crate::secret::ListedSecret;
 
 /// The largest body of a request to the API.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -33,12 +33,12 @@ pub(super) struct SourceSheet {
     enforce: bool,
     /// True when the source recognises repetitions.
     pub(super) recognises: bool,
-    secrets: Vec<Listed>,
+    secrets: Vec<ListedSecret>,
 }
 
 /// Returns the settings of every source.
-pub(super) fn sheets(rules: &Rules, secrets: &[Listed]) -> Vec<SourceSheet> {
-    let sheet = |lane: &Lane| SourceSheet {
+pub(super) fn sheets(rules: &Rules, secrets: &[ListedSecret]) -> Vec<SourceSheet> {
+    let sheet = |lane: &SourceRules| SourceSheet {
         name: Arc::clone(&lane.source.name),
         provider: lane.provider.as_ref().map(|row| row.id().to_owned()),
         enforce: lane.source.enforce,
@@ -51,7 +51,7 @@ pub(super) fn sheets(rules: &Rules, secrets: &[Listed]) -> Vec<SourceSheet> {
 /// Checks a request before its handler runs. The token is checked first. A listener that wants no token answers only
 /// when `Host` is an address or `localhost`, because DNS rebinding would let a web page read stored events. All but GET
 /// need `Content-Type: application/json`, which a page of another origin cannot send without a preflight.
-async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+async fn guard(State(desk): State<PageState>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     if !desk.knows(headers) {
         return token_wanted();
@@ -67,7 +67,7 @@ async fn guard(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     next.run(request).await
 }
 
-pub(super) fn router(desk: &Desk) -> Router<Desk> {
+pub(super) fn router(desk: &PageState) -> Router<PageState> {
     Router::new()
         .route("/api/v1/sources", get(sources))
         .route("/api/v1/sources/{source}/redeliveries", post(redeliveries))
@@ -93,7 +93,7 @@ pub(super) fn router(desk: &Desk) -> Router<Desk> {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
-async fn sources(State(desk): State<Desk>) -> Response {
+async fn sources(State(desk): State<PageState>) -> Response {
     answer(&desk.panel.sources_json())
 }
 
@@ -112,7 +112,7 @@ pub(super) fn problem(status: StatusCode, title: &str) -> Response {
 
 /// Returns a problem with its title and further members.
 pub(super) fn problem_with(status: StatusCode, title: &str, more: Value) -> Response {
-    let body = sheet::with(json!({ "type": "about:blank", "title": title, "status": status.as_u16() }), more);
+    let body = json::with(json!({ "type": "about:blank", "title": title, "status": status.as_u16() }), more);
     (status, [(header::CONTENT_TYPE, "application/problem+json")], format!("{body}\n")).into_response()
 }
 
@@ -121,7 +121,7 @@ pub(super) fn unavailable(error: NotStored) -> Response {
     problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
 }
 
-/// Whether `Host` is an address or `localhost`.
+/// Returns whether `Host` is an address or `localhost`.
 fn names_an_address(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
     host.is_some_and(|host| {
@@ -149,7 +149,7 @@ impl Panel {
         json!({ "since": self.since.to_string(), "sources": sources.collect::<Vec<_>>() })
     }
 
-    fn secret_json(&self, secret: &Listed) -> Value {
+    fn secret_json(&self, secret: &ListedSecret) -> Value {
         let (used_total, last_used) = self.telemetry.secret_use(secret);
         json!({
             "name": secret.name.as_str(),

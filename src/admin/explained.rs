@@ -8,26 +8,26 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::api::{Answered, answer, problem};
-use super::asked::Which;
 use super::hidden::{Redactions, credentials_of, redaction};
 use super::named::{self, Among};
-use super::{Desk, refused, sheet, stored};
+use super::query::Which;
+use super::{PageState, json, refused, stored};
 use crate::capture::{BodyKept, Captured};
 use crate::event::{EventData, EventId};
-use crate::explain::{Explanation, Recorded, Signature, explain_recorded};
+use crate::explain::{Explanation, Replayed, Signature, explain_recorded};
 use crate::refusal::RequestOutcome;
 use crate::refused::as_found;
 
 /// The selection of captured requests by outcome.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Aside {
+pub(super) enum CapturedRequest {
     /// All refused requests.
     Refused,
     /// Requests with this outcome.
     With(RequestOutcome),
 }
 
-impl Aside {
+impl CapturedRequest {
     /// Parses an `outcome` that selects captured requests; `None` for an outcome of stored events.
     pub(super) fn of(outcome: &str) -> Option<Self> {
         match RequestOutcome::of_label(outcome) {
@@ -47,11 +47,11 @@ impl Aside {
 
 /// A page of what was laid aside, the newest first: what ended as `wants` says, each with the members that `more` adds.
 pub(super) async fn list(
-    desk: &Desk,
+    desk: &PageState,
     name: &str,
     which: &Which,
     wants: impl Fn(RequestOutcome) -> bool + Send + 'static,
-    more: impl Fn(&Desk, &Captured) -> Value + Send + 'static,
+    more: impl Fn(&PageState, &Captured) -> Value + Send + 'static,
 ) -> Answered {
     let filter = which.without_outcome().filter(&desk.panel.archive)?;
     let cursor = which.cursor()?.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|id| EventId::parse(&id));
@@ -64,14 +64,14 @@ pub(super) async fn list(
         let listed: Vec<Captured> = named.filter(|it| filter.wants(&as_found(it.event.clone()))).take(limit).collect();
         let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.event.id.to_string().into_bytes());
         let mut redactions = Redactions::of(&asked);
-        let mut sheet = |it: &Captured| sheet::captured(it, redactions.source(&it.event.source), more(&asked, it));
+        let mut sheet = |it: &Captured| json::captured(it, redactions.source(&it.event.source), more(&asked, it));
         (listed.iter().map(&mut sheet).collect::<Vec<_>>(), next)
     };
     let (entries, next) = tokio::task::spawn_blocking(looking).await.unwrap_or_default();
     Ok(stored::page(name, entries, next.as_ref(), (desk, which)))
 }
 
-pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
+pub(super) async fn explain(State(desk): State<PageState>, Path(id): Path<String>) -> Answered {
     let mut notes = Vec::new();
     let id = named::id(&desk, &id, Among::All, stored::none).await?;
     let (event, body, recorded) = if let Some(captured) = desk.panel.capture.find(id) {
@@ -95,11 +95,13 @@ pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) ->
         let credentials = credentials_of(&event, &redaction);
         let told = told(&desk, &event, body).shown(&redaction, &credentials, &event.body);
         let (mut notes, mut recorded) = (json!(notes), recorded);
-        [&mut notes, &mut recorded].into_iter().for_each(|said| credentials.hide_in_json(said));
-        let told = sheet::with(told, json!({ "notes": notes }));
+        for said in [&mut notes, &mut recorded] {
+            credentials.hide_in_json(said);
+        }
+        let told = json::with(told, json!({ "notes": notes }));
         // Through `json!` it would be serialised, which writes exponents anew.
         let explanation = serde_json::Map::from_iter([("explanation".to_owned(), told)]);
-        sheet::with(Value::Object(explanation), json!({ "recorded": recorded }))
+        json::with(Value::Object(explanation), json!({ "recorded": recorded }))
     };
     let explained = tokio::task::spawn_blocking(explaining).await;
     let explained =
@@ -107,10 +109,10 @@ pub(super) async fn explain(State(desk): State<Desk>, Path(id): Path<String>) ->
     Ok(answer(&explained))
 }
 
-fn told(desk: &Desk, event: &EventData, (has_body, body_bytes): (bool, u64)) -> Explanation {
+fn told(desk: &PageState, event: &EventData, (has_body, body_bytes): (bool, u64)) -> Explanation {
     let panel = &desk.panel;
     let (rules, destinations) = (panel.archive.rules(), panel.archive.destinations());
     let (signature, keys) = (Signature::Judged, &*panel.keys);
-    let recorded = Recorded { event, has_body, body_bytes, signature, keys };
+    let recorded = Replayed { event, has_body, body_bytes, signature, keys };
     explain_recorded(&rules, &destinations, &recorded)
 }

@@ -1,5 +1,5 @@
-//! What the API does not show of requests: the credentials of senders, wherever an answer repeats them, and what the
-//! operator chose to hide.
+//! The parts of requests that the API hides: credentials of senders, wherever an answer repeats them, and the places
+//! that the operator chose.
 //!
 //! Every answer about a request passes [`shown`] on its way out, lists line by line.
 
@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Desk;
+use super::PageState;
 use crate::credential::{Credentials, REDACTED};
 use crate::event::EventData;
-use crate::lane::Rules;
 use crate::redact::Redaction;
+use crate::rules::Rules;
 
 /// The redactions of one answer: the operator's, and by source the places of its senders' credentials.
 pub(super) struct Redactions {
@@ -22,7 +22,7 @@ pub(super) struct Redactions {
 }
 
 impl Redactions {
-    pub(super) fn of(desk: &Desk) -> Self {
+    pub(super) fn of(desk: &PageState) -> Self {
         let (chosen, rules) = (desk.panel.capture.redaction(), desk.panel.archive.rules());
         Self { chosen, rules, by_source: BTreeMap::new() }
     }
@@ -44,7 +44,7 @@ impl Redactions {
 }
 
 /// Returns the redaction for a request of this source.
-pub(super) fn redaction(desk: &Desk, source: &Arc<str>) -> Redaction {
+pub(super) fn redaction(desk: &PageState, source: &Arc<str>) -> Redaction {
     Redactions::of(desk).source(source).clone()
 }
 

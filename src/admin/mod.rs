@@ -6,17 +6,17 @@
 //! Not here: the console.
 
 mod api;
-mod asked;
 mod explained;
 mod hidden;
+mod json;
 mod kept;
 mod named;
 mod now;
+mod query;
 mod redeliveries;
 mod refused;
 mod reload;
 mod replays;
-mod sheet;
 mod standing;
 mod stored;
 
@@ -36,14 +36,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::archive::{Archive, Jobs};
-use crate::buffer::{Book, Buffer, Bytes, Fsync, QueueDepth, Refusing};
+use crate::buffer::{Buffer, Counters, Fsync, HumanBytes, QueueDepth, Refusing};
 use crate::capture::Capture;
 use crate::clock::Timestamp;
 use crate::deliver::Deliverer;
-use crate::lane::Rules;
 use crate::provider::KeyRing;
 use crate::refused::Refused;
-use crate::secret::{Listed, Secret};
+use crate::rules::Rules;
+use crate::secret::{ListedSecret, Secret};
 use crate::telemetry::{SourceStanding, Telemetry};
 
 use api::SourceSheet;
@@ -52,7 +52,7 @@ pub use reload::{Backlog, ReloadAsk, Reloaded};
 
 /// A page that a listener may serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Page {
+pub enum Served {
     /// `/livez`: the process runs.
     Livez,
     /// `/readyz`: the gateway takes requests.
@@ -73,7 +73,7 @@ pub struct Panel {
     /// The time at which counting began.
     since: Timestamp,
     sources: ArcSwap<Vec<SourceSheet>>,
-    secrets: ArcSwap<Vec<Listed>>,
+    secrets: ArcSwap<Vec<ListedSecret>>,
     archive: Archive,
     capture: Arc<Capture>,
     keys: Arc<dyn KeyRing>,
@@ -84,7 +84,7 @@ pub struct Panel {
     token: ArcSwapOption<Secret>,
     reloads: ArcSwapOption<mpsc::Sender<ReloadAsk>>,
     /// The counters of each destination when counting began.
-    before: BTreeMap<Arc<str>, Book>,
+    before: BTreeMap<Arc<str>, Counters>,
 }
 
 impl Panel {
@@ -97,7 +97,8 @@ impl Panel {
         fsync: Fsync,
     ) -> Self {
         let buffer = archive.buffer();
-        let before = buffer.destinations().into_iter().map(|name| (Arc::clone(&name), buffer.book(&name))).collect();
+        let before =
+            buffer.destinations().into_iter().map(|name| (Arc::clone(&name), buffer.counters(&name))).collect();
         Self {
             buffer: buffer.clone(),
             before,
@@ -124,7 +125,7 @@ impl Panel {
     }
 
     /// Shows these sources and secrets from now on.
-    pub fn show(&self, rules: &Rules, secrets: &[Listed]) {
+    pub fn show(&self, rules: &Rules, secrets: &[ListedSecret]) {
         self.telemetry.secrets(secrets);
         self.show_sources(rules);
         self.secrets.store(Arc::new(secrets.to_vec()));
@@ -152,7 +153,7 @@ impl Panel {
 
 /// The state of one listener's pages.
 #[derive(Clone, Debug)]
-struct Desk {
+struct PageState {
     panel: Arc<Panel>,
     /// True for the listener `admin` off loopback; listeners with `serve` want no token.
     wants_token: bool,
@@ -162,19 +163,19 @@ struct Desk {
 pub async fn serve(
     listener: TcpListener,
     panel: Arc<Panel>,
-    pages: BTreeSet<Page>,
+    pages: BTreeSet<Served>,
     wants_token: bool,
     mut stop: watch::Receiver<bool>,
 ) {
-    let desk = Desk { panel, wants_token };
-    let serves_api = pages.contains(&Page::Api);
-    let mut router: Router<Desk> = Router::new();
+    let desk = PageState { panel, wants_token };
+    let serves_api = pages.contains(&Served::Api);
+    let mut router: Router<PageState> = Router::new();
     for page in pages {
         router = match page {
-            Page::Livez => router.route("/livez", get(|| async { "ok\n" })),
-            Page::Readyz => router.route("/readyz", get(readyz)),
-            Page::Metrics => router.route("/metrics", get(metrics)),
-            Page::Api => router.merge(api::router(&desk)),
+            Served::Livez => router.route("/livez", get(|| async { "ok\n" })),
+            Served::Readyz => router.route("/readyz", get(readyz)),
+            Served::Metrics => router.route("/metrics", get(metrics)),
+            Served::Api => router.merge(api::router(&desk)),
         };
     }
     if !serves_api {
@@ -207,7 +208,7 @@ async fn shut_in(mut response: Response) -> Response {
     response
 }
 
-impl Desk {
+impl PageState {
     fn knows(&self, headers: &HeaderMap) -> bool {
         if !self.wants_token {
             return true;
@@ -222,7 +223,7 @@ fn token_wanted() -> Response {
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "token wanted\n").into_response()
 }
 
-async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+async fn readyz(State(desk): State<PageState>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let panel = &desk.panel;
     let stats = panel.buffer.stats();
     let draining = panel.draining.load(Ordering::Relaxed);
@@ -237,8 +238,8 @@ async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: He
     let disk = stats.disk.map_or_else(
         || "unknown".to_owned(),
         |disk| {
-            let (free, reserve) = (Bytes(disk.free_bytes), Bytes(disk.reserve_bytes()));
-            format!("{free} of {} are free, {reserve} are kept for the engine", Bytes(disk.total_bytes))
+            let (free, reserve) = (HumanBytes(disk.free_bytes), HumanBytes(disk.reserve_bytes()));
+            format!("{free} of {} are free, {reserve} are kept for the engine", HumanBytes(disk.total_bytes))
         },
     );
     let text = format!(
@@ -253,7 +254,7 @@ async fn readyz(State(desk): State<Desk>, RawQuery(query): RawQuery, headers: He
     (status, text).into_response()
 }
 
-async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Response {
+async fn metrics(State(desk): State<PageState>, headers: HeaderMap) -> Response {
     if !desk.knows(&headers) {
         return token_wanted();
     }
@@ -282,7 +283,7 @@ impl Panel {
             self.telemetry.quarantined(&source, events);
         }
         for name in self.buffer.destinations() {
-            let (book, before) = (self.buffer.book(&name), self.before.get(&name).copied().unwrap_or_default());
+            let (book, before) = (self.buffer.counters(&name), self.before.get(&name).copied().unwrap_or_default());
             // Counters begin with the process; deliveries that were queued at its start count as accepted by it.
             let ended_before = before.accepted.saturating_sub(before.queued);
             let accepted = book.accepted.saturating_sub(ended_before);
@@ -290,7 +291,7 @@ impl Panel {
             self.telemetry.deliveries_accounted(&name, accepted, discarded);
             let QueueDepth { ready, scheduled, in_flight, parked } = self.buffer.depth(&name);
             let states = [("ready", ready), ("scheduled", scheduled), ("in_flight", in_flight), ("parked", parked)];
-            self.telemetry.queue(&name, states, self.buffer.oldest_age(&name), self.buffer.book(&name).dead);
+            self.telemetry.queue(&name, states, self.buffer.oldest_age(&name), self.buffer.counters(&name).dead);
         }
         self.telemetry.render()
     }

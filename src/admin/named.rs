@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
-use super::Desk;
+use super::PageState;
 use super::api::{problem, problem_with, unavailable};
 use crate::capture::Captured;
 use crate::event::{EventId, IdPrefix, NotAnId};
@@ -32,7 +32,12 @@ impl Among {
 
 /// Finds the id that `text` names. A whole id is returned whether or not anything has it; `none` answers where nothing
 /// begins so.
-pub(super) async fn id(desk: &Desk, text: &str, among: Among, none: fn() -> Response) -> Result<EventId, Response> {
+pub(super) async fn id(
+    desk: &PageState,
+    text: &str,
+    among: Among,
+    none: fn() -> Response,
+) -> Result<EventId, Response> {
     let prefix: IdPrefix = text.parse().map_err(|NotAnId| problem(StatusCode::BAD_REQUEST, &NotAnId.to_string()))?;
     if let Some(id) = prefix.whole() {
         return Ok(id);

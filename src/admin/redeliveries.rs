@@ -11,10 +11,10 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Desk;
+use super::PageState;
 use super::api::{answer, problem, problem_with};
-use super::asked::{Kind, Unknown};
-use crate::buffer::{PASS_LONGEST, PASSES_MAX, Wanted};
+use super::query::{Kind, UnknownName};
+use crate::buffer::{ExpectedIds, PASS_LONGEST, PASSES_MAX};
 
 /// The time without `for`.
 const USUAL: Duration = Duration::from_mins(10);
@@ -33,12 +33,12 @@ struct Ask {
 }
 
 impl Ask {
-    fn wanted(&self) -> Result<Wanted, &'static str> {
+    fn wanted(&self) -> Result<ExpectedIds, &'static str> {
         match (&self.id, self.all, self.max) {
-            (Some(id), false, None) if !id.is_empty() && id.len() <= 256 => Ok(Wanted::Id(id.clone())),
+            (Some(id), false, None) if !id.is_empty() && id.len() <= 256 => Ok(ExpectedIds::Id(id.clone())),
             (Some(_), false, None) => Err("`id` is a delivery id of at most 256 bytes"),
             (None, true, max) => match max.unwrap_or(USUAL_MOST) {
-                most @ 1..=PASSES_MAX => Ok(Wanted::Any { most }),
+                most @ 1..=PASSES_MAX => Ok(ExpectedIds::Any { most }),
                 _ => Err("`max` is a number from 1 to 10000"),
             },
             (None, false, _) => Err("say `id`, or `all`"),
@@ -61,7 +61,7 @@ fn duration(text: &str) -> Option<Duration> {
     number.parse::<u64>().ok().filter(|_| is_plain)?.checked_mul(unit).map(Duration::from_secs)
 }
 
-pub(super) async fn redeliveries(State(desk): State<Desk>, Path(source): Path<String>, body: Bytes) -> Response {
+pub(super) async fn redeliveries(State(desk): State<PageState>, Path(source): Path<String>, body: Bytes) -> Response {
     let Ok(ask) = serde_json::from_slice::<Ask>(&body) else {
         let title = "send {\"id\": \"…\", \"for\": \"10m\"} or {\"all\": true, \"max\": 100, \"for\": \"10m\"}";
         return problem(StatusCode::BAD_REQUEST, title);
@@ -70,7 +70,7 @@ pub(super) async fn redeliveries(State(desk): State<Desk>, Path(source): Path<St
         (Ok(wanted), Ok(long)) => (wanted, long),
         (Err(why), _) | (_, Err(why)) => return problem(StatusCode::BAD_REQUEST, why),
     };
-    if let Some(unknown) = Unknown::of(Kind::Source, &source, &desk.panel.archive) {
+    if let Some(unknown) = UnknownName::of(Kind::Source, &source, &desk.panel.archive) {
         return problem_with(StatusCode::NOT_FOUND, "there is no such source", json!({ "unknown": [unknown] }));
     }
     let sources = desk.panel.sources.load();
@@ -93,17 +93,17 @@ pub(super) async fn redeliveries(State(desk): State<Desk>, Path(source): Path<St
 mod tests {
     use super::*;
 
-    fn ask(text: &str) -> Result<(Wanted, u64), &'static str> {
+    fn ask(text: &str) -> Result<(ExpectedIds, u64), &'static str> {
         let ask: Ask = serde_json::from_str(text).unwrap();
         Ok((ask.wanted()?, ask.long()?.as_secs()))
     }
 
     #[test]
     fn what_is_asked_is_one_id_or_so_many_of_any_and_ends() {
-        assert_eq!(ask(r#"{"id":"a","for":"24h"}"#), Ok((Wanted::Id("a".into()), 86_400)));
-        assert_eq!(ask(r#"{"id":"a"}"#), Ok((Wanted::Id("a".into()), 600)));
-        assert_eq!(ask(r#"{"all":true,"max":10000,"for":"90s"}"#), Ok((Wanted::Any { most: 10_000 }, 90)));
-        assert_eq!(ask(r#"{"all":true}"#), Ok((Wanted::Any { most: 100 }, 600)));
+        assert_eq!(ask(r#"{"id":"a","for":"24h"}"#), Ok((ExpectedIds::Id("a".into()), 86_400)));
+        assert_eq!(ask(r#"{"id":"a"}"#), Ok((ExpectedIds::Id("a".into()), 600)));
+        assert_eq!(ask(r#"{"all":true,"max":10000,"for":"90s"}"#), Ok((ExpectedIds::Any { most: 10_000 }, 90)));
+        assert_eq!(ask(r#"{"all":true}"#), Ok((ExpectedIds::Any { most: 100 }, 600)));
         for wrong in [
             r"{}",
             r#"{"id":""}"#,

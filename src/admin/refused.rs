@@ -10,56 +10,62 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Desk;
+use super::PageState;
 use super::api::{Answered, answer, problem, problem_with, unavailable};
-use super::asked::{Asked, Which, parse};
-use super::explained::{self, Aside};
+use super::explained::{self, CapturedRequest};
 use super::named::{self, Among};
-use super::{hidden, sheet};
+use super::query::{ListQuery, Which, parse};
+use super::{hidden, json};
 use crate::buffer::NotStored;
 use crate::capture::{BodyKept, Captured};
 use crate::event::EventId;
 use crate::refusal::RequestOutcome;
-use crate::refused::{Admission, Choice, Sample, Verdict};
+use crate::refused::{Admission, AdmitChoice, RefusedSample, RefusedVerdict};
 
 /// The labels of all verdicts, in the order of the counts.
 const VERDICTS: [&str; 7] = ["verifies", "quarantined", "duplicate", "unwanted", "refused", "fails", "not_judged"];
 
-fn verdict(verdict: &Verdict) -> Value {
-    let first = if let Verdict::Duplicate { first: Some(first) } = verdict { Some(first.to_string()) } else { None };
+fn verdict(verdict: &RefusedVerdict) -> Value {
+    let first =
+        if let RefusedVerdict::Duplicate { first: Some(first) } = verdict { Some(first.to_string()) } else { None };
     json!({ "verdict": verdict.label(), "secret": verdict.secret(), "why": verdict.why(), "first": first })
 }
 
 /// Returns the verdict of the rules in force as JSON. It is `null` for a request that was not refused for its
 /// signature, and when the buffer cannot be read.
-fn now(desk: &Desk, captured: &Captured) -> Value {
+fn now(desk: &PageState, captured: &Captured) -> Value {
     let judged = captured.outcome.is_for_signature().then(|| desk.panel.refused.verdict(captured));
     judged.and_then(Result::ok).map_or(Value::Null, |judged| verdict(&judged))
 }
 
 /// Returns the line of an explanation that names `hookgate refused admit` or says why it would not help.
-pub(super) async fn hint(desk: &Desk, captured: &Arc<Captured>) -> Option<String> {
+pub(super) async fn hint(desk: &PageState, captured: &Arc<Captured>) -> Option<String> {
     if !captured.outcome.is_for_signature() {
         return None;
     }
     let (panel, of, id) = (Arc::clone(&desk.panel), Arc::clone(captured), captured.event.id);
     let judged = tokio::task::spawn_blocking(move || panel.refused.verdict(&of)).await.ok()?.ok()?;
     match judged {
-        Verdict::Verifies { secret } | Verdict::Quarantined { secret } => Some(format!(
+        RefusedVerdict::Verifies { secret } | RefusedVerdict::Quarantined { secret } => Some(format!(
             "it verifies now, by the secret `{secret}`; `hookgate refused admit {id}` stores and delivers it"
         )),
-        Verdict::Duplicate { .. } => Some(judged.why().unwrap_or_default()),
-        Verdict::NotJudged(why) if captured.kept != BodyKept::Whole => Some(format!("it cannot be admitted: {why}")),
-        Verdict::Unwanted | Verdict::Refused(_) | Verdict::Fails(_) | Verdict::NotJudged(_) => None,
+        RefusedVerdict::Duplicate { .. } => Some(judged.why().unwrap_or_default()),
+        RefusedVerdict::NotJudged(why) if captured.kept != BodyKept::Whole => {
+            Some(format!("it cannot be admitted: {why}"))
+        }
+        RefusedVerdict::Unwanted
+        | RefusedVerdict::Refused(_)
+        | RefusedVerdict::Fails(_)
+        | RefusedVerdict::NotJudged(_) => None,
     }
 }
 
 /// Returns a page of refused requests, the newest first.
-pub(super) async fn list(State(desk): State<Desk>, Asked(which): Asked) -> Answered {
+pub(super) async fn list(State(desk): State<PageState>, ListQuery(which): ListQuery) -> Answered {
     let wanted = match which.outcome.as_deref() {
         None => None,
-        Some(outcome) => match Aside::of(outcome) {
-            Some(Aside::With(RequestOutcome::Filtered)) | None => {
+        Some(outcome) => match CapturedRequest::of(outcome) {
+            Some(CapturedRequest::With(RequestOutcome::Filtered)) | None => {
                 return Err(problem(StatusCode::BAD_REQUEST, "`outcome` is `refused`, or why a request was refused"));
             }
             refused => refused,
@@ -89,7 +95,7 @@ fn none() -> Response {
     )
 }
 
-pub(super) async fn show(State(desk): State<Desk>, Path(id): Path<String>) -> Answered {
+pub(super) async fn show(State(desk): State<PageState>, Path(id): Path<String>) -> Answered {
     let captured = named(&desk, &id).await?;
     if !matches!(captured.outcome, RequestOutcome::Refused(_)) {
         return Err(none());
@@ -97,7 +103,7 @@ pub(super) async fn show(State(desk): State<Desk>, Path(id): Path<String>) -> An
     let shown = tokio::task::spawn_blocking(move || {
         let redaction = hidden::redaction(&desk, &captured.event.source);
         let more = json!({ "now": now(&desk, &captured) });
-        sheet::whole_captured(&desk.panel.refused.named(&captured), &redaction, more)
+        json::whole_captured(&desk.panel.refused.named(&captured), &redaction, more)
     });
     let shown = shown.await.map_err(|_broke_off| unavailable(NotStored::Failed))?;
     Ok(answer(&json!({ "refused": shown })))
@@ -113,7 +119,7 @@ struct Admit {
     cursor: Option<String>,
 }
 
-pub(super) async fn admit(State(desk): State<Desk>, body: Bytes) -> Answered {
+pub(super) async fn admit(State(desk): State<PageState>, body: Bytes) -> Answered {
     let example = "{\"id\": \"…\"} or {\"filter\": {\"source\": \"…\", \"since\": \"24h\"}, \"dry_run\": true}";
     let asked: Admit = parse(&body, example)?;
     let id = match &asked.id {
@@ -130,10 +136,10 @@ pub(super) async fn admit(State(desk): State<Desk>, body: Bytes) -> Answered {
         }
         None => None,
     };
-    let choice = Choice { id, filter, after, dry_run: asked.dry_run };
+    let choice = AdmitChoice { id, filter, after, dry_run: asked.dry_run };
     let done = desk.panel.refused.admit(choice).await.map_err(unavailable)?;
     let unknown = asked.filter.unknown(&desk.panel.archive);
-    let told = sheet::with(admission(&done, asked.dry_run), json!({ "unknown": unknown }));
+    let told = json::with(admission(&done, asked.dry_run), json!({ "unknown": unknown }));
     match done.stopped {
         Some(why) if done.admitted == 0 => Err(problem_with(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -145,12 +151,12 @@ pub(super) async fn admit(State(desk): State<Desk>, body: Bytes) -> Answered {
 }
 
 /// Finds the captured request that a text names.
-async fn named(desk: &Desk, text: &str) -> Result<Arc<Captured>, Response> {
+async fn named(desk: &PageState, text: &str) -> Result<Arc<Captured>, Response> {
     let id = named::id(desk, text, Among::Refused, none).await?;
     desk.panel.capture.find(id).ok_or_else(none)
 }
 
-async fn captured_id(desk: &Desk, text: &str) -> Result<EventId, Response> {
+async fn captured_id(desk: &PageState, text: &str) -> Result<EventId, Response> {
     let captured = named(desk, text).await?;
     if captured.outcome.is_for_signature() {
         return Ok(captured.event.id);
@@ -160,8 +166,8 @@ async fn captured_id(desk: &Desk, text: &str) -> Result<EventId, Response> {
 }
 
 fn admission(done: &Admission, dry_run: bool) -> Value {
-    let sample = |sample: &Sample| {
-        sheet::with(json!({ "id": sample.id.to_string(), "source": sample.source }), verdict(&sample.verdict))
+    let sample = |sample: &RefusedSample| {
+        json::with(json!({ "id": sample.id.to_string(), "source": sample.source }), verdict(&sample.verdict))
     };
     let total = |label: &&str| done.counts.values().filter_map(|counts| counts.get(*label)).sum::<u64>();
     let counts = |of: &dyn Fn(&&str) -> u64| -> Map<String, Value> {
@@ -181,5 +187,5 @@ fn admission(done: &Admission, dry_run: bool) -> Value {
         "next": done.next.map(|next| next.to_string()),
         "stopped": done.stopped.as_ref().map(ToString::to_string),
     });
-    sheet::with(told, Value::Object(counts(&total)))
+    json::with(told, Value::Object(counts(&total)))
 }

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::api::{Answered, answer, problem, problem_with};
-use super::asked::parse;
-use super::{Desk, Panel};
+use super::query::parse;
+use super::{PageState, Panel};
 
 /// The number of reloads that may wait.
 const ASKS_MAX: usize = 16;
@@ -84,7 +84,8 @@ impl Panel {
     pub fn backlogs(&self) -> Vec<Backlog> {
         let configured = self.archive.destinations();
         let names = self.buffer.destinations().into_iter().filter(|name| !configured.contains_key(name));
-        let backlogs = names.map(|destination| Backlog { events: self.buffer.book(&destination).queued, destination });
+        let backlogs =
+            names.map(|destination| Backlog { events: self.buffer.counters(&destination).queued, destination });
         backlogs.filter(|backlog| backlog.events > 0).collect()
     }
 }
@@ -94,7 +95,7 @@ impl Panel {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-pub(super) async fn reload(State(desk): State<Desk>, body: Bytes) -> Answered {
+pub(super) async fn reload(State(desk): State<PageState>, body: Bytes) -> Answered {
     let Nothing {} = parse(&body, "{}")?;
     let stopping = || problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping and takes no new rules");
     if desk.panel.draining.load(Ordering::Relaxed) {

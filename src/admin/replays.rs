@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::api::{Answered, answer, problem, unavailable};
-use super::asked::{Kind, Rules, Unknown, Which, parse, rate};
-use super::{Desk, sheet};
-use crate::archive::{Choice, Scope};
+use super::query::{Kind, ReplayRules, UnknownName, Which, parse, rate};
+use super::{PageState, json};
+use crate::archive::{ReplayChoice, ReplayScope};
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,14 +28,14 @@ enum From {
 struct Ask {
     from: From,
     filter: Which,
-    rules: Rules,
+    rules: ReplayRules,
     to: Vec<String>,
     rate: Option<String>,
     max: Option<u64>,
     dry_run: bool,
 }
 
-pub(super) async fn begin(State(desk): State<Desk>, body: Bytes) -> Answered {
+pub(super) async fn begin(State(desk): State<PageState>, body: Bytes) -> Answered {
     let example = "{\"from\": \"events\", \"filter\": {\"since\": \"24h\"}, \"rules\": \"original\", \"rate\": \"50/s\", \"dry_run\": true}";
     let asked: Ask = parse(&body, example)?;
     let archive = &desk.panel.archive;
@@ -48,26 +48,26 @@ pub(super) async fn begin(State(desk): State<Desk>, body: Bytes) -> Answered {
         ),
     };
     let scope = match asked.from {
-        From::Events => Scope::Events,
-        From::DeadLetters => Scope::DeadLetters,
+        From::Events => ReplayScope::Events,
+        From::DeadLetters => ReplayScope::DeadLetters,
     };
     let mut unknown = asked.filter.unknown(archive);
-    unknown.extend(asked.to.iter().filter_map(|to| Unknown::of(Kind::Destination, to, archive)));
-    let choice = Choice { scope, filter, rules: asked.rules.into(), to: asked.to };
+    unknown.extend(asked.to.iter().filter_map(|to| UnknownName::of(Kind::Destination, to, archive)));
+    let choice = ReplayChoice { scope, filter, rules: asked.rules.into(), to: asked.to };
     if asked.dry_run {
         let choice = Arc::new(choice);
         let plan = archive.off_thread(move |archive| archive.plan(&choice)).await;
         let plan = plan.map_err(unavailable)?;
-        return Ok(answer(&json!({ "plan": sheet::plan(&plan), "unknown": unknown })));
+        return Ok(answer(&json!({ "plan": json::plan(&plan), "unknown": unknown })));
     }
     let job = desk.panel.jobs.begin(archive, choice, (wanted, asked.max));
     let job = job.map_err(|error| problem(StatusCode::TOO_MANY_REQUESTS, &error.to_string()))?;
     tracing::info!(replay = job.id, "a replay has begun, as asked");
-    Ok(answer(&json!({ "replay": sheet::job(&job), "unknown": unknown })))
+    Ok(answer(&json!({ "replay": json::job(&job), "unknown": unknown })))
 }
 
-pub(super) async fn list(State(desk): State<Desk>) -> Response {
-    let jobs: Vec<_> = desk.panel.jobs.list().iter().map(sheet::job).collect();
+pub(super) async fn list(State(desk): State<PageState>) -> Response {
+    let jobs: Vec<_> = desk.panel.jobs.list().iter().map(json::job).collect();
     answer(&json!({ "replays": jobs }))
 }
 
@@ -75,11 +75,11 @@ fn none() -> Response {
     problem(StatusCode::NOT_FOUND, "there is no such replay; a restart forgets them")
 }
 
-pub(super) async fn get(State(desk): State<Desk>, Path(id): Path<String>) -> Response {
-    desk.panel.jobs.get(&id).map_or_else(none, |job| answer(&json!({ "replay": sheet::job(&job) })))
+pub(super) async fn get(State(desk): State<PageState>, Path(id): Path<String>) -> Response {
+    desk.panel.jobs.get(&id).map_or_else(none, |job| answer(&json!({ "replay": json::job(&job) })))
 }
 
-pub(super) async fn cancel(State(desk): State<Desk>, Path(id): Path<String>) -> Response {
+pub(super) async fn cancel(State(desk): State<PageState>, Path(id): Path<String>) -> Response {
     let now = desk.panel.archive.clock().now();
-    desk.panel.jobs.cancel(&id, now).map_or_else(none, |job| answer(&json!({ "replay": sheet::job(&job) })))
+    desk.panel.jobs.cancel(&id, now).map_or_else(none, |job| answer(&json!({ "replay": json::job(&job) })))
 }

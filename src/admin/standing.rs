@@ -38,7 +38,7 @@ pub(super) fn members(
     })
 }
 
-/// Why a queued delivery waits, and until when, as far as it is known: its order key is parked, its next attempt is not
+/// Returns the reason for which a queued delivery waits, and until when, if known: its order key is parked, its next attempt is not
 /// due, or its destination takes nothing now. What stands behind others of its order key is not claimed to wait for its
 /// destination.
 pub(super) fn waits(

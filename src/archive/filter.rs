@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::body::Bodies;
-use crate::buffer::{DeadLetter, Ending, Found};
+use crate::buffer::{DeadLetter, Ending, StoredEvent};
 use crate::clock::Timestamp;
 use crate::condition::Condition;
 use crate::event::EventData;
@@ -60,7 +60,7 @@ impl DeliveryState {
 }
 
 /// Returns the state of the event's dispatch at `at`.
-pub fn state_of(found: &Found, at: usize) -> DeliveryState {
+pub fn state_of(found: &StoredEvent, at: usize) -> DeliveryState {
     if found.is_quarantined {
         return DeliveryState::Quarantined;
     }
@@ -78,14 +78,14 @@ pub fn state_of(found: &Found, at: usize) -> DeliveryState {
 }
 
 /// Returns the states of all of an event's deliveries; at least one state.
-pub fn states_of(found: &Found) -> Vec<DeliveryState> {
+pub fn states_of(found: &StoredEvent) -> Vec<DeliveryState> {
     let copies = found.event.as_ref().map_or(0, |event| event.copies.len());
     (0..copies.max(1)).map(|at| state_of(found, at)).collect()
 }
 
 /// A filter of events; without any condition it takes all.
 #[derive(Debug, Default)]
-pub struct Filter {
+pub struct EventFilter {
     /// The earliest time of receipt.
     pub since: Option<Timestamp>,
     /// The time before which the event was received.
@@ -106,9 +106,9 @@ pub struct Filter {
     pub bodies: Bodies,
 }
 
-impl Filter {
+impl EventFilter {
     /// Checks whether the filter takes this event.
-    pub fn wants(&self, found: &Found) -> bool {
+    pub fn wants(&self, found: &StoredEvent) -> bool {
         let Some(event) = &found.event else {
             return self.says_nothing_of_events()
                 && self.outcome.is_none_or(|outcome| outcome == DeliveryState::Unreadable);
@@ -147,7 +147,7 @@ impl Filter {
             && self.condition.as_ref().is_none_or(|condition| self.holds(condition, event))
     }
 
-    fn wants_a_copy(&self, found: &Found, event: &EventData) -> bool {
+    fn wants_a_copy(&self, found: &StoredEvent, event: &EventData) -> bool {
         if event.copies.is_empty() {
             let is_open = self.route.is_none() && self.destination.is_none();
             return is_open && self.outcome.is_none_or(|outcome| states_of(found).contains(&outcome));
@@ -156,7 +156,7 @@ impl Filter {
     }
 
     /// Checks whether the filter takes the dispatch at `at`.
-    pub fn wants_copy(&self, found: &Found, event: &EventData, at: usize) -> bool {
+    pub fn wants_copy(&self, found: &StoredEvent, event: &EventData, at: usize) -> bool {
         event.copies.get(at).is_some_and(|copy| {
             self.route.as_ref().is_none_or(|route| *route == *copy.route)
                 && self.destination.as_ref().is_none_or(|destination| *destination == *copy.destination)

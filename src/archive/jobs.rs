@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Archive, Choice, Chosen};
-use crate::buffer::{NotStored, WISHES_MAX, Wish};
+use super::{Archive, Chosen, ReplayChoice};
+use crate::buffer::{Command, NotStored, WISHES_MAX};
 use crate::clock::Timestamp;
 
 const RUNNING_MAX: usize = 4;
@@ -120,7 +120,7 @@ impl Jobs {
     pub fn begin(
         &self,
         archive: &Archive,
-        choice: Choice,
+        choice: ReplayChoice,
         (rate, most): (Option<f64>, Option<u64>),
     ) -> Result<Job, TooManyJobs> {
         let mut state = self.state();
@@ -173,7 +173,7 @@ struct Runner {
 }
 
 impl Runner {
-    async fn run(mut self, choice: Arc<Choice>) {
+    async fn run(mut self, choice: Arc<ReplayChoice>) {
         let state = match self.go_through(choice).await {
             Ok(()) => JobState::Done,
             Err(NotStored::Full(_) | NotStored::Busy | NotStored::Failed) => JobState::Failed,
@@ -189,7 +189,7 @@ impl Runner {
         }
     }
 
-    async fn go_through(&mut self, choice: Arc<Choice>) -> Result<(), NotStored> {
+    async fn go_through(&mut self, choice: Arc<ReplayChoice>) -> Result<(), NotStored> {
         let began = self.archive.buffer().now();
         let mut cursor = None;
         loop {
@@ -201,7 +201,7 @@ impl Runner {
                     return Ok(());
                 }
                 if !one.wishes.is_empty() {
-                    self.grant(one.wishes).await?;
+                    self.apply(one.wishes).await?;
                 }
             }
             let Some(next) = next else { return Ok(()) };
@@ -212,7 +212,7 @@ impl Runner {
     /// Reads one page of the choice. A buffer that is being reopened is waited for.
     async fn page(
         &self,
-        choice: &Arc<Choice>,
+        choice: &Arc<ReplayChoice>,
         cursor: Option<&Vec<u8>>,
         began: Timestamp,
     ) -> Result<(Vec<Chosen>, Option<Vec<u8>>), NotStored> {
@@ -234,12 +234,12 @@ impl Runner {
         }
     }
 
-    async fn grant(&mut self, wishes: Vec<Wish>) -> Result<(), NotStored> {
+    async fn apply(&mut self, wishes: Vec<Command>) -> Result<(), NotStored> {
         debug_assert!(wishes.len() <= WISHES_MAX, "an event has two wishes at most");
         let began = Instant::now();
         let mut tries = 0;
         let granted = loop {
-            match self.archive.buffer().grant(wishes.clone()).await {
+            match self.archive.buffer().command(wishes.clone()).await {
                 Ok(granted) => break granted,
                 Err(error) if tries >= PATIENCE => return Err(error),
                 Err(_) => tokio::time::sleep(AGAIN_AFTER).await,

@@ -20,12 +20,12 @@ use arc_swap::ArcSwap;
 use crate::buffer::{Buffer, NotStored};
 use crate::clock::Clock;
 use crate::deliver::Destinations;
-use crate::lane::{Lane, Rules};
+use crate::rules::{Rules, SourceRules};
 
-pub use filter::{DeliveryState, Filter, state_of, states_of};
+pub use filter::{DeliveryState, EventFilter, state_of, states_of};
 pub use jobs::{Job, JobState, Jobs, TooManyJobs};
-pub use plan::{Choice, Chosen, Plan, RulesOf, Scope};
-pub use quarantine::{Judged, JudgedOne, Verdict};
+pub use plan::{Chosen, Plan, ReplayChoice, ReplayScope, RulesOf};
+pub use quarantine::{JudgedOne, JudgedQuarantine, QuarantineVerdict};
 
 /// A function that returns the rules in force.
 pub type RulesNow = Arc<dyn Fn() -> Arc<Rules> + Send + Sync>;
@@ -87,6 +87,6 @@ impl Archive {
 }
 
 /// Returns the rules of a source, if it is still configured.
-fn lane_of<'r>(rules: &'r Rules, source: &str) -> Option<&'r Lane> {
+fn lane_of<'r>(rules: &'r Rules, source: &str) -> Option<&'r SourceRules> {
     rules.lanes.iter().find(|lane| &*lane.source.name == source)
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Archive, DeliveryState, Filter, lane_of, state_of};
+use super::{Archive, DeliveryState, EventFilter, lane_of, state_of};
 use crate::accept::{self, RouteError, Routed};
-use crate::buffer::{DeadLetter, Found, NotStored, Wish};
+use crate::buffer::{Command, DeadLetter, NotStored, StoredEvent};
 use crate::clock::Timestamp;
 use crate::deliver::Destinations;
-use crate::event::{Copy, EventData, EventId};
-use crate::lane::Rules;
+use crate::event::{Dispatch, EventData, EventId};
+use crate::rules::Rules;
 
 /// The most event ids that a plan shows.
 const SAMPLES: usize = 5;
@@ -28,7 +28,7 @@ pub enum RulesOf {
 
 /// The records that are gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum ReplayScope {
     /// All stored events.
     Events,
     /// Dead letters only.
@@ -37,11 +37,11 @@ pub enum Scope {
 
 /// A person's choice of a replay.
 #[derive(Debug)]
-pub struct Choice {
+pub struct ReplayChoice {
     /// The records that are gone through.
-    pub scope: Scope,
+    pub scope: ReplayScope,
     /// The filter of those records.
-    pub filter: Filter,
+    pub filter: EventFilter,
     /// The rules that choose destinations.
     pub rules: RulesOf,
     /// The only destinations; empty for all.
@@ -52,11 +52,11 @@ pub struct Choice {
 #[derive(Debug, Default)]
 pub struct Chosen {
     /// The commands to apply.
-    pub wishes: Vec<Wish>,
+    pub wishes: Vec<Command>,
     /// The deliveries that will be made: the dispatch, and whether it is a new one.
-    pub deliveries: Vec<(Copy, bool)>,
+    pub deliveries: Vec<(Dispatch, bool)>,
     /// The dispatches that are left alone, each with the reason.
-    pub skipped: Vec<(Copy, &'static str)>,
+    pub skipped: Vec<(Dispatch, &'static str)>,
     /// Today's routes that fail on the event, and so send it nowhere.
     pub failed: Vec<RouteError>,
 }
@@ -84,18 +84,18 @@ impl Chosen {
         self.wishes.retain_mut(|wish| {
             let room = usize::try_from(left).unwrap_or(usize::MAX);
             let wanted = match wish {
-                Wish::Replay { copies, .. } => {
+                Command::Replay { copies, .. } => {
                     copies.truncate(room);
                     copies.len()
                 }
-                Wish::Extend { from, event, .. } => {
+                Command::Extend { from, event, .. } => {
                     let most = usize::from(*from).saturating_add(room);
                     if event.copies.len() > most {
                         Arc::make_mut(event).copies.truncate(most);
                     }
                     event.copies.len().saturating_sub(usize::from(*from))
                 }
-                Wish::Drop { .. } | Wish::Release(_) | Wish::Skip(_) | Wish::Admit { .. } => 0,
+                Command::Drop { .. } | Command::Release(_) | Command::Skip(_) | Command::Admit { .. } => 0,
             };
             left = left.saturating_sub(wanted as u64);
             wanted > 0
@@ -103,9 +103,9 @@ impl Chosen {
     }
 }
 
-impl Choice {
+impl ReplayChoice {
     /// Chooses what is done about one event, or about one dead letter of it.
-    pub fn of(&self, (rules, destinations): (&Rules, &Destinations), found: &Found, only: Option<u16>) -> Chosen {
+    pub fn of(&self, (rules, destinations): (&Rules, &Destinations), found: &StoredEvent, only: Option<u16>) -> Chosen {
         let mut chosen = Chosen::default();
         let Some(event) = found.event.as_ref().filter(|_| !found.is_quarantined) else { return chosen };
         let today = match self.rules {
@@ -117,13 +117,13 @@ impl Choice {
                 copies
             }
         };
-        let is_gone = |copy: &Copy| !destinations.contains_key(&copy.destination);
-        let is_asked_for = |copy: &Copy| self.to.is_empty() || self.to.iter().any(|to| **to == *copy.destination);
+        let is_gone = |copy: &Dispatch| !destinations.contains_key(&copy.destination);
+        let is_asked_for = |copy: &Dispatch| self.to.is_empty() || self.to.iter().any(|to| **to == *copy.destination);
         let (mut again, mut new) = (Vec::new(), Vec::new());
         for copy in today.into_iter().filter(is_asked_for) {
             let known = event.copies.iter().position(|it| it.route == copy.route && it.destination == copy.destination);
             match known {
-                None if self.scope == Scope::Events && self.filter.outcome.is_none() => new.push(copy),
+                None if self.scope == ReplayScope::Events && self.filter.outcome.is_none() => new.push(copy),
                 None => {}
                 Some(at) if only.is_some_and(|only| usize::from(only) != at) => {}
                 Some(at) if !self.filter.wants_copy(found, event, at) => {}
@@ -140,42 +140,47 @@ impl Choice {
             }
         }
         chosen.deliveries.extend(new.iter().map(|copy| (copy.clone(), true)));
-        chosen.wishes = wishes(found, event, again, new);
+        chosen.wishes = commands(found, event, again, new);
         chosen
     }
 }
 
 /// Builds the commands of the deliveries: `again` for existing dispatches, `new` for added ones.
-fn wishes(found: &Found, event: &Arc<EventData>, again: Vec<u16>, new: Vec<Copy>) -> Vec<Wish> {
+fn commands(found: &StoredEvent, event: &Arc<EventData>, again: Vec<u16>, new: Vec<Dispatch>) -> Vec<Command> {
     let (seq, mut wishes) = (found.seq, Vec::new());
     if !again.is_empty() {
-        wishes.push(Wish::Replay { seq, copies: again, event: Arc::clone(event) });
+        wishes.push(Command::Replay { seq, copies: again, event: Arc::clone(event) });
     }
     if let Some(from) = u16::try_from(event.copies.len()).ok().filter(|_| !new.is_empty()) {
         let mut extended = EventData::clone(event);
         extended.copies.extend(new);
-        wishes.push(Wish::Extend { seq, from, event: Arc::new(extended) });
+        wishes.push(Command::Extend { seq, from, event: Arc::new(extended) });
     }
     wishes
 }
 
 /// A page of the records that a choice goes through, oldest first: events, or dead letters of them.
 pub(super) struct Walk {
-    pub(super) found: Vec<(Found, Option<u16>)>,
+    pub(super) found: Vec<(StoredEvent, Option<u16>)>,
     pub(super) next: Option<Vec<u8>>,
 }
 
 impl Archive {
     /// Reads the next page of `choice`; later arrivals and deaths than `began` are left out, so that a walk ends.
-    pub(super) fn walk(&self, choice: &Choice, cursor: Option<&[u8]>, began: Timestamp) -> Result<Walk, NotStored> {
+    pub(super) fn walk(
+        &self,
+        choice: &ReplayChoice,
+        cursor: Option<&[u8]>,
+        began: Timestamp,
+    ) -> Result<Walk, NotStored> {
         let since = choice.filter.since.unwrap_or(Timestamp::from_unix_ms(0));
         match choice.scope {
-            Scope::Events => {
-                let wanted = |found: &Found| choice.filter.wants(found);
+            ReplayScope::Events => {
+                let wanted = |found: &StoredEvent| choice.filter.wants(found);
                 let page = self.buffer.events_forward(cursor, (since, began), PAGE, &wanted)?;
                 Ok(Walk { found: page.entries.into_iter().map(|found| (found, None)).collect(), next: page.next })
             }
-            Scope::DeadLetters => {
+            ReplayScope::DeadLetters => {
                 let page = self.buffer.dead_letters(choice.filter.destination.as_deref(), cursor, PAGE)?;
                 let is_meant = |dead: &DeadLetter| dead.died_at <= began && choice.filter.wants_dead(dead);
                 let meant = page.entries.into_iter().filter(is_meant);
@@ -186,7 +191,7 @@ impl Archive {
     }
 
     /// Plans `choice`. Reads the disk: not for async threads.
-    pub fn plan(&self, choice: &Choice) -> Result<Plan, NotStored> {
+    pub fn plan(&self, choice: &ReplayChoice) -> Result<Plan, NotStored> {
         let (rules, destinations, began) = (self.rules(), self.destinations(), self.buffer.now());
         let mut plan = Plan { is_complete: true, ..Plan::default() };
         let (mut cursor, mut events) = (None, BTreeSet::new());

@@ -16,17 +16,17 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::answer::KeptAnswer;
-use super::draft::{Draft, Effect, Tally};
+use super::batch::{Batch, Effect, Tally};
+use super::commands::Commands;
 use super::engine::EngineError;
-use super::fate::Tried;
-use super::keys::{LaneKey, QueueKey, QueueValue};
+use super::keys::{OrderQueueKey, QueueKey, QueueValue};
 use super::reopening::Reopening;
+use super::status::AttemptRecord;
 use super::store::Store;
-use super::suspects::Rejudge;
+use super::unverified_events::Rejudge;
 use super::window::Claim;
-use super::wishes::Wishes;
 use super::{CommitReport, Committed, Delivery, Keep, NotStored, OpenError, Shared, generations};
-use crate::event::{DedupKey, EventData, EventId, JudgedBy};
+use crate::event::{DedupKey, EventData, EventId, RulesFingerprint};
 use crate::outcome::Settled;
 
 /// The most commands in a batch, so that a burst cannot make one commit arbitrarily long.
@@ -46,7 +46,7 @@ pub(crate) struct Append {
     pub(crate) record: Vec<u8>,
     pub(crate) dedup: Option<DedupKey>,
     /// The rules fingerprint under which the event failed its verification and is stored anyway.
-    pub(crate) failed_by: Option<JudgedBy>,
+    pub(crate) failed_by: Option<RulesFingerprint>,
     /// True when the first delivery goes to the request that waits for the answer, and not to the worker.
     pub(crate) hands_over: bool,
     pub(crate) reply: oneshot::Sender<Result<Stored, NotStored>>,
@@ -69,7 +69,7 @@ pub(crate) struct Settle {
     pub(crate) event: EventId,
     pub(crate) copies: usize,
     pub(crate) settled: Settled,
-    pub(crate) tried: Option<Tried>,
+    pub(crate) tried: Option<AttemptRecord>,
     pub(crate) answer: Option<Box<KeptAnswer>>,
     pub(crate) keep: Keep,
     /// The claim on the delivery, held until the end is stored.
@@ -78,9 +78,9 @@ pub(crate) struct Settle {
 
 impl Settle {
     /// Returns the order queue that the delivery heads.
-    pub(super) fn lane(&self) -> Option<LaneKey> {
+    pub(super) fn lane(&self) -> Option<OrderQueueKey> {
         let destination = self.key.destination;
-        self.value.lane.map(|hash| LaneKey { destination, hash })
+        self.value.lane.map(|hash| OrderQueueKey { destination, hash })
     }
 
     /// Checks whether the delivery was due later than it began.
@@ -89,17 +89,17 @@ impl Settle {
     }
 }
 
-pub(crate) enum Command {
+pub(crate) enum Message {
     Append(Append),
     Settle(Settle),
     Rejudge(Rejudge),
-    Wishes(Wishes),
+    Wishes(Commands),
     Register { names: Vec<Arc<str>>, reply: oneshot::Sender<Result<(), NotStored>> },
     TidyUp,
     Close(oneshot::Sender<()>),
 }
 
-impl Command {
+impl Message {
     /// Returns the delivery id that the duplicate check will look for.
     fn delivery_id(&self) -> Option<[u8; 16]> {
         match self {
@@ -124,7 +124,7 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Handles commands until the buffer is closed; the body of the committer's thread.
-    pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+    pub(crate) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         while let Some(first) = inbox.blocking_recv() {
             if self.step(first, &mut inbox) {
                 break;
@@ -135,7 +135,7 @@ impl Committer {
 
     /// Handles commands until the buffer is closed, as a task for the simulation.
     #[cfg(test)]
-    pub(crate) async fn run_inline(mut self, mut inbox: mpsc::Receiver<Command>) {
+    pub(crate) async fn run_inline(mut self, mut inbox: mpsc::Receiver<Message>) {
         while let Some(first) = inbox.recv().await {
             if self.step(first, &mut inbox) {
                 break;
@@ -146,12 +146,12 @@ impl Committer {
     }
 
     /// Takes the waiting commands and commits them. Returns true when the buffer was closed.
-    fn step(&mut self, first: Command, inbox: &mut mpsc::Receiver<Command>) -> bool {
+    fn step(&mut self, first: Message, inbox: &mut mpsc::Receiver<Message>) -> bool {
         let mut commands = vec![first];
         let mut bytes = 0;
         while commands.len() < BATCH_COMMANDS && bytes < BATCH_BYTES {
             let Ok(next) = inbox.try_recv() else { break };
-            if let Command::Append(append) = &next {
+            if let Message::Append(append) = &next {
                 bytes += append.record.len();
             }
             commands.push(next);
@@ -163,43 +163,43 @@ impl Committer {
     }
 
     /// Handles one batch. Returns true when the buffer was closed.
-    fn handle(&mut self, commands: Vec<Command>) -> bool {
+    fn handle(&mut self, commands: Vec<Message>) -> bool {
         if self.shared.suspected.load(Ordering::Relaxed) && self.shared.store.swap(None).is_some() {
             self.reopen();
         }
         let Some(store) = self.shared.store.load_full() else { return self.handle_closed(commands) };
         let shared = Arc::clone(&self.shared);
-        let mut draft = Draft::new(&shared, &store);
+        let mut draft = Batch::new(&shared, &store);
         let mut result = Ok(());
         for settle in std::mem::take(&mut self.deferred) {
             result = result.and(draft.settle(settle));
         }
         let (mut closing, mut judged) = (None, Vec::new());
-        shared.filters.warm(commands.iter().filter_map(Command::delivery_id));
+        shared.filters.warm(commands.iter().filter_map(Message::delivery_id));
         // Checked before every batch: a fast sender fills a disk in less than a second.
         shared.look_at_disk();
         for command in commands {
             let drafted = match command {
-                Command::Append(append) => match shared.refuse_for(u64::from(append.bytes())) {
+                Message::Append(append) => match shared.refuse_for(u64::from(append.bytes())) {
                     Some(shortage) => {
                         answer(append.reply, Err(NotStored::Full(shortage)));
                         Ok(())
                     }
                     None => draft.append(append),
                 },
-                Command::Settle(settle) => draft.settle(settle),
-                Command::Rejudge(rejudge) => {
+                Message::Settle(settle) => draft.settle(settle),
+                Message::Rejudge(rejudge) => {
                     judged.push(rejudge);
                     Ok(())
                 }
-                Command::Wishes(wishes) => draft.grant(wishes),
-                Command::TidyUp => draft.tidy_up(),
-                Command::Register { names, reply } => {
+                Message::Wishes(wishes) => draft.apply_all(wishes),
+                Message::TidyUp => draft.tidy_up(),
+                Message::Register { names, reply } => {
                     let registered = self.register(&store, &names);
                     answer(reply, registered.as_ref().copied().map_err(|_failed| NotStored::Failed));
                     registered
                 }
-                Command::Close(reply) => {
+                Message::Close(reply) => {
                     closing = Some(reply);
                     Ok(())
                 }
@@ -247,16 +247,16 @@ impl Committer {
     }
 
     /// Refuses commands while the store is closed, keeps ends of deliveries, and reopens the store on a tidy-up.
-    fn handle_closed(&mut self, commands: Vec<Command>) -> bool {
+    fn handle_closed(&mut self, commands: Vec<Message>) -> bool {
         for command in commands {
             match command {
-                Command::Append(append) => answer(append.reply, Err(NotStored::Failed)),
-                Command::Settle(settle) => self.deferred.push(settle),
-                Command::Rejudge(rejudge) => answer(rejudge.reply, Err(NotStored::Failed)),
-                Command::Wishes(wishes) => answer(wishes.reply, Err(NotStored::Failed)),
-                Command::Register { reply, .. } => answer(reply, Err(NotStored::Failed)),
-                Command::TidyUp => self.reopen_when_due(),
-                Command::Close(reply) => {
+                Message::Append(append) => answer(append.reply, Err(NotStored::Failed)),
+                Message::Settle(settle) => self.deferred.push(settle),
+                Message::Rejudge(rejudge) => answer(rejudge.reply, Err(NotStored::Failed)),
+                Message::Wishes(wishes) => answer(wishes.reply, Err(NotStored::Failed)),
+                Message::Register { reply, .. } => answer(reply, Err(NotStored::Failed)),
+                Message::TidyUp => self.reopen_when_due(),
+                Message::Close(reply) => {
                     answer(reply, ());
                     return true;
                 }
@@ -266,7 +266,7 @@ impl Committer {
     }
 
     /// Writes, syncs and answers every waiter, in every case. Returns false when the commit failed.
-    fn commit(&mut self, draft: Draft<'_>, drafted: Result<(), EngineError>) -> bool {
+    fn commit(&mut self, draft: Batch<'_>, drafted: Result<(), EngineError>) -> bool {
         let events = draft.events;
         let started = self.shared.clock.monotonic();
         let (committed, effects) = match drafted {
@@ -280,7 +280,7 @@ impl Committer {
         }
         match committed {
             Ok(Tally { books, index }) => {
-                self.shared.books(|known| known.apply(books));
+                self.shared.counters(|known| known.apply(books));
                 self.shared.count_changes(index);
                 for effect in effects {
                     self.apply(effect);
@@ -404,7 +404,7 @@ impl Committer {
     /// Loads the state of a reopened store. A batch whose sync failed may still be in the journal with its events; they
     /// are then delivered, and not only recognised as duplicates.
     fn reopened(&mut self, store: Store) {
-        if let Err(error) = self.recover_books(&store) {
+        if let Err(error) = self.load_counters(&store) {
             tracing::error!(%error, "the buffer was reopened and cannot be read");
             self.shared.met(&error);
             return;

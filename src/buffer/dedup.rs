@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use super::draft::Draft;
+use super::batch::Batch;
 use super::engine::{EngineError, Space};
 use super::generations::{self, Generation, class_of};
 use super::keys;
@@ -24,13 +24,13 @@ const BODIES_KEPT: usize = 8;
 
 /// The stored value of a delivery id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownId {
     expires_ms: u64,
     seq: u64,
     bodies: Vec<[u8; 16]>,
 }
 
-impl Known {
+impl KnownId {
     fn parse(value: &[u8]) -> Option<Self> {
         let (expires, rest) = value.split_first_chunk::<8>()?;
         let (seq, rest) = rest.split_first_chunk::<8>()?;
@@ -72,31 +72,32 @@ impl Buffer {
 }
 
 /// Finds the entry of a delivery id in the store, with the number of its generation. The newest generation comes first.
-fn find(shared: &Shared, store: &Store, digest: [u8; 16]) -> Result<Option<(u32, Known)>, EngineError> {
-    let candidates = shared.books(|books| shared.filters.candidates(books.generations.keys().rev().copied(), digest));
+fn find(shared: &Shared, store: &Store, digest: [u8; 16]) -> Result<Option<(u32, KnownId)>, EngineError> {
+    let candidates =
+        shared.counters(|books| shared.filters.candidates(books.generations.keys().rev().copied(), digest));
     for id in candidates {
         if let Some(value) = store.get(Space::Dedup, &generations::key(id, digest))? {
-            return Ok(Known::parse(&value).map(|known| (id, known)));
+            return Ok(KnownId::parse(&value).map(|known| (id, known)));
         }
     }
     Ok(None)
 }
 
 /// The delivery ids of a batch under construction: the generation and the value of each.
-pub(super) type DedupDraft = HashMap<[u8; 16], (u32, Known)>;
+pub(super) type DedupChanges = HashMap<[u8; 16], (u32, KnownId)>;
 
 /// The result of looking up a delivery id.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct IdLookup {
     pub(super) is_repeated: bool,
     /// The sequence of the event that came under the same id with another body.
     pub(super) same_id_as: Option<u64>,
     /// The generation and value of the id, expired or not.
-    at: Option<(u32, Known)>,
+    at: Option<(u32, KnownId)>,
 }
 
-impl Draft<'_> {
-    fn find(&self, digest: [u8; 16]) -> Result<Option<(u32, Known)>, EngineError> {
+impl Batch<'_> {
+    fn find(&self, digest: [u8; 16]) -> Result<Option<(u32, KnownId)>, EngineError> {
         if let Some(found) = self.dedup.get(&digest) {
             return Ok(Some(found.clone()));
         }
@@ -105,7 +106,7 @@ impl Draft<'_> {
     }
 
     /// Looks up whether the store or this batch has seen the delivery.
-    pub(super) fn look_up(&self, dedup: &DedupKey) -> Result<Seen, EngineError> {
+    pub(super) fn look_up(&self, dedup: &DedupKey) -> Result<IdLookup, EngineError> {
         let at = self.find(dedup.key)?;
         let live = at.as_ref().map(|(_, known)| known).filter(|known| known.expires_ms > self.now.unix_ms());
         let (is_repeated, same_id_as) = match live {
@@ -113,18 +114,18 @@ impl Draft<'_> {
             Some(known) if known.has_body(dedup) => (true, None),
             Some(known) => (false, Some(known.seq)),
         };
-        Ok(Seen { is_repeated, same_id_as, at })
+        Ok(IdLookup { is_repeated, same_id_as, at })
     }
 
     /// Remembers a delivery. An allowed redelivery takes the place of the first.
-    pub(super) fn recognise(&mut self, dedup: &DedupKey, seen: Seen, seq: u64) {
+    pub(super) fn recognise(&mut self, dedup: &DedupKey, seen: IdLookup, seq: u64) {
         let (expires_ms, digest) = (self.now.after(dedup.window).unix_ms(), dedup.key);
         let mut bodies = Vec::new();
         if let Some((id, known)) = seen.at {
             if known.expires_ms > self.now.unix_ms() {
                 bodies = known.bodies;
             }
-            self.batch.remove(Space::Dedup, generations::key(id, digest));
+            self.writes.remove(Space::Dedup, generations::key(id, digest));
             self.books.total.dedup = self.books.total.dedup.saturating_sub(1);
         }
         bodies.retain(|body| Some(*body) != dedup.body);
@@ -132,9 +133,9 @@ impl Draft<'_> {
             bodies.remove(0);
         }
         bodies.extend(dedup.body);
-        let known = Known { expires_ms, seq, bodies };
+        let known = KnownId { expires_ms, seq, bodies };
         let id = self.generation_for(class_of(dedup.window), expires_ms, digest);
-        self.batch.insert(Space::Dedup, generations::key(id, digest), known.to_bytes());
+        self.writes.insert(Space::Dedup, generations::key(id, digest), known.to_bytes());
         self.books.total.dedup += 1;
         self.dedup.insert(digest, (id, known));
     }
@@ -144,7 +145,7 @@ impl Draft<'_> {
         let shared = self.shared;
         let of_class =
             |(id, generation): (&u32, &Generation)| (generation.class == class).then_some((*id, *generation));
-        let (stored, last) = shared.books(|books| {
+        let (stored, last) = shared.counters(|books| {
             let newest = books.generations.iter().rev().find_map(of_class);
             (newest, books.generations.last_key_value().map_or(0, |(id, _)| *id))
         });
@@ -159,7 +160,7 @@ impl Draft<'_> {
         self.books.generations.insert(id, generation);
         shared.filters.insert(id, is_new, digest);
         if generation.is_full() {
-            generations::store_filter(shared, &mut self.batch, id, &generation);
+            generations::store_filter(shared, &mut self.writes, id, &generation);
         }
         id
     }
@@ -167,7 +168,7 @@ impl Draft<'_> {
     /// Removes up to `most` ids of a generation whose time is over.
     pub(super) fn sweep_dedup(&mut self, most: usize) -> Result<(), EngineError> {
         let now_ms = self.now.unix_ms();
-        let over = self.shared.books(|books| {
+        let over = self.shared.counters(|books| {
             books.generations.iter().find(|(_, generation)| generation.until_ms <= now_ms).map(|(id, of)| (*id, *of))
         });
         // A generation that this batch has put ids into is not over.
@@ -183,11 +184,11 @@ impl Draft<'_> {
             if self.dedup.get(&digest).is_none_or(|(at, _)| *at == id) {
                 self.books.total.dedup = self.books.total.dedup.saturating_sub(1);
             }
-            self.batch.remove(Space::Dedup, key);
+            self.writes.remove(Space::Dedup, key);
         }
         if removed < most {
             self.books.generations.insert(id, Generation { until_ms: 0, ..of });
-            self.batch.remove(Space::Filters, id.to_be_bytes());
+            self.writes.remove(Space::Filters, id.to_be_bytes());
             self.shared.filters.forget(id);
         }
         Ok(())
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_an_id_reads_back() {
-        let known = Known { expires_ms: 7, seq: 8, bodies: vec![[1; 16], [2; 16]] };
-        assert_eq!(Known::parse(&known.to_bytes()), Some(known));
+        let known = KnownId { expires_ms: 7, seq: 8, bodies: vec![[1; 16], [2; 16]] };
+        assert_eq!(KnownId::parse(&known.to_bytes()), Some(known));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::keys::{QueueKey, QueueValue};
 use super::window::{Claim, CopyId};
 use crate::clock::Timestamp;
-use crate::event::{Copy, EventData};
+use crate::event::{Dispatch, EventData};
 
 /// One due delivery of an event, claimed by its holder.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Delivery {
     }
 
     /// Returns the event's dispatch that this delivery makes.
-    pub fn copy(&self) -> Option<&Copy> {
+    pub fn copy(&self) -> Option<&Dispatch> {
         self.event.as_ref()?.copies.get(usize::from(self.key.copy))
     }
 }

@@ -35,9 +35,9 @@ fn places(digest: [u8; 16]) -> (usize, [usize; 8]) {
 
 /// A blocked Bloom filter over the ids of one generation, outside of a group: for building and storing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Filter(Vec<u128>);
+pub(super) struct BloomFilter(Vec<u128>);
 
-impl Filter {
+impl BloomFilter {
     pub(super) fn new() -> Self {
         Self(vec![0; BLOCKS])
     }
@@ -100,7 +100,7 @@ impl Group {
         }
     }
 
-    fn take_over(&mut self, plane: u8, filter: &Filter) {
+    fn take_over(&mut self, plane: u8, filter: &BloomFilter) {
         for (bytes, set) in self.blocks.iter_mut().zip(&filter.0).filter(|(_, set)| **set != 0) {
             for (place, byte) in bytes.iter_mut().enumerate() {
                 *byte |= plane * u8::from(set >> place & 1 == 1);
@@ -110,13 +110,13 @@ impl Group {
     }
 
     /// Extracts the filter of one plane.
-    fn plane(&self, plane: u8) -> Filter {
+    fn plane(&self, plane: u8) -> BloomFilter {
         let set = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |bits, byte| bits << 1 | u64::from(byte & plane != 0));
         let block = |bytes: &Block| {
             let (low, high) = bytes.split_at(BLOCK_PLACES / 2);
             u128::from(set(high)) << 64 | u128::from(set(low))
         };
-        Filter(self.blocks.iter().map(block).collect())
+        BloomFilter(self.blocks.iter().map(block).collect())
     }
 
     /// Reads a byte of each cache line that belongs to the id.
@@ -182,12 +182,12 @@ impl Filters {
     }
 
     /// Returns a generation's filter, if all its ids are in it.
-    pub(super) fn of(&self, generation: u32) -> Option<Filter> {
+    pub(super) fn of(&self, generation: u32) -> Option<BloomFilter> {
         let (at, plane) = place_of(generation);
         self.groups().get(&at).filter(|group| group.whole & plane != 0).map(|group| group.plane(plane))
     }
 
-    pub(super) fn put(&self, generation: u32, filter: &Filter) {
+    pub(super) fn put(&self, generation: u32, filter: &BloomFilter) {
         let (at, plane) = place_of(generation);
         Self::group(&mut self.groups(), at, |group| group.take_over(plane, filter));
     }
@@ -243,11 +243,11 @@ mod tests {
             filters.insert(7, nth == 0, id);
         }
         // Built after a start, in the middle of the other's group.
-        let mut filter = Filter::new();
+        let mut filter = BloomFilter::new();
         ids_of(3).for_each(|id| filter.insert(id));
         filters.put(3, &filter);
         assert_eq!(filters.of(3), Some(filter.clone()));
-        assert_eq!(Filter::parse(&filter.to_bytes()), Some(filter));
+        assert_eq!(BloomFilter::parse(&filter.to_bytes()), Some(filter));
         assert_eq!(filters.of(2), None);
         let asked = |id| filters.candidates([8, 7, 3, 2].into_iter(), id);
         assert!(ids_of(7).all(|id| asked(id).contains(&7)));

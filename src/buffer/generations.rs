@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::engine::{Batch, Durability, EngineError, Space};
-use super::filters::{FILTERS_MAX, Filter};
+use super::engine::{Durability, EngineError, Space, Writes};
+use super::filters::{BloomFilter, FILTERS_MAX};
 use super::store::Store;
 
 /// Ids in a generation.
@@ -69,8 +69,8 @@ pub(crate) fn key(generation: u32, digest: [u8; 16]) -> [u8; 20] {
 }
 
 /// Builds a generation's filter; `None` when the store it reads is not the open one any more.
-fn build(shared: &Shared, store: &Arc<Store>, generation: u32) -> Result<Option<Filter>, EngineError> {
-    let mut filter = Filter::new();
+fn build(shared: &Shared, store: &Arc<Store>, generation: u32) -> Result<Option<BloomFilter>, EngineError> {
+    let mut filter = BloomFilter::new();
     let end = key(generation.saturating_add(1), [0; 16]);
     for (at, pair) in store.scan(Space::Dedup, &key(generation, [0; 16]), Some(&end)).enumerate() {
         if let Some(digest) = pair?.0.get(4..).and_then(|digest| digest.try_into().ok()) {
@@ -91,7 +91,7 @@ fn stored_as(generation: &Generation) -> Vec<u8> {
 }
 
 /// Puts a generation's filter into the batch, if it has one.
-pub(super) fn store_filter(shared: &Shared, batch: &mut Batch, id: u32, generation: &Generation) {
+pub(super) fn store_filter(shared: &Shared, batch: &mut Writes, id: u32, generation: &Generation) {
     if let Some(filter) = shared.filters.of(id) {
         batch.insert(Space::Filters, id.to_be_bytes(), [stored_as(generation), filter.to_bytes()].concat());
     }
@@ -101,10 +101,10 @@ pub(super) fn store_filter(shared: &Shared, batch: &mut Batch, id: u32, generati
 /// after the next start. A generation that a kill -9 left without a stored filter gets one too, so that it is not built
 /// at every start. Generations of fewer than [`GOES_ON`] ids are left out.
 pub(super) fn store_filters(shared: &Shared, store: &Store) -> Result<(), EngineError> {
-    let known = shared.books(|books| books.generations.clone());
+    let known = shared.counters(|books| books.generations.clone());
     for (id, generation) in known.into_iter().filter(|(_, of)| of.count >= GOES_ON) {
         if load(store, id, &generation).is_none() {
-            let mut batch = Batch::default();
+            let mut batch = Writes::default();
             store_filter(shared, &mut batch, id, &generation);
             store.commit(batch, Durability::Written)?;
         }
@@ -113,11 +113,11 @@ pub(super) fn store_filters(shared: &Shared, store: &Store) -> Result<(), Engine
 }
 
 /// Reads the stored filter of a generation, if it fits. An unreadable filter is built again.
-fn load(store: &Store, id: u32, generation: &Generation) -> Option<Filter> {
+fn load(store: &Store, id: u32, generation: &Generation) -> Option<BloomFilter> {
     let stored = store.get(Space::Filters, &id.to_be_bytes()).inspect_err(|error| {
         tracing::warn!(%error, "a stored filter over delivery ids cannot be read; it is built again");
     });
-    Filter::parse(stored.ok()??.strip_prefix(stored_as(generation).as_slice())?)
+    BloomFilter::parse(stored.ok()??.strip_prefix(stored_as(generation).as_slice())?)
 }
 
 /// Returns the newest generation of each class, which gets the new ids.
@@ -130,7 +130,7 @@ fn newest(known: &BTreeMap<u32, Generation>) -> BTreeMap<u8, u32> {
 pub(crate) fn recover(shared: &Arc<Shared>) -> Result<(), EngineError> {
     let Some(store) = shared.store.load_full() else { return Ok(()) };
     shared.filters.forget_all();
-    let mut known = shared.books(|books| books.generations.clone());
+    let mut known = shared.counters(|books| books.generations.clone());
     known.retain(|_, generation| generation.until_ms > 0);
     let newest = newest(&known);
     let mut others: Vec<(u32, Generation)> = Vec::new();
@@ -216,7 +216,7 @@ mod tests {
             let (buffer, event) = (buffer.clone(), Event::new(Verified::by_choice("tests"), data, Some(dedup)));
             async move { buffer.append(event).await.unwrap() }
         };
-        let generations = |buffer: &Buffer| buffer.shared.books(|books| books.generations.clone());
+        let generations = |buffer: &Buffer| buffer.shared.counters(|books| books.generations.clone());
         let buffer = open();
         for ids in (0..GOES_ON).collect::<Vec<_>>().chunks(4096) {
             ids.iter().map(|id| append(&buffer, *id)).collect::<tokio::task::JoinSet<_>>().join_all().await;

@@ -160,12 +160,12 @@ pub(crate) fn source_of_quarantine(value: &[u8]) -> std::sync::Arc<str> {
 
 /// The order queue of a destination under one order key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LaneKey {
+pub(crate) struct OrderQueueKey {
     pub(crate) destination: DestinationId,
     pub(crate) hash: [u8; 16],
 }
 
-impl LaneKey {
+impl OrderQueueKey {
     pub(crate) fn to_bytes(self) -> [u8; 20] {
         let mut key = [0; 20];
         key[..4].copy_from_slice(&self.destination.0.to_be_bytes());

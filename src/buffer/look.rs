@@ -5,12 +5,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::engine::{EngineError, Slice, Space};
-use super::fate::{Ending, Fate};
-use super::keys::{self, DestinationId, LaneKey, QueueKey};
-use super::lanes::Lane;
+use super::commands::ParkedKey;
+use super::engine::{EngineError, Space, Value};
+use super::keys::{self, DestinationId, OrderQueueKey, QueueKey};
+use super::order_queues::OrderQueue;
+use super::status::{Ending, EventStatus};
 use super::store::Store;
-use super::wishes::ParkedKey;
 use super::{Buffer, NotStored, scan};
 use crate::clock::Timestamp;
 use crate::event::{EventData, EventId};
@@ -25,20 +25,20 @@ pub type Seq = u64;
 
 /// A stored event and its status.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct StoredEvent {
     /// The sequence.
     pub seq: Seq,
     /// The stored event; `None` when it cannot be read any more.
     pub event: Option<Arc<EventData>>,
     /// The status of its deliveries; `None` while all of them wait for their first attempt.
-    pub fate: Option<Fate>,
+    pub fate: Option<EventStatus>,
     /// True while the event is quarantined.
     pub is_quarantined: bool,
     /// An earlier event with the same delivery id and another body, while it is kept.
     pub same_id_as: Option<EventId>,
 }
 
-impl Found {
+impl StoredEvent {
     fn body_bytes(&self) -> usize {
         self.event.as_ref().map_or(0, |event| event.body.len())
     }
@@ -56,7 +56,7 @@ pub struct DeadLetter {
     /// The cause of its end.
     pub cause: DeathCause,
     /// The event.
-    pub found: Found,
+    pub found: StoredEvent,
 }
 
 /// An order key that is parked and waits for a person.
@@ -93,7 +93,7 @@ impl<T> Page<T> {
     /// Reads a page of at most `most` entries from a scan. `entry` makes an entry of a pair, unless it is not wanted,
     /// and adds the bytes that it read. The cursor is the key of the first pair that was not looked at.
     fn read(
-        pairs: impl Iterator<Item = Result<(Slice, Slice), EngineError>>,
+        pairs: impl Iterator<Item = Result<(Value, Value), EngineError>>,
         most: usize,
         mut entry: impl FnMut(&[u8], &[u8], &mut usize) -> Result<Option<T>, EngineError>,
     ) -> Result<Self, EngineError> {
@@ -120,7 +120,7 @@ impl Buffer {
         })
     }
 
-    fn found(&self, store: &Store, seq: Seq, fate: Option<Fate>) -> Result<Found, EngineError> {
+    fn found(&self, store: &Store, seq: Seq, fate: Option<EventStatus>) -> Result<StoredEvent, EngineError> {
         let event = scan::read_event(&self.shared, store, seq)?.map(Arc::new);
         let is_quarantined = store.contains(Space::Quarantine, &seq.to_be_bytes())?;
         let same_id_as = match fate.as_ref().and_then(|fate| fate.same_id_as) {
@@ -130,13 +130,13 @@ impl Buffer {
             }
             Some(_) | None => None,
         };
-        Ok(Found { seq, event, fate, is_quarantined, same_id_as })
+        Ok(StoredEvent { seq, event, fate, is_quarantined, same_id_as })
     }
 
     /// Finds the event of a key that is its sequence, and adds the bytes of its body.
-    fn listed(&self, store: &Store, key: &[u8], bytes: &mut usize) -> Result<Option<Found>, EngineError> {
+    fn listed(&self, store: &Store, key: &[u8], bytes: &mut usize) -> Result<Option<StoredEvent>, EngineError> {
         let Some(seq) = keys::parse_sequence(key) else { return Ok(None) };
-        let found = self.found(store, seq, fate_of(store, seq)?)?;
+        let found = self.found(store, seq, status_of(store, seq)?)?;
         *bytes += found.body_bytes();
         Ok(Some(found))
     }
@@ -146,21 +146,21 @@ impl Buffer {
         if !store.contains(Space::Events, &seq.to_be_bytes())? {
             return Ok(None);
         }
-        match fate_of(store, seq)? {
+        match status_of(store, seq)? {
             Some(fate) => Ok(Some(fate.id)),
             None => Ok(scan::read_event(&self.shared, store, seq)?.map(|event| event.id)),
         }
     }
 
     /// Finds one event by its id.
-    pub fn find(&self, id: EventId) -> Result<Option<Found>, NotStored> {
+    pub fn find(&self, id: EventId) -> Result<Option<StoredEvent>, NotStored> {
         self.look(|store| {
             let seq = store.get(Space::Ids, &id.as_bytes())?;
             let Some(seq) = seq.and_then(|seq| keys::parse_sequence(&seq)) else { return Ok(None) };
             if !store.contains(Space::Events, &seq.to_be_bytes())? {
                 return Ok(None);
             }
-            let fate = fate_of(store, seq)?;
+            let fate = status_of(store, seq)?;
             self.found(store, seq, fate).map(Some)
         })
     }
@@ -190,8 +190,8 @@ impl Buffer {
         cursor: Option<&[u8]>,
         since: Timestamp,
         most: usize,
-        wanted: &dyn Fn(&Found) -> bool,
-    ) -> Result<Page<Found>, NotStored> {
+        wanted: &dyn Fn(&StoredEvent) -> bool,
+    ) -> Result<Page<StoredEvent>, NotStored> {
         let from = self.first_since(since);
         // The cursor belongs to the page, and a scan ends before its upper bound.
         let to = cursor.map(|key| [key, &[0]].concat());
@@ -208,8 +208,8 @@ impl Buffer {
         cursor: Option<&[u8]>,
         (since, until): (Timestamp, Timestamp),
         most: usize,
-        wanted: &dyn Fn(&Found) -> bool,
-    ) -> Result<Page<Found>, NotStored> {
+        wanted: &dyn Fn(&StoredEvent) -> bool,
+    ) -> Result<Page<StoredEvent>, NotStored> {
         let from = cursor.map_or_else(|| self.first_since(since).to_vec(), <[u8]>::to_vec);
         let to = keys::first_sequence(until.unix_ms().saturating_add(1)).to_be_bytes();
         self.look(|store| {
@@ -243,7 +243,7 @@ impl Buffer {
             Page::read(store.scan(Space::Dead, &from, Some(&to)), most, |key, _, bytes| {
                 let Some(dead) = QueueKey::parse(key) else { return Ok(None) };
                 let Some(name) = names.get(&dead.destination) else { return Ok(None) };
-                let fate = fate_of(store, dead.seq)?;
+                let fate = status_of(store, dead.seq)?;
                 let end = fate.as_ref().and_then(|fate| fate.copies.get(usize::from(dead.copy))?.end);
                 let Some((Ending::Dead(cause), _)) = end else { return Ok(None) };
                 let found = self.found(store, dead.seq, fate)?;
@@ -255,7 +255,7 @@ impl Buffer {
     }
 
     /// Lists quarantined events, oldest first.
-    pub fn quarantine(&self, cursor: Option<&[u8]>, most: usize) -> Result<Page<Found>, NotStored> {
+    pub fn quarantine(&self, cursor: Option<&[u8]>, most: usize) -> Result<Page<StoredEvent>, NotStored> {
         self.look(|store| {
             let pairs = store.scan(Space::Quarantine, cursor.unwrap_or_default(), None);
             Page::read(pairs, most, |key, _, bytes| self.listed(store, key, bytes))
@@ -276,7 +276,9 @@ impl Buffer {
         let from = cursor.map_or_else(|| first.0.to_be_bytes().to_vec(), <[u8]>::to_vec);
         self.look(|store| {
             Page::read(store.scan(Space::Lanes, &from, Some(&end.0.to_be_bytes())), most, |key, value, _| {
-                let (Some(lane_key), Some(lane)) = (LaneKey::parse(key), Lane::parse(value)) else { return Ok(None) };
+                let (Some(lane_key), Some(lane)) = (OrderQueueKey::parse(key), OrderQueue::parse(value)) else {
+                    return Ok(None);
+                };
                 let Some(parking) = lane.parked else { return Ok(None) };
                 let Some(name) = names.get(&lane_key.destination) else { return Ok(None) };
                 let head = scan::read_event(&self.shared, store, parking.seq)?.map(|event| event.id);
@@ -310,6 +312,6 @@ impl Buffer {
     }
 }
 
-fn fate_of(store: &Store, seq: Seq) -> Result<Option<Fate>, EngineError> {
-    Ok(store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| Fate::parse(&value)))
+fn status_of(store: &Store, seq: Seq) -> Result<Option<EventStatus>, EngineError> {
+    Ok(store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| EventStatus::parse(&value)))
 }

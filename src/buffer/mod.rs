@@ -17,34 +17,34 @@
 //! Deliberately not here: HTTP, retry policy, metrics. The layout on disk is in `keys` and `record`.
 
 mod answer;
-mod books;
+mod batch;
+mod commands;
 mod committer;
+mod counters;
 mod dedup;
 mod delivery;
-mod draft;
 mod engine;
-mod fate;
+mod expected;
 mod filters;
 mod generations;
 mod keys;
-mod lanes;
+mod load;
 mod look;
-mod passes;
+mod order_queues;
 mod record;
-mod recover;
+mod reindex;
 mod reopening;
-mod restore;
 mod scan;
 mod settle;
 mod shared;
 mod space;
+mod status;
 mod store;
-mod suspects;
 mod terms;
 mod timeline;
 mod unverified;
+mod unverified_events;
 mod window;
-mod wishes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,36 +60,36 @@ use crate::event::{Event, EventId};
 use crate::outcome::Settled;
 
 pub use answer::KeptAnswer;
-pub use books::Book;
+pub use commands::{AppliedCommands, Command, ParkedKey, WISHES_MAX};
+pub use counters::Counters;
 pub use dedup::Repetition;
 pub use delivery::Delivery;
 pub use engine::EngineError;
-pub use fate::{CopyFate, Ending, Fate, TRIES_KEPT, Tried};
+pub use expected::{ExpectedIds, PASS_LONGEST, PASSES_MAX, TooManyExpected};
 pub use keys::DestinationId;
-pub use look::{DeadLetter, Found, Page, Parked, Seq};
-pub use passes::{PASS_LONGEST, PASSES_MAX, TooManyPasses, Wanted};
+pub use look::{DeadLetter, Page, Parked, Seq, StoredEvent};
 pub use record::Corrupt;
-pub use space::{Bytes, DiskSpace};
-pub use suspects::{Judgement, Slice, Suspect};
+pub use space::{DiskSpace, HumanBytes};
+pub use status::{AttemptRecord, DeliveryStatus, Ending, EventStatus, TRIES_KEPT};
 pub use terms::{
     BufferParams, CommitReport, Committed, Fsync, Keep, NotStored, OnCommit, OpenError, Refusing, Shortage, Stats,
 };
 pub use unverified::Unverified;
-pub use wishes::{Granted, ParkedKey, WISHES_MAX, Wish};
+pub use unverified_events::{Judgement, UnverifiedEvent, UnverifiedPage};
 
 #[cfg(test)]
 pub(crate) use engine::{
     Space,
-    fake::{FakeDisk, Fault},
+    fake::{FakeDisk, InjectedFault},
 };
 
-use committer::{Append, Command, Committer, Settle, Stored};
+use committer::{Append, Committer, Message, Settle, Stored};
 #[cfg(not(test))]
 use engine::Space;
 use engine::{Disk, Medium};
+use expected::ExpectedRedeliveries;
 use filters::Filters;
 use keys::QueueKey;
-use passes::Passes;
 use shared::Shared;
 use store::Store;
 use timeline::Timeline;
@@ -121,7 +121,7 @@ pub struct QueueDepth {
 #[derive(Clone)]
 pub struct Buffer {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Message>,
     waiting: Arc<Semaphore>,
 }
 
@@ -139,6 +139,9 @@ struct Opening<'a> {
     on_commit: OnCommit,
     unverified_max: u64,
 }
+
+/// The pause after a scan that could not read, such as while the store is closed.
+const SCAN_PAUSE: Duration = Duration::from_millis(500);
 
 impl Buffer {
     /// Opens the buffer, loads its state and starts the committer.
@@ -180,7 +183,7 @@ impl Buffer {
         opening: Opening<'_>,
         medium: Arc<dyn Medium>,
         is_inline: bool,
-    ) -> Result<(Self, Committer, mpsc::Receiver<Command>), OpenError> {
+    ) -> Result<(Self, Committer, mpsc::Receiver<Message>), OpenError> {
         let Opening { params, destinations, clock, on_commit, unverified_max } = opening;
         let (store, mended) = Store::open(&*medium, clock.now())?;
         let shared = Arc::new(Shared {
@@ -195,7 +198,7 @@ impl Buffer {
             filters: Filters::default(),
             ledger: Mutex::default(),
             unverified_max,
-            passes: Passes::default(),
+            passes: ExpectedRedeliveries::default(),
             corrupt: AtomicU64::new(mended.lost),
             too_large: Mutex::default(),
             disk: Mutex::default(),
@@ -214,7 +217,7 @@ impl Buffer {
         self.shared.timeline.now()
     }
 
-    async fn send(&self, command: Command) -> Result<(), NotStored> {
+    async fn send(&self, command: Message) -> Result<(), NotStored> {
         self.commands.send(command).await.map_err(|_closed| NotStored::Failed)
     }
 
@@ -246,7 +249,7 @@ impl Buffer {
         let permit = self.reserve(record.len())?;
         let (reply, committed) = oneshot::channel();
         let append = Append { data, record, dedup, failed_by, hands_over, reply, _permit: permit };
-        self.commands.try_send(Command::Append(append)).map_err(|error| match error {
+        self.commands.try_send(Message::Append(append)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotStored::Busy,
             mpsc::error::TrySendError::Closed(_) => NotStored::Failed,
         })?;
@@ -310,7 +313,11 @@ impl Buffer {
         let Some(low_ms) = window.scan_start() else { return false };
         let shared = Arc::clone(&self.shared);
         if shared.is_inline {
-            return scan::scan(&shared, id, &window, low_ms).inspect_err(|_| window.scan_failed()).is_ok();
+            if scan::scan(&shared, id, &window, low_ms).is_err() {
+                window.scan_failed();
+                tokio::time::sleep(SCAN_PAUSE).await;
+            }
+            return true;
         }
         // A scan that has begun runs to its end, also when its caller has gone.
         let scan = tokio::task::spawn_blocking(move || {
@@ -324,7 +331,7 @@ impl Buffer {
             tracing::error!("the buffer could not be read; trying again");
             // The committer repairs a damaged store.
             self.tidy_up().await;
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(SCAN_PAUSE).await;
         }
         true
     }
@@ -335,14 +342,14 @@ impl Buffer {
         delivery: Delivery,
         settled: Settled,
         keep: Keep,
-        tried: Option<(Tried, Option<Box<KeptAnswer>>)>,
+        tried: Option<(AttemptRecord, Option<Box<KeptAnswer>>)>,
     ) {
         let Delivery { key, value, event, claim } = delivery;
         let (id, copies) =
             event.map_or((EventId::NIL, usize::from(key.copy) + 1), |event| (event.id, event.copies.len()));
         let (tried, answer) = tried.map_or((None, None), |(tried, answer)| (Some(tried), answer));
         let settle = Settle { key, value, event: id, copies, settled, tried, answer, keep, claim };
-        if self.commands.send(Command::Settle(settle)).await.is_err() {
+        if self.commands.send(Message::Settle(settle)).await.is_err() {
             // Only at a stop of the process: the delivery stays in the queue and is made again after the restart.
             tracing::debug!("an end of a delivery came after the buffer was closed");
         }
@@ -351,19 +358,24 @@ impl Buffer {
     /// Makes destinations known, so that events can be routed to them.
     pub async fn register(&self, names: Vec<Arc<str>>) -> Result<(), NotStored> {
         let (reply, done) = oneshot::channel();
-        self.commands.send(Command::Register { names, reply }).await.map_err(|_closed| NotStored::Failed)?;
+        self.commands.send(Message::Register { names, reply }).await.map_err(|_closed| NotStored::Failed)?;
         done.await.unwrap_or(Err(NotStored::Failed))
     }
 
     /// Allows the expected redeliveries of a source for the time `long`; each becomes a new event. Lost on a restart.
-    pub fn let_through(&self, source: &Arc<str>, wanted: Wanted, long: Duration) -> Result<Timestamp, TooManyPasses> {
+    pub fn let_through(
+        &self,
+        source: &Arc<str>,
+        wanted: ExpectedIds,
+        long: Duration,
+    ) -> Result<Timestamp, TooManyExpected> {
         let now = self.shared.clock.now();
         self.shared.passes.allow(source, wanted, long, now)
     }
 
     /// Removes events that were kept long enough and checks the disk. To be called about once a second.
     pub async fn tidy_up(&self) {
-        if self.commands.send(Command::TidyUp).await.is_err() {
+        if self.commands.send(Message::TidyUp).await.is_err() {
             tracing::debug!("the buffer is closed");
         }
     }
@@ -371,7 +383,7 @@ impl Buffer {
     /// Writes and syncs all that waits, then closes the buffer. Later appends fail.
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
-        if self.commands.send(Command::Close(reply)).await.is_ok() && closed.await.is_err() {
+        if self.commands.send(Message::Close(reply)).await.is_ok() && closed.await.is_err() {
             tracing::error!("the committer ended without closing the store");
         }
     }
@@ -379,7 +391,7 @@ impl Buffer {
     /// Returns a destination's backlog by state.
     pub fn depth(&self, destination: &str) -> QueueDepth {
         let Some((id, window)) = self.shared.window(destination) else { return QueueDepth::default() };
-        let book = self.shared.books(|books| books.by_destination.get(&id).copied().unwrap_or_default());
+        let book = self.shared.counters(|books| books.by_destination.get(&id).copied().unwrap_or_default());
         let (in_flight, come_back) = window.counts();
         let parked = book.parked.min(book.queued);
         let in_flight = in_flight.min(book.queued - parked);
@@ -389,9 +401,9 @@ impl Buffer {
     }
 
     /// Returns the counters of a destination's deliveries since the store was made.
-    pub fn book(&self, destination: &str) -> Book {
-        let Some((id, _)) = self.shared.window(destination) else { return Book::default() };
-        self.shared.books(|books| books.by_destination.get(&id).copied().unwrap_or_default())
+    pub fn counters(&self, destination: &str) -> Counters {
+        let Some((id, _)) = self.shared.window(destination) else { return Counters::default() };
+        self.shared.counters(|books| books.by_destination.get(&id).copied().unwrap_or_default())
     }
 
     /// Returns the known destinations in the order of their names.
@@ -413,12 +425,12 @@ impl Buffer {
 
     /// Returns the number of quarantined events, by source.
     pub fn quarantined(&self) -> BTreeMap<Arc<str>, u64> {
-        self.shared.books(|books| books.quarantined.clone())
+        self.shared.counters(|books| books.quarantined.clone())
     }
 
     /// Returns the numbers of the whole buffer.
     pub fn stats(&self) -> Stats {
-        let total = self.shared.books(|books| books.total);
+        let total = self.shared.counters(|books| books.total);
         Stats {
             used_bytes: total.bytes,
             limit_bytes: self.shared.params.bytes_max,

@@ -100,7 +100,7 @@ fn length(bytes: &[u8]) -> Result<(usize, &[u8]), Corrupt> {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::event::{Copy, EventId, HeaderBytes};
+    use crate::event::{Dispatch, EventId, HeaderBytes};
 
     fn event() -> EventData {
         EventData {
@@ -108,7 +108,7 @@ mod tests {
             verified_by: Some("a".into()),
             target: "/in/github?x=1".into(),
             headers: vec![("X-Latin".into(), HeaderBytes(Bytes::from_static(b"caf\xe9")))],
-            copies: vec![Copy::plain("r", "d")],
+            copies: vec![Dispatch::plain("r", "d")],
             body: Bytes::from_static(b"{\"a\":1}\r\n\x00"),
             ..EventData::sample(EventId::at(Timestamp::from_unix_ms(7), [3; 10]), Timestamp::from_unix_ms(7))
         }

@@ -54,7 +54,7 @@ mod tests {
             while !reopening.is_due(now) {
                 now += Duration::from_millis(100);
             }
-            pauses.push((now - begun).as_millis());
+            pauses.push(now.saturating_sub(begun).as_millis());
             reopening.opened(now);
             now += Duration::from_millis(10);
         }

@@ -2,11 +2,11 @@
 
 use std::sync::PoisonError;
 
+use super::batch::{Batch, Effect};
 use super::committer::Settle;
-use super::draft::{Draft, Effect};
-use super::engine::{EngineError, Slice, Space};
-use super::fate::{Ending, Fate};
+use super::engine::{EngineError, Space, Value};
 use super::keys::{self, QueueKey, QueueValue};
+use super::status::{Ending, EventStatus};
 use crate::clock::Timestamp;
 use crate::outcome::{DeathCause, Settled};
 
@@ -15,7 +15,7 @@ const TIDY_RECORDS: usize = 20_000;
 /// The free space to win back when the disk runs short.
 const ASKED_BYTES: u64 = super::space::RESERVE_BYTES;
 
-impl Draft<'_> {
+impl Batch<'_> {
     /// Records the end of an attempt.
     pub(super) fn settle(&mut self, mut settle: Settle) -> Result<(), EngineError> {
         let key = settle.key;
@@ -23,15 +23,15 @@ impl Draft<'_> {
             self.effects.push(Effect::Stale(settle));
             return Ok(());
         }
-        self.batch.remove(Space::Queue, key.to_bytes());
+        self.writes.remove(Space::Queue, key.to_bytes());
         if settle.is_rescheduled() {
-            let book = self.book(key.destination);
+            let book = self.counters(key.destination);
             book.rescheduled = book.rescheduled.saturating_sub(1);
         }
         let (now, tried, answer) = (self.now, settle.tried.take(), settle.answer.take());
         let mut grown = 0;
         let mut over_at = None;
-        let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
+        let fate = self.status(key.seq, || EventStatus::new(settle.event, settle.value.bytes, settle.copies))?;
         let copy = fate.and_then(|fate| {
             // The number of an unreadable event's dispatches shows only as they end: it may have counted as over too
             // early.
@@ -51,7 +51,7 @@ impl Draft<'_> {
         }
         self.books.total.bytes = self.books.total.bytes.saturating_add_signed(grown);
         if let Some(keep_until_ms) = over_at {
-            self.batch.remove(Space::Expiry, keys::pair(keep_until_ms, key.seq));
+            self.writes.remove(Space::Expiry, keys::pair(keep_until_ms, key.seq));
         }
         match settle.settled {
             Settled::Again { wait, counts } => {
@@ -81,11 +81,11 @@ impl Draft<'_> {
         let key = settle.key;
         let attempts = settle.value.attempts.saturating_add(u32::from(counts));
         let value = QueueValue { attempts, ..settle.value };
-        self.batch.insert(Space::Queue, QueueKey { due_ms, ..key }.to_bytes(), value.to_bytes());
+        self.writes.insert(Space::Queue, QueueKey { due_ms, ..key }.to_bytes(), value.to_bytes());
         if due_ms != value.since_ms {
-            self.book(key.destination).rescheduled += 1;
+            self.counters(key.destination).rescheduled += 1;
         }
-        let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
+        let fate = self.status(key.seq, || EventStatus::new(settle.event, settle.value.bytes, settle.copies))?;
         if let Some(copy) = fate.and_then(|fate| fate.copies.get_mut(usize::from(key.copy))) {
             copy.next_ms = Some(due_ms);
         }
@@ -94,7 +94,7 @@ impl Draft<'_> {
 
     fn park_head(&mut self, settle: &Settle, cause: DeathCause) -> Result<(), EngineError> {
         let (key, Some(lane)) = (settle.key, settle.lane()) else { return Ok(()) };
-        let fate = self.fate(key.seq, || Fate::new(settle.event, settle.value.bytes, settle.copies))?;
+        let fate = self.status(key.seq, || EventStatus::new(settle.event, settle.value.bytes, settle.copies))?;
         if let Some(copy) = fate.and_then(|fate| fate.copies.get_mut(usize::from(key.copy))) {
             copy.parked = true;
         }
@@ -104,7 +104,7 @@ impl Draft<'_> {
     /// Ends one delivery; the last one also sets the event's own end.
     fn end(&mut self, settle: &Settle, ending: Ending, keep_until: Timestamp) -> Result<(), EngineError> {
         let key = settle.key;
-        self.book_end(key, ending);
+        self.count_end(key, ending);
         self.end_copy(key, ending, keep_until)?;
         match settle.lane() {
             Some(lane) => self.leave_lane(lane, (key.seq, key.copy)),
@@ -113,9 +113,9 @@ impl Draft<'_> {
     }
 
     /// Counts a delivery that left the queue by its ending.
-    pub(super) fn book_end(&mut self, key: QueueKey, ending: Ending) {
+    pub(super) fn count_end(&mut self, key: QueueKey, ending: Ending) {
         let died_ms = self.now.unix_ms();
-        let book = self.book(key.destination);
+        let book = self.counters(key.destination);
         book.queued = book.queued.saturating_sub(1);
         match ending {
             Ending::Delivered => book.delivered += 1,
@@ -125,7 +125,7 @@ impl Draft<'_> {
         }
         if matches!(ending, Ending::Dead(_)) {
             book.dead += 1;
-            self.batch.insert(Space::Dead, key.to_dead_bytes(died_ms), []);
+            self.writes.insert(Space::Dead, key.to_dead_bytes(died_ms), []);
         }
     }
 
@@ -146,24 +146,24 @@ impl Draft<'_> {
             return self.remove(key.seq);
         }
         let value = keys::expiry_value(fate.bytes, fate.has_dead());
-        self.batch.insert(Space::Expiry, keys::pair(fate.keep_until_ms, key.seq), value);
+        self.writes.insert(Space::Expiry, keys::pair(fate.keep_until_ms, key.seq), value);
         Ok(())
     }
 
     /// Removes an event and all its records. The caller has looked up its status.
     pub(super) fn remove(&mut self, seq: u64) -> Result<(), EngineError> {
         let fate = self.fates.insert(seq, None).flatten();
-        self.batch.remove(Space::Events, seq.to_be_bytes());
+        self.writes.remove(Space::Events, seq.to_be_bytes());
         self.has_removed = true;
         if let Some(fate) = fate {
             self.books.total.bytes = self.books.total.bytes.saturating_sub(u64::from(fate.bytes));
-            self.batch.remove(Space::Ids, fate.id.as_bytes());
+            self.writes.remove(Space::Ids, fate.id.as_bytes());
             for (copy, of_copy) in (0_u16..).zip(&fate.copies) {
                 if let Some((Ending::Dead(_), died_ms)) = of_copy.end {
                     let destination = of_copy.destination();
                     let key = QueueKey { destination, due_ms: died_ms, seq, copy };
-                    self.batch.remove(Space::Dead, key.to_bytes());
-                    let book = self.book(destination);
+                    self.writes.remove(Space::Dead, key.to_bytes());
+                    let book = self.counters(destination);
                     book.dead = book.dead.saturating_sub(1);
                 }
             }
@@ -216,21 +216,21 @@ impl Draft<'_> {
     }
 
     /// Removes the event of an `expiry` record and returns its stored bytes.
-    fn expire(&mut self, key: Slice, value: &[u8]) -> Result<u64, EngineError> {
+    fn expire(&mut self, key: Value, value: &[u8]) -> Result<u64, EngineError> {
         let Some((keep_until_ms, seq)) = keys::parse_pair(&key) else { return Ok(0) };
         // A command of this batch may have changed the event: its expiry has another key then.
-        if !self.fate_for_removal(seq, keep_until_ms)? {
+        if !self.status_for_removal(seq, keep_until_ms)? {
             return Ok(0);
         }
-        self.batch.remove(Space::Expiry, key);
+        self.writes.remove(Space::Expiry, key);
         self.leave_quarantine(seq, value)?;
         self.remove(seq)?;
         Ok(keys::parse_bytes(value))
     }
 
-    fn fate_for_removal(&mut self, seq: u64, keep_until_ms: u64) -> Result<bool, EngineError> {
+    fn status_for_removal(&mut self, seq: u64, keep_until_ms: u64) -> Result<bool, EngineError> {
         if let Some(known) = self.fates.get(&seq) {
-            let is_due = |fate: &Fate| fate.keep_until_ms == keep_until_ms && fate.is_over();
+            let is_due = |fate: &EventStatus| fate.keep_until_ms == keep_until_ms && fate.is_over();
             let is_kept_back = || self.store.contains(Space::Quarantine, &seq.to_be_bytes());
             return match known {
                 Some(fate) if is_due(fate) => Ok(true),
@@ -238,7 +238,9 @@ impl Draft<'_> {
                 None => Ok(false),
             };
         }
-        if let Some(stored) = self.store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| Fate::parse(&value)) {
+        if let Some(stored) =
+            self.store.get(Space::Fate, &seq.to_be_bytes())?.and_then(|value| EventStatus::parse(&value))
+        {
             self.fates.insert(seq, Some(stored));
         }
         Ok(true)
@@ -250,7 +252,7 @@ impl Draft<'_> {
             return Ok(());
         }
         if let Some(kept) = self.store.get(Space::Quarantine, &seq.to_be_bytes())? {
-            self.batch.remove(Space::Quarantine, seq.to_be_bytes());
+            self.writes.remove(Space::Quarantine, seq.to_be_bytes());
             let source = keys::source_of_quarantine(&kept);
             let count = self.quarantined(&source);
             *count = count.saturating_sub(1);

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::books::Books;
+use super::counters::CountersByDestination;
 use super::engine::{EngineError, Medium};
+use super::expected::ExpectedRedeliveries;
 use super::filters::Filters;
 use super::keys::DestinationId;
-use super::passes::Passes;
 use super::space::DiskSpace;
 use super::store::Store;
 use super::timeline::Timeline;
-use super::unverified::Ledger;
+use super::unverified::UnverifiedCounts;
 use super::window::Window;
 use super::{BufferParams, OnCommit, OpenError, STALL, Shortage};
 use crate::clock::Clock;
@@ -24,7 +24,7 @@ use crate::clock::Clock;
 const TOO_LARGE_FOR: Duration = Duration::from_mins(1);
 
 /// Destinations by name: their number on disk, their window in memory.
-pub(super) type Destinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
+pub(super) type KnownDestinations = HashMap<Arc<str>, (DestinationId, Arc<Window>)>;
 
 /// State that the handle and the committer share.
 pub(crate) struct Shared {
@@ -33,14 +33,14 @@ pub(crate) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) timeline: Timeline,
     pub(super) store: ArcSwapOption<Store>,
-    pub(super) destinations: RwLock<Destinations>,
-    pub(super) books: Mutex<Books>,
+    pub(super) destinations: RwLock<KnownDestinations>,
+    pub(super) books: Mutex<CountersByDestination>,
     /// The expiry key at which the last search for removable events stopped.
     pub(super) room_cursor: Mutex<[u8; 16]>,
     pub(super) filters: Filters,
-    pub(super) ledger: Mutex<Ledger>,
+    pub(super) ledger: Mutex<UnverifiedCounts>,
     pub(super) unverified_max: u64,
-    pub(super) passes: Passes,
+    pub(super) passes: ExpectedRedeliveries,
     pub(super) corrupt: AtomicU64,
     /// The last event that `max_size` had no room for: its bytes, and when it came.
     pub(super) too_large: Mutex<Option<(u64, Duration)>>,
@@ -61,7 +61,7 @@ impl Shared {
     pub(super) fn met(&self, error: &EngineError) {
         if matches!(error, EngineError::Damaged(_)) && !self.suspected.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the buffer's files are damaged; it is closed and built anew from what can be read");
-            self.medium.suspect();
+            self.medium.mark_damaged();
         }
     }
 
@@ -103,7 +103,7 @@ impl Shared {
         self.busy_since_ms.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn books<T>(&self, look: impl FnOnce(&mut Books) -> T) -> T {
+    pub(super) fn counters<T>(&self, look: impl FnOnce(&mut CountersByDestination) -> T) -> T {
         look(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -131,7 +131,7 @@ impl Shared {
 
     /// Returns the shortage that keeps `bytes` more from being stored; `None` when there is room.
     pub(super) fn shortage_for(&self, bytes: u64) -> Option<Shortage> {
-        let (used_bytes, limit_bytes) = (self.books(|books| books.total.bytes), self.params.bytes_max);
+        let (used_bytes, limit_bytes) = (self.counters(|books| books.total.bytes), self.params.bytes_max);
         if let Some(space) = self.disk().filter(|space| space.is_short()) {
             return Some(Shortage::Disk(space));
         }

@@ -53,9 +53,9 @@ pub(crate) fn has_room(dir: &Path, bytes: u64) -> bool {
 
 /// A number of bytes for people, in the largest binary unit that it fills.
 #[derive(Clone, Copy, Debug)]
-pub struct Bytes(pub u64);
+pub struct HumanBytes(pub u64);
 
-impl fmt::Display for Bytes {
+impl fmt::Display for HumanBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut unit, mut rest) = ("B", self.0);
         let mut tenths = 0;
@@ -95,7 +95,7 @@ mod tests {
             (u64::MAX, "16383 PiB"),
         ];
         for (bytes, text) in written {
-            assert_eq!(Bytes(bytes).to_string(), text);
+            assert_eq!(HumanBytes(bytes).to_string(), text);
         }
     }
 

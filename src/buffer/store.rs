@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::engine::{Batch, Durability, Engine, EngineError, Medium, Mended, Space};
-use super::{OpenError, restore};
+use super::engine::{Durability, Engine, EngineError, Medium, Mended, Space, Writes};
+use super::{OpenError, reindex};
 use crate::clock::Timestamp;
 
 /// The version of the layout on disk (`keys`). A store of another version is refused.
@@ -46,7 +46,7 @@ impl Store {
         match opened.and_then(|opened| Self::check_once(medium, opened, now)) {
             Err(OpenError::Engine(EngineError::Damaged(what))) => {
                 tracing::error!(what, "the buffer's files are damaged; it is built anew from what can be read");
-                medium.suspect();
+                medium.mark_damaged();
                 Self::check_once(medium, medium.open()?, now)
             }
             checked => checked,
@@ -63,13 +63,13 @@ impl Store {
             Some(found) if found == FORMAT.as_bytes() => {}
             Some(found) => return Err(OpenError::Format(String::from_utf8_lossy(found).into_owned())),
             None => {
-                let mut batch = Batch::default();
+                let mut batch = Writes::default();
                 batch.insert(Space::Meta, FORMAT_KEY, FORMAT.as_bytes());
                 store.commit(batch, Durability::Synced)?;
             }
         }
         if mended.is_some() {
-            restore::restore(&*store, now)?;
+            reindex::reindex(&*store, now)?;
             medium.restored()?;
         }
         Ok((store, mended.unwrap_or_default()))
@@ -88,7 +88,7 @@ mod tests {
         let medium = Disk { dir: dir.path().to_owned(), fsync: Fsync::Os };
         let now = Timestamp::from_unix_ms(7);
         let (store, _) = Store::open(&medium, now).unwrap();
-        let mut batch = Batch::default();
+        let mut batch = Writes::default();
         batch.insert(Space::Meta, FORMAT_KEY, b"7".as_slice());
         store.commit(batch, Durability::Synced).unwrap();
         drop(store);

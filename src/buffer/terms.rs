@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::engine::EngineError;
-use super::space::{Bytes, DiskSpace};
+use super::space::{DiskSpace, HumanBytes};
 use super::store::FORMAT;
 
 /// The moment at which an append is answered as stored.
@@ -107,12 +107,12 @@ impl fmt::Display for Shortage {
                 write!(
                     f,
                     "the buffer is full: {} of {} are used (buffer.max_size)",
-                    Bytes(used_bytes),
-                    Bytes(limit_bytes)
+                    HumanBytes(used_bytes),
+                    HumanBytes(limit_bytes)
                 )
             }
             Self::Disk(space) => {
-                let (free, reserve) = (Bytes(space.free_bytes), Bytes(space.reserve_bytes()));
+                let (free, reserve) = (HumanBytes(space.free_bytes), HumanBytes(space.reserve_bytes()));
                 write!(f, "the disk is short: {free} are free, {reserve} are kept for the engine")
             }
         }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::unknown::{self, Unknown};
 use super::{Exit, terminal};
-use crate::config::check::Checked;
+use crate::config::check::CheckedFile;
 use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
 use crate::payload::Payload;
 
@@ -73,7 +73,7 @@ impl AdminProblem {
 
 impl Admin {
     /// Returns the admin listener at `url`, or at the address in the file.
-    pub(crate) fn new(url: Option<&str>, checked: &Checked) -> Self {
+    pub(crate) fn new(url: Option<&str>, checked: &CheckedFile) -> Self {
         let url = url.map_or_else(|| format!("http://{}", reachable(checked.admin)), str::to_owned);
         let url = if url.contains("://") { url } else { format!("http://{url}") };
         let token = checked.admin_token.as_ref().and_then(|token| {

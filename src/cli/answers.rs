@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::providers::{Format, find, retries, sets, waits};
+use super::providers::{OutputFormat, find, retries, sets, waits};
 use super::{Exit, terminal};
 use crate::answer::{Answer, default_reason};
 use crate::provider::Row;
@@ -17,12 +17,12 @@ pub(crate) struct Args {
     provider: String,
     /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
     let Some(row) = find(&args.provider) else { return Exit::Failed };
-    if args.format == Format::Json {
+    if args.format == OutputFormat::Json {
         let lines: Vec<Value> = RequestOutcome::ALL.iter().map(|outcome| line(row, *outcome)).collect();
         terminal::say(Value::from(lines).to_string());
         return Exit::Ok;

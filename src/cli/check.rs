@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::admin::{Admin, AdminProblem};
 use super::{Exit, load, terminal};
-use crate::config::check::Checked;
+use crate::config::check::CheckedFile;
 use crate::config::problem::quoted;
 use crate::config::{Code, Problem, Severity, Span, render};
 
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 /// Returns the events in a running gateway that wait for destinations that the file lacks.
-fn backlogs(url: &str, checked: &Checked, file: &Path) -> Result<Vec<Problem>, AdminProblem> {
+fn backlogs(url: &str, checked: &CheckedFile, file: &Path) -> Result<Vec<Problem>, AdminProblem> {
     let Some(setup) = &checked.setup else { return Ok(Vec::new()) };
     let admin = Admin::new(Some(url), checked);
     let answer = admin.get("/api/v1/destinations")?;
@@ -87,7 +87,7 @@ fn backlogs(url: &str, checked: &Checked, file: &Path) -> Result<Vec<Problem>, A
     Ok(orphans.map(problem).collect())
 }
 
-fn print(checked: &Checked, format: Format) {
+fn print(checked: &CheckedFile, format: Format) {
     match format {
         Format::Json => terminal::say(render::json(&checked.problems).trim_end()),
         Format::Github if checked.problems.is_empty() => {}
@@ -104,7 +104,7 @@ fn print(checked: &Checked, format: Format) {
 }
 
 /// Returns the line at the end, which is printed even without problems.
-fn summary(checked: &Checked) -> String {
+fn summary(checked: &CheckedFile) -> String {
     let errors = count(&checked.problems, Severity::Error);
     let warnings = count(&checked.problems, Severity::Warning);
     let noun = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
@@ -130,7 +130,7 @@ pub(crate) fn count(problems: &[Problem], severity: Severity) -> usize {
 }
 
 /// Prints the problems of a file that was to be run, for people.
-pub(crate) fn report(checked: &Checked) {
+pub(crate) fn report(checked: &CheckedFile) {
     if !checked.problems.is_empty() {
         let color = terminal::wants_color(&std::io::stderr());
         terminal::tell(render::text(&checked.problems, checked.spans.files(), color).trim_end());

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::receiver::{Receiver, Seen};
-use super::story::{self, Played};
+use super::demo_script::{self, Played};
+use super::receiver::{ReceivedEvent, Receiver};
 use super::{Exit, check, load, log, terminal};
 use crate::server::{Server, Setup, Surroundings};
 use crate::telemetry::Telemetry;
@@ -83,10 +83,10 @@ async fn demo(args: &Args, folder: &TempDir) -> Exit {
         "gateway on http://{address}, services on http://{}, rules: routes.yaml\n",
         receiver.address()
     ));
-    let played = story::play(&signing.live.rules.lanes, address).await;
-    let seen = receiver.settle(&story::expected(&played), PATIENCE).await;
+    let played = demo_script::play(&signing.live.rules.lanes, address).await;
+    let seen = receiver.settle(&demo_script::expected(&played), PATIENCE).await;
     print(&played, &seen);
-    let all_right = story::is_as_told(&played, &seen);
+    let all_right = demo_script::is_as_told(&played, &seen);
     if !args.once {
         invite(&server, address).await;
     }
@@ -124,11 +124,11 @@ fn setup(args: &Args, folder: &Path, services: std::net::SocketAddr) -> Option<S
     setup
 }
 
-fn print(played: &[Played], seen: &BTreeMap<String, Vec<Seen>>) {
+fn print(played: &[Played], seen: &BTreeMap<String, Vec<ReceivedEvent>>) {
     let empty = Vec::new();
     for one in played {
         let arrived = one.event_id.as_ref().and_then(|id| seen.get(id)).unwrap_or(&empty);
-        let arrows: Vec<String> = arrived.iter().map(Seen::told).collect();
+        let arrows: Vec<String> = arrived.iter().map(ReceivedEvent::told).collect();
         let arrows = if arrows.is_empty() { one.remark.to_owned() } else { format!("→ {}", arrows.join(", ")) };
         terminal::say(format!(
             "{:<7} {:<29} {:<22} {:<24} {arrows}",
@@ -156,7 +156,7 @@ fn print(played: &[Played], seen: &BTreeMap<String, Vec<Seen>>) {
 async fn invite(server: &Server, address: std::net::SocketAddr) {
     let admin = server.addresses().get(crate::server::ADMIN).map(ToString::to_string).unwrap_or_default();
     terminal::say(format!("\nThe gateway stays up; Ctrl-C ends it. Try:\n\n  curl http://{admin}/metrics"));
-    terminal::say(story::curl(address));
+    terminal::say(demo_script::curl(address));
     if let Err(error) = tokio::signal::ctrl_c().await {
         terminal::tell(format!("hookgate: cannot wait for Ctrl-C: {error}"));
     }

@@ -8,7 +8,7 @@ use super::terminal;
 use super::watch::Prints;
 use crate::buffer::DiskSpace;
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::config::check::{Checked, Secrets, World, check};
+use crate::config::check::{CheckedFile, Environment, Secrets, check};
 use crate::encoding::text_of;
 
 /// The size of the largest file that is read as a configuration.
@@ -43,7 +43,7 @@ pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
 }
 
 /// Reads and checks a configuration; `env` looks variables up.
-pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Checked> {
+pub(crate) fn load_with(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<CheckedFile> {
     load_in(path, env, &RefCell::default(), (SystemClock.now(), Secrets::Real))
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn load_to_try(
     path: &Path,
     env: &dyn Fn(&str) -> Option<String>,
     now: Timestamp,
-) -> std::io::Result<Checked> {
+) -> std::io::Result<CheckedFile> {
     load_in(path, env, &RefCell::default(), (now, Secrets::Instead(STAND_IN)))
 }
 
@@ -65,11 +65,11 @@ fn load_in(
     env: &dyn Fn(&str) -> Option<String>,
     prints: &RefCell<Prints>,
     (now, secrets): (Timestamp, Secrets<'_>),
-) -> std::io::Result<Checked> {
+) -> std::io::Result<CheckedFile> {
     let notice = |path: &Path| prints.borrow_mut().take(path);
     notice(path);
     let text = read_text(path)?;
-    let world = World {
+    let world = Environment {
         env,
         read: &|path| {
             notice(path);
@@ -89,24 +89,24 @@ fn load_in(
 }
 
 /// Reads and checks a configuration; returns the fingerprints of all files that decide about the result.
-pub(crate) fn load_with_prints(path: &Path) -> (std::io::Result<Checked>, Prints) {
+pub(crate) fn load_with_prints(path: &Path) -> (std::io::Result<CheckedFile>, Prints) {
     let prints = RefCell::default();
     let checked = load_in(path, &environment, &prints, (SystemClock.now(), Secrets::Real));
     (checked, prints.into_inner())
 }
 
 /// Reads and checks a configuration; prints an error when it cannot be read at all.
-pub(crate) fn load_or_tell(path: &Path) -> Option<Checked> {
+pub(crate) fn load_or_tell(path: &Path) -> Option<CheckedFile> {
     or_tell(path, load(path))
 }
 
 /// Returns the result of a reading; prints an error when it failed.
-pub(crate) fn or_tell(path: &Path, read: std::io::Result<Checked>) -> Option<Checked> {
+pub(crate) fn or_tell(path: &Path, read: std::io::Result<CheckedFile>) -> Option<CheckedFile> {
     read.map_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", path.display()))).ok()
 }
 
 /// Reads and checks a configuration without its secrets, for display; prints its problems.
-pub(crate) fn survey_or_tell(path: &Path) -> Option<Checked> {
+pub(crate) fn survey_or_tell(path: &Path) -> Option<CheckedFile> {
     let read = load_in(path, &environment, &RefCell::default(), (SystemClock.now(), Secrets::Named));
     let checked = or_tell(path, read)?;
     if checked.setup.is_none() {
@@ -116,7 +116,7 @@ pub(crate) fn survey_or_tell(path: &Path) -> Option<Checked> {
 }
 
 /// Reads and checks a configuration in the process's own environment.
-pub(crate) fn load(path: &Path) -> std::io::Result<Checked> {
+pub(crate) fn load(path: &Path) -> std::io::Result<CheckedFile> {
     load_with(path, &environment)
 }
 

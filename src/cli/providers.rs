@@ -12,7 +12,7 @@ use crate::provider::{Budget, FactName, Row, SourceKind, builtin};
 
 /// The format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     /// Text for people.
     #[default]
     Text,
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     name: Option<String>,
     /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
@@ -56,8 +56,8 @@ pub(super) fn find(name: &str) -> Option<&'static Row> {
     row
 }
 
-fn list(format: Format) {
-    if format == Format::Json {
+fn list(format: OutputFormat) {
+    if format == OutputFormat::Json {
         let rows: Vec<Value> = builtin().rows().map(facts).collect();
         terminal::say(Value::from(rows).to_string());
         return;
@@ -104,8 +104,8 @@ fn proof_in_words(kind: SourceKind) -> &'static str {
     }
 }
 
-fn explain(row: &Row, format: Format) {
-    if format == Format::Json {
+fn explain(row: &Row, format: OutputFormat) {
+    if format == OutputFormat::Json {
         terminal::say(facts(row).to_string());
         return;
     }

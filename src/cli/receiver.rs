@@ -21,7 +21,7 @@ const FAILURES: u32 = 2;
 
 /// The requests of one event to one service.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedEvent {
     pub(crate) service: String,
     pub(crate) route: String,
     pub(crate) tries: u32,
@@ -29,7 +29,7 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
-impl Seen {
+impl ReceivedEvent {
     /// Returns the text for the event's line.
     pub(crate) fn told(&self) -> String {
         let state = if self.delivered { "delivered" } else { "waiting" };
@@ -38,13 +38,13 @@ impl Seen {
     }
 }
 
-type Book = Arc<Mutex<BTreeMap<String, Vec<Seen>>>>;
+type ReceivedByService = Arc<Mutex<BTreeMap<String, Vec<ReceivedEvent>>>>;
 
 /// A running receiver, which ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     address: SocketAddr,
-    book: Book,
+    book: ReceivedByService,
     _serving: JoinSet<()>,
 }
 
@@ -52,7 +52,7 @@ impl Receiver {
     pub(crate) async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let book = Book::default();
+        let book = ReceivedByService::default();
         let app = Router::new().route("/{service}", any(receive)).with_state(Arc::clone(&book));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
@@ -72,7 +72,7 @@ impl Receiver {
         &self,
         expected: &BTreeMap<String, usize>,
         patience: Duration,
-    ) -> BTreeMap<String, Vec<Seen>> {
+    ) -> BTreeMap<String, Vec<ReceivedEvent>> {
         let deadline = Instant::now() + patience;
         loop {
             let book = self.book.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -106,14 +106,19 @@ pub(crate) async fn listen(
     Ok((address, serving))
 }
 
-async fn receive(State(book): State<Book>, Path(service): Path<String>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(
+    State(book): State<ReceivedByService>,
+    Path(service): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let (id, route) = (text("hookgate-event-id"), text("hookgate-route"));
     let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
     let seen = book.entry(id).or_default();
     let known = seen.iter().position(|one| one.service == service && one.route == route);
     let at = known.unwrap_or_else(|| {
-        seen.push(Seen { service: service.clone(), route, tries: 0, delivered: false, body });
+        seen.push(ReceivedEvent { service: service.clone(), route, tries: 0, delivered: false, body });
         seen.len() - 1
     });
     let Some(one) = seen.get_mut(at) else { return StatusCode::INTERNAL_SERVER_ERROR };

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::admin::{Admin, AdminProblem};
-use super::providers::Format;
+use super::providers::OutputFormat;
 use super::terminal::harmless;
 use super::{Exit, check, load, terminal};
 
@@ -27,12 +27,12 @@ pub(crate) struct Args {
     config: PathBuf,
     /// The format of the output; JSON is one object.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
     let Some(checked) = load::load_or_tell(&args.config) else { return Exit::Config };
-    let is_json = args.format == Format::Json;
+    let is_json = args.format == OutputFormat::Json;
     match Admin::new(args.admin.as_deref(), &checked).post("/api/v1/reload", &json!({})) {
         Ok(value) => {
             if is_json {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::watch::Watch;
 use super::{check, load, terminal};
 use crate::admin::Reloaded;
-use crate::config::check::Checked;
+use crate::config::check::CheckedFile;
 use crate::config::raw::Log;
 use crate::config::{Severity, render};
 use crate::server::{Applied, NotApplied, Server};
@@ -77,7 +77,7 @@ impl Renewal {
         }
     }
 
-    async fn put_in_force(&self, mut checked: Checked, server: &Server) -> Reloaded {
+    async fn put_in_force(&self, mut checked: CheckedFile, server: &Server) -> Reloaded {
         let problems = render::value(&checked.problems);
         let Some(setup) = checked.setup.take() else {
             return invalid(&checked, problems, server);
@@ -110,7 +110,7 @@ fn unreadable(file: &Path, error: &std::io::Error) -> String {
     format!("cannot read {}: {error}", file.display())
 }
 
-fn invalid(checked: &Checked, problems: serde_json::Value, server: &Server) -> Reloaded {
+fn invalid(checked: &CheckedFile, problems: serde_json::Value, server: &Server) -> Reloaded {
     let errors = check::count(&checked.problems, Severity::Error);
     let first = checked.problems.iter().find(|problem| problem.severity == Severity::Error);
     let first = first.map(|problem| format!("{}: {}", problem.place(), problem.message)).unwrap_or_default();

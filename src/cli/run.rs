@@ -10,7 +10,7 @@ use super::renewal::Renewal;
 use super::watch::{Prints, Watch};
 use super::{Exit, check, load, log, terminal};
 use crate::admin::ReloadAsk;
-use crate::config::check::Checked;
+use crate::config::check::CheckedFile;
 use crate::server::{Server, Setup, StartError, Surroundings};
 use crate::telemetry::Telemetry;
 
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Exit {
 }
 
 /// Reads the file; prints its problems.
-fn read(file: &Path) -> Option<(Setup, Checked, Prints)> {
+fn read(file: &Path) -> Option<(Setup, CheckedFile, Prints)> {
     let (checked, prints) = load::load_with_prints(file);
     let mut checked = load::or_tell(file, checked)?;
     check::report(&checked);

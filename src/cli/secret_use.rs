@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::secret::{Listed, Validity, in_days};
+use crate::secret::{ListedSecret, Validity, in_days};
 
 /// The time without use, while another secret was used, after which that one has taken over.
 const TAKEN_OVER_AFTER: Duration = Duration::from_hours(24);
@@ -24,14 +24,14 @@ pub(super) struct Use {
 
 /// A secret and its use; `None` when the gateway does not know it, or there is no gateway.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) listed: Listed,
+pub(super) struct SecretUse {
+    pub(super) listed: ListedSecret,
     pub(super) used: Option<Use>,
 }
 
 /// The action that a secret needs, in the order of urgency.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verdict {
+pub(super) enum Advice {
     /// The secret ends soon, and requests come under it.
     EndsInUse { days: u64 },
     /// The gateway runs with an older file.
@@ -48,7 +48,7 @@ pub(super) enum Verdict {
     NotYet,
 }
 
-impl Verdict {
+impl Advice {
     /// Returns the word for programs.
     pub(super) fn label(&self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EndsInUse { days } => write!(f, "expires {} and is the one in use", in_days(*days)),
@@ -86,33 +86,33 @@ impl fmt::Display for Verdict {
 }
 
 /// Judges the secret `one` of a source among `all` of its secrets.
-pub(super) fn judge(one: &Known, all: &[Known], now: Timestamp) -> Verdict {
+pub(super) fn judge(one: &SecretUse, all: &[SecretUse], now: Timestamp) -> Advice {
     let validity = one.listed.validity;
     if validity.until <= now {
-        return Verdict::Expired;
+        return Advice::Expired;
     }
     if now < validity.from {
-        return Verdict::NotYet;
+        return Advice::NotYet;
     }
-    let Some(used) = one.used else { return Verdict::NotLoaded };
+    let Some(used) = one.used else { return Advice::NotLoaded };
     let others = all.iter().filter(|other| {
         other.listed.source == one.listed.source
             && other.listed.name != one.listed.name
             && other.listed.validity.holds(now)
     });
-    let mut others: Vec<(&Known, Use)> = others.filter_map(|other| Some((other, other.used?))).collect();
+    let mut others: Vec<(&SecretUse, Use)> = others.filter_map(|other| Some((other, other.used?))).collect();
     others.sort_by_key(|(_, used)| std::cmp::Reverse(used.last));
     let by = others.into_iter().find(|(other, theirs)| has_taken_over(used, *theirs, validity, other, now));
     match (by, used.last) {
         (Some((other, theirs)), since) => {
-            Verdict::Retire { since, by: other.listed.name.as_str().to_owned(), count: theirs.total }
+            Advice::Retire { since, by: other.listed.name.as_str().to_owned(), count: theirs.total }
         }
-        (None, None) => Verdict::NeverUsed,
-        (None, Some(_)) => validity.days_left(now).map_or(Verdict::InUse, |days| Verdict::EndsInUse { days }),
+        (None, None) => Advice::NeverUsed,
+        (None, Some(_)) => validity.days_left(now).map_or(Advice::InUse, |days| Advice::EndsInUse { days }),
     }
 }
 
-fn has_taken_over(used: Use, theirs: Use, validity: Validity, other: &Known, now: Timestamp) -> bool {
+fn has_taken_over(used: Use, theirs: Use, validity: Validity, other: &SecretUse, now: Timestamp) -> bool {
     match used.last {
         Some(last) => theirs.last > Some(last) && now.since(last) >= TAKEN_OVER_AFTER,
         None => theirs.total >= TAKEN_OVER_BY && !is_newer(validity, other.listed.validity),
@@ -136,17 +136,17 @@ mod tests {
         Timestamp::from_unix_secs(NOW.unix_secs() - secs)
     }
 
-    fn known(name: &str, total: u64, hours_ago: Option<u64>) -> Known {
-        let listed = Listed { source: "s".into(), name: SecretName::new(name), validity: Validity::ALWAYS };
-        Known { listed, used: Some(Use { total, last: hours_ago.map(|hours| before(hours * HOUR)) }) }
+    fn known(name: &str, total: u64, hours_ago: Option<u64>) -> SecretUse {
+        let listed = ListedSecret { source: "s".into(), name: SecretName::new(name), validity: Validity::ALWAYS };
+        SecretUse { listed, used: Some(Use { total, last: hours_ago.map(|hours| before(hours * HOUR)) }) }
     }
 
-    fn until(mut known: Known, days: u64) -> Known {
+    fn until(mut known: SecretUse, days: u64) -> SecretUse {
         known.listed.validity.until = NOW.after(Duration::from_hours(24 * days + 1));
         known
     }
 
-    fn verdict(one: &Known, other: &Known) -> &'static str {
+    fn verdict(one: &SecretUse, other: &SecretUse) -> &'static str {
         judge(one, &[one.clone(), other.clone()], NOW).label()
     }
 
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn what_ends_soon_and_is_in_use_is_told_and_what_ends_soon_and_is_not_is_not() {
         let soon = until(known("soon", 5, Some(1)), 5);
-        assert_eq!(judge(&soon, std::slice::from_ref(&soon), NOW), Verdict::EndsInUse { days: 5 });
+        assert_eq!(judge(&soon, std::slice::from_ref(&soon), NOW), Advice::EndsInUse { days: 5 });
         assert_eq!(verdict(&soon, &known("new", 500, Some(0))), "ends_in_use");
         assert_eq!(verdict(&until(known("late", 5, Some(1)), 14), &soon), "in_use");
         assert_eq!(verdict(&until(known("soon", 5, Some(30)), 5), &known("new", 5, Some(1))), "can_be_retired");
@@ -190,7 +190,7 @@ mod tests {
         over.listed.validity.until = NOW;
         let mut ahead = known("ahead", 0, None);
         ahead.listed.validity.from = NOW.after(Duration::from_secs(1));
-        let unknown = Known { used: None, ..known("unknown", 0, None) };
+        let unknown = SecretUse { used: None, ..known("unknown", 0, None) };
         let verdicts = [&over, &ahead, &unknown].map(|one| verdict(one, &known("other", 500, Some(0))));
         assert_eq!(verdicts, ["expired", "not_yet_valid", "not_loaded"]);
         // An expired secret does not take over.

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::admin::Admin;
-use super::providers::Format;
-use super::secret_use::{Known, Use, Verdict, judge};
+use super::providers::OutputFormat;
+use super::secret_use::{Advice, SecretUse, Use, judge};
 use super::{Exit, check, load, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::config::check::Checked;
+use crate::config::check::CheckedFile;
 use crate::config::{Code, Severity};
-use crate::secret::{Listed, Validity, in_days};
+use crate::secret::{ListedSecret, Validity, in_days};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
@@ -29,14 +29,14 @@ pub(crate) struct Args {
     admin: Option<String>,
     /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
 }
 
 /// One line of the result.
 struct Line {
-    known: Known,
+    known: SecretUse,
     /// The verdict; `None` without a gateway.
-    verdict: Option<Verdict>,
+    verdict: Option<Advice>,
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
@@ -50,24 +50,25 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(sources) => judged(&checked.secrets, &sources, now),
         Err(problem) => {
             terminal::tell(format!("hookgate: {problem}; this is what the file alone tells"));
-            let alone = |listed: &Listed| Line { known: Known { listed: listed.clone(), used: None }, verdict: None };
+            let alone =
+                |listed: &ListedSecret| Line { known: SecretUse { listed: listed.clone(), used: None }, verdict: None };
             checked.secrets.iter().map(alone).collect()
         }
     };
     match args.format {
-        Format::Json => {
+        OutputFormat::Json => {
             let all: Vec<Value> = lines.iter().map(|line| facts(line, now)).collect();
             terminal::say(Value::from(all).to_string());
         }
-        Format::Text => print(&lines, now),
+        OutputFormat::Text => print(&lines, now),
     }
-    let is_urgent = lines.iter().any(|line| matches!(line.verdict, Some(Verdict::EndsInUse { .. })));
+    let is_urgent = lines.iter().any(|line| matches!(line.verdict, Some(Advice::EndsInUse { .. })));
     if is_urgent { Exit::Findings } else { Exit::Ok }
 }
 
 /// Returns whether names and dates can be listed. They can be where the secrets themselves cannot be read, as on an
 /// operator's own machine.
-fn is_listable(checked: &Checked) -> bool {
+fn is_listable(checked: &CheckedFile) -> bool {
     let is_secret = |code: Code| matches!(code, Code::UnusableSecret | Code::MissingSecret);
     let mut errors = checked.problems.iter().filter(|problem| problem.severity == Severity::Error);
     let unread = checked.problems.iter().filter(|problem| problem.code == Code::UnusableSecret).count();
@@ -79,17 +80,17 @@ fn is_listable(checked: &Checked) -> bool {
 }
 
 /// Returns every secret of the file with its use and its verdict, the most urgent first.
-fn judged(listed: &[Listed], sources: &Value, now: Timestamp) -> Vec<Line> {
-    let with_use = |listed: &Listed| Known { listed: listed.clone(), used: used(listed, sources) };
-    let known: Vec<Known> = listed.iter().map(with_use).collect();
-    let line = |one: &Known| Line { known: one.clone(), verdict: Some(judge(one, &known, now)) };
+fn judged(listed: &[ListedSecret], sources: &Value, now: Timestamp) -> Vec<Line> {
+    let with_use = |listed: &ListedSecret| SecretUse { listed: listed.clone(), used: used(listed, sources) };
+    let known: Vec<SecretUse> = listed.iter().map(with_use).collect();
+    let line = |one: &SecretUse| Line { known: one.clone(), verdict: Some(judge(one, &known, now)) };
     let mut lines: Vec<Line> = known.iter().map(line).collect();
-    lines.sort_by_key(|line| !matches!(line.verdict, Some(Verdict::EndsInUse { .. })));
+    lines.sort_by_key(|line| !matches!(line.verdict, Some(Advice::EndsInUse { .. })));
     lines
 }
 
 /// Returns the gateway's counts for this secret.
-fn used(listed: &Listed, sources: &Value) -> Option<Use> {
+fn used(listed: &ListedSecret, sources: &Value) -> Option<Use> {
     let named = |list: &Value, name: &str| -> Option<Value> {
         list.as_array()?.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(name)).cloned()
     };
@@ -101,7 +102,7 @@ fn used(listed: &Listed, sources: &Value) -> Option<Use> {
 }
 
 fn facts(line: &Line, now: Timestamp) -> Value {
-    let Known { listed, used } = &line.known;
+    let SecretUse { listed, used } = &line.known;
     json!({
         "source": listed.source,
         "secret": listed.name.as_str(),
@@ -111,7 +112,7 @@ fn facts(line: &Line, now: Timestamp) -> Value {
         "ends_in_days": listed.validity.days_left(now),
         "used_total": used.map(|used| used.total),
         "last_used": used.and_then(|used| used.last).map(|last| last.to_string()),
-        "verdict": line.verdict.as_ref().map(Verdict::label),
+        "verdict": line.verdict.as_ref().map(Advice::label),
     })
 }
 
@@ -148,7 +149,7 @@ fn print(lines: &[Line], now: Timestamp) {
     } else {
         head.trim_end().to_owned()
     });
-    for Line { known: Known { listed, used }, verdict } in lines {
+    for Line { known: SecretUse { listed, used }, verdict } in lines {
         let (source, name, valid) = (&listed.source, listed.name.as_str(), validity(listed.validity, now));
         let line = format!("{source:sources$}  {name:names$}  {valid:31}");
         let total = used.map_or_else(|| "-".to_owned(), |used| used.total.to_string());

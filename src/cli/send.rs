@@ -7,13 +7,13 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use http::{HeaderMap, HeaderValue, header};
 
-use super::given::{self, NoRequest};
+use super::sample_request::{self, NoRequest};
 use super::unknown::{self, Unknown};
 use super::{Exit, check, load, sample, terminal};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::deliver::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
-use crate::lane::Lane;
 use crate::provider::{EventTemplate, Message, Row, SignProblem, SignRequest};
+use crate::rules::SourceRules;
 use crate::server::Setup;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ pub(crate) struct Args {
 }
 
 /// A signed request, ready to be sent.
-pub(crate) struct Signed {
+pub(crate) struct SignedRequest {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         let unknown = Unknown::source(&args.source, &setup.live.rules.lanes);
         return unknown::tell(&[unknown]).err().unwrap_or(Exit::Usage);
     };
-    let Some(own) = given::written(&args.header) else { return Exit::Usage };
+    let Some(own) = sample_request::written(&args.header) else { return Exit::Usage };
     let Some(body) = body(args, lane) else { return Exit::Failed };
     let Some(target) = target(args, lane, &setup) else { return Exit::Failed };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -105,7 +105,7 @@ fn setup(args: &Args) -> Option<Setup> {
     setup
 }
 
-fn body(args: &Args, lane: &Lane) -> Option<Bytes> {
+fn body(args: &Args, lane: &SourceRules) -> Option<Bytes> {
     if let Some(file) = &args.file {
         let read = std::fs::read(file)
             .inspect_err(|error| terminal::tell(format!("hookgate: cannot read {}: {error}", file.display())));
@@ -126,7 +126,7 @@ fn body(args: &Args, lane: &Lane) -> Option<Bytes> {
     found.map(|sample| Bytes::from_static(sample.body.as_bytes()))
 }
 
-fn target(args: &Args, lane: &Lane, setup: &Setup) -> Option<Target> {
+fn target(args: &Args, lane: &SourceRules, setup: &Setup) -> Option<Target> {
     let url = match (&args.to, setup.listeners.first()) {
         (Some(url), _) => url.clone(),
         (None, Some(listener)) => {
@@ -143,7 +143,12 @@ fn target(args: &Args, lane: &Lane, setup: &Setup) -> Option<Target> {
     target
 }
 
-async fn send_all(args: &Args, (lane, own): (&Lane, &[(String, String)]), body: &Bytes, target: &Target) -> Exit {
+async fn send_all(
+    args: &Args,
+    (lane, own): (&SourceRules, &[(String, String)]),
+    body: &Bytes,
+    target: &Target,
+) -> Exit {
     let client = Client::new();
     let provider = lane.provider.as_ref().map_or("", |row| row.id());
     let event =
@@ -188,23 +193,23 @@ async fn send_all(args: &Args, (lane, own): (&Lane, &[(String, String)]), body: 
 /// Signs the request; headers of the command line replace also those of the signature.
 fn signed(
     args: &Args,
-    (lane, own): (&Lane, &[(String, String)]),
+    (lane, own): (&SourceRules, &[(String, String)]),
     mut headers: HeaderMap,
     body: Bytes,
     now: Timestamp,
-) -> Result<Signed, NoRequest> {
+) -> Result<SignedRequest, NoRequest> {
     headers.insert(header::CONTENT_TYPE, sample::content_type(lane.provider.as_ref(), &body));
-    given::edit(&mut headers, own)?;
+    sample_request::edit(&mut headers, own)?;
     let target = lane.source.path.as_str();
     let mut signed = sign(lane, (target, headers), body, now, args.tamper).map_err(NoRequest::Sign)?;
-    given::edit(&mut signed.headers, own)?;
+    sample_request::edit(&mut signed.headers, own)?;
     Ok(signed)
 }
 
 /// Returns the body of a recorded event as another event: with another id, where its source reads one in the body. An
 /// id may be built from several places: the place of the provider's own id goes first. A place of the event type is not
 /// changed, because the event would take another route.
-fn fresh(args: &Args, lane: &Lane, body: &Bytes, random: [u8; 32]) -> Bytes {
+fn fresh(args: &Args, lane: &SourceRules, body: &Bytes, random: [u8; 32]) -> Bytes {
     if args.file.is_some() || args.keep_id {
         return body.clone();
     }
@@ -226,12 +231,12 @@ pub(crate) fn delivery_id(now: Timestamp) -> String {
 
 /// Signs as the provider would, then applies `tamper`.
 pub(crate) fn sign(
-    lane: &Lane,
+    lane: &SourceRules,
     (target, mut headers): (&str, HeaderMap),
     body: Bytes,
     now: Timestamp,
     tamper: Option<Tamper>,
-) -> Result<Signed, SignProblem> {
+) -> Result<SignedRequest, SignProblem> {
     let signed_at = match tamper {
         Some(Tamper::Time) => Timestamp::from_unix_ms(now.unix_ms().saturating_sub(STALE.as_secs() * 1000)),
         Some(Tamper::Body | Tamper::Signature) | None => now,
@@ -246,7 +251,7 @@ pub(crate) fn sign(
         headers.insert(name, if is_signature { spoiled(&value) } else { value });
     }
     let body = if tamper == Some(Tamper::Body) { changed(&body) } else { body };
-    Ok(Signed { headers, body })
+    Ok(SignedRequest { headers, body })
 }
 
 /// Returns the value with its last letter or digit replaced by another one.
@@ -268,7 +273,7 @@ fn changed(body: &Bytes) -> Bytes {
 }
 
 /// Posts a signed request.
-pub(crate) async fn post(client: &Client, target: &Target, signed: &Signed) -> Result<Answer, NoAnswer> {
+pub(crate) async fn post(client: &Client, target: &Target, signed: &SignedRequest) -> Result<Answer, NoAnswer> {
     let out = Outgoing { method: "POST", query: None, headers: &signed.headers, body: &signed.body };
     let bounds = Bounds { connect: TIMEOUT, total: TIMEOUT, answer_time: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX };
     client.send(target, &out, bounds).await

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Exit, terminal};
 use crate::config::nearest;
-use crate::lane::Lane;
+use crate::rules::SourceRules;
 
 /// More known names are only counted.
 const LISTED_MAX: usize = 20;
@@ -28,7 +28,7 @@ impl Unknown {
     }
 
     /// A source that a file does not have.
-    pub(crate) fn source(name: &str, lanes: &[Lane]) -> Self {
+    pub(crate) fn source(name: &str, lanes: &[SourceRules]) -> Self {
         let known = lanes.iter().map(|lane| lane.source.name.to_string()).collect();
         Self { what: "source".to_owned(), name: terminal::harmless(name), known }
     }
@@ -51,7 +51,9 @@ impl Unknown {
 
 /// Tells why nothing was found, where a name is the reason.
 pub(crate) fn tell(unknown: &[Unknown]) -> Result<(), Exit> {
-    unknown.iter().for_each(|one| terminal::tell(format!("hookgate: {}", one.line())));
+    for one in unknown {
+        terminal::tell(format!("hookgate: {}", one.line()));
+    }
     if unknown.is_empty() { Ok(()) } else { Err(Exit::Usage) }
 }
 

@@ -3,7 +3,7 @@
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
 use super::functions::{self, BadCall};
-use super::problem::{ConditionProblem, Place};
+use super::problem::{ConditionPlace, ConditionProblem};
 use super::{DEPTH_MAX, NESTING_MAX, times};
 use crate::payload::Decimal;
 
@@ -31,7 +31,7 @@ pub(super) fn brackets(text: &str) -> Result<(), ConditionProblem> {
             signs.saturating_sub(usize::from(letter.is_alphanumeric()))
         };
         if open + signs > DEPTH_MAX {
-            return Err(ConditionProblem::TooComplex { at: Place::of_offset(text, offset) });
+            return Err(ConditionProblem::TooComplex { at: ConditionPlace::of_offset(text, offset) });
         }
     }
     Ok(())
@@ -41,7 +41,7 @@ pub(super) fn brackets(text: &str) -> Result<(), ConditionProblem> {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// The parameters of the path, each with its place.
-    pub(super) params: Vec<(String, Place)>,
+    pub(super) params: Vec<(String, ConditionPlace)>,
     /// `event.type`, or all of `event`.
     pub(super) event_type: bool,
     /// `event.id`, or all of `event`.
@@ -177,11 +177,11 @@ impl<'e> Check<'e> {
             BadCall::Form(form) => ConditionProblem::WrongCall { at, name, form },
         })?;
         times::check(call)
-            .map_err(|(id, problem)| ConditionProblem::BadTime { at: Place::of(id, self.places), problem })
+            .map_err(|(id, problem)| ConditionProblem::BadTime { at: ConditionPlace::of(id, self.places), problem })
     }
 
-    fn at(&self, node: &IdedExpr) -> Place {
-        Place::of(node.id, self.places)
+    fn at(&self, node: &IdedExpr) -> ConditionPlace {
+        ConditionPlace::of(node.id, self.places)
     }
 }
 

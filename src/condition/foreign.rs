@@ -1,7 +1,7 @@
 //! Letters that CEL does not have, such as the quotes of a word processor: the parser passes over them or tells of them in
 //! its own words, and at another place.
 
-use super::problem::{ConditionProblem, Place};
+use super::problem::{ConditionPlace, ConditionProblem};
 use crate::encoding::{is_typographic_quote, meant_by};
 
 /// Finds the first letter beyond ASCII that stands in no text and no comment, and a typographic quote in a text that is
@@ -61,7 +61,7 @@ fn in_open_literal(text: &str, offset: usize, rest: &str) -> Result<(), Conditio
 }
 
 fn problem(text: &str, offset: usize, letter: char) -> ConditionProblem {
-    ConditionProblem::ForeignLetter { at: Place::of_offset(text, offset), letter, meant: meant_by(letter) }
+    ConditionProblem::ForeignLetter { at: ConditionPlace::of_offset(text, offset), letter, meant: meant_by(letter) }
 }
 
 #[cfg(test)]

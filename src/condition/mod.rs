@@ -41,10 +41,10 @@ use cel::common::types::{CelBool, CelString, DYN_TYPE, STRING_TYPE};
 use cel::common::value::{CowVal, Val};
 use cel::{Context, Env, ExecutionError, IdedExpr, Value};
 
-pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, Seen, brief};
+pub use explain::{Explained, Gave, Part, SHOWN_CHARS_MAX, SeenValue, brief};
 pub use key::KEY_BYTES_MAX;
 pub use needs::Needed;
-pub use problem::{ConditionError, ConditionProblem, NotJson, Place};
+pub use problem::{ConditionError, ConditionPlace, ConditionProblem, NotJson};
 pub use times::BadTime;
 pub use truth::Gives;
 pub use value::{VALUE_BYTES_MAX, VALUE_DEPTH_MAX, VALUE_NODES_MAX};
@@ -97,7 +97,7 @@ macro_rules! kind {
 
             /// The parameters of the path that it names, each with its place; whether there are such is the source's
             /// business.
-            pub fn params(&self) -> &[(String, Place)] {
+            pub fn params(&self) -> &[(String, ConditionPlace)] {
                 &self.0.names.params
             }
 
@@ -123,8 +123,8 @@ macro_rules! kind {
 
 /// Any kind of expression, as it is made for a file with variables.
 pub trait Hiding: Sized {
-    /// The same, of which people do not see the values of variables: `values` with the `${NAME}` of each, and `text` with
-    /// these names in their places.
+    /// Returns the expression with hidden values: `values` are those of variables, each with its `${NAME}`, and `text` is
+    /// the expression with these names in their places.
     #[must_use]
     fn hiding(self, values: Vec<(String, String)>, text: &str) -> Self;
 }
@@ -150,7 +150,7 @@ struct Expression {
     text: String,
     program: Program,
     names: Names,
-    /// What people see of it, where it has values of variables.
+    /// The shown form of an expression that has values of variables.
     masked: Option<Box<Masked>>,
 }
 

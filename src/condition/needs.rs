@@ -9,14 +9,14 @@
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo, operators};
 
-use super::problem::Place;
+use super::problem::ConditionPlace;
 use super::{Condition, KeyExpression, parsed};
 
 /// Members that are read from the body, each in the one before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needed {
     /// The names, outermost first, each with its place.
-    pub steps: Vec<(String, Place)>,
+    pub steps: Vec<(String, ConditionPlace)>,
     /// The number of leading steps that are certain to be present, because the expression tests for them.
     pub sure: usize,
     /// True if the member is used as a boolean.
@@ -128,7 +128,7 @@ impl<'e> Walk<'e> {
         }
         let common = |path: &Path<'_>| path.iter().zip(steps).take_while(|(one, (other, _))| *one == other).count();
         let sure = self.sure.iter().map(common).max().unwrap_or(0);
-        let steps = steps.iter().map(|(name, id)| ((*name).to_owned(), Place::of(*id, self.places))).collect();
+        let steps = steps.iter().map(|(name, id)| ((*name).to_owned(), ConditionPlace::of(*id, self.places))).collect();
         self.found.push(Needed { steps, sure, as_truth });
     }
 

@@ -3,9 +3,8 @@
 //! - An integer of 64 bits is an `int`, or a `uint` above `i64::MAX`.
 //! - A number that a double holds is a `double` that keeps its text: `10.00` is copied and is a key as `10.00`.
 //! - A number with more digits is a [`LongNumber`]: it is copied, is a key, and is compared by its value with every
-//! other
-//! number, each double counting as the shortest text that gives it. It cannot be calculated with, because every
-//! result would be rounded.
+//!   other number, each double counting as the shortest text that gives it. It cannot be calculated with, because
+//!   every result would be rounded.
 //!
 //! `string(x)` of any of these numbers gives the digits as they are written.
 

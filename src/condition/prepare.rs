@@ -3,11 +3,11 @@
 //! - A loop that runs here is taken out (see `loops.rs`).
 //! - Every round of another comprehension first reads the variable [`TICK`], which spends one step of the budget.
 //! - `x.a` becomes `x["a"]` where `x` is the body, the form or an item of them: for every path that is written with
-//! dots, cel first asks each scope for variables named by the whole path or by less of it. Fields of other values,
-//! such as optionals, stay fields, because an index may differ from a field there.
+//!   dots, cel first asks each scope for variables named by the whole path or by less of it. Fields of other values,
+//!   such as optionals, stay fields, because an index may differ from a field there.
 //! - `matches("…")` becomes a call of [`MATCHES`] with a pattern that is compiled here, once.
 //! - `[1, 2] == x` becomes `x == [1, 2]` and `5 < x` becomes `x > 5`: cel asks the left side, and its own lists and
-//! numbers do not know ours.
+//!   numbers do not know ours.
 //! - `string(x)` becomes `string(@written(x))`, so that a number of the payload keeps its digits.
 //! - `timestamp(x)` and `duration(x)` become calls that follow CEL's definition (see `times`).
 //!
@@ -18,7 +18,7 @@ use cel::common::types::CelString;
 
 use super::check::OF_JSON;
 use super::loops::{self, Loop};
-use super::problem::{ConditionProblem, Place};
+use super::problem::{ConditionPlace, ConditionProblem};
 use super::times;
 use super::view::Pattern;
 
@@ -133,13 +133,13 @@ impl Prepare<'_> {
     }
 
     fn pattern(&mut self, call: &mut CallExpr, at: u64) -> Result<(), ConditionProblem> {
-        let not_literal = || ConditionProblem::PatternNotLiteral { at: Place::of(at, self.places) };
+        let not_literal = || ConditionProblem::PatternNotLiteral { at: ConditionPlace::of(at, self.places) };
         let last = call.args.last_mut().ok_or_else(not_literal)?;
         let Expr::Literal(LiteralValue::String(text)) = &last.expr else {
             return Err(not_literal());
         };
         let pattern = Pattern::compile(text.inner()).map_err(|error| ConditionProblem::BadPattern {
-            at: Place::of(at, self.places),
+            at: ConditionPlace::of(at, self.places),
             message: last_line(&error.to_string()),
         })?;
         last.expr = Expr::Ident(format!("{PATTERN}{}", self.patterns.len()));

@@ -12,7 +12,7 @@ use crate::encoding::named;
 
 /// A place in the text of a condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct ConditionPlace {
     /// The offset in bytes.
     pub offset: usize,
     /// The line, counted from 1.
@@ -32,23 +32,23 @@ pub enum ConditionProblem {
     /// A text that is not CEL.
     Syntax {
         /// The place of the error.
-        at: Place,
+        at: ConditionPlace,
         /// The parser's message.
         message: String,
     },
     /// A letter beyond ASCII stands outside of its texts.
     ForeignLetter {
-        /// Where.
-        at: Place,
+        /// The position of the letter.
+        at: ConditionPlace,
         /// The letter.
         letter: char,
-        /// What is written instead, where that is known.
+        /// The letter to write instead, if known.
         meant: Option<&'static str>,
     },
     /// It names a variable that does not exist.
     UnknownVariable {
         /// The place of the name.
-        at: Place,
+        at: ConditionPlace,
         /// The name as written.
         name: String,
         /// The nearest known name.
@@ -57,7 +57,7 @@ pub enum ConditionProblem {
     /// A function that does not exist.
     UnknownFunction {
         /// The place of the call.
-        at: Place,
+        at: ConditionPlace,
         /// The name as written.
         name: String,
         /// The nearest known name.
@@ -66,7 +66,7 @@ pub enum ConditionProblem {
     /// A call in a form that the function does not have.
     WrongCall {
         /// The place of the call.
-        at: Place,
+        at: ConditionPlace,
         /// The name as written.
         name: String,
         /// A right call.
@@ -75,48 +75,48 @@ pub enum ConditionProblem {
     /// A literal that can never be read as a time or a zone.
     BadTime {
         /// The place of the literal.
-        at: Place,
+        at: ConditionPlace,
         /// The kind of literal that is invalid.
         problem: BadTime,
     },
     /// Comprehensions are nested deeper than `NESTING_MAX`.
     NestedTooDeep {
         /// The place of the comprehension that is too deep.
-        at: Place,
+        at: ConditionPlace,
     },
     /// Expressions are nested deeper than `DEPTH_MAX`.
     TooComplex {
         /// The place of the expression that is too deep.
-        at: Place,
+        at: ConditionPlace,
     },
     /// An expression that builds a message; there are no message types.
     NoMessages {
         /// The place of the message.
-        at: Place,
+        at: ConditionPlace,
     },
     /// The pattern of `matches` is not a literal.
     PatternNotLiteral {
         /// The place of the call.
-        at: Place,
+        at: ConditionPlace,
     },
     /// The pattern of `matches` is not a regular expression of the linear engine.
     BadPattern {
         /// The place of the call.
-        at: Place,
+        at: ConditionPlace,
         /// The engine's message.
         message: String,
     },
     /// A literal number with more digits than a double.
     LongLiteral {
         /// The place of the number.
-        at: Place,
+        at: ConditionPlace,
         /// The number as written, without its sign.
         number: String,
     },
     /// A condition, or a part of it that must be a boolean, can never be one.
     NeverBool {
         /// The place of the part.
-        at: Place,
+        at: ConditionPlace,
         /// The value that it gives instead.
         gives: Gives,
     },
@@ -124,7 +124,7 @@ pub enum ConditionProblem {
 
 impl ConditionProblem {
     /// Returns the place of the problem; `None` for a text that is too long.
-    pub fn place(&self) -> Option<Place> {
+    pub fn place(&self) -> Option<ConditionPlace> {
         match self {
             Self::TooLong { bytes: _ } => None,
             Self::Syntax { at, message: _ }
@@ -145,12 +145,12 @@ impl ConditionProblem {
 
     pub(super) fn syntax(text: &str, errors: &ParseErrors) -> Self {
         let Some(first) = errors.errors.first() else {
-            return Self::Syntax { at: Place::default(), message: "the expression cannot be read".to_owned() };
+            return Self::Syntax { at: ConditionPlace::default(), message: "the expression cannot be read".to_owned() };
         };
         let (line, column) = first.pos;
         let line = usize::try_from(line).unwrap_or(0).max(1);
         let column = usize::try_from(column).unwrap_or(0).max(1);
-        let at = Place::of_line(text, line, column);
+        let at = ConditionPlace::of_line(text, line, column);
         let rest = text.get(at.offset..).unwrap_or_default();
         let word = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
         let instead = match word {
@@ -178,13 +178,13 @@ impl fmt::Display for ConditionProblem {
                 write!(f, "an expression has at most {} bytes, this one has {bytes}", super::TEXT_BYTES_MAX)
             }
             Self::Syntax { at: _, message } => f.write_str(message),
-            Self::ForeignLetter { at: _, letter, meant } => match meant {
-                Some(meant) => write!(f, "{} is no part of CEL; write `{meant}`", named(*letter)),
-                None => {
-                    let shown = named(*letter);
-                    write!(f, "{shown} stands outside of quotes; a name with such letters is written body[\"…\"]")
-                }
-            },
+            Self::ForeignLetter { at: _, letter, meant: Some(meant) } => {
+                write!(f, "{} is no part of CEL; write `{meant}`", named(*letter))
+            }
+            Self::ForeignLetter { at: _, letter, meant: None } => {
+                let shown = named(*letter);
+                write!(f, "{shown} stands outside of quotes; a name with such letters is written body[\"…\"]")
+            }
             Self::UnknownVariable { at: _, name, nearest } => {
                 write!(f, "there is no variable \"{name}\"")?;
                 match nearest {
@@ -230,7 +230,7 @@ fn in_words(message: &str) -> String {
     brief.replace("mismatched input", "unexpected").replace("extraneous input", "unexpected")
 }
 
-impl Place {
+impl ConditionPlace {
     pub(super) fn of(id: u64, places: &SourceInfo) -> Self {
         let start = places.offset_for(id).map_or(0, |(start, _)| usize::try_from(start).unwrap_or(0));
         Self::of_offset(&places.source, start)
@@ -265,7 +265,7 @@ pub enum ConditionError {
     },
     /// An operator or function was given a type that it does not take.
     WrongType {
-        /// What it was given, by kinds and without values, where that is known.
+        /// The kinds of the given values, if known; never the values.
         found: Option<String>,
     },
     /// A number of the payload has more digits than a 64-bit integer or a double, and was to be calculated with.
@@ -332,6 +332,10 @@ impl ConditionError {
             }
             ExecutionError::DuplicateKey(_) | ExecutionError::InternalError(_) => Self::FunctionFailed { name: None },
             ExecutionError::NoSuchOverload(wrong) => Self::WrongType { found: Some(given(wrong)) },
+            ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
+                let [left, right] = [left, right].map(|value| kind_word(&value.type_of().to_string()));
+                Self::WrongType { found: Some(format!("`{}` cannot use {left} and {right}", sign(operator))) }
+            }
             ExecutionError::UnexpectedType { got, want } => {
                 let found = format!("{} stands where {} is needed", kind_word(got), kind_word(want));
                 Self::WrongType { found: Some(found) }
@@ -341,18 +345,30 @@ impl ConditionError {
     }
 }
 
-/// The kind of a value, for people, from the name of its type.
+/// Returns the sign of an operator, from cel's name of it.
+fn sign(operator: &str) -> &str {
+    match operator {
+        "add" => "+",
+        "sub" => "-",
+        "mul" => "*",
+        "div" => "/",
+        "rem" => "%",
+        other => other,
+    }
+}
+
+/// Returns the kind of a value, for people, from the name of its type.
 pub(super) fn kind_word(name: &str) -> &'static str {
     match name {
         "string" => "a text",
-        "int" | "uint" | "double" | "number" | "digits" => "a number",
+        "int" | "uint" | "double" | "float" | "number" | "digits" => "a number",
         "bool" => "a boolean",
         "list" => "a list",
         "map" => "an object",
-        "null_type" => "null",
+        "null_type" | "null" => "null",
         "bytes" => "bytes",
-        "google.protobuf.Timestamp" => "a timestamp",
-        "google.protobuf.Duration" => "a duration",
+        "google.protobuf.Timestamp" | "timestamp" => "a timestamp",
+        "google.protobuf.Duration" | "duration" => "a duration",
         "optional_type" => "an optional",
         _ => "a value of another kind",
     }

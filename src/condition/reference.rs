@@ -35,7 +35,7 @@ const HEAD: &str = "# Expressions (CEL)\n\n\
     ## Functions\n\n\
     | Function | Called so | Gives |\n|---|---|---|\n";
 
-/// What each function gives.
+/// The results of the functions.
 const GIVES: [(&str, &str); 40] = [
     ("all", "whether the condition holds for every element"),
     ("bool", "a boolean, from the text `true` or `false`"),

@@ -211,7 +211,7 @@ fn problems_name_the_place_and_the_nearest_name() {
     ] {
         let problem = Condition::compile(text).unwrap_err();
         assert!(problem.to_string().contains(says), "{text}: {problem}");
-        assert_eq!(problem.place(), Some(Place { offset, line, column }), "{text}: {problem}");
+        assert_eq!(problem.place(), Some(ConditionPlace { offset, line, column }), "{text}: {problem}");
     }
 }
 

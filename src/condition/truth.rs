@@ -12,7 +12,7 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue
 
 use super::check::TYPES;
 use super::loops::{GATHERED, predicate};
-use super::problem::{ConditionProblem, Place};
+use super::problem::{ConditionPlace, ConditionProblem};
 
 /// The kind of a value that is never true or false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl fmt::Display for Gives {
 /// Finds the first part that has to be a boolean and cannot.
 pub(super) fn possible(root: &IdedExpr, places: &SourceInfo) -> Result<(), ConditionProblem> {
     match (Truth { own_names: Vec::new() }).impossible(root) {
-        Some((id, gives)) => Err(ConditionProblem::NeverBool { at: Place::of(id, places), gives }),
+        Some((id, gives)) => Err(ConditionProblem::NeverBool { at: ConditionPlace::of(id, places), gives }),
         None => Ok(()),
     }
 }

@@ -1,10 +1,10 @@
 //! Default values of keys, for editors. `check/` applies the defaults; a test writes all of these out and checks that
 //! nothing changes. A default that depends on the machine, the provider or another key is left out.
 
-use Value::{Number, Text, Yes};
+use DefaultValue::{Number, Text, Yes};
 
 /// The type of `raw`, its key, and the value.
-pub(super) const DEFAULTS: &[(&str, &str, Value)] = &[
+pub(super) const DEFAULTS: &[(&str, &str, DefaultValue)] = &[
     ("Admin", "listen", Text("127.0.0.1:8900")),
     ("Breaker", "failures", Number(10)),
     ("Breaker", "open_for", Text("20s")),
@@ -54,7 +54,7 @@ pub(super) const DEFAULTS: &[(&str, &str, Value)] = &[
 
 /// A value as the file has it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value {
+pub(super) enum DefaultValue {
     Text(&'static str),
     Number(u32),
     Yes,

@@ -5,21 +5,21 @@
 
 use std::path::Path;
 
-use super::fault::Fault;
+use super::fault::TextFault;
 use super::known::{example, is_unsupported, nearest};
 use super::problem::{Code, Problem, quoted};
 use super::secrets::holds_credentials;
 use super::spans::{Seg, Span, shown};
-use super::tree::{Body, Found, Kind, Node, Scalar, resolve};
+use super::tree::{Body, FoundNode, Node, Scalar, ScalarKind, resolve};
 use super::union::NAMED;
 
 /// Returns the problem of `fault` at `path`; `None` when the fault only follows from a reported problem.
-pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &Path) -> Option<Problem> {
+pub(super) fn explain(fault: &TextFault, path: &[Seg<'_>], found: FoundNode<'_>, file: &Path) -> Option<Problem> {
     let error = |code, span, message: String| Problem::error(code, file, span, message);
     let (key_span, value_span) = (found.key_span.unwrap_or(found.node.span), found.node.span);
     let problem = match fault {
-        Fault::UnknownKey { known } => return Some(unknown_key(path, known, key_span, file)),
-        Fault::MissingKey(key) => {
+        TextFault::UnknownKey { known } => return Some(unknown_key(path, known, key_span, file)),
+        TextFault::MissingKey(key) => {
             if is_accounted_for(found.node, key) {
                 return None;
             }
@@ -30,17 +30,17 @@ pub(super) fn explain(fault: &Fault, path: &[Seg<'_>], found: Found<'_>, file: &
             };
             error(Code::MissingKey, key_span, message).help(add(example_in(last_key(path), key)))
         }
-        Fault::WrongType { expected } => {
+        TextFault::WrongType { expected } => {
             let message = format!("{} must be {}, but is {}", subject(path), plainly(expected), what(found.node));
             error(Code::WrongType, place(found), message).help(type_help(found.node, expected, path))
         }
-        Fault::UnknownValue { known } => unknown_value(path, known, found, file),
-        Fault::Complaint { code: Code::InvalidName, predicate, help } => {
+        TextFault::UnknownValue { known } => unknown_value(path, known, found, file),
+        TextFault::Complaint { code: Code::InvalidName, predicate, help } => {
             let name = last_key(path).unwrap_or_default();
             error(Code::InvalidName, key_span, format!("{} {predicate}", quoted(name))).help(help.as_str())
         }
-        Fault::Complaint { code: Code::MissingKey, .. } if has_dropped(found.node) => return None,
-        Fault::Complaint { code, predicate, help } => {
+        TextFault::Complaint { code: Code::MissingKey, .. } if has_dropped(found.node) => return None,
+        TextFault::Complaint { code, predicate, help } => {
             let message = format!("{} {predicate}", value(found.node, path));
             let hidden = "the value of a variable is not shown here; look at the environment";
             let help = if came_from_variable(found.node) { hidden } else { help };
@@ -86,7 +86,7 @@ fn unknown_key(path: &[Seg<'_>], known: &[&str], span: Span, file: &Path) -> Pro
     Problem::error(Code::UnknownKey, file, span, format!("unknown key {} {place}", quoted(key))).help(help)
 }
 
-fn unknown_value(path: &[Seg<'_>], known: &[&str], found: Found<'_>, file: &Path) -> Problem {
+fn unknown_value(path: &[Seg<'_>], known: &[&str], found: FoundNode<'_>, file: &Path) -> Problem {
     let written = scalar_text(found.node).unwrap_or_default();
     let list = match path {
         [list @ .., Seg::Index(_)] => list,
@@ -107,7 +107,7 @@ fn unknown_value(path: &[Seg<'_>], known: &[&str], found: Found<'_>, file: &Path
 }
 
 /// Returns the place of a wrong value: its key when the value is a collection, which may be long.
-fn place(found: Found<'_>) -> Span {
+fn place(found: FoundNode<'_>) -> Span {
     match (&found.node.body, found.key_span) {
         (Body::Seq(_) | Body::Map(_), Some(key)) if found.node.span.start.line != found.node.span.end.line => key,
         _ => found.node.span,
@@ -140,12 +140,12 @@ fn what(node: &Node) -> &'static str {
         Body::Map(_) => "a mapping",
         Body::Scalar(scalar) if scalar.written.is_some() => "text from a variable",
         Body::Scalar(scalar) => match scalar.kind() {
-            Kind::Null => "empty",
-            Kind::Bool(_) => "a boolean",
-            Kind::Int(_) => "a negative number",
-            Kind::Unsigned(_) => "a number",
-            Kind::Float(_) => "a number with a fraction",
-            Kind::Text(_) => "text",
+            ScalarKind::Null => "empty",
+            ScalarKind::Bool(_) => "a boolean",
+            ScalarKind::Int(_) => "a negative number",
+            ScalarKind::Unsigned(_) => "a number",
+            ScalarKind::Float(_) => "a number with a fraction",
+            ScalarKind::Text(_) => "text",
         },
     }
 }
@@ -170,25 +170,26 @@ fn type_help(node: &Node, expected: &str, path: &[Seg<'_>]) -> String {
     };
     if let Body::Scalar(Scalar { text, plain: false, written: Some(_), .. }) = &node.body
         && plainly(expected) != "text"
-        && !matches!(resolve(text), Kind::Text(_) | Kind::Null)
+        && !matches!(resolve(text), ScalarKind::Text(_) | ScalarKind::Null)
     {
         return "take the quotes away: what is quoted is text, also when a variable is in it".to_owned();
     }
     let is_item = matches!(path.last(), Some(Seg::Index(_)));
     match (plainly(expected), kind) {
-        (_, Some(Kind::Null)) => {
+        (_, Some(ScalarKind::Null)) => {
             let written = example_at(path).map(|e| format!(", for example `{e}`")).unwrap_or_default();
             return format!("write a value{written}, or remove the key");
         }
-        ("text" | "a path", Some(Kind::Int(_) | Kind::Unsigned(_) | Kind::Float(_) | Kind::Bool(_)))
-            if is_item || example_at(path).is_none() =>
-        {
+        (
+            "text" | "a path",
+            Some(ScalarKind::Int(_) | ScalarKind::Unsigned(_) | ScalarKind::Float(_) | ScalarKind::Bool(_)),
+        ) if is_item || example_at(path).is_none() => {
             return format!("put it in quotes: \"{}\"", scalar_text(node).unwrap_or_default());
         }
-        ("`true` or `false`", Some(Kind::Text("yes" | "on" | "Yes" | "On" | "YES" | "ON"))) => {
+        ("`true` or `false`", Some(ScalarKind::Text("yes" | "on" | "Yes" | "On" | "YES" | "ON"))) => {
             return "write `true`: in YAML 1.2 `yes` and `on` are text".to_owned();
         }
-        ("`true` or `false`", Some(Kind::Text("no" | "off" | "No" | "Off" | "NO" | "OFF"))) => {
+        ("`true` or `false`", Some(ScalarKind::Text("no" | "off" | "No" | "Off" | "NO" | "OFF"))) => {
             return "write `false`: in YAML 1.2 `no` and `off` are text".to_owned();
         }
         ("a mapping", _) if matches!(path, [Seg::Key(section)] if NAMED.contains(section)) => {

@@ -12,7 +12,7 @@ use serde::de;
 use super::problem::Code;
 
 #[derive(Clone, Debug)]
-pub(super) enum Fault {
+pub(super) enum TextFault {
     UnknownKey { known: &'static [&'static str] },
     MissingKey(&'static str),
     WrongType { expected: String },
@@ -38,7 +38,7 @@ pub(super) fn complaint<E: de::Error>(code: Code, predicate: &str, help: &str) -
     E::custom(format_args!("{}{PART}{predicate}{PART}{help}", code.as_str()))
 }
 
-impl de::Error for Fault {
+impl de::Error for TextFault {
     fn custom<T: fmt::Display>(packed: T) -> Self {
         let text = packed.to_string();
         let mut parts = text.splitn(3, PART);
@@ -71,7 +71,7 @@ impl de::Error for Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for TextFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKey { .. } => f.write_str("unknown key"),
@@ -83,7 +83,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for TextFault {}
 
 #[cfg(test)]
 mod tests {
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_complaint_comes_out_as_it_went_in() {
-        let Fault::Complaint { code, predicate, help } = complaint(Code::MissingUnit, "has no unit", "write `30s`")
+        let TextFault::Complaint { code, predicate, help } = complaint(Code::MissingUnit, "has no unit", "write `30s`")
         else {
             panic!("another fault came out");
         };

@@ -20,7 +20,7 @@ use super::problem::{Code, Problem, quoted};
 use super::raw;
 use super::reader::{Reader, TEXT_BYTES_MAX};
 use super::spans::{Seg, Span};
-use super::tree::{Body, Entry, Node};
+use super::tree::{Body, MappingEntry, Node};
 use super::union::union;
 use crate::encoding::text_of;
 
@@ -29,14 +29,14 @@ const FILES_MAX: usize = 256;
 
 /// The files beside the main one, handed in.
 #[derive(Clone, Copy)]
-pub struct Disk<'a> {
+pub struct IncludeFiles<'a> {
     /// Reads a file.
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Lists the names in a folder, in any order.
     pub list: &'a dyn Fn(&Path) -> io::Result<Vec<OsString>>,
 }
 
-impl std::fmt::Debug for Disk<'_> {
+impl std::fmt::Debug for IncludeFiles<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Disk")
     }
@@ -50,7 +50,12 @@ pub(super) struct Whole {
 }
 
 /// Returns the tree of `main` with its included files. `text_bytes` is the length of the main file's text.
-pub(super) fn with_included(mut main: Node, text_bytes: usize, reader: &mut Reader<'_>, disk: Disk<'_>) -> Whole {
+pub(super) fn with_included(
+    mut main: Node,
+    text_bytes: usize,
+    reader: &mut Reader<'_>,
+    disk: IncludeFiles<'_>,
+) -> Whole {
     let Some(items) = items(&mut main, reader) else {
         let incomplete = main.get("include").is_some();
         return Whole { root: union(main, Vec::new(), reader), incomplete };
@@ -95,7 +100,7 @@ struct Item {
 /// The state of including files.
 struct Inclusion<'a> {
     main: PathBuf,
-    disk: Disk<'a>,
+    disk: IncludeFiles<'a>,
     /// The bytes that were read so far.
     text_bytes: usize,
     /// The files that were found, each with the place that names it.
@@ -221,7 +226,7 @@ fn only_sections(root: &mut Node, path: &Path, main: &Path, reader: &mut Reader<
             settle(version, &[Seg::Key("version")], &reader.files, &mut reader.problems);
     }
     let Body::Map(entries) = &mut root.body else { return };
-    if let Some(Entry { key_span, .. }) = entries.iter().find(|entry| entry.key == "include") {
+    if let Some(MappingEntry { key_span, .. }) = entries.iter().find(|entry| entry.key == "include") {
         let help = format!("move it to {}", quoted(&main.display().to_string()));
         let problem = Problem::error(Code::InvalidValue, path, *key_span, "an included file cannot include others");
         reader.problems.push(problem.help(help));

@@ -8,16 +8,16 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
-use super::letters;
+use super::columns;
 use super::problem::{Code, Problem, Problems, quoted};
 use super::tree::{Body, Node, Stretch};
 
 /// The function that looks a variable up.
-pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(super) type VariableLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The error of one `${…}`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct InterpolationProblem {
     code: Code,
     message: String,
     help: String,
@@ -38,7 +38,7 @@ pub(super) struct Piece<'t> {
 }
 
 /// Puts the variables in everywhere below `node`; a value that cannot be filled is reported and dropped.
-pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, problems: &mut Problems) {
+pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: VariableLookup<'_>, problems: &mut Problems) {
     if node.dropped {
         return;
     }
@@ -64,7 +64,7 @@ pub(super) fn fill(node: &mut Node, text: &str, file: &Path, env: Lookup<'_>, pr
                 // A mistake that an alias or a merge copies is reported once.
                 let is_known = |known: &Problem| known.code == trouble.code && node.span.holds(known.span);
                 if !problems.is_full() && !problems.iter().any(is_known) {
-                    let span = letters::part_of(&scalar.text, trouble.at, node.span, text).unwrap_or(node.span);
+                    let span = columns::part_of(&scalar.text, trouble.at, node.span, text).unwrap_or(node.span);
                     problems.push(Problem::error(trouble.code, file, span, trouble.message).help(trouble.help));
                 }
                 node.dropped = true;
@@ -91,7 +91,7 @@ impl Piece<'_> {
 }
 
 /// Splits `text` into pieces, with its variables put in.
-pub(super) fn pieces<'t>(text: &'t str, env: Lookup<'_>) -> Result<Vec<Piece<'t>>, Trouble> {
+pub(super) fn pieces<'t>(text: &'t str, env: VariableLookup<'_>) -> Result<Vec<Piece<'t>>, InterpolationProblem> {
     let as_it_is =
         |text: &'t str| Piece { text: Cow::Borrowed(text), written: text, variable: None, is_from_outside: false };
     let mut pieces = Vec::new();
@@ -118,7 +118,11 @@ pub(super) fn pieces<'t>(text: &'t str, env: Lookup<'_>) -> Result<Vec<Piece<'t>
 }
 
 /// Returns the piece of `part`, which begins at `start`; `inner` is the text in its braces.
-fn value_of<'t>(inner: &'t str, (part, start): (&'t str, usize), env: Lookup<'_>) -> Result<Piece<'t>, Trouble> {
+fn value_of<'t>(
+    inner: &'t str,
+    (part, start): (&'t str, usize),
+    env: VariableLookup<'_>,
+) -> Result<Piece<'t>, InterpolationProblem> {
     let at = start..start + part.len();
     let (name, otherwise) = inner.find(':').map_or((inner, ""), |colon| inner.split_at(colon));
     if !is_variable_name(name) {
@@ -132,7 +136,7 @@ fn value_of<'t>(inner: &'t str, (part, start): (&'t str, usize), env: Lookup<'_>
     if otherwise.is_empty() {
         let help = format!("set {name}, or give a default: `${{{name}:-…}}`");
         let message = format!("the environment variable {name} is not set");
-        return value.map(from_outside).ok_or(Trouble { code: Code::UnsetVariable, message, help, at });
+        return value.map(from_outside).ok_or(InterpolationProblem { code: Code::UnsetVariable, message, help, at });
     }
     let value = value.filter(|value| !value.is_empty());
     if let Some(default) = otherwise.strip_prefix(":-") {
@@ -145,11 +149,11 @@ fn value_of<'t>(inner: &'t str, (part, start): (&'t str, usize), env: Lookup<'_>
     let wish = quoted(wish).to_string();
     let help = if wish == "``" { format!("set {name}") } else { wish.trim_matches('`').to_owned() };
     let message = format!("the environment variable {name} is not set or is empty");
-    value.map(from_outside).ok_or(Trouble { code: Code::UnsetVariable, message, help, at })
+    value.map(from_outside).ok_or(InterpolationProblem { code: Code::UnsetVariable, message, help, at })
 }
 
-fn bad(at: Range<usize>, message: &str, help: &str) -> Trouble {
-    Trouble { code: Code::BadVariable, message: message.to_owned(), help: help.to_owned(), at }
+fn bad(at: Range<usize>, message: &str, help: &str) -> InterpolationProblem {
+    InterpolationProblem { code: Code::BadVariable, message: message.to_owned(), help: help.to_owned(), at }
 }
 
 pub(super) fn is_variable_name(name: &str) -> bool {

@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
 use super::explain::explain;
-use super::fault::Fault;
+use super::fault::TextFault;
 use super::files::{FileId, Files};
-use super::include::{Disk, Whole, with_included};
-use super::interpolate::Lookup;
+use super::include::{IncludeFiles, Whole, with_included};
+use super::interpolate::VariableLookup;
 use super::problem::{Code, PROBLEMS_MAX, Problem, Problems};
 use super::raw;
 use super::reader::{Reader, nothing};
@@ -37,7 +37,7 @@ pub struct Loaded {
 }
 
 /// Reads the text of `file`, and the files that it includes. `env` looks variables up.
-pub fn read(text: &str, file: &Path, env: Lookup<'_>, disk: Disk<'_>) -> Loaded {
+pub fn read(text: &str, file: &Path, env: VariableLookup<'_>, disk: IncludeFiles<'_>) -> Loaded {
     let mut reader = Reader::new(env);
     let main = reader.read(text, file);
     let is_usable = main.is_some();
@@ -90,7 +90,7 @@ pub(super) fn settle<T: DeserializeOwned>(
             let found = root.nearest_to(&local);
             let local = root.as_written(local.get(..found.steps).unwrap_or_default());
             let path: Vec<Seg<'_>> = base.iter().copied().chain(local).collect();
-            let fault: &Fault = error.inner();
+            let fault: &TextFault = error.inner();
             (found.steps, explain(fault, &path, found, files.path(found.node.span.file)))
         };
         if let Some(problem) = problem {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::problem::{Code, Problem, Problems};
 use super::spans::Span;
-use super::tree::{Body, Entry, Node};
+use super::tree::{Body, MappingEntry, Node};
 
 /// The values of `<<` in one mapping.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Merges {
     }
 
     /// Adds the merged entries to the `entries` written beside `<<`.
-    pub(super) fn apply(self, entries: &mut Vec<Entry>, file: &Path, problems: &mut Problems) {
+    pub(super) fn apply(self, entries: &mut Vec<MappingEntry>, file: &Path, problems: &mut Problems) {
         if self.0.is_empty() {
             return;
         }

@@ -20,6 +20,7 @@ pub mod show;
 pub mod spans;
 pub mod units;
 
+mod columns;
 mod count;
 mod de;
 mod defaults;
@@ -28,7 +29,6 @@ mod fault;
 mod include;
 mod interpolate;
 mod known;
-mod letters;
 mod merge;
 mod parse;
 mod providers;
@@ -39,7 +39,7 @@ mod tree;
 mod union;
 
 pub use files::{FileId, Files};
-pub use include::Disk;
+pub use include::IncludeFiles;
 pub use known::nearest;
 pub use load::{Loaded, document, read};
 pub use problem::{Code, Problem, Second, Severity};

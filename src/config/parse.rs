@@ -16,7 +16,7 @@ use super::merge::Merges;
 use super::problem::{Code, Problem, Problems, quoted};
 use super::spans::{Position, Span};
 use super::syntax::syntax_problem;
-use super::tree::{Body, Entry, Node, Scalar};
+use super::tree::{Body, MappingEntry, Node, Scalar};
 
 const DEPTH_MAX: usize = 64;
 const ALIAS_NODES_MAX: usize = 100_000;
@@ -63,7 +63,7 @@ enum Open {
 
 #[derive(Default)]
 struct OpenMap {
-    entries: Vec<Entry>,
+    entries: Vec<MappingEntry>,
     seen: BTreeMap<String, Span>,
     key: Option<Key>,
     merges: Merges,
@@ -263,14 +263,14 @@ impl OpenMap {
             problems.push(problem.second(file, *first, "first defined here"));
             // The value is kept as dropped, so that a secret in it is masked like any other.
             value.dropped = true;
-            self.entries.push(Entry { key: key.text, key_span: key.span, value });
+            self.entries.push(MappingEntry { key: key.text, key_span: key.span, value });
             return;
         }
         self.seen.insert(key.text.clone(), key.span);
         if key.merge {
             self.merges.add(value, key.span);
         } else {
-            self.entries.push(Entry { key: key.text, key_span: key.span, value });
+            self.entries.push(MappingEntry { key: key.text, key_span: key.span, value });
         }
     }
 }

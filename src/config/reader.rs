@@ -7,27 +7,27 @@
 use std::path::Path;
 
 use super::files::{FileId, Files};
-use super::interpolate::{Lookup, fill};
+use super::interpolate::{VariableLookup, fill};
 use super::parse::parse;
 use super::problem::{Code, Problem, Problems, is_hidden};
 use super::raw;
 use super::secrets::{masked, masked_by_line, refuse_inline};
 use super::spans::{Position, Span};
-use super::tree::{Body, Kind, Node, Scalar};
+use super::tree::{Body, Node, Scalar, ScalarKind};
 
 /// The limit of bytes of one text, and of all files of a configuration together.
 pub(super) const TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// The state of reading files: the files, and the problems found in them.
 pub(super) struct Reader<'a> {
-    env: Lookup<'a>,
+    env: VariableLookup<'a>,
     pub(super) files: Files,
     pub(super) problems: Problems,
     copied: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(env: Lookup<'a>) -> Self {
+    pub(super) fn new(env: VariableLookup<'a>) -> Self {
         Self { env, files: Files::default(), problems: Problems::default(), copied: 0 }
     }
 
@@ -122,7 +122,7 @@ pub(super) fn nothing(id: FileId) -> Node {
 }
 
 fn is_null(node: &Node) -> bool {
-    matches!(&node.body, Body::Scalar(scalar) if scalar.kind() == Kind::Null)
+    matches!(&node.body, Body::Scalar(scalar) if scalar.kind() == ScalarKind::Null)
 }
 
 fn no_mapping(root: &Node, file: &Path) -> Problem {

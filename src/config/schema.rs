@@ -60,9 +60,9 @@ fn with_defaults(mut schema: Value) -> Value {
         let property = schema.pointer_mut(&format!("/$defs/{kind}/properties/{key}")).and_then(Value::as_object_mut);
         if let Some(property) = property {
             let default = match *default {
-                defaults::Value::Text(text) => Value::from(text),
-                defaults::Value::Number(number) => Value::from(number),
-                defaults::Value::Yes => Value::from(true),
+                defaults::DefaultValue::Text(text) => Value::from(text),
+                defaults::DefaultValue::Number(number) => Value::from(number),
+                defaults::DefaultValue::Yes => Value::from(true),
             };
             property.insert("default".to_owned(), default);
         }

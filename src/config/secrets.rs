@@ -9,7 +9,7 @@ use std::path::Path;
 use super::interpolate::is_variable_name;
 use super::problem::{Code, Problem, Problems};
 use super::spans::Span;
-use super::tree::{Body, Kind, Node};
+use super::tree::{Body, Node, ScalarKind};
 
 /// Returns whether `key` sounds like one that holds a secret, rightly or wrongly.
 fn sounds_secret(key: &str) -> bool {
@@ -60,7 +60,7 @@ pub(super) fn refuse_inline(root: &mut Node, file: &Path, problems: &mut Problem
 
 fn check(secret: &mut Node, file: &Path, problems: &mut Problems) {
     match &mut secret.body {
-        Body::Scalar(scalar) if !matches!(scalar.kind(), Kind::Null) => {
+        Body::Scalar(scalar) if !matches!(scalar.kind(), ScalarKind::Null) => {
             let variable = scalar.text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
             let problem = match variable.filter(|name| is_variable_name(name)) {
                 Some(name) => {
@@ -155,8 +155,7 @@ fn collect(node: &Node, secret: bool, spans: &mut Vec<Span>) {
                     let is_map =
                         matches!(entry.value.body, Body::Map(_)) && entry.key != "secrets" && entry.key != "token";
                     // A switch such as `forward_secret: true` is not a secret.
-                    let is_switch =
-                        matches!(&entry.value.body, Body::Scalar(scalar) if matches!(scalar.kind(), Kind::Bool(_)));
+                    let is_switch = matches!(&entry.value.body, Body::Scalar(scalar) if matches!(scalar.kind(), ScalarKind::Bool(_)));
                     let sounds = !is_map && !is_switch && sounds_secret(&entry.key);
                     let hidden = secret || sounds || entry.key == "env";
                     collect(&entry.value, hidden && !shown, spans);

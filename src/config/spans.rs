@@ -9,11 +9,11 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
+use super::columns;
 use super::files::{FileId, Files};
-use super::letters;
 use super::load;
 use super::problem::Problems;
-use super::tree::{Body, Entry, Masked, Node, Scalar};
+use super::tree::{Body, MappingEntry, Masked, Node, Scalar};
 
 /// A place in the text: line and column in characters, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,7 +193,7 @@ impl Spans {
             Body::Scalar(scalar) if scalar.text == text => self.part_of(node, part).or(Some(node.span)),
             Body::Scalar(_) => None,
             Body::Seq(items) => items.iter().find_map(|item| self.part_below(item, text, part.clone())),
-            Body::Map(entries) => entries.iter().find_map(|Entry { key, key_span, value }| {
+            Body::Map(entries) => entries.iter().find_map(|MappingEntry { key, key_span, value }| {
                 if key == text { Some(*key_span) } else { self.part_below(value, text, part.clone()) }
             }),
         }
@@ -202,7 +202,7 @@ impl Spans {
     fn part_of(&self, node: &Node, part: Range<usize>) -> Option<Span> {
         let Body::Scalar(scalar) = &node.body else { return None };
         let (written, part) = scalar.as_written(part);
-        letters::part_of(written, part, node.span, self.files.text(node.span.file))
+        columns::part_of(written, part, node.span, self.files.text(node.span.file))
     }
 
     /// Returns the span of the key at `path`; for an element of a list, the element.

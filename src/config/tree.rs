@@ -20,12 +20,12 @@ pub(super) struct Node {
 pub(super) enum Body {
     Scalar(Scalar),
     Seq(Vec<Node>),
-    Map(Vec<Entry>),
+    Map(Vec<MappingEntry>),
 }
 
 /// A key with its value. Keys are unique within a mapping.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct MappingEntry {
     pub(super) key: String,
     pub(super) key_span: Span,
     pub(super) value: Node,
@@ -67,7 +67,7 @@ pub(super) struct Masked {
 
 /// The kind of a scalar by the core schema.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind<'a> {
+pub(super) enum ScalarKind<'a> {
     Null,
     Bool(bool),
     Int(i64),
@@ -135,37 +135,37 @@ impl Scalar {
     }
 
     /// Returns the kind. A value with variables put in is text here; `de` reads a number from it where one is expected.
-    pub(super) fn kind(&self) -> Kind<'_> {
-        if self.plain && self.written.is_none() { resolve(&self.text) } else { Kind::Text(&self.text) }
+    pub(super) fn kind(&self) -> ScalarKind<'_> {
+        if self.plain && self.written.is_none() { resolve(&self.text) } else { ScalarKind::Text(&self.text) }
     }
 }
 
 /// Resolves a plain scalar by YAML 1.2's core schema.
-pub(super) fn resolve(text: &str) -> Kind<'_> {
+pub(super) fn resolve(text: &str) -> ScalarKind<'_> {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Kind::Null,
-        "true" | "True" | "TRUE" => return Kind::Bool(true),
-        "false" | "False" | "FALSE" => return Kind::Bool(false),
+        "" | "~" | "null" | "Null" | "NULL" => return ScalarKind::Null,
+        "true" | "True" | "TRUE" => return ScalarKind::Bool(true),
+        "false" | "False" | "FALSE" => return ScalarKind::Bool(false),
         _ => {}
     }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return Kind::Text(text);
+        return ScalarKind::Text(text);
     }
     let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|rest| u64::from_str_radix(rest, radix).ok());
     if let Some(number) = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| text.parse().ok()) {
-        return Kind::Unsigned(number);
+        return ScalarKind::Unsigned(number);
     }
     if let Ok(number) = text.parse() {
-        return Kind::Int(number);
+        return ScalarKind::Int(number);
     }
     let is_float = digits.chars().all(|c| matches!(c, '0'..='9' | '.' | 'e' | 'E' | '+' | '-'));
-    text.parse().ok().filter(|_| is_float).map_or(Kind::Text(text), Kind::Float)
+    text.parse().ok().filter(|_| is_float).map_or(ScalarKind::Text(text), ScalarKind::Float)
 }
 
 /// A node that a path led to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found<'a> {
+pub(super) struct FoundNode<'a> {
     pub(super) node: &'a Node,
     /// The key that holds it, unless it is an element of a list or the root.
     pub(super) key_span: Option<Span>,
@@ -181,18 +181,18 @@ impl Node {
     }
 
     /// Returns the node at `path`.
-    pub(super) fn at(&self, path: &[Seg<'_>]) -> Option<Found<'_>> {
+    pub(super) fn at(&self, path: &[Seg<'_>]) -> Option<FoundNode<'_>> {
         let found = self.nearest_to(path);
         (found.steps == path.len()).then_some(found)
     }
 
     /// Returns the deepest node on the way along `path`.
-    pub(super) fn nearest_to(&self, path: &[Seg<'_>]) -> Found<'_> {
-        let mut found = Found { node: self, key_span: None, in_dropped: self.dropped, steps: 0 };
+    pub(super) fn nearest_to(&self, path: &[Seg<'_>]) -> FoundNode<'_> {
+        let mut found = FoundNode { node: self, key_span: None, in_dropped: self.dropped, steps: 0 };
         for seg in path {
             let Some((node, key_span)) = found.node.step(*seg) else { break };
             let in_dropped = found.in_dropped || node.dropped;
-            found = Found { node, key_span, in_dropped, steps: found.steps + 1 };
+            found = FoundNode { node, key_span, in_dropped, steps: found.steps + 1 };
         }
         found
     }
@@ -277,22 +277,22 @@ mod tests {
     #[test]
     fn plain_scalars_are_resolved_by_yaml_1_2() {
         for (text, kind) in [
-            ("", Kind::Null),
-            ("~", Kind::Null),
-            ("true", Kind::Bool(true)),
-            ("no", Kind::Text("no")),
-            ("on", Kind::Text("on")),
-            ("12", Kind::Unsigned(12)),
-            ("0x1F", Kind::Unsigned(31)),
-            ("-3", Kind::Int(-3)),
-            ("1.5", Kind::Float(1.5)),
-            ("1e3", Kind::Float(1000.0)),
-            ("2026-12-01", Kind::Text("2026-12-01")),
-            ("12:30:00", Kind::Text("12:30:00")),
-            ("30s", Kind::Text("30s")),
-            (".", Kind::Text(".")),
-            ("-", Kind::Text("-")),
-            ("infinity", Kind::Text("infinity")),
+            ("", ScalarKind::Null),
+            ("~", ScalarKind::Null),
+            ("true", ScalarKind::Bool(true)),
+            ("no", ScalarKind::Text("no")),
+            ("on", ScalarKind::Text("on")),
+            ("12", ScalarKind::Unsigned(12)),
+            ("0x1F", ScalarKind::Unsigned(31)),
+            ("-3", ScalarKind::Int(-3)),
+            ("1.5", ScalarKind::Float(1.5)),
+            ("1e3", ScalarKind::Float(1000.0)),
+            ("2026-12-01", ScalarKind::Text("2026-12-01")),
+            ("12:30:00", ScalarKind::Text("12:30:00")),
+            ("30s", ScalarKind::Text("30s")),
+            (".", ScalarKind::Text(".")),
+            ("-", ScalarKind::Text("-")),
+            ("infinity", ScalarKind::Text("infinity")),
         ] {
             assert_eq!(resolve(text), kind, "{text}");
         }

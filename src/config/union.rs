@@ -10,7 +10,7 @@ use super::load::settle;
 use super::problem::{Code, Problem, Problems, quoted};
 use super::reader::Reader;
 use super::spans::{Seg, Span};
-use super::tree::{Body, Entry, Node};
+use super::tree::{Body, MappingEntry, Node};
 
 /// The sections whose keys are names.
 pub(super) const NAMED: &[&str] = &["listeners", "sources", "routes", "destinations", "providers"];
@@ -37,7 +37,7 @@ pub(super) fn union(mut main: Node, others: Vec<Node>, reader: &mut Reader<'_>) 
 }
 
 struct Union<'a> {
-    entries: Vec<Entry>,
+    entries: Vec<MappingEntry>,
     /// The index of each section in `entries`.
     sections: BTreeMap<String, usize>,
     /// The names so far: the index of the section in `entries`, and the name.
@@ -47,7 +47,7 @@ struct Union<'a> {
 }
 
 impl Union<'_> {
-    fn add(&mut self, mut entry: Entry) {
+    fn add(&mut self, mut entry: MappingEntry) {
         let is_named = NAMED.contains(&entry.key.as_str());
         if is_named && !entry.value.dropped && !matches!(entry.value.body, Body::Map(_)) {
             // Two files, one of which has a list here, cannot be joined; the list is the mistake.
@@ -86,11 +86,11 @@ impl Union<'_> {
 
 /// Returns one entry of a named section; as dropped when its name is taken.
 fn name(
-    mut one: Entry,
+    mut one: MappingEntry,
     section: usize,
     names: &mut BTreeMap<(usize, String), Span>,
     (files, problems): (&Files, &mut Problems),
-) -> Entry {
+) -> MappingEntry {
     match names.entry((section, one.key.clone())) {
         std::collections::btree_map::Entry::Vacant(free) => {
             free.insert(one.key_span);
@@ -103,7 +103,7 @@ fn name(
     one
 }
 
-fn twice(entry: &Entry, first: Span, files: &Files) -> Problem {
+fn twice(entry: &MappingEntry, first: Span, files: &Files) -> Problem {
     let span = entry.key_span;
     let message = format!("{} is defined twice", quoted(&entry.key));
     let problem = Problem::error(Code::DuplicateKey, files.path(span.file), span, message);

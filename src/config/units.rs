@@ -23,11 +23,11 @@ pub struct Duration(pub time::Duration);
 
 /// A number of bytes: `512B`, `64KiB`, `1MiB`, `20GiB`, or decimal `64KB`, `1MB`, `20GB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Bytes(pub u64);
+pub struct ByteSize(pub u64);
 
 /// A number in a time: `100/s`, `10/m`, `5/h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub struct WrittenRate {
     /// The number.
     pub count: NonZeroU32,
     /// The time.
@@ -36,7 +36,7 @@ pub struct Rate {
 
 /// A part of all: `5%`, `0.5%`, `100%`; to a ten-thousandth of a percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct Percent {
     /// The share in millionths of the whole.
     pub millionths: u32,
 }
@@ -149,13 +149,13 @@ impl Duration {
     }
 }
 
-impl Bytes {
+impl ByteSize {
     fn parse<E: de::Error>(text: &str) -> Result<Self, E> {
         parse(text, &SIZE_WORDS).map(Self)
     }
 }
 
-impl Rate {
+impl WrittenRate {
     fn parse<E: de::Error>(text: &str) -> Result<Self, E> {
         let help = "write a whole number per second, minute or hour, such as `100/s`, `10/m` or `5/h`";
         let invalid = |predicate| complaint(Code::InvalidValue, predicate, help);
@@ -176,7 +176,7 @@ impl Rate {
     }
 }
 
-impl Share {
+impl Percent {
     fn parse<E: de::Error>(text: &str) -> Result<Self, E> {
         let help = "write a percentage from `0%` to `100%`, with four digits after the point at most, such as `5%`";
         let invalid = |predicate| complaint(Code::InvalidValue, predicate, help);
@@ -256,14 +256,14 @@ quantity!(
     "A length of time with its unit: ms, s, m, h or d."
 );
 quantity!(
-    Bytes,
+    ByteSize,
     "a size such as `64KiB`",
     r"^([0-9]+([KMGT]i?)?B|.*\$\{.*)$",
     "64KiB",
     "A number of bytes with its unit: B, KiB, MiB, GiB, TiB, or decimal KB, MB, GB, TB."
 );
 quantity!(
-    Rate,
+    WrittenRate,
     "a rate such as `100/s`",
     r"^([0-9]+/[smh]|.*\$\{.*)$",
     "100/s",
@@ -271,7 +271,7 @@ quantity!(
 );
 
 quantity!(
-    Share,
+    Percent,
     "a part of all such as `5%`",
     r"^([0-9]+(\.[0-9]{1,4})?%|.*\$\{.*)$",
     "5%",
@@ -297,10 +297,10 @@ mod tests {
     #[test]
     fn sizes_are_binary_or_decimal_as_written() {
         for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("64KB", 64_000), ("20GiB", 20 << 30)] {
-            assert_eq!(Bytes::parse::<Error>(text), Ok(Bytes(bytes)), "{text}");
+            assert_eq!(ByteSize::parse::<Error>(text), Ok(ByteSize(bytes)), "{text}");
         }
         for text in ["", "64", "64K", "64kb", "1.5MiB", "-1MiB", "99999999999TiB"] {
-            assert!(Bytes::parse::<Error>(text).is_err(), "{text}");
+            assert!(ByteSize::parse::<Error>(text).is_err(), "{text}");
         }
     }
 
@@ -309,21 +309,21 @@ mod tests {
         for (text, millionths) in
             [("5%", 50_000), ("0.5%", 5000), ("100%", 1_000_000), ("0%", 0), ("0.0001%", 1), ("12.25%", 122_500)]
         {
-            assert_eq!(Share::parse::<Error>(text), Ok(Share { millionths }), "{text}");
+            assert_eq!(Percent::parse::<Error>(text), Ok(Percent { millionths }), "{text}");
         }
         for text in
             ["", "%", "5", "0.05", "5 %", "-5%", "100.0001%", "101%", "0.00001%", ".5%", "5.%", "99999999999%", "5%%"]
         {
-            assert!(Share::parse::<Error>(text).is_err(), "{text}");
+            assert!(Percent::parse::<Error>(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn rates_are_never_zero() {
-        let rate = Rate::parse::<Error>("10/m").unwrap();
+        let rate = WrittenRate::parse::<Error>("10/m").unwrap();
         assert_eq!((rate.count.get(), rate.per.as_secs()), (10, 60));
         for text in ["", "10", "0/s", "10/", "/s", "10/sec", "1.5/s", "-1/s", "9999999999/s"] {
-            assert!(Rate::parse::<Error>(text).is_err(), "{text}");
+            assert!(WrittenRate::parse::<Error>(text).is_err(), "{text}");
         }
     }
 }

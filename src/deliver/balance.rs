@@ -22,7 +22,7 @@ use pingora::lb::{Backend, Backends, Extensions, LoadBalancer};
 use pingora::protocols::l4::socket;
 
 use super::attempt::Target;
-use super::health::{Health, HealthParams};
+use super::health::{Health, HealthParams, target_of};
 use super::tls::TlsSettings;
 use crate::event::KeyHash;
 
@@ -258,11 +258,6 @@ fn address_of(target: &Target) -> SocketAddr {
     let scheme = if *tls { "https" } else { "http" };
     let url = format!("{scheme}://{host}:{port}{path}?{}", query.as_deref().unwrap_or_default());
     SocketAddr::new(Ipv6Addr::from(KeyHash::of(&url).0).into(), 0)
-}
-
-/// Returns the target of pingora's backend.
-pub(super) fn target_of(backend: &Backend) -> Option<Arc<Target>> {
-    backend.ext.get::<Arc<Target>>().cloned()
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ pub(super) enum Admission {
 
 /// The signal of an attempt about the destination's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Signal {
     Well,
     Ill,
     /// No signal: the destination asked for a pause.
@@ -139,8 +139,8 @@ pub(super) enum Verdict {
 
 /// An attempt that has ended.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
-    pub(super) health: Verdict,
+pub(super) struct EndedAttempt {
+    pub(super) health: Signal,
     pub(super) is_probe: bool,
     pub(super) began: Instant,
     pub(super) now: Instant,
@@ -229,25 +229,25 @@ impl Breaker {
     }
 
     /// Records the end of an attempt. `full` is the concurrency without a slow start.
-    pub(super) fn record(&mut self, ended: Ended, full: usize) {
+    pub(super) fn record(&mut self, ended: EndedAttempt, full: usize) {
         let Some(params) = self.params else { return };
-        let Ended { health, is_probe, began, now } = ended;
+        let EndedAttempt { health, is_probe, began, now } = ended;
         match (&mut self.state, health) {
-            (State::HalfOpen, Verdict::Well) if is_probe => {
+            (State::HalfOpen, Signal::Well) if is_probe => {
                 let ramp = Some(Ramp::starting(now)).filter(|ramp| ramp.limit < full);
                 self.state = State::Closed { failures: VecDeque::new(), ramp };
             }
-            (State::HalfOpen, Verdict::Ill | Verdict::Unknown) if is_probe => {
+            (State::HalfOpen, Signal::Ill | Signal::Unknown) if is_probe => {
                 self.state = State::Open { until: now + params.open_for };
             }
-            (State::Closed { failures, ramp }, Verdict::Well) => {
+            (State::Closed { failures, ramp }, Signal::Well) => {
                 failures.clear();
                 if let Some(ramp) = ramp {
                     ramp.succeeded(now);
                 }
                 *ramp = ramp.filter(|ramp| ramp.limit < full);
             }
-            (State::Closed { failures, ramp }, Verdict::Ill) => {
+            (State::Closed { failures, ramp }, Signal::Ill) => {
                 if let Some(ramp) = ramp {
                     ramp.failed(began, now);
                 }
@@ -260,7 +260,7 @@ impl Breaker {
                 }
             }
             // Late ends are no news.
-            (State::Closed { .. }, Verdict::Unknown) | (State::Open { .. } | State::HalfOpen, _) => {}
+            (State::Closed { .. }, Signal::Unknown) | (State::Open { .. } | State::HalfOpen, _) => {}
         }
     }
 }
@@ -276,20 +276,20 @@ mod tests {
         (Breaker::new(Some(params)), Instant::now())
     }
 
-    fn ended(breaker: &mut Breaker, health: Verdict, now: Instant) {
-        breaker.record(Ended { health, is_probe: false, began: now, now }, 64);
+    fn ended(breaker: &mut Breaker, health: Signal, now: Instant) {
+        breaker.record(EndedAttempt { health, is_probe: false, began: now, now }, 64);
     }
 
     fn well(breaker: &mut Breaker, times: usize, now: Instant) {
-        (0..times).for_each(|_| ended(breaker, Verdict::Well, now));
+        (0..times).for_each(|_| ended(breaker, Signal::Well, now));
     }
 
     fn fail(breaker: &mut Breaker, times: usize, now: Instant) {
-        (0..times).for_each(|_| ended(breaker, Verdict::Ill, now));
+        (0..times).for_each(|_| ended(breaker, Signal::Ill, now));
     }
 
-    fn probe(breaker: &mut Breaker, health: Verdict, now: Instant) {
-        breaker.record(Ended { health, is_probe: true, began: now, now }, 64);
+    fn probe(breaker: &mut Breaker, health: Signal, now: Instant) {
+        breaker.record(EndedAttempt { health, is_probe: true, began: now, now }, 64);
     }
 
     /// Makes a breaker whose circuit has just closed again.
@@ -297,7 +297,7 @@ mod tests {
         let (mut breaker, now) = breaker();
         fail(&mut breaker, 3, now);
         breaker.probing();
-        probe(&mut breaker, Verdict::Well, now);
+        probe(&mut breaker, Signal::Well, now);
         (breaker, now)
     }
 
@@ -331,7 +331,7 @@ mod tests {
         // Late ends from before count for nothing.
         well(&mut breaker, 1, later);
         assert_eq!(breaker.admission(later), Admission::Wait(None));
-        probe(&mut breaker, Verdict::Ill, later);
+        probe(&mut breaker, Signal::Ill, later);
         assert_eq!(breaker.admission(later), Admission::Wait(Some(later + SECOND * 5)));
     }
 
@@ -370,7 +370,7 @@ mod tests {
         now += SECOND / 2;
         // Two of the eight are reset at once: the second one is no news.
         for _ in 0..2 {
-            breaker.record(Ended { health: Verdict::Ill, is_probe: false, began, now }, 64);
+            breaker.record(EndedAttempt { health: Signal::Ill, is_probe: false, began, now }, 64);
         }
         assert_eq!(breaker.admission(now), Admission::UpTo(4));
         for limit in [5, 6] {
@@ -406,7 +406,7 @@ mod tests {
             well(&mut breaker, limit.min(5), now);
             for _ in 5..limit.max(5) {
                 resets += 1;
-                breaker.record(Ended { health: Verdict::Ill, is_probe: false, began: now, now }, 64);
+                breaker.record(EndedAttempt { health: Signal::Ill, is_probe: false, began: now, now }, 64);
             }
         }
         assert!(resets < 30, "{resets} resets in a minute");

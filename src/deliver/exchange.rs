@@ -33,18 +33,18 @@ pub(super) struct Begun {
 }
 
 /// The error that ended an exchange before its final answer began.
-pub(super) struct Fault {
+pub(super) struct ExchangeFault {
     error: Box<Error>,
     /// True when an interim answer (1xx) had come: the service has seen the request.
     pub(super) is_answered: bool,
 }
 
 /// Sends the request and reads the head of its final answer.
-pub(super) async fn begin(stream: Stream, target: &Target, out: &Outgoing<'_>) -> Result<Begun, Fault> {
+pub(super) async fn begin(stream: Stream, target: &Target, out: &Outgoing<'_>) -> Result<Begun, ExchangeFault> {
     let mut session = HttpSession::new(Box::new(Duplex::new(stream, out.body.clone())));
     let head = match head_of(&mut session, target, out).await {
         Ok(head) => head,
-        Err(error) => return Err(Fault { error, is_answered: session.resp_header().is_some() }),
+        Err(error) => return Err(ExchangeFault { error, is_answered: session.resp_header().is_some() }),
     };
     let (status, headers) = head;
     Ok(Begun { session, status, headers })
@@ -121,7 +121,7 @@ fn header_block(target: &Target, out: &Outgoing<'_>) -> Result<RequestHeader, Bo
     Ok(head)
 }
 
-impl Fault {
+impl ExchangeFault {
     /// Returns the outcome and the text of the attempt. The text names the address.
     pub(super) fn told(&self, address: SocketAddr) -> NoAnswer {
         no_answer(&self.error, address)

@@ -22,7 +22,6 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::attempt::{Bounds, NoAnswer, Outgoing, Target, Transport};
-use super::balance::target_of;
 use super::redirect;
 use crate::outcome::AttemptOutcome;
 use crate::telemetry::Telemetry;
@@ -203,4 +202,9 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the target of pingora's backend.
+pub(super) fn target_of(backend: &Backend) -> Option<Arc<Target>> {
+    backend.ext.get::<Arc<Target>>().cloned()
 }

@@ -18,13 +18,13 @@ mod duplex;
 mod exchange;
 mod health;
 mod outgoing;
-mod post;
 mod redirect;
 mod resolve;
 mod retries;
 mod retry_after;
 mod settled;
 mod sync;
+mod throttle;
 mod tls;
 mod trouble;
 mod worker;
@@ -39,29 +39,29 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::buffer::{Buffer, Delivery, Keep, Tried};
+use crate::buffer::{AttemptRecord, Buffer, Delivery, Keep};
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Copy, EventData};
+use crate::event::{Dispatch, EventData};
 use crate::limit::Rate;
 use crate::outcome::{Attempt, AttemptOutcome, DeathCause, Settled};
 use crate::shape::{ErrorShown, Shape, ShapeError, Shaped};
-use crate::telemetry::{Deferral, DeliveryLine, DeliveryResult, Ended, Telemetry, TracedAttempt};
+use crate::telemetry::{Deferral, DeliveryLine, DeliveryResult, EndedDelivery, Telemetry, TracedAttempt};
 
 pub use attempt::{Answer, Bounds, Client, NoAnswer, Outgoing, Target, Transport};
 pub use backoff::{Jitter, Policy, RetryOn};
 pub use balance::{BalanceParams, Selection, Targets, WeightedTarget};
 pub use breaker::{BreakerParams, Circuit};
 pub use health::HealthParams;
-pub use post::Standing;
 pub use resolve::Lookup;
 pub use sync::{Forwarded, SyncAnswer};
+pub use throttle::Standing;
 pub use tls::{Authorities, Identity, PemProblem, ServiceName, TlsSettings};
 pub use trouble::LastError;
 
 use balancers::Balancers;
-use breaker::Verdict;
-use post::{Permit, Post, PostParams};
+use breaker::Signal;
 use retries::Retries;
+use throttle::{Permit, PostParams, Throttle};
 
 /// The bytes of an answer to a buffered delivery that are read at least.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
@@ -114,7 +114,7 @@ impl Destination {
     pub fn outgoing(
         &self,
         event: &EventData,
-        copy: Option<&Copy>,
+        copy: Option<&Dispatch>,
         attempt: u32,
         now: Timestamp,
     ) -> Result<Shaped, ShapeError> {
@@ -127,7 +127,7 @@ impl Destination {
     pub fn outgoing_shown(
         &self,
         event: &EventData,
-        copy: Option<&Copy>,
+        copy: Option<&Dispatch>,
         attempt: u32,
         outgoing: &Result<Shaped, ShapeError>,
     ) -> Result<Shaped, ErrorShown> {
@@ -187,7 +187,7 @@ pub struct Deliverer {
     clock: Arc<dyn Clock>,
     /// Draws from [0, 1) for jitter.
     chance: fn() -> f64,
-    posts: Arc<Mutex<HashMap<Arc<str>, Arc<Post>>>>,
+    posts: Arc<Mutex<HashMap<Arc<str>, Arc<Throttle>>>>,
     retries: Arc<Retries>,
     /// Attempts that no worker began.
     errands: Arc<Mutex<JoinSet<()>>>,
@@ -251,14 +251,14 @@ impl Deliverer {
     }
 
     /// Returns the running state of a destination; a new one when its bounds have changed.
-    fn post(&self, destination: &Destination) -> Arc<Post> {
+    fn throttle(&self, destination: &Destination) -> Arc<Throttle> {
         let params = destination.post_params();
         let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(post) = posts.get(&destination.name).filter(|post| post.params == params) {
             return Arc::clone(post);
         }
         let post =
-            Post::new(Arc::clone(&destination.name), params, self.telemetry.clone(), posts.get(&destination.name));
+            Throttle::new(Arc::clone(&destination.name), params, self.telemetry.clone(), posts.get(&destination.name));
         let post = Arc::new(post);
         posts.insert(Arc::clone(&destination.name), Arc::clone(&post));
         post
@@ -274,7 +274,7 @@ impl Deliverer {
     ) -> Option<(Answer, Settled)> {
         let name = &*destination.name;
         let Some(event) = delivery.event().cloned() else {
-            permit.ended(Verdict::Unknown);
+            permit.ended(Signal::Unknown);
             self.bury(&destination, delivery, DeathCause::Corrupt).await;
             return None;
         };
@@ -289,7 +289,7 @@ impl Deliverer {
         let (mut shaped, target) = match shaped.and_then(|shaped| Ok((shaped, destination.address(&event, target)?))) {
             Ok(ready) => ready,
             Err(error) => {
-                permit.ended(Verdict::Unknown);
+                permit.ended(Signal::Unknown);
                 self.telemetry.unshaped(line, &error.brief());
                 self.bury(&destination, delivery, DeathCause::Unshaped).await;
                 return None;
@@ -323,7 +323,7 @@ impl Deliverer {
         let settled = destination.policy.decide(&attempt, delivery.attempts(), self.age(&delivery), (self.chance)());
         let settled = in_order(settled, delivery.is_ordered());
         self.note(&post, (&attempt, &settled), &target);
-        let record = Tried::new(&attempt, self.clock.now(), took);
+        let record = AttemptRecord::new(&attempt, self.clock.now(), took);
         let kept = answer.as_ref().and_then(|answer| self.kept(&destination, answer));
         self.say(&destination, &delivery, (&attempt, &settled, tried));
         self.buffer.settle(delivery, settled.clone(), destination.keep, Some((record, kept))).await;
@@ -362,7 +362,7 @@ impl Deliverer {
                 return;
             }
         };
-        self.telemetry.delivery(&Ended { line, result, latency: self.latency(delivery), last: Some(attempt) });
+        self.telemetry.delivery(&EndedDelivery { line, result, latency: self.latency(delivery), last: Some(attempt) });
     }
 
     /// Ends a delivery without an attempt.
@@ -383,7 +383,7 @@ impl Deliverer {
             self.telemetry.parked(line, key, (cause, None));
         } else {
             let (result, latency) = (DeliveryResult::Dead(cause), self.latency(&delivery));
-            self.telemetry.delivery(&Ended { line, result, latency, last: None });
+            self.telemetry.delivery(&EndedDelivery { line, result, latency, last: None });
         }
         self.buffer.settle(delivery, settled, destination.keep, None).await;
     }
@@ -393,7 +393,7 @@ impl Deliverer {
         &self,
         destination: &Arc<Destination>,
         event: &Arc<EventData>,
-        copy: Option<&Copy>,
+        copy: Option<&Dispatch>,
         tried: u32,
     ) -> Result<Shaped, ShapeError> {
         let now = self.clock.now();
@@ -429,15 +429,15 @@ fn in_order(settled: Settled, is_ordered: bool) -> Settled {
 }
 
 /// Returns the signal of an attempt about the destination. A refusal of this event shows a service that works.
-fn health(attempt: &Attempt) -> Verdict {
+fn health(attempt: &Attempt) -> Signal {
     match attempt.outcome {
-        AttemptOutcome::Success | AttemptOutcome::Http3xx | AttemptOutcome::Http4xx => Verdict::Well,
-        AttemptOutcome::Http429 => Verdict::Unknown,
-        AttemptOutcome::Http5xx if attempt.retry_after.is_some() => Verdict::Unknown,
+        AttemptOutcome::Success | AttemptOutcome::Http3xx | AttemptOutcome::Http4xx => Signal::Well,
+        AttemptOutcome::Http429 => Signal::Unknown,
+        AttemptOutcome::Http5xx if attempt.retry_after.is_some() => Signal::Unknown,
         AttemptOutcome::Http5xx
         | AttemptOutcome::Timeout
         | AttemptOutcome::Connect
         | AttemptOutcome::Tls
-        | AttemptOutcome::Dns => Verdict::Ill,
+        | AttemptOutcome::Dns => Signal::Ill,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attempt::{Answer, Target};
-use super::post::{Post, Standing};
+use super::throttle::{Standing, Throttle};
 use super::trouble::LastError;
 use super::{Deliverer, Destination};
 use crate::buffer::{Delivery, KeptAnswer};
@@ -15,7 +15,7 @@ use crate::outcome::{Attempt, AttemptOutcome, Settled};
 
 impl Deliverer {
     /// Notes the attempt's effect on its destination, beside its health.
-    pub(super) fn note(&self, post: &Post, (attempt, settled): (&Attempt, &Settled), target: &Target) {
+    pub(super) fn note(&self, post: &Throttle, (attempt, settled): (&Attempt, &Settled), target: &Target) {
         let now = Instant::now();
         match settled {
             Settled::Delivered => post.succeeded(now),

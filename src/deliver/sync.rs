@@ -53,7 +53,7 @@ impl Deliverer {
             return Ok(Forwarded { committed, answer: SyncAnswer::Gateway });
         };
         // Asked for only now: a failure to store says nothing of the service.
-        let Ok(permit) = self.post(&destination).begin(Instant::now()) else {
+        let Ok(permit) = self.throttle(&destination).begin(Instant::now()) else {
             // The delivery is dropped here, and its claim offers it to the worker.
             return Ok(Forwarded { committed, answer: SyncAnswer::Gateway });
         };

@@ -44,7 +44,7 @@ pub(super) struct Observation {
 
 /// The content of a log line that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Report {
+pub(super) enum TroubleReport {
     Troubled(Troubled),
     WellAgain(WellAgain),
 }
@@ -93,7 +93,7 @@ impl Trouble {
     }
 
     /// Observes the destination, about once a second; returns the report that is due.
-    pub(super) fn look(&mut self, observation: Observation, now: Instant) -> Option<Report> {
+    pub(super) fn look(&mut self, observation: Observation, now: Instant) -> Option<TroubleReport> {
         let failing_for = self.failing_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let is_in_trouble = observation.waiting > 0 && (observation.is_open || failing_for >= SAY_EVERY);
         let Some(incident) = &mut self.incident else {
@@ -111,14 +111,14 @@ impl Trouble {
         {
             let (lasted, took) = (now.saturating_duration_since(incident.since), now.saturating_duration_since(since));
             self.incident = None;
-            return Some(Report::WellAgain(WellAgain { taken, took, lasted }));
+            return Some(TroubleReport::WellAgain(WellAgain { taken, took, lasted }));
         }
         if observation.waiting == 0 || now.saturating_duration_since(incident.said_at) < SAY_EVERY {
             return None;
         }
         incident.said_at = now;
         let error = self.last_error.as_ref();
-        Some(Report::Troubled(Troubled {
+        Some(TroubleReport::Troubled(Troubled {
             lasts: now.saturating_duration_since(incident.since),
             waiting: observation.waiting,
             target: error.map(|error| error.target.clone()),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     /// Looks once a second for `secs` seconds; returns the reports.
-    fn looks(trouble: &mut Trouble, now: &mut Instant, secs: u32, observation: Observation) -> Vec<Report> {
+    fn looks(trouble: &mut Trouble, now: &mut Instant, secs: u32, observation: Observation) -> Vec<TroubleReport> {
         let mut said = Vec::new();
         for _ in 0..secs {
             *now += SECOND;
@@ -159,7 +159,7 @@ mod tests {
         trouble.failed(error(), now);
         let said = looks(&mut trouble, &mut now, 19 * 60, observation(true, 1084));
         assert_eq!(said.len(), 18, "{said:?}");
-        let Some(Report::Troubled(last)) = said.last() else { panic!("{said:?}") };
+        let Some(TroubleReport::Troubled(last)) = said.last() else { panic!("{said:?}") };
         let told = (last.waiting, last.target.as_deref(), last.status, last.error.as_deref());
         assert_eq!(told, (1084, Some("billing:80"), Some(502), Some("status 502")));
         assert!(last.lasts >= SECOND * 18 * 60);
@@ -175,7 +175,7 @@ mod tests {
         (0..9).for_each(|_| trouble.succeeded(now));
         let said = looks(&mut trouble, &mut now, 200, observation(false, 3));
         let wanted = WellAgain { taken: 10, took: SECOND * 11, lasted: SECOND * 101 };
-        assert_eq!(said, [Report::WellAgain(wanted)]);
+        assert_eq!(said, [TroubleReport::WellAgain(wanted)]);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::attempt::Bounds;
-use super::post::{Post, Turn};
-use super::trouble::{Observation, Report};
+use super::throttle::{Throttle, Turn};
+use super::trouble::{Observation, TroubleReport};
 use super::{ANSWER_BYTES_MAX, ANSWER_TIME, Deliverer, Destination, HELD_BACK, HELD_BACK_SPREAD, report};
 use crate::buffer::Delivery;
 use crate::outcome::{DeathCause, Settled};
@@ -26,9 +26,9 @@ impl Deliverer {
     pub(super) async fn work(self, name: Arc<str>, mut stop: watch::Receiver<bool>, grace: Duration) {
         let mut tries = JoinSet::new();
         if let Some(destination) = self.destinations.load().get(&name)
-            && self.buffer.book(&name).queued > 0
+            && self.buffer.counters(&name).queued > 0
         {
-            self.post(destination).starts_with_backlog(Instant::now());
+            self.throttle(destination).starts_with_backlog(Instant::now());
         }
         loop {
             let Some(destination) = self.destinations.load().get(&name).cloned() else { break };
@@ -49,7 +49,7 @@ impl Deliverer {
         tries: &mut JoinSet<()>,
         stop: &mut watch::Receiver<bool>,
     ) -> bool {
-        let post = self.post(destination);
+        let post = self.throttle(destination);
         let mut looked_up = Instant::now();
         loop {
             while let Some(ended) = tries.try_join_next() {
@@ -100,7 +100,7 @@ impl Deliverer {
     }
 
     /// Logs that a destination is in trouble, or well again, when that is due.
-    fn tell_trouble(&self, destination: &Destination, post: &Post, now: Instant) {
+    fn tell_trouble(&self, destination: &Destination, post: &Throttle, now: Instant) {
         let (name, depth) = (&destination.name, self.buffer.depth(&destination.name));
         let observation = Observation {
             is_open: false,
@@ -109,11 +109,11 @@ impl Deliverer {
             concurrency: destination.concurrency as u64,
         };
         match post.look(observation, now) {
-            Some((Report::Troubled(troubled), next_probe)) => {
+            Some((TroubleReport::Troubled(troubled), next_probe)) => {
                 let next_probe = next_probe.map(|until| until.saturating_duration_since(now));
                 self.telemetry.in_trouble(name, &troubled, self.buffer.oldest_age(name), next_probe);
             }
-            Some((Report::WellAgain(well), _)) => self.telemetry.well_again(name, &well),
+            Some((TroubleReport::WellAgain(well), _)) => self.telemetry.well_again(name, &well),
             None => {}
         }
     }
@@ -127,7 +127,7 @@ impl Deliverer {
     async fn begin(
         &self,
         destination: &Arc<Destination>,
-        post: &Arc<Post>,
+        post: &Arc<Throttle>,
         delivery: Delivery,
         tries: &mut JoinSet<()>,
     ) {

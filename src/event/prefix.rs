@@ -112,10 +112,11 @@ mod tests {
         let id = EventId::parse(ID).unwrap();
         for text in [ID.to_owned(), ID.to_uppercase(), ID.replace('-', "")] {
             for end in 4..=text.len() {
-                let prefix: IdPrefix = text[..end].parse().unwrap();
-                assert!(prefix.fits(id), "{}", &text[..end]);
+                let beginning = text.get(..end).unwrap();
+                let prefix: IdPrefix = beginning.parse().unwrap();
+                assert!(prefix.fits(id), "{beginning}");
                 assert!(ID.starts_with(&prefix.to_string()), "{prefix}");
-                let digits = text[..end].replace('-', "").len();
+                let digits = beginning.replace('-', "").len();
                 assert_eq!(prefix.whole(), (digits == 32).then_some(id), "{prefix}");
             }
         }

@@ -6,11 +6,11 @@
 //! of a request, such as a body that was not kept, are not judged, and the explanation says so. Nothing is stored,
 //! sent, spent or fetched.
 
-mod near;
+mod explanation;
+mod near_misses;
 mod outgoing;
 mod recorded;
 mod routes;
-mod told;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -20,16 +20,16 @@ use crate::clock::Timestamp;
 use crate::deliver::Destinations;
 use crate::event::EventData;
 use crate::inbound::Head;
-use crate::lane::{Lane, Rules};
 use crate::limit::Level;
 use crate::provider::KeyRing;
 use crate::refusal::{Refusal, RequestOutcome};
 use crate::reply::Reply;
+use crate::rules::{Rules, SourceRules};
 
-pub use outgoing::{BodyShown, Compared, Sent};
-pub use recorded::{Recorded, explain_recorded};
-pub use routes::{RouteSays, Verdict};
-pub use told::{AnswerSays, Asked, Explanation, Limit, Verification};
+pub use explanation::{AnswerSays, Explanation, Limit, RequestTarget, Verification};
+pub use outgoing::{BodyShown, ComparedRequest, Sent};
+pub use recorded::{Replayed, explain_recorded};
+pub use routes::{RouteSays, RouteVerdict};
 
 /// The outcome of a request that cannot be judged to its end.
 pub const UNDECIDED: &str = "undecided";
@@ -82,7 +82,7 @@ pub fn explain(rules: &Rules, destinations: &Destinations, question: &Question<'
         }
         (Err((lane, refusal)), _) => {
             let mut told = refused(question, &refusal, lane);
-            told.near_misses = near::to_a_source(rules, &question.head);
+            told.near_misses = near_misses::to_a_source(rules, &question.head);
             if let Some(lane) = lane {
                 look_on(&mut told, lane, destinations, question, &Notes::default());
             }
@@ -124,7 +124,7 @@ fn explain_admitted(
         url: signed_url(lane, question),
     });
     if matches!(notes.verdict, Some(SignatureVerdict::Failed(_))) {
-        told.near_misses.extend(near::to_a_secret(rules, lane, question, body));
+        told.near_misses.extend(near_misses::to_a_secret(rules, lane, question, body));
     }
     if told.outcome != RequestOutcome::Handshake.label() {
         look_on(&mut told, lane, destinations, question, &notes);
@@ -136,7 +136,7 @@ fn explain_admitted(
 fn explain_taken(
     destinations: &Destinations,
     (question, body): (&Question<'_>, &Bytes),
-    lane: &Lane,
+    lane: &SourceRules,
     secret: Option<&str>,
 ) -> Explanation {
     let looked = routes::look(lane, &question.head, Some(body));
@@ -167,13 +167,13 @@ fn explain_taken(
 }
 
 /// Returns the URL that is verified, where the scheme signs one.
-fn signed_url(lane: &Lane, question: &Question<'_>) -> Option<String> {
+fn signed_url(lane: &SourceRules, question: &Question<'_>) -> Option<String> {
     let is_signed = lane.verifier.scheme().signs_url();
     is_signed.then(|| lane.source.signed_url(&question.head.target()))
 }
 
 /// Returns the request as it would be stored.
-fn event(question: &Question<'_>, lane: &Lane, body: &Bytes) -> EventData {
+fn event(question: &Question<'_>, lane: &SourceRules, body: &Bytes) -> EventData {
     let head = &question.head;
     EventData {
         params: lane.source.path.values(head.path),
@@ -183,7 +183,13 @@ fn event(question: &Question<'_>, lane: &Lane, body: &Bytes) -> EventData {
 }
 
 /// Adds the results of the gates after the signature, whether or not the request came so far.
-fn look_on(told: &mut Explanation, lane: &Lane, destinations: &Destinations, question: &Question<'_>, notes: &Notes) {
+fn look_on(
+    told: &mut Explanation,
+    lane: &SourceRules,
+    destinations: &Destinations,
+    question: &Question<'_>,
+    notes: &Notes,
+) {
     let looked = routes::look(lane, &question.head, question.body);
     told.near_misses.extend(routes::near_misses(&looked));
     told.body = looked.body;
@@ -202,7 +208,7 @@ fn look_on(told: &mut Explanation, lane: &Lane, destinations: &Destinations, que
 }
 
 /// Returns the limits in the order in which a request meets them.
-fn limits(rules: &Rules, lane: Option<&Lane>, question: &Question<'_>) -> Vec<Limit> {
+fn limits(rules: &Rules, lane: Option<&SourceRules>, question: &Question<'_>) -> Vec<Limit> {
     let sender = question.has_sender.then_some(question.head.sender);
     let limit = |of: &'static str, per_ip: bool, level: Level| Limit {
         of,
@@ -218,7 +224,12 @@ fn limits(rules: &Rules, lane: Option<&Lane>, question: &Question<'_>) -> Vec<Li
     limits
 }
 
-fn accepted_as(outcome: RequestOutcome, question: &Question<'_>, lane: &Lane, event: Option<EventData>) -> Explanation {
+fn accepted_as(
+    outcome: RequestOutcome,
+    question: &Question<'_>,
+    lane: &SourceRules,
+    event: Option<EventData>,
+) -> Explanation {
     let reply = Reply::accepted(outcome, &lane.source, None);
     let because = match lane.source.answers.get(outcome) {
         Some(_) => "the provider's row, or `answers:` of the source",
@@ -228,7 +239,7 @@ fn accepted_as(outcome: RequestOutcome, question: &Question<'_>, lane: &Lane, ev
     Explanation { answer, event, ..Explanation::new(question, outcome.label(), Some(lane)) }
 }
 
-fn refused(question: &Question<'_>, refusal: &Refusal, lane: Option<&Lane>) -> Explanation {
+fn refused(question: &Question<'_>, refusal: &Refusal, lane: Option<&SourceRules>) -> Explanation {
     let source = lane.map(|lane| &lane.source);
     let outcome = RequestOutcome::Refused(refusal.class);
     let is_own = source.is_some_and(|source| source.answers.get(outcome).is_some());

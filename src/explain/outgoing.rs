@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::credential::REDACTED;
 use crate::deliver::Destinations;
-use crate::event::{Copy, EventData, KeyHash};
+use crate::event::{Dispatch, EventData, KeyHash};
 use crate::payload::Payload;
 use crate::shape::is_credential;
 use http::HeaderMap;
@@ -42,14 +42,14 @@ pub struct Sent {
     pub body: Option<BodyShown>,
     /// Headers, body and order key for comparisons, because the shown ones lack values.
     #[serde(skip)]
-    pub compared: Compared,
+    pub compared: ComparedRequest,
     /// The reason for which nothing would be sent.
     pub error: Option<String>,
 }
 
 /// Headers, body and order key with all their values, to be compared and never shown.
 #[derive(Clone, Default, PartialEq)]
-pub struct Compared {
+pub struct ComparedRequest {
     /// Digests of the values, by the header's name.
     pub headers: Vec<(String, KeyHash)>,
     /// The body.
@@ -58,7 +58,7 @@ pub struct Compared {
     pub order_key: Option<[u8; 16]>,
 }
 
-impl fmt::Debug for Compared {
+impl fmt::Debug for ComparedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Compared")
     }
@@ -89,7 +89,7 @@ pub(super) fn all(event: &EventData, destinations: &Destinations, now: Timestamp
     event.copies.iter().map(|copy| one(event, copy, destinations, now)).collect()
 }
 
-fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timestamp) -> Sent {
+fn one(event: &EventData, copy: &Dispatch, destinations: &Destinations, now: Timestamp) -> Sent {
     let mut sent = Sent {
         route: copy.route.to_string(),
         destination: copy.destination.to_string(),
@@ -101,7 +101,7 @@ fn one(event: &EventData, copy: &Copy, destinations: &Destinations, now: Timesta
         order_key: copy.order.as_ref().map(|key| key.label.clone()),
         headers: Vec::new(),
         body: None,
-        compared: Compared { order_key: copy.order.as_ref().map(|key| key.hash), ..Compared::default() },
+        compared: ComparedRequest { order_key: copy.order.as_ref().map(|key| key.hash), ..ComparedRequest::default() },
         error: None,
     };
     let Some(destination) = destinations.get(&copy.destination) else {

@@ -8,12 +8,12 @@ use crate::accept::{self, Notes};
 use crate::deliver::Destinations;
 use crate::event::EventData;
 use crate::inbound::Head;
-use crate::lane::Rules;
 use crate::provider::KeyRing;
+use crate::rules::Rules;
 
 /// A stored event, or a captured request.
 #[derive(Clone, Copy, Debug)]
-pub struct Recorded<'a> {
+pub struct Replayed<'a> {
     /// The request.
     pub event: &'a EventData,
     /// True if all of its body was kept.
@@ -27,7 +27,7 @@ pub struct Recorded<'a> {
 }
 
 /// Explains a recorded request under these rules. The event keeps its id.
-pub fn explain_recorded(rules: &Rules, destinations: &Destinations, recorded: &Recorded<'_>) -> Explanation {
+pub fn explain_recorded(rules: &Rules, destinations: &Destinations, recorded: &Replayed<'_>) -> Explanation {
     let event = recorded.event;
     let headers = event.header_map();
     let head = Head { content_length: Some(recorded.body_bytes), ..accept::stored_head(event, &headers) };

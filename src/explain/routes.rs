@@ -7,10 +7,10 @@ use crate::accept::{self, Named};
 use crate::condition::View;
 use crate::credential::{REDACTED, is_secret_name};
 use crate::inbound::Head;
-use crate::lane::Lane;
 use crate::provider::EventTemplate;
 use crate::redact::Redaction;
 use crate::route::{Route, Stage, Unread};
+use crate::rules::SourceRules;
 
 /// The decision of a route.
 #[derive(Clone, Debug, Serialize)]
@@ -18,7 +18,7 @@ pub struct RouteSays {
     /// The route.
     pub route: String,
     /// The verdict: the route matches, or the reason for which it does not.
-    pub verdict: Verdict,
+    pub verdict: RouteVerdict,
     /// The event types that the route accepts; `None` for all.
     pub events: Option<Vec<String>>,
     /// Its condition, in parts.
@@ -49,9 +49,8 @@ impl RouteSays {
                         let query = seen.value.trim_matches('"');
                         redaction.query(query) != query
                     }
-                    Some((&"path", _)) => redaction.hides_path(),
                     Some((&"params", [name])) => is_secret_name(name),
-                    Some((&"params", _)) => redaction.hides_path(),
+                    Some((&"path" | &"params", _)) => redaction.hides_path(),
                     _ => false,
                 };
                 if is_hidden {
@@ -65,7 +64,7 @@ impl RouteSays {
 /// The verdict of a route on an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum RouteVerdict {
     /// The route matches.
     Matched,
     /// The route accepts other types.
@@ -96,7 +95,7 @@ pub(super) struct Looked {
 ///
 /// Without a body, its content is unknown: neither conditions are evaluated, nor type and id where they are read from
 /// the body.
-pub(super) fn look(lane: &Lane, head: &Head<'_>, body: Option<&Bytes>) -> Looked {
+pub(super) fn look(lane: &SourceRules, head: &Head<'_>, body: Option<&Bytes>) -> Looked {
     let (has_body, body) = (body.is_some(), body.cloned().unwrap_or_default());
     let document = accept::read(lane, head, &body);
     let mut named = Named::read(lane, head.headers, &document, &body);
@@ -131,15 +130,15 @@ fn ask(route: &Route, named: &Named, view: &View<'_>, has_body: bool) -> RouteSa
     let asks_body = route.when.is_some() || route.events.is_some() && !knows_type;
     let verdict = match &judged {
         Err(fault) if has_body => match fault.stage() {
-            Stage::When => Verdict::ConditionFailed,
-            Stage::OrderBy | Stage::Balance | Stage::Transform => Verdict::KeyFailed,
-            Stage::Event => Verdict::EventFailed,
+            Stage::When => RouteVerdict::ConditionFailed,
+            Stage::OrderBy | Stage::Balance | Stage::Transform => RouteVerdict::KeyFailed,
+            Stage::Event => RouteVerdict::EventFailed,
         },
-        _ if knows_type && !route.wants_type(event_type) => Verdict::OtherType,
-        _ if !has_body && asks_body => Verdict::NotJudged,
+        _ if knows_type && !route.wants_type(event_type) => RouteVerdict::OtherType,
+        _ if !has_body && asks_body => RouteVerdict::NotJudged,
         // Without a body, keys are unknown; the match does not depend on them.
-        Ok(Some(_)) | Err(_) => Verdict::Matched,
-        Ok(None) => Verdict::ConditionFalse,
+        Ok(Some(_)) | Err(_) => RouteVerdict::Matched,
+        Ok(None) => RouteVerdict::ConditionFalse,
     };
     RouteSays {
         route: route.name.to_string(),
@@ -153,7 +152,7 @@ fn ask(route: &Route, named: &Named, view: &View<'_>, has_body: bool) -> RouteSa
 
 /// Returns near misses: routes that failed for one reason alone, and a type that may be wrong because no JSON was read.
 pub(super) fn near_misses(looked: &Looked) -> Vec<String> {
-    let is_other = looked.is_unread && looked.says.iter().any(|says| says.verdict == Verdict::OtherType);
+    let is_other = looked.is_unread && looked.says.iter().any(|says| says.verdict == RouteVerdict::OtherType);
     let unread = "a part of the type stands in the body's JSON, and no JSON was read; see `body:` of the source";
     let unread = is_other.then(|| unread.to_owned());
     unread.into_iter().chain(looked.says.iter().filter_map(near_miss)).collect()
@@ -162,15 +161,19 @@ pub(super) fn near_misses(looked: &Looked) -> Vec<String> {
 fn near_miss(says: &RouteSays) -> Option<String> {
     let condition = says.when.as_ref();
     match says.verdict {
-        Verdict::Matched | Verdict::NotJudged => None,
-        Verdict::OtherType => {
+        RouteVerdict::Matched | RouteVerdict::NotJudged => None,
+        RouteVerdict::OtherType => {
             let holds = condition.is_none_or(|condition| condition.matches);
             let is_narrow = condition.is_some() && holds;
             is_narrow.then(|| format!("route `{}`: its condition holds, and it wants other types", says.route))
         }
-        Verdict::ConditionFalse => Some(format!("route `{}`: the type fits, and its condition is false", says.route)),
-        Verdict::ConditionFailed => Some(format!("route `{}`: the type fits, and its condition failed", says.route)),
-        Verdict::KeyFailed => Some(format!("route `{}`: type and condition fit, and a key failed", says.route)),
-        Verdict::EventFailed => Some(format!("route `{}`: the event's type or id could not be read", says.route)),
+        RouteVerdict::ConditionFalse => {
+            Some(format!("route `{}`: the type fits, and its condition is false", says.route))
+        }
+        RouteVerdict::ConditionFailed => {
+            Some(format!("route `{}`: the type fits, and its condition failed", says.route))
+        }
+        RouteVerdict::KeyFailed => Some(format!("route `{}`: type and condition fit, and a key failed", says.route)),
+        RouteVerdict::EventFailed => Some(format!("route `{}`: the event's type or id could not be read", says.route)),
     }
 }

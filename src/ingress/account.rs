@@ -3,12 +3,12 @@
 
 use http::HeaderMap;
 
-use super::{Seen, Shared};
+use super::{Registry, Seen};
 use crate::accept::{Notes, SignatureVerdict};
 use crate::buffer::Repetition;
 use crate::clock::Timestamp;
 use crate::event::{DedupKey, EventId};
-use crate::lane::Lane;
+use crate::rules::SourceRules;
 use crate::sender::Sender;
 
 /// Notes the delivery id that a refused request claims, where its head or the bytes of its body say it: nothing that was not
@@ -24,7 +24,7 @@ pub(super) fn name(notes: &mut Notes, seen: &Seen<'_>, headers: &HeaderMap) {
 }
 
 /// Returns the event that a duplicate repeats, where it is still known.
-pub(super) async fn first_event(shared: &Shared, repeats: Option<DedupKey>) -> Option<EventId> {
+pub(super) async fn first_event(shared: &Registry, repeats: Option<DedupKey>) -> Option<EventId> {
     let (dedup, buffer) = (repeats?, shared.buffer.clone());
     let found = tokio::task::spawn_blocking(move || buffer.repeated(&dedup)).await;
     found.ok()?.ok()?.and_then(|Repetition { first }| first)
@@ -32,8 +32,8 @@ pub(super) async fn first_event(shared: &Shared, repeats: Option<DedupKey>) -> O
 
 /// Records whether a request verified, and tells what that changes about its source.
 pub(super) fn verification(
-    shared: &Shared,
-    lane: &Lane,
+    shared: &Registry,
+    lane: &SourceRules,
     (verdict, sender): (Option<SignatureVerdict>, Sender),
     now: Timestamp,
 ) {

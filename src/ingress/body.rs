@@ -74,19 +74,19 @@ pub(super) struct Caps {
 pub(super) struct Unread {
     pub(super) refusal: Refusal,
     /// The beginning of a body that grew too large.
-    pub(super) begun: Option<Begun>,
+    pub(super) begun: Option<BodyBeginning>,
 }
 
 /// The beginning of a body.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct BodyBeginning {
     /// At most [`BEGUN_BYTES_MAX`] bytes.
     pub(super) bytes: Bytes,
     /// The number of bytes that had come.
     pub(super) came: u64,
 }
 
-impl Begun {
+impl BodyBeginning {
     fn of(before: &[u8], chunk: &[u8], came: usize) -> Self {
         let bytes = before.iter().chain(chunk).copied().take(BEGUN_BYTES_MAX).collect();
         Self { bytes, came: came as u64 }
@@ -142,7 +142,7 @@ async fn read_untimed(
         let came = so_far.saturating_add(chunk.len());
         if came > bytes_max {
             let refusal = Refusal::new(Class::TooLarge, format!("the body is larger than {bytes_max} bytes"));
-            let begun = Begun::of(only.as_deref().unwrap_or(&whole), &chunk, came);
+            let begun = BodyBeginning::of(only.as_deref().unwrap_or(&whole), &chunk, came);
             return Err(Unread { refusal: refusal.and_close(), begun: Some(begun) });
         }
         held.grow(chunk.len())?;

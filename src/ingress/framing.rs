@@ -10,14 +10,10 @@ use http::{HeaderMap, Version, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::head::Limit;
+use super::head::{Limit, malformed};
 use super::listen::ListenerLimits;
 use crate::inbound::Head;
-use crate::refusal::{Class, Refusal};
-
-pub(super) fn malformed(why: &'static str) -> Refusal {
-    Refusal::new(Class::Malformed, why).and_close()
-}
+use crate::refusal::Refusal;
 
 /// Refuses a head that is too large or has more than one reading. The lines of HTTP/1 were checked before (`head`).
 pub(super) fn check(session: &ServerSession, limits: &ListenerLimits, listener: &str) -> Result<(), Refusal> {

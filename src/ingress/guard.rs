@@ -15,11 +15,11 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
-use super::Gateway;
+use super::ListenerGateway;
 
 /// The proxy for one connection of HTTP/2, which ends when no request begins in time.
 pub(super) struct Guarded {
-    pub(super) proxy: Arc<HttpProxy<Gateway>>,
+    pub(super) proxy: Arc<HttpProxy<ListenerGateway>>,
     pub(super) patience: Duration,
     /// True once a request has begun on this connection.
     pub(super) begun: AtomicBool,

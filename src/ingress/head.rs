@@ -6,7 +6,6 @@
 //!
 //! Deliberately not here: the meaning of fields (`framing`).
 
-use super::framing::malformed;
 use super::listen::ListenerLimits;
 use crate::refusal::{Class, Refusal};
 
@@ -66,12 +65,17 @@ pub(super) struct Scan {
 
 /// A fault of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum HeadFault {
     Exceeds(Limit),
     Malformed(&'static str),
 }
 
-impl Fault {
+/// Returns the refusal of a head with another reading than ours; the connection ends.
+pub(super) fn malformed(why: &'static str) -> Refusal {
+    Refusal::new(Class::Malformed, why).and_close()
+}
+
+impl HeadFault {
     pub(super) fn refusal(self, limits: &ListenerLimits, listener: &str) -> Refusal {
         match self {
             Self::Exceeds(limit) => limit.exceeded(limits, listener),
@@ -82,19 +86,19 @@ impl Fault {
 
 /// The longest method; the registered ones have at most 17 letters.
 const METHOD_BYTES_MAX: usize = 32;
-const NOT_A_LINE: Fault = Fault::Malformed("the request line is not `METHOD target HTTP/version`");
+const NOT_A_LINE: HeadFault = HeadFault::Malformed("the request line is not `METHOD target HTTP/version`");
 
 impl Scan {
     /// Scans on in `head`, which begins with the bytes of earlier calls. Returns the end of the head, if it is there.
-    pub(super) fn next(&mut self, head: &[u8], limits: &ListenerLimits) -> Result<Option<usize>, Fault> {
+    pub(super) fn next(&mut self, head: &[u8], limits: &ListenerLimits) -> Result<Option<usize>, HeadFault> {
         while let Some(&byte) = head.get(self.scanned) {
             let at = self.scanned;
             self.scanned += 1;
             let previous = std::mem::replace(&mut self.previous, byte);
             match byte {
-                0 => return Err(Fault::Malformed("the head has a NUL byte")),
+                0 => return Err(HeadFault::Malformed("the head has a NUL byte")),
                 b'\n' if previous != b'\r' => {
-                    return Err(Fault::Malformed("a line of the head ends in a bare line feed"));
+                    return Err(HeadFault::Malformed("a line of the head ends in a bare line feed"));
                 }
                 b'\n' if self.lines > 0 && at == self.line + 1 => return Ok(Some(self.scanned)),
                 b'\n' => self.line_ends(at)?,
@@ -103,9 +107,9 @@ impl Scan {
             if self.lines == 0 {
                 self.request_line(at, byte, limits)?;
             } else if at >= self.fields + limits.header_bytes_max && !self.is_empty_line(at) {
-                return Err(Fault::Exceeds(Limit::Headers));
+                return Err(HeadFault::Exceeds(Limit::Headers));
             } else if at == self.line && byte != b'\r' && self.lines > limits.header_fields_max {
-                return Err(Fault::Exceeds(Limit::HeaderFields));
+                return Err(HeadFault::Exceeds(Limit::HeaderFields));
             }
         }
         Ok(None)
@@ -116,7 +120,7 @@ impl Scan {
         at == self.line && self.previous == b'\r'
     }
 
-    fn line_ends(&mut self, at: usize) -> Result<(), Fault> {
+    fn line_ends(&mut self, at: usize) -> Result<(), HeadFault> {
         if self.lines == 0 {
             if self.spaces_found != 2 {
                 return Err(NOT_A_LINE);
@@ -128,7 +132,7 @@ impl Scan {
         Ok(())
     }
 
-    fn request_line(&mut self, at: usize, byte: u8, limits: &ListenerLimits) -> Result<(), Fault> {
+    fn request_line(&mut self, at: usize, byte: u8, limits: &ListenerLimits) -> Result<(), HeadFault> {
         if byte == b' ' {
             let Some(space) = self.spaces.get_mut(self.spaces_found) else { return Err(NOT_A_LINE) };
             *space = at;
@@ -139,7 +143,7 @@ impl Scan {
         let [first, second] = self.spaces;
         match self.spaces_found {
             0 if at >= METHOD_BYTES_MAX => Err(NOT_A_LINE),
-            1 if at > first + limits.target_bytes_max => Err(Fault::Exceeds(Limit::Target)),
+            1 if at > first + limits.target_bytes_max => Err(HeadFault::Exceeds(Limit::Target)),
             // `HTTP/1.1` and CRLF.
             2 if at > second + 10 => Err(NOT_A_LINE),
             _ => Ok(()),
@@ -153,7 +157,7 @@ mod tests {
     use super::*;
 
     /// Scans a head in pieces of each size; all must give the same result.
-    fn scan(head: &[u8], limits: &ListenerLimits) -> Result<Option<usize>, Fault> {
+    fn scan(head: &[u8], limits: &ListenerLimits) -> Result<Option<usize>, HeadFault> {
         let in_pieces = |size: usize| {
             let mut scan = Scan::default();
             for end in (0..head.len()).step_by(size).map(|begin| (begin + size).min(head.len())) {
@@ -194,7 +198,7 @@ mod tests {
             b"\x16\x03\x01\x02\x00\x01",
             b"AVERYLONGMETHODTHATNOBODYHASEVERREGISTERED / HTTP/1.1\r\n\r\n",
         ] {
-            assert!(matches!(scan(head, &limits()), Err(Fault::Malformed(_))), "{}", head.escape_ascii());
+            assert!(matches!(scan(head, &limits()), Err(HeadFault::Malformed(_))), "{}", head.escape_ascii());
         }
     }
 
@@ -203,13 +207,13 @@ mod tests {
         let limits = ListenerLimits { header_bytes_max: 100, header_fields_max: 3, target_bytes_max: 50, ..limits() };
         let target = |length: usize| format!("POST /{} HTTP/1.1\r\n\r\n", "a".repeat(length - 1)).into_bytes();
         assert!(scan(&target(50), &limits).unwrap().is_some());
-        assert_eq!(scan(&target(51), &limits), Err(Fault::Exceeds(Limit::Target)));
+        assert_eq!(scan(&target(51), &limits), Err(HeadFault::Exceeds(Limit::Target)));
         let fields = |bytes: usize| format!("POST / HTTP/1.1\r\nA: {}\r\n\r\n", "a".repeat(bytes - 5)).into_bytes();
         assert!(scan(&fields(100), &limits).unwrap().is_some());
-        assert_eq!(scan(&fields(101), &limits), Err(Fault::Exceeds(Limit::Headers)));
+        assert_eq!(scan(&fields(101), &limits), Err(HeadFault::Exceeds(Limit::Headers)));
         let many = |count: usize| format!("POST / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count)).into_bytes();
         assert!(scan(&many(3), &limits).unwrap().is_some());
-        assert_eq!(scan(&many(4), &limits), Err(Fault::Exceeds(Limit::HeaderFields)));
+        assert_eq!(scan(&many(4), &limits), Err(HeadFault::Exceeds(Limit::HeaderFields)));
     }
 
     #[test]

@@ -16,12 +16,12 @@ use pingora::protocols::http::ServerSession;
 use tokio::time::Instant;
 
 use super::listen::{Listening, REQUESTS_PER_CONNECTION};
-use super::wire::{Head, Wire};
+use super::wire::{HeadRead, Wire};
 use super::{WRITE_TIMEOUT, write};
 use crate::accept::Notes;
 use crate::refusal::{Refusal, RequestOutcome};
 use crate::reply::Reply;
-use crate::telemetry::{Called, Request};
+use crate::telemetry::{AnsweredRequest, Called};
 
 impl Listening {
     /// Serves a connection until one side ends it.
@@ -38,9 +38,11 @@ impl Listening {
                 _ = closing.wait_for(|closing| *closing) => return,
             };
             match head {
-                Head::Whole => {}
-                Head::Faulty(fault) => return self.refuse(wire, fault.refusal(&self.limits, &self.name), sender).await,
-                Head::Ended => return,
+                HeadRead::Whole => {}
+                HeadRead::Faulty(fault) => {
+                    return self.refuse(wire, fault.refusal(&self.limits, &self.name), sender).await;
+                }
+                HeadRead::Ended => return,
             }
             let control = wire.control();
             let mut session = ServerSession::new_http1(Box::new(wire));
@@ -63,7 +65,7 @@ impl Listening {
         session.set_write_timeout(Some(WRITE_TIMEOUT));
         let reply = Reply::refusal(&refusal, None);
         let written = write::write(&reply, &mut session).await;
-        let request = Request {
+        let request = AnsweredRequest {
             source: None,
             outcome: RequestOutcome::Refused(refusal.class),
             status: if written.is_ok() { reply.status } else { 0 },

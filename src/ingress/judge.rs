@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Shared;
+use super::Registry;
 use crate::accept::{self, Accepted, Admitted, Notes, Receipt};
 use crate::clock::Timestamp;
 use crate::keyring::Unfetched;
-use crate::lane::NeedsKeys;
-use crate::provider::{Found, KeyLocation, KeyRing};
+use crate::provider::{KeyLocation, KeyRing, KeyState};
 use crate::refusal::{Class, Refusal};
+use crate::rules::NeedsKeys;
 
 /// The longest wait of a request for a key that is seen for the first time; at most half of the provider's own timeout.
 const KEY_WAIT: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ const ROUNDS_MAX: usize = 3;
 /// A whole request before the gates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Judge<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a Registry,
     pub(super) admitted: &'a Admitted<'a, 'a>,
     pub(super) body: &'a Bytes,
     /// The moment of receipt.
@@ -37,8 +37,8 @@ pub(super) struct Judge<'a> {
 struct NoMoreKeys;
 
 impl KeyRing for NoMoreKeys {
-    fn get(&self, _: &KeyLocation) -> Found {
-        Found::Refused
+    fn get(&self, _: &KeyLocation) -> KeyState {
+        KeyState::Refused
     }
 }
 

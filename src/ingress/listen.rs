@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 use super::guard::{ConnectionCount, Guarded};
 use super::tls::{Certificates, TlsParams, server_config};
-use super::{Gateway, Shared};
+use super::{ListenerGateway, Registry};
 use crate::telemetry::TlsFailure;
 
 const BACKLOG: u32 = 4096;
@@ -103,7 +103,7 @@ pub fn bind(params: ListenerParams, certificates: Option<Arc<Certificates>>) -> 
 }
 
 /// Serves a listener until `stop` turns true, then waits up to `grace` for its connections.
-pub async fn serve(bound: BoundListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>, grace: Duration) {
+pub async fn serve(bound: BoundListener, shared: Arc<Registry>, mut stop: watch::Receiver<bool>, grace: Duration) {
     let BoundListener { params, socket, certificates } = bound;
     let acceptor = certificates.and_then(|certificates| {
         let only_tls13 = params.tls.as_ref().is_some_and(|tls| tls.only_tls13);
@@ -172,9 +172,12 @@ fn address_of(peer: SocketAddr) -> IpAddr {
     peer.ip().to_canonical()
 }
 
-fn proxy(params: &ListenerParams, shared: &Arc<Shared>) -> Arc<HttpProxy<Gateway>> {
-    let gateway =
-        Gateway { shared: Arc::clone(shared), listener: Arc::clone(&params.name), limits: params.limits.clone() };
+fn proxy(params: &ListenerParams, shared: &Arc<Registry>) -> Arc<HttpProxy<ListenerGateway>> {
+    let gateway = ListenerGateway {
+        shared: Arc::clone(shared),
+        listener: Arc::clone(&params.name),
+        limits: params.limits.clone(),
+    };
     let mut proxy = HttpProxy::new(gateway, Arc::new(ServerConf::default()));
     let mut options = HttpServerOptions::default();
     options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
@@ -198,11 +201,11 @@ fn h2_options(limits: &ListenerLimits) -> H2Options {
 
 /// A running listener.
 pub(super) struct Listening {
-    pub(super) proxy: Arc<HttpProxy<Gateway>>,
+    pub(super) proxy: Arc<HttpProxy<ListenerGateway>>,
     pub(super) limits: ListenerLimits,
     acceptor: Option<Acceptor>,
     pub(super) name: Arc<str>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Registry>,
     pub(super) stop: watch::Receiver<bool>,
     /// Turns true when connections that wait for a next request are to end.
     pub(super) closing: watch::Sender<bool>,

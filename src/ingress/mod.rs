@@ -7,8 +7,8 @@
 //! Deliberately not here: the decision (`accept`), the storage (`buffer`), the delivery (`deliver`).
 
 mod account;
-mod aside;
 mod body;
+mod captured;
 mod chunked;
 mod framing;
 mod guard;
@@ -42,13 +42,13 @@ use crate::clock::{Clock, Timestamp};
 use crate::deliver::{Deliverer, SyncAnswer};
 use crate::event::{DedupKey, Event, EventId};
 use crate::keyring::Keyring;
-use crate::lane::{Lane, Rules};
 use crate::provider::{HandshakeReply, subscribe_url};
 use crate::refusal::{Class, Refusal, RequestOutcome};
 use crate::reply::Reply;
+use crate::rules::{Rules, SourceRules};
 use crate::sender::Sender;
 use crate::source::{Mode, Source};
-use crate::telemetry::{AnsweredBy, Called, Commit, Request, Telemetry};
+use crate::telemetry::{AnsweredBy, AnsweredRequest, Called, Commit, Telemetry};
 
 use wire::Control;
 
@@ -63,7 +63,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The state that all listeners share.
 #[derive(Debug)]
-pub struct Shared {
+pub struct Registry {
     /// The rules in force.
     pub rules: ArcSwap<Rules>,
     /// The buffer that stores events.
@@ -92,8 +92,8 @@ pub struct Shared {
 
 /// One listener's way into the gates.
 #[derive(Debug)]
-pub(crate) struct Gateway {
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct ListenerGateway {
+    pub(crate) shared: Arc<Registry>,
     pub(crate) listener: Arc<str>,
     pub(crate) limits: ListenerLimits,
 }
@@ -111,7 +111,7 @@ struct Decision {
 }
 
 #[async_trait]
-impl ProxyHttp for Gateway {
+impl ProxyHttp for ListenerGateway {
     /// The control of the connection below, under HTTP/1.
     type CTX = Option<Control>;
 
@@ -167,7 +167,7 @@ impl ProxyHttp for Gateway {
         let (head, sender) = (session.as_downstream().req_header(), Sender::of(seen.sender));
         let host = framing::host(head).ok();
         let path = rules.path_shown(seen.lane, head.uri.path());
-        let request = Request {
+        let request = AnsweredRequest {
             source: seen.lane.map(|lane| &*lane.source.name),
             outcome: decision.outcome,
             status: if written.is_ok() { decision.reply.status } else { 0 },
@@ -220,17 +220,17 @@ impl ProxyHttp for Gateway {
 struct Seen<'a> {
     /// The control of the connection below, under HTTP/1.
     wire: Option<Control>,
-    lane: Option<&'a Lane>,
+    lane: Option<&'a SourceRules>,
     /// The whole body.
     body: Option<Bytes>,
     /// The beginning of a body that was not read to its end.
-    begun: Option<body::Begun>,
+    begun: Option<body::BodyBeginning>,
     sender: std::net::IpAddr,
     /// The time at which the last byte of the body had arrived.
     received: Option<Timestamp>,
 }
 
-impl Gateway {
+impl ListenerGateway {
     fn peer(session: &Session) -> std::net::IpAddr {
         let address = session.as_downstream().client_addr().and_then(|address| address.as_inet());
         address.map_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), std::net::SocketAddr::ip)
@@ -256,7 +256,7 @@ impl Gateway {
         };
         let head = session.as_downstream().req_header();
         account::name(notes, seen, &head.headers);
-        aside::lay(&self.shared, head, seen, notes, &mut decision);
+        captured::lay(&self.shared, head, seen, notes, &mut decision);
         decision
     }
 
@@ -292,7 +292,7 @@ impl Gateway {
         seen.received = Some(now);
         let judge = judge::Judge { shared: &self.shared, admitted: &admitted, body: &body, now };
         match judge.accept(notes).await? {
-            Accepted::Handshake(handshake) => self.shake_hands(*handshake, lane).await,
+            Accepted::Handshake(handshake) => self.answer_handshake(*handshake, lane).await,
             Accepted::Filtered => {
                 let outcome = RequestOutcome::Filtered;
                 Ok(Decision::answered(outcome, Reply::accepted(outcome, &lane.source, None)))
@@ -311,7 +311,7 @@ impl Gateway {
 
     /// Answers a handshake. A secret that the provider hands over is stored first; without that the handshake is
     /// refused.
-    async fn shake_hands(&self, mut handshake: HandshakeReply, lane: &Lane) -> Result<Decision, Refusal> {
+    async fn answer_handshake(&self, mut handshake: HandshakeReply, lane: &SourceRules) -> Result<Decision, Refusal> {
         if let Some(secret) = handshake.captured.take() {
             let Some(file) = lane.desk.capture_to.clone() else {
                 let why = "a secret is handed over, and the source has no `handshake.capture_to`";
@@ -396,7 +396,7 @@ impl Gateway {
     async fn forward(
         &self,
         event: Event,
-        lane: &Lane,
+        lane: &SourceRules,
         deadline: Instant,
         notes: &mut Notes,
     ) -> Result<Decision, Refusal> {

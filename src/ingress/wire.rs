@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
 use super::chunked::{Check, Violation};
-use super::head::{Fault, Scan};
+use super::head::{HeadFault, Scan};
 use super::linger::Linger;
 use super::listen::ListenerLimits;
 
@@ -35,11 +35,11 @@ const HEAD_PIECE_BYTES: usize = 4 * 1024;
 
 /// The result of waiting for a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Head {
+pub(super) enum HeadRead {
     /// The head is whole; pingora may read it.
     Whole,
     /// The head is refused.
-    Faulty(Fault),
+    Faulty(HeadFault),
     /// The sender has closed the connection, or was silent or slow for too long.
     Ended,
 }
@@ -119,7 +119,7 @@ impl Wire {
     }
 
     /// Reads the next head. Its first byte may take `idle`; from then on the listener's `header_timeout` counts.
-    pub(super) async fn head(&mut self, limits: &ListenerLimits, idle: Duration) -> Head {
+    pub(super) async fn head(&mut self, limits: &ListenerLimits, idle: Duration) -> HeadRead {
         self.control.with(|message| {
             *message = Message { passing: Passing::Head(0), violation: None, is_whole: false };
         });
@@ -137,16 +137,16 @@ impl Wire {
                 match scan.next(&self.read, limits) {
                     Ok(Some(bytes)) => {
                         self.control.with(|message| message.passing = Passing::Head(bytes));
-                        return Head::Whole;
+                        return HeadRead::Whole;
                     }
                     Ok(None) => {}
-                    Err(fault) => return Head::Faulty(fault),
+                    Err(fault) => return HeadRead::Faulty(fault),
                 }
             }
             self.read.reserve(HEAD_PIECE_BYTES);
             match tokio::time::timeout_at(deadline, self.inner.read_buf(&mut self.read)).await {
                 Ok(Ok(1..)) => {}
-                Ok(Ok(0) | Err(_)) | Err(_) => return Head::Ended,
+                Ok(Ok(0) | Err(_)) | Err(_) => return HeadRead::Ended,
             }
             if !std::mem::replace(&mut has_begun, true) {
                 deadline = Instant::now() + limits.header_timeout;

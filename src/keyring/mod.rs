@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Timestamp};
 use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
-use crate::provider::{Found, KeyLocation, KeyRing, KeySet, TokenStep};
+use crate::provider::{KeyLocation, KeyRing, KeySet, KeyState, TokenStep};
 
 /// The age at which keys are renewed.
 const RENEWED_AFTER: Duration = Duration::from_mins(30);
@@ -154,15 +154,15 @@ impl Place {
 }
 
 impl KeyRing for Keyring {
-    fn get(&self, at: &KeyLocation) -> Found {
+    fn get(&self, at: &KeyLocation) -> KeyState {
         let now = self.clock.now();
         let mut state = self.lock();
-        let Some(place) = state.places.get_mut(at) else { return Found::NotYet };
+        let Some(place) = state.places.get_mut(at) else { return KeyState::NotYet };
         place.is_used = true;
         match &place.keys {
-            Some((keys, since)) if now.since(*since) < USED_UNTIL => Found::Here(Arc::clone(keys)),
-            _ if now < place.refused_until => Found::Refused,
-            _ => Found::NotYet,
+            Some((keys, since)) if now.since(*since) < USED_UNTIL => KeyState::Here(Arc::clone(keys)),
+            _ if now < place.refused_until => KeyState::Refused,
+            _ => KeyState::NotYet,
         }
     }
 }

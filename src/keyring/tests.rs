@@ -86,9 +86,9 @@ fn place_at(host: &str, path: &str) -> KeyLocation {
 #[tokio::test]
 async fn keys_are_fetched_once_and_renewed_when_they_are_old() {
     let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
-    assert!(matches!(scene.ring.get(&at), Found::NotYet));
+    assert!(matches!(scene.ring.get(&at), KeyState::NotYet));
     scene.ring.tend(std::slice::from_ref(&at)).await;
-    assert!(matches!(scene.ring.get(&at), Found::Here(_)));
+    assert!(matches!(scene.ring.get(&at), KeyState::Here(_)));
     scene.ring.tend(std::slice::from_ref(&at)).await;
     assert_eq!(scene.asked(), 1);
     scene.turn(RENEWED_AFTER);
@@ -103,9 +103,9 @@ async fn keys_outlive_an_outage_by_a_day() {
     scene.answers(Err(Unfetched::Unreached));
     scene.turn(Duration::from_hours(23));
     scene.ring.tend(std::slice::from_ref(&at)).await;
-    assert!(matches!(scene.ring.get(&at), Found::Here(_)));
+    assert!(matches!(scene.ring.get(&at), KeyState::Here(_)));
     scene.turn(Duration::from_hours(1));
-    assert!(!matches!(scene.ring.get(&at), Found::Here(_)));
+    assert!(!matches!(scene.ring.get(&at), KeyState::Here(_)));
 }
 
 #[tokio::test]
@@ -116,18 +116,18 @@ async fn an_answer_that_is_no_key_does_not_take_the_place_of_one() {
     scene.turn(RENEWED_AFTER);
     scene.ring.tend(std::slice::from_ref(&at)).await;
     assert_eq!(scene.asked(), 2);
-    assert!(matches!(scene.ring.get(&at), Found::Here(_)));
+    assert!(matches!(scene.ring.get(&at), KeyState::Here(_)));
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_not_asked_for_again_at_once() {
     let (scene, at) = (Scene::new(Err(Unfetched::Unusable)), place("made-up"));
     assert_eq!(scene.ring.fetch(&at, false).await, Err(Unfetched::Unusable));
-    assert!(matches!(scene.ring.get(&at), Found::Refused));
+    assert!(matches!(scene.ring.get(&at), KeyState::Refused));
     scene.turn(Duration::from_secs(59));
-    assert!(matches!(scene.ring.get(&at), Found::Refused));
+    assert!(matches!(scene.ring.get(&at), KeyState::Refused));
     scene.turn(Duration::from_secs(1));
-    assert!(matches!(scene.ring.get(&at), Found::NotYet));
+    assert!(matches!(scene.ring.get(&at), KeyState::NotYet));
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn an_unknown_id_has_the_keys_asked_for_again_and_not_at_once_again() {
 async fn a_server_that_was_down_a_moment_ago_is_not_taken_for_a_wrong_key() {
     let (scene, at) = (Scene::new(Err(Unfetched::Unreached)), place("jwks"));
     assert_eq!(scene.ring.fetch(&at, false).await, Err(Unfetched::Unreached));
-    assert!(matches!(scene.ring.get(&at), Found::NotYet), "a 401 would be final for some senders");
+    assert!(matches!(scene.ring.get(&at), KeyState::NotYet), "a 401 would be final for some senders");
     assert_eq!(scene.ring.fetch(&at, false).await, Err(Unfetched::Unreached));
     assert_eq!(scene.asked(), 1, "and it is not asked again at once");
     scene.answers(Ok(KEY));
@@ -201,7 +201,7 @@ async fn a_fetch_that_outlives_the_patience_of_a_request_is_not_lost() {
     let (scene, at) = (Scene::new(Ok(KEY)), place("jwks"));
     assert_eq!(futures_now(scene.ring.fetch(&at, false)), None, "it takes its time");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-    while !matches!(scene.ring.get(&at), Found::Here(_)) {
+    while !matches!(scene.ring.get(&at), KeyState::Here(_)) {
         assert!(tokio::time::Instant::now() < deadline, "the fetch was lost with who waited for it");
         tokio::task::yield_now().await;
     }

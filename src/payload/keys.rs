@@ -82,24 +82,24 @@ fn fingerprint(key: &[u8]) -> u64 {
 }
 
 /// A key, borrowed from the body unless it has escapes.
-pub(super) struct Key<'a>(pub(super) Cow<'a, str>);
+pub(super) struct MemberKey<'a>(pub(super) Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for MemberKey<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
         impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
+            type Value = MemberKey<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a key")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<MemberKey<'de>, E> {
+                Ok(MemberKey(Cow::Owned(text.to_owned())))
             }
 
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<MemberKey<'de>, E> {
+                Ok(MemberKey(Cow::Borrowed(text)))
             }
         }
         deserializer.deserialize_str(Text)

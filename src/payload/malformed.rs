@@ -10,7 +10,7 @@ pub(super) const OUT_OF_RANGE: &str = "number out of range";
 
 /// A place in the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
+pub struct BodyPosition {
     /// Offset from the start, in bytes.
     pub byte: usize,
     /// Counted from 1.
@@ -25,50 +25,50 @@ pub enum Malformed {
     /// The bytes are not UTF-8.
     NotUtf8 {
         /// First bad byte.
-        at: Position,
+        at: BodyPosition,
     },
     /// The body ends inside a value, or is empty.
     Truncated {
         /// The end of the body.
-        at: Position,
+        at: BodyPosition,
     },
     /// The grammar is broken.
     Syntax {
         /// The place.
-        at: Position,
+        at: BodyPosition,
     },
     /// Arrays and objects are nested deeper than `DEPTH_MAX`.
     TooDeep {
         /// The bracket too many.
-        at: Position,
+        at: BodyPosition,
     },
     /// A number fits no 64-bit float, or is longer than `NUMBER_BYTES_MAX`.
     NumberOutOfRange {
         /// The place.
-        at: Position,
+        at: BodyPosition,
     },
     /// An escape names half a surrogate pair.
     LoneSurrogate {
         /// The place.
-        at: Position,
+        at: BodyPosition,
     },
     /// An object has the same key twice.
     DuplicateKey {
         /// End of the second key.
-        at: Position,
+        at: BodyPosition,
         /// The pointer to the second key.
         pointer: String,
     },
     /// Something follows the value.
     TrailingData {
         /// The first byte behind the value.
-        at: Position,
+        at: BodyPosition,
     },
 }
 
 impl Malformed {
     /// Returns the place at which the problem was found.
-    pub fn at(&self) -> Position {
+    pub fn at(&self) -> BodyPosition {
         match self {
             Self::NotUtf8 { at }
             | Self::Truncated { at }
@@ -102,7 +102,7 @@ impl Malformed {
     /// Makes the problem of an error by the error's text, because serde_json keeps its codes private; a test pins each
     /// text.
     pub(super) fn of(error: &serde_json::Error, body: &str, trail: Trail) -> Self {
-        let at = Position::of_line(body, error.line(), error.column());
+        let at = BodyPosition::of_line(body, error.line(), error.column());
         if let Some(pointer) = trail.into_pointer() {
             return Self::DuplicateKey { at, pointer };
         }
@@ -127,7 +127,7 @@ impl Malformed {
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position { byte, line, column } = self.at();
+        let BodyPosition { byte, line, column } = self.at();
         match self {
             Self::NotUtf8 { at: _ } => f.write_str("the body is not UTF-8")?,
             Self::Truncated { at: _ } => f.write_str("the body ends inside a JSON value")?,
@@ -144,7 +144,7 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-impl Position {
+impl BodyPosition {
     pub(super) fn of(body: &[u8], byte: usize) -> Self {
         let before = body.get(..byte).unwrap_or(body);
         let lines = before.split(|&letter| letter == b'\n');

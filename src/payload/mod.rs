@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub use decimal::Decimal;
 pub use form::{FIELDS_MAX, FORM_BYTES_MAX, Form, FormFault};
-pub use malformed::{Malformed, Position};
+pub use malformed::{BodyPosition, Malformed};
 pub use number::NUMBER_BYTES_MAX;
 pub use pointer::{BadPointer, Pointer, escaped, unescaped};
 pub use scan::{POINTERS_MAX, Scanned};
@@ -117,7 +117,7 @@ fn text_of(body: &[u8]) -> Result<(usize, &str), Malformed> {
     let mark = body.len() - text.len();
     checked
         .map(|text| (mark, text))
-        .map_err(|error| Malformed::NotUtf8 { at: Position::of(body, mark + error.valid_up_to()) })
+        .map_err(|error| Malformed::NotUtf8 { at: BodyPosition::of(body, mark + error.valid_up_to()) })
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Visitor};
 use serde_json::{Number, Value};
 
-use super::keys::Key;
+use super::keys::MemberKey;
 
 /// Longest number.
 pub const NUMBER_BYTES_MAX: usize = 1024;
@@ -25,13 +25,13 @@ const SURELY_IN_RANGE_BYTES: usize = 300;
 
 /// The numbers with an exponent, as they are written, in the order in which the body is read.
 #[derive(Debug)]
-pub(super) struct Numbers<'a> {
+pub(super) struct ExponentNumbers<'a> {
     body: &'a str,
     /// The byte after the last number that was looked up.
     at: Cell<usize>,
 }
 
-impl<'a> Numbers<'a> {
+impl<'a> ExponentNumbers<'a> {
     pub(super) fn of(body: &'a str) -> Self {
         Self { body, at: Cell::new(0) }
     }
@@ -127,7 +127,7 @@ impl<'de> Visitor<'de> for FirstKey {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<First<'de>, D::Error> {
-        Key::deserialize(deserializer).map(|Key(key)| First::Key(key))
+        MemberKey::deserialize(deserializer).map(|MemberKey(key)| First::Key(key))
     }
 
     fn visit_str<E>(self, _: &str) -> Result<First<'de>, E> {

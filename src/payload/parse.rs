@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::map::{Entry, Map};
 
 use super::malformed::{Malformed, OUT_OF_RANGE, Trail};
-use super::number::{self, First, FirstKey, Numbers};
+use super::number::{self, ExponentNumbers, First, FirstKey};
 
 pub(super) fn tree(text: &str) -> Result<Value, Malformed> {
     let trail = RefCell::new(Trail::default());
@@ -22,7 +22,7 @@ pub(super) fn lenient(text: &str) -> Option<Value> {
 
 fn read(text: &str, trail: &RefCell<Trail>, twice: Twice) -> serde_json::Result<Value> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let numbers = Numbers::of(text);
+    let numbers = ExponentNumbers::of(text);
     let value = Tree { trail, numbers: &numbers, twice }.deserialize(&mut reader)?;
     reader.end().map(|()| value)
 }
@@ -37,7 +37,7 @@ enum Twice {
 #[derive(Clone, Copy)]
 struct Tree<'t> {
     trail: &'t RefCell<Trail>,
-    numbers: &'t Numbers<'t>,
+    numbers: &'t ExponentNumbers<'t>,
     twice: Twice,
 }
 

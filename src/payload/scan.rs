@@ -8,9 +8,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::keys::{Key, OpenKeys};
+use super::keys::{MemberKey, OpenKeys};
 use super::malformed::{Malformed, OUT_OF_RANGE, Trail};
-use super::number::{First, FirstKey, Numbers};
+use super::number::{ExponentNumbers, First, FirstKey};
 use super::pointer::Pointer;
 
 /// A set of pointers, one bit each.
@@ -39,7 +39,7 @@ impl Scanned<'_> {
 pub(super) fn scalars<'a>(text: &'a str, pointers: &'a [Pointer]) -> Result<Scanned<'a>, Malformed> {
     let found: Vec<Found<'a>> = pointers.iter().take(POINTERS_MAX).map(|pointer| (pointer, None)).collect();
     let wanted = found.iter().enumerate().fold(0, |bits: Wanted, (index, _)| bits | bit(index));
-    let numbers = Numbers::of(text);
+    let numbers = ExponentNumbers::of(text);
     let mut scan = Scan { found, keys: OpenKeys::default(), numbers, trail: Trail::default() };
     let mut reader = serde_json::Deserializer::from_str(text);
     let checked = At { scan: &mut scan, depth: 0, wanted }.deserialize(&mut reader).and_then(|()| reader.end());
@@ -56,7 +56,7 @@ fn bit(index: usize) -> Wanted {
 struct Scan<'a> {
     found: Vec<Found<'a>>,
     keys: OpenKeys<'a>,
-    numbers: Numbers<'a>,
+    numbers: ExponentNumbers<'a>,
     trail: Trail,
 }
 
@@ -184,7 +184,7 @@ impl<'de> Visitor<'de> for At<'_, 'de> {
                 self.scan.trail.climb_key(&key);
                 return Err(error);
             }
-            next = object.next_key::<Key<'de>>()?.map(|Key(key)| key);
+            next = object.next_key::<MemberKey<'de>>()?.map(|MemberKey(key)| key);
         }
         self.scan.keys.close(open);
         Ok(())

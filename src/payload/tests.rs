@@ -142,8 +142,8 @@ fn a_byte_order_mark_is_read_over_and_counted() {
     assert_eq!(Payload::parse(body).unwrap().into_value(), serde_json::json!({"n": 1}));
     let pointers = [Pointer::parse("/n").unwrap()];
     assert_eq!(Payload::scan(body, &pointers).unwrap().text_at(&pointers[0]).as_deref(), Some("1"));
-    assert_eq!(refused(b"\xef\xbb\xbf[1,]").at(), Position { byte: 6, line: 1, column: 7 });
-    assert_eq!(refused(b"\xef\xbb\xbf\n[1,]").at(), Position { byte: 7, line: 2, column: 4 });
+    assert_eq!(refused(b"\xef\xbb\xbf[1,]").at(), BodyPosition { byte: 6, line: 1, column: 7 });
+    assert_eq!(refused(b"\xef\xbb\xbf\n[1,]").at(), BodyPosition { byte: 7, line: 2, column: 4 });
     assert_eq!(kind(&refused(b"\xef\xbb\xbf\xef\xbb\xbf{}")), "Syntax", "one is a mark, two are none");
     assert_eq!(kind(&refused(b"\xef\xbb\xbf")), "Truncated");
 }
@@ -153,7 +153,7 @@ fn what_is_not_utf8_is_refused_wherever_it_stands() {
     for (body, byte) in
         [(&b"\"\xff\""[..], 1), (b"\xff", 0), (b"[1] \xc3", 4), (b"\"\xed\xa0\x80\"", 1), (b"\"\xc0\xaf\"", 1)]
     {
-        assert_eq!(refused(body), Malformed::NotUtf8 { at: Position { byte, line: 1, column: byte + 1 } });
+        assert_eq!(refused(body), Malformed::NotUtf8 { at: BodyPosition { byte, line: 1, column: byte + 1 } });
     }
 }
 
@@ -168,7 +168,7 @@ fn a_duplicate_key_is_found_at_any_depth_with_its_pointer_and_place() {
         assert!(matches!(refused(body), Malformed::DuplicateKey { pointer, .. } if pointer == expected), "{body}");
     }
     let fault = refused("{\"a\":1,\n \"a\":2}");
-    assert_eq!(fault.at(), Position { byte: 11, line: 2, column: 4 });
+    assert_eq!(fault.at(), BodyPosition { byte: 11, line: 2, column: 4 });
     assert_eq!(fault.to_string(), "the key /a is there twice (byte 11, line 2, column 4)");
 }
 

@@ -37,10 +37,10 @@ pub(super) enum Way {
 /// One way in which a provider proves who it is.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    pub(super) when: When,
+    pub(super) when: BlockConditions,
     pub(super) require: Vec<(HeaderName, Expected)>,
     pub(super) patterns: Vec<Pattern>,
-    /// What the names of all form fields have to match.
+    /// The pattern that the names of all form fields must match.
     pub(super) form_names: Option<Regex>,
     pub(super) check: Option<(Template, Template)>,
     /// Values that must be among the configured ones of a label, if any are configured.
@@ -51,16 +51,16 @@ pub(super) struct Block {
     pub(super) keys: Vec<KeySource>,
 }
 
-/// What a value of the message has to match as a whole.
+/// A pattern that a whole value of the message must match.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     pub(super) source: Source,
-    /// Whether the value may be absent.
+    /// True if the value may be absent.
     pub(super) is_optional: bool,
     pub(super) whole: Regex,
 }
 
-/// What a header has to hold.
+/// The content that a header must have.
 #[derive(Clone, Debug)]
 pub(super) enum Expected {
     Present,
@@ -70,7 +70,7 @@ pub(super) enum Expected {
 
 /// Conditions under which a block applies.
 #[derive(Clone, Debug, Default)]
-pub(super) struct When {
+pub(super) struct BlockConditions {
     pub(super) header: Option<(HeaderName, Expected)>,
     pub(super) header_absent: Option<HeaderName>,
     pub(super) content_type: Option<String>,
@@ -83,7 +83,7 @@ pub(super) struct When {
 #[derive(Clone, Debug)]
 pub(super) enum Proof {
     Token(Token),
-    Signed(Box<Signed>),
+    Signed(Box<SignedText>),
     Jwt(Box<Jwt>),
     Code(Special),
 }
@@ -98,7 +98,7 @@ pub(super) struct Token {
 
 /// A signature over a text.
 #[derive(Clone, Debug)]
-pub(super) struct Signed {
+pub(super) struct SignedText {
     pub(super) primitive: Primitive,
     pub(super) at: SignatureAt,
     pub(super) list: Option<ListForm>,

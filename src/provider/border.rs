@@ -16,8 +16,8 @@
 //! Two other values that touch each other cannot be told apart here; such rows have a `pattern` or say so in their
 //! notes (`tests/borders.rs` lists them).
 
-use super::failure::{Failure, Fault, Place};
-use super::filter::Filter;
+use super::failure::{Failure, MessagePlace, PartFault};
+use super::filter::ValueFilter;
 use super::message::View;
 use super::scheme::Unit;
 use super::template::{Atom, Source, Template};
@@ -27,13 +27,13 @@ use super::template::{Atom, Source, Template};
 pub(super) struct Border {
     /// The value.
     source: Source,
-    filters: Vec<Filter>,
-    pub(super) rule: Rule,
+    filters: Vec<ValueFilter>,
+    pub(super) rule: BorderRule,
 }
 
 /// The rule that tells a value from its neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(super) enum BorderRule {
     /// The value ends before this text.
     EndsBefore(String),
     /// The value begins after this text.
@@ -57,7 +57,7 @@ pub(super) struct Places<'s> {
 /// A template as it is read from left to right.
 enum Piece<'t> {
     Literal(&'t str),
-    Value(&'t Source, &'t [Filter]),
+    Value(&'t Source, &'t [ValueFilter]),
     /// The begin or the end of a group: the piece on its other side may be absent.
     Edge,
 }
@@ -74,15 +74,15 @@ impl Template {
             let (before, after) = (before.last(), after.get(1..).unwrap_or_default());
             let rule = match kind_of(source, filters, places) {
                 Kind::Sealed => None,
-                Kind::Time(unit) => (touches(before, after) && !unit.is_date()).then_some(Rule::PlainTime(unit)),
+                Kind::Time(unit) => (touches(before, after) && !unit.is_date()).then_some(BorderRule::PlainTime(unit)),
                 Kind::Open => {
                     is_after_open = true;
                     let is_url = matches!(source, Source::Url | Source::Path);
-                    (is_url && touches_body(before, after)).then_some(Rule::UrlCharacters)
+                    (is_url && touches_body(before, after)).then_some(BorderRule::UrlCharacters)
                 }
-                Kind::Closed if is_after_open => separator(before).map(Rule::BeginsAfter),
+                Kind::Closed if is_after_open => separator(before).map(BorderRule::BeginsAfter),
                 Kind::Closed if is_last(after, places) => None,
-                Kind::Closed => separator(after.first()).map(Rule::EndsBefore),
+                Kind::Closed => separator(after.first()).map(BorderRule::EndsBefore),
             };
             // A value is named by its place.
             let source = match (source, places.id, places.timestamp) {
@@ -124,7 +124,7 @@ enum Kind {
     Closed,
 }
 
-fn kind_of(source: &Source, filters: &[Filter], places: &Places<'_>) -> Kind {
+fn kind_of(source: &Source, filters: &[ValueFilter], places: &Places<'_>) -> Kind {
     match source {
         Source::Secret | Source::Context(_) | Source::Method => Kind::Sealed,
         Source::Body if !filters.is_empty() => Kind::Sealed,
@@ -174,15 +174,15 @@ impl Border {
     pub(super) fn check(&self, view: &View<'_>) -> Result<(), Failure> {
         let Some(value) = view.value(&self.source)? else { return Ok(()) };
         let fault = match &self.rule {
-            Rule::UrlCharacters => (!value.iter().copied().all(is_of_urls)).then_some(Fault::UrlCharacters),
-            Rule::PlainTime(unit) => (!is_plain_time(*unit, value.len())).then_some(Fault::NotATime),
-            Rule::EndsBefore(text) => {
+            BorderRule::UrlCharacters => (!value.iter().copied().all(is_of_urls)).then_some(PartFault::UrlCharacters),
+            BorderRule::PlainTime(unit) => (!is_plain_time(*unit, value.len())).then_some(PartFault::NotATime),
+            BorderRule::EndsBefore(text) => {
                 let value = self.filtered(value);
                 let whole = [&*value, text.as_bytes()].concat();
                 let first = whole.windows(text.len()).position(|window| window == text.as_bytes());
                 (first != Some(value.len())).then(|| separates(text))
             }
-            Rule::BeginsAfter(text) => {
+            BorderRule::BeginsAfter(text) => {
                 let whole = [text.as_bytes(), &*self.filtered(value)].concat();
                 let last = whole.windows(text.len()).rposition(|window| window == text.as_bytes());
                 (last != Some(0)).then(|| separates(text))
@@ -191,7 +191,7 @@ impl Border {
         fault.map_or(Ok(()), |fault| Err(Failure::malformed(self.source.place(), fault)))
     }
 
-    fn filtered<'v>(&self, value: super::message::Bytes<'v>) -> super::message::Bytes<'v> {
+    fn filtered<'v>(&self, value: super::message::MessageBytes<'v>) -> super::message::MessageBytes<'v> {
         self.filters.iter().fold(value, |value, filter| filter.apply(value))
     }
 
@@ -199,25 +199,25 @@ impl Border {
     #[cfg(test)]
     pub(super) fn shown(&self) -> String {
         let rule = match &self.rule {
-            Rule::EndsBefore(text) => format!("ends before the first {text:?}"),
-            Rule::BeginsAfter(text) => format!("begins after the last {text:?}"),
-            Rule::PlainTime(unit) => format!("a plain time ({unit:?})"),
-            Rule::UrlCharacters => "characters of URLs".to_owned(),
+            BorderRule::EndsBefore(text) => format!("ends before the first {text:?}"),
+            BorderRule::BeginsAfter(text) => format!("begins after the last {text:?}"),
+            BorderRule::PlainTime(unit) => format!("a plain time ({unit:?})"),
+            BorderRule::UrlCharacters => "characters of URLs".to_owned(),
         };
         format!("{}: {rule}", self.source.place())
     }
 }
 
 /// Refuses a separator in a value of a scheme that is code.
-pub(super) fn refuse(separator: u8, value: &[u8], place: impl FnOnce() -> Place) -> Result<(), Failure> {
+pub(super) fn refuse(separator: u8, value: &[u8], place: impl FnOnce() -> MessagePlace) -> Result<(), Failure> {
     if value.contains(&separator) {
-        return Err(Failure::malformed(place(), Fault::Separator(char::from(separator))));
+        return Err(Failure::malformed(place(), PartFault::Separator(char::from(separator))));
     }
     Ok(())
 }
 
-fn separates(text: &str) -> Fault {
-    Fault::Separator(text.chars().next().unwrap_or_default())
+fn separates(text: &str) -> PartFault {
+    PartFault::Separator(text.chars().next().unwrap_or_default())
 }
 
 /// Returns whether a URL may hold a byte: reserved, unreserved, and the sign of an escape (RFC 3986).

@@ -9,17 +9,19 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::algorithm::{Algorithm, Chosen};
-use super::block::{Block, Expected, Pattern, Primitive, Proof, Scheme, Signed, TimestampForm, Token, Way, When};
+use super::block::{
+    Block, BlockConditions, Expected, Pattern, Primitive, Proof, Scheme, SignedText, TimestampForm, Token, Way,
+};
 use super::border::Places;
 use super::compile_jwt::{compile_jwt, compile_keys};
 use super::key::KeyForm;
 use super::mac::MacAlgorithm;
-use super::misread::{TemplateProblem, Within};
 use super::problem::{SchemeFault, SchemeProblem};
-use super::scheme::{BlockSpec, Kind, SignatureSpec, TimestampSpec, TokenScheme, VerifySpec, WhenSpec};
+use super::scheme::{BlockSpec, SchemeKind, SignatureSpec, TimestampSpec, TokenScheme, VerifySpec, WhenSpec};
 use super::signature::{ListForm, ListShape, SignatureAt};
-use super::spelling::Tolerance;
 use super::template::{Source, Template, context_label, header_name};
+use super::template_errors::{TemplateProblem, Within};
+use super::yaml_forms::Tolerance;
 
 /// The window of a scheme that has a timestamp and no written tolerance.
 const TOLERANCE_DEFAULT: Duration = Duration::from_mins(5);
@@ -30,7 +32,7 @@ impl Scheme {
     /// Checks a written scheme.
     pub fn compile(written: &VerifySpec) -> Result<Self, SchemeProblem> {
         let specs = &written.blocks.0;
-        if let [only @ BlockSpec { kind: Kind::None, .. }] = specs.as_slice() {
+        if let [only @ BlockSpec { kind: SchemeKind::None, .. }] = specs.as_slice() {
             refuse_unused(only).map_err(|(key, fault)| SchemeProblem { block: 0, key, fault })?;
             let reason = only.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
             let reason = reason.ok_or(SchemeProblem { block: 0, key: "reason", fault: SchemeFault::NoReason })?;
@@ -57,11 +59,11 @@ pub(super) type Compiled<T> = Result<T, (&'static str, SchemeFault)>;
 fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
     refuse_unused(spec)?;
     let proof = match spec.kind {
-        Kind::Hmac | Kind::Digest | Kind::Signature => Proof::Signed(Box::new(compile_signed(spec)?)),
-        Kind::Token => Proof::Token(compile_token(spec)?),
-        Kind::Jwt => Proof::Jwt(Box::new(compile_jwt(spec)?)),
-        Kind::Code => Proof::Code(spec.code.ok_or(("code", SchemeFault::Missing(spec.kind)))?),
-        Kind::None => return Err(("type", SchemeFault::NoneInList)),
+        SchemeKind::Hmac | SchemeKind::Digest | SchemeKind::Signature => Proof::Signed(Box::new(compile_signed(spec)?)),
+        SchemeKind::Token => Proof::Token(compile_token(spec)?),
+        SchemeKind::Jwt => Proof::Jwt(Box::new(compile_jwt(spec)?)),
+        SchemeKind::Code => Proof::Code(spec.code.ok_or(("code", SchemeFault::Missing(spec.kind)))?),
+        SchemeKind::None => return Err(("type", SchemeFault::NoneInList)),
     };
     let mut require = Vec::new();
     for (name, value) in &spec.require {
@@ -101,11 +103,11 @@ fn compile_block(spec: &BlockSpec) -> Compiled<Block> {
 
 /// Refuses a written key that has no effect.
 fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
-    let signed = matches!(spec.kind, Kind::Hmac | Kind::Digest | Kind::Signature);
-    let keyed = matches!(spec.kind, Kind::Hmac | Kind::Signature);
-    let token = spec.kind == Kind::Token;
-    let jwt = spec.kind == Kind::Jwt;
-    let any = spec.kind != Kind::None;
+    let signed = matches!(spec.kind, SchemeKind::Hmac | SchemeKind::Digest | SchemeKind::Signature);
+    let keyed = matches!(spec.kind, SchemeKind::Hmac | SchemeKind::Signature);
+    let token = spec.kind == SchemeKind::Token;
+    let jwt = spec.kind == SchemeKind::Jwt;
+    let any = spec.kind != SchemeKind::None;
     let written = [
         ("header", spec.header.is_some(), signed || token || jwt),
         ("when", spec.when.is_some(), any),
@@ -124,7 +126,7 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("encoding", spec.encoding.is_some(), signed),
         ("signed", spec.signed.is_some(), signed),
         ("may_hold_separator", spec.may_hold_separator.is_some(), signed),
-        ("prehash", spec.prehash.is_some(), spec.kind == Kind::Signature),
+        ("prehash", spec.prehash.is_some(), spec.kind == SchemeKind::Signature),
         ("timestamp", spec.timestamp.is_some(), signed),
         ("id", spec.id.is_some(), signed),
         ("each", spec.each.is_some(), signed),
@@ -139,8 +141,8 @@ fn refuse_unused(spec: &BlockSpec) -> Compiled<()> {
         ("future", spec.future.is_some(), jwt),
         ("leeway", spec.leeway.is_some(), jwt),
         ("keys", spec.keys.is_some(), any),
-        ("code", spec.code.is_some(), spec.kind == Kind::Code),
-        ("reason", spec.reason.is_some(), spec.kind == Kind::None),
+        ("code", spec.code.is_some(), spec.kind == SchemeKind::Code),
+        ("reason", spec.reason.is_some(), spec.kind == SchemeKind::None),
     ];
     match written.iter().find(|(_, is_written, has_effect)| *is_written && !has_effect) {
         Some((key, ..)) => Err((key, SchemeFault::Unwanted(spec.kind))),
@@ -160,7 +162,7 @@ fn compile_token(spec: &BlockSpec) -> Compiled<Token> {
     Ok(Token { at, prefix: spec.prefix.clone().unwrap_or_default(), basic })
 }
 
-fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
+fn compile_signed(spec: &BlockSpec) -> Compiled<SignedText> {
     let written = spec.signed.as_ref().ok_or(("signed", SchemeFault::Missing(spec.kind)))?;
     let messages = written.0.iter().map(|text| parse_template("signed", text)).collect::<Compiled<Vec<_>>>()?;
     let timestamp = spec.timestamp.as_ref().map(compile_timestamp).transpose()?;
@@ -172,7 +174,7 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
         ("ts", timestamp.is_some(), matches_timestamp as fn(&Source) -> bool),
         ("id", id.is_some(), |source| matches!(source, Source::Id)),
         ("sig:…", spec.list.is_some(), |source| matches!(source, Source::Part(_))),
-        ("secret", spec.kind == Kind::Digest, |source| matches!(source, Source::Secret)),
+        ("secret", spec.kind == SchemeKind::Digest, |source| matches!(source, Source::Secret)),
         ("kid", false, |source| matches!(source, Source::KeyId)),
     ];
     for (name, is_defined, matches) in defined {
@@ -185,7 +187,9 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
         }
     }
     // A digest without the secret in its text could be made by anyone.
-    if spec.kind == Kind::Digest && !messages.iter().all(|message| message.uses(|it| matches!(it, Source::Secret))) {
+    if spec.kind == SchemeKind::Digest
+        && !messages.iter().all(|message| message.uses(|it| matches!(it, Source::Secret)))
+    {
         return Err(("signed", SchemeFault::NoValue("secret", None)));
     }
     let renewable = |message: &Template| timestamp.as_ref().is_some_and(|form| !message.fixes(&form.at));
@@ -206,7 +210,7 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
         open: open.as_ref(),
     };
     let borders = messages.iter().map(|message| message.borders(&places)).collect();
-    Ok(Signed {
+    Ok(SignedText {
         primitive: compile_primitive(spec)?,
         at: compile_place(spec)?,
         list: compile_list(spec)?,
@@ -226,7 +230,7 @@ fn compile_signed(spec: &BlockSpec) -> Compiled<Signed> {
 fn compile_prehash(algorithm: Algorithm) -> Compiled<MacAlgorithm> {
     match algorithm.chosen() {
         Chosen::Hash(hash) => Ok(hash),
-        Chosen::Signature(_) | Chosen::Jws(_) => Err(("prehash", SchemeFault::WrongAlgorithm(Kind::Digest))),
+        Chosen::Signature(_) | Chosen::Jws(_) => Err(("prehash", SchemeFault::WrongAlgorithm(SchemeKind::Digest))),
     }
 }
 
@@ -237,13 +241,13 @@ fn matches_timestamp(source: &Source) -> bool {
 fn compile_primitive(spec: &BlockSpec) -> Compiled<Primitive> {
     let written = spec.algorithm.as_ref().ok_or(("algorithm", SchemeFault::Missing(spec.kind)))?;
     let [algorithm] = written.0.as_slice() else { return Err(("algorithm", SchemeFault::OnePlace)) };
-    let is_public = spec.kind == Kind::Signature;
+    let is_public = spec.kind == SchemeKind::Signature;
     let written = spec.key.as_deref().unwrap_or(if is_public { "pem" } else { "utf8" });
     let form = KeyForm::parse(written, is_public).map_err(|problem| ("key", SchemeFault::KeyForm(problem)))?;
     match (spec.kind, algorithm.chosen()) {
-        (Kind::Hmac, Chosen::Hash(mac)) => Ok(Primitive::Hmac(mac, form)),
-        (Kind::Digest, Chosen::Hash(mac)) => Ok(Primitive::Digest(mac)),
-        (Kind::Signature, Chosen::Signature(signature)) => Ok(Primitive::Signature(signature, form)),
+        (SchemeKind::Hmac, Chosen::Hash(mac)) => Ok(Primitive::Hmac(mac, form)),
+        (SchemeKind::Digest, Chosen::Hash(mac)) => Ok(Primitive::Digest(mac)),
+        (SchemeKind::Signature, Chosen::Signature(signature)) => Ok(Primitive::Signature(signature, form)),
         _ => Err(("algorithm", SchemeFault::WrongAlgorithm(spec.kind))),
     }
 }
@@ -319,7 +323,7 @@ fn compile_timestamp(spec: &TimestampSpec) -> Compiled<TimestampForm> {
     })
 }
 
-fn compile_when(spec: &WhenSpec) -> Compiled<When> {
+fn compile_when(spec: &WhenSpec) -> Compiled<BlockConditions> {
     let header = match (&spec.header, &spec.is, &spec.matches) {
         (None, None, None) => None,
         (Some(name), is, matches) => {
@@ -333,7 +337,7 @@ fn compile_when(spec: &WhenSpec) -> Compiled<When> {
         }
         (None, ..) => return Err(("when", SchemeFault::OnePlace)),
     };
-    Ok(When {
+    Ok(BlockConditions {
         header,
         header_absent: spec.header_absent.as_deref().map(header_name).transpose().map_err(at("when"))?,
         content_type: spec.content_type.as_ref().map(|kind| kind.to_ascii_lowercase()),

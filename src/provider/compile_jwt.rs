@@ -12,7 +12,7 @@ use super::key::KeyForm;
 use super::keys::{KeySource, TokenSource};
 use super::location::{AnswerForm, HostPin, KeyKind};
 use super::problem::SchemeFault;
-use super::scheme::{BlockSpec, KeyFormSpec, KeysSpec, Kind};
+use super::scheme::{BlockSpec, KeyFormSpec, KeysSpec, SchemeKind};
 use super::template::{Source, Template};
 
 const KEYS: &str = "keys";
@@ -79,7 +79,7 @@ pub(super) fn compile_keys(spec: &BlockSpec, proof: &Proof) -> Compiled<Vec<KeyS
     if sources.len() > 1 && !pairs { Err((KEYS, SchemeFault::OnePlace)) } else { Ok(sources) }
 }
 
-fn compile_source(written: &KeysSpec, kind: Kind) -> Compiled<KeySource> {
+fn compile_source(written: &KeysSpec, kind: SchemeKind) -> Compiled<KeySource> {
     let KeysSpec { url, hosts, ending, form, at: pointer, names, post, token } = written;
     let template = |text: &String| source_template(text, kind);
     let token = match token {
@@ -118,11 +118,11 @@ fn pins(texts: &[String]) -> Compiled<Vec<HostPin>> {
 }
 
 /// Compiles a template whose values are known before the signature is.
-fn source_template(text: &str, kind: Kind) -> Compiled<Template> {
+fn source_template(text: &str, kind: SchemeKind) -> Compiled<Template> {
     let template = parse_template(KEYS, text)?;
     let known = |source: &Source| match source {
         Source::Header(_) | Source::Json(_) | Source::Form(_) | Source::Query(_) | Source::Context(_) => true,
-        Source::KeyId => matches!(kind, Kind::Jwt | Kind::Code),
+        Source::KeyId => matches!(kind, SchemeKind::Jwt | SchemeKind::Code),
         _ => false,
     };
     let all_known = template.values().all(|(source, _)| known(source));

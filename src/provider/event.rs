@@ -14,13 +14,13 @@ use std::fmt;
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::failure::{Failure, Fault, Place};
-use super::filter::Filter;
+use super::failure::{Failure, MessagePlace, PartFault};
+use super::filter::ValueFilter;
 use super::message::{Message, View};
-use super::misread::{Read, TemplateFault, TemplateProblem};
 use super::template::{Atom, Source, Template};
+use super::template_errors::{Read, TemplateFault, TemplateProblem};
 use crate::encoding::is_typographic_quote;
-use crate::payload::escaped;
+use crate::payload::{Payload, escaped};
 
 /// The longest event type or delivery id, in bytes.
 const EVENT_BYTES_MAX: usize = 256;
@@ -91,7 +91,7 @@ impl EventTemplate {
             let text = text.as_ref();
             let template = Template::parse(text)?;
             // The body itself is too long for a name, its hash is not.
-            let unreadable = |source: &Source, filters: &[Filter]| match source {
+            let unreadable = |source: &Source, filters: &[ValueFilter]| match source {
                 Source::Header(_) | Source::Json(_) | Source::Form(_) => false,
                 Source::Body => !filters.iter().any(|filter| filter.is_binding()),
                 _ => true,
@@ -149,7 +149,7 @@ impl EventTemplate {
                     Ok(None) => continue,
                     Err(fault) => fault,
                 },
-                Err(failure) => EventFault::of(failure, json),
+                Err(failure) => EventFault::of(failure, json, self.is_expected.then_some(body)),
             };
             if self.is_expected || !fault.is_absence() {
                 first_fault.get_or_insert(fault);
@@ -160,11 +160,15 @@ impl EventTemplate {
 }
 
 impl EventFault {
-    fn of(failure: Failure, json: Option<&Value>) -> Self {
+    /// Makes the fault of a failed look-up. With a body, it says what is there instead; `json` may be the scanned places
+    /// only.
+    fn of(failure: Failure, json: Option<&Value>, body: Option<&[u8]>) -> Self {
         match (&failure, json) {
-            (Failure::Missing(Place::Json(_)), None) => Self::NoJson,
-            (Failure::Missing(Place::Json(pointer)), Some(json)) => {
-                instead(json, pointer).map_or(Self::Failed(failure), Self::Instead)
+            (Failure::Missing(MessagePlace::Json(_)), None) => Self::NoJson,
+            (Failure::Missing(MessagePlace::Json(pointer)), Some(json)) => {
+                let whole = body.and_then(|body| Payload::parse(body).ok()).map(Payload::into_value);
+                let found = body.and_then(|_| instead(whole.as_ref().unwrap_or(json), pointer));
+                found.map_or(Self::Failed(failure), Self::Instead)
             }
             _ => Self::Failed(failure),
         }
@@ -175,7 +179,7 @@ impl EventFault {
         match self {
             Self::Empty | Self::NoJson | Self::Instead(_) | Self::Failed(Failure::Missing(_)) => true,
             Self::Failed(Failure::MalformedHeader(malformed)) => {
-                matches!(malformed.fault(), Fault::NotForm | Fault::NotJson | Fault::Empty)
+                matches!(malformed.fault(), PartFault::NotForm | PartFault::NotJson | PartFault::Empty)
             }
             Self::Failed(_) | Self::TooLong | Self::NotText => false,
         }
@@ -184,8 +188,14 @@ impl EventFault {
 
 /// Says what stands where a value is looked for, or on the way to it; `None` where there is only nothing.
 fn instead(json: &Value, pointer: &str) -> Option<String> {
-    if json.pointer(pointer).is_some() {
-        return Some(format!("`{pointer}` in the JSON body is null"));
+    match json.pointer(pointer) {
+        Some(Value::Null) => return Some(format!("`{pointer}` in the JSON body is null")),
+        Some(Value::Array(_)) => return Some(format!("`{pointer}` in the JSON body is a list, not a single value")),
+        Some(Value::Object(_)) => {
+            return Some(format!("`{pointer}` in the JSON body is an object, not a single value"));
+        }
+        Some(_) => return None,
+        None => {}
     }
     let mut end = pointer.len();
     loop {

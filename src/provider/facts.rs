@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::month::Month;
 use super::row::SourceKind;
-use super::spelling::Span;
+use super::yaml_forms::TimeSpan;
 use crate::patience::{Limit, Rule};
 
 /// The time that the provider waits for an answer.
@@ -22,15 +22,15 @@ use crate::patience::{Limit, Rule};
 pub struct Budget {
     /// The time for the connection.
     #[serde(default, deserialize_with = "some_time")]
-    connect: Option<Span>,
+    connect: Option<TimeSpan>,
     /// The time for the whole answer, from the connection on.
     #[serde(default, deserialize_with = "some_time")]
-    total: Option<Span>,
+    total: Option<TimeSpan>,
 }
 
 /// Reads a time that is more than nothing.
-fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Span>, D::Error> {
-    let span = Option::<Span>::deserialize(deserializer)?;
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeSpan>, D::Error> {
+    let span = Option::<TimeSpan>::deserialize(deserializer)?;
     match span {
         Some(span) if span.0.is_zero() => Err(D::Error::custom("no answer comes in no time; leave it out")),
         span => Ok(span),
@@ -56,10 +56,10 @@ pub struct Retry {
     /// The most attempts after the first; 0 is none.
     attempts: Option<u32>,
     /// The time from the first attempt to the last.
-    over: Option<Span>,
+    over: Option<TimeSpan>,
     /// The pauses between attempts.
     #[serde(default)]
-    schedule: Vec<Span>,
+    schedule: Vec<TimeSpan>,
     /// The answers that are retried. Default: everything that is no success.
     #[serde(default)]
     on: Vec<AnswerSet>,
@@ -184,11 +184,11 @@ struct LimitSpec {
     /// The share of failed requests: `95%`.
     share: Option<String>,
     /// The window of `share`.
-    within: Option<Span>,
+    within: Option<TimeSpan>,
     /// The fewest requests in the window with which `share` counts. Default: 1.
     at_least: Option<u32>,
     /// The time of failures without a success.
-    lasting: Option<Span>,
+    lasting: Option<TimeSpan>,
     /// The consequence for the subscription.
     then: String,
 }

@@ -15,9 +15,9 @@ const AGES: Duration = Duration::from_hours(24 * 365 * 40);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// A value that the scheme needs is not there.
-    Missing(Place),
+    Missing(MessagePlace),
     /// A value is there, but not in the form that the scheme prescribes.
-    MalformedHeader(Malformed),
+    MalformedHeader(MalformedPart),
     /// The signature is well formed and matches no secret: the secret is wrong or the message was changed.
     WrongSecretOrBody,
     /// Signed rightly, but longer ago than the tolerance.
@@ -120,14 +120,14 @@ impl Failure {
         self.kind().label()
     }
 
-    pub(super) fn malformed(place: Place, fault: Fault) -> Self {
-        Self::MalformedHeader(Malformed { place, fault })
+    pub(super) fn malformed(place: MessagePlace, fault: PartFault) -> Self {
+        Self::MalformedHeader(MalformedPart { place, fault })
     }
 
     /// Returns how far verification came. Of several blocks, the one that came furthest explains the refusal best.
     pub(super) fn progress(&self) -> u8 {
         match self {
-            Self::Missing(Place::Condition) => 0,
+            Self::Missing(MessagePlace::Condition) => 0,
             Self::Missing(_) => 1,
             Self::MalformedHeader(_) => 2,
             Self::UnknownKey | Self::KeyNotHere(_) => 3,
@@ -140,7 +140,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(Place::Condition) => {
+            Self::Missing(MessagePlace::Condition) => {
                 f.write_str("the request fits none of the ways of signing of this source")
             }
             Self::Missing(place) => write!(f, "{place} is missing"),
@@ -171,19 +171,19 @@ fn seconds(by: Duration) -> u64 {
 
 /// A value that is not in its prescribed form, and its fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed {
-    place: Place,
-    fault: Fault,
+pub struct MalformedPart {
+    place: MessagePlace,
+    fault: PartFault,
 }
 
-impl Malformed {
+impl MalformedPart {
     /// Returns the fault, without the place.
-    pub(super) const fn fault(&self) -> Fault {
+    pub(super) const fn fault(&self) -> PartFault {
         self.fault
     }
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for MalformedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.place, self.fault)
     }
@@ -191,7 +191,7 @@ impl fmt::Display for Malformed {
 
 /// A place in the message that a scheme can name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum MessagePlace {
     /// A header, by its lower-case name.
     Header(String),
     /// A JSON pointer into the body.
@@ -216,7 +216,7 @@ pub enum Place {
     Request,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for MessagePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header(name) => write!(f, "header `{name}`"),
@@ -236,7 +236,7 @@ impl fmt::Display for Place {
 
 /// The fault in the form of a [`Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum PartFault {
     /// More than one value where exactly one is due.
     Repeated,
     /// Longer than 8 KiB.
@@ -283,7 +283,7 @@ pub enum Fault {
     ForeignUrl,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for PartFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Separator(begin) => {

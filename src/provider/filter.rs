@@ -6,11 +6,11 @@
 use data_encoding::{BASE64, BASE64URL, HEXLOWER};
 use sha2::{Digest, Sha256};
 
-use super::message::Bytes;
+use super::message::MessageBytes;
 
 /// A change to a value on its way into the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filter {
+pub(super) enum ValueFilter {
     Sha256Hex,
     Sha256B64,
     Sha256B64url,
@@ -20,7 +20,7 @@ pub(super) enum Filter {
     ContentfulPath,
 }
 
-impl Filter {
+impl ValueFilter {
     const NAMES: &[(&str, Self)] = &[
         ("sha256hex", Self::Sha256Hex),
         ("sha256b64", Self::Sha256B64),
@@ -51,8 +51,8 @@ impl Filter {
     }
 
     /// Returns the value after the change.
-    pub(super) fn apply(self, value: Bytes<'_>) -> Bytes<'_> {
-        Bytes::Owned(match self {
+    pub(super) fn apply(self, value: MessageBytes<'_>) -> MessageBytes<'_> {
+        MessageBytes::Owned(match self {
             Self::Sha256Hex => HEXLOWER.encode(&Sha256::digest(&value)).into_bytes(),
             Self::Sha256B64 => BASE64.encode(&Sha256::digest(&value)).into_bytes(),
             Self::Sha256B64url => BASE64URL.encode(&Sha256::digest(&value)).into_bytes(),

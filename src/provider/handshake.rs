@@ -22,7 +22,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::block::Primitive;
-use super::failure::{Failure, Fault, Place};
+use super::failure::{Failure, MessagePlace, PartFault};
 use super::handshake_spec::{HandshakeProblem, HandshakeSpec, SignForm, When};
 use super::key::hmac_key;
 use super::mac::same;
@@ -54,9 +54,9 @@ pub struct Handshake {
 
 /// The handshakes of one source, with the values that they may use.
 #[derive(Default)]
-pub struct Desk {
+pub struct Handshakes {
     /// The handshakes of its provider.
-    pub handshakes: Vec<Handshake>,
+    pub all: Vec<Handshake>,
     /// Its secrets.
     pub secrets: Vec<Secret>,
     /// The token that the operator chose for handshakes; without it the secrets serve.
@@ -98,7 +98,7 @@ impl std::fmt::Debug for Captured {
 
 /// The result for a message that is a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shaken {
+pub enum HandshakeAnswer {
     /// The handshake is answered.
     Reply(Box<HandshakeReply>),
     /// The handshake has the wrong token and is refused with this status.
@@ -106,9 +106,9 @@ pub enum Shaken {
 }
 
 /// Shows all but the values of the context, some of which are secrets.
-impl std::fmt::Debug for Desk {
+impl std::fmt::Debug for Handshakes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { handshakes, secrets, token, context, armed_until, capture_to } = self;
+        let Self { all: handshakes, secrets, token, context, armed_until, capture_to } = self;
         f.debug_struct("Desk")
             .field("handshakes", &handshakes.len())
             .field("secrets", secrets)
@@ -120,33 +120,33 @@ impl std::fmt::Debug for Desk {
     }
 }
 
-impl Desk {
+impl Handshakes {
     /// Returns whether a handshake can come by this method.
     pub fn takes(&self, method: &str) -> bool {
-        self.handshakes.iter().any(|handshake| handshake.when.method.as_deref() == Some(method))
+        self.all.iter().any(|handshake| handshake.when.method.as_deref() == Some(method))
     }
 
     /// The statuses with which a handshake with the wrong token is refused.
     pub fn refusals(&self) -> impl Iterator<Item = u16> {
-        self.handshakes.iter().filter(|handshake| handshake.has_token()).map(|handshake| handshake.refused)
+        self.all.iter().filter(|handshake| handshake.has_token()).map(|handshake| handshake.refused)
     }
 
-    /// Whether the body has to be parsed as JSON to tell a handshake, before the signature or after it.
+    /// Returns whether the body has to be parsed as JSON to recognise a handshake, before the signature or after it.
     pub fn needs_json(&self, is_verified: bool, method: &str, now: Timestamp) -> bool {
         self.tried(is_verified, now).any(|one| one.needs_json() && one.when.method.as_deref() == Some(method))
     }
 
     /// Refuses a verified message whose text fits what an unverified handshake of this source signs: a stranger could
     /// have had it signed by asking. No event of a provider looks like that.
-    pub fn refuse_greetings(&self, message: &Message<'_>, proof: Verified) -> Result<Verified, Failure> {
+    pub fn refuse_handshakes(&self, message: &Message<'_>, proof: Verified) -> Result<Verified, Failure> {
         if proof.secret().is_some() && self.may_have_signed(message) {
-            return Err(Failure::malformed(Place::Body, Fault::Greeting));
+            return Err(Failure::malformed(MessagePlace::Body, PartFault::Greeting));
         }
         Ok(proof)
     }
 
     fn may_have_signed(&self, message: &Message<'_>) -> bool {
-        let asking = self.handshakes.iter().filter(|one| !one.verified && one.sign.is_some());
+        let asking = self.all.iter().filter(|one| !one.verified && one.sign.is_some());
         let mut patterns = asking.flat_map(|one| &one.patterns).map(|(_, pattern)| pattern).peekable();
         if patterns.peek().is_none() {
             return false;
@@ -160,24 +160,24 @@ impl Desk {
 
     /// Returns whether the body has to be parsed as JSON for a handshake that comes after the signature.
     pub fn reads_json(&self) -> bool {
-        self.handshakes.iter().any(|handshake| handshake.verified && handshake.needs_json())
+        self.all.iter().any(|handshake| handshake.verified && handshake.needs_json())
     }
 
     /// Returns the reply if a message is a handshake, among those that are tried before the signature or after it.
-    pub fn shake(
+    pub fn answer(
         &self,
         is_verified: bool,
         message: &Message<'_>,
         json: Option<&Value>,
         now: Timestamp,
-    ) -> Option<Shaken> {
+    ) -> Option<HandshakeAnswer> {
         let view = View::new(*message, json, &self.context);
         self.tried(is_verified, now).find_map(|handshake| handshake.answer(&view, self, now))
     }
 
     fn tried(&self, is_verified: bool, now: Timestamp) -> impl Iterator<Item = &Handshake> {
         let is_armed = self.armed_until.is_some_and(|until| now < until);
-        let tried = self.handshakes.iter().filter(move |handshake| handshake.verified == is_verified);
+        let tried = self.all.iter().filter(move |handshake| handshake.verified == is_verified);
         tried.filter(move |handshake| is_armed || !handshake.armed)
     }
 
@@ -212,7 +212,7 @@ impl Handshake {
         self.token.is_some()
     }
 
-    fn answer(&self, view: &View<'_>, desk: &Desk, now: Timestamp) -> Option<Shaken> {
+    fn answer(&self, view: &View<'_>, desk: &Handshakes, now: Timestamp) -> Option<HandshakeAnswer> {
         if !self.when.holds(view) || (self.captures() && !desk.secrets.is_empty()) {
             return None;
         }
@@ -225,7 +225,7 @@ impl Handshake {
         if let Some(token) = &self.token
             && !desk.is_token(token, view, now)
         {
-            return Some(Shaken::Refused(self.refused));
+            return Some(HandshakeAnswer::Refused(self.refused));
         }
         let sign = match &self.sign {
             Some(form) => Some(form.sign(view, desk.valid(now).next()?)?),
@@ -244,11 +244,11 @@ impl Handshake {
             None => None,
         };
         let reply = self.reply.render(view, sign.as_deref())?;
-        Some(Shaken::Reply(Box::new(HandshakeReply { captured, open, ..reply })))
+        Some(HandshakeAnswer::Reply(Box::new(HandshakeReply { captured, open, ..reply })))
     }
 }
 
-impl Desk {
+impl Handshakes {
     /// Compares a value with the configured token, or with every secret if there is none.
     fn is_token(&self, source: &Source, view: &View<'_>, now: Timestamp) -> bool {
         let Ok(Some(value)) = view.value(source) else { return false };

@@ -18,11 +18,11 @@ use super::handshake::Handshake;
 use super::key::KeyForm;
 use super::mac::MacAlgorithm;
 use super::message::{View, single_header};
-use super::misread::{TemplateFault, TemplateProblem};
 use super::reply::ReplySpec;
 use super::scheme::Encoding;
-use super::spelling::Scalar;
 use super::template::{Source, Template, header_name};
+use super::template_errors::{TemplateFault, TemplateProblem};
+use super::yaml_forms::TextOrNumber;
 
 /// A handshake: the requests that are one, and the reply to them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -64,10 +64,10 @@ struct WhenSpec {
     json: BTreeMap<String, Value>,
     /// Headers, each with the value that it must have.
     #[serde(default)]
-    header: BTreeMap<String, Scalar>,
+    header: BTreeMap<String, TextOrNumber>,
     /// Query parameters, each with the value that it must have.
     #[serde(default)]
-    query: BTreeMap<String, Scalar>,
+    query: BTreeMap<String, TextOrNumber>,
     /// Places that must hold a value: `query:challenge`, `header:X`, `json:/p`.
     #[serde(default)]
     present: Vec<String>,

@@ -11,10 +11,10 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::failure::{Failure, Fault, Place};
-use super::key::Key;
+use super::failure::{Failure, MessagePlace, PartFault};
+use super::key::BlockKey;
 use super::mac::{KeyedMac, MacAlgorithm, same};
-use super::message::Bytes;
+use super::message::MessageBytes;
 use super::public::SignatureAlgorithm;
 
 /// The longest header and the longest signature, as they are written, in bytes.
@@ -29,7 +29,7 @@ pub(super) enum JwsAlgorithm {
 
 /// The place of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Payload {
+pub(super) enum JwsPayload {
     /// Between the dots.
     Inside,
     /// Elsewhere in the message, in base64url when it is signed; nothing stands between the dots.
@@ -69,65 +69,65 @@ impl<'t> Jws<'t> {
     pub(super) fn parse(
         text: &'t str,
         pinned: &[JwsAlgorithm],
-        payload: Payload,
-        place: &Place,
+        payload: JwsPayload,
+        place: &MessagePlace,
     ) -> Result<Self, Failure> {
         let malformed = |fault| Failure::malformed(place.clone(), fault);
         let decode =
-            |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).ok().ok_or_else(|| malformed(Fault::Encoding));
+            |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).ok().ok_or_else(|| malformed(PartFault::Encoding));
         let mut parts = text.split('.');
         let (Some(head), Some(inside), Some(last), None) = (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(malformed(Fault::NotAJws));
+            return Err(malformed(PartFault::NotAJws));
         };
         let too_long = head.len() > HEAD_BYTES_MAX || last.len() > HEAD_BYTES_MAX;
-        if too_long || inside.is_empty() == (payload == Payload::Inside) {
-            return Err(malformed(Fault::NotAJws));
+        if too_long || inside.is_empty() == (payload == JwsPayload::Inside) {
+            return Err(malformed(PartFault::NotAJws));
         }
-        let header = object(&decode(head)?).ok_or_else(|| malformed(Fault::NotAJws))?;
+        let header = object(&decode(head)?).ok_or_else(|| malformed(PartFault::NotAJws))?;
         let text = |name: &str| header.get(name).map(|value| value.as_str().unwrap_or_default());
         let named = text("alg");
         let algorithm = pinned.iter().find(|one| one.name().is_some() && one.name() == named);
-        let algorithm = *algorithm.ok_or_else(|| malformed(Fault::Unexpected))?;
+        let algorithm = *algorithm.ok_or_else(|| malformed(PartFault::Unexpected))?;
         let usual = |kind: &str| ["JWT", "JWS", "JOSE"].iter().any(|one| kind.eq_ignore_ascii_case(one));
-        let encoded = encoded(&header, payload).ok_or_else(|| malformed(Fault::Unexpected))?;
+        let encoded = encoded(&header, payload).ok_or_else(|| malformed(PartFault::Unexpected))?;
         if !text("typ").is_none_or(usual) {
-            return Err(malformed(Fault::Unexpected));
+            return Err(malformed(PartFault::Unexpected));
         }
         let signature = decode(last)?;
         if signature.is_empty() {
-            return Err(malformed(Fault::NoSignature));
+            return Err(malformed(PartFault::NoSignature));
         }
         Ok(Self { header, algorithm, head, inside, signature, encoded })
     }
 
     /// Returns the id of the key, if the header names one.
-    pub(super) fn key_id(&self, place: &Place) -> Result<Option<&str>, Failure> {
+    pub(super) fn key_id(&self, place: &MessagePlace) -> Result<Option<&str>, Failure> {
         match self.header.get("kid") {
             None => Ok(None),
             Some(Value::String(id)) => Ok(Some(id)),
-            Some(_) => Err(Failure::malformed(place.clone(), Fault::Unexpected)),
+            Some(_) => Err(Failure::malformed(place.clone(), PartFault::Unexpected)),
         }
     }
 
     /// Returns the payload that stands between the dots.
-    pub(super) fn payload(&self, place: &Place) -> Result<Vec<u8>, Failure> {
+    pub(super) fn payload(&self, place: &MessagePlace) -> Result<Vec<u8>, Failure> {
         let decoded = BASE64URL_NOPAD.decode(self.inside.as_bytes()).ok();
-        decoded.ok_or_else(|| Failure::malformed(place.clone(), Fault::Encoding))
+        decoded.ok_or_else(|| Failure::malformed(place.clone(), PartFault::Encoding))
     }
 
     /// Returns the first key under which the signature is right, over the payload inside or over the one given.
     pub(super) fn verify(
         &self,
-        keys: &[Key],
+        keys: &[BlockKey],
         id: Option<&str>,
-        beside: Option<&[Bytes<'_>]>,
+        beside: Option<&[MessageBytes<'_>]>,
     ) -> Result<usize, Failure> {
-        let mut pieces = vec![Bytes::Borrowed(self.head.as_bytes()), Bytes::Borrowed(b".")];
+        let mut pieces = vec![MessageBytes::Borrowed(self.head.as_bytes()), MessageBytes::Borrowed(b".")];
         match beside {
-            None => pieces.push(Bytes::Borrowed(self.inside.as_bytes())),
+            None => pieces.push(MessageBytes::Borrowed(self.inside.as_bytes())),
             Some(payload) if self.encoded => {
-                pieces.push(Bytes::Owned(BASE64URL_NOPAD.encode(&payload.concat()).into_bytes()));
+                pieces.push(MessageBytes::Owned(BASE64URL_NOPAD.encode(&payload.concat()).into_bytes()));
             }
             Some(payload) => pieces.extend(payload.iter().cloned()),
         }
@@ -135,11 +135,11 @@ impl<'t> Jws<'t> {
         let mut found = None;
         for (position, key) in keys.iter().enumerate() {
             let right = match (key, self.algorithm) {
-                (Key::Plain(secret), JwsAlgorithm::Mac(algorithm)) => {
+                (BlockKey::Plain(secret), JwsAlgorithm::Mac(algorithm)) => {
                     known = true;
                     same(&KeyedMac::new(algorithm, secret).tag(&pieces), &self.signature)
                 }
-                (Key::Set(set), JwsAlgorithm::Public(algorithm)) => set.named(id, algorithm).any(|key| {
+                (BlockKey::Set(set), JwsAlgorithm::Public(algorithm)) => set.named(id, algorithm).any(|key| {
                     known = true;
                     key.verifies_any(algorithm, &pieces, std::iter::once(self.signature.as_slice()))
                 }),
@@ -152,11 +152,11 @@ impl<'t> Jws<'t> {
 }
 
 /// Returns whether the payload is signed in base64url; `None` if the header asks for an unknown extension.
-fn encoded(header: &Map<String, Value>, payload: Payload) -> Option<bool> {
+fn encoded(header: &Map<String, Value>, payload: JwsPayload) -> Option<bool> {
     let plain = header.get("b64").is_some_and(|encoded| encoded == false);
     match header.get("crit") {
         None if !plain => Some(true),
-        Some(Value::Array(names)) if payload == Payload::BesideOrPlain => {
+        Some(Value::Array(names)) if payload == JwsPayload::BesideOrPlain => {
             let only_b64 = names.len() == 1 && names.iter().all(|name| name == "b64");
             (only_b64 && header.get("b64").is_some_and(Value::is_boolean)).then_some(!plain)
         }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use serde_json::{Map, Value};
 
-use super::failure::{Failure, Fault, Place};
-use super::filter::Filter;
-use super::jws::{Jws, JwsAlgorithm, Payload, object};
-use super::key::{Key, KeyForm};
+use super::failure::{Failure, MessagePlace, PartFault};
+use super::filter::ValueFilter;
+use super::jws::{Jws, JwsAlgorithm, JwsPayload, object};
+use super::key::{BlockKey, KeyForm};
 use super::keys::Fetched;
 use super::mac::same;
 use super::message::{View, text};
@@ -58,7 +58,7 @@ impl Jwt {
     pub(super) fn verify(
         &self,
         view: &View<'_>,
-        keys: &[Key],
+        keys: &[BlockKey],
         fetched: Fetched<'_>,
         now: Timestamp,
     ) -> Result<Match, Failure> {
@@ -67,20 +67,21 @@ impl Jwt {
         let written = text(&written, &self.at)?;
         let written = if matches!(self.at, Source::Body) { written.trim_ascii() } else { written };
         if written.is_empty() {
-            return Err(Failure::malformed(place, Fault::Empty));
+            return Err(Failure::malformed(place, PartFault::Empty));
         }
-        let token =
-            without_prefix(written, &self.prefix).ok_or_else(|| Failure::malformed(place.clone(), Fault::NoPrefix))?;
-        let jws = Jws::parse(token, &self.algorithms, Payload::Inside, &place)?;
+        let token = without_prefix(written, &self.prefix)
+            .ok_or_else(|| Failure::malformed(place.clone(), PartFault::NoPrefix))?;
+        let jws = Jws::parse(token, &self.algorithms, JwsPayload::Inside, &place)?;
         let id = jws.key_id(&place)?;
         let chosen = fetched.choose(keys, &View { key_id: id.map(str::as_bytes), ..*view })?;
         let found = chosen.settle(jws.verify(&chosen.keys, id, None).map(Match::by_secret))?;
-        let claims = object(&jws.payload(&place)?).ok_or_else(|| Failure::malformed(place.clone(), Fault::NotAJws))?;
+        let claims =
+            object(&jws.payload(&place)?).ok_or_else(|| Failure::malformed(place.clone(), PartFault::NotAJws))?;
         for claim in &self.claims {
             claim.check(&claims, view, &place)?;
         }
         if self.require_claims.iter().any(|name| claims.get(name).is_none_or(Value::is_null)) {
-            return Err(Failure::malformed(place, Fault::NoClaim));
+            return Err(Failure::malformed(place, PartFault::NoClaim));
         }
         let signed_at = self.times.judge(&claims, now, &place)?;
         let bound = self.claims.iter().any(|claim| claim.value.covers_body());
@@ -96,21 +97,23 @@ fn without_prefix<'t>(written: &'t str, prefix: &str) -> Option<&'t str> {
 }
 
 impl Claim {
-    fn check(&self, claims: &Map<String, Value>, view: &View<'_>, place: &Place) -> Result<(), Failure> {
+    fn check(&self, claims: &Map<String, Value>, view: &View<'_>, place: &MessagePlace) -> Result<(), Failure> {
         let claimed = match claims.get(&self.name) {
             Some(Value::String(text)) => text.clone(),
             Some(plain @ (Value::Number(_) | Value::Bool(_))) => plain.to_string(),
             None if self.with_body && view.message.body.is_empty() => return Ok(()),
-            None => return Err(Failure::malformed(place.clone(), Fault::NoClaim)),
+            None => return Err(Failure::malformed(place.clone(), PartFault::NoClaim)),
             Some(Value::Null | Value::Array(_) | Value::Object(_)) => {
-                return Err(Failure::malformed(place.clone(), Fault::Unexpected));
+                return Err(Failure::malformed(place.clone(), PartFault::Unexpected));
             }
         };
         let expected = view.render(&self.value)?.concat();
         let equal = match self.value.last_filter() {
-            Some(Filter::Sha256Hex) => decoded_same(&expected, &claimed, |text| HEXLOWER_PERMISSIVE.decode(text).ok()),
-            Some(Filter::Sha256B64) => decoded_same(&expected, &claimed, |text| BASE64.decode(text).ok()),
-            Some(Filter::Sha256B64url) => decoded_same(&expected, &claimed, |text| {
+            Some(ValueFilter::Sha256Hex) => {
+                decoded_same(&expected, &claimed, |text| HEXLOWER_PERMISSIVE.decode(text).ok())
+            }
+            Some(ValueFilter::Sha256B64) => decoded_same(&expected, &claimed, |text| BASE64.decode(text).ok()),
+            Some(ValueFilter::Sha256B64url) => decoded_same(&expected, &claimed, |text| {
                 BASE64URL.decode(text).or_else(|_| BASE64URL_NOPAD.decode(text)).ok()
             }),
             _ => same(&expected, claimed.as_bytes()),
@@ -128,16 +131,21 @@ fn decoded_same(expected: &[u8], claimed: &str, decode: impl Fn(&[u8]) -> Option
 
 impl Times {
     /// Returns when the token was issued, if the token says so; a failure if the token is not valid now.
-    fn judge(&self, claims: &Map<String, Value>, now: Timestamp, place: &Place) -> Result<Option<Timestamp>, Failure> {
+    fn judge(
+        &self,
+        claims: &Map<String, Value>,
+        now: Timestamp,
+        place: &MessagePlace,
+    ) -> Result<Option<Timestamp>, Failure> {
         let malformed = |fault| Failure::malformed(place.clone(), fault);
         let moment = |name: &str| match claims.get(name) {
             None => Ok(None),
-            Some(Value::Number(number)) => seconds(number).map(Some).ok_or_else(|| malformed(Fault::NotATime)),
-            Some(_) => Err(malformed(Fault::NotATime)),
+            Some(Value::Number(number)) => seconds(number).map(Some).ok_or_else(|| malformed(PartFault::NotATime)),
+            Some(_) => Err(malformed(PartFault::NotATime)),
         };
         let (issued, expires, starts) = (moment("iat")?, moment("exp")?, moment("nbf")?);
         if (self.require_exp && expires.is_none()) || (self.max_age.is_some() && issued.is_none()) {
-            return Err(malformed(Fault::NoClaim));
+            return Err(malformed(PartFault::NoClaim));
         }
         if let Some(expires) = expires
             && now >= expires.after(self.leeway)

@@ -172,7 +172,7 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 
 /// A secret, ready for use in one block.
 #[derive(Clone)]
-pub(super) enum Key {
+pub(super) enum BlockKey {
     Mac(Box<KeyedMac>),
     /// Public keys, perhaps with ids.
     Set(Arc<KeySet>),
@@ -182,13 +182,13 @@ pub(super) enum Key {
     Invalid,
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for BlockKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")
     }
 }
 
-impl Key {
+impl BlockKey {
     pub(super) fn load(block: &Block, secret: &Secret) -> Result<Self, KeyProblem> {
         let refused = |fault| KeyProblem::Secret { name: secret.name().clone(), fault };
         let text = secret.expose();
@@ -217,7 +217,7 @@ pub(super) fn hmac_key(algorithm: super::mac::MacAlgorithm, form: &KeyForm, secr
 /// The length of an AES-128 key.
 const AES_128_BYTES: usize = 16;
 
-impl Key {
+impl BlockKey {
     fn load_jwt(jwt: &Jwt, text: &[u8]) -> Result<Self, KeyFault> {
         let public = |algorithm: &JwsAlgorithm| match algorithm {
             JwsAlgorithm::Public(algorithm) => Some(*algorithm),

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::failure::{Failure, Fault};
-use super::key::Key;
+use super::failure::{Failure, PartFault};
+use super::key::BlockKey;
 use super::keyset::KeySet;
-use super::location::{AnswerForm, HostPin, KeyLocation, Request, TokenStep};
+use super::location::{AnswerForm, HostPin, KeyLocation, KeyRequest, TokenStep};
 
 use super::message::View;
 use super::template::{Source, Template};
@@ -22,12 +22,12 @@ use zeroize::Zeroizing;
 /// The keys that have been fetched so far.
 pub trait KeyRing: Send + Sync + fmt::Debug {
     /// Returns the keys at that place.
-    fn get(&self, at: &KeyLocation) -> Found;
+    fn get(&self, at: &KeyLocation) -> KeyState;
 }
 
 /// The state of a place in a ring.
 #[derive(Clone, Debug)]
-pub enum Found {
+pub enum KeyState {
     /// The keys that are there.
     Here(Arc<KeySet>),
     /// Nothing was fetched yet.
@@ -41,8 +41,8 @@ pub enum Found {
 pub struct NoKeys;
 
 impl KeyRing for NoKeys {
-    fn get(&self, _: &KeyLocation) -> Found {
-        Found::NotYet
+    fn get(&self, _: &KeyLocation) -> KeyState {
+        KeyState::NotYet
     }
 }
 
@@ -72,7 +72,7 @@ impl KeySource {
     /// Returns the place that this message names; `None` if it names none.
     fn location(&self, view: &View<'_>) -> Result<Option<KeyLocation>, Failure> {
         let Some(url) = render(&self.url, view)? else { return Ok(None) };
-        let foreign = || Failure::malformed(self.url.place(), Fault::ForeignUrl);
+        let foreign = || Failure::malformed(self.url.place(), PartFault::ForeignUrl);
         // An id is one step of a path.
         let is_step = |id: &[u8]| !id.is_empty() && !id.contains(&b'/');
         if self.url.uses(|source| matches!(source, Source::KeyId)) && !view.key_id.is_none_or(is_step) {
@@ -90,7 +90,7 @@ impl KeySource {
             },
             None => None,
         };
-        let request = Request { members, token };
+        let request = KeyRequest { members, token };
         let location = KeyLocation::new(&url, &self.hosts, self.form.clone(), request);
         let ends =
             |location: &KeyLocation| self.ending.as_deref().is_none_or(|ending| location.url().ends_with(ending));
@@ -114,7 +114,7 @@ impl TokenSource {
         let parts = [&self.url, &self.client_id, &self.client_secret, &self.scope];
         let parts: Option<Vec<String>> = parts.into_iter().map(|part| render(part, view)).collect::<Result<_, _>>()?;
         let Some(Ok(parts)) = parts.map(<[String; 4]>::try_from) else { return Ok(None) };
-        let foreign = || Failure::malformed(self.url.place(), Fault::ForeignUrl);
+        let foreign = || Failure::malformed(self.url.place(), PartFault::ForeignUrl);
         TokenStep::new(hosts, parts).map(Some).ok_or_else(foreign)
     }
 }
@@ -127,7 +127,7 @@ fn render(template: &Template, view: &View<'_>) -> Result<Option<String>, Failur
         Err(other) => return Err(other),
     };
     let text = String::from_utf8(pieces.concat()).ok();
-    text.map(Some).ok_or_else(|| Failure::malformed(template.place(), Fault::NotText))
+    text.map(Some).ok_or_else(|| Failure::malformed(template.place(), PartFault::NotText))
 }
 
 /// The sources of keys besides the configured secrets.
@@ -140,8 +140,8 @@ pub(super) struct Fetched<'r> {
 
 /// The keys for one message.
 #[derive(Debug)]
-pub(super) struct Chosen<'k> {
-    pub(super) keys: Cow<'k, [Key]>,
+pub(super) struct ChosenKeys<'k> {
+    pub(super) keys: Cow<'k, [BlockKey]>,
     signer: Option<Signer>,
     /// The place of keys that were not fetched yet.
     absent: Option<Box<KeyLocation>>,
@@ -150,22 +150,22 @@ pub(super) struct Chosen<'k> {
 impl Fetched<'_> {
     /// Returns the configured keys, or else those that were fetched from where the message says. With `View::key_id`
     /// set, `{kid}` stands for it.
-    pub(super) fn choose<'k>(&self, configured: &'k [Key], view: &View<'_>) -> Result<Chosen<'k>, Failure> {
+    pub(super) fn choose<'k>(&self, configured: &'k [BlockKey], view: &View<'_>) -> Result<ChosenKeys<'k>, Failure> {
         let locations = self.sources.iter().map(|source| source.location(view)).collect::<Result<Vec<_>, _>>()?;
-        let has_keys = configured.iter().any(|key| !matches!(key, Key::Invalid));
+        let has_keys = configured.iter().any(|key| !matches!(key, BlockKey::Invalid));
         if has_keys || self.sources.is_empty() {
-            return Ok(Chosen { keys: Cow::Borrowed(configured), signer: None, absent: None });
+            return Ok(ChosenKeys { keys: Cow::Borrowed(configured), signer: None, absent: None });
         }
-        let mut chosen = Chosen { keys: Cow::Owned(Vec::new()), signer: Some(Signer::Fetched), absent: None };
+        let mut chosen = ChosenKeys { keys: Cow::Owned(Vec::new()), signer: Some(Signer::Fetched), absent: None };
         for location in locations {
-            let found = location.as_ref().map_or(Found::Refused, |location| self.ring.get(location));
+            let found = location.as_ref().map_or(KeyState::Refused, |location| self.ring.get(location));
             let key = match found {
-                Found::Here(set) => Key::Set(set),
-                Found::NotYet => {
+                KeyState::Here(set) => BlockKey::Set(set),
+                KeyState::NotYet => {
                     chosen.absent = chosen.absent.or_else(|| location.map(Box::new));
-                    Key::Invalid
+                    BlockKey::Invalid
                 }
-                Found::Refused => Key::Invalid,
+                KeyState::Refused => BlockKey::Invalid,
             };
             chosen.keys.to_mut().push(key);
         }
@@ -173,11 +173,11 @@ impl Fetched<'_> {
     }
 }
 
-impl Chosen<'_> {
+impl ChosenKeys<'_> {
     /// Returns the outcome under these keys, with its signer named; or, if a key that is not here may have signed, the
     /// failure that asks for the key.
     pub(super) fn settle(&self, outcome: Result<Match, Failure>) -> Result<Match, Failure> {
-        let all_void = self.keys.iter().all(|key| matches!(key, Key::Invalid));
+        let all_void = self.keys.iter().all(|key| matches!(key, BlockKey::Invalid));
         match outcome {
             Ok(found) => Ok(Match { signer: self.signer.unwrap_or(found.signer), ..found }),
             Err(Failure::WrongSecretOrBody | Failure::UnknownKey) if self.absent.is_some() => {

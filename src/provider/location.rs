@@ -24,7 +24,7 @@ const URL_BYTES_MAX: usize = 2048;
 pub struct KeyLocation {
     url: String,
     form: AnswerForm,
-    request: Request,
+    request: KeyRequest,
 }
 
 /// The form of the answer at a place.
@@ -52,7 +52,7 @@ pub(super) struct HostPin(String);
 
 /// The request to a place.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct KeyRequest {
     /// Members of a JSON body; without any, nothing is posted.
     pub(super) members: Vec<(String, Zeroizing<String>)>,
     pub(super) token: Option<TokenStep>,
@@ -106,7 +106,7 @@ fn is_label(label: &str) -> bool {
 
 impl KeyLocation {
     /// Makes a place, if it is one of the provider's.
-    pub(super) fn new(url: &str, hosts: &[HostPin], form: AnswerForm, request: Request) -> Option<Self> {
+    pub(super) fn new(url: &str, hosts: &[HostPin], form: AnswerForm, request: KeyRequest) -> Option<Self> {
         let url = pinned(url, hosts)?;
         Some(Self { url, form, request })
     }
@@ -240,7 +240,7 @@ impl TokenStep {
     }
 }
 
-impl Hash for Request {
+impl Hash for KeyRequest {
     fn hash<H: Hasher>(&self, state: &mut H) {
         for (name, value) in &self.members {
             name.hash(state);
@@ -271,7 +271,7 @@ impl fmt::Debug for TokenStep {
     }
 }
 
-impl fmt::Debug for Request {
+impl fmt::Debug for KeyRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Request(…)")
     }

@@ -11,7 +11,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use super::message::Bytes;
+use super::message::MessageBytes;
 
 /// A hash, plain or keyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl MacAlgorithm {
     }
 
     /// Returns the plain hash of the pieces.
-    pub(super) fn hash(self, pieces: &[Bytes<'_>]) -> Vec<u8> {
+    pub(super) fn hash(self, pieces: &[MessageBytes<'_>]) -> Vec<u8> {
         match self {
             Self::Md5 => hash::<Md5>(pieces),
             Self::Sha1 => hash::<Sha1>(pieces),
@@ -67,7 +67,7 @@ impl KeyedMac {
         }
     }
 
-    pub(super) fn tag(&self, pieces: &[Bytes<'_>]) -> Vec<u8> {
+    pub(super) fn tag(&self, pieces: &[MessageBytes<'_>]) -> Vec<u8> {
         match self {
             Self::Md5(mac) => tag(mac, pieces),
             Self::Sha1(mac) => tag(mac, pieces),
@@ -88,7 +88,7 @@ fn keyed<M: KeyInit>(key: &[u8]) -> M {
     M::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
-fn tag<M: Mac + Clone>(keyed: &M, pieces: &[Bytes<'_>]) -> Vec<u8> {
+fn tag<M: Mac + Clone>(keyed: &M, pieces: &[MessageBytes<'_>]) -> Vec<u8> {
     let mut mac = keyed.clone();
     for piece in pieces {
         mac.update(piece);
@@ -96,7 +96,7 @@ fn tag<M: Mac + Clone>(keyed: &M, pieces: &[Bytes<'_>]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn hash<D: Digest>(pieces: &[Bytes<'_>]) -> Vec<u8> {
+fn hash<D: Digest>(pieces: &[MessageBytes<'_>]) -> Vec<u8> {
     let mut hash = D::new();
     for piece in pieces {
         hash.update(piece);

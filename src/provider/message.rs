@@ -11,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::failure::{Failure, Fault, Place};
+use super::failure::{Failure, MessagePlace, PartFault};
 use super::template::{Atom, SignedHeaders, Source, Template};
 use super::url::{path_and_query, query};
 
@@ -54,7 +54,7 @@ pub(super) struct View<'v> {
 }
 
 /// Bytes of the message where they lie, or made from it.
-pub(super) type Bytes<'v> = Cow<'v, [u8]>;
+pub(super) type MessageBytes<'v> = Cow<'v, [u8]>;
 
 impl<'v> View<'v> {
     pub(super) fn new(message: Message<'v>, json: Option<&'v Value>, context: &'v BTreeMap<String, String>) -> Self {
@@ -73,7 +73,7 @@ impl<'v> View<'v> {
     }
 
     /// Returns the pieces of the text that a template stands for.
-    pub(super) fn render(&self, template: &'v Template) -> Result<Vec<Bytes<'v>>, Failure> {
+    pub(super) fn render(&self, template: &'v Template) -> Result<Vec<MessageBytes<'v>>, Failure> {
         let mut pieces = Vec::new();
         match self.render_into(&template.atoms, &mut pieces)? {
             Some(absent) => Err(Failure::Missing(absent)),
@@ -82,7 +82,11 @@ impl<'v> View<'v> {
     }
 
     /// Adds the pieces of `atoms`; stops at the first place that is absent, and returns it.
-    fn render_into(&self, atoms: &'v [Atom], pieces: &mut Vec<Bytes<'v>>) -> Result<Option<Place>, Failure> {
+    fn render_into(
+        &self,
+        atoms: &'v [Atom],
+        pieces: &mut Vec<MessageBytes<'v>>,
+    ) -> Result<Option<MessagePlace>, Failure> {
         for atom in atoms {
             match atom {
                 Atom::Literal(text) => pieces.push(Cow::Borrowed(text.as_bytes())),
@@ -103,7 +107,7 @@ impl<'v> View<'v> {
     }
 
     /// Returns the value of a source; `None` if it is absent.
-    pub(super) fn value(&self, source: &Source) -> Result<Option<Bytes<'v>>, Failure> {
+    pub(super) fn value(&self, source: &Source) -> Result<Option<MessageBytes<'v>>, Failure> {
         let message = self.message;
         Ok(match source {
             Source::Body => Some(Cow::Borrowed(message.body)),
@@ -132,7 +136,7 @@ impl<'v> View<'v> {
         })
     }
 
-    fn json_value(&self, pointer: &str) -> Result<Option<Bytes<'v>>, Failure> {
+    fn json_value(&self, pointer: &str) -> Result<Option<MessageBytes<'v>>, Failure> {
         Ok(match self.json.and_then(|json| json.pointer(pointer)) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(Cow::Borrowed(text.as_bytes())),
@@ -151,7 +155,7 @@ impl<'v> View<'v> {
         if form || self.message.body.is_empty() {
             Ok(form_urlencoded::parse(self.message.body))
         } else {
-            Err(Failure::malformed(Place::Body, Fault::NotForm))
+            Err(Failure::malformed(MessagePlace::Body, PartFault::NotForm))
         }
     }
 
@@ -161,7 +165,7 @@ impl<'v> View<'v> {
         let first = values.next();
         // Persona repeats the same `t` beside every signature.
         if values.any(|other| Some(other) != first) {
-            return Err(Failure::malformed(Place::Part(wanted.to_owned()), Fault::Repeated));
+            return Err(Failure::malformed(MessagePlace::Part(wanted.to_owned()), PartFault::Repeated));
         }
         Ok(first)
     }
@@ -171,22 +175,25 @@ impl<'v> View<'v> {
         let list = text(&list, &signed.list)?;
         let names: Vec<&str> = list.split(signed.separator.as_str()).map(str::trim).collect();
         if names.len() > SIGNED_HEADERS_MAX {
-            return Err(Failure::malformed(signed.list.place(), Fault::TooMany));
+            return Err(Failure::malformed(signed.list.place(), PartFault::TooMany));
         }
         if let Some(header) = self.timestamp_header
             && !names.iter().any(|name| name.eq_ignore_ascii_case(header.as_str()))
         {
-            return Err(Failure::malformed(signed.list.place(), Fault::TimestampUnsigned));
+            return Err(Failure::malformed(signed.list.place(), PartFault::TimestampUnsigned));
         }
         let mut out = Vec::new();
         for (position, name) in names.iter().enumerate() {
             let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-                return Err(Failure::malformed(signed.list.place(), Fault::Unexpected));
+                return Err(Failure::malformed(signed.list.place(), PartFault::Unexpected));
             };
             let value = single_header(self.message.headers, &header)?
-                .ok_or_else(|| Failure::Missing(Place::Header(header.as_str().to_owned())))?;
+                .ok_or_else(|| Failure::Missing(MessagePlace::Header(header.as_str().to_owned())))?;
             if let Some(separator) = signed.movable(value) {
-                return Err(Failure::malformed(Place::Header(header.as_str().to_owned()), Fault::Separator(separator)));
+                return Err(Failure::malformed(
+                    MessagePlace::Header(header.as_str().to_owned()),
+                    PartFault::Separator(separator),
+                ));
             }
             if position > 0 {
                 out.extend_from_slice(signed.join.as_bytes());
@@ -213,22 +220,22 @@ impl SignedHeaders {
 }
 
 fn not_scalar(pointer: &str, found: &'static str) -> Failure {
-    Failure::malformed(Place::Json(pointer.to_owned()), Fault::NotScalar(found))
+    Failure::malformed(MessagePlace::Json(pointer.to_owned()), PartFault::NotScalar(found))
 }
 
 impl Source {
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> MessagePlace {
         match self {
-            Self::Header(names) => Place::Header(names.first().map_or("", HeaderName::as_str).to_owned()),
-            Self::Json(pointer) => Place::Json(pointer.clone()),
-            Self::Form(name) => Place::Form(name.clone()),
-            Self::Query(name) => Place::Query(name.clone()),
-            Self::Part(name) => Place::Part(name.clone()),
-            Self::Context(label) => Place::Context(label.clone()),
-            Self::Body | Self::FormSorted => Place::Body,
-            Self::Timestamp => Place::Timestamp,
+            Self::Header(names) => MessagePlace::Header(names.first().map_or("", HeaderName::as_str).to_owned()),
+            Self::Json(pointer) => MessagePlace::Json(pointer.clone()),
+            Self::Form(name) => MessagePlace::Form(name.clone()),
+            Self::Query(name) => MessagePlace::Query(name.clone()),
+            Self::Part(name) => MessagePlace::Part(name.clone()),
+            Self::Context(label) => MessagePlace::Context(label.clone()),
+            Self::Body | Self::FormSorted => MessagePlace::Body,
+            Self::Timestamp => MessagePlace::Timestamp,
             Self::SignedHeaders(signed) => signed.list.place(),
-            Self::Id | Self::KeyId | Self::Secret | Self::Method | Self::Url | Self::Path => Place::Request,
+            Self::Id | Self::KeyId | Self::Secret | Self::Method | Self::Url | Self::Path => MessagePlace::Request,
         }
     }
 }
@@ -246,12 +253,12 @@ pub(super) fn holds_pair(value: &[u8], join: &str, assign: &str) -> bool {
 pub(super) fn single_header<'v>(headers: &'v HeaderMap, name: &HeaderName) -> Result<Option<&'v [u8]>, Failure> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
-    let place = || Place::Header(name.as_str().to_owned());
+    let place = || MessagePlace::Header(name.as_str().to_owned());
     if values.next().is_some() {
-        return Err(Failure::malformed(place(), Fault::Repeated));
+        return Err(Failure::malformed(place(), PartFault::Repeated));
     }
     match first {
-        Some(value) if value.len() > HEADER_BYTES_MAX => Err(Failure::malformed(place(), Fault::TooLong)),
+        Some(value) if value.len() > HEADER_BYTES_MAX => Err(Failure::malformed(place(), PartFault::TooLong)),
         Some(value) => Ok(Some(value.as_bytes())),
         None => Ok(None),
     }
@@ -262,11 +269,11 @@ fn single_value<'v>(
     pairs: form_urlencoded::Parse<'v>,
     wanted: &str,
     source: &Source,
-) -> Result<Option<Bytes<'v>>, Failure> {
+) -> Result<Option<MessageBytes<'v>>, Failure> {
     let mut values = pairs.filter(|(name, _)| name == wanted).map(|(_, value)| value);
     let first = values.next();
     if values.next().is_some() {
-        return Err(Failure::malformed(source.place(), Fault::Repeated));
+        return Err(Failure::malformed(source.place(), PartFault::Repeated));
     }
     Ok(first.map(|value| match value {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
@@ -275,7 +282,7 @@ fn single_value<'v>(
 }
 
 pub(super) fn text<'t>(bytes: &'t [u8], source: &Source) -> Result<&'t str, Failure> {
-    std::str::from_utf8(bytes).ok().ok_or_else(|| Failure::malformed(source.place(), Fault::NotText))
+    std::str::from_utf8(bytes).ok().ok_or_else(|| Failure::malformed(source.place(), PartFault::NotText))
 }
 
 /// Returns the media type without its parameters, in lower case.

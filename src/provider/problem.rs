@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::compile::NUMBERED_MAX;
 use super::key::UnknownKeyForm;
-use super::misread::{TemplateProblem, Within};
-use super::scheme::Kind;
+use super::scheme::SchemeKind;
+use super::template_errors::{TemplateProblem, Within};
 
 /// The fault of a written scheme, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,11 +66,11 @@ impl std::error::Error for SchemeProblem {}
 /// The fault of one key of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SchemeFault {
-    Missing(Kind),
-    Unwanted(Kind),
+    Missing(SchemeKind),
+    Unwanted(SchemeKind),
     NoReason,
     NoneInList,
-    WrongAlgorithm(Kind),
+    WrongAlgorithm(SchemeKind),
     KeyForm(UnknownKeyForm),
     Template(TemplateProblem),
     Regex(String),
@@ -127,7 +127,7 @@ impl fmt::Display for SchemeFault {
     }
 }
 
-impl Kind {
+impl SchemeKind {
     fn word(self) -> &'static str {
         match self {
             Self::Hmac => "hmac",

@@ -12,7 +12,7 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use ring::signature::{self as rsa, RsaParameters, RsaPublicKeyComponents};
 
 use super::mac::MacAlgorithm;
-use super::message::Bytes;
+use super::message::MessageBytes;
 
 /// A public-key signature: the scheme, the hash, and the written form of the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl PublicKey {
     pub(super) fn verifies_any<'s>(
         &self,
         algorithm: SignatureAlgorithm,
-        pieces: &[Bytes<'_>],
+        pieces: &[MessageBytes<'_>],
         mut signatures: impl Iterator<Item = &'s [u8]>,
     ) -> bool {
         match (self, algorithm) {

@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer};
 use super::handshake::HandshakeReply;
 use super::handshake_spec::{HandshakeProblem, header_value, reply_header};
 use super::message::View;
-use super::spelling::Pairs;
 use super::template::{Source, Template};
+use super::yaml_forms::Pairs;
 
 /// The longest body, and the longest header, of a reply, in bytes.
 const REPLY_BYTES_MAX: usize = 8 * 1024;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::algorithm::Algorithm;
 use super::special::Special;
-use super::spelling::{OneOrMany, Scalar, Span, Tolerance, short_names, tolerance_in_seconds};
+use super::yaml_forms::{OneOrMany, TextOrNumber, TimeSpan, Tolerance, short_names, tolerance_in_seconds};
 
 /// One block, or a list of blocks that are tried in order.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub struct VerifySpec {
 pub(super) struct BlockSpec {
     /// The kind of proof: hmac | digest | signature | token | jwt | code | none
     #[serde(rename = "type")]
-    pub(super) kind: Kind,
+    pub(super) kind: SchemeKind,
     /// The hash or signature algorithm; never taken from the request.
     #[serde(alias = "alg")]
     pub(super) algorithm: Option<OneOrMany<Algorithm>>,
@@ -72,7 +72,7 @@ pub(super) struct BlockSpec {
     pub(super) when: Option<WhenSpec>,
     /// Headers, each with the exact value that it must have.
     #[serde(default)]
-    pub(super) require: BTreeMap<String, Scalar>,
+    pub(super) require: BTreeMap<String, TextOrNumber>,
     /// Headers, each with a regular expression that its whole value must match.
     #[serde(default)]
     pub(super) require_match: BTreeMap<String, String>,
@@ -111,11 +111,11 @@ pub(super) struct BlockSpec {
     #[serde(default)]
     pub(super) require_exp: bool,
     /// The maximum age of a JWT.
-    pub(super) max_age: Option<Span>,
+    pub(super) max_age: Option<TimeSpan>,
     /// The maximum time ahead of the gateway's clock at which a JWT may have been issued. Default: `max_age`.
-    pub(super) future: Option<Span>,
+    pub(super) future: Option<TimeSpan>,
     /// The maximum difference of clocks for the times in a JWT. Default: none.
-    pub(super) leeway: Option<Span>,
+    pub(super) leeway: Option<TimeSpan>,
     /// The places of the public keys, which are fetched if none is configured; with `pair`, one place for each
     /// signature.
     pub(super) keys: Option<OneOrMany<KeysSpec>>,
@@ -128,7 +128,7 @@ pub(super) struct BlockSpec {
 /// The kind of proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub(super) enum SchemeKind {
     /// A keyed hash.
     Hmac,
     /// A plain hash of text that includes the secret.
@@ -269,7 +269,7 @@ pub(super) struct WhenSpec {
     /// A header that must be present.
     pub(super) header: Option<String>,
     /// The value that `header` must have.
-    pub(super) is: Option<Scalar>,
+    pub(super) is: Option<TextOrNumber>,
     /// The regular expression that the whole value of `header` must match.
     #[serde(alias = "re")]
     pub(super) matches: Option<String>,
@@ -360,13 +360,13 @@ impl BlockSpec {
         let written = self.algorithm.iter().flat_map(|algorithms| &algorithms.0);
         let algorithm = written.map(|algorithm| algorithm.word()).collect::<Vec<_>>().join(", ");
         match self.kind {
-            Kind::Hmac => format!("hmac {algorithm}"),
-            Kind::Digest => format!("digest {algorithm}"),
-            Kind::Signature => algorithm,
-            Kind::Jwt => format!("jwt {algorithm}"),
-            Kind::Token => "token".to_owned(),
-            Kind::Code => "code".to_owned(),
-            Kind::None => "nothing".to_owned(),
+            SchemeKind::Hmac => format!("hmac {algorithm}"),
+            SchemeKind::Digest => format!("digest {algorithm}"),
+            SchemeKind::Signature => algorithm,
+            SchemeKind::Jwt => format!("jwt {algorithm}"),
+            SchemeKind::Token => "token".to_owned(),
+            SchemeKind::Code => "code".to_owned(),
+            SchemeKind::None => "nothing".to_owned(),
         }
     }
 }

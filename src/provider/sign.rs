@@ -9,9 +9,9 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 
-use super::block::{Block, Expected, Primitive, Proof, Signed, Token};
-use super::failure::{Failure, Place};
-use super::key::Key;
+use super::block::{Block, Expected, Primitive, Proof, SignedText, Token};
+use super::failure::{Failure, MessagePlace};
+use super::key::BlockKey;
 use super::message::{Message, View};
 use super::signature::{ListForm, ListShape, SignatureAt};
 use super::template::Source;
@@ -68,11 +68,11 @@ impl Verifier {
         for (block, keys) in self.scheme.blocks().iter().zip(&self.keys) {
             let Some(key) = keys.first() else { continue };
             if !block.when.holds(&request.message).map_err(SignProblem::Unfit)? {
-                problem = SignProblem::Unfit(Failure::Missing(Place::Condition));
+                problem = SignProblem::Unfit(Failure::Missing(MessagePlace::Condition));
                 continue;
             }
             return match (&block.proof, key) {
-                (Proof::Token(token), Key::Plain(secret)) => token.sign(secret),
+                (Proof::Token(token), BlockKey::Plain(secret)) => token.sign(secret),
                 (Proof::Signed(signed), key) => self.sign_block(block, signed, key, request),
                 (Proof::Token(_) | Proof::Jwt(_) | Proof::Code(_), _) => Err(SignProblem::NoScheme),
             };
@@ -83,8 +83,8 @@ impl Verifier {
     fn sign_block(
         &self,
         block: &Block,
-        signed: &Signed,
-        key: &Key,
+        signed: &SignedText,
+        key: &BlockKey,
         request: &SignRequest<'_>,
     ) -> Result<Headers, SignProblem> {
         let mut added = Vec::new();
@@ -128,12 +128,12 @@ impl Verifier {
     }
 }
 
-impl Signed {
-    fn signature(&self, key: &Key, view: &View<'_>) -> Result<String, SignProblem> {
+impl SignedText {
+    fn signature(&self, key: &BlockKey, view: &View<'_>) -> Result<String, SignProblem> {
         let template = self.messages.first().ok_or(SignProblem::NoScheme)?;
         let bytes = match (&self.primitive, key) {
-            (Primitive::Hmac(..), Key::Mac(mac)) => mac.tag(&view.render(template).map_err(SignProblem::Unfit)?),
-            (Primitive::Digest(algorithm), Key::Plain(secret)) => {
+            (Primitive::Hmac(..), BlockKey::Mac(mac)) => mac.tag(&view.render(template).map_err(SignProblem::Unfit)?),
+            (Primitive::Digest(algorithm), BlockKey::Plain(secret)) => {
                 let view = View { secret: Some(secret), ..*view };
                 algorithm.hash(&view.render(template).map_err(SignProblem::Unfit)?)
             }

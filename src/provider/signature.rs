@@ -7,9 +7,9 @@
 use data_encoding::{BASE64, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::HeaderName;
 
-use super::block::Signed;
-use super::failure::{Failure, Fault, Place};
-use super::message::{Bytes, View, single_header};
+use super::block::SignedText;
+use super::failure::{Failure, MessagePlace, PartFault};
+use super::message::{MessageBytes, View, single_header};
 use super::scheme::Encoding;
 use super::template::Source;
 
@@ -46,11 +46,11 @@ pub(super) enum ListShape {
 /// The text at one place, with the number of that place.
 pub(super) struct Written<'v> {
     place: usize,
-    bytes: Bytes<'v>,
+    bytes: MessageBytes<'v>,
 }
 
 /// A signature text and the number of the place that it stood in.
-pub(super) struct Listed<'t> {
+pub(super) struct ListedSignature<'t> {
     pub(super) place: usize,
     pub(super) text: &'t str,
 }
@@ -62,9 +62,9 @@ pub(super) struct Candidate {
 }
 
 /// The content of a list: its named parts, and the signatures.
-pub(super) struct Parts<'t> {
+pub(super) struct SignatureParts<'t> {
     pub(super) named: Vec<(&'t str, &'t str)>,
-    pub(super) signatures: Vec<Listed<'t>>,
+    pub(super) signatures: Vec<ListedSignature<'t>>,
 }
 
 impl SignatureAt {
@@ -75,7 +75,7 @@ impl SignatureAt {
                 let mut texts = Vec::new();
                 for (place, name) in names.iter().enumerate() {
                     if let Some(value) = single_header(view.message.headers, name)? {
-                        texts.push(Written { place, bytes: Bytes::Borrowed(value) });
+                        texts.push(Written { place, bytes: MessageBytes::Borrowed(value) });
                     } else if place == 0 && *first_is_required {
                         return Err(Failure::Missing(self.source_place()));
                     }
@@ -88,14 +88,16 @@ impl SignatureAt {
             return Err(Failure::Missing(self.source_place()));
         }
         if texts.iter().all(|text| text.bytes.is_empty()) {
-            return Err(Failure::malformed(self.source_place(), Fault::Empty));
+            return Err(Failure::malformed(self.source_place(), PartFault::Empty));
         }
         Ok(texts)
     }
 
-    pub(super) fn source_place(&self) -> Place {
+    pub(super) fn source_place(&self) -> MessagePlace {
         match self {
-            Self::Headers { names, .. } => Place::Header(names.first().map_or("", HeaderName::as_str).to_owned()),
+            Self::Headers { names, .. } => {
+                MessagePlace::Header(names.first().map_or("", HeaderName::as_str).to_owned())
+            }
             Self::Value(source) => source.place(),
         }
     }
@@ -110,7 +112,13 @@ impl ListForm {
         }
     }
 
-    fn split<'t>(&self, place: usize, text: &'t str, view: &View<'_>, parts: &mut Parts<'t>) -> Result<(), Failure> {
+    fn split<'t>(
+        &self,
+        place: usize,
+        text: &'t str,
+        view: &View<'_>,
+        parts: &mut SignatureParts<'t>,
+    ) -> Result<(), Failure> {
         let elements = text.split(self.separators.as_slice());
         let elements = elements.map(|element| if self.trim { element.trim() } else { element });
         let elements = elements.filter(|element| !element.is_empty());
@@ -120,7 +128,7 @@ impl ListForm {
                     if position == 0 {
                         parts.named.push(("t", text));
                     } else {
-                        parts.signatures.push(Listed { place, text });
+                        parts.signatures.push(ListedSignature { place, text });
                     }
                 }
             }
@@ -135,7 +143,7 @@ impl ListForm {
                 for (name, value) in elements.filter_map(|element| element.split_once(assign.as_str())) {
                     parts.named.push((name, value));
                     if name == wanted {
-                        parts.signatures.push(Listed { place, text: value });
+                        parts.signatures.push(ListedSignature { place, text: value });
                     }
                 }
             }
@@ -144,22 +152,22 @@ impl ListForm {
     }
 }
 
-impl Signed {
+impl SignedText {
     /// Splits the texts, and checks the number of parts and signatures.
-    pub(super) fn split<'t>(&self, texts: &'t [Written<'_>], view: &View<'_>) -> Result<Parts<'t>, Failure> {
+    pub(super) fn split<'t>(&self, texts: &'t [Written<'_>], view: &View<'_>) -> Result<SignatureParts<'t>, Failure> {
         let malformed = |fault| Failure::malformed(self.at.source_place(), fault);
-        let mut parts = Parts { named: Vec::new(), signatures: Vec::new() };
+        let mut parts = SignatureParts { named: Vec::new(), signatures: Vec::new() };
         for Written { place, bytes } in texts {
-            let text = std::str::from_utf8(bytes).ok().ok_or_else(|| malformed(Fault::NotText))?;
+            let text = std::str::from_utf8(bytes).ok().ok_or_else(|| malformed(PartFault::NotText))?;
             match &self.list {
                 Some(list) => list.split(*place, text, view, &mut parts)?,
-                None => parts.signatures.push(Listed { place: *place, text }),
+                None => parts.signatures.push(ListedSignature { place: *place, text }),
             }
         }
         let with_parts = View { parts: &parts.named, ..*view };
         for name in self.list.iter().flat_map(|list| &list.unique) {
             if with_parts.part(name)?.is_none() {
-                return Err(Failure::Missing(Place::Part(name.clone())));
+                return Err(Failure::Missing(MessagePlace::Part(name.clone())));
             }
         }
         let places_max = match &self.at {
@@ -167,40 +175,40 @@ impl Signed {
             SignatureAt::Value(_) => LISTED_MAX,
         };
         if parts.signatures.len() > places_max {
-            return Err(malformed(Fault::TooMany));
+            return Err(malformed(PartFault::TooMany));
         }
         if parts.signatures.is_empty() {
             let names_key = self.list.as_ref().is_some_and(|list| list.context().is_some()) && !parts.named.is_empty();
-            return Err(if names_key { Failure::UnknownKey } else { malformed(Fault::NoSignature) });
+            return Err(if names_key { Failure::UnknownKey } else { malformed(PartFault::NoSignature) });
         }
         Ok(parts)
     }
 
     /// Returns the signatures that can be read; if none can, the fault of the first.
-    pub(super) fn candidates(&self, listed: &[Listed<'_>]) -> Result<Vec<Candidate>, Failure> {
+    pub(super) fn candidates(&self, listed: &[ListedSignature<'_>]) -> Result<Vec<Candidate>, Failure> {
         let mut first_fault = None;
         let mut candidates = Vec::with_capacity(listed.len());
-        for Listed { place, text } in listed {
+        for ListedSignature { place, text } in listed {
             match self.decode(text) {
                 Ok(bytes) => candidates.push(Candidate { place: *place, bytes }),
                 Err(fault) => first_fault = first_fault.or(Some(fault)),
             }
         }
         if candidates.is_empty() {
-            let fault = first_fault.unwrap_or(Fault::NoSignature);
+            let fault = first_fault.unwrap_or(PartFault::NoSignature);
             return Err(Failure::malformed(self.at.source_place(), fault));
         }
         Ok(candidates)
     }
 
-    fn decode(&self, text: &str) -> Result<Vec<u8>, Fault> {
-        let encoded = text.strip_prefix(self.prefix.as_str()).ok_or(Fault::NoPrefix)?;
-        let bytes = self.encoding.decode(encoded.as_bytes()).ok_or(Fault::Encoding)?;
+    fn decode(&self, text: &str) -> Result<Vec<u8>, PartFault> {
+        let encoded = text.strip_prefix(self.prefix.as_str()).ok_or(PartFault::NoPrefix)?;
+        let bytes = self.encoding.decode(encoded.as_bytes()).ok_or(PartFault::Encoding)?;
         if bytes.is_empty() {
-            return Err(Fault::Empty);
+            return Err(PartFault::Empty);
         }
         match self.primitive.signature_bytes() {
-            Some(length) if length != bytes.len() => Err(Fault::Length),
+            Some(length) if length != bytes.len() => Err(PartFault::Length),
             _ => Ok(bytes),
         }
     }

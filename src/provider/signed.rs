@@ -6,11 +6,11 @@
 use http::HeaderName;
 use serde_json::Value;
 
-use super::block::{Primitive, Signed};
-use super::failure::{Failure, Fault, Place};
-use super::key::Key;
+use super::block::{Primitive, SignedText};
+use super::failure::{Failure, MessagePlace, PartFault};
+use super::key::BlockKey;
 use super::mac::same;
-use super::message::{Bytes, Message, View};
+use super::message::{Message, MessageBytes, View};
 use super::signature::Candidate;
 use super::template::{Source, Template};
 use super::url::with_other_default_port;
@@ -19,13 +19,13 @@ use crate::clock::Timestamp;
 
 /// Verifies that every element at the path carries its own valid signature, and that there is one at least.
 pub(super) fn verify_each(
-    signed: &Signed,
+    signed: &SignedText,
     path: &[String],
-    keys: &[Key],
+    keys: &[BlockKey],
     view: &View<'_>,
     now: Timestamp,
 ) -> Result<Match, Failure> {
-    let place = || Place::Json(format!("/{}", path.join("/")));
+    let place = || MessagePlace::Json(format!("/{}", path.join("/")));
     let mut elements: Vec<&Value> = view.json.into_iter().collect();
     for step in path {
         if step == "*" {
@@ -46,7 +46,12 @@ pub(super) fn verify_each(
     first.ok_or_else(|| Failure::Missing(place()))
 }
 
-pub(super) fn verify_signed(signed: &Signed, keys: &[Key], view: &View<'_>, now: Timestamp) -> Result<Match, Failure> {
+pub(super) fn verify_signed(
+    signed: &SignedText,
+    keys: &[BlockKey],
+    view: &View<'_>,
+    now: Timestamp,
+) -> Result<Match, Failure> {
     let texts = signed.at.read(view)?;
     let parts = signed.split(&texts, view)?;
     let view = View { parts: &parts.named, ..*view };
@@ -64,9 +69,9 @@ pub(super) fn verify_signed(signed: &Signed, keys: &[Key], view: &View<'_>, now:
     Ok(Match { signed_at, id, ..found })
 }
 
-fn required<'v>(source: &Source, view: &View<'v>) -> Result<Bytes<'v>, Failure> {
+fn required<'v>(source: &Source, view: &View<'v>) -> Result<MessageBytes<'v>, Failure> {
     match view.value(source)? {
-        Some(value) if value.is_empty() => Err(Failure::malformed(source.place(), Fault::Empty)),
+        Some(value) if value.is_empty() => Err(Failure::malformed(source.place(), PartFault::Empty)),
         Some(value) => Ok(value),
         None => Err(Failure::Missing(source.place())),
     }
@@ -78,10 +83,10 @@ enum Right {
     PublicKey,
 }
 
-impl Signed {
+impl SignedText {
     /// Returns the first secret under which any candidate is right, over any of the texts that the provider may have
     /// signed.
-    fn find_match(&self, keys: &[Key], candidates: &[Candidate], view: &View<'_>) -> Result<Match, Failure> {
+    fn find_match(&self, keys: &[BlockKey], candidates: &[Candidate], view: &View<'_>) -> Result<Match, Failure> {
         let other_url = if self.url_ports { with_other_default_port(view.message.url) } else { None };
         for url in std::iter::once(view.message.url).chain(other_url.as_deref()) {
             for (template, borders) in self.messages.iter().zip(&self.borders) {
@@ -103,20 +108,20 @@ impl Signed {
     /// Compares the candidates under this key; `None` if none is right.
     fn compare<'c>(
         &self,
-        key: &Key,
+        key: &BlockKey,
         template: &Template,
         candidates: impl Iterator<Item = &'c [u8]>,
         view: &View<'_>,
     ) -> Result<Option<Right>, Failure> {
         let tag = match (&self.primitive, key) {
-            (Primitive::Hmac(..), Key::Mac(mac)) => mac.tag(&view.render(template)?),
-            (Primitive::Digest(algorithm), Key::Plain(secret)) => {
+            (Primitive::Hmac(..), BlockKey::Mac(mac)) => mac.tag(&view.render(template)?),
+            (Primitive::Digest(algorithm), BlockKey::Plain(secret)) => {
                 algorithm.hash(&View { secret: Some(secret), ..*view }.render(template)?)
             }
-            (Primitive::Signature(algorithm, _), Key::Set(keys)) => {
+            (Primitive::Signature(algorithm, _), BlockKey::Set(keys)) => {
                 let (mut pieces, candidates) = (view.render(template)?, candidates.collect::<Vec<_>>());
                 if let Some(hash) = self.prehash {
-                    pieces = vec![Bytes::Owned(hash.hash(&pieces))];
+                    pieces = vec![MessageBytes::Owned(hash.hash(&pieces))];
                 }
                 let mut keys = keys.all(*algorithm);
                 let right = keys.any(|key| key.verifies_any(*algorithm, &pieces, candidates.iter().copied()));

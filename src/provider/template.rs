@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use http::HeaderName;
 
-use super::failure::Place;
-use super::filter::Filter;
-use super::misread::{Read, TemplateFault, TemplateProblem};
+use super::failure::MessagePlace;
+use super::filter::ValueFilter;
+use super::template_errors::{Read, TemplateFault, TemplateProblem};
 
 /// A parsed template.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(super) enum Atom {
     Value {
         source: Source,
         optional: bool,
-        filters: Vec<Filter>,
+        filters: Vec<ValueFilter>,
         at: Range<usize>,
     },
     Group(Vec<Atom>),
@@ -97,7 +97,7 @@ impl Template {
     }
 
     /// Returns every value that the template uses, with its filters.
-    pub(super) fn values(&self) -> impl Iterator<Item = (&Source, &[Filter])> {
+    pub(super) fn values(&self) -> impl Iterator<Item = (&Source, &[ValueFilter])> {
         self.leaves().filter_map(Atom::value)
     }
 
@@ -109,7 +109,7 @@ impl Template {
     }
 
     /// Returns the bytes of the text that hold the first value which is wanted.
-    pub(super) fn find(&self, wanted: impl Fn(&Source, &[Filter]) -> bool) -> Option<Range<usize>> {
+    pub(super) fn find(&self, wanted: impl Fn(&Source, &[ValueFilter]) -> bool) -> Option<Range<usize>> {
         self.leaves().find_map(|atom| match atom {
             Atom::Value { source, filters, at, .. } if wanted(source, filters) => Some(at.clone()),
             _ => None,
@@ -121,7 +121,7 @@ impl Template {
     }
 
     /// Returns the values that are part of the text whatever the message holds: those outside of groups.
-    fn always(&self) -> impl Iterator<Item = (&Source, &[Filter])> {
+    fn always(&self) -> impl Iterator<Item = (&Source, &[ValueFilter])> {
         self.atoms.iter().filter_map(Atom::value)
     }
 
@@ -155,7 +155,7 @@ impl Template {
     }
 
     /// Returns the filter that is applied last, if the template is one value and nothing else.
-    pub(super) fn last_filter(&self) -> Option<Filter> {
+    pub(super) fn last_filter(&self) -> Option<ValueFilter> {
         match self.atoms.as_slice() {
             [Atom::Value { filters, .. }] => filters.last().copied(),
             _ => None,
@@ -168,8 +168,8 @@ impl Template {
     }
 
     /// Returns the place of the first value.
-    pub(super) fn place(&self) -> Place {
-        self.values().next().map_or(Place::Request, |(source, _)| source.place())
+    pub(super) fn place(&self) -> MessagePlace {
+        self.values().next().map_or(MessagePlace::Request, |(source, _)| source.place())
     }
 
     /// Returns whether every value of `other` is covered.
@@ -183,7 +183,7 @@ impl Template {
 }
 
 impl Atom {
-    fn value(&self) -> Option<(&Source, &[Filter])> {
+    fn value(&self) -> Option<(&Source, &[ValueFilter])> {
         match self {
             Self::Value { source, filters, .. } => Some((source, filters.as_slice())),
             Self::Literal(_) | Self::Group(_) => None,
@@ -245,7 +245,7 @@ fn parse_value(inside: &str, begin: usize) -> Read<Atom> {
     let mut name = inside;
     let mut filters = Vec::new();
     while let Some((before, last)) = name.rsplit_once('|') {
-        match Filter::parse(last) {
+        match ValueFilter::parse(last) {
             Some(filter) => filters.insert(0, filter),
             // `header:A|B` are two names of one header.
             None if name.starts_with("header:") => break,
@@ -327,7 +327,7 @@ fn header_names(text: &str, begin: usize) -> Read<Vec<HeaderName>> {
     let names = text.split('|').map(|name| {
         let here = at..at + name.len();
         at = here.end + 1;
-        if let Some(filter) = Filter::nearly(name).filter(|_| here.start > begin) {
+        if let Some(filter) = ValueFilter::nearly(name).filter(|_| here.start > begin) {
             return Err((here, TemplateFault::MisspeltFilter(filter.to_owned())));
         }
         HeaderName::from_bytes(name.as_bytes()).ok().ok_or((here, TemplateFault::HeaderName(name.to_owned())))

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::block::TimestampForm;
-use super::failure::{Failure, Fault};
-use super::message::{Bytes, View, text};
+use super::failure::{Failure, PartFault};
+use super::message::{MessageBytes, View, text};
 use super::scheme::Unit;
 use crate::clock::Timestamp;
 
@@ -17,7 +17,7 @@ const AUTO_MS_FROM: u64 = 100_000_000_000;
 
 /// A moment of signing: its text, and its meaning.
 pub(super) struct SignedAt<'v> {
-    pub(super) written: Bytes<'v>,
+    pub(super) written: MessageBytes<'v>,
     pub(super) at: Timestamp,
 }
 
@@ -26,7 +26,7 @@ impl TimestampForm {
     pub(super) fn read<'v>(&self, view: &View<'v>) -> Result<SignedAt<'v>, Failure> {
         let written = view.value(&self.at)?.ok_or_else(|| Failure::Missing(self.at.place()))?;
         let at = self.unit.parse(text(&written, &self.at)?);
-        let at = at.ok_or_else(|| Failure::malformed(self.at.place(), Fault::NotATime))?;
+        let at = at.ok_or_else(|| Failure::malformed(self.at.place(), PartFault::NotATime))?;
         Ok(SignedAt { written, at })
     }
 

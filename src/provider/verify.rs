@@ -14,14 +14,14 @@ use data_encoding::BASE64;
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::block::{Block, Expected, Pattern, Proof, Scheme, Token, Way, When};
-use super::failure::{Failure, Fault, Place};
-use super::key::{Key, KeyProblem};
+use super::block::{Block, BlockConditions, Expected, Pattern, Proof, Scheme, Token, Way};
+use super::failure::{Failure, MessagePlace, PartFault};
+use super::fingerprint::Fingerprint;
+use super::key::{BlockKey, KeyProblem};
 use super::keys::{Fetched, KeyRing, NoKeys};
 use super::location::KeyLocation;
 use super::mac::same;
 use super::message::{Message, View, media_type, single_header, text};
-use super::print::Print;
 use super::signed::{verify_each, verify_signed};
 use super::template::context_label;
 use super::url::query;
@@ -38,11 +38,11 @@ pub struct Verifier {
     pub(super) scheme: Scheme,
     pub(super) names: Vec<SecretName>,
     /// The keys: for every block, one per secret.
-    pub(super) keys: Vec<Vec<Key>>,
+    pub(super) keys: Vec<Vec<BlockKey>>,
     /// The time in which each secret is accepted.
     validity: Vec<Validity>,
     pub(super) context: BTreeMap<String, String>,
-    print: Print,
+    print: Fingerprint,
 }
 
 /// Shows no keys, and no values of the context, some of which are secrets.
@@ -94,7 +94,7 @@ impl Verifier {
             context.into_iter().map(|(label, value)| (context_label(&label), value)).collect::<BTreeMap<_, _>>();
         let mut keys = Vec::with_capacity(scheme.blocks().len());
         for block in scheme.blocks() {
-            let loaded = secrets.iter().map(|secret| Key::load(block, secret)).collect::<Result<Vec<_>, _>>()?;
+            let loaded = secrets.iter().map(|secret| BlockKey::load(block, secret)).collect::<Result<Vec<_>, _>>()?;
             for label in block.context_labels(all_void(&loaded)) {
                 if context.get(label).is_none_or(String::is_empty) {
                     return Err(KeyProblem::NoContext(label.to_owned()));
@@ -104,7 +104,7 @@ impl Verifier {
         }
         let names = secrets.iter().map(|secret| secret.name().clone()).collect();
         let validity = secrets.iter().map(Secret::validity).collect();
-        let print = Print::of(&scheme, &secrets, &context);
+        let print = Fingerprint::of(&scheme, &secrets, &context);
         Ok(Self { scheme, names, keys, validity, context, print })
     }
 
@@ -118,7 +118,7 @@ impl Verifier {
     pub fn waiting(scheme: Scheme) -> Self {
         let keys = scheme.blocks().iter().map(|_| Vec::new()).collect();
         let (names, validity, context) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let print = Print::of(&scheme, &[], &context);
+        let print = Fingerprint::of(&scheme, &[], &context);
         Self { scheme, names, keys, validity, context, print }
     }
 
@@ -147,7 +147,7 @@ impl Verifier {
         if let Way::None { reason } = &self.scheme.way {
             return Ok(Verified::by_choice(reason));
         }
-        let mut furthest = Failure::Missing(Place::Condition);
+        let mut furthest = Failure::Missing(MessagePlace::Condition);
         let json = ParsedOnce::default();
         for (block, keys) in self.scheme.blocks().iter().zip(&self.keys) {
             match self.verify_block(
@@ -166,12 +166,12 @@ impl Verifier {
 
     /// Returns the keys, with those outside their validity made void. Without dates, as nearly always, they are the
     /// loaded ones.
-    fn valid_at<'k>(&self, now: Timestamp, keys: &'k [Key]) -> Cow<'k, [Key]> {
+    fn valid_at<'k>(&self, now: Timestamp, keys: &'k [BlockKey]) -> Cow<'k, [BlockKey]> {
         if self.validity.iter().all(|validity| validity.holds(now)) {
             return Cow::Borrowed(keys);
         }
         let pairs = keys.iter().zip(&self.validity);
-        pairs.map(|(key, validity)| if validity.holds(now) { key.clone() } else { Key::Invalid }).collect()
+        pairs.map(|(key, validity)| if validity.holds(now) { key.clone() } else { BlockKey::Invalid }).collect()
     }
 
     fn verified(&self, found: Match, body: &[u8]) -> Verified {
@@ -196,12 +196,12 @@ impl Verifier {
     fn verify_block(
         &self,
         block: &Block,
-        keys: &[Key],
+        keys: &[BlockKey],
         (message, json): (&Message<'_>, &ParsedOnce),
         (fetched, now): (Fetched<'_>, Timestamp),
     ) -> Result<Match, Failure> {
         if !block.when.holds(message)? {
-            return Err(Failure::Missing(Place::Condition));
+            return Err(Failure::Missing(MessagePlace::Condition));
         }
         let json = if block.needs_json() { Some(json.of(message.body)?) } else { None };
         let view = View::new(*message, json, &self.context);
@@ -226,11 +226,11 @@ impl Verifier {
 }
 
 /// Returns whether no configured key could be right.
-fn all_void(keys: &[Key]) -> bool {
-    keys.iter().all(|key| matches!(key, Key::Invalid))
+fn all_void(keys: &[BlockKey]) -> bool {
+    keys.iter().all(|key| matches!(key, BlockKey::Invalid))
 }
 
-impl When {
+impl BlockConditions {
     pub(super) fn holds(&self, message: &Message<'_>) -> Result<bool, Failure> {
         if let Some((name, expected)) = &self.header
             && !expected.is_met(single_header(message.headers, name)?)
@@ -268,16 +268,16 @@ impl Block {
     /// Checks headers and values that must have a certain form.
     fn require(&self, view: &View<'_>) -> Result<(), Failure> {
         for (name, expected) in &self.require {
-            let place = || Place::Header(name.as_str().to_owned());
+            let place = || MessagePlace::Header(name.as_str().to_owned());
             let value = single_header(view.message.headers, name)?.ok_or_else(|| Failure::Missing(place()))?;
             if !expected.is_met(Some(value)) {
-                return Err(Failure::malformed(place(), Fault::Unexpected));
+                return Err(Failure::malformed(place(), PartFault::Unexpected));
             }
         }
         for Pattern { source, is_optional, whole } in &self.patterns {
             match view.value(source)? {
                 Some(value) if !whole.is_match(text(&value, source)?) => {
-                    return Err(Failure::malformed(source.place(), Fault::Unexpected));
+                    return Err(Failure::malformed(source.place(), PartFault::Unexpected));
                 }
                 None if !is_optional => return Err(Failure::Missing(source.place())),
                 Some(_) | None => {}
@@ -285,7 +285,7 @@ impl Block {
         }
         match &self.form_names {
             Some(whole) if !view.form()?.all(|(name, _)| whole.is_match(&name)) => {
-                Err(Failure::malformed(Place::Body, Fault::FieldName))
+                Err(Failure::malformed(MessagePlace::Body, PartFault::FieldName))
             }
             Some(_) | None => Ok(()),
         }
@@ -298,7 +298,7 @@ impl Block {
             let found = view.render(template)?.concat();
             let mut wanted = wanted.split([' ', ',']).filter(|wanted| !wanted.is_empty());
             if !wanted.any(|wanted| wanted.as_bytes() == found) {
-                return Err(Failure::malformed(template.place(), Fault::Unexpected));
+                return Err(Failure::malformed(template.place(), PartFault::Unexpected));
             }
         }
         Ok(())
@@ -319,28 +319,28 @@ struct ParsedOnce(OnceCell<Option<Value>>);
 impl ParsedOnce {
     fn of(&self, body: &[u8]) -> Result<&Value, Failure> {
         let json = self.0.get_or_init(|| Payload::lenient(body)).as_ref();
-        json.ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))
+        json.ok_or_else(|| Failure::malformed(MessagePlace::Body, PartFault::NotJson))
     }
 }
 
-fn verify_token(token: &Token, keys: &[Key], view: &View<'_>) -> Result<Match, Failure> {
+fn verify_token(token: &Token, keys: &[BlockKey], view: &View<'_>) -> Result<Match, Failure> {
     let malformed = |fault| Failure::malformed(token.at.place(), fault);
     let value = view.value(&token.at)?.ok_or_else(|| Failure::Missing(token.at.place()))?;
     if value.is_empty() {
-        return Err(malformed(Fault::Empty));
+        return Err(malformed(PartFault::Empty));
     }
-    let value = value.strip_prefix(token.prefix.as_bytes()).ok_or_else(|| malformed(Fault::NoPrefix))?;
+    let value = value.strip_prefix(token.prefix.as_bytes()).ok_or_else(|| malformed(PartFault::NoPrefix))?;
     let value = if token.basic {
         let credentials = value.split_at_checked(6).filter(|(word, _)| word.eq_ignore_ascii_case(b"Basic "));
-        let (_, credentials) = credentials.ok_or_else(|| malformed(Fault::NoPrefix))?;
-        Cow::Owned(BASE64.decode(credentials).ok().ok_or_else(|| malformed(Fault::Encoding))?)
+        let (_, credentials) = credentials.ok_or_else(|| malformed(PartFault::NoPrefix))?;
+        Cow::Owned(BASE64.decode(credentials).ok().ok_or_else(|| malformed(PartFault::Encoding))?)
     } else {
         Cow::Borrowed(value)
     };
     // Every secret is compared, so that the time does not tell which one was near.
     let mut secret = None;
     for (position, key) in keys.iter().enumerate() {
-        if matches!(key, Key::Plain(wanted) if same(wanted, &value)) {
+        if matches!(key, BlockKey::Plain(wanted) if same(wanted, &value)) {
             secret = secret.or(Some(position));
         }
     }

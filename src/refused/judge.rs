@@ -4,12 +4,12 @@ use crate::accept::{self, Accepted, Receipt, SignatureVerdict, stored_head};
 use crate::capture::{BodyKept, Captured};
 use crate::event::{Event, EventData, EventId};
 use crate::inbound::Head;
-use crate::lane::Rules;
 use crate::provider::{EventTemplate, KeyLocation, KeyRing};
+use crate::rules::Rules;
 
 /// The verdict of the rules in force on a request that was refused for its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RefusedVerdict {
     /// The request verifies, and is to be stored and delivered.
     Verifies {
         /// The secret that verifies it.
@@ -35,7 +35,7 @@ pub enum Verdict {
     NotJudged(String),
 }
 
-impl Verdict {
+impl RefusedVerdict {
     /// Returns the name in the API.
     pub const fn label(&self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl Verdict {
 /// A verdict, and the event of a request that verifies.
 #[derive(Debug)]
 pub(super) struct Judged {
-    pub(super) verdict: Verdict,
+    pub(super) verdict: RefusedVerdict,
     /// The event to store; only a verified request has one.
     pub(super) event: Option<Box<Event>>,
     /// Places of keys under which the request may verify. The flag is true when the configuration names the place.
@@ -82,14 +82,14 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    const fn of(verdict: Verdict) -> Self {
+    const fn of(verdict: RefusedVerdict) -> Self {
         Self { verdict, event: None, places: Vec::new() }
     }
 }
 
 /// Re-evaluates a captured request by all gates, as of its receipt.
 pub(super) fn judge(rules: &Rules, keys: &dyn KeyRing, captured: &Captured) -> Judged {
-    let not_judged = |why: &str| Judged::of(Verdict::NotJudged(why.to_owned()));
+    let not_judged = |why: &str| Judged::of(RefusedVerdict::NotJudged(why.to_owned()));
     let event = &captured.event;
     match captured.kept {
         BodyKept::Whole => {}
@@ -110,25 +110,27 @@ pub(super) fn judge(rules: &Rules, keys: &dyn KeyRing, captured: &Captured) -> J
     let secret = notes.secret.clone();
     match (accepted, secret) {
         (Ok(Accepted::Event(event)), Some(secret)) => {
-            Judged { verdict: Verdict::Verifies { secret }, event: Some(event), places: Vec::new() }
+            Judged { verdict: RefusedVerdict::Verifies { secret }, event: Some(event), places: Vec::new() }
         }
         (Ok(Accepted::Quarantined(event)), Some(secret)) => {
-            Judged { verdict: Verdict::Quarantined { secret }, event: Some(event), places: Vec::new() }
+            Judged { verdict: RefusedVerdict::Quarantined { secret }, event: Some(event), places: Vec::new() }
         }
-        (Ok(Accepted::Filtered), Some(_)) => Judged::of(Verdict::Unwanted),
+        (Ok(Accepted::Filtered), Some(_)) => Judged::of(RefusedVerdict::Unwanted),
         (Ok(Accepted::Handshake(_)), _) => not_judged("it is a handshake, which is answered and not stored"),
-        (Err(refusal), Some(_)) => Judged::of(Verdict::Refused(refusal.why.into_owned())),
+        (Err(refusal), Some(_)) => Judged::of(RefusedVerdict::Refused(refusal.why.into_owned())),
         (Ok(_), None) if notes.verdict == Some(SignatureVerdict::NotConfigured) => {
             not_judged("its source verifies nothing now, so nothing proves who sent it")
         }
-        (Ok(_), None) => Judged::of(Verdict::Fails(format!("it still does not verify: {}", notes.verdict_label()))),
+        (Ok(_), None) => {
+            Judged::of(RefusedVerdict::Fails(format!("it still does not verify: {}", notes.verdict_label())))
+        }
         (Err(refusal), None) => {
             let known = lane.verifier.prefetch();
             let places = notes.needs_keys.places.into_iter().map(|at| {
                 let is_known = known.contains(&at);
                 (at, is_known)
             });
-            Judged { verdict: Verdict::Fails(refusal.why.into_owned()), event: None, places: places.collect() }
+            Judged { verdict: RefusedVerdict::Fails(refusal.why.into_owned()), event: None, places: places.collect() }
         }
     }
 }

@@ -17,17 +17,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::{Filter, RulesNow};
-use crate::buffer::{Buffer, Committed, Found, NotStored};
+use crate::archive::{EventFilter, RulesNow};
+use crate::buffer::{Buffer, Committed, NotStored, StoredEvent};
 use crate::capture::{Capture, Captured};
 use crate::event::{Event, EventData, EventId};
 use crate::keyring::Keyring;
-use crate::lane::Rules;
 use crate::provider::KeyLocation;
+use crate::rules::Rules;
 use crate::sender::Sender;
 use crate::telemetry::Telemetry;
 
-pub use judge::Verdict;
+pub use judge::RefusedVerdict;
 use judge::{Judged, judge};
 
 /// The number of requests that one call re-evaluates.
@@ -56,11 +56,11 @@ impl fmt::Debug for Refused {
 
 /// The selection of requests for one call, and the mode of the call.
 #[derive(Debug, Default)]
-pub struct Choice {
+pub struct AdmitChoice {
     /// The id of the only request.
     pub id: Option<EventId>,
     /// The filter on requests.
-    pub filter: Filter,
+    pub filter: EventFilter,
     /// The id of the last request of the previous page.
     pub after: Option<EventId>,
     /// True to store nothing and only return the verdicts.
@@ -69,13 +69,13 @@ pub struct Choice {
 
 /// One request and its verdict.
 #[derive(Debug)]
-pub struct Sample {
+pub struct RefusedSample {
     /// The request's id.
     pub id: EventId,
     /// The request's source.
     pub source: Arc<str>,
     /// The verdict of the rules in force.
-    pub verdict: Verdict,
+    pub verdict: RefusedVerdict,
 }
 
 /// The result of one page.
@@ -86,7 +86,7 @@ pub struct Admission {
     /// The number of events that were stored.
     pub admitted: u64,
     /// The first requests of the page, at most 20.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<RefusedSample>,
     /// The id of this page's last request, as `after` of the next page; `None` after the last page.
     pub next: Option<EventId>,
     /// The reason why the page ended early. Requests that were not stored are still captured.
@@ -109,7 +109,7 @@ impl Refused {
 
     /// Returns the verdict of the rules in force on a captured request, without fetching keys. Reads the disk: not for
     /// async threads.
-    pub fn verdict(&self, captured: &Captured) -> Result<Verdict, NotStored> {
+    pub fn verdict(&self, captured: &Captured) -> Result<RefusedVerdict, NotStored> {
         let judged = judge(&(self.rules)(), &*self.keys, captured);
         match &judged.event {
             Some(event) => Ok(self.repeated(event)?.unwrap_or(judged.verdict)),
@@ -123,7 +123,7 @@ impl Refused {
     }
 
     /// Re-evaluates a page of requests and, unless it is a dry run, stores those that verify.
-    pub async fn admit(&self, choice: Choice) -> Result<Admission, NotStored> {
+    pub async fn admit(&self, choice: AdmitChoice) -> Result<Admission, NotStored> {
         let dry_run = choice.dry_run;
         let _alone = if dry_run { None } else { Some(self.admitting.lock().await) };
         let (capture, rules) = (Arc::clone(&self.capture), (self.rules)());
@@ -147,7 +147,7 @@ impl Refused {
             let source = Arc::clone(&captured.event.source);
             *admission.counts.entry(Arc::clone(&source)).or_default().entry(verdict.label()).or_default() += 1;
             if admission.samples.len() < SAMPLES_MAX {
-                admission.samples.push(Sample { id: captured.event.id, source, verdict });
+                admission.samples.push(RefusedSample { id: captured.event.id, source, verdict });
             }
         }
         Ok(admission)
@@ -185,7 +185,7 @@ impl Refused {
         judged: Judged,
         dry_run: bool,
         (seen, admission): (&mut Deliveries, &mut Admission),
-    ) -> Result<Verdict, NotStored> {
+    ) -> Result<RefusedVerdict, NotStored> {
         let Some(event) = judged.event else { return Ok(judged.verdict) };
         let (id, source) = (captured.event.id, &*captured.event.source);
         if !dry_run {
@@ -200,7 +200,7 @@ impl Refused {
         })
         .await
         .map_err(|_broke_off| NotStored::Failed)?;
-        let repeated = repeated?.or_else(|| (!is_first).then_some(Verdict::Duplicate { first: None }));
+        let repeated = repeated?.or_else(|| (!is_first).then_some(RefusedVerdict::Duplicate { first: None }));
         if dry_run {
             return Ok(repeated.unwrap_or(judged.verdict));
         }
@@ -215,7 +215,7 @@ impl Refused {
         match committed {
             Committed::Duplicate => {
                 tracing::info!(source, event = %id, delivery_id, "a refused request is a repetition; it is not stored twice");
-                return Ok(Verdict::Duplicate { first: None });
+                return Ok(RefusedVerdict::Duplicate { first: None });
             }
             Committed::SameId => self.telemetry.same_id(source),
             Committed::Stored => {}
@@ -236,13 +236,13 @@ impl Refused {
         }
     }
 
-    fn repeated(&self, event: &Event) -> Result<Option<Verdict>, NotStored> {
+    fn repeated(&self, event: &Event) -> Result<Option<RefusedVerdict>, NotStored> {
         repeated(&self.buffer, event)
     }
 }
 
 /// Returns the requests of one page, the oldest first, and the `after` of the next page.
-fn page(capture: &Capture, rules: &Rules, choice: &Choice) -> (Vec<Arc<Captured>>, Option<EventId>) {
+fn page(capture: &Capture, rules: &Rules, choice: &AdmitChoice) -> (Vec<Arc<Captured>>, Option<EventId>) {
     let is_meant = |captured: &&Arc<Captured>| {
         captured.outcome.is_for_signature()
             && choice.id.is_none_or(|id| captured.event.id == id)
@@ -258,16 +258,16 @@ fn page(capture: &Capture, rules: &Rules, choice: &Choice) -> (Vec<Arc<Captured>
 
 /// Returns the verdict `Duplicate` for an event that is stored already: as a repetition, or under its own id by an
 /// admission that was interrupted.
-fn repeated(buffer: &Buffer, event: &Event) -> Result<Option<Verdict>, NotStored> {
+fn repeated(buffer: &Buffer, event: &Event) -> Result<Option<RefusedVerdict>, NotStored> {
     let id = event.data().id;
     if buffer.find(id)?.is_some() {
-        return Ok(Some(Verdict::Duplicate { first: Some(id) }));
+        return Ok(Some(RefusedVerdict::Duplicate { first: Some(id) }));
     }
     let Some(dedup) = event.dedup() else { return Ok(None) };
-    Ok(buffer.repeated(&dedup)?.map(|repetition| Verdict::Duplicate { first: repetition.first }))
+    Ok(buffer.repeated(&dedup)?.map(|repetition| RefusedVerdict::Duplicate { first: repetition.first }))
 }
 
 /// Wraps a captured request as a stored event, for filters.
-pub fn as_found(event: EventData) -> Found {
-    Found { seq: 0, event: Some(Arc::new(event)), fate: None, is_quarantined: false, same_id_as: None }
+pub fn as_found(event: EventData) -> StoredEvent {
+    StoredEvent { seq: 0, event: Some(Arc::new(event)), fate: None, is_quarantined: false, same_id_as: None }
 }

@@ -8,11 +8,8 @@ use serde_json::{Value, json};
 
 use super::load::Library;
 use super::problem::SchemaProblem;
-use super::report::{self, SchemaError};
+use super::report::{self, BRANCHES_MAX, Choice, Choices, Discriminator, SchemaError};
 use super::{Asserted, SchemaName, refs};
-
-/// The most schemas of a choice that is explained branch by branch.
-pub(super) const BRANCHES_MAX: usize = 8;
 
 /// The base of the schemas that hold one branch.
 const BRANCH: &str = "hookgate-branch:///";
@@ -30,27 +27,6 @@ pub(super) struct Compiled {
     validator: Validator,
     choice: Option<Choice>,
     inner: Choices,
-}
-
-/// The `oneOf` or `anyOf` that a whole schema consists of.
-pub(super) struct Choice {
-    pub(super) keyword: &'static str,
-    pub(super) count: usize,
-    pub(super) by: Option<Discriminator>,
-}
-
-/// The property by whose value one branch is chosen, such as `action`.
-pub(super) struct Discriminator {
-    pub(super) property: String,
-    pub(super) branches: BTreeMap<String, Validator>,
-}
-
-/// The width of the widest `oneOf` or `anyOf` below the root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Choices {
-    None,
-    Few,
-    Many,
 }
 
 impl Compiled {

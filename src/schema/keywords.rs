@@ -275,14 +275,14 @@ mod tests {
 
     #[test]
     fn misspelt_keywords_are_found_below_misspelt_ones_and_where_references_lead() {
-        let document = json!({"$ref": "#/types/a~1b", "types": {"a/b": {"requird": [], "items": {"$ref": "#/types/c"}},
-            "c": {"$ref": "#/types/c", "minlength": 1}, "unused": {"requird": []}}, "$def": {"d": {"not": {"enumm": []}}},
+        let document = json!({"$ref": "#/shared/a~1b", "shared": {"a/b": {"requird": [], "items": {"$ref": "#/shared/c"}},
+            "c": {"$ref": "#/shared/c", "minlength": 1}, "unused": {"requird": []}}, "$def": {"d": {"not": {"enumm": []}}},
             "oneof": [{}]});
         let found = doubts(&document);
-        for part in ["/types/a~1b/requird: ", "/types/c/minlength: ", "/$def: ", "/$def/d/not/enumm: ", "/oneof: "] {
+        for part in ["/shared/a~1b/requird: ", "/shared/c/minlength: ", "/$def: ", "/$def/d/not/enumm: ", "/oneof: "] {
             assert!(found.iter().any(|doubt| doubt.contains(part)), "{part} in {found:?}");
         }
-        let found = doubts(&json!({"allOf": [{"ref": "#/types/c"}]}));
+        let found = doubts(&json!({"allOf": [{"ref": "#/shared/c"}]}));
         assert!(matches!(&found[..], [one] if one.contains("/allOf/0/ref: ") && one.contains("$ref")), "{found:?}");
     }
 

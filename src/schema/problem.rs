@@ -33,9 +33,9 @@ pub enum SchemaProblem {
     TooMany,
     /// A file is not UTF-8.
     NotText {
-        /// Which.
+        /// The schema.
         schema: SchemaName,
-        /// What it is, and where that is seen.
+        /// The encoding that it seems to have, and the place where that shows.
         problem: NotUtf8,
     },
     /// A file is not JSON.

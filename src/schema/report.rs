@@ -7,11 +7,11 @@
 //!
 //! Texts are masked: an event may hold personal data. Names of properties are shown where they look like names.
 
+use std::collections::BTreeMap;
+
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
-
-use super::compile::{BRANCHES_MAX, Choice, Choices, Discriminator};
 
 /// Most problems that are reported of one event.
 pub const PROBLEMS_MAX: usize = 20;
@@ -22,6 +22,30 @@ pub const MESSAGE_BYTES_MAX: usize = 300;
 const VALUES_MAX: usize = 4_000;
 /// The most values under a schema with choices inside, of which every branch copies the values.
 const VALUES_WITH_CHOICES_MAX: usize = 1_500;
+
+/// The most schemas of a choice that is explained branch by branch.
+pub(super) const BRANCHES_MAX: usize = 8;
+
+/// The `oneOf` or `anyOf` that a whole schema consists of.
+pub(super) struct Choice {
+    pub(super) keyword: &'static str,
+    pub(super) count: usize,
+    pub(super) by: Option<Discriminator>,
+}
+
+/// The property by whose value one branch is chosen, such as `action`.
+pub(super) struct Discriminator {
+    pub(super) property: String,
+    pub(super) branches: BTreeMap<String, Validator>,
+}
+
+/// The width of the widest `oneOf` or `anyOf` below the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Choices {
+    None,
+    Few,
+    Many,
+}
 
 /// One problem of an event that does not match.
 #[derive(Clone, Debug, PartialEq, Eq)]

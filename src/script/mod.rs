@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use numbers::Numbers;
+pub use numbers::LossyNumbers;
 pub use problem::{ScriptError, ScriptProblem};
 
 use sandbox::Limits;
@@ -67,7 +67,7 @@ impl Script {
     }
 
     /// Runs the script over `event` and returns its result.
-    pub fn run(&self, event: &Value, numbers: Numbers) -> Result<Value, ScriptError> {
+    pub fn run(&self, event: &Value, numbers: LossyNumbers) -> Result<Value, ScriptError> {
         sandbox::run(self, event, numbers, LIMITS)
     }
 }

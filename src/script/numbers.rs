@@ -26,7 +26,7 @@ const POINTER_BYTES_MAX: usize = 256;
 
 /// The treatment of numbers that JavaScript cannot hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Numbers {
+pub enum LossyNumbers {
     /// A script that reads one of them fails.
     #[default]
     Exact,
@@ -34,14 +34,16 @@ pub enum Numbers {
     Lossy,
 }
 
+/// The number that the script read first, by its index, and the line; `None` while it has read none.
+type FirstRead = Option<(usize, Option<u32>)>;
+
 /// The numbers of an event that JavaScript cannot hold.
 #[derive(Debug)]
 pub(super) struct LongNumbers {
     numbers: Vec<(Vec<Value>, Number)>,
     /// The beginning of a text that stands for a number in the result; a sender does not know it.
     mark: String,
-    /// The one that the script read first, and the line.
-    read: Rc<Cell<Option<(usize, Option<u32>)>>>,
+    read: Rc<Cell<FirstRead>>,
 }
 
 /// Hides the numbers of one event from one run.
@@ -61,12 +63,12 @@ impl<'js> Hiding<'js> {
 }
 
 impl LongNumbers {
-    pub(super) fn of(event: &Value, numbers: Numbers) -> Result<Self, ScriptError> {
+    pub(super) fn of(event: &Value, numbers: LossyNumbers) -> Result<Self, ScriptError> {
         let mark = format!("{:032x}#", rand::random::<u128>());
         let mut long = Self { numbers: Vec::new(), mark, read: Rc::new(Cell::new(None)) };
         match numbers {
-            Numbers::Exact => long.gather(event, &mut Vec::new())?,
-            Numbers::Lossy => {}
+            LossyNumbers::Exact => long.gather(event, &mut Vec::new())?,
+            LossyNumbers::Lossy => {}
         }
         Ok(long)
     }

@@ -11,7 +11,7 @@ use rquickjs::atom::PredefinedAtom;
 use rquickjs::context::intrinsic::{Date, Eval, Json, MapSet, Promise, RegExp, RegExpCompiler, TypedArrays};
 use rquickjs::{Context, Ctx, Error, Function, Module, Runtime, Value};
 
-use super::numbers::{Hiding, LongNumbers, Numbers};
+use super::numbers::{Hiding, LongNumbers, LossyNumbers};
 use super::thrown::Thrown;
 use super::{RESULT_BYTES_MAX, STACK_BYTES_MAX, Script, ScriptError, ScriptProblem};
 use crate::clock::thread_cpu_time;
@@ -40,7 +40,7 @@ pub(super) fn read(script: &Script, limits: Limits) -> Result<(), ScriptProblem>
 pub(super) fn run(
     script: &Script,
     event: &serde_json::Value,
-    numbers: Numbers,
+    numbers: LossyNumbers,
     limits: Limits,
 ) -> Result<serde_json::Value, ScriptError> {
     let long = LongNumbers::of(event, numbers)?;

@@ -19,7 +19,7 @@ fn compiled(source: &str) -> Script {
 
 /// Runs the body of a function over `event`.
 fn on(body: &str, event: &Value) -> Result<Value, ScriptError> {
-    compiled(&format!("export default (event) => {{\n{body}\n}}")).run(event, Numbers::Exact)
+    compiled(&format!("export default (event) => {{\n{body}\n}}")).run(event, LossyNumbers::Exact)
 }
 
 fn made(body: &str) -> Result<Value, ScriptError> {
@@ -57,7 +57,7 @@ fn a_script_makes_json_of_json() {
         assert_eq!(made(text), Ok(expected), "{text}");
     }
     let imported = compiled("const cents = (n) => n * 100;\nexport default function (event) { return cents(event.n) }");
-    assert_eq!(imported.run(&json!({"n": 3}), Numbers::Exact), Ok(json!(300)));
+    assert_eq!(imported.run(&json!({"n": 3}), LossyNumbers::Exact), Ok(json!(300)));
 }
 
 /// Builds an event with numbers that JavaScript cannot hold, and a few that it can.
@@ -152,7 +152,7 @@ fn a_script_that_reads_a_number_that_it_cannot_hold_is_told_which() {
         "Object.defineProperty = Reflect.apply = Array.prototype.forEach = Map.prototype.set = Map.prototype.get = () => {};
         export default (event) => event.body.id",
     );
-    assert!(matches!(script.run(&long_event(), Numbers::Exact), Err(ScriptError::LongNumber { .. })));
+    assert!(matches!(script.run(&long_event(), LossyNumbers::Exact), Err(ScriptError::LongNumber { .. })));
     let names = crate::payload::Payload::parse(b"{\"a/b~\\n\": [1e-400]}").unwrap().into_value();
     let expected = ScriptError::LongNumber { pointer: "/a~1b~0\u{fffd}/0".to_owned(), line: Some(2) };
     assert_eq!(on("return Object.values(event)[0][0]", &names), Err(expected));
@@ -163,9 +163,9 @@ fn a_script_that_reads_a_number_that_it_cannot_hold_is_told_which() {
 #[test]
 fn a_script_gets_rounded_numbers_where_its_route_says_so() {
     let script = compiled("export default (event) => event.body.id + 1");
-    assert_eq!(script.run(&long_event(), Numbers::Lossy), Ok(json!(9_007_199_254_740_992_u64)));
+    assert_eq!(script.run(&long_event(), LossyNumbers::Lossy), Ok(json!(9_007_199_254_740_992_u64)));
     let script = compiled("export default (event) => [event.body.items[1].n, event.body.price]");
-    assert_eq!(script.run(&long_event(), Numbers::Lossy).unwrap().to_string(), "[1.2345678901234569e+23,10]");
+    assert_eq!(script.run(&long_event(), LossyNumbers::Lossy).unwrap().to_string(), "[1.2345678901234569e+23,10]");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn nothing_stays_from_one_event_to_the_next() {
     let script =
         compiled("let seen = 0; export default () => [++seen, (globalThis.total = (globalThis.total ?? 0) + 1)]");
     for _ in 0..3 {
-        assert_eq!(script.run(&event(), Numbers::Exact), Ok(json!([1, 1])));
+        assert_eq!(script.run(&event(), LossyNumbers::Exact), Ok(json!([1, 1])));
     }
 }
 
@@ -349,18 +349,18 @@ fn wherever_a_limit_strikes_the_engine_is_left_clean() {
     let script = compiled(source);
     let mut event = event();
     event["taken"] = json!(0);
-    let expected = script.run(&event, Numbers::Exact);
+    let expected = script.run(&event, LossyNumbers::Exact);
     assert!(expected.is_ok(), "{expected:?}");
     for micros in (0..2_000).step_by(10) {
         let limits = Limits { cpu_time: Duration::from_micros(micros), memory_bytes: MEMORY_BYTES_MAX };
-        let outcome = run(&script, &event, Numbers::Exact, limits);
+        let outcome = run(&script, &event, LossyNumbers::Exact, limits);
         assert!(outcome == expected || outcome == Err(ScriptError::Timeout), "{outcome:?}");
     }
     let (mut ended, mut stopped) = (0, 0);
     for step in 0..400_usize {
         event["taken"] = json!(MEMORY_BYTES_MAX - 60_000 - step * 499);
         let limits = Limits { cpu_time: CPU_TIME_MAX * 20, memory_bytes: MEMORY_BYTES_MAX };
-        match run(&script, &event, Numbers::Exact, limits) {
+        match run(&script, &event, LossyNumbers::Exact, limits) {
             Ok(value) => ended += usize::from(Ok(value) == expected),
             Err(error) => {
                 assert_eq!(error, ScriptError::OutOfMemory);
@@ -404,7 +404,7 @@ fn scripts_run_on_several_threads_at_once() {
         for n in 0..4 {
             let script = &script;
             scope.spawn(move || {
-                (0..50).for_each(|_| assert_eq!(script.run(&json!({"n": n}), Numbers::Exact), Ok(json!(n * 2))));
+                (0..50).for_each(|_| assert_eq!(script.run(&json!({"n": n}), LossyNumbers::Exact), Ok(json!(n * 2))));
             });
         }
     });

@@ -29,7 +29,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::admin::{self, Backlog, Page, Panel, ReloadAsk};
+use crate::admin::{self, Backlog, Panel, ReloadAsk, Served};
 use crate::archive::{Archive, RulesNow};
 use crate::buffer::{Buffer, BufferParams, CommitReport};
 use crate::capture::Capture;
@@ -37,14 +37,14 @@ use crate::clock::Clock;
 use crate::deliver::{Client, Deliverer, Destinations};
 use crate::ingress::{self, BodyBudget, BoundListener, Certificates};
 use crate::keyring::Keyring;
-use crate::lane::{Lane, Rules};
 use crate::refusal::{Class, RequestOutcome};
 use crate::refused::Refused;
 use crate::rejudge;
+use crate::rules::{Rules, SourceRules};
 use crate::schema::SchemaSet;
-use crate::secret::Listed;
+use crate::secret::ListedSecret;
 use crate::source::Mode;
-use crate::telemetry::{Export, Known, KnownSource, Telemetry};
+use crate::telemetry::{ConfiguredNames, Export, KnownSource, Telemetry};
 
 /// The most bytes of bodies of requests in flight, all together.
 const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
@@ -74,7 +74,7 @@ impl Default for Surroundings {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Server {
-    shared: Arc<ingress::Shared>,
+    shared: Arc<ingress::Registry>,
     panel: Arc<Panel>,
     destinations: Arc<ArcSwap<Destinations>>,
     destinations_changed: Arc<Notify>,
@@ -107,7 +107,7 @@ impl Server {
         let (clock, chance) = (Arc::clone(&surroundings.clock), surroundings.chance);
         let (client, timing) = (Arc::new(Client::new()), (clock, chance));
         let deliverer = Deliverer::new(buffer.clone(), client, Arc::clone(&destinations), telemetry.clone(), timing);
-        let shared = Arc::new(ingress::Shared {
+        let shared = Arc::new(ingress::Registry {
             rules: ArcSwap::from_pointee(setup.live.rules),
             buffer: buffer.clone(),
             deliverer: deliverer.clone(),
@@ -236,7 +236,7 @@ impl Server {
         });
     }
 
-    fn serve_pages(&mut self, sockets: Vec<(Arc<str>, TcpListener, BTreeSet<Page>)>) {
+    fn serve_pages(&mut self, sockets: Vec<(Arc<str>, TcpListener, BTreeSet<Served>)>) {
         for (name, socket, pages) in sockets {
             let address = socket.local_addr().ok();
             let is_loopback = address.is_some_and(|address| address.ip().is_loopback());
@@ -275,7 +275,7 @@ impl Server {
         });
     }
 
-    fn report(&self, secrets: &[Listed]) {
+    fn report(&self, secrets: &[ListedSecret]) {
         for Backlog { destination, events } in self.panel.backlogs() {
             tracing::warn!(%destination, events, "deliveries wait for a destination that is not configured; they are kept");
         }
@@ -317,7 +317,7 @@ impl Server {
 }
 
 /// Returns the names in force, which label series.
-fn known<'a>(rules: &'a Rules, destinations: &'a Destinations) -> Known<'a> {
+fn known<'a>(rules: &'a Rules, destinations: &'a Destinations) -> ConfiguredNames<'a> {
     let sources = rules.lanes.iter().map(|lane| KnownSource {
         name: &lane.source.name,
         answers: answers(lane),
@@ -326,11 +326,11 @@ fn known<'a>(rules: &'a Rules, destinations: &'a Destinations) -> Known<'a> {
     });
     let routes: BTreeSet<&str> = rules.lanes.iter().flat_map(|lane| &lane.routes).map(|route| &*route.name).collect();
     let destinations: BTreeSet<&str> = destinations.keys().map(|name| &**name).collect();
-    Known { sources: sources.collect(), routes, destinations }
+    ConfiguredNames { sources: sources.collect(), routes, destinations }
 }
 
 /// Every outcome with its status, and that of a handshake with the wrong token.
-fn answers(lane: &Lane) -> Vec<(RequestOutcome, u16)> {
+fn answers(lane: &SourceRules) -> Vec<(RequestOutcome, u16)> {
     let wrong_token = lane.desk.refusals().map(|status| (RequestOutcome::Refused(Class::BadSignature), status));
     RequestOutcome::ALL
         .map(|outcome| (outcome, lane.source.answers.status(outcome)))

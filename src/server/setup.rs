@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admin::Page;
+use crate::admin::Served;
 use crate::buffer::{BufferParams, OpenError};
 use crate::capture::CaptureParams;
 use crate::deliver::Destinations;
 use crate::ingress::{ListenerParams, TlsProblem};
-use crate::lane::Rules;
-use crate::secret::{Listed, Secret};
+use crate::rules::Rules;
+use crate::secret::{ListedSecret, Secret};
 use crate::telemetry::TracingParams;
 
 /// A listener that serves pages instead of taking events.
@@ -22,7 +22,7 @@ pub struct PageListener {
     /// The address to bind.
     pub address: SocketAddr,
     /// The pages.
-    pub pages: BTreeSet<Page>,
+    pub pages: BTreeSet<Served>,
 }
 
 /// The parameters of the process.
@@ -65,7 +65,7 @@ pub struct Live {
     /// The parameters of capturing requests that are not stored.
     pub capture: CaptureParams,
     /// Every secret of every source, as it may be listed.
-    pub secrets: Vec<Listed>,
+    pub secrets: Vec<ListedSecret>,
 }
 
 /// The reason why the gateway did not start.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::{PageListener, StartError};
-use crate::admin::Page;
+use crate::admin::Served;
 use crate::ingress::{self, BoundListener, Certificates, ListenerParams};
 
 pub(super) fn bind_listeners(listeners: Vec<ListenerParams>) -> Result<Vec<BoundListener>, StartError> {
@@ -25,7 +25,7 @@ pub(super) fn bind_listeners(listeners: Vec<ListenerParams>) -> Result<Vec<Bound
 
 pub(super) async fn bind_pages(
     pages: &BTreeMap<Arc<str>, PageListener>,
-) -> Result<Vec<(Arc<str>, TcpListener, BTreeSet<Page>)>, StartError> {
+) -> Result<Vec<(Arc<str>, TcpListener, BTreeSet<Served>)>, StartError> {
     let mut sockets = Vec::with_capacity(pages.len());
     for (name, page) in pages {
         let socket = TcpListener::bind(page.address).await;

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::buffer::{Buffer, Found};
+use crate::buffer::{Buffer, StoredEvent};
 use crate::clock::Timestamp;
-use crate::ingress::Shared;
-use crate::lane::Rules;
+use crate::ingress::Registry;
+use crate::rules::Rules;
 use crate::sender::Sender;
 
 /// The most pages of stored events that are read at a start, each of 8 MiB at most.
@@ -18,7 +18,7 @@ type Verified = BTreeMap<(Arc<str>, Option<Sender>), Timestamp>;
 
 /// Reports changes that only time brings: sources that only fail, and sums of refusals. To be called about once a
 /// second.
-pub(super) fn tend(shared: &Shared) {
+pub(super) fn tend(shared: &Registry) {
     let now = shared.clock.now();
     for lane in &shared.rules.load().lanes {
         if let Some(change) = lane.watch.tick(now) {
@@ -34,7 +34,7 @@ pub(super) fn learn(buffer: &Buffer, rules: &Rules) {
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
         let verified = RefCell::new(Verified::new());
-        let note = |found: &Found| {
+        let note = |found: &StoredEvent| {
             if let Some(event) = found.event.as_ref().filter(|event| event.verified_by.is_some()) {
                 let key = (Arc::clone(&event.source), event.sender.map(Sender::of));
                 let mut verified = verified.borrow_mut();

@@ -14,7 +14,7 @@ use crate::payload::{Payload, without_mark};
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
+pub enum BodyFormat {
     /// The bytes as received.
     #[default]
     Raw,
@@ -28,7 +28,7 @@ pub enum Format {
 const NO_TYPE: &str = "event";
 const OCTETS: &str = "application/octet-stream";
 
-impl Format {
+impl BodyFormat {
     pub(super) fn apply(self, event: &EventData, route: &str, shaped: &mut Shaped) {
         match self {
             Self::Raw => {}

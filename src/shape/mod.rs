@@ -29,12 +29,12 @@ use crate::condition::ConditionError;
 use crate::event::EventData;
 use crate::hop;
 use crate::script::ScriptError;
-use shown::{Reader, put};
+use shown::{Audience, put};
 
-pub use format::Format;
-pub use patch::{BadPath, Place};
+pub use format::BodyFormat;
+pub use patch::{BadPath, BodyPlace};
 pub use shown::{ErrorShown, SetHeaders, is_credential};
-pub use sign::Signer;
+pub use sign::OutgoingSigner;
 pub use transform::{HeaderEdits, Making, Transform};
 pub use url::{BadUrl, Unfilled, UrlTemplate, written_as_url};
 pub use withheld::Withheld;
@@ -46,9 +46,9 @@ const BODY_BYTES_MAX: usize = 96 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Shape {
     /// The form of the body.
-    pub format: Format,
+    pub format: BodyFormat,
     /// The signer of outgoing requests.
-    pub signer: Option<Signer>,
+    pub signer: Option<OutgoingSigner>,
     /// The routes to the destination, each with its transform, if it has one.
     pub routes: BTreeMap<Arc<str>, Option<Arc<Transform>>>,
     /// The templates of its targets' URLs, by the URL as it is written.
@@ -173,7 +173,7 @@ impl Shape {
         if transform.is_none() && is_shaped {
             return Err(ShapeError::NoTransform);
         }
-        let mut shaped = self.made(event, (route, transform, Reader::Service), headers)?;
+        let mut shaped = self.made(event, (route, transform, Audience::Service), headers)?;
         put(&self.headers.sent, &mut shaped.headers);
         if let Some(signer) = &self.signer {
             signer.sign(event.id, now, &mut shaped).map_err(ShapeError::Sign)?;
@@ -184,7 +184,7 @@ impl Shape {
     /// Returns `sent` as people see it. [`Shape::apply`] must have made `sent` of the same event and headers.
     pub fn shown(&self, event: &EventData, route: &str, headers: HeaderMap, sent: &Shaped) -> Shaped {
         let mut shown = match self.transform(route).filter(|transform| transform.is_masked()) {
-            masked @ Some(_) => sent.masked_by(self.made(event, (route, masked, Reader::Person), headers)),
+            masked @ Some(_) => sent.masked_by(self.made(event, (route, masked, Audience::Person), headers)),
             None => sent.clone(),
         };
         put(&self.headers.shown, &mut shown.headers);
@@ -196,7 +196,7 @@ impl Shape {
     pub fn error_shown(&self, event: &EventData, route: &str, headers: HeaderMap, error: &ShapeError) -> ErrorShown {
         let is_of_transform = !matches!(error, ShapeError::NoTransform | ShapeError::Url(_) | ShapeError::Sign(_));
         let masked = self.transform(route).filter(|transform| is_of_transform && transform.is_masked());
-        let made = masked.map(|masked| self.made(event, (route, Some(masked), Reader::Person), headers));
+        let made = masked.map(|masked| self.made(event, (route, Some(masked), Audience::Person), headers));
         ErrorShown(match made {
             None => error.to_string(),
             Some(Err(masked)) => masked.to_string(),
@@ -214,7 +214,7 @@ impl Shape {
     fn made(
         &self,
         event: &EventData,
-        (route, transform, reader): (&str, Option<&Transform>, Reader),
+        (route, transform, reader): (&str, Option<&Transform>, Audience),
         headers: HeaderMap,
     ) -> Result<Shaped, ShapeError> {
         let mut shaped = Shaped { headers, body: event.body.clone(), is_made: false };

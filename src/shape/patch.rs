@@ -15,7 +15,7 @@ const STEPS_MAX: usize = 64;
 
 /// A place in a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct BodyPlace {
     written: String,
     steps: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl fmt::Display for BadPath {
     }
 }
 
-impl Place {
+impl BodyPlace {
     /// Parses `/customer/email` or `status`.
     pub fn parse(text: &str) -> Result<Self, BadPath> {
         let steps = match text.strip_prefix('/') {
@@ -158,15 +158,15 @@ mod tests {
         ];
         for (place, expected) in cases {
             let mut body = json!({"a": 1});
-            assert!(Place::parse(place).unwrap().set(&mut body, json!("new")), "{place}");
+            assert!(BodyPlace::parse(place).unwrap().set(&mut body, json!("new")), "{place}");
             assert_eq!(body, expected, "{place}");
         }
         let mut list = json!({"l": [1, 2]});
-        assert!(Place::parse("/l/-").unwrap().set(&mut list, json!(3)));
-        assert!(Place::parse("/l/0").unwrap().set(&mut list, json!(0)));
+        assert!(BodyPlace::parse("/l/-").unwrap().set(&mut list, json!(3)));
+        assert!(BodyPlace::parse("/l/0").unwrap().set(&mut list, json!(0)));
         assert_eq!(list, json!({"l": [0, 2, 3]}));
         for place in ["/l/9", "/l/x", "/l/0/deeper"] {
-            assert!(!Place::parse(place).unwrap().set(&mut list, json!(3)), "{place}");
+            assert!(!BodyPlace::parse(place).unwrap().set(&mut list, json!(3)), "{place}");
         }
     }
 
@@ -174,17 +174,17 @@ mod tests {
     fn what_is_not_there_is_removed_without_a_word() {
         let mut body = json!({"customer": {"email": "a@b", "name": "A"}, "l": [1, 2]});
         for place in ["/customer/email", "/customer/phone", "/l/0", "/l/7", "/x/y"] {
-            Place::parse(place).unwrap().remove(&mut body);
+            BodyPlace::parse(place).unwrap().remove(&mut body);
         }
         assert_eq!(body, json!({"customer": {"name": "A"}, "l": [2]}));
     }
 
     #[test]
     fn an_outer_place_holds_and_comes_before_what_lies_in_it_in_any_spelling() {
-        let place = |text| Place::parse(text).unwrap();
+        let place = |text| BodyPlace::parse(text).unwrap();
         let mut places = ["/a/b", "a", "/a-x", "/a/b/0"].map(place);
-        places.sort_by(Place::order);
-        assert_eq!(places.each_ref().map(Place::as_str), ["a", "/a/b", "/a/b/0", "/a-x"]);
+        places.sort_by(BodyPlace::order);
+        assert_eq!(places.each_ref().map(BodyPlace::as_str), ["a", "/a/b", "/a/b/0", "/a-x"]);
         assert!(place("a").is_same(&place("/a")) && place("a").holds(&place("/a/b")) && place("a").holds(&place("/a")));
         assert!(!place("/a").holds(&place("/ab")) && !place("/a/b").holds(&place("/a")));
         assert!(place("/l/0").moves(&place("/l/1/x")) && place("/l/0").moves(&place("/l/0")));
@@ -193,10 +193,10 @@ mod tests {
 
     #[test]
     fn what_names_no_place_says_why() {
-        assert_eq!(Place::parse(""), Err(BadPath::Whole));
-        assert_eq!(Place::parse("customer/email"), Err(BadPath::NoSlash));
-        assert_eq!(Place::parse("/a~"), Err(BadPath::Escape));
-        assert_eq!(Place::parse("/a~2"), Err(BadPath::Escape));
-        assert_eq!(Place::parse(&"/a".repeat(65)), Err(BadPath::TooDeep));
+        assert_eq!(BodyPlace::parse(""), Err(BadPath::Whole));
+        assert_eq!(BodyPlace::parse("customer/email"), Err(BadPath::NoSlash));
+        assert_eq!(BodyPlace::parse("/a~"), Err(BadPath::Escape));
+        assert_eq!(BodyPlace::parse("/a~2"), Err(BadPath::Escape));
+        assert_eq!(BodyPlace::parse(&"/a".repeat(65)), Err(BadPath::TooDeep));
     }
 }

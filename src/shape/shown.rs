@@ -35,7 +35,7 @@ pub fn is_credential(name: &str) -> bool {
 
 /// The reader of what is worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(super) enum Audience {
     /// Is sent it.
     Service,
     /// Sees no values of variables and secrets.
@@ -58,10 +58,10 @@ impl SetHeaders {
         self.sent.insert(name, value);
     }
 
-    pub(super) const fn of(&self, reader: Reader) -> &HeaderMap {
+    pub(super) const fn of(&self, reader: Audience) -> &HeaderMap {
         match reader {
-            Reader::Service => &self.sent,
-            Reader::Person => &self.shown,
+            Audience::Service => &self.sent,
+            Audience::Person => &self.shown,
         }
     }
 }

@@ -17,11 +17,11 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// A signer with one key or several.
 #[derive(Debug)]
-pub struct Signer {
+pub struct OutgoingSigner {
     keys: Vec<(Validity, Verifier)>,
 }
 
-impl Signer {
+impl OutgoingSigner {
     /// Builds a signer with keys and their validity. Each verifier is the scheme of Standard Webhooks with one secret.
     pub fn new(keys: Vec<(Validity, Verifier)>) -> Self {
         Self { keys }

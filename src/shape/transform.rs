@@ -5,12 +5,12 @@
 use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
-use super::shown::{Reader, SetHeaders, put};
-use super::{Place, ShapeError, Shaped};
+use super::shown::{Audience, SetHeaders, put};
+use super::{BodyPlace, ShapeError, Shaped};
 use crate::body::Bodies;
 use crate::condition::ValueExpression;
 use crate::event::EventData;
-use crate::script::{Numbers, Script};
+use crate::script::{LossyNumbers, Script};
 
 const JSON: &str = "application/json";
 
@@ -20,9 +20,9 @@ pub struct Transform {
     /// The source of the body.
     pub making: Making,
     /// The places to set, the outer ones first; the values are computed from the event as received.
-    pub set: Vec<(Place, ValueExpression)>,
+    pub set: Vec<(BodyPlace, ValueExpression)>,
     /// The places to remove afterwards.
-    pub remove: Vec<Place>,
+    pub remove: Vec<BodyPlace>,
     /// The changes of headers.
     pub headers: HeaderEdits,
 }
@@ -35,7 +35,7 @@ pub enum Making {
     /// The value of an expression.
     Expression(ValueExpression),
     /// The `body` of a script's result.
-    Script(Script, Numbers),
+    Script(Script, LossyNumbers),
 }
 
 /// Headers to set, and headers to remove before.
@@ -52,7 +52,7 @@ impl Transform {
         matches!(self.making, Making::Script(..))
     }
 
-    /// Whether it has values that people are not shown.
+    /// Returns whether the transform has hidden values.
     pub(super) fn is_masked(&self) -> bool {
         let making = if let Making::Expression(expression) = &self.making { expression.is_masked() } else { false };
         let set = &self.headers.set;
@@ -62,7 +62,7 @@ impl Transform {
     pub(super) fn apply(
         &self,
         (event, bodies): (&EventData, &Bodies),
-        (route, reader): (&str, Reader),
+        (route, reader): (&str, Audience),
         shaped: &mut Shaped,
     ) -> Result<(), ShapeError> {
         if let Some(made) = self.body((event, bodies), (route, reader))? {
@@ -80,7 +80,7 @@ impl Transform {
     fn body(
         &self,
         (event, bodies): (&EventData, &Bodies),
-        (route, reader): (&str, Reader),
+        (route, reader): (&str, Audience),
     ) -> Result<Option<Value>, ShapeError> {
         let is_kept = matches!(self.making, Making::Received) && self.set.is_empty() && self.remove.is_empty();
         if is_kept {
@@ -91,8 +91,8 @@ impl Transform {
         let received = document.json();
         let view = event.view(&document, &headers);
         let value = |expression: &ValueExpression| match reader {
-            Reader::Service => expression.value(&view),
-            Reader::Person => expression.value_shown(&view),
+            Audience::Service => expression.value(&view),
+            Audience::Person => expression.value_shown(&view),
         };
         let mut body = match &self.making {
             Making::Received => received.cloned().ok_or(ShapeError::NotJson)?,

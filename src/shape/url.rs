@@ -3,7 +3,7 @@
 //! A value is percent-encoded but for letters, digits and `-._~` (RFC 3986 §2.3), so it can end neither its segment nor
 //! the path. A value is never empty and never makes a segment of dots. Scheme and host hold no values.
 
-use super::shown::Reader;
+use super::shown::Audience;
 use crate::condition::{ConditionProblem, KeyExpression, View};
 
 /// A template of the path and the query of a URL.
@@ -20,7 +20,7 @@ enum Piece {
     Value(usize, KeyExpression, bool),
 }
 
-/// Why a text is no template.
+/// The reason why a text is no template.
 #[derive(Debug)]
 pub enum BadUrl {
     /// The brace at this byte is not closed, or closes nothing.
@@ -122,8 +122,8 @@ impl UrlTemplate {
 impl UrlTemplate {
     /// Fills in the values of one event for people; the text around them is abbreviated, because it may hold a secret.
     pub(super) fn shown(&self, view: &View<'_>) -> Result<String, Unfilled> {
-        let path = fill_for(Reader::Person, &self.path, view)?;
-        let query = self.query.as_ref().map(|query| fill_for(Reader::Person, query, view)).transpose()?;
+        let path = fill_for(Audience::Person, &self.path, view)?;
+        let query = self.query.as_ref().map(|query| fill_for(Audience::Person, query, view)).transpose()?;
         Ok(query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
     }
 }
@@ -164,20 +164,20 @@ fn pieces(text: &str) -> Result<Vec<Piece>, BadUrl> {
 }
 
 fn fill(pieces: &[Piece], view: &View<'_>) -> Result<String, Unfilled> {
-    fill_for(Reader::Service, pieces, view)
+    fill_for(Audience::Service, pieces, view)
 }
 
-fn fill_for(reader: Reader, pieces: &[Piece], view: &View<'_>) -> Result<String, Unfilled> {
+fn fill_for(reader: Audience, pieces: &[Piece], view: &View<'_>) -> Result<String, Unfilled> {
     let mut filled = String::new();
     for piece in pieces {
         match piece {
-            Piece::Text(text) if reader == Reader::Service => filled.push_str(text),
+            Piece::Text(text) if reader == Audience::Service => filled.push_str(text),
             Piece::Text(text) => filled.push_str(&abbreviated(text)),
             Piece::Value(_, expression, is_hidden) => {
                 let value = expression.key(view).ok().flatten().filter(|value| !value.is_empty());
                 let text = || if *is_hidden { "an expression with a variable" } else { expression.text() };
                 let value = value.ok_or_else(|| Unfilled(text().to_owned()))?;
-                if *is_hidden && reader == Reader::Person {
+                if *is_hidden && reader == Audience::Person {
                     filled.push('…');
                 } else {
                     encode(&value, &mut filled);

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::target::Came;
-use super::world::{CONCURRENCY, NAMES, OPEN_FOR, ORDERED, PACE_PER_SECOND, PACED, Said, Sent, World};
-use crate::buffer::{Ending, Fate, Space};
+use super::world::{CONCURRENCY, NAMES, OPEN_FOR, ORDERED, PACE_PER_SECOND, PACED, Said, SentEvent, Simulation};
+use crate::buffer::{Ending, EventStatus, Space};
 use crate::event::EventId;
 
 /// Runs all checks and notes what is broken.
-pub(super) fn all(world: &mut World) {
+pub(super) fn all(world: &mut Simulation) {
     let mut broken = Vec::new();
-    books(world, &mut broken);
+    counters(world, &mut broken);
     let came: BTreeMap<&str, Vec<Came>> = NAMES.iter().map(|name| (*name, world.services.came(name))).collect();
     world.story.sum.deliveries = came.values().map(|came| came.len() as u64).sum();
     world.story.sum.repeated = world.sent.iter().filter(|sent| sent.said == Said::Repeated).count() as u64;
@@ -24,11 +24,11 @@ pub(super) fn all(world: &mut World) {
 }
 
 /// Checks the accounting identity, and the counters against the records in the store.
-fn books(world: &World, broken: &mut Vec<String>) {
+fn counters(world: &Simulation, broken: &mut Vec<String>) {
     let (buffer, disk) = (world.buffer(), world.disk());
     let mut queued = 0;
     for name in NAMES {
-        let book = buffer.book(name);
+        let book = buffer.counters(name);
         queued += book.queued;
         if !book.is_balanced() {
             broken.push(format!("the books of {name} do not balance: {book:?}"));
@@ -40,16 +40,17 @@ fn books(world: &World, broken: &mut Vec<String>) {
     if queued > 0 {
         broken.push(format!(
             "{queued} deliveries are left in the queue for days: {:?}",
-            NAMES.map(|name| buffer.book(name))
+            NAMES.map(|name| buffer.counters(name))
         ));
     }
-    let fates: Vec<Fate> = disk.all(Space::Fate).iter().map(|(_, value)| Fate::parse(value).unwrap()).collect();
+    let fates: Vec<EventStatus> =
+        disk.all(Space::Fate).iter().map(|(_, value)| EventStatus::parse(value).unwrap()).collect();
     let records: u64 = disk.all(Space::Events).iter().map(|(_, record)| record.len() as u64).sum();
     let kept = fates.iter().flat_map(|fate| &fate.copies).filter_map(|copy| copy.answer.as_ref());
     let bytes = records + kept.map(|answer| u64::from(answer.stored_bytes())).sum::<u64>();
     let (in_queue, in_lanes) = (disk.all(Space::Queue).len(), disk.all(Space::Ordered).len());
     let dead = fates.iter().flat_map(|fate| &fate.copies).filter(|copy| copy.is_dead()).count();
-    let counted_dead: u64 = NAMES.iter().map(|name| buffer.book(name).dead).sum();
+    let counted_dead: u64 = NAMES.iter().map(|name| buffer.counters(name).dead).sum();
     let stats = buffer.stats();
     for (what, counted, there) in [
         ("dead letters in fates", counted_dead, dead as u64),
@@ -72,13 +73,13 @@ fn books(world: &World, broken: &mut Vec<String>) {
     }
 }
 
-fn fate_of(world: &World, id: &str) -> Option<(Option<Fate>, bool)> {
+fn fate_of(world: &Simulation, id: &str) -> Option<(Option<EventStatus>, bool)> {
     let found = world.buffer().find(EventId::parse(id)?).ok()??;
     Some((found.fate, found.event.is_some()))
 }
 
 /// Checks that every dispatch of every event that was answered as stored arrived, or has a recorded end.
-fn nothing_is_lost(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec<String>) {
+fn nothing_is_lost(world: &Simulation, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec<String>) {
     for sent in world.sent.iter().filter(|sent| sent.said == Said::Stored) {
         let known = fate_of(world, &sent.id);
         for (at, copy) in sent.copies.iter().enumerate() {
@@ -100,7 +101,7 @@ fn nothing_is_lost(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut
     }
     // A duplicate is answered as the first was: the first must be there, arrive or be on record.
     for sent in world.sent.iter().filter(|sent| sent.said == Said::Repeated) {
-        let same = |other: &&Sent| other.delivery_id == sent.delivery_id && other.body == sent.body;
+        let same = |other: &&SentEvent| other.delivery_id == sent.delivery_id && other.body == sent.body;
         let has_first = world.sent.iter().filter(same).any(|other| {
             let arrived = came.values().flatten().any(|one| one.event == other.id);
             other.said == Said::Stored || arrived || fate_of(world, &other.id).is_some()
@@ -111,8 +112,8 @@ fn nothing_is_lost(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut
     }
 }
 
-fn nothing_is_made_up(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec<String>) {
-    let sent: BTreeMap<&str, &Sent> = world.sent.iter().map(|sent| (sent.id.as_str(), sent)).collect();
+fn nothing_is_made_up(world: &Simulation, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec<String>) {
+    let sent: BTreeMap<&str, &SentEvent> = world.sent.iter().map(|sent| (sent.id.as_str(), sent)).collect();
     for (name, came) in came {
         for one in came {
             match sent.get(one.event.as_str()) {
@@ -130,7 +131,7 @@ fn nothing_is_made_up(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &
 }
 
 /// Checks that no delivery is answered as newly stored twice.
-fn nothing_is_taken_twice(world: &World, broken: &mut Vec<String>) {
+fn nothing_is_taken_twice(world: &Simulation, broken: &mut Vec<String>) {
     let mut taken = BTreeSet::new();
     for sent in world.sent.iter().filter(|sent| sent.said == Said::Stored) {
         if !taken.insert((&sent.delivery_id, &sent.body)) {
@@ -140,7 +141,7 @@ fn nothing_is_taken_twice(world: &World, broken: &mut Vec<String>) {
 }
 
 /// Checks that under one key no event arrives for the first time behind a later one.
-fn order_is_kept(world: &World, came: &[Came], broken: &mut Vec<String>) {
+fn order_is_kept(world: &Simulation, came: &[Came], broken: &mut Vec<String>) {
     let seq = |id: &str| Some(world.buffer().find(EventId::parse(id)?).ok()??.seq);
     let keys: BTreeMap<&str, [u8; 16]> = world
         .sent
@@ -167,7 +168,7 @@ fn order_is_kept(world: &World, came: &[Came], broken: &mut Vec<String>) {
     }
 }
 
-fn bounds_hold(world: &World, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec<String>) {
+fn bounds_hold(world: &Simulation, came: &BTreeMap<&str, Vec<Came>>, broken: &mut Vec<String>) {
     let crashes = usize::try_from(world.story.sum.crashes).unwrap();
     for name in NAMES {
         let most = world.services.most_under_way(name);

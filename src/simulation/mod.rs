@@ -20,7 +20,7 @@ mod target;
 mod trouble;
 mod world;
 
-use plan::Plan;
+use plan::RunPlan;
 
 const SEEDS: u64 = 200;
 
@@ -33,7 +33,7 @@ fn variable(name: &str) -> Option<u64> {
 #[test]
 fn no_seed_breaks_what_is_promised() {
     if let Some(seed) = variable("SEED") {
-        let story = world::run(seed, &Plan::of(seed));
+        let story = world::run(seed, &RunPlan::of(seed));
         println!("{}", story.lines.join("\n"));
         assert!(story.broken.is_empty(), "seed {seed}: {:#?}", story.broken);
         return;
@@ -43,7 +43,7 @@ fn no_seed_breaks_what_is_promised() {
     let mut sum = world::Sum::default();
     let mut broken = Vec::new();
     for seed in first..first + seeds {
-        let story = world::run(seed, &Plan::of(seed));
+        let story = world::run(seed, &RunPlan::of(seed));
         sum.add(&story.sum);
         if !story.broken.is_empty() {
             broken.push(format!("SEED={seed}: {}", story.broken.join("; ")));
@@ -58,7 +58,7 @@ fn no_seed_breaks_what_is_promised() {
 #[test]
 fn a_seed_gives_the_same_run_again() {
     for seed in [3, 17] {
-        let (first, second) = (world::run(seed, &Plan::of(seed)), world::run(seed, &Plan::of(seed)));
+        let (first, second) = (world::run(seed, &RunPlan::of(seed)), world::run(seed, &RunPlan::of(seed)));
         assert!(!first.lines.is_empty());
         for (at, (one, other)) in first.lines.iter().zip(&second.lines).enumerate() {
             assert_eq!(one, other, "line {at} of seed {seed}");

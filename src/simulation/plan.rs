@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 
 /// The parameters of one run.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(super) struct RunPlan {
     /// The number of events to send.
     pub(super) events: u32,
     /// The most events that are sent at once.
@@ -22,7 +22,7 @@ pub(super) struct Plan {
     pub(super) poison: u32,
 }
 
-impl Plan {
+impl RunPlan {
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x9e37_79b9);
         Self {

@@ -7,14 +7,14 @@ use std::time::Duration;
 use rand::RngExt;
 use tokio::time::Instant;
 
-use super::plan::Plan;
+use super::plan::RunPlan;
 use super::target::Mood;
-use super::world::{NAMES, World};
-use crate::buffer::{Book, Fault, Space, Wish};
+use super::world::{NAMES, Simulation};
+use crate::buffer::{Command, Counters, InjectedFault, Space};
 use crate::clock::Timestamp;
 
-impl World {
-    pub(super) async fn disturb(&mut self, plan: &Plan) {
+impl Simulation {
+    pub(super) async fn disturb(&mut self, plan: &RunPlan) {
         let name = NAMES[self.rng.random_range(0..NAMES.len())];
         match self.rng.random_range(0..100) {
             0..40 => {
@@ -25,9 +25,9 @@ impl World {
             }
             40..55 => {
                 let fault = if self.rng.random_bool(0.4) {
-                    Fault::Write
+                    InjectedFault::Write
                 } else {
-                    Fault::Sync { survives: self.rng.random_bool(0.5) }
+                    InjectedFault::Sync { survives: self.rng.random_bool(0.5) }
                 };
                 self.tell(format!("the next commit fails: {fault:?}"));
                 self.disk.fail_next(fault);
@@ -50,21 +50,21 @@ impl World {
                     self.story.sum.damaged += 1;
                 }
             }
-            _ => self.wish().await,
+            _ => self.command().await,
         }
     }
 
     /// Acts as a person does: replays, drops, releases, skips.
-    async fn wish(&mut self) {
+    async fn command(&mut self) {
         let buffer = self.buffer();
         let mut wishes = Vec::new();
         for dead in buffer.dead_letters(None, None, 3).map(|page| page.entries).unwrap_or_default() {
             let (seq, copy) = (dead.found.seq, dead.copy);
             match (dead.found.event, self.rng.random_range(0..3)) {
-                (Some(event), 0) => wishes.push(Wish::Replay { seq, copies: vec![copy], event }),
+                (Some(event), 0) => wishes.push(Command::Replay { seq, copies: vec![copy], event }),
                 (_, 1) => {
                     self.given_up += 1;
-                    wishes.push(Wish::Drop { seq, copy });
+                    wishes.push(Command::Drop { seq, copy });
                 }
                 _ => {}
             }
@@ -72,22 +72,22 @@ impl World {
         for parked in buffer.parked(None, None, 3).map(|page| page.entries).unwrap_or_default() {
             self.story.sum.parked += 1;
             if self.rng.random_bool(0.7) {
-                wishes.push(Wish::Release(parked.key));
+                wishes.push(Command::Release(parked.key));
             } else {
                 self.given_up += 1;
-                wishes.push(Wish::Skip(parked.key));
+                wishes.push(Command::Skip(parked.key));
             }
         }
         let newest = buffer.events(None, Timestamp::from_unix_ms(0), 3, &|_| true);
         for found in newest.map(|page| page.entries).unwrap_or_default() {
             if let Some(event) = found.event.filter(|_| self.rng.random_bool(0.3)) {
-                wishes.push(Wish::Replay { seq: found.seq, copies: vec![0], event });
+                wishes.push(Command::Replay { seq: found.seq, copies: vec![0], event });
             }
         }
         if !wishes.is_empty() {
             self.story.sum.wishes += wishes.len() as u64;
             self.tell(format!("a person wants {} things", wishes.len()));
-            let granted = tokio::time::timeout(Duration::from_mins(1), buffer.grant(wishes)).await;
+            let granted = tokio::time::timeout(Duration::from_mins(1), buffer.command(wishes)).await;
             self.tell(format!("granted: {granted:?}"));
         }
     }
@@ -107,16 +107,16 @@ impl World {
                 self.story.sum.parked += 1;
                 // A poisoned delivery never succeeds: the person gives it up.
                 self.given_up += 1;
-                let skipped = buffer.grant(vec![Wish::Skip(parked.key)]).await;
+                let skipped = buffer.command(vec![Command::Skip(parked.key)]).await;
                 self.tell(format!("skipped: {skipped:?}"));
             }
-            let queued: u64 = NAMES.iter().map(|name| buffer.book(name).queued).sum();
+            let queued: u64 = NAMES.iter().map(|name| buffer.counters(name).queued).sum();
             if queued == 0 && buffer.stats().open {
                 break;
             }
             tokio::time::sleep(Duration::from_secs(30)).await;
         }
-        let books: BTreeMap<&str, Book> = NAMES.iter().map(|name| (*name, self.buffer().book(name))).collect();
+        let books: BTreeMap<&str, Counters> = NAMES.iter().map(|name| (*name, self.buffer().counters(name))).collect();
         let stats = self.buffer().stats();
         self.tell(format!("{books:?} {stats:?}"));
     }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::check;
-use super::plan::Plan;
+use super::plan::RunPlan;
 use super::target::Services;
 use crate::buffer::{Buffer, BufferParams, Committed, FakeDisk, Fsync, Keep, NotStored};
 use crate::clock::{Clock, Timestamp};
@@ -23,7 +23,7 @@ use crate::deliver::{
     BalanceParams, BreakerParams, Deliverer, Destination, Destinations, Jitter, Policy, RetryOn, Selection, Target,
     Targets, WeightedTarget,
 };
-use crate::event::{Copy, DedupKey, Event, EventData, EventId, OrderKey};
+use crate::event::{DedupKey, Dispatch, Event, EventData, EventId, OrderKey};
 use crate::limit::Rate;
 use crate::provider::{Verified, digest};
 use crate::telemetry::Telemetry;
@@ -85,11 +85,11 @@ pub(super) struct Story {
 
 /// One event as its sender knows it.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct SentEvent {
     pub(super) id: String,
     pub(super) delivery_id: String,
     pub(super) body: Bytes,
-    pub(super) copies: Vec<Copy>,
+    pub(super) copies: Vec<Dispatch>,
     /// The buffer's last answer.
     pub(super) said: Said,
 }
@@ -130,13 +130,13 @@ struct Machine {
     _stop: watch::Sender<bool>,
 }
 
-pub(super) struct World {
+pub(super) struct Simulation {
     pub(super) rng: StdRng,
     pub(super) clock: Arc<WorldClock>,
     pub(super) disk: FakeDisk,
     pub(super) services: Services,
     machine: Option<Machine>,
-    pub(super) sent: Vec<Sent>,
+    pub(super) sent: Vec<SentEvent>,
     pub(super) story: Story,
     /// The number of events that a person dropped or skipped: they need not arrive.
     pub(super) given_up: u64,
@@ -170,7 +170,7 @@ fn destination(name: &str) -> Destination {
     }
 }
 
-impl World {
+impl Simulation {
     fn new(seed: u64) -> Self {
         let names: Vec<Arc<str>> = NAMES.iter().map(|name| Arc::from(*name)).collect();
         CHANCE.with(|rng| *rng.borrow_mut() = StdRng::seed_from_u64(seed));
@@ -251,7 +251,7 @@ impl World {
     }
 
     /// Makes the next event of a sender: sometimes one that was sent before, sometimes another body under an old id.
-    fn compose(&mut self, plan: &Plan) -> Sent {
+    fn compose(&mut self, plan: &RunPlan) -> SentEvent {
         let number = self.sent.len();
         let again = (self.rng.random_range(0..100) < 12 && number > 0).then(|| self.rng.random_range(0..number));
         if let Some(earlier) = again {
@@ -259,26 +259,33 @@ impl World {
             if self.rng.random_bool(0.3) {
                 sent.body = format!("other {number} {}", "x".repeat(self.rng.random_range(0..200))).into();
             }
-            return Sent { said: Said::Unknown, ..sent };
+            return SentEvent { said: Said::Unknown, ..sent };
         }
         let word = if self.rng.random_range(0..100) < plan.poison { "poison" } else { "fine" };
         let body = format!("{word} {number} {}", "y".repeat(self.rng.random_range(0..2000)));
         let key = format!("key {}", self.rng.random_range(0..4));
-        let copy = |name: &str| Copy {
+        let copy = |name: &str| Dispatch {
             route: "all".into(),
             destination: name.into(),
             balance: None,
             order: (name == ORDERED).then(|| OrderKey::of(&key)),
             shaped: false,
         };
-        let mut copies: Vec<Copy> = NAMES.iter().filter(|_| self.rng.random_bool(0.5)).map(|name| copy(name)).collect();
+        let mut copies: Vec<Dispatch> =
+            NAMES.iter().filter(|_| self.rng.random_bool(0.5)).map(|name| copy(name)).collect();
         if copies.is_empty() {
             copies.push(copy(PLAIN));
         }
-        Sent { id: String::new(), delivery_id: format!("d{number}"), body: body.into(), copies, said: Said::Unknown }
+        SentEvent {
+            id: String::new(),
+            delivery_id: format!("d{number}"),
+            body: body.into(),
+            copies,
+            said: Said::Unknown,
+        }
     }
 
-    fn event(&mut self, sent: &mut Sent) -> Event {
+    fn event(&mut self, sent: &mut SentEvent) -> Event {
         let id = EventId::at(self.clock.now(), self.rng.random());
         sent.id = id.to_string();
         let data = EventData {
@@ -293,7 +300,7 @@ impl World {
     }
 
     /// Sends some events at once and notes the answers; a machine that stops meanwhile gives none.
-    async fn send(&mut self, plan: &Plan) {
+    async fn send(&mut self, plan: &RunPlan) {
         let mut waiting = JoinSet::new();
         for _ in 0..self.rng.random_range(1..=plan.senders) {
             let mut sent = self.compose(plan);
@@ -328,7 +335,7 @@ impl World {
                 }
                 Err(NotStored::Full(_) | NotStored::Busy) => Said::Unknown,
             };
-            let Sent { id, delivery_id, said, .. } = &self.sent[at];
+            let SentEvent { id, delivery_id, said, .. } = &self.sent[at];
             let line = format!("{delivery_id} {id}: {said:?}");
             self.tell(line);
         }
@@ -336,7 +343,7 @@ impl World {
 }
 
 /// Runs the simulation under one seed.
-pub(super) fn run(seed: u64, plan: &Plan) -> Story {
+pub(super) fn run(seed: u64, plan: &RunPlan) -> Story {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let mut story = runtime.block_on(live(seed, plan));
     runtime.shutdown_background();
@@ -344,10 +351,10 @@ pub(super) fn run(seed: u64, plan: &Plan) -> Story {
     story
 }
 
-fn live(seed: u64, plan: &Plan) -> impl Future<Output = Story> {
+fn live(seed: u64, plan: &RunPlan) -> impl Future<Output = Story> {
     let plan = plan.clone();
     async move {
-        let mut world = World::new(seed);
+        let mut world = Simulation::new(seed);
         world.start();
         let mut disturbances = plan.disturbances;
         let mut next = Instant::now();

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::Telemetry;
-use super::spans::{Spans, TracingParams};
+use super::spans::{SpanSink, TracingParams};
 
 /// The most spans that wait, about a kilobyte each.
 const QUEUE_MAX: usize = 4096;
@@ -68,7 +68,7 @@ impl Telemetry {
         let mut running = JoinSet::new();
         running.spawn(Exporting { spans, exporter, complaint, stop: stopped, is_stopping: false }.run());
         let scope = InstrumentationScope::builder("hookgate").build();
-        let spans = Spans { queue, sample: params.sample, random, dropped: no_room, scope };
+        let spans = SpanSink { queue, sample: params.sample, random, dropped: no_room, scope };
         (Self(self.0, Some(spans), self.2, self.3), Some(Export { stop, running }))
     }
 

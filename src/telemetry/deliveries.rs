@@ -192,8 +192,8 @@ impl Telemetry {
     }
 
     /// Records the end of a delivery.
-    pub fn delivery(&self, ended: &Ended<'_>) {
-        let Ended { line, result, latency, last } = *ended;
+    pub fn delivery(&self, ended: &EndedDelivery<'_>) {
+        let EndedDelivery { line, result, latency, last } = *ended;
         let DeliveryLine { source, route, destination, event, attempt } = line;
         self.0.deliveries.with_label_values(&[destination, result.label()]).inc();
         let (outcome, status, detail) = said(last);
@@ -239,7 +239,7 @@ pub struct WellAgain {
 
 /// One ended delivery.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended<'a> {
+pub struct EndedDelivery<'a> {
     /// The delivery that ended.
     pub line: DeliveryLine<'a>,
     /// The end.

@@ -26,7 +26,7 @@ const OPERATIONS: [&str; 2] = ["commit", "read"];
 
 /// The names in force.
 #[derive(Clone, Debug, Default)]
-pub struct Known<'a> {
+pub struct ConfiguredNames<'a> {
     /// Sources.
     pub sources: Vec<KnownSource<'a>>,
     /// Routes.
@@ -50,7 +50,7 @@ pub struct KnownSource<'a> {
 
 impl Telemetry {
     /// Begins the series of these names, where they are new.
-    pub fn known(&self, known: &Known<'_>) {
+    pub fn known(&self, known: &ConfiguredNames<'_>) {
         let families = &self.0;
         for source in &known.sources {
             self.known_source(source);

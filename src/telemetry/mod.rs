@@ -21,12 +21,12 @@ mod spans;
 mod trace;
 
 pub use collector::Export;
-pub use deliveries::{AnsweredBy, Deferral, DeliveryLine, DeliveryResult, Ended, Troubled, WellAgain};
+pub use deliveries::{AnsweredBy, Deferral, DeliveryLine, DeliveryResult, EndedDelivery, Troubled, WellAgain};
 pub use families::Described;
-pub use known::{Known, KnownSource};
+pub use known::{ConfiguredNames, KnownSource};
 pub use sources::SourceStanding;
 pub use spans::{TracedAttempt, TracingParams};
-pub use trace::{AttemptTrace, Share};
+pub use trace::{AttemptTrace, SampledShare};
 mod targets;
 
 use std::borrow::Cow;
@@ -40,7 +40,7 @@ use prometheus::{Encoder, IntGauge, TextEncoder};
 use families::Families;
 use refusals::RefusalLines;
 use routes::RouteLines;
-use spans::Spans;
+use spans::SpanSink;
 
 use crate::accept::Notes;
 use crate::clock::Timestamp;
@@ -52,7 +52,7 @@ pub const NO_SOURCE: &str = "_none";
 
 /// Counts, logs, and records spans where tracing is on; clones share the metrics, and the state of limited log lines.
 #[derive(Clone, Debug)]
-pub struct Telemetry(Families, Option<Spans>, Arc<RefusalLines>, Arc<RouteLines>);
+pub struct Telemetry(Families, Option<SpanSink>, Arc<RefusalLines>, Arc<RouteLines>);
 
 impl Default for Telemetry {
     fn default() -> Self {
@@ -90,7 +90,7 @@ impl Telemetry {
 
 /// One answered request.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct AnsweredRequest<'a> {
     /// The source, or `None` when no source was found.
     pub source: Option<&'a str>,
     /// The outcome.
@@ -144,7 +144,7 @@ pub struct Commit {
 /// Observations at the ingress.
 impl Telemetry {
     /// Records an answered request: counters, histograms and the one access line.
-    pub fn request(&self, request: &Request<'_>, now: Timestamp) {
+    pub fn request(&self, request: &AnsweredRequest<'_>, now: Timestamp) {
         let source = request.source.unwrap_or(NO_SOURCE);
         let outcome = request.outcome.label();
         let mut code = [0; 3];
@@ -234,7 +234,7 @@ fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn log_request(source: &str, outcome: &'static str, request: &Request<'_>) {
+fn log_request(source: &str, outcome: &'static str, request: &AnsweredRequest<'_>) {
     let event = request.event.map(|id| id.to_string());
     let first_event = request.first_event.map(|id| id.to_string());
     let Called { method, host, path } = request.called;

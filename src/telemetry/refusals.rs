@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Request, Telemetry};
+use super::{AnsweredRequest, Telemetry};
 use crate::accept::SignatureVerdict;
 use crate::clock::Timestamp;
 use crate::refusal::RequestOutcome;
@@ -56,7 +56,7 @@ struct Sum {
 
 impl Telemetry {
     /// Returns whether a request has a line of its own; otherwise it is counted for the sum of its kind.
-    pub(super) fn has_line(&self, source: &str, request: &Request<'_>, now: Timestamp) -> bool {
+    pub(super) fn has_line(&self, source: &str, request: &AnsweredRequest<'_>, now: Timestamp) -> bool {
         let outcome = request.outcome;
         let is_a_stranger_s = matches!(outcome, RequestOutcome::Refused(_) | RequestOutcome::Handshake);
         if !is_a_stranger_s || request.notes.secret.is_some() {
@@ -187,13 +187,9 @@ mod tests {
     use crate::provider::FailureKind;
     use crate::refusal::Class;
 
-    const fn failed(kind: FailureKind) -> Option<SignatureVerdict> {
-        Some(SignatureVerdict::Failed(kind))
-    }
-
     const BAD: Kind = Kind {
         outcome: RequestOutcome::Refused(Class::BadSignature),
-        verdict: failed(FailureKind::WrongSecretOrBody),
+        verdict: Some(SignatureVerdict::Failed(FailureKind::WrongSecretOrBody)),
         is_known_sender: false,
     };
 
@@ -237,7 +233,7 @@ mod tests {
         }
         for other in [
             Kind { outcome: RequestOutcome::Refused(Class::MissingSignature), ..BAD },
-            Kind { verdict: failed(FailureKind::MalformedHeader), ..BAD },
+            Kind { verdict: Some(SignatureVerdict::Failed(FailureKind::MalformedHeader)), ..BAD },
             Kind { is_known_sender: true, ..BAD },
         ] {
             assert!(lines.count("a", other, sender(1), at(1)).0, "{other:?}");

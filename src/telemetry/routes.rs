@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Request, Telemetry};
+use super::{AnsweredRequest, Telemetry};
 use crate::accept::RouteError;
 use crate::clock::Timestamp;
 use crate::refusal::RequestOutcome;
@@ -52,7 +52,7 @@ impl RouteLines {
 
 impl Telemetry {
     /// Counts the routes that failed on the event of a request, and logs those whose line is due.
-    pub(super) fn route_errors(&self, source: &str, request: &Request<'_>, now: Timestamp) {
+    pub(super) fn route_errors(&self, source: &str, request: &AnsweredRequest<'_>, now: Timestamp) {
         for error in &request.notes.route_errors {
             self.0.route_errors.with_label_values(&[&*error.route, error.stage().label()]).inc();
             let Some(since_last_line) = self.3.due(&error.route, now) else { continue };

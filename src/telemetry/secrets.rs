@@ -7,7 +7,7 @@ use prometheus::core::Collector;
 
 use super::Telemetry;
 use crate::clock::Timestamp;
-use crate::secret::Listed;
+use crate::secret::ListedSecret;
 
 impl Telemetry {
     /// Records a request that this secret verified.
@@ -17,7 +17,7 @@ impl Telemetry {
     }
 
     /// Begins the series of these secrets, and ends all others.
-    pub fn secrets(&self, listed: &[Listed]) {
+    pub fn secrets(&self, listed: &[ListedSecret]) {
         let mut known = BTreeSet::new();
         for secret in listed {
             let labels = [&*secret.source, secret.name.as_str()];
@@ -47,7 +47,7 @@ impl Telemetry {
     }
 
     /// Returns how often a secret in force has verified a request since the start, and the last time.
-    pub fn secret_use(&self, secret: &Listed) -> (u64, Option<Timestamp>) {
+    pub fn secret_use(&self, secret: &ListedSecret) -> (u64, Option<Timestamp>) {
         let labels = [&*secret.source, secret.name.as_str()];
         let last = u64::try_from(self.0.secret_last_used.with_label_values(&labels).get()).unwrap_or(0);
         let used = self.0.secret_used.with_label_values(&labels).get();
@@ -75,9 +75,9 @@ mod tests {
     use super::*;
     use crate::secret::{SecretName, Validity};
 
-    fn listed(name: &str, until: Timestamp) -> Listed {
+    fn listed(name: &str, until: Timestamp) -> ListedSecret {
         let validity = Validity { until, ..Validity::ALWAYS };
-        Listed { source: "github".into(), name: SecretName::new(name), validity }
+        ListedSecret { source: "github".into(), name: SecretName::new(name), validity }
     }
 
     #[test]

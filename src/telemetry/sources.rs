@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use prometheus::core::Collector;
 
 use super::{NO_SOURCE, Telemetry};
-use crate::budget::{Alarm, Level, Recorded};
+use crate::budget::{Alarm, BudgetChange, Level};
 use crate::clock::Timestamp;
-use crate::only_failing::{Change, Failures, Standing};
+use crate::only_failing::{AlarmChange, Failures, Standing};
 use crate::refusal::{Class, RequestOutcome};
 
 /// The values of the label `proof`, by which the failure budget is counted.
@@ -46,7 +46,7 @@ impl Telemetry {
     }
 
     /// Records an answer that counts against the provider's failure budget.
-    pub fn budget(&self, source: &str, recorded: &Recorded) {
+    pub fn budget(&self, source: &str, recorded: &BudgetChange) {
         if let Some(level) = recorded.level {
             self.level(source, level);
         }
@@ -60,10 +60,10 @@ impl Telemetry {
     }
 
     /// Records the verification state of a source after a request or after time has passed, and logs a change.
-    pub fn verification(&self, source: &str, standing: Standing, change: Option<Change>) {
+    pub fn verification(&self, source: &str, standing: Standing, change: Option<AlarmChange>) {
         self.standing(source, standing);
         match change {
-            Some(Change::Began(failures)) => {
+            Some(AlarmChange::Began(failures)) => {
                 let Failures { since, count, last_verified, kind, .. } = failures;
                 tracing::warn!(
                     source,
@@ -76,7 +76,7 @@ impl Telemetry {
                      changes at a restart only, which forgets what was refused)"
                 );
             }
-            Some(Change::Ended(failures)) => {
+            Some(AlarmChange::Ended(failures)) => {
                 let Failures { since, count, .. } = failures;
                 tracing::info!(
                     source,

@@ -12,8 +12,8 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
-use super::trace::{AttemptTrace, RequestTrace, Share, TRACEPARENT};
-use super::{NO_SOURCE, Request, Telemetry};
+use super::trace::{AttemptTrace, RequestTrace, SampledShare, TRACEPARENT};
+use super::{AnsweredRequest, NO_SOURCE, Telemetry};
 use crate::clock::Timestamp;
 use crate::event::{EventData, EventId};
 use crate::outcome::{Attempt, AttemptOutcome};
@@ -28,14 +28,14 @@ pub struct TracingParams {
     /// The address of a collector for OTLP over gRPC: `http://host:4317`.
     pub collector: String,
     /// The share of events that is recorded.
-    pub sample: Share,
+    pub sample: SampledShare,
 }
 
 /// The recorder of spans.
 #[derive(Clone, Debug)]
-pub(super) struct Spans {
+pub(super) struct SpanSink {
     pub(super) queue: mpsc::Sender<SpanData>,
-    pub(super) sample: Share,
+    pub(super) sample: SampledShare,
     pub(super) random: fn() -> [u8; 10],
     /// The count of spans that found no room in the queue.
     pub(super) dropped: IntCounter,
@@ -115,7 +115,7 @@ impl Telemetry {
     }
 
     /// Records an answered request.
-    pub(super) fn request_traced(&self, request: &Request<'_>, now: Timestamp) {
+    pub(super) fn request_traced(&self, request: &AnsweredRequest<'_>, now: Timestamp) {
         let Some(spans) = &self.1 else { return };
         // A request without an event gets an id too, for its trace alone.
         let event = request.event.unwrap_or_else(|| EventId::at(now, (spans.random)()));
@@ -171,7 +171,7 @@ impl Telemetry {
     }
 }
 
-impl Spans {
+impl SpanSink {
     fn new_span(&self) -> [u8; 8] {
         let mut span: [u8; 8] = (self.random)().first_chunk().copied().unwrap_or_default();
         // Zero is not a valid span id.

@@ -18,12 +18,12 @@ pub(super) const TRACEPARENT: &str = "traceparent";
 
 /// A share of all events, in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share(u32);
+pub struct SampledShare(u32);
 
 /// Bits of an event id that are drawn at random.
 const RANDOM_BITS: u32 = 62;
 
-impl fmt::Display for Share {
+impl fmt::Display for SampledShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (percent, rest) = (self.0 / 10_000, self.0 % 10_000);
         let rest = format!("{rest:04}");
@@ -34,7 +34,7 @@ impl fmt::Display for Share {
     }
 }
 
-impl Share {
+impl SampledShare {
     /// The share of all events, in millionths.
     pub const ALL: u32 = 1_000_000;
 
@@ -175,15 +175,15 @@ mod tests {
                 EventId::at(Timestamp::from_unix_secs(1_790_000_000), *drawn.last_chunk().unwrap())
             })
             .collect();
-        let taken = |share: Share| ids.iter().filter(|id| share.takes(**id)).count();
-        assert_eq!(taken(Share(0)), 0);
-        assert_eq!(taken(Share(Share::ALL)), ids.len());
-        let twentieth = taken(Share(50_000));
+        let taken = |share: SampledShare| ids.iter().filter(|id| share.takes(**id)).count();
+        assert_eq!(taken(SampledShare(0)), 0);
+        assert_eq!(taken(SampledShare(SampledShare::ALL)), ids.len());
+        let twentieth = taken(SampledShare(50_000));
         assert!((4_700..5_300).contains(&twentieth), "{twentieth}");
         assert!(
-            ids.iter().all(|id| !Share(50_000).takes(*id) || Share(60_000).takes(*id)),
+            ids.iter().all(|id| !SampledShare(50_000).takes(*id) || SampledShare(60_000).takes(*id)),
             "more takes the same and others"
         );
-        assert_eq!(Share::of_millionths(Share::ALL + 1), None);
+        assert_eq!(SampledShare::of_millionths(SampledShare::ALL + 1), None);
     }
 }

@@ -14,7 +14,7 @@ mod show;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use hookgate::config::{Disk, Loaded, path, read, render, schema as json_schema};
+use hookgate::config::{IncludeFiles, Loaded, path, read, render, schema as json_schema};
 
 const MARK: &str = "---- problems\n";
 
@@ -29,7 +29,8 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn load(text: &str) -> Loaded {
-    let nothing = Disk { read: &|_| Err(ErrorKind::NotFound.into()), list: &|_| Err(ErrorKind::NotFound.into()) };
+    let nothing =
+        IncludeFiles { read: &|_| Err(ErrorKind::NotFound.into()), list: &|_| Err(ErrorKind::NotFound.into()) };
     read(text, Path::new("routes.yaml"), &environment, nothing)
 }
 

@@ -16,8 +16,8 @@ use std::fs;
 use std::path::Path;
 
 use hookgate::clock::Timestamp;
-use hookgate::config::check::{Checked, Secrets, World, check};
-use hookgate::config::{Disk, Loaded, Severity, read, render};
+use hookgate::config::check::{CheckedFile, Environment, Secrets, check};
+use hookgate::config::{IncludeFiles, Loaded, Severity, read, render};
 use tempfile::TempDir;
 
 use super::golden;
@@ -79,17 +79,17 @@ impl Around {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    pub(crate) fn check(&self, yaml: &str) -> Checked {
+    pub(crate) fn check(&self, yaml: &str) -> CheckedFile {
         self.checked(yaml, Secrets::Real)
     }
 
     /// Checks a configuration without reading its secrets.
-    pub(crate) fn survey(&self, yaml: &str) -> Checked {
+    pub(crate) fn survey(&self, yaml: &str) -> CheckedFile {
         self.checked(yaml, Secrets::Named)
     }
 
-    fn checked(&self, yaml: &str, secrets: Secrets<'_>) -> Checked {
-        let world = World {
+    fn checked(&self, yaml: &str, secrets: Secrets<'_>) -> CheckedFile {
+        let world = Environment {
             env: &|name| self.variable(name),
             read: DISK.read,
             list: DISK.list,
@@ -118,7 +118,7 @@ impl Around {
 }
 
 /// The real disk.
-const DISK: Disk<'static> = Disk {
+const DISK: IncludeFiles<'static> = IncludeFiles {
     read: &|path: &Path| fs::read(path),
     list: &|folder: &Path| fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect(),
 };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use hookgate::config::check::Checked;
+use hookgate::config::check::CheckedFile;
 use hookgate::config::schema::schema;
 use hookgate::config::show::Shown;
 use hookgate::config::{Severity, render};
@@ -67,7 +67,7 @@ fn around() -> Around {
 }
 
 #[track_caller]
-fn valid(around: &Around, checked: &Checked) {
+fn valid(around: &Around, checked: &CheckedFile) {
     let errors = checked.problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     assert_eq!(errors, 0, "{}", render::text(&checked.problems, checked.spans.files(), false));
     assert!(checked.setup.is_some(), "{}", around.place(""));

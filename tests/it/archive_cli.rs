@@ -231,8 +231,8 @@ fn many_events_are_delivered_again_after_a_plan_and_a_word() {
     assert_eq!((&done.json()[0]["deliveries"], &done.json()[0]["state"]), (&3.into(), &"done".into()));
     assert!(done.told.ends_with("of these at most 3 deliveries\n"), "{}", done.told);
     delivered(&gateway, 28);
-    let none = run(&site, &gateway, "events replay --source other").with(0);
-    assert!(none.told.ends_with("nothing to replay\n"), "{}", none.told);
+    let none = run(&site, &gateway, "events replay --source other").with(2);
+    assert!(none.told.contains("there is no source `other`; known: github"), "{}", none.told);
     assert!(run(&site, &gateway, "events replay --since 1h --rate 5 --dry-run").with(1).told.contains("`rate`"));
 }
 

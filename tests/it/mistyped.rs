@@ -65,7 +65,9 @@ fn one_list_shows_what_was_stored_filtered_and_refused() {
     let (code, out, err) = said(&site, &gateway, "events list --outcome any");
     let outcomes: Vec<&str> = out.lines().skip(1).filter_map(|line| line.split_whitespace().nth(5)).collect();
     assert_eq!((code, err.as_str()), (0, "3 events\n"), "{out}");
-    assert_eq!(outcomes, ["bad_signature", "filtered", "delivered"], "{out}");
+    // The newest come first; the two that were not stored may be of one millisecond.
+    assert!(["bad_signature", "filtered"].iter().all(|outcome| outcomes[..2].contains(outcome)), "{out}");
+    assert_eq!(outcomes[2..], ["delivered"], "{out}");
     assert!(out.lines().nth(3).unwrap().contains(&stored), "the newest first: {out}");
     let (_, out, err) = said(&site, &gateway, "events list --outcome any --limit 2");
     assert_eq!((out.lines().count(), err.starts_with("2 events; there may be more")), (3, true), "{out}{err}");

@@ -28,8 +28,8 @@ only_failing clock provider sender
 body        condition payload provider refusal
 inbound     body condition
 event       body clock condition hop provider refusal
-lane        body budget credential event limit only_failing payload provider redact refusal route schema source
-accept      body clock credential event inbound lane limit payload provider refusal route schema source
+rules        body budget credential event limit only_failing payload provider redact refusal route schema source
+accept      body clock credential event inbound rules limit payload provider refusal route schema source
 reply       answer event hop provider refusal source
 buffer      clock event outcome
 telemetry   accept budget clock event only_failing outcome refusal route secret
@@ -37,12 +37,12 @@ shape       body clock condition credential event hop payload provider script se
 deliver     buffer clock event limit outcome shape telemetry
 keyring     clock deliver provider
 capture     clock event redact refusal sender
-explain     accept clock condition credential deliver event inbound lane limit payload provider redact refusal reply route shape source
-archive     body buffer clock condition deliver event lane payload refusal route
-refused     accept archive buffer capture event inbound keyring lane provider sender telemetry
-ingress     accept budget buffer capture clock deliver event inbound keyring lane limit provider refusal reply sender source telemetry
-admin       archive buffer capture clock condition credential deliver event explain inbound lane limit outcome payload provider redact refusal refused route secret telemetry
-rejudge     buffer event lane provider
+explain     accept clock condition credential deliver event inbound rules limit payload provider redact refusal reply route shape source
+archive     accept body buffer clock condition deliver event rules payload refusal route
+refused     accept archive buffer capture event inbound keyring rules provider sender telemetry
+ingress     accept budget buffer capture clock deliver event inbound keyring rules limit provider refusal reply sender source telemetry
+admin       accept archive buffer capture clock condition credential deliver event explain inbound rules limit outcome payload provider redact refusal refused route secret telemetry
+rejudge     buffer event rules provider
 server      *
 config      *
 cli         *

@@ -17,8 +17,8 @@ use fjall::{
     AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
 };
 
-use super::reach::Reach;
-use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space, journal, salvage};
+use super::overlap::Overlap;
+use super::{Durability, Engine, EngineError, Medium, Mended, Pairs, Space, Value, Writes, journal, salvage};
 use crate::buffer::{DiskSpace, Fsync, OpenError};
 
 /// The most memory for data that the engine has read.
@@ -78,8 +78,8 @@ impl Medium for Disk {
         salvage::forget_mended(&self.dir)
     }
 
-    fn suspect(&self) {
-        salvage::suspect(&self.dir);
+    fn mark_damaged(&self) {
+        salvage::mark_damaged(&self.dir);
     }
 
     fn is_whole(&self) -> bool {
@@ -102,7 +102,7 @@ pub(super) struct Fjall {
     keyspaces: Vec<Keyspace>,
     /// The number of reports of full memtables since none was full.
     reports: AtomicU64,
-    reach: Reach,
+    reach: Overlap,
 }
 
 impl Fjall {
@@ -124,7 +124,7 @@ impl Fjall {
         for space in Space::ALL {
             keyspaces.push(db.keyspace(space.name(), || options(space)).map_err(|error| opening(error, dir))?);
         }
-        let reach = Reach::new();
+        let reach = Overlap::new();
         let store = Self { db, keyspaces, reports: AtomicU64::new(0), reach };
         if let Some(last) = store.last_key(Space::Events).map_err(OpenError::Engine)? {
             store.reach.comes(&last);
@@ -251,7 +251,7 @@ impl Fjall {
 }
 
 impl Engine for Fjall {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>, EngineError> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Value>, EngineError> {
         Ok(self.keyspace(space)?.get(key)?)
     }
 
@@ -267,7 +267,7 @@ impl Engine for Fjall {
         Box::new(found.map(|pair| Ok(pair.into_inner()?)))
     }
 
-    fn last_key(&self, space: Space) -> Result<Option<Slice>, EngineError> {
+    fn last_key(&self, space: Space) -> Result<Option<Value>, EngineError> {
         Ok(self.keyspace(space)?.last_key_value().map(fjall::Guard::key).transpose()?)
     }
 
@@ -275,7 +275,7 @@ impl Engine for Fjall {
         Ok(self.keyspace(space)?.contains_key(key)?)
     }
 
-    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+    fn commit(&self, batch: Writes, durability: Durability) -> Result<(), EngineError> {
         let mut written = self.db.batch();
         let events = self.keyspace(Space::Events)?;
         if let Some(key) = self.reach.back(events.tree.active_memtable().id()) {

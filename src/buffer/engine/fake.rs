@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Batch, Durability, Engine, EngineError, Medium, Mended, Pairs, Slice, Space};
+use super::{Durability, Engine, EngineError, Medium, Mended, Pairs, Space, Value, Writes};
 use crate::buffer::{DiskSpace, OpenError};
 
-type Map = BTreeMap<(Space, Vec<u8>), Slice>;
+type Map = BTreeMap<(Space, Vec<u8>), Value>;
 
 /// A failure of the next commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum InjectedFault {
     /// Nothing of the batch is written.
     Write,
     /// The batch is written, and its sync fails; `survives` says whether the batch outlives that.
@@ -27,14 +27,14 @@ struct Platter {
     durable: Map,
     /// The state that readers see.
     live: Map,
-    unsynced: Vec<Batch>,
-    fault: Option<Fault>,
+    unsynced: Vec<Writes>,
+    fault: Option<InjectedFault>,
     is_low: bool,
     is_poisoned: bool,
     /// The number of the last opening; older ones may not write any more.
     generation: u64,
     /// The counters at an opening that claimed a repair.
-    to_restore: Option<Vec<(Vec<u8>, Slice)>>,
+    to_restore: Option<Vec<(Vec<u8>, Value)>>,
     openings: u64,
     commits: u64,
     syncs: u64,
@@ -50,7 +50,7 @@ struct FakeStore {
     generation: u64,
 }
 
-fn apply(map: &mut Map, batch: &Batch) {
+fn apply(map: &mut Map, batch: &Writes) {
     for change in &batch.0 {
         let key = (change.space, change.key.to_vec());
         match &change.value {
@@ -79,7 +79,7 @@ impl FakeDisk {
     }
 
     /// Makes the next commit fail.
-    pub(crate) fn fail_next(&self, fault: Fault) {
+    pub(crate) fn fail_next(&self, fault: InjectedFault) {
         self.platter().fault = Some(fault);
     }
 
@@ -116,7 +116,7 @@ impl FakeDisk {
     }
 
     /// Returns all keys and values of a keyspace.
-    pub(crate) fn all(&self, space: Space) -> Vec<(Vec<u8>, Slice)> {
+    pub(crate) fn all(&self, space: Space) -> Vec<(Vec<u8>, Value)> {
         let platter = self.platter();
         platter
             .live
@@ -166,7 +166,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn pick(&self, from_end: bool) -> Option<(Vec<u8>, Slice)> {
+    fn pick(&self, from_end: bool) -> Option<(Vec<u8>, Value)> {
         let platter = self.store.disk.platter();
         let in_range = platter
             .live
@@ -179,7 +179,7 @@ impl Walk<'_> {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Result<(Slice, Slice), EngineError>;
+    type Item = Result<(Value, Value), EngineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (key, value) = self.pick(false)?;
@@ -198,7 +198,7 @@ impl DoubleEndedIterator for Walk<'_> {
 }
 
 impl Engine for FakeStore {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>, EngineError> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Value>, EngineError> {
         Ok(self.disk.platter().live.get(&(space, key.to_vec())).cloned())
     }
 
@@ -206,24 +206,24 @@ impl Engine for FakeStore {
         Box::new(Walk { store: self, space, from: from.to_vec(), is_after: false, to: to.map(<[u8]>::to_vec) })
     }
 
-    fn last_key(&self, space: Space) -> Result<Option<Slice>, EngineError> {
+    fn last_key(&self, space: Space) -> Result<Option<Value>, EngineError> {
         let platter = self.disk.platter();
         let last = platter.live.range((space, Vec::new())..).take_while(|((of, _), _)| *of == space).last();
         Ok(last.map(|((_, key), _)| key.clone().into()))
     }
 
-    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+    fn commit(&self, batch: Writes, durability: Durability) -> Result<(), EngineError> {
         let mut platter = self.disk.platter();
         if platter.is_poisoned || platter.generation != self.generation {
             return Err(EngineError::Failed("poisoned".into()));
         }
         platter.commits += 1;
         match platter.fault.take() {
-            Some(Fault::Write) => {
+            Some(InjectedFault::Write) => {
                 platter.is_poisoned = true;
                 return Err(EngineError::Failed("the write failed".into()));
             }
-            Some(Fault::Sync { survives }) => {
+            Some(InjectedFault::Sync { survives }) => {
                 platter.is_poisoned = true;
                 if survives {
                     apply(&mut platter.live, &batch);

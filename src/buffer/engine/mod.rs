@@ -14,7 +14,7 @@ mod disk;
 #[cfg(test)]
 pub(crate) mod fake;
 mod journal;
-mod reach;
+mod overlap;
 mod salvage;
 
 use std::fmt;
@@ -25,9 +25,9 @@ use super::{DiskSpace, OpenError};
 pub(crate) use disk::Disk;
 
 /// A shared run of bytes; short ones are held in place.
-pub(crate) type Slice = fjall::Slice;
+pub(crate) type Value = fjall::Slice;
 /// The pairs of a scan.
-pub(crate) type Pairs<'a> = Box<dyn DoubleEndedIterator<Item = Result<(Slice, Slice), EngineError>> + 'a>;
+pub(crate) type Pairs<'a> = Box<dyn DoubleEndedIterator<Item = Result<(Value, Value), EngineError>> + 'a>;
 
 /// The keyspaces. `keys` says what lies in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,23 +100,23 @@ pub(crate) enum Durability {
 
 /// One change of a batch; a change without a value removes the key.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct Write {
     pub(crate) space: Space,
-    pub(crate) key: Slice,
-    pub(crate) value: Option<Slice>,
+    pub(crate) key: Value,
+    pub(crate) value: Option<Value>,
 }
 
 /// Changes that are made together or not at all. A later change of a key replaces an earlier one.
 #[derive(Debug, Default)]
-pub(crate) struct Batch(pub(crate) Vec<Change>);
+pub(crate) struct Writes(pub(crate) Vec<Write>);
 
-impl Batch {
-    pub(crate) fn insert(&mut self, space: Space, key: impl Into<Slice>, value: impl Into<Slice>) {
-        self.0.push(Change { space, key: key.into(), value: Some(value.into()) });
+impl Writes {
+    pub(crate) fn insert(&mut self, space: Space, key: impl Into<Value>, value: impl Into<Value>) {
+        self.0.push(Write { space, key: key.into(), value: Some(value.into()) });
     }
 
-    pub(crate) fn remove(&mut self, space: Space, key: impl Into<Slice>) {
-        self.0.push(Change { space, key: key.into(), value: None });
+    pub(crate) fn remove(&mut self, space: Space, key: impl Into<Value>) {
+        self.0.push(Write { space, key: key.into(), value: None });
     }
 }
 
@@ -148,15 +148,15 @@ impl std::error::Error for EngineError {}
 
 /// An open store.
 pub(crate) trait Engine: Send + Sync {
-    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>, EngineError>;
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Value>, EngineError>;
 
     /// Returns all pairs from `from` on, up to before `to`.
     fn scan(&self, space: Space, from: &[u8], to: Option<&[u8]>) -> Pairs<'_>;
 
     /// Returns the last key, without its value.
-    fn last_key(&self, space: Space) -> Result<Option<Slice>, EngineError>;
+    fn last_key(&self, space: Space) -> Result<Option<Value>, EngineError>;
 
-    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
+    fn commit(&self, batch: Writes, durability: Durability) -> Result<(), EngineError>;
 
     /// Syncs everything that was committed to the disk.
     fn sync(&self) -> Result<(), EngineError>;
@@ -200,7 +200,7 @@ pub(crate) trait Medium: fmt::Debug + Send + Sync {
     }
 
     /// Marks the store as damaged: the next opening rebuilds it.
-    fn suspect(&self) {}
+    fn mark_damaged(&self) {}
 
     /// Checks whether all bytes are as they were written. Reads them all.
     fn is_whole(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{pretty, show, table};
+use super::{json, pretty, table};
 use crate::cli::terminal;
 
 /// The limit of lines; `--format json` has all.
@@ -23,7 +23,7 @@ pub(super) fn lines(answer: &Value) -> Vec<String> {
     let is_whole = answer.get("whole").and_then(Value::as_bool).unwrap_or(true);
     let extent = if is_whole { "" } else { "; it began" };
     let head = format!("    answered {status}{about} at {}{extent}", text("at").unwrap_or_default());
-    let body = match show::body(answer).map(String::from_utf8) {
+    let body = match json::body(answer).map(String::from_utf8) {
         Some(Ok(body)) if body.is_empty() => return vec![format!("{head}, with an empty body")],
         Some(Ok(body)) => terminal::harmless_lines(&pretty::pretty(&body).unwrap_or(body)),
         Some(Err(binary)) => {
@@ -40,7 +40,7 @@ pub(super) fn lines(answer: &Value) -> Vec<String> {
 
 /// Returns the beginning of the body on one line; `None` where there is no text.
 pub(super) fn short(answer: &Value) -> Option<String> {
-    let body = String::from_utf8(show::body(answer)?).ok()?;
+    let body = String::from_utf8(json::body(answer)?).ok()?;
     let line = body.split_whitespace().collect::<Vec<_>>().join(" ");
     (!line.is_empty()).then(|| table::cut(&terminal::harmless(&line), SHORT_CHARS_MAX))
 }

@@ -10,7 +10,7 @@
 use data_encoding::BASE64;
 use serde_json::Value;
 
-use super::show;
+use super::json;
 use crate::cli::terminal;
 use crate::credential::{CredentialPlace, name_of};
 use crate::deliver::Target;
@@ -23,7 +23,7 @@ const ARGUMENT_BYTES_MAX: usize = 64 * 1024;
 const ADDED_BY_CURL: &[&str] = &["accept", "content-type", "expect", "user-agent"];
 
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct CurlRequest {
     method: String,
     query: Option<String>,
     headers: Vec<(String, String)>,
@@ -37,7 +37,7 @@ fn is_made_anew(name: &str) -> bool {
     hop::is_hop_by_hop(name) || matches!(name, "content-length" | "expect" | "host" | "proxy-authorization")
 }
 
-impl Request {
+impl CurlRequest {
     /// Returns the headers that may have held bytes that are no text: the gateway shows them changed.
     pub(super) fn changed(&self) -> impl Iterator<Item = &str> {
         let is_changed = |value: &str| value.contains(char::REPLACEMENT_CHARACTER);
@@ -55,7 +55,7 @@ impl Request {
         let query = text("target")?.split_once('?').map(|(_, query)| query.to_owned());
         let hidden = raw.get("hidden").and_then(Value::as_array).into_iter().flatten();
         let hidden = hidden.filter_map(|place| place.as_str().map(str::to_owned)).collect();
-        Some(Self { method: text("method")?, query, headers: headers.collect(), body: show::body(raw)?, hidden })
+        Some(Self { method: text("method")?, query, headers: headers.collect(), body: json::body(raw)?, hidden })
     }
 
     /// Returns the variables in the command, which stand for hidden values.
@@ -109,7 +109,7 @@ fn placeholder(place: &CredentialPlace) -> String {
 }
 
 /// Returns the command; `None` when `url` is no URL.
-pub(super) fn command(request: &Request, url: &str) -> Option<String> {
+pub(super) fn command(request: &CurlRequest, url: &str) -> Option<String> {
     Target::parse(url)?;
     let url = request.url(url);
     let mut parts = vec![format!("curl -sS -i --globoff --path-as-is -X {} {url}", argument(&request.method))];
@@ -134,7 +134,7 @@ pub(super) fn command(request: &Request, url: &str) -> Option<String> {
 }
 
 /// Returns the commands that are piped into curl, and curl's argument for the body.
-fn body(request: &Request) -> (String, Option<String>) {
+fn body(request: &CurlRequest) -> (String, Option<String>) {
     let has_none = request.body.is_empty() && matches!(request.method.as_str(), "GET" | "HEAD" | "DELETE" | "OPTIONS");
     let from_stdin = Some("--data-binary @-".to_owned());
     match std::str::from_utf8(&request.body) {
@@ -177,9 +177,9 @@ mod tests {
 
     use super::*;
 
-    fn request(headers: &[(&str, &str)], body: &[u8]) -> Request {
+    fn request(headers: &[(&str, &str)], body: &[u8]) -> CurlRequest {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Request {
+        CurlRequest {
             method: "POST".into(),
             query: Some("a=[1]&b='x'".into()),
             headers,
@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// Returns the request that a server gets when `sh` runs the command: the lines of the head, and the body.
-    fn sent(request: &Request) -> (Vec<String>, Vec<u8>) {
+    fn sent(request: &CurlRequest) -> (Vec<String>, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hooks?own=1", listener.local_addr().unwrap());
         let mut sh = Command::new("sh").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_credential_that_is_not_shown_is_a_variable_that_has_to_be_set() {
         let hidden = ["header:x-gitlab-token", "path:token", "query:a"].map(str::to_owned).to_vec();
-        let request = Request { hidden, ..request(&[("x-gitlab-token", "[redacted]")], b"x") };
+        let request = CurlRequest { hidden, ..request(&[("x-gitlab-token", "[redacted]")], b"x") };
         let command = command(&request, "http://h/hooks").unwrap();
         assert!(command.contains(r#"'http://h/hooks?a='"${A:?}"'&b='"#), "{command}");
         assert!(command.contains(r#"-H 'x-gitlab-token: '"${X_GITLAB_TOKEN:?}""#), "{command}");

@@ -7,7 +7,7 @@ use crate::cli::admin::Admin;
 use crate::cli::unknown::{self, Unknown};
 use crate::cli::{Exit, terminal};
 
-/// How sure a person is of a change.
+/// The consent of a person to a change.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct Sure {
     /// Only show what would be done.
@@ -18,7 +18,7 @@ pub(super) struct Sure {
     pub(super) yes: bool,
 }
 
-/// What the gateway did, or would do.
+/// The result of a change, made or planned.
 pub(super) trait Done {
     /// The lines for people.
     fn lines(&self) -> Vec<String>;

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::super::admin::Admin;
 use super::deed::{Deed, Done, Sure};
-use super::filter::Filter;
-use super::job::{self, Many, Order, Rules};
+use super::filter::FilterArgs;
+use super::job::{self, Many, Order, RulesArg};
+use super::json::{EventJson, Try, member, moment, or_dash, read};
 use super::pages::{List, ListArgs};
-use super::sheet::{Event, Try, member, moment, or_dash, read};
-use super::table::{Row, table};
+use super::table::{TableRow, table};
 use super::{Asked, answer, counted, ended, replay};
 use crate::cli::{Exit, terminal};
 use crate::event::IdPrefix;
@@ -37,10 +37,10 @@ pub(in crate::cli) struct ReplayArgs {
     /// filters select, or all.
     id: Option<IdPrefix>,
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterArgs,
     /// The rules that decide which deliveries an event gets.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_RULES")]
-    rules: Rules,
+    rules: RulesArg,
     #[command(flatten)]
     many: Many,
     /// Only print what would be done.
@@ -58,7 +58,7 @@ pub(in crate::cli) struct DropArgs {
     /// The event whose dead letters are dropped: its id, or the beginning of it.
     id: Option<IdPrefix>,
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterArgs,
     /// Drop all dead letters.
     #[arg(long, conflicts_with = "id", env = "HOOKGATE_ALL")]
     all: bool,
@@ -73,7 +73,7 @@ const DEAD: List = List { path: "/api/v1/dead-letters", member: "dead_letters", 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct DeadLetter {
-    event: Event,
+    event: EventJson,
     destination: String,
     died_at: String,
     cause: String,
@@ -103,10 +103,10 @@ fn lines(dead: &[Value]) -> Vec<String> {
         let what = format!("{}/{}", or_dash(&dead.event.source), or_dash(&dead.event.r#type));
         let (died, id, tries) = (moment(&dead.died_at), or_dash(&dead.event.id), dead.attempts.to_string());
         let cells = vec![died, id, what, dead.destination, dead.cause, tries];
-        Row { cells, pieces: dead.last.iter().map(Try::short).chain(answer).collect() }
+        TableRow { cells, pieces: dead.last.iter().map(Try::short).chain(answer).collect() }
     };
     let entry = |raw: &Value| Some((read(raw)?, raw.get("answer").and_then(answer::short)));
-    let rows: Vec<Row> = dead.iter().filter_map(entry).map(row).collect();
+    let rows: Vec<TableRow> = dead.iter().filter_map(entry).map(row).collect();
     let columns =
         [("DIED (UTC)", 14), ("ID", 36), ("SOURCE/TYPE", 28), ("DESTINATION", 14), ("CAUSE", 18), ("TRIES", 5)];
     table(&columns, "LAST", &rows)
@@ -121,7 +121,7 @@ fn replay_dead(args: &ReplayArgs) -> Result<Exit, Exit> {
     };
     let admin = args.asked.gateway()?;
     let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
-    let event: Event = member(&admin, &answer, "event").map_err(|problem| problem.told())?;
+    let event: EventJson = member(&admin, &answer, "event").map_err(|problem| problem.told())?;
     // What was looked at is what is replayed, whatever else begins so by then.
     let id = &event.id.parse::<IdPrefix>().map_err(|_none| admin.not_ours().told())?;
     let dead = event.deliveries.into_iter().filter(|delivery| delivery.outcome == "dead_lettered");

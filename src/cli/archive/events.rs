@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use super::filter::{Filter, Outcome};
-use super::pages::{List, Reach};
-use super::sheet::{Delivery, Event, moment, or_dash, read};
-use super::table::{Row, table};
+use super::filter::{FilterArgs, Outcome};
+use super::json::{DeliveryJson, EventJson, moment, or_dash, read};
+use super::pages::{List, PageRange};
+use super::table::{TableRow, table};
 use super::{Asked, ended, replay, show};
 use crate::cli::Exit;
 
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
     /// List stored events, the newest first.
-    List(ListArgs),
+    List(EventsListArgs),
     /// Show one event (facts, headers, deliveries with their attempts, body), or the command that sends it again.
     Show(show::Args),
     /// Deliver one event again, or many.
@@ -24,14 +24,14 @@ pub(in crate::cli) enum Command {
     \x20 hookgate events list\n\
     \x20 hookgate events list --since 1h --outcome dead_lettered\n\
     \x20 hookgate events list --type 'invoice.*' --where 'body.data.object.amount_paid >= 100000'")]
-pub(in crate::cli) struct ListArgs {
+pub(in crate::cli) struct EventsListArgs {
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterArgs,
     /// Only events with this outcome of a delivery. `any` lists what was not stored as well.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
     #[command(flatten)]
-    reach: Reach,
+    reach: PageRange,
     #[command(flatten)]
     asked: Asked,
 }
@@ -55,12 +55,12 @@ pub(in crate::cli) fn run(command: &Command) -> Exit {
 }
 
 fn lines(events: &[Value]) -> Vec<String> {
-    let rows: Vec<Row> = events.iter().filter_map(read::<Event>).map(|event| row(&event)).collect();
+    let rows: Vec<TableRow> = events.iter().filter_map(read::<EventJson>).map(|event| row(&event)).collect();
     let columns = [("TIME (UTC)", 14), ("ID", 36), ("SOURCE", 16), ("TYPE", 24), ("OUTCOME", 18)];
     table(&columns, "DELIVERIES", &rows)
 }
 
-fn row(event: &Event) -> Row {
+fn row(event: &EventJson) -> TableRow {
     let cells = [
         moment(&event.received_at),
         or_dash(&event.id),
@@ -68,7 +68,7 @@ fn row(event: &Event) -> Row {
         or_dash(&event.r#type),
         or_dash(&event.outcome),
     ];
-    Row { cells: cells.into(), pieces: event.deliveries.iter().map(Delivery::short).collect() }
+    TableRow { cells: cells.into(), pieces: event.deliveries.iter().map(DeliveryJson::short).collect() }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::event::IdPrefix;
 
 /// The filters of stored events.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct Filter {
+pub(super) struct FilterArgs {
     /// Only events received since TIME, such as 2026-11-21T09:00:00Z, or a span back from now such as 15m, 24h, 7d.
     #[arg(long, value_name = "TIME", env = "HOOKGATE_SINCE")]
     pub(super) since: Option<String>,
@@ -92,9 +92,9 @@ impl Outcome {
 
 /// The names and values of a filter, as the gateway names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::cli) struct Wanted(Vec<(&'static str, String)>);
+pub(in crate::cli) struct QueryPairs(Vec<(&'static str, String)>);
 
-impl Wanted {
+impl QueryPairs {
     /// Adds a condition, if it is given.
     pub(in crate::cli) fn with(mut self, name: &'static str, value: Option<&str>) -> Self {
         self.0.extend(value.map(|value| (name, value.to_owned())));
@@ -127,7 +127,7 @@ impl Wanted {
     }
 }
 
-impl Filter {
+impl FilterArgs {
     /// Refuses an id together with filters: an id is one event, and nobody is told what else the filters select.
     pub(super) fn without(&self, id: Option<&IdPrefix>) -> Result<(), Exit> {
         if id.is_some() && !self.wanted().is_empty() {
@@ -137,8 +137,8 @@ impl Filter {
         Ok(())
     }
 
-    pub(super) fn wanted(&self) -> Wanted {
-        Wanted::default()
+    pub(super) fn wanted(&self) -> QueryPairs {
+        QueryPairs::default()
             .with("since", self.since.as_deref())
             .with("until", self.until.as_deref())
             .with("source", self.source.as_deref())
@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn a_filter_is_a_query_and_json() {
-        let filter = Filter {
+        let filter = FilterArgs {
             since: Some("24h".into()),
             r#type: Some("invoice.*".into()),
             r#where: Some("body.a == \"b&c\"".into()),
-            ..Filter::default()
+            ..FilterArgs::default()
         };
         let wanted = filter.wanted().outcome(Some(Outcome::DeadLettered));
         assert_eq!(
@@ -170,8 +170,8 @@ mod tests {
             wanted.json(),
             serde_json::json!({"since": "24h", "where": "body.a == \"b&c\"", "type": "invoice.*", "outcome": "dead_lettered"})
         );
-        assert!(Wanted::default().is_empty());
-        assert_eq!(Wanted::default().at("/x"), "/x");
+        assert!(QueryPairs::default().is_empty());
+        assert_eq!(QueryPairs::default().at("/x"), "/x");
     }
 
     #[test]

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::admin::Admin;
-use super::filter::Wanted;
+use super::filter::QueryPairs;
 use super::interrupt::Interrupt;
-use super::plan::Plan;
-use super::sheet::{self, read};
+use super::json::{self, read};
+use super::plan::PlanJson;
 use super::{Asked, consent};
 use crate::cli::unknown::{self, Unknown};
 use crate::cli::{Exit, terminal};
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The rules that decide which deliveries an event gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Rules {
+pub(super) enum RulesArg {
     /// The deliveries that the event had.
     #[default]
     Original,
@@ -32,7 +32,7 @@ pub(super) enum Rules {
     Today,
 }
 
-impl Rules {
+impl RulesArg {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Original => "original",
@@ -59,8 +59,8 @@ pub(super) struct Many {
 pub(super) struct Order {
     /// `events` or `dead_letters`.
     pub(super) from: &'static str,
-    pub(super) wanted: Wanted,
-    pub(super) rules: Rules,
+    pub(super) wanted: QueryPairs,
+    pub(super) rules: RulesArg,
     /// Only deliveries to these destinations; none means all.
     pub(super) to: Vec<String>,
     pub(super) dry_run: bool,
@@ -105,7 +105,7 @@ impl Job {
 pub(super) fn run(asked: &Asked, order: &Order, many: &Many) -> Result<Exit, Exit> {
     let admin = asked.gateway()?;
     let answer = admin.post(REPLAYS, &order.body(many, true)).map_err(|problem| problem.told())?;
-    let plan: Plan = sheet::member(&admin, &answer, "plan").map_err(|problem| problem.told())?;
+    let plan: PlanJson = json::member(&admin, &answer, "plan").map_err(|problem| problem.told())?;
     if plan.deliveries == 0 && plan.is_complete() {
         unknown::tell(&Unknown::listed(&answer))?;
     }
@@ -136,7 +136,7 @@ fn start(admin: &Admin, body: &Value, planned: Option<u64>) -> Result<Value, Exi
         Exit::Failed
     })?;
     let mut answer = admin.post(REPLAYS, body).map_err(|problem| problem.told())?;
-    let mut job: Job = sheet::member(admin, &answer, "replay").map_err(|problem| problem.told())?;
+    let mut job: Job = json::member(admin, &answer, "replay").map_err(|problem| problem.told())?;
     // The id becomes part of a path.
     if job.id.is_empty() || !job.id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(admin.not_ours().told());
@@ -150,7 +150,7 @@ fn start(admin: &Admin, body: &Value, planned: Option<u64>) -> Result<Value, Exi
             terminal::tell(format!("hookgate: no word of the replay {} any more; it may go on", job.id));
             problem.told()
         })?;
-        job = sheet::member(admin, &answer, "replay").map_err(|problem| problem.told())?;
+        job = json::member(admin, &answer, "replay").map_err(|problem| problem.told())?;
     }
     terminal::progress("");
     Ok(answer)

@@ -15,6 +15,7 @@ mod events;
 mod filter;
 mod interrupt;
 mod job;
+mod json;
 mod pages;
 mod parked;
 mod plan;
@@ -22,19 +23,18 @@ mod pretty;
 mod quarantine;
 mod refused;
 mod replay;
-mod sheet;
 mod show;
 mod table;
 
 use std::path::PathBuf;
 
 use super::admin::Admin;
-use super::providers::Format;
+use super::providers::OutputFormat;
 use super::{Exit, load};
 
 pub(super) use dlq::{Command as Dlq, run as dlq};
 pub(super) use events::{Command as Events, EVENTS, run as events};
-pub(super) use filter::Wanted;
+pub(super) use filter::QueryPairs;
 pub(super) use parked::{Command as Parked, run as parked};
 pub(super) use quarantine::{Command as Quarantine, run as quarantine};
 pub(super) use refused::{Command as Refused, run as refused};
@@ -50,7 +50,7 @@ struct Asked {
     config: PathBuf,
     /// The format of the output; JSON is one object a line.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
 }
 
 impl Asked {
@@ -61,7 +61,7 @@ impl Asked {
     }
 
     fn is_json(&self) -> bool {
-        self.format == Format::Json
+        self.format == OutputFormat::Json
     }
 }
 

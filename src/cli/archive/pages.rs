@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::super::admin::{Admin, AdminProblem};
-use super::filter::{Filter, Wanted};
+use super::filter::{FilterArgs, QueryPairs};
 use super::{Asked, counted};
 use crate::cli::unknown::{self, Unknown};
 use crate::cli::{Exit, terminal};
@@ -15,7 +15,7 @@ const PAGE_MAX: usize = 500;
 
 /// The part of a list that is printed.
 #[derive(Debug, clap::Args)]
-pub(super) struct Reach {
+pub(super) struct PageRange {
     /// The maximum number of entries.
     #[arg(long, value_name = "N", default_value_t = 50, env = "HOOKGATE_LIMIT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
@@ -24,7 +24,7 @@ pub(super) struct Reach {
     cursor: Option<String>,
 }
 
-impl Reach {
+impl PageRange {
     fn limit(&self) -> usize {
         usize::try_from(self.limit).unwrap_or(PAGE_MAX)
     }
@@ -34,9 +34,9 @@ impl Reach {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
-    pub(super) filter: Filter,
+    pub(super) filter: FilterArgs,
     #[command(flatten)]
-    pub(super) reach: Reach,
+    pub(super) reach: PageRange,
     #[command(flatten)]
     pub(super) asked: Asked,
 }
@@ -52,7 +52,7 @@ pub(in crate::cli) struct List {
 }
 
 /// Entries, and the cursor of the next ones.
-pub(in crate::cli) struct Listed {
+pub(in crate::cli) struct ListedPage {
     pub(in crate::cli) entries: Vec<Value>,
     next: Option<String>,
     /// Names in the filter that the gateway does not know.
@@ -64,11 +64,11 @@ impl List {
     pub(in crate::cli) fn read(
         self,
         admin: &Admin,
-        wanted: &Wanted,
+        wanted: &QueryPairs,
         limit: usize,
         cursor: Option<&str>,
-    ) -> Result<Listed, AdminProblem> {
-        let mut listed = Listed { entries: Vec::new(), next: cursor.map(str::to_owned), unknown: Vec::new() };
+    ) -> Result<ListedPage, AdminProblem> {
+        let mut listed = ListedPage { entries: Vec::new(), next: cursor.map(str::to_owned), unknown: Vec::new() };
         loop {
             let rest = limit.saturating_sub(listed.entries.len()).min(PAGE_MAX).to_string();
             let here = wanted.clone().with("limit", Some(&rest)).with("cursor", listed.next.as_deref());
@@ -92,14 +92,14 @@ impl List {
     pub(super) fn print(
         self,
         asked: &Asked,
-        wanted: &Wanted,
-        reach: &Reach,
+        wanted: &QueryPairs,
+        reach: &PageRange,
         lines: impl Fn(&[Value]) -> Vec<String>,
     ) -> Result<Exit, Exit> {
         let admin = asked.gateway()?;
         let listed =
             self.read(&admin, wanted, reach.limit(), reach.cursor.as_deref()).map_err(|problem| problem.told())?;
-        self.show(asked, &listed, lines)?;
+        Self::show(asked, &listed, lines)?;
         terminal::tell(self.told(&listed));
         Ok(Exit::Ok)
     }
@@ -108,8 +108,8 @@ impl List {
     pub(super) fn print_together(
         self,
         asked: &Asked,
-        lists: &[Wanted],
-        reach: &Reach,
+        lists: &[QueryPairs],
+        reach: &PageRange,
         lines: impl Fn(&[Value]) -> Vec<String>,
     ) -> Result<Exit, Exit> {
         if reach.cursor.is_some() {
@@ -117,7 +117,7 @@ impl List {
             return Err(Exit::Usage);
         }
         let (admin, limit) = (asked.gateway()?, reach.limit());
-        let mut all = Listed { entries: Vec::new(), next: None, unknown: Vec::new() };
+        let mut all = ListedPage { entries: Vec::new(), next: None, unknown: Vec::new() };
         let mut has_more = false;
         for wanted in lists {
             let listed = self.read(&admin, wanted, limit, None).map_err(|problem| problem.told())?;
@@ -130,13 +130,13 @@ impl List {
         all.entries.sort_by_key(|entry| std::cmp::Reverse(id(entry)));
         has_more |= all.entries.len() > limit;
         all.entries.truncate(limit);
-        self.show(asked, &all, lines)?;
+        Self::show(asked, &all, lines)?;
         let more = if has_more { "; there may be more: a larger --limit, or --until" } else { "" };
         terminal::tell(format!("{}{more}", self.told(&all)));
         Ok(Exit::Ok)
     }
 
-    fn show(self, asked: &Asked, listed: &Listed, lines: impl Fn(&[Value]) -> Vec<String>) -> Result<(), Exit> {
+    fn show(asked: &Asked, listed: &ListedPage, lines: impl Fn(&[Value]) -> Vec<String>) -> Result<(), Exit> {
         if listed.entries.is_empty() {
             unknown::tell(&listed.unknown)?;
         }
@@ -149,7 +149,7 @@ impl List {
     }
 
     /// Returns the number of entries, and the cursor for more.
-    fn told(self, listed: &Listed) -> String {
+    fn told(self, listed: &ListedPage) -> String {
         let found = match listed.entries.len() {
             0 => format!("no {} found", self.one),
             some => counted(some, self.one),
@@ -169,7 +169,11 @@ mod tests {
     fn a_list_says_how_many_and_how_to_go_on() {
         let list = List { path: "/", member: "events", one: "event" };
         let told = |count: usize, next: Option<&str>| {
-            list.told(&Listed { entries: vec![Value::Null; count], next: next.map(str::to_owned), unknown: Vec::new() })
+            list.told(&ListedPage {
+                entries: vec![Value::Null; count],
+                next: next.map(str::to_owned),
+                unknown: Vec::new(),
+            })
         };
         assert_eq!(told(0, None), "no event found");
         assert_eq!(told(1, None), "1 event");

@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::admin::Admin;
-use super::filter::Wanted;
-use super::pages::{List, Reach};
-use super::sheet::{moment, or_dash, read};
-use super::table::{Row, table};
+use super::filter::QueryPairs;
+use super::json::{moment, or_dash, read};
+use super::pages::{List, PageRange};
+use super::table::{TableRow, table};
 use super::{Asked, consent, ended};
 use crate::cli::{Exit, terminal};
 
@@ -17,7 +17,7 @@ const KEYS_MAX: usize = 100_000;
 #[derive(Debug, clap::Subcommand)]
 pub(in crate::cli) enum Command {
     /// List parked order keys.
-    List(ListArgs),
+    List(ParkedListArgs),
     /// Retry the event at the head of a key, then deliver the events behind it.
     Release(ReleaseArgs),
     /// Give up the event at the head of a key, then deliver the events behind it.
@@ -28,12 +28,12 @@ pub(in crate::cli) enum Command {
 #[command(after_help = "Examples:\n\
     \x20 hookgate parked list\n\
     \x20 hookgate parked list --destination orders")]
-pub(in crate::cli) struct ListArgs {
+pub(in crate::cli) struct ParkedListArgs {
     /// Only keys of this destination.
     #[arg(long, value_name = "NAME", env = "HOOKGATE_DESTINATION")]
     destination: Option<String>,
     #[command(flatten)]
-    reach: Reach,
+    reach: PageRange,
     #[command(flatten)]
     asked: Asked,
 }
@@ -87,7 +87,7 @@ struct Done {
 pub(in crate::cli) fn run(command: &Command) -> Exit {
     ended(match command {
         Command::List(args) => {
-            let wanted = Wanted::default().with("destination", args.destination.as_deref());
+            let wanted = QueryPairs::default().with("destination", args.destination.as_deref());
             PARKED.print(&args.asked, &wanted, &args.reach, lines)
         }
         Command::Release(args) => release(args),
@@ -102,9 +102,9 @@ fn lines(parked: &[Value]) -> Vec<String> {
         let key = one.key.get(..shown).unwrap_or(&one.key).to_owned();
         let (waiting, since, cause) = (one.waiting.to_string(), moment(&one.since), or_dash(&one.cause));
         let cells = vec![key, or_dash(&one.destination), or_dash(&one.label), waiting, since, cause];
-        Row { cells, pieces: vec![or_dash(&one.head)] }
+        TableRow { cells, pieces: vec![or_dash(&one.head)] }
     };
-    let rows: Vec<Row> = parked.iter().map(row).collect();
+    let rows: Vec<TableRow> = parked.iter().map(row).collect();
     let columns = [("KEY", 64), ("DESTINATION", 16), ("LABEL", 24), ("WAITING", 8), ("SINCE (UTC)", 14), ("CAUSE", 18)];
     table(&columns, "HEAD", &rows)
 }
@@ -140,7 +140,7 @@ fn named<'a>(parked: &'a [Parked], prefix: &str) -> Result<&'a Parked, NoKey> {
 }
 
 fn find(admin: &Admin, prefix: &str) -> Result<Parked, Exit> {
-    let listed = PARKED.read(admin, &Wanted::default(), KEYS_MAX, None).map_err(|problem| problem.told())?;
+    let listed = PARKED.read(admin, &QueryPairs::default(), KEYS_MAX, None).map_err(|problem| problem.told())?;
     let parked: Vec<Parked> = listed.entries.iter().filter_map(read).collect();
     let found = named(&parked, prefix).map_err(|none| {
         let prefix = terminal::harmless(prefix);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Plan {
+pub(super) struct PlanJson {
     pub(super) events: u64,
     pub(super) deliveries: u64,
     by_destination: BTreeMap<String, u64>,
@@ -15,7 +15,7 @@ pub(super) struct Plan {
     samples: Vec<String>,
 }
 
-impl Plan {
+impl PlanJson {
     /// Returns whether nothing was left out of the count.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
@@ -48,13 +48,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::archive::sheet::read;
+    use crate::cli::archive::json::read;
 
     #[test]
     fn a_plan_says_how_much_goes_where() {
         let plan = json!({"events": 1204, "deliveries": 2408, "by_destination": {"billing": 1204, "ci": 1204},
             "bytes": 2_000_000, "complete": false, "samples": ["a\u{1b}", "b"]});
-        let plan: Plan = read(&plan).unwrap();
+        let plan: PlanJson = read(&plan).unwrap();
         let wanted = "\
 events: 1204, deliveries: 2408, 1 MiB at least; the look ended before the last of them
   billing      1204
@@ -63,7 +63,7 @@ such as
   a\u{fffd}
   b";
         assert_eq!(plan.lines().join("\n"), wanted);
-        let plan: Plan = read(&json!({"events": 0, "complete": true})).unwrap();
+        let plan: PlanJson = read(&json!({"events": 0, "complete": true})).unwrap();
         assert_eq!(plan.lines(), ["events: 0, deliveries: 0, 0 bytes"]);
     }
 }

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::super::admin::Admin;
 use super::deed::{Deed, Done, Sure};
+use super::json::{EventJson, ProblemJson, moment, or_dash, read};
 use super::pages::{List, ListArgs};
-use super::sheet::{Event, Problem, moment, or_dash, read};
-use super::table::{COLUMNS, Row, cut, table};
+use super::table::{COLUMNS, TableRow, cut, table};
 use super::{Asked, ended};
 use crate::cli::{Exit, terminal};
 use crate::event::IdPrefix;
@@ -70,7 +70,7 @@ struct Sample {
     id: String,
     source: String,
     verdict: String,
-    problems: Vec<Problem>,
+    problems: Vec<ProblemJson>,
 }
 
 pub(in crate::cli) fn run(command: &Command) -> Exit {
@@ -81,14 +81,14 @@ pub(in crate::cli) fn run(command: &Command) -> Exit {
 }
 
 fn lines(events: &[Value]) -> Vec<String> {
-    let row = |event: Event| {
-        let mut pieces: Vec<String> = event.problems.iter().take(PROBLEMS_MAX).map(Problem::short).collect();
+    let row = |event: EventJson| {
+        let mut pieces: Vec<String> = event.problems.iter().take(PROBLEMS_MAX).map(ProblemJson::short).collect();
         let more = event.problems.len().saturating_sub(PROBLEMS_MAX);
         pieces.extend((more > 0).then(|| format!("and {more} more")));
         let cells = [moment(&event.received_at), or_dash(&event.id), or_dash(&event.source), or_dash(&event.r#type)];
-        Row { cells: cells.into(), pieces: vec![pieces.join("; ")] }
+        TableRow { cells: cells.into(), pieces: vec![pieces.join("; ")] }
     };
-    let rows: Vec<Row> = events.iter().filter_map(read).map(row).collect();
+    let rows: Vec<TableRow> = events.iter().filter_map(read).map(row).collect();
     table(&[("TIME (UTC)", 14), ("ID", 36), ("SOURCE", 16), ("TYPE", 24)], "PROBLEMS", &rows)
 }
 
@@ -117,9 +117,9 @@ impl Done for Judgement {
     fn lines(&self) -> Vec<String> {
         let row = |(source, counts): (&String, &Counts)| {
             let counts = [counts.admitted, counts.unwanted, counts.kept].map(|count| count.to_string());
-            Row { cells: std::iter::once(source.clone()).chain(counts).collect(), pieces: Vec::new() }
+            TableRow { cells: std::iter::once(source.clone()).chain(counts).collect(), pieces: Vec::new() }
         };
-        let rows: Vec<Row> = self.by_source.iter().map(row).collect();
+        let rows: Vec<TableRow> = self.by_source.iter().map(row).collect();
         if rows.is_empty() {
             return Vec::new();
         }

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::deed::{Deed, Done, Sure};
-use super::filter::{Filter, Outcome};
-use super::pages::{List, Reach};
-use super::sheet::{moment, or_dash, read};
-use super::table::{COLUMNS, Row, cut, table};
+use super::filter::{FilterArgs, Outcome};
+use super::json::{moment, or_dash, read};
+use super::pages::{List, PageRange};
+use super::table::{COLUMNS, TableRow, cut, table};
 use super::{Asked, counted, ended, show};
 use crate::cli::admin::Admin;
 use crate::cli::{Exit, terminal};
@@ -19,7 +19,7 @@ use crate::event::IdPrefix;
 pub(in crate::cli) enum Command {
     /// List requests that were refused for their signature, the newest first, each with its verdict under the rules in
     /// force.
-    List(ListArgs),
+    List(RefusedListArgs),
     /// Show one request: facts, headers, body, and its verdict under the rules in force.
     Show(ShowArgs),
     /// Store and deliver requests that verify under the rules in force, as of their receipt.
@@ -30,14 +30,14 @@ pub(in crate::cli) enum Command {
 #[command(after_help = "Examples:\n\
     \x20 hookgate refused list\n\
     \x20 hookgate refused list --source github --outcome bad_signature")]
-pub(in crate::cli) struct ListArgs {
+pub(in crate::cli) struct RefusedListArgs {
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterArgs,
     /// Only requests refused for this reason; `refused` is any reason. Default: the reasons about the signature.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
     #[command(flatten)]
-    reach: Reach,
+    reach: PageRange,
     #[command(flatten)]
     asked: Asked,
 }
@@ -61,7 +61,7 @@ pub(in crate::cli) struct AdmitArgs {
     /// Only this request: its id, or the beginning of it.
     id: Option<IdPrefix>,
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterArgs,
     #[command(flatten)]
     sure: Sure,
     #[command(flatten)]
@@ -160,9 +160,9 @@ fn lines(requests: &[Value]) -> Vec<String> {
             or_dash(&entry.sender),
             or_dash(&entry.outcome),
         ];
-        Row { cells: cells.into(), pieces: entry.now.iter().map(Now::line).collect() }
+        TableRow { cells: cells.into(), pieces: entry.now.iter().map(Now::line).collect() }
     };
-    let rows: Vec<Row> = requests.iter().filter_map(read).map(row).collect();
+    let rows: Vec<TableRow> = requests.iter().filter_map(read).map(row).collect();
     let columns = [("TIME (UTC)", 14), ("ID", 36), ("SOURCE", 16), ("TYPE", 20), ("SENDER", 39), ("REFUSED AS", 17)];
     table(&columns, "NOW", &rows)
 }
@@ -233,9 +233,9 @@ impl Done for Admission {
             let Counts { verifies, quarantined, duplicate, unwanted, refused, fails, not_judged } = *counts;
             let counts = [verifies, quarantined, duplicate, unwanted, refused, fails, not_judged];
             let cells = std::iter::once(source.clone()).chain(counts.map(|count| count.to_string()));
-            Row { cells: cells.collect(), pieces: Vec::new() }
+            TableRow { cells: cells.collect(), pieces: Vec::new() }
         };
-        let rows: Vec<Row> = self.by_source.iter().map(row).collect();
+        let rows: Vec<TableRow> = self.by_source.iter().map(row).collect();
         if rows.is_empty() {
             return Vec::new();
         }

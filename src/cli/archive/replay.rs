@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Asked;
-use super::filter::{Filter, Outcome};
-use super::job::{self, Many, Order, Rules};
-use super::sheet::read;
+use super::filter::{FilterArgs, Outcome};
+use super::job::{self, Many, Order, RulesArg};
+use super::json::read;
 use crate::cli::{Exit, terminal};
 use crate::event::IdPrefix;
 
@@ -19,13 +19,13 @@ pub(in crate::cli) struct Args {
     /// The id of one event, or the beginning of it. Filters select many events.
     id: Option<IdPrefix>,
     #[command(flatten)]
-    filter: Filter,
+    filter: FilterArgs,
     /// Only events with this outcome.
     #[arg(long, value_enum, env = "HOOKGATE_OUTCOME")]
     outcome: Option<Outcome>,
     /// The rules that decide which deliveries an event gets.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_RULES")]
-    rules: Rules,
+    rules: RulesArg,
     /// Only to this destination. Can be given several times.
     #[arg(long, value_name = "DESTINATION", value_delimiter = ',', env = "HOOKGATE_TO")]
     to: Vec<String>,
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
 pub(super) fn one(
     asked: &Asked,
     (id, outcome): (&IdPrefix, Option<&str>),
-    rules: Rules,
+    rules: RulesArg,
     to: &[String],
     dry_run: bool,
 ) -> Result<Exit, Exit> {

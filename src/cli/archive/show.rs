@@ -3,11 +3,10 @@
 //! Headers are shown as they were stored, except the sender's credentials, which the gateway hides: the command of
 //! `--curl` has variables in their places.
 
-use data_encoding::BASE64;
 use serde_json::Value;
 
 use super::super::admin::Admin;
-use super::sheet::{Delivery, Event, Failing, Problem, Try, Waits, read};
+use super::json::{DeliveryJson, EventJson, Failing, ProblemJson, Try, Waits, body, read};
 use super::{Asked, answer, curl, pretty};
 use crate::cli::{Exit, terminal};
 use crate::event::IdPrefix;
@@ -40,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
     let admin = args.asked.gateway()?;
     let answer = admin.get(&format!("/api/v1/events/{}", args.id)).map_err(|problem| problem.told())?;
     let raw = answer.get("event");
-    let (Some(raw), Some(event)) = (raw, raw.and_then(read::<Event>)) else { return Err(admin.not_ours().told()) };
+    let (Some(raw), Some(event)) = (raw, raw.and_then(read::<EventJson>)) else { return Err(admin.not_ours().told()) };
     let kept = raw.get("body_kept").and_then(Value::as_str).unwrap_or(WHOLE);
     if kept != WHOLE && (args.body || args.curl) {
         terminal::tell("hookgate: the body of this request was not kept whole, so it cannot be had or sent again");
@@ -56,7 +55,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
         let body = body(raw).ok_or_else(unreadable)?;
         terminal::write(&body);
     } else if args.curl {
-        let request = curl::Request::of(raw).ok_or_else(unreadable)?;
+        let request = curl::CurlRequest::of(raw).ok_or_else(unreadable)?;
         let url = match &args.to {
             Some(url) => url.clone(),
             None => destination(&admin, &event)?,
@@ -93,10 +92,10 @@ fn unreadable() -> Exit {
 }
 
 /// Returns the first URL of the first destination that the event went to.
-fn destination(admin: &Admin, event: &Event) -> Result<String, Exit> {
+fn destination(admin: &Admin, event: &EventJson) -> Result<String, Exit> {
     let known = admin.get("/api/v1/destinations").map_err(|problem| problem.told())?;
     let known = known.get("destinations").and_then(Value::as_array).ok_or_else(|| admin.not_ours().told())?;
-    let url_of = |delivery: &Delivery| {
+    let url_of = |delivery: &DeliveryJson| {
         let named = known.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(&delivery.destination))?;
         Some((delivery.destination.clone(), named.get("urls")?.get(0)?.as_str()?.to_owned()))
     };
@@ -114,23 +113,13 @@ fn destination(admin: &Admin, event: &Event) -> Result<String, Exit> {
     Ok(url)
 }
 
-/// Returns the stored body.
-pub(super) fn body(raw: &Value) -> Option<Vec<u8>> {
-    let body = raw.get("body")?;
-    match (body.get("text"), body.get("base64")) {
-        (Some(text), _) => text.as_str().map(|text| text.as_bytes().to_vec()),
-        (None, Some(encoded)) => BASE64.decode(encoded.as_str()?.as_bytes()).ok(),
-        (None, None) => None,
-    }
-}
-
 /// Returns the page of a request that was not stored.
 pub(super) fn page_of(raw: &Value) -> Option<String> {
-    read::<Event>(raw).map(|event| page(&event, raw))
+    read::<EventJson>(raw).map(|event| page(&event, raw))
 }
 
 /// Returns the page of an event, for people.
-fn page(event: &Event, raw: &Value) -> String {
+fn page(event: &EventJson, raw: &Value) -> String {
     let mut lines = facts(event);
     section(&mut lines, "headers", event.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
     let answers = raw.get("deliveries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -141,7 +130,7 @@ fn page(event: &Event, raw: &Value) -> String {
         delivery(one).into_iter().chain(answer)
     });
     section(&mut lines, "deliveries", told);
-    section(&mut lines, "problems", event.problems.iter().map(|problem| format!("  {}", Problem::short(problem))));
+    section(&mut lines, "problems", event.problems.iter().map(|problem| format!("  {}", ProblemJson::short(problem))));
     let failing = event.failing_routes.iter().map(|Failing { route, why }| format!("  {route}: {why}"));
     section(&mut lines, "routes in force that fail on it", failing);
     lines.push(String::new());
@@ -164,7 +153,7 @@ fn page(event: &Event, raw: &Value) -> String {
     lines.join("\n")
 }
 
-fn facts(event: &Event) -> Vec<String> {
+fn facts(event: &EventJson) -> Vec<String> {
     let verified = match (event.verified.as_str(), event.unverified.as_str()) {
         ("", "") => "none asked for".to_owned(),
         ("", failed) => format!("no: {failed}"),
@@ -202,7 +191,7 @@ fn section(lines: &mut Vec<String>, name: &str, inside: impl Iterator<Item = Str
 }
 
 /// Returns the lines of a delivery, and of each of its attempts.
-fn delivery(delivery: &Delivery) -> Vec<String> {
+fn delivery(delivery: &DeliveryJson) -> Vec<String> {
     let tries = if delivery.attempts == 1 { "1 try".to_owned() } else { format!("{} tries", delivery.attempts) };
     let mut told = vec![format!("{} (route {}): {}, {tries}", delivery.destination, delivery.route, delivery.outcome)];
     let more = [("", &delivery.cause), ("ended ", &delivery.ended_at), ("next ", &delivery.next_at)];
@@ -224,6 +213,8 @@ fn one_try(one: &Try) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use data_encoding::BASE64;
 
     use super::*;
 

@@ -8,17 +8,17 @@ pub(super) const COLUMNS: usize = 120;
 const GAP: &str = "  ";
 
 /// The head of a column, and its largest width.
-pub(super) type Column = (&'static str, usize);
+pub(super) type TableColumn = (&'static str, usize);
 
 /// One entry.
-pub(super) struct Row {
+pub(super) struct TableRow {
     pub(super) cells: Vec<String>,
     /// The pieces of the last column.
     pub(super) pieces: Vec<String>,
 }
 
 /// Returns the lines of a table; `last` is the head of the last column.
-pub(super) fn table(columns: &[Column], last: &str, rows: &[Row]) -> Vec<String> {
+pub(super) fn table(columns: &[TableColumn], last: &str, rows: &[TableRow]) -> Vec<String> {
     let widths: Vec<usize> = columns.iter().enumerate().map(|(at, column)| width(*column, at, rows)).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let padded = cells.zip(&widths).map(|(cell, width)| format!("{:width$}", cut(cell, *width)));
@@ -40,7 +40,7 @@ pub(super) fn table(columns: &[Column], last: &str, rows: &[Row]) -> Vec<String>
     lines
 }
 
-fn width((name, most): Column, at: usize, rows: &[Row]) -> usize {
+fn width((name, most): TableColumn, at: usize, rows: &[TableRow]) -> usize {
     let cells = rows.iter().filter_map(|row| row.cells.get(at)).map(|cell| cell.chars().count());
     cells.max().unwrap_or(0).min(most).max(name.len())
 }
@@ -73,9 +73,9 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 mod tests {
     use super::*;
 
-    fn row(cells: &[&str], pieces: &[&str]) -> Row {
+    fn row(cells: &[&str], pieces: &[&str]) -> TableRow {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        Row { cells: owned(cells), pieces: owned(pieces) }
+        TableRow { cells: owned(cells), pieces: owned(pieces) }
     }
 
     #[test]

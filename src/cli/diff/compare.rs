@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::Tried;
-use crate::cli::recorded::Recorded;
+use crate::cli::recorded_request::RecordedRequest;
 use crate::credential::REDACTED;
 use crate::event::KeyHash;
-use crate::explain::{BodyShown, Explanation, Sent, UNDECIDED, Verdict, short};
+use crate::explain::{BodyShown, Explanation, RouteVerdict, Sent, UNDECIDED, short};
 use crate::payload::escaped;
 use crate::telemetry::NO_SOURCE;
 
 /// The kinds of differences, in the order in which they are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum DifferenceKind {
     /// Another outcome or status.
     Answered,
     /// Other routes or destinations.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Transformed,
 }
 
-impl Kind {
+impl DifferenceKind {
     pub(super) const ALL: [Self; 3] = [Self::Answered, Self::Routed, Self::Transformed];
 
     pub(super) const fn label(self) -> &'static str {
@@ -44,7 +44,7 @@ impl Kind {
 /// One difference; events that have the same one are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Difference {
-    pub(super) kind: Kind,
+    pub(super) kind: DifferenceKind,
     /// Source and type, and the destination where the difference concerns one.
     pub(super) what: String,
     pub(super) change: String,
@@ -61,7 +61,7 @@ const NOWHERE: &str = "nowhere";
 /// Headers that depend on the time of sending.
 const OF_THE_MOMENT: [&str; 3] = ["webhook-timestamp", "webhook-signature", "traceparent"];
 
-pub(super) fn compare(recorded: &Recorded, old: &Tried, new: &Tried) -> Compared {
+pub(super) fn compare(recorded: &RecordedRequest, old: &Tried, new: &Tried) -> Compared {
     let (mut before, mut after) = (recorded.explained(old.live(), true), recorded.explained(new.live(), true));
     // A signature that is judged otherwise under the new file than under the old one is a difference, if all secrets
     // are here.
@@ -78,23 +78,25 @@ pub(super) fn compare(recorded: &Recorded, old: &Tried, new: &Tried) -> Compared
     };
     let mut differences = Vec::new();
     let redactions = [old, new].map(|tried| &tried.live().capture.redaction);
-    let mut differ = |kind: Kind, what: &str, old: String, new: String| {
+    let mut differ = |kind: DifferenceKind, what: &str, old: String, new: String| {
         if old != new {
             let mut change = format!("{old} → {new}");
-            redactions.iter().for_each(|redaction| redaction.hide_values_in(&mut change));
+            for redaction in redactions {
+                redaction.hide_values_in(&mut change);
+            }
             differences.push(Difference { kind, what: what.to_owned(), change });
         }
     };
-    differ(Kind::Answered, &what, answered(&before), answered(&after));
+    differ(DifferenceKind::Answered, &what, answered(&before), answered(&after));
     // The routes of a request that cannot be judged to its end are unknown.
     if before.outcome != UNDECIDED && after.outcome != UNDECIDED {
-        differ(Kind::Routed, &what, routed(&before), routed(&after));
+        differ(DifferenceKind::Routed, &what, routed(&before), routed(&after));
     }
     let (sent_before, sent_after) = (sent(&before), sent(&after));
     for ((route, destination), old) in &sent_before {
         let Some(new) = sent_after.get(&(*route, *destination)) else { continue };
         for (old, new) in changes(old, new) {
-            differ(Kind::Transformed, &format!("{what} by {route} to {destination}"), old, new);
+            differ(DifferenceKind::Transformed, &format!("{what} by {route} to {destination}"), old, new);
         }
     }
     Compared { differences, is_unjudged }
@@ -113,7 +115,7 @@ fn routed(told: &Explanation) -> String {
     if !matches!(told.outcome, "accepted" | "filtered" | "handshake") {
         return NOWHERE.to_owned();
     }
-    let wanting = told.routes.iter().filter(|says| says.verdict == Verdict::Matched);
+    let wanting = told.routes.iter().filter(|says| says.verdict == RouteVerdict::Matched);
     let routes: Vec<String> = wanting.map(|says| format!("{} ({})", says.route, says.to.join(", "))).collect();
     if routes.is_empty() { NOWHERE.to_owned() } else { routes.join(", ") }
 }
@@ -244,7 +246,7 @@ fn place_of_difference((old, old_shown): Body<'_>, (new, new_shown): Body<'_>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::Compared;
+    use crate::explain::ComparedRequest;
 
     fn to(target: &str, url: &str) -> Sent {
         Sent {
@@ -258,7 +260,7 @@ mod tests {
             order_key: None,
             headers: Vec::new(),
             body: None,
-            compared: Compared::default(),
+            compared: ComparedRequest::default(),
             error: None,
         }
     }

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::check::report;
-use super::providers::Format;
+use super::providers::OutputFormat;
 use super::{Exit, load, terminal};
 use crate::clock::{Clock, SystemClock};
 use crate::server::{Live, Setup};
-use compare::{Difference, Kind};
+use compare::{Difference, DifferenceKind};
 use records::Records;
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     admin: Option<String>,
     /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
 }
 
 /// A file that is tried out.
@@ -117,7 +117,7 @@ fn compared(args: &Args) -> Result<Exit, Exit> {
     // The difference that concerns most requests comes first.
     let mut groups: Vec<(Difference, Group)> = groups.into_iter().collect();
     groups.sort_by_key(|(difference, group)| (difference.kind, std::cmp::Reverse(group.count)));
-    if args.format == Format::Json {
+    if args.format == OutputFormat::Json {
         say_json(&records, &counts, &groups);
     } else {
         say(&records, &counts, &groups);
@@ -148,7 +148,7 @@ fn say(records: &Records, counts: &Counts, groups: &[(Difference, Group)]) {
     if !left_out.is_empty() {
         terminal::say(format!("not compared: {}", left_out.join(", ")));
     }
-    for kind in Kind::ALL {
+    for kind in DifferenceKind::ALL {
         let mut of_kind = groups.iter().filter(|(difference, _)| difference.kind == kind).peekable();
         if of_kind.peek().is_some() {
             terminal::say(format!("\n{}", kind.title()));

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::Args;
 use crate::cli::admin::{Admin, AdminProblem};
-use crate::cli::archive::{EVENTS, Wanted};
-use crate::cli::recorded::Recorded;
+use crate::cli::archive::{EVENTS, QueryPairs};
+use crate::cli::recorded_request::RecordedRequest;
 use crate::cli::unknown::{self, Unknown};
 use crate::cli::{Exit, load, terminal};
 use crate::refusal::{Class, RequestOutcome};
@@ -13,7 +13,7 @@ use crate::refusal::{Class, RequestOutcome};
 /// Recorded requests, and the numbers of those that no file can judge.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    pub(super) requests: Vec<Recorded>,
+    pub(super) requests: Vec<RecordedRequest>,
     /// Requests refused for their signature: it is wrong under any file with the same secrets, and unknown without
     /// them.
     pub(super) unsigned: usize,
@@ -41,7 +41,7 @@ pub(super) fn read(args: &Args) -> Result<Records, Exit> {
     let mut records = Records::default();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let sheet: Option<Value> = serde_json::from_str(line).ok();
-        let Some(recorded) = sheet.as_ref().and_then(Recorded::read) else {
+        let Some(recorded) = sheet.as_ref().and_then(RecordedRequest::read) else {
             let at = number + 1;
             let help = "write what `hookgate events show ID --format json` prints, one event a line";
             terminal::tell(format!("hookgate: {}: line {at} is no recorded event; {help}", file.display()));
@@ -79,7 +79,7 @@ fn of_gateway(args: &Args) -> Result<Records, Exit> {
         }
         match admin.get(&format!("/api/v1/events/{id}")) {
             // An event that cannot be read any more has no request.
-            Ok(answer) => records.requests.extend(answer.get("event").and_then(Recorded::read)),
+            Ok(answer) => records.requests.extend(answer.get("event").and_then(RecordedRequest::read)),
             // The event was removed after it was listed.
             Err(AdminProblem::Refused { status: 404, .. }) => {}
             Err(problem) => return Err(problem.told()),
@@ -96,7 +96,7 @@ fn listed(
     aside: Option<&str>,
     unknown: &mut Vec<Unknown>,
 ) -> Result<Vec<(String, Option<RequestOutcome>)>, Exit> {
-    let wanted = Wanted::default().with("since", Some(&args.last)).with("source", args.source.as_deref());
+    let wanted = QueryPairs::default().with("since", Some(&args.last)).with("source", args.source.as_deref());
     let wanted = wanted.with("outcome", aside);
     let mut listed = EVENTS.read(admin, &wanted, args.max, None).map_err(|problem| problem.told())?;
     *unknown = listed.unknown;

@@ -12,21 +12,21 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::admin::Admin;
-use super::given::{self, Parts, Request};
-use super::providers::Format;
-use super::recorded::Recorded;
+use super::providers::OutputFormat;
+use super::recorded_request::RecordedRequest;
+use super::sample_request::{self, SampleParts, SampleRequest};
 use super::send::Tamper;
 use super::unknown::{self, Unknown};
 use super::{Exit, check, load, terminal, verify};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::config::check::Checked;
+use crate::config::check::CheckedFile;
 use crate::event::{IdPrefix, NotAnId};
 use crate::explain::{Question, Signature, explain};
 use crate::inbound::Head;
-use crate::lane::Lane;
 use crate::provider::NoKeys;
 use crate::redact::Redaction;
 use crate::refusal::RequestOutcome;
+use crate::rules::SourceRules;
 use crate::server::Setup;
 
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -68,13 +68,13 @@ pub(crate) struct Args {
     admin: Option<String>,
     /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
 }
 
 /// Runs the command. `is_draft`: the configuration was named for this request, not by the environment for all commands.
 pub(crate) fn run(args: &Args, is_draft: bool) -> Exit {
     match explained(args, is_draft) {
-        Ok(told) if args.format == Format::Json => {
+        Ok(told) if args.format == OutputFormat::Json => {
             terminal::say_json(&told);
             Exit::Ok
         }
@@ -119,12 +119,12 @@ fn stored(args: &Args, id: &IdPrefix, is_draft: bool) -> Result<Value, Exit> {
     Ok(told)
 }
 
-/// What another file would make of it. Secrets need not be here.
+/// Explains a stored event under another file. Secrets need not be here.
 fn drafted(args: &Args, admin: &Admin, id: &IdPrefix) -> Result<Value, Exit> {
     let setup = setup(load::load_to_try(config(args), &load::environment, SystemClock.now()), args)?;
     let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
     let sheet = answer.get("event").ok_or_else(|| admin.not_ours().told())?;
-    let Some(recorded) = Recorded::read(sheet) else {
+    let Some(recorded) = RecordedRequest::read(sheet) else {
         terminal::tell("hookgate: what was stored of this event cannot be read any more");
         return Err(Exit::Failed);
     };
@@ -199,7 +199,7 @@ fn file(args: &Args) -> Result<Value, Exit> {
     Ok(tell(&setup, &question(request.head(), &request.body, now)))
 }
 
-fn setup(read: std::io::Result<Checked>, args: &Args) -> Result<Setup, Exit> {
+fn setup(read: std::io::Result<CheckedFile>, args: &Args) -> Result<Setup, Exit> {
     let mut checked = read.map_err(|error| {
         terminal::tell(format!("hookgate: cannot read {}: {error}", config(args).display()));
         Exit::Config
@@ -240,29 +240,27 @@ fn redaction(setup: &Setup, source: Option<&str>) -> Redaction {
     setup.live.capture.redaction.only_values().with_credentials(&places)
 }
 
-fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a Lane, Exit> {
+fn lane<'a>(args: &Args, setup: &'a Setup) -> Result<&'a SourceRules, Exit> {
     let lanes = &setup.live.rules.lanes;
     let found = match &args.source {
         Some(name) => lanes.iter().find(|lane| *lane.source.name == **name),
         // One source needs no name.
         None => lanes.first().filter(|_| lanes.len() == 1),
     };
-    found.ok_or_else(|| match &args.source {
-        Some(name) => unknown::tell(&[Unknown::source(name, lanes)]).err().unwrap_or(Exit::Usage),
-        None => {
-            let known: Vec<&str> = lanes.iter().map(|lane| &*lane.source.name).collect();
-            let known = known.join(", ");
-            terminal::tell(format!(
-                "hookgate: this is a body; say which source is called with --source; known: {known}"
-            ));
-            Exit::Usage
+    found.ok_or_else(|| {
+        if let Some(name) = &args.source {
+            return unknown::tell(&[Unknown::source(name, lanes)]).err().unwrap_or(Exit::Usage);
         }
+        let known: Vec<&str> = lanes.iter().map(|lane| &*lane.source.name).collect();
+        let known = known.join(", ");
+        terminal::tell(format!("hookgate: this is a body; say which source is called with --source; known: {known}"));
+        Exit::Usage
     })
 }
 
-fn made(args: &Args, lane: &Lane, body: Bytes, now: Timestamp) -> Result<Request, Exit> {
-    let headers = given::written(&args.header).ok_or(Exit::Usage)?;
-    let parts = Parts {
+fn made(args: &Args, lane: &SourceRules, body: Bytes, now: Timestamp) -> Result<SampleRequest, Exit> {
+    let headers = sample_request::written(&args.header).ok_or(Exit::Usage)?;
+    let parts = SampleParts {
         event: args.event.as_deref().unwrap_or_default(),
         target: args.target.as_deref(),
         method: "POST",
@@ -273,7 +271,7 @@ fn made(args: &Args, lane: &Lane, body: Bytes, now: Timestamp) -> Result<Request
         is_signed: true,
         tamper: args.tamper,
     };
-    Request::new(lane, &parts).map_err(|none| {
+    SampleRequest::new(lane, &parts).map_err(|none| {
         terminal::tell(format!("hookgate: {none}"));
         Exit::Failed
     })

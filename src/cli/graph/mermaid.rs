@@ -3,7 +3,7 @@
 //! Labels stand in quotes, in which only `"` and `#` have a meaning for Mermaid. But Mermaid turns labels into HTML,
 //! and reads some as Markdown. So every character that is not plain there is written as its number.
 
-use super::picture::{Column, Picture, cut};
+use super::picture::{Picture, PictureColumn, cut};
 
 pub(super) fn text(picture: &Picture) -> String {
     let mut lines = vec!["flowchart LR".to_owned()];
@@ -26,7 +26,7 @@ pub(super) fn text(picture: &Picture) -> String {
 }
 
 /// Returns the columns, each with the letter of its nodes and its title.
-pub(super) fn columns(picture: &Picture) -> [(char, &'static str, &Column); 3] {
+pub(super) fn columns(picture: &Picture) -> [(char, &'static str, &PictureColumn); 3] {
     let Picture { sources, routes, destinations, heard: _, sent: _ } = picture;
     [('s', "sources", sources), ('r', "routes", routes), ('d', "destinations", destinations)]
 }

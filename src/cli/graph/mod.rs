@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     let Some(checked) = load::survey_or_tell(&args.file) else { return Exit::Config };
     let shown = Shown::of(&checked, &load::environment);
     let (Some(shown), Some(setup)) = (shown, checked.setup) else { return Exit::Config };
-    let picture = Picture::of(&shown, &setup.live.destinations);
+    let picture = order::untangled(Picture::of(&shown, &setup.live.destinations));
     let text = match args.format {
         Format::Mermaid => mermaid::text(&picture),
         Format::Dot => dot::text(&picture),

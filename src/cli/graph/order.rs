@@ -2,7 +2,7 @@
 //! after column, forth and back (the barycentre of Sugiyama's method). Nodes without neighbours come last; otherwise
 //! the order of the file is kept.
 
-use super::picture::{Column, Picture};
+use super::picture::{Picture, PictureColumn};
 
 /// The number of sweeps forth and back: more sweeps change little.
 const SWEEPS: usize = 8;
@@ -49,7 +49,7 @@ fn by_middle(nodes: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<u
 }
 
 /// Puts the nodes into `order`, and updates the `ends` of edges.
-fn permute<'e>(column: &mut Column, order: &[usize], ends: impl Iterator<Item = &'e mut usize>) {
+fn permute<'e>(column: &mut PictureColumn, order: &[usize], ends: impl Iterator<Item = &'e mut usize>) {
     let mut places = vec![0; order.len()];
     for (new, old) in order.iter().enumerate() {
         if let Some(place) = places.get_mut(*old) {
@@ -64,15 +64,15 @@ fn permute<'e>(column: &mut Column, order: &[usize], ends: impl Iterator<Item = 
 
 #[cfg(test)]
 mod tests {
-    use super::super::picture::Node;
+    use super::super::picture::PictureNode;
     use super::*;
 
-    fn column(names: &[&str]) -> Column {
-        let node = |name: &&str| Node { name: (*name).to_owned(), lines: vec![], labels: vec![], is_idle: None };
+    fn column(names: &[&str]) -> PictureColumn {
+        let node = |name: &&str| PictureNode { name: (*name).to_owned(), lines: vec![], labels: vec![], is_idle: None };
         names.iter().map(node).collect()
     }
 
-    fn names(column: &Column) -> Vec<&str> {
+    fn names(column: &PictureColumn) -> Vec<&str> {
         column.iter().map(|node| node.name.as_str()).collect()
     }
 

@@ -1,6 +1,5 @@
 //! The content of the picture: three columns of nodes, and edges from each column to the next.
 
-use super::order;
 use crate::config::show::Shown;
 use crate::deliver::Destinations;
 
@@ -12,9 +11,9 @@ const TARGETS_MAX: usize = 3;
 /// Sources, routes and destinations.
 #[derive(Debug)]
 pub(super) struct Picture {
-    pub(super) sources: Column,
-    pub(super) routes: Column,
-    pub(super) destinations: Column,
+    pub(super) sources: PictureColumn,
+    pub(super) routes: PictureColumn,
+    pub(super) destinations: PictureColumn,
     /// Edges from a source to a route, by their places in the columns.
     pub(super) heard: Vec<(usize, usize)>,
     /// Edges from a route to a destination.
@@ -22,10 +21,10 @@ pub(super) struct Picture {
 }
 
 /// Nodes from top to bottom.
-pub(super) type Column = Vec<Node>;
+pub(super) type PictureColumn = Vec<PictureNode>;
 
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct PictureNode {
     pub(super) name: String,
     /// The description, in lines.
     pub(super) lines: Vec<String>,
@@ -35,7 +34,7 @@ pub(super) struct Node {
     pub(super) is_idle: Option<&'static str>,
 }
 
-impl Node {
+impl PictureNode {
     /// Returns all texts of the node: the name, the description, the special settings.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         let idle = self.is_idle.into_iter();
@@ -67,7 +66,7 @@ impl Picture {
             heard,
             sent,
         };
-        order::untangled(picture.with_idle())
+        picture.with_idle()
     }
 
     fn with_idle(mut self) -> Self {
@@ -81,7 +80,7 @@ impl Picture {
     }
 }
 
-fn source(shown: &Shown, name: &str) -> Node {
+fn source(shown: &Shown, name: &str) -> PictureNode {
     let text = |key: &[&str]| shown.texts(&[&["sources", name], key].concat()).first().map(|text| (*text).to_owned());
     let verified = match (text(&["provider"]), text(&["verify", "type"]).as_deref()) {
         (_, Some("none")) => "not verified".to_owned(),
@@ -97,10 +96,10 @@ fn source(shown: &Shown, name: &str) -> Node {
     if text(&["enforce"]).as_deref() == Some("false") {
         labels.push("enforce: false".to_owned());
     }
-    Node { name: name.to_owned(), lines: vec![path, verified], labels, is_idle: None }
+    PictureNode { name: name.to_owned(), lines: vec![path, verified], labels, is_idle: None }
 }
 
-fn route(shown: &Shown, name: &str) -> Node {
+fn route(shown: &Shown, name: &str) -> PictureNode {
     let texts = |key: &str| shown.texts(&["routes", name, key]);
     let events = texts("events");
     let mut lines = vec![if events.is_empty() { "every event".to_owned() } else { events.join(", ") }];
@@ -110,10 +109,10 @@ fn route(shown: &Shown, name: &str) -> Node {
     if shown.names(&["routes", name]).contains(&"transform") {
         labels.push("transform".to_owned());
     }
-    Node { name: name.to_owned(), lines, labels, is_idle: None }
+    PictureNode { name: name.to_owned(), lines, labels, is_idle: None }
 }
 
-fn destination(shown: &Shown, name: &str, mut hosts: Vec<String>) -> Node {
+fn destination(shown: &Shown, name: &str, mut hosts: Vec<String>) -> PictureNode {
     let more = hosts.len().saturating_sub(TARGETS_MAX);
     hosts.truncate(TARGETS_MAX);
     if more > 0 {
@@ -121,7 +120,7 @@ fn destination(shown: &Shown, name: &str, mut hosts: Vec<String>) -> Node {
     }
     let by = shown.texts(&["destinations", name, "balance", "by"]);
     let labels = by.first().map(|by| format!("balance: {by}")).into_iter().collect();
-    Node { name: name.to_owned(), lines: hosts, labels, is_idle: None }
+    PictureNode { name: name.to_owned(), lines: hosts, labels, is_idle: None }
 }
 
 /// Returns a text that may have several lines, on one.

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::picture::{Column, Node, Picture, wrapped};
+use super::picture::{Picture, PictureColumn, PictureNode, wrapped};
 
 const MARGIN: usize = 24;
 const NODE_WIDTH: usize = 300;
@@ -33,7 +33,7 @@ text{font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#57
 
 /// A node with its place.
 struct Placed<'p> {
-    node: &'p Node,
+    node: &'p PictureNode,
     x: usize,
     y: usize,
     height: usize,
@@ -68,12 +68,12 @@ fn add(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _written = out.write_fmt(text);
 }
 
-fn height_of(node: &Node) -> usize {
+fn height_of(node: &PictureNode) -> usize {
     lines(node).len() * LINE + 2 * PADDING
 }
 
 /// Returns the lines of a node, each with its class.
-fn lines(node: &Node) -> Vec<(&'static str, String)> {
+fn lines(node: &PictureNode) -> Vec<(&'static str, String)> {
     let texts = std::iter::once(("name", node.name.as_str()));
     let texts = texts.chain(node.lines.iter().map(|text| ("line", text.as_str())));
     let texts = texts.chain(node.labels.iter().map(|text| ("label", text.as_str())));
@@ -83,12 +83,12 @@ fn lines(node: &Node) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-fn height(column: &Column) -> usize {
+fn height(column: &PictureColumn) -> usize {
     column.iter().map(|node| height_of(node) + GAP_Y).sum::<usize>().saturating_sub(GAP_Y)
 }
 
 /// Places nodes one below the other, in the middle of the picture.
-fn placed(column: &Column, x: usize, tallest: usize) -> Vec<Placed<'_>> {
+fn placed(column: &PictureColumn, x: usize, tallest: usize) -> Vec<Placed<'_>> {
     let mut y = TOP + (tallest - height(column)) / 2;
     let place = |node| {
         let placed = Placed { node, x, y, height: height_of(node) };

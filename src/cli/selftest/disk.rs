@@ -33,7 +33,7 @@ const ELSEWHERE: [(u64, &str); 7] = [
 
 /// The class of a folder: the failures that its files survive, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum DiskClass {
     /// A file system on a disk with plausible times.
     Kept,
     /// A file system in memory.
@@ -44,7 +44,7 @@ pub(super) enum Class {
     TooFast,
 }
 
-impl Class {
+impl DiskClass {
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Kept => "power_loss",
@@ -54,7 +54,7 @@ impl Class {
     }
 }
 
-impl fmt::Display for Class {
+impl fmt::Display for DiskClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kept => f.write_str(
@@ -78,15 +78,15 @@ impl fmt::Display for Class {
 
 /// Measured times of a write of 4 KiB with its sync.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Disk {
+pub(super) struct SyncTimes {
     pub(super) samples: usize,
     pub(super) p50: Duration,
     pub(super) p99: Duration,
-    pub(super) class: Class,
+    pub(super) class: DiskClass,
 }
 
 /// Measures the disk under `folder`.
-pub(super) fn measure(folder: &Path) -> io::Result<Disk> {
+pub(super) fn measure(folder: &Path) -> io::Result<SyncTimes> {
     let path = folder.join("probe");
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
     let block = [0x5a; PROBE_BYTES];
@@ -105,7 +105,7 @@ pub(super) fn measure(folder: &Path) -> io::Result<Disk> {
     let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
     #[expect(clippy::cast_sign_loss, reason = "a magic number; some platforms give it a sign")]
     let class = class(kind as u64 & 0xffff_ffff, p50);
-    Ok(Disk { samples: times.len(), p50, p99, class })
+    Ok(SyncTimes { samples: times.len(), p50, p99, class })
 }
 
 /// Returns the value below which `of_hundred` of a hundred values lie; `sorted` is sorted.
@@ -114,13 +114,13 @@ pub(super) fn percentile(sorted: &[Duration], of_hundred: usize) -> Duration {
     sorted.get(at).copied().unwrap_or_default()
 }
 
-fn class(magic: u64, p50: Duration) -> Class {
+fn class(magic: u64, p50: Duration) -> DiskClass {
     let named = |table: &[(u64, &'static str)]| table.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name);
     match (named(&IN_MEMORY), named(&ELSEWHERE)) {
-        (Some(name), _) => Class::Forgotten(name),
-        (None, Some(name)) => Class::Elsewhere(name),
-        (None, None) if p50 < TOO_FAST => Class::TooFast,
-        (None, None) => Class::Kept,
+        (Some(name), _) => DiskClass::Forgotten(name),
+        (None, Some(name)) => DiskClass::Elsewhere(name),
+        (None, None) if p50 < TOO_FAST => DiskClass::TooFast,
+        (None, None) => DiskClass::Kept,
     }
 }
 
@@ -131,11 +131,11 @@ mod tests {
     #[test]
     fn a_class_promises_no_more_than_is_known() {
         let (slow, fast) = (Duration::from_micros(400), Duration::from_micros(8));
-        assert_eq!(class(0xef53, slow), Class::Kept);
-        assert_eq!(class(0xef53, fast), Class::TooFast);
-        assert_eq!(class(0x0102_1994, slow), Class::Forgotten("tmpfs"));
-        assert_eq!(class(0x794c_7630, slow), Class::Elsewhere("overlayfs"));
-        for class in [Class::TooFast, Class::Elsewhere("nfs"), Class::Forgotten("tmpfs")] {
+        assert_eq!(class(0xef53, slow), DiskClass::Kept);
+        assert_eq!(class(0xef53, fast), DiskClass::TooFast);
+        assert_eq!(class(0x0102_1994, slow), DiskClass::Forgotten("tmpfs"));
+        assert_eq!(class(0x794c_7630, slow), DiskClass::Elsewhere("overlayfs"));
+        for class in [DiskClass::TooFast, DiskClass::Elsewhere("nfs"), DiskClass::Forgotten("tmpfs")] {
             let said = class.to_string();
             assert!(said.contains("cannot be told") || said.contains("does not survive a power cut"), "{said}");
         }

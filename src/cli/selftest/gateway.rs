@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::buffer::Fsync;
 use crate::cli::load;
 use crate::deliver::{Bounds, Client, Outgoing, Target, Transport};
-use crate::lane::Rules;
+use crate::rules::Rules;
 
 /// The source of the test's events.
 const SOURCE: &str = "selftest";
@@ -106,7 +106,7 @@ buffer: {{fsync: {fsync}}}
     }
 
     /// Starts a gateway and waits until it listens.
-    pub(super) async fn start(&self) -> Result<Gateway, NoGateway> {
+    pub(super) async fn start(&self) -> Result<GatewayProcess, NoGateway> {
         let began = Instant::now();
         let mut child = self.spawn()?;
         let last = Arc::<Mutex<VecDeque<String>>>::default();
@@ -121,7 +121,7 @@ buffer: {{fsync: {fsync}}}
         };
         match tokio::time::timeout(START, listening).await {
             Ok(Ok((public, admin))) => {
-                Ok(Gateway { child, public, admin, started_in: began.elapsed(), _reading: reading })
+                Ok(GatewayProcess { child, public, admin, started_in: began.elapsed(), _reading: reading })
             }
             Ok(Err(_ended)) => Err(complaint("ended at its start")),
             Err(_elapsed) => Err(complaint("did not listen within a minute")),
@@ -164,7 +164,7 @@ async fn read(
 
 /// A running gateway.
 #[derive(Debug)]
-pub(super) struct Gateway {
+pub(super) struct GatewayProcess {
     child: Child,
     /// The address for events.
     pub(super) public: SocketAddr,
@@ -183,7 +183,7 @@ pub(super) struct Figures {
     pub(super) queued: f64,
 }
 
-impl Gateway {
+impl GatewayProcess {
     /// Kills the gateway with SIGKILL, and waits for its end.
     pub(super) async fn kill(mut self) -> io::Result<()> {
         self.child.kill().await

@@ -9,9 +9,9 @@
 //! Kills, rate, events and the total time are bounded. It cannot cut the power: the disk's behaviour at a sync is
 //! described in words and not tested. `--fsync memory` makes the test fail on purpose, to prove that it can.
 
+mod accounts;
 mod disk;
 mod gateway;
-mod ledger;
 mod report;
 mod sender;
 
@@ -24,11 +24,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::gateway::{Figures, Gateway, NoGateway, Site};
-use self::ledger::Ledger;
-use self::report::Report;
-use self::sender::Sender;
-use super::providers::Format;
+use self::accounts::Accounts;
+use self::gateway::{Figures, GatewayProcess, NoGateway, Site};
+use self::report::SelftestReport;
+use self::sender::LoadSender;
+use super::providers::OutputFormat;
 use super::{Exit, receiver, terminal};
 use crate::buffer::Fsync;
 use crate::deliver::Client;
@@ -72,7 +72,7 @@ pub(crate) struct Args {
     rate: u32,
     /// The format of the output.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
     /// The point at which the gateway under test answers, to see the test fail.
     #[arg(long, value_enum, default_value = "group", hide = true, env = "HOOKGATE_FSYNC")]
     fsync: Mode,
@@ -128,7 +128,7 @@ async fn test(args: &Args, folder: &Path) -> Exit {
         Mode::Os => Fsync::Os,
         Mode::Memory => Fsync::Memory,
     };
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Arc::new(Accounts::default());
     let books = Arc::clone(&ledger);
     let (receiver, _serving) = match receiver::listen(move |id, body| books.arrives(id, body)).await {
         Ok(listening) => listening,
@@ -152,7 +152,7 @@ async fn test(args: &Args, folder: &Path) -> Exit {
             return Exit::Failed;
         }
     };
-    let report = Report {
+    let report = SelftestReport {
         folder: &args.dir,
         disk,
         fsync,
@@ -164,8 +164,8 @@ async fn test(args: &Args, folder: &Path) -> Exit {
         balance: ledger.balance(),
     };
     match args.format {
-        Format::Text => terminal::say(report.text()),
-        Format::Json => terminal::say(report.json().to_string()),
+        OutputFormat::Text => terminal::say(report.text()),
+        OutputFormat::Json => terminal::say(report.json().to_string()),
     }
     if report.is_kept() { Exit::Ok } else { Exit::Failed }
 }
@@ -178,14 +178,14 @@ struct Lived {
 }
 
 /// Runs the lives of the gateway: load and kills, then a last one in which everything must arrive.
-async fn live(args: &Args, site: &Site, ledger: &Arc<Ledger>) -> Result<Lived, NoGateway> {
+async fn live(args: &Args, site: &Site, ledger: &Arc<Accounts>) -> Result<Lived, NoGateway> {
     let client = Client::new();
     let mut gateway = site.start().await?;
     let (tell, address) = watch::channel(gateway.public);
     let mut senders = JoinSet::new();
     let rules = Arc::new(site.rules()?);
     for _ in 0..CONNECTIONS {
-        let sender = Sender {
+        let sender = LoadSender {
             rules: Arc::clone(&rules),
             ledger: Arc::clone(ledger),
             address: address.clone(),
@@ -235,7 +235,7 @@ async fn kill_while_it_starts(site: &Site) -> Result<(), NoGateway> {
 }
 
 /// Waits until the gateway has nothing left to deliver: an event that has not arrived then never will.
-async fn drain(gateway: &Gateway, client: &Client) -> Option<Figures> {
+async fn drain(gateway: &GatewayProcess, client: &Client) -> Option<Figures> {
     let began = Instant::now();
     loop {
         let figures = gateway.figures(client).await;

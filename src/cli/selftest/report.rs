@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::disk::{Disk, percentile};
+use super::accounts::Balance;
+use super::disk::{SyncTimes, percentile};
 use super::gateway::Figures;
-use super::ledger::Balance;
 use crate::buffer::Fsync;
 
 /// All results of a self-test.
 #[derive(Debug)]
-pub(super) struct Report<'a> {
+pub(super) struct SelftestReport<'a> {
     pub(super) folder: &'a Path,
-    pub(super) disk: Disk,
+    pub(super) disk: SyncTimes,
     pub(super) fsync: Fsync,
     pub(super) rate: u32,
     pub(super) kills: u32,
@@ -26,7 +26,7 @@ pub(super) struct Report<'a> {
     pub(super) balance: Balance,
 }
 
-impl Report<'_> {
+impl SelftestReport<'_> {
     /// Returns whether the promise was kept, and there were events to prove it.
     pub(super) fn is_kept(&self) -> bool {
         self.balance.answered > 0 && self.balance.lost == 0 && self.balance.changed == 0

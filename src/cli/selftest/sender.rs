@@ -10,24 +10,24 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-use super::ledger::Ledger;
+use super::accounts::Accounts;
 use crate::cli::{sample, send};
 use crate::clock::{Clock, SystemClock};
 use crate::deliver::{Client, Target};
 use crate::event::EventId;
-use crate::lane::Rules;
+use crate::rules::Rules;
 
 /// A sender of events.
-pub(super) struct Sender {
+pub(super) struct LoadSender {
     pub(super) rules: Arc<Rules>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Accounts>,
     /// The current address of the gateway.
     pub(super) address: watch::Receiver<SocketAddr>,
     /// The time between two events.
     pub(super) pause: Duration,
 }
 
-impl Sender {
+impl LoadSender {
     /// Sends events until it is stopped, or enough were made.
     pub(super) async fn run(self) {
         let client = Client::new();

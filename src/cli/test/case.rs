@@ -8,18 +8,18 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::compare;
-use super::file::{Case, Expect, Given, Signed, Tamper};
-use crate::cli::given::{NoRequest, Parts, Request};
+use super::file::{Case, Expect, Given, SignedCase, TamperCase};
+use crate::cli::sample_request::{NoRequest, SampleParts, SampleRequest};
 use crate::cli::{sample, send};
 use crate::clock::Timestamp;
 use crate::config::raw::Moment;
-use crate::explain::{Explanation, Question, Signature, Verdict, explain};
-use crate::lane::Lane;
+use crate::explain::{Explanation, Question, RouteVerdict, Signature, explain};
 use crate::payload::Payload;
 use crate::provider::NoKeys;
 use crate::refusal::RequestOutcome;
+use crate::rules::SourceRules;
 use crate::server::Live;
-use crate::shape::{BadPath, Place};
+use crate::shape::{BadPath, BodyPlace};
 
 /// The result of a case.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ fn decide(given: &Given, live: &Live, now: Timestamp, folder: &Path) -> Result<E
         headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
     }
     let now = given.at.map_or(now, moment);
-    let parts = Parts {
+    let parts = SampleParts {
         event: given.event.as_deref().unwrap_or_default(),
         target: given.target.as_deref(),
         method: given.method.as_deref().unwrap_or("POST"),
@@ -96,17 +96,17 @@ fn decide(given: &Given, live: &Live, now: Timestamp, folder: &Path) -> Result<E
         headers: &headers,
         sender: given.sender,
         now,
-        is_signed: given.signed.is_none_or(|signed| signed == Signed::Yes),
+        is_signed: given.signed.is_none_or(|signed| signed == SignedCase::Yes),
         tamper: given.tamper.map(|tamper| match tamper {
-            Tamper::Body => send::Tamper::Body,
-            Tamper::Signature => send::Tamper::Signature,
-            Tamper::Time => send::Tamper::Time,
+            TamperCase::Body => send::Tamper::Body,
+            TamperCase::Signature => send::Tamper::Signature,
+            TamperCase::Time => send::Tamper::Time,
         }),
     };
-    let request = Request::new(lane, &parts).map_err(NotRun::Request)?;
+    let request = SampleRequest::new(lane, &parts).map_err(NotRun::Request)?;
     let signature = match given.signed {
-        Some(Signed::Skipped) => Signature::Taken(None),
-        Some(Signed::Yes | Signed::No) | None => Signature::Judged,
+        Some(SignedCase::Skipped) => Signature::Taken(None),
+        Some(SignedCase::Yes | SignedCase::No) | None => Signature::Judged,
     };
     let question = Question {
         head: request.head(),
@@ -121,7 +121,7 @@ fn decide(given: &Given, live: &Live, now: Timestamp, folder: &Path) -> Result<E
     Ok(explain(rules, &live.destinations, &question))
 }
 
-fn body(given: &Given, lane: &Lane, folder: &Path) -> Result<Bytes, NotRun> {
+fn body(given: &Given, lane: &SourceRules, folder: &Path) -> Result<Bytes, NotRun> {
     let provider = lane.provider.as_ref().map_or("", |row| row.id());
     if !given.form.is_empty() {
         if given.body.is_some() || given.file.is_some() || !given.set.is_empty() || !given.remove.is_empty() {
@@ -144,7 +144,7 @@ fn body(given: &Given, lane: &Lane, folder: &Path) -> Result<Bytes, NotRun> {
         return Ok(received);
     }
     let mut json: Value = Payload::lenient(&received).ok_or(NotRun::NotJson)?;
-    let place = |text: &String| Place::parse(text).map_err(|bad| NotRun::Place(text.clone(), bad));
+    let place = |text: &String| BodyPlace::parse(text).map_err(|bad| NotRun::Place(text.clone(), bad));
     for (text, value) in &given.set {
         if !place(text)?.set(&mut json, value.clone()) {
             return Err(NotRun::NoPlace(text.clone()));
@@ -205,7 +205,7 @@ fn differences(expect: &Expect, told: &Explanation) -> Vec<String> {
 /// Returns the routes that accept the event; none when it was refused before its routes.
 pub(super) fn routes(told: &Explanation) -> Vec<String> {
     let is_routed = matches!(told.outcome, "accepted" | "quarantined");
-    let wanting = told.routes.iter().filter(|says| is_routed && says.verdict == Verdict::Matched);
+    let wanting = told.routes.iter().filter(|says| is_routed && says.verdict == RouteVerdict::Matched);
     wanting.map(|says| says.route.clone()).collect()
 }
 

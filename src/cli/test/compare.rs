@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::file::Outgoing;
+use super::file::ExpectedRequest;
 use crate::credential::REDACTED;
 use crate::event::KeyHash;
 use crate::explain::{BodyShown, Sent, short};
@@ -32,13 +32,13 @@ pub(super) fn problems(wanted: &[String], got: &[PayloadProblem]) -> Vec<String>
 
 /// Compares a delivery. Where several routes send one event there, one of its copies has to be as expected; the nearest
 /// is reported.
-pub(super) fn outgoing(destination: &str, wanted: &Outgoing, got: &[Sent]) -> Vec<String> {
+pub(super) fn outgoing(destination: &str, wanted: &ExpectedRequest, got: &[Sent]) -> Vec<String> {
     let copies = got.iter().filter(|sent| sent.destination == destination);
     let nearest = copies.map(|sent| copy(destination, wanted, sent)).min_by_key(Vec::len);
     nearest.unwrap_or_else(|| vec![format!("outgoing.{destination}: nothing is sent there")])
 }
 
-fn copy(destination: &str, wanted: &Outgoing, sent: &Sent) -> Vec<String> {
+fn copy(destination: &str, wanted: &ExpectedRequest, sent: &Sent) -> Vec<String> {
     let at = |what: &str| format!("outgoing.{destination}.{what}");
     let mut found = Vec::new();
     match (&wanted.error, &sent.error) {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::explain::{Explanation, Verdict};
-use crate::lane::Rules;
+use crate::explain::{Explanation, RouteVerdict};
+use crate::rules::Rules;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
@@ -50,9 +50,9 @@ impl Coverage {
         }
         for says in &told.routes {
             let seen = self.routes.entry(says.route.clone()).or_default();
-            *(if says.verdict == Verdict::Matched { &mut seen.yes } else { &mut seen.no }) = true;
+            *(if says.verdict == RouteVerdict::Matched { &mut seen.yes } else { &mut seen.no }) = true;
             // For another type, the route never evaluated its condition.
-            let asked = says.when.iter().filter(|_| says.verdict != Verdict::OtherType);
+            let asked = says.when.iter().filter(|_| says.verdict != RouteVerdict::OtherType);
             for (part, gave) in asked.flat_map(crate::condition::Explained::verdicts) {
                 let seen = self.parts.entry((says.route.clone(), part.to_owned())).or_default();
                 *(if gave { &mut seen.yes } else { &mut seen.no }) = true;

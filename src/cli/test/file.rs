@@ -73,16 +73,16 @@ pub(super) struct Given {
     /// The moment of receipt. Default: the file's `now`.
     pub(super) at: Option<Moment>,
     /// The fault in the request. Default: none.
-    pub(super) tamper: Option<Tamper>,
+    pub(super) tamper: Option<TamperCase>,
     /// The signature. `yes`: the provider's. `no`: none. `skipped`: the signature is not verified, for schemes whose
     /// private key is the provider's.
-    pub(super) signed: Option<Signed>,
+    pub(super) signed: Option<SignedCase>,
 }
 
 /// The fault in the request. Default: none.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Tamper {
+pub(super) enum TamperCase {
     /// One letter of the body is changed after signing.
     Body,
     /// One character of the signature is changed.
@@ -94,7 +94,7 @@ pub(super) enum Tamper {
 /// The signature of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Signed {
+pub(super) enum SignedCase {
     /// The signature that the provider would send.
     Yes,
     /// No signature.
@@ -124,13 +124,13 @@ pub(super) struct Expect {
     pub(super) quarantine: Option<Vec<String>>,
     /// The requests that destinations get, by destination.
     #[serde(default)]
-    pub(super) outgoing: BTreeMap<String, Outgoing>,
+    pub(super) outgoing: BTreeMap<String, ExpectedRequest>,
 }
 
 /// The request that one destination gets.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Outgoing {
+pub(super) struct ExpectedRequest {
     /// The whole body: JSON, or text.
     pub(super) body: Option<Value>,
     /// Headers and their values. An empty value means that the header is absent.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::check::report;
-use super::providers::Format;
+use super::providers::OutputFormat;
 use super::{Exit, load, terminal};
 use crate::clock::Timestamp;
 use crate::config::schema::document_schema;
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     require_coverage: bool,
     /// The format of the output; JSON is one object a case, and one at the end.
     #[arg(long, value_enum, default_value_t, env = "HOOKGATE_FORMAT")]
-    format: Format,
+    format: OutputFormat,
 }
 
 #[derive(Debug, Default)]
@@ -129,7 +129,7 @@ fn run_file(args: &Args, path: &Path, tally: &mut Tally) -> Result<(), Exit> {
     // Different paths may lead to the same file.
     let name = std::fs::canonicalize(&config).unwrap_or(config);
     let coverage = tally.coverage.entry(name).or_insert_with(|| Coverage::of(&setup.live.rules));
-    let is_json = args.format == Format::Json;
+    let is_json = args.format == OutputFormat::Json;
     if !is_json {
         terminal::say(path.display().to_string());
     }
@@ -198,7 +198,7 @@ fn sum_up(args: &Args, tally: &Tally) -> Exit {
     let uncovered: Vec<String> = tally.coverage.values().flat_map(Coverage::missing).collect();
     let (covered, of) =
         tally.coverage.values().map(Coverage::counts).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    if args.format == Format::Json {
+    if args.format == OutputFormat::Json {
         let line = json!({
             "passed": tally.passed, "failed": tally.failed, "updated": tally.updated,
             "coverage": { "covered": covered, "of": of, "missing": uncovered },

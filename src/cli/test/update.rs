@@ -14,7 +14,7 @@ use crate::explain::{BodyShown, Explanation};
 
 /// Lines, from 1, that are replaced; none where the range is empty.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(super) struct LineChange {
     first: usize,
     /// The line after the last one.
     end: usize,
@@ -38,7 +38,7 @@ pub(super) fn change(
     index: usize,
     expect: &Expect,
     told: &Explanation,
-) -> Option<Change> {
+) -> Option<LineChange> {
     let begins = |key: &str| {
         let line = spans.lines_of(&path!["tests", index, key])?.0;
         Some(text.lines().nth(line.checked_sub(1)?)?.trim_start().starts_with(&format!("{key}:")))
@@ -56,7 +56,7 @@ pub(super) fn change(
         let (_, last) = spans.lines_of(&path!["tests", index])?;
         (last + 1, last + 1)
     };
-    Some(Change { first, end, lines })
+    Some(LineChange { first, end, lines })
 }
 
 /// Returns the expected members with their actual values; for a case without expectations, the most important members.
@@ -123,7 +123,7 @@ fn body(body: Option<&BodyShown>) -> Value {
 }
 
 /// Writes the file with its changes; a file without changes is left alone.
-pub(super) fn write(path: &Path, text: &str, mut changes: Vec<Change>) -> io::Result<()> {
+pub(super) fn write(path: &Path, text: &str, mut changes: Vec<LineChange>) -> io::Result<()> {
     if changes.is_empty() {
         return Ok(());
     }

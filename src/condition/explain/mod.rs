@@ -18,7 +18,7 @@ use super::{Condition, ConditionError, Expression, View, parsed};
 use logic::Logic;
 
 pub use logic::brief;
-pub use seen::{SHOWN_CHARS_MAX, Seen};
+pub use seen::{SHOWN_CHARS_MAX, SeenValue};
 
 /// The explanation of a condition over one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,7 +45,7 @@ pub struct Part {
     /// True if the verdict follows from this part, together with the other decisive parts.
     pub decisive: bool,
     /// The values that the part reads from the request, whether or not the part was reached.
-    pub values: Vec<Seen>,
+    pub values: Vec<SeenValue>,
 }
 
 /// The result of a part.

@@ -14,7 +14,7 @@ pub const SHOWN_CHARS_MAX: usize = 120;
 
 /// A path and its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct SeenValue {
     /// The path as it is written: `body.data.id`, `headers["x-a"]`, `body.?customer.name`.
     pub path: String,
     /// The value as JSON, cut to [`SHOWN_CHARS_MAX`]; or `missing`, which is not JSON.
@@ -24,7 +24,7 @@ pub struct Seen {
     pub steps: Vec<String>,
 }
 
-pub(super) fn values(tree: &IdedExpr, view: &View<'_>) -> Vec<Seen> {
+pub(super) fn values(tree: &IdedExpr, view: &View<'_>) -> Vec<SeenValue> {
     let mut walk = Walk { view, own_names: Vec::new(), seen: Vec::new() };
     walk.visit(tree);
     walk.seen
@@ -34,7 +34,7 @@ struct Walk<'e, 'v> {
     view: &'e View<'v>,
     /// The variables of the outer comprehensions.
     own_names: Vec<&'e str>,
-    seen: Vec<Seen>,
+    seen: Vec<SeenValue>,
 }
 
 /// A variable and the members taken from it.
@@ -59,7 +59,7 @@ impl<'e> Walk<'e, '_> {
                     Step::Element(index) => index.to_string(),
                 });
                 let steps = std::iter::once(path.variable.to_owned()).chain(steps).collect();
-                self.seen.push(Seen { path: path.written, value, steps });
+                self.seen.push(SeenValue { path: path.written, value, steps });
             }
             return;
         }

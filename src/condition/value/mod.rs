@@ -39,7 +39,7 @@ impl ValueExpression {
         self.0.evaluate(view, |value| Copying::default().copy(value))?
     }
 
-    /// The same without the values of variables; [`REDACTED`] where there is no value without them.
+    /// Evaluates without the values of variables; [`REDACTED`] where there is no value without them.
     pub fn value_shown(&self, view: &View<'_>) -> Result<Value, ConditionError> {
         match self.0.masked.as_deref() {
             None => self.value(view),

@@ -7,14 +7,14 @@ use crate::config::problem::Code;
 use crate::config::spans::Seg;
 use crate::credential::CredentialPlace;
 use crate::deliver::Destinations;
-use crate::lane::Lane;
+use crate::rules::SourceRules;
 use crate::secret::Secret;
 use crate::shape::Withheld;
 use crate::wrapping::seen;
 
 impl Checker<'_> {
     /// Tells every destination the credentials that are not forwarded, by source.
-    pub(super) fn withhold(&mut self, lanes: &[Lane], destinations: &mut Destinations) {
+    pub(super) fn withhold(&mut self, lanes: &[SourceRules], destinations: &mut Destinations) {
         let mut withheld = Withheld::default();
         for lane in lanes {
             let name = &lane.source.name;

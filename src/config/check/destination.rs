@@ -15,6 +15,8 @@ use crate::shape::Shape;
 
 /// In less, nothing happens.
 pub(super) const SHORTEST: Duration = Duration::from_millis(10);
+/// The shortest time between attempts.
+const RETRY_SHORTEST: Duration = Duration::from_millis(1);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONCURRENCY: u32 = 64;
@@ -134,7 +136,7 @@ impl<'a> Checker<'a> {
     fn times_of_retries(&mut self, at: &[Seg<'_>], written: Option<&raw::Retry>) {
         let Some(raw::Retry { initial, max, give_up_after, .. }) = written else { return };
         for (key, time) in [("initial", initial), ("max", max), ("give_up_after", give_up_after)] {
-            self.not_zero(&[at, &path!["retry", key]].concat(), *time);
+            self.not_shorter(&[at, &path!["retry", key]].concat(), *time, (RETRY_SHORTEST, "1ms"));
         }
     }
 
@@ -149,8 +151,12 @@ impl<'a> Checker<'a> {
 
     /// A time in which nothing can happen is a mistake.
     pub(super) fn not_zero(&mut self, at: &[Seg<'_>], written: Option<units::Duration>) {
-        if written.is_some_and(|time| time.0 < SHORTEST) {
-            let help = "the least is `10ms`".to_owned();
+        self.not_shorter(at, written, (SHORTEST, "10ms"));
+    }
+
+    fn not_shorter(&mut self, at: &[Seg<'_>], written: Option<units::Duration>, (least, text): (Duration, &str)) {
+        if written.is_some_and(|time| time.0 < least) {
+            let help = format!("the least is `{text}`");
             self.error(Code::InvalidValue, at, "this is too short", Some(help));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Checker;
-use crate::condition::{ConditionProblem, Hiding, Place};
+use crate::condition::{ConditionPlace, ConditionProblem, Hiding};
 use crate::config::problem::{Code, Problem, quoted};
 use crate::config::spans::{Seg, Span, path};
 use crate::config::{nearest, raw};
@@ -78,7 +78,7 @@ impl Checker<'_> {
     }
 
     /// Returns the place in the file of a `place` in an expression; in words where that place cannot be marked.
-    fn place_in(&self, at: &[Seg<'_>], passage: Passage<'_>, place: Option<Place>) -> (Span, String) {
+    fn place_in(&self, at: &[Seg<'_>], passage: Passage<'_>, place: Option<ConditionPlace>) -> (Span, String) {
         let whole = self.spans.of(at).unwrap_or(Span::TOP);
         let Some(place) = place else { return (whole, String::new()) };
         let Passage { what, text, begin } = passage;
@@ -94,7 +94,7 @@ impl Checker<'_> {
         &mut self,
         at: &[Seg<'_>],
         passage: Passage<'_>,
-        place: Place,
+        place: ConditionPlace,
         (message, help): (String, String),
     ) {
         let word = word_at(passage.text, place.offset);
@@ -114,7 +114,7 @@ impl Checker<'_> {
         &mut self,
         at: &[Seg<'_>],
         passage: Passage<'_>,
-        named: &[(String, Place)],
+        named: &[(String, ConditionPlace)],
         from: &raw::OneOrMany,
     ) {
         let sources = &self.raw.sources;

@@ -6,7 +6,7 @@ use super::source::BODY_BYTES_MOST;
 use super::{Checker, path};
 use crate::config::problem::Code;
 use crate::config::raw;
-use crate::config::units::{Bytes, Count};
+use crate::config::units::{ByteSize, Count};
 use crate::ingress::ListenerLimits;
 
 const CONNECTIONS: usize = 20_000;
@@ -30,7 +30,7 @@ const KEEP_ALIVE_MOST: Duration = Duration::from_hours(1);
 impl Checker<'_> {
     pub(super) fn limits(&mut self, name: &str, listener: &raw::Listener) -> ListenerLimits {
         let limits = listener.limits.clone().unwrap_or_default();
-        let bytes = |written: Option<Bytes>, usual: u64| written.map_or(usual, |bytes| bytes.0);
+        let bytes = |written: Option<ByteSize>, usual: u64| written.map_or(usual, |bytes| bytes.0);
         let count = |written: Option<Count>, usual: usize| written.map_or(usual, |count| count.0.get() as usize);
         let headers = bytes(limits.headers, HEADER_BYTES);
         let header_fields = count(limits.header_fields, HEADER_FIELDS);
@@ -78,19 +78,7 @@ impl Checker<'_> {
                 self.error(Code::InvalidValue, &at, message, Some(help.to_owned()));
             }
         }
-        let times = [
-            ("header_timeout", limits.header_timeout),
-            ("body_timeout", limits.body_timeout),
-            ("tls_handshake", limits.tls_handshake),
-        ];
-        for (key, time) in times {
-            self.not_zero(&path!["listeners", name, "limits", key], time);
-        }
-        if limits.tls_handshake.is_some_and(|time| time.0 != TLS_HANDSHAKE) && listener.tls.is_none() && listener.serve.is_empty() {
-            let at = path!["listeners", name, "limits", "tls_handshake"];
-            let help = "leave it out, or add `tls`".to_owned();
-            self.warning(Code::Unused, &at, "a listener without `tls` has no handshake", Some(help));
-        }
+        self.times_of_listener(name, listener, &limits);
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         ListenerLimits {
             connections: count(limits.connections, CONNECTIONS),
@@ -102,6 +90,25 @@ impl Checker<'_> {
             body_timeout: limits.body_timeout.map_or(BODY_TIMEOUT, |timeout| timeout.0),
             tls_handshake: limits.tls_handshake.map_or(TLS_HANDSHAKE, |timeout| timeout.0),
             keep_alive,
+        }
+    }
+
+    fn times_of_listener(&mut self, name: &str, listener: &raw::Listener, limits: &raw::Limits) {
+        let times = [
+            ("header_timeout", limits.header_timeout),
+            ("body_timeout", limits.body_timeout),
+            ("tls_handshake", limits.tls_handshake),
+        ];
+        for (key, time) in times {
+            self.not_zero(&path!["listeners", name, "limits", key], time);
+        }
+        if limits.tls_handshake.is_some_and(|time| time.0 != TLS_HANDSHAKE)
+            && listener.tls.is_none()
+            && listener.serve.is_empty()
+        {
+            let at = path!["listeners", name, "limits", "tls_handshake"];
+            let help = "leave it out, or add `tls`".to_owned();
+            self.warning(Code::Unused, &at, "a listener without `tls` has no handshake", Some(help));
         }
     }
 

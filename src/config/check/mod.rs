@@ -10,12 +10,13 @@ mod balance;
 mod bodies;
 mod capture;
 mod credentials;
-mod desk;
 mod destination;
-mod doubt;
 mod expression;
 mod glob;
+mod handshakes;
 mod headers;
+mod lint_redundant;
+mod lint_timing;
 mod listener;
 mod needs;
 mod overlap;
@@ -31,7 +32,6 @@ mod source;
 mod template;
 mod tls;
 mod tracing;
-mod twice;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -44,20 +44,20 @@ use super::problem::{Code, Problem, Problems, quoted};
 use super::raw;
 use super::show::Hidden;
 use super::spans::{Seg, Span, Spans};
-use super::{Disk, Loaded, Severity, nearest, path};
+use super::{IncludeFiles, Loaded, Severity, nearest, path};
 use crate::body::Bodies;
 use crate::clock::Timestamp;
-use crate::lane::Rules;
 use crate::limit::Gatekeeper;
 use crate::route::Route;
-use crate::secret::{Listed, Secret};
+use crate::rules::Rules;
+use crate::secret::{ListedSecret, Secret};
 use crate::server::{Live, Setup};
 use crate::source::SourceTable;
 pub(super) use destination::DELIVERED_KEEP;
 pub(super) use source::usual_body;
 
 /// The environment outside the file, handed in.
-pub struct World<'a> {
+pub struct Environment<'a> {
     /// Looks an environment variable up.
     pub env: &'a dyn Fn(&str) -> Option<String>,
     /// Reads a file.
@@ -88,7 +88,7 @@ pub enum Secrets<'a> {
     Instead(&'a str),
 }
 
-impl std::fmt::Debug for World<'_> {
+impl std::fmt::Debug for Environment<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("World")
     }
@@ -96,7 +96,7 @@ impl std::fmt::Debug for World<'_> {
 
 /// The result of checking a file.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedFile {
     /// The meaning; `None` when there is an error.
     pub setup: Option<Setup>,
     /// The settings of the log, as far as the file has them.
@@ -108,7 +108,7 @@ pub struct Checked {
     /// The files that were read, and the places of all their values.
     pub spans: Spans,
     /// Every secret that the file names, whether or not it can be read here.
-    pub secrets: Vec<Listed>,
+    pub secrets: Vec<ListedSecret>,
     /// Sources with a secret that could not be read and was replaced by another text.
     pub stood_in_for: BTreeSet<String>,
     /// The address of the admin listener.
@@ -118,16 +118,16 @@ pub struct Checked {
 }
 
 /// Reads and checks the text of `file`, with the files that it includes.
-pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
+pub fn check(text: &str, file: &Path, world: &Environment<'_>) -> CheckedFile {
     let Loaded { raw, spans, problems: found } =
-        super::read(text, file, world.env, Disk { read: world.read, list: world.list });
+        super::read(text, file, world.env, IncludeFiles { read: world.read, list: world.list });
     let mut problems = Problems::default();
     for problem in found {
         problems.push(problem);
     }
     let hidden = Hidden::of(&spans, world.env);
     let Some(raw) = raw else {
-        return Checked {
+        return CheckedFile {
             setup: None,
             log: None,
             problems: shown(problems, &hidden),
@@ -160,7 +160,7 @@ pub fn check(text: &str, file: &Path, world: &World<'_>) -> Checked {
     let has_error = problems.iter().any(|problem| problem.severity == Severity::Error);
     let admin = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(process::ADMIN_LISTEN, |address| address.0);
     let setup = setup.filter(|_| !has_error);
-    Checked { setup, log, problems, raw: Some(raw), spans, secrets, stood_in_for, admin, admin_token }
+    CheckedFile { setup, log, problems, raw: Some(raw), spans, secrets, stood_in_for, admin, admin_token }
 }
 
 /// Returns the problems in the order of the files, without the values of variables.
@@ -176,13 +176,13 @@ struct Checker<'a> {
     raw: &'a raw::File,
     spans: Spans,
     problems: Problems,
-    world: &'a World<'a>,
+    world: &'a Environment<'a>,
     /// The folder of the main file; paths in it and in the files that it includes are relative to this.
     base: PathBuf,
     /// The values of variables, which no message shows.
     hidden: Hidden,
     /// Every secret that the file names, whether or not it can be read.
-    listed: Vec<Listed>,
+    listed: Vec<ListedSecret>,
     /// Sources with a secret that could not be read and was replaced by another text.
     stood_in_for: BTreeSet<String>,
     /// The token of the admin listener.
@@ -203,8 +203,8 @@ impl<'a> Checker<'a> {
         self.withhold(lanes.as_deref().unwrap_or_default(), &mut destinations);
         self.what_routes_need(lanes.as_deref_mut().unwrap_or_default());
         self.warn_of_unused(&routes);
-        self.what_is_said_twice();
-        self.doubts(&destinations);
+        self.lint_redundant();
+        self.lint_timing(&destinations);
         let process = self.process();
         let listeners = self.listeners();
         let pages = self.pages();

@@ -5,11 +5,11 @@
 
 use super::expression::Passage;
 use super::{Checker, path};
-use crate::condition::{Needed, Place};
+use crate::condition::{ConditionPlace, Needed};
 use crate::config::problem::quoted;
 use crate::config::spans::Seg;
-use crate::lane::Lane;
 use crate::route::{Cover, EventGlobs, OnError, Route};
+use crate::rules::SourceRules;
 use crate::schema::{Member, Outline, Outlines, SchemaSet};
 
 /// An expression of a route, and the members that it needs.
@@ -22,7 +22,7 @@ struct Reader<'r> {
 
 impl Checker<'_> {
     /// Compares every route with the schemas of its sources, and then drops the outlines of the schemas.
-    pub(super) fn what_routes_need(&mut self, lanes: &mut [Lane]) {
+    pub(super) fn what_routes_need(&mut self, lanes: &mut [SourceRules]) {
         for lane in lanes {
             let Some(outlines) = lane.schemas.as_mut().map(SchemaSet::take_outlines) else { continue };
             for route in &lane.routes {
@@ -42,7 +42,7 @@ impl Checker<'_> {
 
 /// Finds the members of an expression that probably make it fail: the place of each, with a message and a help. Each
 /// member is reported once.
-fn doubts(route: &Route, reader: &Reader<'_>, outlines: &Outlines) -> Vec<(Place, (String, String))> {
+fn doubts(route: &Route, reader: &Reader<'_>, outlines: &Outlines) -> Vec<(ConditionPlace, (String, String))> {
     let (mut said, mut found): (Vec<Vec<&str>>, Vec<_>) = (Vec::new(), Vec::new());
     for need in &reader.needs {
         let names: Vec<&str> = need.steps.iter().map(|(name, _)| name.as_str()).collect();
@@ -67,7 +67,7 @@ fn may_be_missing(
     need: &Needed,
     names: &[&str],
     outline: Outline<'_>,
-) -> Option<(usize, Place, String, String)> {
+) -> Option<(usize, ConditionPlace, String, String)> {
     let members = outline.members(names.iter().copied());
     let index = members.iter().enumerate().skip(need.sure).find(|(_, member)| **member == Member::Optional)?.0;
     let (_, place) = need.steps.get(index)?;
@@ -99,7 +99,7 @@ fn no_truth(
     need: &Needed,
     names: &[&str],
     outline: Outline<'_>,
-) -> Option<(usize, Place, String, String)> {
+) -> Option<(usize, ConditionPlace, String, String)> {
     let types = outline.types(names.iter().copied());
     if types.is_empty() || types.contains(&"boolean") {
         return None;

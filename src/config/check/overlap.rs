@@ -11,17 +11,18 @@ use super::{Checker, path};
 use crate::condition::ValueExpression;
 use crate::config::problem::{Code, Problem, quoted};
 use crate::config::spans::Span;
-use crate::shape::Place;
+use crate::shape::BodyPlace;
 
 /// A place, and its span in the file.
-type Written<'p> = (&'p Place, Span);
+type Written<'p> = (&'p BodyPlace, Span);
 
 impl Checker<'_> {
     /// Reports conflicts between `set` and `remove` of a route's transform; invalid places have been reported.
-    pub(super) fn overlaps(&mut self, route: &str, set: &[(Place, ValueExpression)], remove: &[Option<Place>]) {
+    pub(super) fn overlaps(&mut self, route: &str, set: &[(BodyPlace, ValueExpression)], remove: &[Option<BodyPlace>]) {
         let at = path!["routes", route, "transform"];
-        let key =
-            |place: &Place| self.spans.of_key(&[&at[..], &path!["set", place.as_str()]].concat()).unwrap_or(Span::TOP);
+        let key = |place: &BodyPlace| {
+            self.spans.of_key(&[&at[..], &path!["set", place.as_str()]].concat()).unwrap_or(Span::TOP)
+        };
         let item = |index: usize| self.spans.of(&[&at[..], &path!["remove", index]].concat()).unwrap_or(Span::TOP);
         let set: Vec<(Written<'_>, bool)> =
             set.iter().map(|(place, value)| ((place, key(place)), value.is_scalar())).collect();
@@ -97,7 +98,7 @@ impl Checker<'_> {
 }
 
 /// Finds the one of `others` that removes `place`, unless one of `all` removed places moves the other places.
-fn removed_with<'w, 'p>(place: &Place, others: &'w [Written<'p>], all: &[Written<'_>]) -> Option<&'w Written<'p>> {
+fn removed_with<'w, 'p>(place: &BodyPlace, others: &'w [Written<'p>], all: &[Written<'_>]) -> Option<&'w Written<'p>> {
     let taken = others.iter().find(|(other, _)| !other.is_at_an_end() && other.holds(place))?;
     let moved = all.iter().any(|(other, _)| !other.is_same(taken.0) && (other.moves(place) || other.moves(taken.0)));
     // Of several removals at one place of a list, the first removes the value that was set; the others remove elements

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::destination::DEAD_KEEP;
 use super::{Checker, Secrets, path};
-use crate::admin::Page;
-use crate::buffer::{BufferParams, Bytes, DiskSpace, Fsync};
+use crate::admin::Served;
+use crate::buffer::{BufferParams, DiskSpace, Fsync, HumanBytes};
 use crate::config::problem::Code;
 use crate::config::raw;
 use crate::config::spans::Span;
@@ -135,7 +135,7 @@ impl Checker<'_> {
     /// Returns the listeners that serve pages, the admin listener among them.
     pub(super) fn pages(&mut self) -> BTreeMap<Arc<str>, PageListener> {
         let raw = self.raw;
-        let all = BTreeSet::from([Page::Livez, Page::Readyz, Page::Metrics, Page::Api]);
+        let all = BTreeSet::from([Served::Livez, Served::Readyz, Served::Metrics, Served::Api]);
         let address = raw.admin.as_ref().and_then(|admin| admin.listen).map_or(ADMIN_LISTEN, |address| address.0);
         let mut pages = BTreeMap::from([(Arc::from(ADMIN), PageListener { address, pages: all })]);
         for (name, listener) in raw.listeners.iter().filter(|(_, listener)| !listener.serve.is_empty()) {
@@ -150,9 +150,9 @@ impl Checker<'_> {
                 self.error_of(Code::Unsupported, &at, message, None);
             }
             let served = listener.serve.iter().map(|page| match page {
-                raw::Serve::Livez => Page::Livez,
-                raw::Serve::Readyz => Page::Readyz,
-                raw::Serve::Metrics => Page::Metrics,
+                raw::Serve::Livez => Served::Livez,
+                raw::Serve::Readyz => Served::Readyz,
+                raw::Serve::Metrics => Served::Metrics,
             });
             pages.insert(
                 Arc::from(name.as_str()),
@@ -191,9 +191,9 @@ impl Checker<'_> {
         let default = if self.raw.buffer.max_size.is_none() { ", the default," } else { "" };
         let message = format!(
             "`max_size` of {}{default} and {} kept for the engine are more than the file system of `data_dir` has: {}",
-            Bytes(bytes_max),
-            Bytes(reserve),
-            Bytes(total_bytes)
+            HumanBytes(bytes_max),
+            HumanBytes(reserve),
+            HumanBytes(total_bytes)
         );
         let most = total_bytes.saturating_sub(reserve) / (1024 * 1024);
         let help = format!("events are refused when the disk is short; `max_size: {most}MiB` is the most that fits");

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::config::problem::{Code, quoted};
 use crate::config::raw::{self, SecretPlace};
 use crate::config::spans::Seg;
-use crate::secret::{Listed, Secret, SecretName, Validity};
+use crate::secret::{ListedSecret, Secret, SecretName, Validity};
 
 const DAY_SECS: u64 = 86_400;
 
@@ -99,7 +99,7 @@ impl Checker<'_> {
 
     /// Returns the secrets of a source; none when all of them have expired.
     pub(super) fn secrets(&mut self, source: &str, written: &[raw::Secret]) -> Vec<Secret> {
-        let listed = written.iter().map(|one| Listed {
+        let listed = written.iter().map(|one| ListedSecret {
             source: Arc::from(source),
             name: SecretName::new(&secret_name(one)),
             validity: validity(one),

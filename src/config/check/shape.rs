@@ -13,8 +13,10 @@ use crate::config::spans::Seg;
 use crate::deliver::Target;
 use crate::encoding::text_of;
 use crate::provider;
-use crate::script::{Numbers, Script};
-use crate::shape::{BadUrl, Format, Making, Place, SetHeaders, Shape, Signer, Transform, UrlTemplate, written_as_url};
+use crate::script::{LossyNumbers, Script};
+use crate::shape::{
+    BadUrl, BodyFormat, BodyPlace, Making, OutgoingSigner, SetHeaders, Shape, Transform, UrlTemplate, written_as_url,
+};
 
 /// The provider's row with the scheme that signs outgoing requests.
 const SIGNING_ROW: &str = "standardwebhooks";
@@ -129,8 +131,8 @@ impl<'a> Checker<'a> {
     }
 
     /// Parses a place in a body, and reports an invalid one; `shown` is its text in messages.
-    fn place(&mut self, at: &[Seg<'_>], text: &str, shown: &str) -> Option<Place> {
-        match Place::parse(text) {
+    fn place(&mut self, at: &[Seg<'_>], text: &str, shown: &str) -> Option<BodyPlace> {
+        match BodyPlace::parse(text) {
             Ok(place) => Some(place),
             Err(problem) => {
                 let help = "write a JSON pointer such as `/customer/email`, or the name of a member".to_owned();
@@ -158,9 +160,9 @@ impl<'a> Checker<'a> {
             (None, None) => None,
         };
         let format = match written.format.or(defaults.format) {
-            Some(raw::Format::Raw) | None => Format::Raw,
-            Some(raw::Format::CloudEvents) => Format::CloudEvents,
-            Some(raw::Format::Envelope) => Format::Envelope,
+            Some(raw::Format::Raw) | None => BodyFormat::Raw,
+            Some(raw::Format::CloudEvents) => BodyFormat::CloudEvents,
+            Some(raw::Format::Envelope) => BodyFormat::Envelope,
         };
         let routes = routes.collect();
         // The withheld credentials are known only after the sources have been read.
@@ -224,7 +226,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn signer(&mut self, at: &[Seg<'_>], written: &raw::Sign) -> Option<Signer> {
+    fn signer(&mut self, at: &[Seg<'_>], written: &raw::Sign) -> Option<OutgoingSigner> {
         let raw::SignType::StandardWebhooks = written.r#type;
         let at_list = [at, &path!["secrets"]].concat();
         let row = provider::builtin().get(SIGNING_ROW)?;
@@ -257,14 +259,14 @@ impl<'a> Checker<'a> {
             }
             return None;
         }
-        Some(Signer::new(keys))
+        Some(OutgoingSigner::new(keys))
     }
 }
 
 /// Returns the handling of numbers that a script cannot hold. Default: exact.
-fn numbers(written: &raw::Transform) -> Numbers {
+fn numbers(written: &raw::Transform) -> LossyNumbers {
     match written.numbers {
-        Some(raw::Numbers::Exact) | None => Numbers::Exact,
-        Some(raw::Numbers::Lossy) => Numbers::Lossy,
+        Some(raw::Numbers::Exact) | None => LossyNumbers::Exact,
+        Some(raw::Numbers::Lossy) => LossyNumbers::Lossy,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::desk::patience;
+use super::handshakes::patience;
 use super::secret::secret_name;
 use super::{Checker, Secrets, path};
 use crate::body::{Bodies, BodyRules};
@@ -14,13 +14,13 @@ use crate::budget::Budget;
 use crate::config::problem::Code;
 use crate::config::raw;
 use crate::config::spans::Seg;
-use crate::lane::{Lane, Reading};
 use crate::limit::{Rate, SourceQuota};
 use crate::only_failing::VerificationWatch;
 use crate::provider::{self, Content, EventTemplate, Handshake, KeyProblem, Retry, Row, Scheme, Verifier, VerifySpec};
 use crate::redact::Redaction;
 use crate::refusal::OnFailure;
 use crate::route::Route;
+use crate::rules::{Reading, SourceRules};
 use crate::source::{Mode, PathPattern, Source};
 
 const BODY_BYTES: u64 = 1024 * 1024;
@@ -45,7 +45,11 @@ impl Checker<'_> {
     }
 
     /// Returns one lane per source; `None` when a source is invalid.
-    pub(super) fn lanes(&mut self, providers: &Providers, routes: &BTreeMap<&str, Arc<Route>>) -> Option<Vec<Lane>> {
+    pub(super) fn lanes(
+        &mut self,
+        providers: &Providers,
+        routes: &BTreeMap<&str, Arc<Route>>,
+    ) -> Option<Vec<SourceRules>> {
         let raw = self.raw;
         let mut lanes = Vec::new();
         let mut is_whole = true;
@@ -65,7 +69,7 @@ impl Checker<'_> {
         written: &raw::Source,
         providers: &Providers,
         routes: &BTreeMap<&str, Arc<Route>>,
-    ) -> Option<Lane> {
+    ) -> Option<SourceRules> {
         let row = self.row(name, written, providers);
         let scheme = self.scheme(name, written, row.as_ref());
         let allow_ips = self.addresses(name, written, providers);
@@ -86,7 +90,7 @@ impl Checker<'_> {
         let mut secrets = self.secrets(name, &written.secrets);
         let waits = self.captured(name, written, row.as_ref(), &mut secrets);
         let context = self.context(name, written);
-        let desk = self.desk((name, written), row.as_ref(), &secrets, &context);
+        let desk = self.handshakes((name, written), row.as_ref(), &secrets, &context);
         let verifier = if waits {
             Some(Verifier::waiting(scheme?))
         } else {
@@ -94,7 +98,7 @@ impl Checker<'_> {
         };
         let takes_any = schemas.as_ref().is_some_and(|schemas| !schemas.is_empty());
         self.doubts_of_body(name, written, row.as_ref(), takes_any);
-        let mut lane = Lane {
+        let mut lane = SourceRules {
             body: BodyRules { takes_any, ..body_rules(written, row.as_ref()) },
             source: source?,
             verifier: verifier?,

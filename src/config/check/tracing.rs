@@ -3,7 +3,7 @@
 use super::{Checker, path};
 use crate::config::problem::Code;
 use crate::deliver::Target;
-use crate::telemetry::{Share, TracingParams};
+use crate::telemetry::{SampledShare, TracingParams};
 
 /// The default share of traces, one in twenty.
 const SAMPLE_MILLIONTHS: u32 = 50_000;
@@ -37,7 +37,7 @@ impl Checker<'_> {
             self.warning(Code::Unused, &path!["server", "tracing", "sample"], "no event is recorded", Some(help));
         }
         let millionths = written.sample.map_or(SAMPLE_MILLIONTHS, |share| share.millionths);
-        let sample = Share::of_millionths(millionths)?;
+        let sample = SampledShare::of_millionths(millionths)?;
         Some(TracingParams { collector: collector.url(), sample })
     }
 }

@@ -8,7 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
-use crate::config::units::Bytes;
+use crate::config::units::ByteSize;
 use crate::provider::BodySpec;
 
 /// A way to read bodies, or their maximum size.
@@ -17,7 +17,7 @@ pub enum Body {
     /// A way to read bodies.
     Read(BodySpec),
     /// The maximum size, as in `body_max`.
-    Size(Bytes),
+    Size(ByteSize),
 }
 
 impl Body {
@@ -27,7 +27,7 @@ impl Body {
     }
 
     /// Returns the maximum size, if the value is one.
-    pub fn size(&self) -> Option<Bytes> {
+    pub fn size(&self) -> Option<ByteSize> {
         if let Self::Size(size) = self { Some(*size) } else { None }
     }
 }
@@ -48,22 +48,22 @@ impl<'de> Deserialize<'de> for Body {
                     return Ok(Body::Read(spec));
                 }
                 if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') {
-                    return Bytes::deserialize(de::value::StrDeserializer::<E>::new(text)).map(Body::Size);
+                    return ByteSize::deserialize(de::value::StrDeserializer::<E>::new(text)).map(Body::Size);
                 }
                 let help = "write `auto`, `json`, `form` or `{form: FIELD}`; the largest body is `body_max: 1MiB`";
                 Err(complaint(Code::UnknownValue, "is no way to read a body", help))
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Body, E> {
-                Bytes::deserialize(de::value::U64Deserializer::<E>::new(number)).map(Body::Size)
+                ByteSize::deserialize(de::value::U64Deserializer::<E>::new(number)).map(Body::Size)
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Body, E> {
-                Bytes::deserialize(de::value::I64Deserializer::<E>::new(number)).map(Body::Size)
+                ByteSize::deserialize(de::value::I64Deserializer::<E>::new(number)).map(Body::Size)
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Body, E> {
-                Bytes::deserialize(de::value::F64Deserializer::<E>::new(number)).map(Body::Size)
+                ByteSize::deserialize(de::value::F64Deserializer::<E>::new(number)).map(Body::Size)
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Body, A::Error> {
@@ -81,7 +81,7 @@ impl JsonSchema for Body {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (spec, size) = (generator.subschema_for::<BodySpec>(), generator.subschema_for::<Bytes>());
+        let (spec, size) = (generator.subschema_for::<BodySpec>(), generator.subschema_for::<ByteSize>());
         json_schema!({ "anyOf": [spec, size] })
     }
 }

@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use super::{Balance, CircuitBreaker, FileRef, HeaderText, Health, Secret, Target, TargetUrl, Throughput};
 use crate::config::fault::complaint;
 use crate::config::problem::Code;
-use crate::config::units::{Bytes, Count, Duration};
+use crate::config::units::{ByteSize, Count, Duration};
 
 /// The default values of other sections' entries.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ pub struct DestinationDefaults {
     pub tls: Option<ServiceTls>,
     /// The maximum size of a service's last answer that is kept with a delivery, 0B to 64KiB. A longer answer is cut;
     /// `0B` keeps none. Default: 2KiB.
-    pub keep_answer: Option<Bytes>,
+    pub keep_answer: Option<ByteSize>,
 }
 
 /// A service that receives events, at one `url` or at several `targets`.
@@ -92,7 +92,7 @@ pub struct Destination {
     pub headers: BTreeMap<String, HeaderText>,
     /// The maximum size of the service's last answer that is kept with a delivery, 0B to 64KiB. A longer answer is cut;
     /// `0B` keeps none. Default: 2KiB.
-    pub keep_answer: Option<Bytes>,
+    pub keep_answer: Option<ByteSize>,
 }
 
 /// The settings of TLS connections to services. The files are read with the configuration, so a reload takes new ones.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Address, Secret};
-use crate::config::units::{Bytes, Count, Duration};
+use crate::config::units::{ByteSize, Count, Duration};
 
 /// The listener for operators: console, API, metrics.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -88,19 +88,19 @@ pub struct Limits {
     /// The most connections at a time from one address. Default: 20000.
     pub connections_per_ip: Option<Count>,
     /// The maximum size of all headers of a request, at most 256KiB. More is answered 431. Default: 16KiB.
-    pub headers: Option<Bytes>,
+    pub headers: Option<ByteSize>,
     /// The maximum number of header fields of a request, at most 256. More is answered 431. Default: 100.
     pub header_fields: Option<Count>,
     /// The maximum size of a request's target (path and query), 64B to 32KiB. More is answered 414. Default: 8KiB.
-    pub target: Option<Bytes>,
+    pub target: Option<ByteSize>,
     /// The largest body of sources without `body_max`, at most 64MiB. The largest value of all listeners counts.
     /// Default: 1MiB.
-    pub body: Option<Bytes>,
+    pub body: Option<ByteSize>,
     /// The time within which the headers of a request must arrive. Default: 5s.
     pub header_timeout: Option<Duration>,
     /// The time within which a body must arrive. Default: 20s.
     pub body_timeout: Option<Duration>,
-    /// How long a TLS handshake may take, from the connection's first moment on; a silent connection ends then. Default:
+    /// The time for a TLS handshake, from the first moment of the connection; a silent connection ends then. Default:
     /// 10s.
     pub tls_handshake: Option<Duration>,
     /// The time for which an idle connection is kept open, also before its first request; at most 1h. Set it longer

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Count, Duration, Rate, Share};
+use super::units::{ByteSize, Count, Duration, Percent, WrittenRate};
 use crate::provider::RowSpec;
 
 pub use allow::{AllowIps, Allowed};
@@ -140,7 +140,7 @@ pub struct ServerLimits {
 #[serde(deny_unknown_fields)]
 pub struct Throughput {
     /// The sustained rate: `100/s`, `10/m`.
-    pub rate: Rate,
+    pub rate: WrittenRate,
     /// The most at once. Default: the number in `rate`, such as 100 for `100/s`.
     pub burst: Option<Count>,
 }
@@ -152,7 +152,7 @@ pub struct Tracing {
     /// The URL at which a collector takes OTLP by gRPC: `http://`, host and port, such as `http://otel-collector:4317`.
     pub otlp: Url,
     /// The share of the events whose spans are recorded: `5%`, `0.5%`, `100%`. Default: 5%.
-    pub sample: Option<Share>,
+    pub sample: Option<Percent>,
 }
 
 /// The format and level of the log.
@@ -199,7 +199,7 @@ pub enum LogLevel {
 pub struct Buffer {
     /// The maximum size of the buffer, at least 1MiB. While the buffer is full, requests are answered 503, so that
     /// senders try again; nothing is lost. Default: 20GiB.
-    pub max_size: Option<Bytes>,
+    pub max_size: Option<ByteSize>,
     /// The point at which an event counts as stored and is answered as accepted. Default: group.
     pub fsync: Option<Fsync>,
     /// The time for which delivered events are kept for replay. Default: 72h. `0s` keeps none.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::words::ProviderName;
 use super::{AllowIps, Body, ContextValue, Moment, Reply, Secret, Url};
-use crate::config::units::{Bytes, Count, Duration, Rate};
+use crate::config::units::{ByteSize, Count, Duration, WrittenRate};
 use crate::provider::VerifySpec;
 use crate::refusal::{OnFailure, RequestOutcome};
 
@@ -45,7 +45,7 @@ pub struct Source {
     /// field of a form. Default: the way of the provider's row, otherwise `auto`.
     pub body: Option<Body>,
     /// The largest body, at most 64MiB. Default: `limits.body` of the listeners, or more for providers that send more.
-    pub body_max: Option<Bytes>,
+    pub body_max: Option<ByteSize>,
     /// The JSON Schemas of bodies, by event type. Default: none.
     pub schemas: Option<Schemas>,
     /// The expressions for the type and the id of an event. Default: those of the provider.
@@ -98,7 +98,7 @@ pub struct Handshake {
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// The sustained rate: `100/s`, `10/m`.
-    pub rate: Rate,
+    pub rate: WrittenRate,
     /// The most requests at once. Default: the number in `rate`, such as 100 for `100/s`.
     pub burst: Option<Count>,
     /// The scope of the rate: the whole source, or each calling address. Default: source.

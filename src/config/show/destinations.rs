@@ -1,12 +1,12 @@
 //! The effective values of destinations: those taken over from `defaults.destination`, and the defaults.
 
 use super::origin::Origin;
-use super::tree::{Tree, Value};
+use super::tree::{FilledValue, Tree};
 use super::words::size;
 use crate::config::raw;
 use crate::deliver::{BalanceParams, Destination, Destinations, HealthParams, Jitter, Policy, RetryOn, Selection};
 use crate::patience::spelled;
-use crate::shape::Format;
+use crate::shape::BodyFormat;
 
 const DEFAULTS: &str = "defaults.destination";
 
@@ -54,9 +54,9 @@ fn fill_destination(tree: &mut Tree, destination: &Destination) {
         tree.fill(&["circuit_breaker", "open_for"], spelled(breaker.open_for), &usual);
     }
     let format = match destination.shape.format {
-        Format::Raw => "raw",
-        Format::CloudEvents => "cloudevents",
-        Format::Envelope => "envelope",
+        BodyFormat::Raw => "raw",
+        BodyFormat::CloudEvents => "cloudevents",
+        BodyFormat::Envelope => "envelope",
     };
     tree.fill(&["format"], format, &usual);
     if let Some(rate) = destination.rate {
@@ -75,7 +75,7 @@ fn retry(tree: &mut Tree, policy: &Policy) {
     };
     tree.fill(&["retry", "jitter"], jitter, &usual);
     tree.fill(&["retry", "give_up_after"], spelled(policy.give_up_after), &usual);
-    tree.fill(&["retry", "retry_on"], Value::List(retry_on(&policy.retry_on)), &usual);
+    tree.fill(&["retry", "retry_on"], FilledValue::List(retry_on(&policy.retry_on)), &usual);
     tree.fill(&["retry", "respect_retry_after"], policy.respect_retry_after, &usual);
 }
 

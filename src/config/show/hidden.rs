@@ -6,7 +6,7 @@
 
 use super::types::{Type, Types};
 use super::written::{SHOWN, path_of_url};
-use crate::config::interpolate::{Lookup, Piece, pieces};
+use crate::config::interpolate::{Piece, VariableLookup, pieces};
 use crate::config::problem::{Problem, escaped};
 use crate::config::spans::{Seg, Spans};
 use crate::config::tree::{Body, Node, Scalar};
@@ -23,7 +23,7 @@ const PARTS_MAX: usize = 16;
 pub(in crate::config) struct Hidden(Vec<(String, String)>);
 
 impl Hidden {
-    pub(in crate::config) fn of(spans: &Spans, env: Lookup<'_>) -> Self {
+    pub(in crate::config) fn of(spans: &Spans, env: VariableLookup<'_>) -> Self {
         let mut found = Self::default();
         found.walk(&spans.root, env, &mut Vec::new());
         found.0.sort_by(|(one, _), (other, _)| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
@@ -52,7 +52,7 @@ impl Hidden {
         }
     }
 
-    fn walk<'n>(&mut self, node: &'n Node, env: Lookup<'_>, path: &mut Vec<Seg<'n>>) {
+    fn walk<'n>(&mut self, node: &'n Node, env: VariableLookup<'_>, path: &mut Vec<Seg<'n>>) {
         match &node.body {
             Body::Scalar(Scalar { written: Some(written), .. }) => {
                 let expected = Types::of_the_format().at(path);

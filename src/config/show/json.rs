@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::origin::Origin;
 use super::tree::{Leaf, Tree};
 use super::yaml::escaped;
-use crate::config::tree::Kind;
+use crate::config::tree::ScalarKind;
 
 pub(super) fn text(tree: &Tree) -> String {
     serde_json::to_string_pretty(tree).map(|text| escaped(&text) + "\n").unwrap_or_default()
@@ -25,12 +25,12 @@ impl Serialize for Leaf {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut leaf = serializer.serialize_map(Some(2))?;
         match self.kind() {
-            Kind::Null => leaf.serialize_entry("value", &())?,
-            Kind::Bool(value) => leaf.serialize_entry("value", &value)?,
-            Kind::Int(value) => leaf.serialize_entry("value", &value)?,
-            Kind::Unsigned(value) => leaf.serialize_entry("value", &value)?,
-            Kind::Float(value) => leaf.serialize_entry("value", &value)?,
-            Kind::Text(value) => leaf.serialize_entry("value", value)?,
+            ScalarKind::Null => leaf.serialize_entry("value", &())?,
+            ScalarKind::Bool(value) => leaf.serialize_entry("value", &value)?,
+            ScalarKind::Int(value) => leaf.serialize_entry("value", &value)?,
+            ScalarKind::Unsigned(value) => leaf.serialize_entry("value", &value)?,
+            ScalarKind::Float(value) => leaf.serialize_entry("value", &value)?,
+            ScalarKind::Text(value) => leaf.serialize_entry("value", value)?,
         }
         leaf.serialize_entry("origin", &Whence(self))?;
         leaf.end()

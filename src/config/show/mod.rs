@@ -25,8 +25,8 @@ mod yaml;
 
 pub(super) use self::hidden::Hidden;
 use self::tree::{Leaf, Tree};
-use super::check::Checked;
-use super::interpolate::Lookup;
+use super::check::CheckedFile;
+use super::interpolate::VariableLookup;
 use super::raw;
 use crate::server::Setup;
 
@@ -36,7 +36,7 @@ pub struct Shown(Tree);
 
 impl Shown {
     /// Returns the configuration of a file without errors; `env` looks variables up, as it did when the file was read.
-    pub fn of(checked: &Checked, env: Lookup<'_>) -> Option<Self> {
+    pub fn of(checked: &CheckedFile, env: VariableLookup<'_>) -> Option<Self> {
         let (setup, raw) = (checked.setup.as_ref()?, checked.raw.as_ref()?);
         let mut tree = written::tree(&checked.spans, env);
         // The included files are shown themselves.

@@ -12,7 +12,7 @@ pub(super) enum Origin {
     /// A text of the file.
     Written {
         /// The place of the text.
-        place: Place,
+        place: FilePlace,
         /// The section that the value was taken over from, such as `defaults.destination`; `None` where it stands
         /// itself.
         section: Option<&'static str>,
@@ -23,7 +23,7 @@ pub(super) enum Origin {
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FilePlace {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) column: usize,

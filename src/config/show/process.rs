@@ -1,7 +1,7 @@
 //! The effective values of the process: server, admin, listeners, buffer.
 
 use super::origin::Origin;
-use super::tree::{Tree, Value};
+use super::tree::{FilledValue, Tree};
 use super::words::{rate, size, word};
 use crate::buffer::Fsync;
 use crate::config::check::{DELIVERED_KEEP, usual_body};
@@ -96,6 +96,6 @@ fn fill_listener(listener: &mut Tree, params: &ListenerParams) {
     if let Some(tls) = &params.tls {
         listener.fill(&["limits", "tls_handshake"], spelled(limits.tls_handshake), &Origin::Default);
         let version = if tls.only_tls13 { "1.3" } else { "1.2" };
-        listener.fill(&["tls", "min_version"], Value::Text(version.to_owned()), &Origin::Default);
+        listener.fill(&["tls", "min_version"], FilledValue::Text(version.to_owned()), &Origin::Default);
     }
 }

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use super::origin::Origin;
 use super::process::written_body;
-use super::tree::{Tree, Value};
+use super::tree::{FilledValue, Tree};
 use super::words::size;
 use crate::config::check::usual_body;
 use crate::config::{raw, units};
-use crate::lane::Lane;
 use crate::limit::Rate;
 use crate::patience::spelled;
 use crate::provider::{BodySpec, Retry, Row};
 use crate::route::OnError;
+use crate::rules::SourceRules;
 use crate::schema::SchemaSet;
 use crate::source::Mode;
 
-pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
+pub(super) fn fill(tree: &mut Tree, lanes: &[SourceRules], raw: &raw::File) {
     let body = written_body(tree, raw);
     let public_url = tree.at(&["server", "public_url"]).cloned();
     for route in lanes.iter().flat_map(|lane| &lane.routes) {
@@ -33,7 +33,7 @@ pub(super) fn fill(tree: &mut Tree, lanes: &[Lane], raw: &raw::File) {
             }
             fill_source(source, lane, is_written);
             let limit = raw.sources.get(&*lane.source.name).and_then(|written| written.rate_limit.as_ref());
-            if let Some(raw::RateLimit { rate: units::Rate { count, per }, .. }) = limit {
+            if let Some(raw::RateLimit { rate: units::WrittenRate { count, per }, .. }) = limit {
                 let usual = Rate::new(*count, *per, None);
                 source.fill(&["rate_limit", "burst"], usual.burst.get(), &Origin::Default);
             }
@@ -61,7 +61,7 @@ fn fill_body(tree: &mut Tree, spec: &BodySpec, origin: &Origin) {
         BodySpec::Auto | BodySpec::Json | BodySpec::Form => tree.fill(&["body"], spec.to_string(), origin),
         BodySpec::Field { .. } if tree.at(&["body"]).is_some() => {}
         BodySpec::Field { name, or_form } => {
-            tree.fill(&["body", "form"], Value::Text(name.clone()), origin);
+            tree.fill(&["body", "form"], FilledValue::Text(name.clone()), origin);
             if *or_form {
                 tree.fill(&["body", "else"], "form", origin);
             }
@@ -69,7 +69,7 @@ fn fill_body(tree: &mut Tree, spec: &BodySpec, origin: &Origin) {
     }
 }
 
-fn fill_source(tree: &mut Tree, lane: &Lane, has_size: bool) {
+fn fill_source(tree: &mut Tree, lane: &SourceRules, has_size: bool) {
     let (source, row) = (&lane.source, lane.provider.as_ref());
     // The row's value is in force where nothing raises it.
     let by_row = |is_of_row: bool| match row {
@@ -77,7 +77,7 @@ fn fill_source(tree: &mut Tree, lane: &Lane, has_size: bool) {
         _ => Origin::Default,
     };
     let usual = Origin::Default;
-    tree.fill(&["methods"], Value::List(source.methods.clone()), &usual);
+    tree.fill(&["methods"], FilledValue::List(source.methods.clone()), &usual);
     let body = source.body_bytes_max;
     if !has_size {
         fill_body(tree, &lane.body.spec, &by_row(row.is_some_and(|row| row.body().is_some())));
@@ -110,7 +110,7 @@ fn fill_source(tree: &mut Tree, lane: &Lane, has_size: bool) {
 /// Fills in the type or id of events where the row has one expression for it; several cannot be written there.
 fn only<'t>(tree: &mut Tree, key: &str, mut written: impl Iterator<Item = &'t str>, origin: &Origin) {
     if let (Some(one), None) = (written.next(), written.next()) {
-        tree.fill(&["event", key], Value::Text(one.to_owned()), origin);
+        tree.fill(&["event", key], FilledValue::Text(one.to_owned()), origin);
     }
 }
 

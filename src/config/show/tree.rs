@@ -1,7 +1,7 @@
 //! The configuration to be shown, as a tree: maps in the order of the file, and leaves that know their origin.
 
 use super::origin::Origin;
-use crate::config::tree::{Kind, resolve};
+use crate::config::tree::{ScalarKind, resolve};
 
 #[derive(Clone, Debug)]
 pub(super) enum Tree {
@@ -22,14 +22,14 @@ pub(super) struct Leaf {
 
 impl Leaf {
     /// Returns the kind of the leaf in YAML.
-    pub(super) fn kind(&self) -> Kind<'_> {
-        if self.is_plain { resolve(&self.text) } else { Kind::Text(&self.text) }
+    pub(super) fn kind(&self) -> ScalarKind<'_> {
+        if self.is_plain { resolve(&self.text) } else { ScalarKind::Text(&self.text) }
     }
 }
 
 /// A value that is filled in.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum FilledValue {
     /// A word, a quantity, a number, a boolean, as the file writes it.
     Plain(String),
     /// Any text.
@@ -37,37 +37,37 @@ pub(super) enum Value {
     List(Vec<String>),
 }
 
-impl From<String> for Value {
+impl From<String> for FilledValue {
     fn from(text: String) -> Self {
         Self::Plain(text)
     }
 }
 
-impl From<&str> for Value {
+impl From<&str> for FilledValue {
     fn from(text: &str) -> Self {
         Self::Plain(text.to_owned())
     }
 }
 
-impl From<bool> for Value {
+impl From<bool> for FilledValue {
     fn from(is: bool) -> Self {
         Self::Plain(is.to_string())
     }
 }
 
-impl From<u32> for Value {
+impl From<u32> for FilledValue {
     fn from(count: u32) -> Self {
         Self::Plain(count.to_string())
     }
 }
 
-impl From<usize> for Value {
+impl From<usize> for FilledValue {
     fn from(count: usize) -> Self {
         Self::Plain(count.to_string())
     }
 }
 
-impl Value {
+impl FilledValue {
     fn tree(self, origin: &Origin) -> Tree {
         let leaf = |text, is_plain| Tree::Leaf(Leaf { text, is_plain, is_unfilled: false, origin: origin.clone() });
         match self {
@@ -98,7 +98,7 @@ impl Tree {
     }
 
     /// Puts `value` at `path`, unless a value stands there, or a part of the way is no map.
-    pub(super) fn fill(&mut self, path: &[&str], value: impl Into<Value>, origin: &Origin) {
+    pub(super) fn fill(&mut self, path: &[&str], value: impl Into<FilledValue>, origin: &Origin) {
         self.graft(path, value.into().tree(origin));
     }
 

@@ -7,26 +7,26 @@
 //! every value that has no type here. A default in the file itself (`${VAR:-default}`) is no secret, and is shown
 //! wherever it has a type.
 
-use super::origin::{Origin, Place};
+use super::origin::{FilePlace, Origin};
 use super::tree::{Leaf, Tree};
 use super::types::{Type, Types};
-use crate::config::interpolate::{Lookup, Piece, pieces};
+use crate::config::interpolate::{Piece, VariableLookup, pieces};
 use crate::config::problem::is_hidden;
 use crate::config::secrets::holds_credentials;
 use crate::config::spans::{Seg, Spans};
-use crate::config::tree::{Body, Kind, Node, Scalar, resolve};
+use crate::config::tree::{Body, Node, Scalar, ScalarKind, resolve};
 
 /// The keys of texts that hold no secret.
 pub(super) const SHOWN: &[&str] = &["data_dir", "dir", "file", "capture_to", "host", "provider", "from", "to"];
 
 struct Reader<'a> {
     spans: &'a Spans,
-    env: Lookup<'a>,
+    env: VariableLookup<'a>,
     types: &'static Types,
 }
 
 /// Returns the tree of all that the file contains.
-pub(super) fn tree(spans: &Spans, env: Lookup<'_>) -> Tree {
+pub(super) fn tree(spans: &Spans, env: VariableLookup<'_>) -> Tree {
     Reader { spans, env, types: Types::of_the_format() }.tree(&spans.root, &mut Vec::new())
 }
 
@@ -75,15 +75,15 @@ impl Reader<'_> {
             return Leaf { text, is_plain: scalar.plain, is_unfilled: true, origin };
         }
         // The value of a variable is a number only where a number is expected.
-        let is_text = matches!(resolve(&text), Kind::Text(_));
+        let is_text = matches!(resolve(&text), ScalarKind::Text(_));
         Leaf { is_plain: scalar.plain && (is_text || expected == Type::Number), text, is_unfilled: false, origin }
     }
 
     /// Returns the place of `node`.
-    fn place(&self, node: &Node) -> Place {
+    fn place(&self, node: &Node) -> FilePlace {
         let start = node.span.start;
         let file = self.spans.file_of(node.span).display().to_string().replace(|c| is_hidden(c) || c == '\n', "?");
-        Place { file, line: start.line, column: start.column }
+        FilePlace { file, line: start.line, column: start.column }
     }
 }
 

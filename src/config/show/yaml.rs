@@ -2,7 +2,7 @@
 
 use super::tree::{Leaf, Tree};
 use crate::config::problem::is_hidden;
-use crate::config::tree::{Kind, resolve};
+use crate::config::tree::{ScalarKind, resolve};
 
 /// The limit of the column of origins; they stand at one column, unless a value is longer.
 const ORIGIN_COLUMN_MAX: usize = 64;
@@ -87,7 +87,7 @@ fn origin(leaf: &Leaf) -> String {
 }
 
 fn value(leaf: &Leaf, style: Style) -> String {
-    if matches!(leaf.kind(), Kind::Null) {
+    if matches!(leaf.kind(), ScalarKind::Null) {
         return "null".to_owned();
     }
     // A literal `${` is written with another `$` before it.
@@ -96,7 +96,7 @@ fn value(leaf: &Leaf, style: Style) -> String {
 }
 
 fn scalar(text: &str, is_plain: bool, style: Style) -> String {
-    let is_itself = is_plain || matches!(resolve(text), Kind::Text(_));
+    let is_itself = is_plain || matches!(resolve(text), ScalarKind::Text(_));
     if is_itself && is_safe(text, style) {
         return text.to_owned();
     }

@@ -13,9 +13,9 @@ use http::HeaderName;
 
 use super::{Needs, SecretForm};
 use crate::provider::border::refuse;
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
-use crate::provider::message::{Bytes, Message, View, single_header};
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
+use crate::provider::message::{Message, MessageBytes, View, single_header};
 use crate::provider::public::SignatureAlgorithm;
 use crate::provider::scheme::{Encoding, Unit};
 use crate::provider::url::path_and_query;
@@ -28,16 +28,16 @@ const TIME: HeaderName = HeaderName::from_static("request-time");
 pub(super) const NEEDS: Needs =
     Needs { secrets: SecretForm::Public, public_url: true, redact: &["signature"], ..Needs::NOTHING };
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
     let message = view.message;
     let signature = signature(header(&message, &SIGNATURE)?)?;
     let (client, time) = (header(&message, &CLIENT)?, header(&message, &TIME)?);
     let signed_at =
         std::str::from_utf8(time).ok().and_then(|time| Unit::Rfc3339.parse(time).or_else(|| Unit::Ms.parse(time)));
-    refuse(b'.', client, || Place::Header(CLIENT.as_str().to_owned()))?;
+    refuse(b'.', client, || MessagePlace::Header(CLIENT.as_str().to_owned()))?;
     // The fraction of a date may have a point, and the date ends by itself.
     if signed_at.is_none() {
-        refuse(b'.', time, || Place::Header(TIME.as_str().to_owned()))?;
+        refuse(b'.', time, || MessagePlace::Header(TIME.as_str().to_owned()))?;
     }
     let pieces = [
         message.method.as_bytes(),
@@ -50,9 +50,9 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
         b".",
         message.body,
     ]
-    .map(Bytes::Borrowed);
-    let is_right = |key: &Key| {
-        let Key::Set(set) = key else { return false };
+    .map(MessageBytes::Borrowed);
+    let is_right = |key: &BlockKey| {
+        let BlockKey::Set(set) = key else { return false };
         let algorithm = SignatureAlgorithm::RsaSha256;
         set.all(algorithm).any(|key| key.verifies_any(algorithm, &pieces, std::iter::once(signature.as_slice())))
     };
@@ -61,20 +61,20 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
 }
 
 fn header<'v>(message: &Message<'v>, name: &HeaderName) -> Result<&'v [u8], Failure> {
-    let place = || Place::Header(name.as_str().to_owned());
+    let place = || MessagePlace::Header(name.as_str().to_owned());
     let value = single_header(message.headers, name)?.ok_or_else(|| Failure::Missing(place()))?;
-    if value.is_empty() { Err(Failure::malformed(place(), Fault::Empty)) } else { Ok(value) }
+    if value.is_empty() { Err(Failure::malformed(place(), PartFault::Empty)) } else { Ok(value) }
 }
 
 /// Returns the bytes of the one element `signature`.
 fn signature(value: &[u8]) -> Result<Vec<u8>, Failure> {
-    let malformed = |fault| Failure::malformed(Place::Header(SIGNATURE.as_str().to_owned()), fault);
+    let malformed = |fault| Failure::malformed(MessagePlace::Header(SIGNATURE.as_str().to_owned()), fault);
     let named = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let mut named = named.filter_map(|element| element.strip_prefix(b"signature="));
-    let (Some(escaped), None) = (named.next(), named.next()) else { return Err(malformed(Fault::NoSignature)) };
-    let text = unescaped(escaped).ok_or_else(|| malformed(Fault::Encoding))?;
-    let bytes = Encoding::Base64.decode(&text).ok_or_else(|| malformed(Fault::Encoding))?;
-    if bytes.is_empty() { Err(malformed(Fault::Empty)) } else { Ok(bytes) }
+    let (Some(escaped), None) = (named.next(), named.next()) else { return Err(malformed(PartFault::NoSignature)) };
+    let text = unescaped(escaped).ok_or_else(|| malformed(PartFault::Encoding))?;
+    let bytes = Encoding::Base64.decode(&text).ok_or_else(|| malformed(PartFault::Encoding))?;
+    if bytes.is_empty() { Err(malformed(PartFault::Empty)) } else { Ok(bytes) }
 }
 
 /// Returns the text without the escapes of a URL.

@@ -17,9 +17,9 @@ use sha2::{Digest, Sha256};
 
 use super::Needs;
 use crate::clock::Timestamp;
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::jws::{Jws, JwsAlgorithm, Payload};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::jws::{Jws, JwsAlgorithm, JwsPayload};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::{MacAlgorithm, same};
 use crate::provider::message::{Message, View, single_header};
 use crate::provider::url::{path_and_query, query};
@@ -39,17 +39,17 @@ struct Claims {
     iat: Option<u64>,
 }
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key], now: Timestamp) -> Result<Match, Failure> {
-    let place = Place::Header(AUTHORIZATION.as_str().to_owned());
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey], now: Timestamp) -> Result<Match, Failure> {
+    let place = MessagePlace::Header(AUTHORIZATION.as_str().to_owned());
     let malformed = |fault| Failure::malformed(place.clone(), fault);
     let value = single_header(view.message.headers, &AUTHORIZATION)?.ok_or_else(|| Failure::Missing(place.clone()))?;
-    let value = std::str::from_utf8(value).ok().ok_or_else(|| malformed(Fault::NotText))?;
+    let value = std::str::from_utf8(value).ok().ok_or_else(|| malformed(PartFault::NotText))?;
     let token = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("JWT"));
-    let (_, token) = token.ok_or_else(|| malformed(Fault::NoPrefix))?;
-    let token = Jws::parse(token, &[JwsAlgorithm::Mac(MacAlgorithm::Sha256)], Payload::Inside, &place)?;
+    let (_, token) = token.ok_or_else(|| malformed(PartFault::NoPrefix))?;
+    let token = Jws::parse(token, &[JwsAlgorithm::Mac(MacAlgorithm::Sha256)], JwsPayload::Inside, &place)?;
     let secret = token.verify(keys, None, None)?;
     let claims = serde_json::from_slice::<Claims>(&token.payload(&place)?).ok();
-    let claims = claims.ok_or_else(|| malformed(Fault::NoClaim))?;
+    let claims = claims.ok_or_else(|| malformed(PartFault::NoClaim))?;
     if !is_for(&claims.qsh, &view.message) {
         return Err(Failure::WrongSecretOrBody);
     }

@@ -12,12 +12,12 @@ use serde_json::{Map, Value};
 
 use super::{Needs, SecretForm, keys_at};
 use crate::provider::border::refuse;
-use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
 use crate::provider::jws::object;
-use crate::provider::key::Key;
+use crate::provider::key::BlockKey;
 use crate::provider::keys::Fetched;
 use crate::provider::location::{HostPin, pinned_with_query};
-use crate::provider::message::{Bytes, View};
+use crate::provider::message::{MessageBytes, View};
 use crate::provider::public::SignatureAlgorithm;
 use crate::provider::scheme::{KeyFormSpec, KeysSpec, Unit};
 use crate::provider::verify::Match;
@@ -50,21 +50,22 @@ pub fn subscribe_url(url: &str) -> Option<String> {
     pinned_with_query(url, &hosts)
 }
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Result<Match, Failure> {
-    let message = object(view.message.body).ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))?;
-    let place = |name: &str| Place::Json(format!("/{name}"));
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey], fetched: Fetched<'_>) -> Result<Match, Failure> {
+    let message =
+        object(view.message.body).ok_or_else(|| Failure::malformed(MessagePlace::Body, PartFault::NotJson))?;
+    let place = |name: &str| MessagePlace::Json(format!("/{name}"));
     let malformed = |name: &str, fault| Failure::malformed(place(name), fault);
     let algorithm = match member(&message, "SignatureVersion")? {
         "1" => SignatureAlgorithm::RsaSha1,
         "2" => SignatureAlgorithm::RsaSha256,
-        _ => return Err(malformed("SignatureVersion", Fault::Unexpected)),
+        _ => return Err(malformed("SignatureVersion", PartFault::Unexpected)),
     };
     let signed: &[&str] = match member(&message, "Type")? {
         "Notification" => &["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"],
         "SubscriptionConfirmation" | "UnsubscribeConfirmation" => {
             &["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
         }
-        _ => return Err(malformed("Type", Fault::Unexpected)),
+        _ => return Err(malformed("Type", PartFault::Unexpected)),
     };
     let mut pieces = Vec::with_capacity(signed.len() * 4);
     for &name in signed {
@@ -77,21 +78,21 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
         if name != "Message" {
             refuse(b'\n', value.as_bytes(), || place(name))?;
         }
-        pieces.extend([name, "\n", value, "\n"].map(|piece| Bytes::Borrowed(piece.as_bytes())));
+        pieces.extend([name, "\n", value, "\n"].map(|piece| MessageBytes::Borrowed(piece.as_bytes())));
     }
     let certificate = member(&message, "SigningCertURL")?;
     if !OF_SNS.is_match(certificate) {
-        return Err(malformed("SigningCertURL", Fault::ForeignUrl));
+        return Err(malformed("SigningCertURL", PartFault::ForeignUrl));
     }
     let signature = BASE64.decode(member(&message, "Signature")?.as_bytes()).ok();
-    let signature = signature.ok_or_else(|| malformed("Signature", Fault::Encoding))?;
+    let signature = signature.ok_or_else(|| malformed("Signature", PartFault::Encoding))?;
     let signed_at = Unit::Rfc3339.parse(member(&message, "Timestamp")?);
     let chosen = fetched.choose(keys, view)?;
-    let right = |key: &Key| match key {
-        Key::Set(set) => {
+    let right = |key: &BlockKey| match key {
+        BlockKey::Set(set) => {
             set.all(algorithm).any(|key| key.verifies_any(algorithm, &pieces, std::iter::once(signature.as_slice())))
         }
-        Key::Mac(_) | Key::Plain(_) | Key::Invalid => false,
+        BlockKey::Mac(_) | BlockKey::Plain(_) | BlockKey::Invalid => false,
     };
     let found = chosen.keys.iter().position(right).ok_or(Failure::WrongSecretOrBody);
     let found = chosen.settle(found.map(Match::by_secret))?;
@@ -99,13 +100,13 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Res
 }
 
 fn member<'m>(message: &'m Map<String, Value>, name: &str) -> Result<&'m str, Failure> {
-    let place = || Place::Json(format!("/{name}"));
+    let place = || MessagePlace::Json(format!("/{name}"));
     match message.get(name) {
         Some(Value::String(text)) if text.is_empty() && name == "Signature" => {
-            Err(Failure::malformed(place(), Fault::Empty))
+            Err(Failure::malformed(place(), PartFault::Empty))
         }
         Some(Value::String(text)) => Ok(text),
         None | Some(Value::Null) => Err(Failure::Missing(place())),
-        Some(_) => Err(Failure::malformed(place(), Fault::NotText)),
+        Some(_) => Err(Failure::malformed(place(), PartFault::NotText)),
     }
 }

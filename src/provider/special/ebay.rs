@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::detached::{header, text};
 use super::{Needs, SecretForm, keys_at};
-use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
 use crate::provider::jws::object;
-use crate::provider::key::Key;
+use crate::provider::key::BlockKey;
 use crate::provider::keys::Fetched;
-use crate::provider::message::{Bytes, View};
+use crate::provider::message::{MessageBytes, View};
 use crate::provider::public::SignatureAlgorithm;
 use crate::provider::scheme::{KeyFormSpec, KeysSpec, TokenSpec};
 use crate::provider::verify::Match;
@@ -38,27 +38,28 @@ pub(super) fn keys() -> KeysSpec {
     }
 }
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>) -> Result<Match, Failure> {
-    let place = Place::Header(HEADER.to_owned());
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey], fetched: Fetched<'_>) -> Result<Match, Failure> {
+    let place = MessagePlace::Header(HEADER.to_owned());
     let malformed = |fault| Failure::malformed(place.clone(), fault);
     let written = header(view, HEADER)?.ok_or_else(|| Failure::Missing(place.clone()))?;
-    let json = BASE64.decode(text(&written, &place)?.as_bytes()).ok().ok_or_else(|| malformed(Fault::Encoding))?;
-    let json = object(&json).ok_or_else(|| malformed(Fault::NotJson))?;
-    let member = |name: &str| json.get(name).and_then(Value::as_str).ok_or_else(|| malformed(Fault::NoSignature));
+    let json = BASE64.decode(text(&written, &place)?.as_bytes()).ok().ok_or_else(|| malformed(PartFault::Encoding))?;
+    let json = object(&json).ok_or_else(|| malformed(PartFault::NotJson))?;
+    let member = |name: &str| json.get(name).and_then(Value::as_str).ok_or_else(|| malformed(PartFault::NoSignature));
     if !member("alg")?.eq_ignore_ascii_case("ECDSA") || !member("digest")?.eq_ignore_ascii_case("SHA1") {
-        return Err(malformed(Fault::Unexpected));
+        return Err(malformed(PartFault::Unexpected));
     }
     let id = member("kid")?;
-    let signature = BASE64.decode(member("signature")?.as_bytes()).ok().ok_or_else(|| malformed(Fault::Encoding))?;
+    let signature =
+        BASE64.decode(member("signature")?.as_bytes()).ok().ok_or_else(|| malformed(PartFault::Encoding))?;
     let chosen = fetched.choose(keys, &View { key_id: Some(id.as_bytes()), ..*view })?;
-    let body = [Bytes::Borrowed(view.message.body)];
+    let body = [MessageBytes::Borrowed(view.message.body)];
     let mut known = false;
-    let right = |key: &Key| match key {
-        Key::Set(set) => set.named(Some(id), ALGORITHM).any(|key| {
+    let right = |key: &BlockKey| match key {
+        BlockKey::Set(set) => set.named(Some(id), ALGORITHM).any(|key| {
             known = true;
             key.verifies_any(ALGORITHM, &body, std::iter::once(signature.as_slice()))
         }),
-        Key::Mac(_) | Key::Plain(_) | Key::Invalid => false,
+        BlockKey::Mac(_) | BlockKey::Plain(_) | BlockKey::Invalid => false,
     };
     let found = chosen.keys.iter().position(right);
     let found = found.ok_or(if known { Failure::WrongSecretOrBody } else { Failure::UnknownKey });

@@ -6,10 +6,10 @@
 //! The rest of the body is fixed, so the body is covered. There is no time.
 
 use super::{Needs, first_right};
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
-use crate::provider::message::{Bytes, View};
+use crate::provider::message::{MessageBytes, View};
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
@@ -20,11 +20,11 @@ const BETWEEN: &[u8] = b",\"HashCode\":\"";
 const AFTER: &[u8] = b"\"}";
 const HASH_DIGITS: usize = 64;
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
-    let place = || Place::Json("/HashCode".to_owned());
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
+    let place = || MessagePlace::Json("/HashCode".to_owned());
     let (content, digits) = split(view.message.body).ok_or_else(|| Failure::Missing(place()))?;
-    let signature = Encoding::Hex.decode(digits).ok_or_else(|| Failure::malformed(place(), Fault::Encoding))?;
-    let pieces = [Bytes::Borrowed(content)];
+    let signature = Encoding::Hex.decode(digits).ok_or_else(|| Failure::malformed(place(), PartFault::Encoding))?;
+    let pieces = [MessageBytes::Borrowed(content)];
     let tag = |secret: &[u8]| KeyedMac::new(MacAlgorithm::Sha256, secret).tag(&pieces);
     let secret = first_right(keys, |secret| same(&tag(secret), &signature))?;
     Ok(Match { mac: Some(signature), covers_body: true, ..Match::by_secret(secret) })

@@ -3,12 +3,12 @@
 //! The input is JSON that a parser has accepted; anything else gives nothing, or a text whose signature is not right. A
 //! member that is there twice is refused, so that it is certain which text was signed.
 
-use crate::provider::failure::{Failure, Fault, Place};
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
 
 /// Returns the text of the member `wanted`, without white space around it.
 pub(super) fn member<'b>(body: &'b [u8], wanted: &str) -> Result<Option<&'b str>, Failure> {
     let malformed = |place, fault| Failure::malformed(place, fault);
-    let body = std::str::from_utf8(body).ok().ok_or_else(|| malformed(Place::Body, Fault::NotText))?;
+    let body = std::str::from_utf8(body).ok().ok_or_else(|| malformed(MessagePlace::Body, PartFault::NotText))?;
     let inside = body.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     let mut found = None;
     for piece in inside.map(|inside| split(inside, b',')).unwrap_or_default() {
@@ -16,7 +16,7 @@ pub(super) fn member<'b>(body: &'b [u8], wanted: &str) -> Result<Option<&'b str>
         let [name, text] = parts.as_slice() else { continue };
         let is_wanted = serde_json::from_str::<String>(name).is_ok_and(|name| name == wanted);
         if is_wanted && found.replace(text.trim()).is_some() {
-            return Err(malformed(Place::Json(format!("/{wanted}")), Fault::Repeated));
+            return Err(malformed(MessagePlace::Json(format!("/{wanted}")), PartFault::Repeated));
         }
     }
     Ok(found)

@@ -35,12 +35,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::key::Key;
+use super::key::BlockKey;
 use super::keys::Fetched;
 use super::message::View;
 use super::scheme::{KeyFormSpec, KeysSpec};
-use super::spelling::OneOrMany;
 use super::verify::Match;
+use super::yaml_forms::OneOrMany;
 use crate::clock::Timestamp;
 
 pub use aws_sns::subscribe_url;
@@ -180,7 +180,7 @@ impl Special {
     pub(super) fn verify(
         self,
         view: &View<'_>,
-        keys: &[Key],
+        keys: &[BlockKey],
         fetched: Fetched<'_>,
         now: Timestamp,
     ) -> Result<Match, Failure> {
@@ -208,10 +208,10 @@ impl Special {
 
 /// Returns the first secret for which `is_right` holds. Every one is compared, so that the time does not tell which was
 /// near.
-pub(super) fn first_right(keys: &[Key], mut is_right: impl FnMut(&[u8]) -> bool) -> Result<usize, Failure> {
+pub(super) fn first_right(keys: &[BlockKey], mut is_right: impl FnMut(&[u8]) -> bool) -> Result<usize, Failure> {
     let mut found = None;
     for (position, key) in keys.iter().enumerate() {
-        if let Key::Plain(secret) = key
+        if let BlockKey::Plain(secret) = key
             && is_right(secret)
         {
             found = found.or(Some(position));

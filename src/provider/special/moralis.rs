@@ -9,8 +9,8 @@ use http::HeaderName;
 use sha3::{Digest, Keccak256};
 
 use super::{Needs, first_right};
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::same;
 use crate::provider::message::{View, single_header};
 use crate::provider::scheme::Encoding;
@@ -21,14 +21,14 @@ const HASH_BYTES: usize = 32;
 
 pub(super) const NEEDS: Needs = Needs { redact: &["x-signature"], ..Needs::NOTHING };
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
-    let place = || Place::Header(SIGNATURE.as_str().to_owned());
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
+    let place = || MessagePlace::Header(SIGNATURE.as_str().to_owned());
     let malformed = |fault| Failure::malformed(place(), fault);
     let value = single_header(view.message.headers, &SIGNATURE)?.ok_or_else(|| Failure::Missing(place()))?;
-    let digits = value.strip_prefix(b"0x").ok_or_else(|| malformed(Fault::NoPrefix))?;
-    let signature = Encoding::Hex.decode(digits).ok_or_else(|| malformed(Fault::Encoding))?;
+    let digits = value.strip_prefix(b"0x").ok_or_else(|| malformed(PartFault::NoPrefix))?;
+    let signature = Encoding::Hex.decode(digits).ok_or_else(|| malformed(PartFault::Encoding))?;
     if signature.len() != HASH_BYTES {
-        return Err(malformed(Fault::Length));
+        return Err(malformed(PartFault::Length));
     }
     let body = Keccak256::new_with_prefix(view.message.body);
     let hash = |secret: &[u8]| body.clone().chain_update(secret).finalize();

@@ -10,24 +10,24 @@
 use serde_json::Value;
 
 use super::{Needs, first_right};
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::same;
 use crate::provider::message::View;
 use crate::provider::verify::Match;
 
 pub(super) const NEEDS: Needs = Needs { json: true, ..Needs::NOTHING };
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
-    let place = || Place::Json("/value/*/clientState".to_owned());
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
+    let place = || MessagePlace::Json("/value/*/clientState".to_owned());
     let notifications = view.json.and_then(|json| json.get("value")).and_then(Value::as_array);
-    let notifications = notifications.ok_or_else(|| Failure::Missing(Place::Json("/value".to_owned())))?;
+    let notifications = notifications.ok_or_else(|| Failure::Missing(MessagePlace::Json("/value".to_owned())))?;
     let mut first = None;
     for notification in notifications {
         let state = match notification.get("clientState") {
             Some(Value::String(state)) => state.as_bytes(),
             None | Some(Value::Null) => return Err(Failure::Missing(place())),
-            Some(_) => return Err(Failure::malformed(place(), Fault::NotText)),
+            Some(_) => return Err(Failure::malformed(place(), PartFault::NotText)),
         };
         let secret = first_right(keys, |secret| same(secret, state))?;
         first = first.or(Some(secret));

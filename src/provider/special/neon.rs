@@ -10,18 +10,18 @@ use super::detached::{self, Detached, header, text};
 use super::{Needs, SecretForm, keys_at};
 use crate::clock::Timestamp;
 use crate::provider::block::TimestampForm;
-use crate::provider::failure::{Failure, Place};
-use crate::provider::jws::Payload;
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace};
+use crate::provider::jws::JwsPayload;
+use crate::provider::key::BlockKey;
 use crate::provider::keys::Fetched;
-use crate::provider::message::{Bytes, View};
+use crate::provider::message::{MessageBytes, View};
 use crate::provider::public::SignatureAlgorithm;
 use crate::provider::scheme::{KeysSpec, Unit};
 use crate::provider::template::Source;
 use crate::provider::verify::Match;
 
 const SIGNATURE: Detached =
-    Detached { header: "x-neon-signature", algorithm: SignatureAlgorithm::Ed25519, payload: Payload::Beside };
+    Detached { header: "x-neon-signature", algorithm: SignatureAlgorithm::Ed25519, payload: JwsPayload::Beside };
 const KEY_HEADER: &str = "x-neon-signature-kid";
 const TIME_HEADER: &str = "x-neon-timestamp";
 
@@ -31,10 +31,15 @@ pub(super) fn keys() -> KeysSpec {
     keys_at("{ctx:neon_auth_url}/.well-known/jwks.json", &["*"])
 }
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>, now: Timestamp) -> Result<Match, Failure> {
+pub(super) fn verify(
+    view: &View<'_>,
+    keys: &[BlockKey],
+    fetched: Fetched<'_>,
+    now: Timestamp,
+) -> Result<Match, Failure> {
     let written = SIGNATURE.text(view)?;
     let jws = SIGNATURE.read(text(&written, &SIGNATURE.place())?)?;
-    let key_place = Place::Header(KEY_HEADER.to_owned());
+    let key_place = MessagePlace::Header(KEY_HEADER.to_owned());
     let id = header(view, KEY_HEADER)?.ok_or_else(|| Failure::Missing(key_place.clone()))?;
     let id = text(&id, &key_place)?;
     let time = TimestampForm {
@@ -45,7 +50,7 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key], fetched: Fetched<'_>, now: T
     };
     let signed_at = time.read(view)?;
     let body = BASE64URL_NOPAD.encode(view.message.body);
-    let payload = [signed_at.written, Bytes::Borrowed(b"."), Bytes::Borrowed(body.as_bytes())];
+    let payload = [signed_at.written, MessageBytes::Borrowed(b"."), MessageBytes::Borrowed(body.as_bytes())];
     let found = detached::verify(&jws, (view, Some(id)), (keys, fetched), &payload)?;
     time.judge(signed_at.at, now)?;
     Ok(Match { signed_at: Some(signed_at.at), ..found })

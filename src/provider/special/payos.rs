@@ -12,10 +12,10 @@ use serde_json::{Map, Number, Value};
 
 use super::{Needs, SecretForm, first_right};
 use crate::provider::border::refuse;
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
-use crate::provider::message::{Bytes, View, holds_pair};
+use crate::provider::message::{MessageBytes, View, holds_pair};
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
@@ -25,16 +25,16 @@ const TAG_BYTES: usize = 32;
 /// The range of numbers that are written without an exponent.
 const PLAIN_NUMBERS: std::ops::Range<f64> = 1e-6..1e21;
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
-    let place = || Place::Json("/signature".to_owned());
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
+    let place = || MessagePlace::Json("/signature".to_owned());
     let member = |name| view.json.and_then(|json| json.get(name));
     let signature = member("signature").and_then(Value::as_str).ok_or_else(|| Failure::Missing(place()))?;
     let signature = Encoding::Hex.decode(signature.as_bytes()).filter(|bytes| bytes.len() == TAG_BYTES);
-    let signature = signature.ok_or_else(|| Failure::malformed(place(), Fault::Encoding))?;
+    let signature = signature.ok_or_else(|| Failure::malformed(place(), PartFault::Encoding))?;
     let data = member("data").and_then(Value::as_object);
-    let data = data.ok_or_else(|| Failure::Missing(Place::Json("/data".to_owned())))?;
+    let data = data.ok_or_else(|| Failure::Missing(MessagePlace::Json("/data".to_owned())))?;
     let text = signed_text(data)?;
-    let pieces = [Bytes::Borrowed(text.as_bytes())];
+    let pieces = [MessageBytes::Borrowed(text.as_bytes())];
     let tag = |secret: &[u8]| KeyedMac::new(MacAlgorithm::Sha256, secret).tag(&pieces);
     let secret = first_right(keys, |secret| same(&tag(secret), &signature))?;
     Ok(Match::by_secret(secret))
@@ -53,7 +53,7 @@ fn signed_text(data: &Map<String, Value>) -> Result<String, Failure> {
             other => scalar(other).ok_or_else(|| unwritable(name))?,
         };
         if holds_pair(text.as_bytes(), "&", "=") {
-            return Err(Failure::malformed(place_of(name), Fault::Separator('&')));
+            return Err(Failure::malformed(place_of(name), PartFault::Separator('&')));
         }
         written.push(format!("{name}={text}"));
     }
@@ -115,11 +115,11 @@ fn number_text(number: &Number) -> Option<String> {
 }
 
 fn unwritable(name: &str) -> Failure {
-    Failure::malformed(place_of(name), Fault::NotScalar("a list, an object or an odd number"))
+    Failure::malformed(place_of(name), PartFault::NotScalar("a list, an object or an odd number"))
 }
 
-fn place_of(name: &str) -> Place {
-    Place::Json(format!("/data/{name}"))
+fn place_of(name: &str) -> MessagePlace {
+    MessagePlace::Json(format!("/data/{name}"))
 }
 
 #[cfg(test)]

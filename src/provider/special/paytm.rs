@@ -21,8 +21,8 @@ use sha2::{Digest, Sha256};
 use super::member::member;
 use super::{Needs, SecretForm, first_right};
 use crate::provider::border::refuse;
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::same;
 use crate::provider::message::{View, media_type};
 use crate::provider::scheme::Encoding;
@@ -46,7 +46,7 @@ struct Claim {
     texts: Vec<Vec<u8>>,
 }
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
     let is_json = media_type(view.message.headers)?.is_some_and(|kind| kind == "application/json");
     let claim = if is_json { json_claim(view.message.body)? } else { form_claim(view)? };
     let secret = first_right(keys, |key| claim.is_right(key))?;
@@ -54,10 +54,10 @@ pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
 }
 
 impl Claim {
-    fn new(checksum: &str, place: Place, texts: Vec<Vec<u8>>) -> Result<Self, Failure> {
+    fn new(checksum: &str, place: MessagePlace, texts: Vec<Vec<u8>>) -> Result<Self, Failure> {
         let sealed = Encoding::Base64.decode(checksum.as_bytes());
-        let sealed = sealed.ok_or_else(|| Failure::malformed(place.clone(), Fault::Encoding))?;
-        let sealed = sealed.try_into().ok().ok_or_else(|| Failure::malformed(place, Fault::Length))?;
+        let sealed = sealed.ok_or_else(|| Failure::malformed(place.clone(), PartFault::Encoding))?;
+        let sealed = sealed.try_into().ok().ok_or_else(|| Failure::malformed(place, PartFault::Length))?;
         Ok(Self { sealed, texts })
     }
 
@@ -82,40 +82,40 @@ impl Claim {
 fn form_claim(view: &View<'_>) -> Result<Claim, Failure> {
     let mut fields = BTreeMap::new();
     for (name, value) in view.form()? {
-        refuse_border(&name, Some(&*value), Place::Form)?;
+        refuse_border(&name, Some(&*value), MessagePlace::Form)?;
         if fields.insert(name.clone(), Some(value.into_owned())).is_some() {
-            return Err(Failure::malformed(Place::Form(name.into_owned()), Fault::Repeated));
+            return Err(Failure::malformed(MessagePlace::Form(name.into_owned()), PartFault::Repeated));
         }
     }
-    let place = Place::Form(CHECKSUM.to_owned());
+    let place = MessagePlace::Form(CHECKSUM.to_owned());
     let checksum = fields.remove(CHECKSUM).flatten().ok_or_else(|| Failure::Missing(place.clone()))?;
     Claim::new(&checksum, place, texts(fields.into_values()))
 }
 
 fn json_claim(body: &[u8]) -> Result<Claim, Failure> {
     let fields: BTreeMap<String, Value> =
-        serde_json::from_slice(body).ok().ok_or_else(|| Failure::malformed(Place::Body, Fault::NotJson))?;
+        serde_json::from_slice(body).ok().ok_or_else(|| Failure::malformed(MessagePlace::Body, PartFault::NotJson))?;
     if let Some(checksum) = fields.get("head").and_then(|head| head.get("signature")).and_then(Value::as_str) {
-        let text = member(body, "body")?.ok_or_else(|| Failure::Missing(Place::Json("/body".to_owned())))?;
-        return Claim::new(checksum, Place::Json("/head/signature".to_owned()), vec![text.into()]);
+        let text = member(body, "body")?.ok_or_else(|| Failure::Missing(MessagePlace::Json("/body".to_owned())))?;
+        return Claim::new(checksum, MessagePlace::Json("/head/signature".to_owned()), vec![text.into()]);
     }
     let mut values = BTreeMap::new();
     for (name, value) in fields {
         let text = match value {
             Value::String(text) => Some(text),
             Value::Null => None,
-            _ => return Err(Failure::malformed(Place::Json(format!("/{name}")), Fault::NotText)),
+            _ => return Err(Failure::malformed(MessagePlace::Json(format!("/{name}")), PartFault::NotText)),
         };
-        refuse_border(&name, text.as_deref(), |name| Place::Json(format!("/{name}")))?;
+        refuse_border(&name, text.as_deref(), |name| MessagePlace::Json(format!("/{name}")))?;
         values.insert(name, text);
     }
-    let place = Place::Json(format!("/{CHECKSUM}"));
+    let place = MessagePlace::Json(format!("/{CHECKSUM}"));
     let checksum = values.remove(CHECKSUM).flatten().ok_or_else(|| Failure::Missing(place.clone()))?;
     Claim::new(&checksum, place, texts(values.into_values()))
 }
 
 /// Refuses the sign between values in one of them.
-fn refuse_border(name: &str, value: Option<&str>, place: impl Fn(String) -> Place) -> Result<(), Failure> {
+fn refuse_border(name: &str, value: Option<&str>, place: impl Fn(String) -> MessagePlace) -> Result<(), Failure> {
     match value {
         Some(value) if name != REFERENCE => refuse(b'|', value.as_bytes(), || place(name.to_owned())),
         Some(_) | None => Ok(()),

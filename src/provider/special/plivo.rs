@@ -17,10 +17,10 @@ use http::HeaderName;
 
 use super::{Needs, first_right};
 use crate::provider::border::refuse;
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
-use crate::provider::message::{Bytes, Message, View, single_header};
+use crate::provider::message::{Message, MessageBytes, View, single_header};
 use crate::provider::scheme::Encoding;
 use crate::provider::url::query;
 use crate::provider::verify::Match;
@@ -46,38 +46,38 @@ pub(super) const NEEDS: Needs = Needs {
 
 type Pairs<'t> = Vec<(Cow<'t, str>, Cow<'t, str>)>;
 
-pub(super) fn verify_v3(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
+pub(super) fn verify_v3(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
     let message = view.message;
     let signatures = signatures(&message, &[V3, V3_MAIN], ',')?;
     let nonce = nonce(&message, &V3_NONCE)?;
     let (fields, covers_body) = match message.method {
         "GET" => (Pairs::new(), message.body.is_empty()),
         "POST" => (view.form()?.collect::<Pairs<'_>>(), true),
-        _ => return Err(Failure::malformed(Place::Request, Fault::Unexpected)),
+        _ => return Err(Failure::malformed(MessagePlace::Request, PartFault::Unexpected)),
     };
     if !fields.iter().all(|(name, _)| name.bytes().all(|byte| byte.is_ascii_graphic())) {
-        return Err(Failure::malformed(Place::Body, Fault::FieldName));
+        return Err(Failure::malformed(MessagePlace::Body, PartFault::FieldName));
     }
     let text = v3_text(message.url, fields);
-    let pieces = [Bytes::Borrowed(text.as_bytes()), Bytes::Borrowed(b"."), Bytes::Borrowed(nonce)];
+    let pieces = [MessageBytes::Borrowed(text.as_bytes()), MessageBytes::Borrowed(b"."), MessageBytes::Borrowed(nonce)];
     let found = compare(&pieces, &signatures, keys)?;
     // The nonce is made for each request, so that the MAC would tell retries apart; without a body it has to tell the URLs.
     let mac = found.mac.filter(|_| message.body.is_empty());
     Ok(Match { mac, covers_body, ..found })
 }
 
-pub(super) fn verify_v2(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
+pub(super) fn verify_v2(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
     let message = view.message;
     if [V3, V3_MAIN, V3_NONCE].iter().any(|name| message.headers.contains_key(name)) {
-        return Err(Failure::Missing(Place::Condition));
+        return Err(Failure::Missing(MessagePlace::Condition));
     }
     let signatures = signatures(&message, &[V2, V2_MAIN], '\n')?;
     let nonce = nonce(&message, &V2_NONCE)?;
-    let pieces = [Bytes::Borrowed(without_query(message.url).as_bytes()), Bytes::Borrowed(nonce)];
+    let pieces = [MessageBytes::Borrowed(without_query(message.url).as_bytes()), MessageBytes::Borrowed(nonce)];
     compare(&pieces, &signatures, keys)
 }
 
-fn compare(pieces: &[Bytes<'_>], signatures: &[Vec<u8>], keys: &[Key]) -> Result<Match, Failure> {
+fn compare(pieces: &[MessageBytes<'_>], signatures: &[Vec<u8>], keys: &[BlockKey]) -> Result<Match, Failure> {
     let mut mac = None;
     let secret = first_right(keys, |secret| {
         let tag = KeyedMac::new(MacAlgorithm::Sha256, secret).tag(pieces);
@@ -93,7 +93,7 @@ fn compare(pieces: &[Bytes<'_>], signatures: &[Vec<u8>], keys: &[Key]) -> Result
 /// Returns every readable signature of these headers, one of which has to be there.
 fn signatures(message: &Message<'_>, names: &[HeaderName; 2], separator: char) -> Result<Vec<Vec<u8>>, Failure> {
     let [first, _] = names;
-    let place = || Place::Header(first.as_str().to_owned());
+    let place = || MessagePlace::Header(first.as_str().to_owned());
     let mut is_there = false;
     let mut signatures = Vec::new();
     for name in names {
@@ -101,23 +101,23 @@ fn signatures(message: &Message<'_>, names: &[HeaderName; 2], separator: char) -
         is_there = true;
         let listed: Vec<&[u8]> = value.split(|byte| char::from(*byte) == separator).collect();
         if listed.len() > LISTED_MAX {
-            return Err(Failure::malformed(place(), Fault::TooMany));
+            return Err(Failure::malformed(place(), PartFault::TooMany));
         }
         let decoded = listed.into_iter().filter_map(|text| Encoding::Base64.decode(text));
         signatures.extend(decoded.filter(|bytes| bytes.len() == TAG_BYTES));
     }
     match (is_there, signatures.is_empty()) {
         (false, _) => Err(Failure::Missing(place())),
-        (true, true) => Err(Failure::malformed(place(), Fault::NoSignature)),
+        (true, true) => Err(Failure::malformed(place(), PartFault::NoSignature)),
         (true, false) => Ok(signatures),
     }
 }
 
 fn nonce<'v>(message: &Message<'v>, name: &HeaderName) -> Result<&'v [u8], Failure> {
-    let place = || Place::Header(name.as_str().to_owned());
+    let place = || MessagePlace::Header(name.as_str().to_owned());
     let nonce = single_header(message.headers, name)?.ok_or_else(|| Failure::Missing(place()))?;
     if nonce.is_empty() {
-        return Err(Failure::malformed(place(), Fault::Empty));
+        return Err(Failure::malformed(place(), PartFault::Empty));
     }
     SIGNS_OF_URLS.iter().try_for_each(|sign| refuse(*sign, nonce, place))?;
     Ok(nonce)

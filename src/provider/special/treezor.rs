@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::member::member;
 use super::{Needs, first_right};
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::{KeyedMac, MacAlgorithm, same};
-use crate::provider::message::{Bytes, View};
+use crate::provider::message::{MessageBytes, View};
 use crate::provider::scheme::Encoding;
 use crate::provider::verify::Match;
 
@@ -22,16 +22,16 @@ pub(super) const NEEDS: Needs = Needs { json: true, ..Needs::NOTHING };
 
 const TAG_BYTES: usize = 32;
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
-    let at = || Place::Json("/object_payload_signature".to_owned());
-    let payload = || Place::Json("/object_payload".to_owned());
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
+    let at = || MessagePlace::Json("/object_payload_signature".to_owned());
+    let payload = || MessagePlace::Json("/object_payload".to_owned());
     let signature = view.json.and_then(|json| json.get("object_payload_signature")).and_then(Value::as_str);
     let signature = signature.ok_or_else(|| Failure::Missing(at()))?;
     let signature = Encoding::Base64.decode(signature.as_bytes()).filter(|bytes| bytes.len() == TAG_BYTES);
-    let signature = signature.ok_or_else(|| Failure::malformed(at(), Fault::Encoding))?;
+    let signature = signature.ok_or_else(|| Failure::malformed(at(), PartFault::Encoding))?;
     let json = member(view.message.body, "object_payload")?.ok_or_else(|| Failure::Missing(payload()))?;
-    let text = as_php_writes(json).ok_or_else(|| Failure::malformed(payload(), Fault::NotJson))?;
-    let pieces = [Bytes::Borrowed(text.as_bytes())];
+    let text = as_php_writes(json).ok_or_else(|| Failure::malformed(payload(), PartFault::NotJson))?;
+    let pieces = [MessageBytes::Borrowed(text.as_bytes())];
     let tag = |secret: &[u8]| KeyedMac::new(MacAlgorithm::Sha256, secret).tag(&pieces);
     let secret = first_right(keys, |secret| same(&tag(secret), &signature))?;
     Ok(Match::by_secret(secret))

@@ -10,8 +10,8 @@ use md5::{Digest, Md5};
 use serde_json::Value;
 
 use super::{Needs, first_right};
-use crate::provider::failure::{Failure, Fault, Place};
-use crate::provider::key::Key;
+use crate::provider::failure::{Failure, MessagePlace, PartFault};
+use crate::provider::key::BlockKey;
 use crate::provider::mac::same;
 use crate::provider::message::View;
 use crate::provider::scheme::Encoding;
@@ -21,16 +21,16 @@ pub(super) const NEEDS: Needs = Needs { json: true, ..Needs::NOTHING };
 
 const HASH_BYTES: usize = 16;
 
-pub(super) fn verify(view: &View<'_>, keys: &[Key]) -> Result<Match, Failure> {
-    let place = || Place::Json("/auth".to_owned());
+pub(super) fn verify(view: &View<'_>, keys: &[BlockKey]) -> Result<Match, Failure> {
+    let place = || MessagePlace::Json("/auth".to_owned());
     let auth = view.json.and_then(|json| json.get("auth")).and_then(Value::as_str);
     let auth = auth.ok_or_else(|| Failure::Missing(place()))?.as_bytes();
     let signature = Encoding::Hex.decode(auth).filter(|bytes| bytes.len() == HASH_BYTES);
-    let signature = signature.ok_or_else(|| Failure::malformed(place(), Fault::Encoding))?;
+    let signature = signature.ok_or_else(|| Failure::malformed(place(), PartFault::Encoding))?;
     let body = view.message.body;
     let mut starts = body.windows(auth.len()).enumerate().filter(|(_, window)| *window == auth).map(|(start, _)| start);
     let (Some(start), None) = (starts.next(), starts.next()) else {
-        return Err(Failure::malformed(place(), Fault::Repeated));
+        return Err(Failure::malformed(place(), PartFault::Repeated));
     };
     let (before, rest) = body.split_at_checked(start).unwrap_or((body, &[]));
     let after = rest.get(auth.len()..).unwrap_or_default();

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::laws::{NOW, headers, label, message, problem, verifier};
-use crate::provider::block::{Proof, Signed};
+use crate::provider::block::{Proof, SignedText};
 use crate::provider::border::Border;
 use crate::provider::mac::{KeyedMac, MacAlgorithm};
 use crate::provider::template::{Atom, Source, Template};
 use crate::provider::{Message, builtin};
 
 /// Lists `name: what holds`, one line for all rows that say the same.
-fn of_all_rows(say: impl Fn(&Signed) -> Vec<String>) -> Vec<String> {
+fn of_all_rows(say: impl Fn(&SignedText) -> Vec<String>) -> Vec<String> {
     let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in builtin().rows() {
         for block in row.scheme().blocks() {

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::laws::{NOW, secret};
 use crate::clock::Timestamp;
-use crate::provider::{Desk, HandshakeReply, Message, RowSpec, Shaken, Verifier, builtin, context_label};
+use crate::provider::{
+    HandshakeAnswer, HandshakeReply, Handshakes, Message, RowSpec, Verifier, builtin, context_label,
+};
 use crate::refusal::{Class, RequestOutcome};
 
 /// Recorded without a signature that could be verified: placeholders, or only the question itself.
@@ -44,7 +46,7 @@ impl Request {
     }
 }
 
-fn desk(provider: &str, secrets: &[&str]) -> Desk {
+fn desk(provider: &str, secrets: &[&str]) -> Handshakes {
     let row = builtin().get(provider).unwrap_or_else(|| panic!("no row {provider}"));
     // Braintree's first secret is its public key, which is no secret.
     let (context, secrets) = match (provider, secrets) {
@@ -52,8 +54,8 @@ fn desk(provider: &str, secrets: &[&str]) -> Desk {
         ("ebay", _) => (vec![("endpoint", "https://hooks.example.com/in/ebay")], secrets.to_vec()),
         _ => (Vec::new(), secrets.to_vec()),
     };
-    Desk {
-        handshakes: row.handshakes().to_vec(),
+    Handshakes {
+        all: row.handshakes().to_vec(),
         secrets: secrets.iter().map(|value| secret("s", value)).collect(),
         token: None,
         context: context.into_iter().map(|(name, value)| (context_label(name), value.to_owned())).collect(),
@@ -63,18 +65,23 @@ fn desk(provider: &str, secrets: &[&str]) -> Desk {
 }
 
 /// Returns status, content type, headers and body, as the gates and the ingress would make them.
-fn answer(provider: &str, case: &str, request: &Request, desk: &Desk) -> (u16, Vec<(String, String)>, Option<String>) {
+fn answer(
+    provider: &str,
+    case: &str,
+    request: &Request,
+    desk: &Handshakes,
+) -> (u16, Vec<(String, String)>, Option<String>) {
     let row = builtin().get(provider).unwrap();
     let message = request.message();
     let json: Option<Value> = serde_json::from_slice(&request.body).ok();
-    if let Some(shaken) = desk.shake(false, &message, json.as_ref(), NOW) {
+    if let Some(shaken) = desk.answer(false, &message, json.as_ref(), NOW) {
         return written(shaken);
     }
     let is_verified = TAKEN_AS_VERIFIED.contains(&(provider, case))
         || Verifier::new(row.scheme().clone(), desk.secrets.clone(), desk.context.clone())
             .is_ok_and(|verifier| verifier.verify(&message, NOW).is_ok());
     let outcome = if is_verified {
-        if let Some(shaken) = desk.shake(true, &message, json.as_ref(), NOW) {
+        if let Some(shaken) = desk.answer(true, &message, json.as_ref(), NOW) {
             return written(shaken);
         }
         RequestOutcome::Accepted
@@ -88,10 +95,10 @@ fn answer(provider: &str, case: &str, request: &Request, desk: &Desk) -> (u16, V
     (row.answers().status(outcome), headers, body.or(is_verified.then(String::new)))
 }
 
-fn written(shaken: Shaken) -> (u16, Vec<(String, String)>, Option<String>) {
+fn written(shaken: HandshakeAnswer) -> (u16, Vec<(String, String)>, Option<String>) {
     let reply = match shaken {
-        Shaken::Reply(reply) => reply,
-        Shaken::Refused(status) => return (status, Vec::new(), None),
+        HandshakeAnswer::Reply(reply) => reply,
+        HandshakeAnswer::Refused(status) => return (status, Vec::new(), None),
     };
     let HandshakeReply { status, content_type, headers, body, .. } = *reply;
     let mut all: Vec<_> =
@@ -145,13 +152,15 @@ fn a_secret_is_taken_over_while_armed_only_and_never_twice() {
     headers.insert("x-hook-secret", HeaderValue::from_static("b537207f20cbfa02357cf448134da559"));
     let message = Message { method: "POST", url: "/in/asana", headers: &headers, body: b"{}" };
     let armed = desk("asana", &[]);
-    let Some(Shaken::Reply(reply)) = armed.shake(false, &message, None, NOW) else { panic!("armed and not answered") };
+    let Some(HandshakeAnswer::Reply(reply)) = armed.answer(false, &message, None, NOW) else {
+        panic!("armed and not answered")
+    };
     assert_eq!(reply.captured.unwrap().0.as_slice(), b"b537207f20cbfa02357cf448134da559");
-    let unarmed = Desk { armed_until: None, ..desk("asana", &[]) };
-    assert_eq!(unarmed.shake(false, &message, None, NOW), None);
-    let over = Desk { armed_until: Some(NOW), ..desk("asana", &[]) };
-    assert_eq!(over.shake(false, &message, None, NOW), None);
-    assert_eq!(desk("asana", &["known"]).shake(false, &message, None, NOW), None);
+    let unarmed = Handshakes { armed_until: None, ..desk("asana", &[]) };
+    assert_eq!(unarmed.answer(false, &message, None, NOW), None);
+    let over = Handshakes { armed_until: Some(NOW), ..desk("asana", &[]) };
+    assert_eq!(over.answer(false, &message, None, NOW), None);
+    assert_eq!(desk("asana", &["known"]).answer(false, &message, None, NOW), None);
 }
 
 #[test]
@@ -161,7 +170,7 @@ fn a_short_or_odd_secret_is_not_taken_over() {
         let mut headers = HeaderMap::new();
         headers.insert("x-hook-secret", HeaderValue::from_str(value).unwrap());
         let message = Message { method: "POST", url: "/in/asana", headers: &headers, body: b"{}" };
-        assert_eq!(desk("asana", &[]).shake(false, &message, None, NOW), None, "{value}");
+        assert_eq!(desk("asana", &[]).answer(false, &message, None, NOW), None, "{value}");
     }
 }
 
@@ -186,7 +195,7 @@ fn no_handshake_signs_an_event_for_a_stranger() {
         let message = Message { method, url, headers: &headers, body: body.as_bytes() };
         let json = serde_json::from_str(body).ok();
         assert_eq!(
-            desk(provider, &["a-long-client-secret"]).shake(false, &message, json.as_ref(), NOW),
+            desk(provider, &["a-long-client-secret"]).answer(false, &message, json.as_ref(), NOW),
             None,
             "{provider}"
         );

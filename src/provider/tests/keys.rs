@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::laws::{NOW, headers, label, message, problem, scheme, secret};
 use crate::provider::{
-    Failure, Found, KeyFault, KeyLocation, KeyRing, KeySet, Message, NoKeys, Verifier, builtin, subscribe_url,
+    Failure, KeyFault, KeyLocation, KeyRing, KeySet, KeyState, Message, NoKeys, Verifier, builtin, subscribe_url,
 };
 
 const SIGNED: &str = r#"
@@ -25,11 +25,11 @@ keys: {url: "https://keys.example.com/{header:x-key}.json", hosts: keys.example.
 "#;
 
 #[derive(Debug, Default)]
-struct Ring(HashMap<KeyLocation, Found>);
+struct Ring(HashMap<KeyLocation, KeyState>);
 
 impl KeyRing for Ring {
-    fn get(&self, at: &KeyLocation) -> Found {
-        self.0.get(at).cloned().unwrap_or(Found::NotYet)
+    fn get(&self, at: &KeyLocation) -> KeyState {
+        self.0.get(at).cloned().unwrap_or(KeyState::NotYet)
     }
 }
 
@@ -68,13 +68,13 @@ fn a_key_that_is_not_here_is_asked_for_and_then_found() {
 
     let mut ring = Ring::default();
     let answer = json!({"keys": [jwk(&key(2), "2"), jwk(&key(1), "1")]}).to_string();
-    ring.0.insert(location.clone(), Found::Here(Arc::new(location.read(answer.as_bytes(), NOW).unwrap())));
+    ring.0.insert(location.clone(), KeyState::Here(Arc::new(location.read(answer.as_bytes(), NOW).unwrap())));
     let verified = gateway.verify_with(&message(&headers, b"x"), &ring, NOW).unwrap();
     assert_eq!(verified.secret().unwrap().as_str(), "fetched");
     assert!(verified.covers_body());
     assert_eq!(label(gateway.verify_with(&message(&headers, b"y"), &ring, NOW)), "wrong_secret_or_body");
 
-    ring.0.insert(location, Found::Refused);
+    ring.0.insert(location, KeyState::Refused);
     assert_eq!(gateway.verify_with(&message(&headers, b"x"), &ring, NOW).unwrap_err(), Failure::UnknownKey);
 }
 
@@ -191,7 +191,7 @@ fn plaid_is_asked_by_post_with_the_id_of_the_key() {
     assert!(!format!("{location:?}").contains("s1"));
 
     let read = |key: &Value| location.read(json!({"key": key, "request_id": "r"}).to_string().as_bytes(), NOW);
-    let ring = Ring([(location.clone(), Found::Here(Arc::new(read(&jwk).unwrap())))].into());
+    let ring = Ring([(location.clone(), KeyState::Here(Arc::new(read(&jwk).unwrap())))].into());
     assert_eq!(label(gateway.verify_with(&message, &ring, NOW)), "verified");
     let mut expired = jwk;
     expired["expired_at"] = json!(1_759_999_999);

@@ -18,13 +18,15 @@ fn every_shipped_row_that_can_be_signed_verifies_what_it_signs() {
             continue;
         };
         let form = headers(&[("content-type", "application/x-www-form-urlencoded")]);
-        let request = SignRequest { message: message(&form, b"a=1&b=2"), id: "msg_1", now: NOW };
+        // Its forms have one name only.
+        let body = if row.id() == "mandrill" { "mandrill_events=%5B%5D" } else { "a=1&b=2" }.as_bytes();
+        let request = SignRequest { message: message(&form, body), id: "msg_1", now: NOW };
         // Signatures in the body, and private keys, are the providers'.
         let Ok(made) = verifier.sign(&request) else { continue };
         let mut headers = form.clone();
         headers.extend(made);
         signed += 1;
-        if let Err(failure) = verifier.verify(&message(&headers, b"a=1&b=2"), NOW) {
+        if let Err(failure) = verifier.verify(&message(&headers, body), NOW) {
             wrong.push(format!("{}: {failure}", row.id()));
         }
     }

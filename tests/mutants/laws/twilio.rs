@@ -61,7 +61,11 @@ impl Twilio {
         if !fits || signature.len() != hash.bytes() {
             return None;
         }
-        let tail = if matches!(kind, Kind::Form | Kind::SharedKey) { sorted(&request.body) } else { Vec::new() };
+        let is_form = matches!(kind, Kind::Form | Kind::SharedKey);
+        if is_form && !form(&request.body).iter().all(|(name, _)| is_name(name)) {
+            return None;
+        }
+        let tail = if is_form { sorted(&request.body) } else { Vec::new() };
         let urls = std::iter::once(request.url.clone()).chain(other_port(&request.url));
         let texts = urls.map(|url| [url.as_bytes(), &tail].concat()).collect();
         Some(Claim { texts, signatures: vec![signature], window_ms: 0..=u64::MAX })
@@ -86,6 +90,11 @@ fn is_shared_key(settings: &str) -> bool {
 fn query(url: &str) -> Vec<(String, String)> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     form(query.split('#').next().unwrap_or_default().as_bytes())
+}
+
+/// Returns whether Twilio sends fields of this name: visible ASCII. Nothing separates a name from its value.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Returns the form's signed text: every pair once, in byte order, name then value.

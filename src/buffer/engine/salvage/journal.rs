@@ -37,9 +37,9 @@ const NEIGHBOURS: u64 = 1 << 20;
 
 /// The result of checking a journal.
 #[derive(Debug, Default)]
-pub(super) struct Mended {
+pub(super) struct MendedJournal {
     /// The change to the file.
-    pub(super) change: Change,
+    pub(super) change: JournalFix,
     /// Whole events of batches that left the journal.
     pub(super) saved: Vec<Saved>,
     /// Sequences of damaged event records; the store may have them in other files.
@@ -50,7 +50,7 @@ pub(super) struct Mended {
 
 /// A change to a journal.
 #[derive(Debug, Default)]
-pub(super) enum Change {
+pub(super) enum JournalFix {
     /// The journal stays as it is.
     #[default]
     Nothing,
@@ -61,9 +61,10 @@ pub(super) enum Change {
 }
 
 /// Checks a journal; `before` is the last sequence of the one before it.
-pub(super) fn mend(bytes: &[u8], before: Option<u64>) -> Mended {
+pub(super) fn mend(bytes: &[u8], before: Option<u64>) -> MendedJournal {
     let events = keyspace_of_events(bytes);
-    let mut reading = Reading { bytes, events, pieces: Vec::new(), mended: Mended::default(), is_damaged: false };
+    let mut reading =
+        Reading { bytes, events, pieces: Vec::new(), mended: MendedJournal::default(), is_damaged: false };
     let mut at = 0;
     while at < bytes.len() {
         at = reading.read(at);
@@ -77,7 +78,7 @@ struct Reading<'a> {
     /// The engine's number of the keyspace `events`, if the journal shows it.
     events: Option<u64>,
     pieces: Vec<Piece>,
-    mended: Mended,
+    mended: MendedJournal,
     is_damaged: bool,
 }
 
@@ -219,10 +220,11 @@ impl Reading<'_> {
         }
     }
 
-    fn finish(mut self, before: Option<u64>) -> Mended {
+    fn finish(mut self, before: Option<u64>) -> MendedJournal {
         self.mended.last = self.pieces.last().map(|piece| piece.seqno).or(before);
         if self.is_damaged {
-            self.mended.change = self.length_that_stays().map_or_else(|| Change::Write(self.content()), Change::Cut);
+            self.mended.change =
+                self.length_that_stays().map_or_else(|| JournalFix::Write(self.content()), JournalFix::Cut);
         }
         self.mended
     }

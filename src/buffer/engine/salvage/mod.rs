@@ -14,11 +14,11 @@
 //! Deliberately not here: read errors of the disk itself (they are reported as such), the place of an event that was
 //! put back (`restore`, once the store is open), and the end of a delivery whose event is gone (`scan`).
 
+mod copy_readable;
 mod frames;
 mod journal;
-mod past;
-mod rebuild;
-mod replace;
+mod read_around;
+mod reinsert;
 mod roots;
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use super::disk::Fjall;
 use super::{Engine, EngineError, Mended, Space};
 use crate::buffer::{Fsync, OpenError};
-use journal::Change;
+use journal::JournalFix;
 
 /// The gateway's own folder in the directory; the engine does not look at it.
 const FOLDER: &str = "salvage";
@@ -82,15 +82,15 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), 
         found = prepare(dir, &mut mended).map_err(io_error)?;
         drop(lock);
     }
-    let mut opened = if is_suspected(dir) { None } else { Some(guarded(dir, fsync)) };
+    let mut opened = if is_marked_damaged(dir) { None } else { Some(guarded(dir, fsync)) };
     if let Some(Err(OpenError::Engine(EngineError::Damaged(what)))) = &opened {
         tracing::error!(what, "the store cannot be opened; it is built anew from what can be read");
-        suspect(dir);
+        mark_damaged(dir);
         opened = None;
     }
     let mut engine = match opened {
         Some(opened) => opened?,
-        None => rebuild::rebuild(dir, fsync, &mut mended)?,
+        None => copy_readable::copy_readable(dir, fsync, &mut mended)?,
     };
     if !found.saved.is_empty() {
         // From here on an interrupted opening leaves the events in the store, without a place there.
@@ -99,8 +99,8 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), 
     let mut brought = bring_back(&engine, &found, mended);
     if matches!(brought, Err(EngineError::Damaged(_))) && !mended.rebuilt {
         drop(engine);
-        suspect(dir);
-        engine = rebuild::rebuild(dir, fsync, &mut mended)?;
+        mark_damaged(dir);
+        engine = copy_readable::copy_readable(dir, fsync, &mut mended)?;
         brought = bring_back(&engine, &found, mended);
     }
     mended = brought?;
@@ -116,7 +116,7 @@ pub(super) fn open(dir: &Path, fsync: Fsync) -> Result<(Fjall, Option<Mended>), 
 
 /// Puts the events of the journals' damaged stretches into the store.
 fn bring_back(engine: &Fjall, found: &Found, mut mended: Mended) -> Result<Mended, EngineError> {
-    mended.saved += replace::put_back(engine, &found.saved)?;
+    mended.saved += reinsert::put_back(engine, &found.saved)?;
     for seq in &found.lost {
         mended.lost += u64::from(!engine.contains(Space::Events, &seq.to_be_bytes())?);
     }
@@ -156,7 +156,7 @@ struct Found {
 /// Repairs journals and roots.
 fn prepare(dir: &Path, mended: &mut Mended) -> io::Result<Found> {
     fs::create_dir_all(dir.join(FOLDER))?;
-    if rebuild::is_under_way(dir) {
+    if copy_readable::is_under_way(dir) {
         return Ok(Found { saved: saved_earlier(dir)?, lost: Vec::new() });
     }
     let damaged = roots::damaged(dir)?;
@@ -166,7 +166,7 @@ fn prepare(dir: &Path, mended: &mut Mended) -> io::Result<Found> {
         for folder in damaged {
             tracing::error!(folder = %folder.display(), "the root of a keyspace is damaged; its files are searched for events");
             mended.damages += 1;
-            rebuild::set_aside(dir, &folder)?;
+            copy_readable::set_aside(dir, &folder)?;
         }
     }
     mend_journals(dir, mended)
@@ -188,9 +188,9 @@ fn mend_journals(dir: &Path, so_far: &mut Mended) -> io::Result<Found> {
             write_synced(&dir.join(FOLDER).join(SAVED), &flat.concat())?;
         }
         match mended.change {
-            Change::Nothing => {}
+            JournalFix::Nothing => {}
             // Also the rest of a write that a crash cut off.
-            Change::Cut(length) => {
+            JournalFix::Cut(length) => {
                 if has_saved {
                     keep_copy(dir, &path)?;
                     so_far.damages += 1;
@@ -199,7 +199,7 @@ fn mend_journals(dir: &Path, so_far: &mut Mended) -> io::Result<Found> {
                 file.set_len(length as u64)?;
                 file.sync_all()?;
             }
-            Change::Write(content) => {
+            JournalFix::Write(content) => {
                 keep_copy(dir, &path)?;
                 so_far.damages += 1;
                 write_synced(&path, &content)?;
@@ -269,8 +269,8 @@ fn guarded(dir: &Path, fsync: Fsync) -> Result<Fjall, OpenError> {
         .unwrap_or_else(|_panic| Err(OpenError::Engine(EngineError::Damaged("the engine panicked".into()))))
 }
 
-fn is_suspected(dir: &Path) -> bool {
-    dir.join(FOLDER).join(SUSPECTED).exists() || rebuild::is_under_way(dir)
+fn is_marked_damaged(dir: &Path) -> bool {
+    dir.join(FOLDER).join(SUSPECTED).exists() || copy_readable::is_under_way(dir)
 }
 
 /// Checks whether all files of the store are as they were written. Reads them all.
@@ -280,7 +280,7 @@ pub(super) fn is_whole(dir: &Path) -> bool {
 }
 
 /// Marks the store as damaged: the next opening rebuilds it.
-pub(super) fn suspect(dir: &Path) {
+pub(super) fn mark_damaged(dir: &Path) {
     let folder = dir.join(FOLDER);
     let marked = fs::create_dir_all(&folder).and_then(|()| write_synced(&folder.join(SUSPECTED), b""));
     if let Err(error) = marked {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::super::journal::{self, Change};
+use super::super::journal::{self, JournalFix};
 use super::super::{frames, journals};
 use super::{Template, event, flip, number_from};
 use crate::buffer::record;
@@ -20,12 +20,12 @@ async fn small_journal() -> (Template, Vec<u8>) {
 fn events_after(bytes: &[u8], what: &str) -> BTreeSet<u32> {
     let mended = journal::mend(bytes, None);
     let content = match mended.change {
-        Change::Nothing => bytes.to_vec(),
-        Change::Cut(length) => bytes[..length].to_vec(),
-        Change::Write(content) => content,
+        JournalFix::Nothing => bytes.to_vec(),
+        JournalFix::Cut(length) => bytes[..length].to_vec(),
+        JournalFix::Write(content) => content,
     };
     let again = journal::mend(&content, None);
-    assert!(matches!(again.change, Change::Nothing), "{what}: what was mended is to be mended again");
+    assert!(matches!(again.change, JournalFix::Nothing), "{what}: what was mended is to be mended again");
     let kept = frames::find(&content).map(|frame| content[frame].to_vec());
     let all = kept.chain(mended.saved.into_iter().map(|event| event.record));
     all.map(|record| record::decode(&record).unwrap().delivery_id.unwrap().parse().unwrap()).collect()
@@ -94,7 +94,7 @@ fn what_a_sender_writes_into_a_body_is_not_taken_for_a_batch() {
     bytes[second + 13 + 13] ^= 1;
     let mended = journal::mend(&bytes, None);
     assert_eq!(mended.saved.len(), 1);
-    let Change::Write(content) = mended.change else { panic!("nothing was mended") };
+    let JournalFix::Write(content) = mended.change else { panic!("nothing was mended") };
     assert_eq!(content, [batch(7, &[(4, b"k", b"v")]), batch(9, &[(4, b"k", b"w")])].concat());
 }
 
@@ -115,7 +115,7 @@ async fn a_sequence_that_the_engine_does_not_check_is_mended() {
             let mut damaged = bytes.clone();
             damaged[start + 5 + bit / 8] ^= 1 << (bit % 8);
             let mended = journal::mend(&damaged, None);
-            let content = if let Change::Write(content) = mended.change { content } else { damaged };
+            let content = if let JournalFix::Write(content) = mended.change { content } else { damaged };
             let mut last = 0;
             for at in (0..content.len() - 13).filter(|at| content[*at] == 1 && content[at + 13] == 2) {
                 let seqno = u64::from_le_bytes(content[at + 5..at + 13].try_into().unwrap());

@@ -18,7 +18,7 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::buffer::{Buffer, BufferParams, Fsync, Keep, QueueDepth, record};
 use crate::clock::{Clock, SystemClock};
-use crate::event::{Copy, Event, EventData, EventId};
+use crate::event::{Dispatch, Event, EventData, EventId};
 use crate::outcome::{DeathCause, Settled};
 use crate::provider::Verified;
 
@@ -48,8 +48,8 @@ pub(super) fn event(number: u32, bytes: usize) -> EventData {
 }
 
 /// Returns the dispatches of an event; every fifth has two.
-fn copies(number: u32) -> Vec<Copy> {
-    let copy = |destination: &str| Copy {
+fn copies(number: u32) -> Vec<Dispatch> {
+    let copy = |destination: &str| Dispatch {
         route: "r".into(),
         destination: destination.into(),
         balance: None,
@@ -166,11 +166,11 @@ impl Template {
             }
         }
         for name in DESTINATIONS {
-            let book = buffer.book(name);
+            let book = buffer.counters(name);
             assert!(book.is_balanced() && book.queued == 0, "{what}: the book of {name} is wrong: {book:?}");
         }
         if !missing.is_empty() {
-            let dead: u64 = DESTINATIONS.iter().map(|name| buffer.book(name).dead).sum();
+            let dead: u64 = DESTINATIONS.iter().map(|name| buffer.counters(name).dead).sum();
             assert!(buffer.stats().corrupt > 0 || dead > 0, "{what}: {} are lost and not counted", missing.len());
         }
         missing
