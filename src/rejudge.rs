@@ -61,7 +61,7 @@ pub async fn run(
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         for (source, Count { judged, verified }) in counts {
             let failed = judged - verified;
-            tracing::info!(%source, judged, verified, failed, took_ms, "stored events that had failed were judged again");
+            tracing::info!(%source, judged, verified, failed, took_ms, "unverified events were re-evaluated");
         }
         if ended.is_err() {
             tracing::warn!("unverified events could not be judged again now; trying again");

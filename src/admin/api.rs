@@ -57,7 +57,10 @@ async fn guard(State(desk): State<PageState>, request: Request, next: Next) -> R
         return token_wanted();
     }
     if !desk.wants_token && !names_an_address(headers) {
-        return problem(StatusCode::FORBIDDEN, "ask by address or as localhost");
+        return problem(
+            StatusCode::FORBIDDEN,
+            "use an IP address or `localhost` in the URL: a listener without a token accepts no other `Host`",
+        );
     }
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
     let is_json = media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"));

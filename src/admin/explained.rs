@@ -85,7 +85,7 @@ pub(super) async fn explain(State(desk): State<PageState>, Path(id): Path<String
     } else {
         let found = stored::find(&desk, id).await?;
         let Some(event) = &found.event else {
-            return Err(problem(StatusCode::CONFLICT, "what was stored of this event cannot be read any more"));
+            return Err(problem(StatusCode::CONFLICT, "the stored record of this event is damaged and cannot be read"));
         };
         let recorded = json!({ "verified": event.verified_by, "unverified": event.unverified });
         (Arc::clone(event), (true, event.body.len() as u64), recorded)

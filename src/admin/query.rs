@@ -80,7 +80,7 @@ impl Which {
                 let known: Vec<&str> = DeliveryState::ALL.into_iter().map(DeliveryState::label).collect();
                 let known = known.join(", ");
                 wrong(&format!(
-                    "`outcome` is one of {known}; of what was not stored: filtered, refused, or why it was refused"
+                    "`outcome` is one of {known}; for requests that were not stored: `filtered`, `refused`, or the reason of a refusal"
                 ))
             })?),
         };

@@ -78,13 +78,13 @@ pub(super) async fn redeliveries(State(desk): State<PageState>, Path(source): Pa
         return problem(StatusCode::NOT_FOUND, "there is no such source");
     };
     if !sheet.recognises {
-        let title = "this source recognises no repetitions: whatever comes is delivered";
+        let title = "this source has no deduplication (`dedup`): every repetition is delivered anyway";
         return problem(StatusCode::CONFLICT, title);
     }
     let Ok(until) = desk.panel.buffer.let_through(&sheet.name, wanted, long) else {
         return problem(StatusCode::TOO_MANY_REQUESTS, "10000 redeliveries are waited for already");
     };
-    tracing::info!(source, id = ask.id, max = ask.max, %until, "repetitions are let through, as asked");
+    tracing::info!(source, id = ask.id, max = ask.max, %until, "expected redeliveries are allowed on request");
     let max = ask.all.then(|| ask.max.unwrap_or(USUAL_MOST));
     answer(&json!({ "source": source, "id": ask.id, "max": max, "until": until.to_string() }))
 }

@@ -91,7 +91,7 @@ fn check_filter(which: &Which) -> Result<(), Response> {
 fn none() -> Response {
     problem(
         StatusCode::NOT_FOUND,
-        "no refused request with this id is held; a restart forgets them, newer ones may have taken its place, and one that was admitted is an event",
+        "no captured request with this id: a restart or newer requests may have removed it, or it was admitted and is now an event",
     )
 }
 

@@ -102,7 +102,9 @@ pub(super) async fn reload(State(desk): State<PageState>, body: Bytes) -> Answer
         return Err(stopping());
     }
     let asks = desk.panel.reloads.load_full();
-    let asks = asks.ok_or_else(|| problem(StatusCode::CONFLICT, "this gateway runs without a file of its own"))?;
+    let asks = asks.ok_or_else(|| {
+        problem(StatusCode::CONFLICT, "this gateway cannot reload: it was started without a configuration file")
+    })?;
     let (ask, reloaded) = oneshot::channel();
     match asks.try_send(ReloadAsk(ask)) {
         Ok(()) => {}

@@ -92,7 +92,10 @@ pub(super) async fn replay(State(desk): State<PageState>, Path(id): Path<String>
     let asked: ReplayOne = parse(&body, "{\"rules\": \"original\", \"to\": [\"destination\"], \"dry_run\": false}")?;
     let found = named(&desk, &id).await?;
     if found.is_quarantined {
-        return Err(problem(StatusCode::CONFLICT, "the event is in quarantine: judge it, then it goes out"));
+        return Err(problem(
+            StatusCode::CONFLICT,
+            "the event is in quarantine; re-evaluate it with `hookgate quarantine judge`, which delivers it if the rules admit it",
+        ));
     }
     let archive = &desk.panel.archive;
     let outcome = asked.outcome.as_deref().map(DeliveryState::parse);
@@ -114,7 +117,7 @@ pub(super) async fn replay(State(desk): State<PageState>, Path(id): Path<String>
     let mut queued = 0;
     if !asked.dry_run && !chosen.wishes.is_empty() {
         queued = archive.buffer().command(chosen.wishes).await.map_err(unavailable)?.queued;
-        tracing::info!(event = %id, queued, "an event is delivered again, as asked");
+        tracing::info!(event = %id, queued, "an event is replayed on request");
     }
     Ok(answer(&json!({ "dry_run": asked.dry_run, "deliveries": deliveries, "skipped": skipped, "queued": queued })))
 }
@@ -242,7 +245,7 @@ pub(super) async fn judge(State(desk): State<PageState>, body: Bytes) -> Answere
     let unknown = asked.source.as_deref().and_then(|source| UnknownName::of(Kind::Source, source, archive));
     let judged = archive.judge(asked.source, id, asked.dry_run).await.map_err(unavailable)?;
     if !asked.dry_run {
-        tracing::info!(queued = judged.granted.queued, "quarantined events are judged again, as asked");
+        tracing::info!(queued = judged.granted.queued, "quarantined events were re-evaluated on request");
     }
     let unknown: Vec<UnknownName> = unknown.into_iter().collect();
     Ok(answer(&json::with(json::judged(&judged, asked.dry_run), json!({ "unknown": unknown }))))
@@ -274,7 +277,12 @@ async fn unpark(desk: &PageState, key: &str, wish: fn(ParkedKey) -> Command) -> 
     match desk.panel.archive.buffer().command(vec![wish(parsed)]).await {
         Ok(granted) if granted.missed > 0 => none(),
         Ok(granted) => {
-            tracing::info!(key, queued = granted.queued, ended = granted.ended, "a parked key goes on, as asked");
+            tracing::info!(
+                key,
+                queued = granted.queued,
+                ended = granted.ended,
+                "a parked order key was released or skipped on request"
+            );
             answer(&json!({ "queued": granted.queued, "ended": granted.ended }))
         }
         Err(error) => unavailable(error),

@@ -314,10 +314,10 @@ impl Committer {
             Effect::Stored { append, placed, pass, same_id } => {
                 let EventData { source, id, .. } = &*append.data;
                 if pass.is_some() {
-                    tracing::info!(%source, event = %id, "a repetition was let through, as asked");
+                    tracing::info!(%source, event = %id, "an expected redelivery was accepted");
                 }
                 if same_id {
-                    tracing::warn!(%source, event = %id, "its delivery id was seen before with another body; both are kept");
+                    tracing::warn!(%source, event = %id, "the event's delivery id was already used with another body; both events are stored");
                 }
                 let mut handed = None;
                 for (key, value) in placed {

@@ -32,7 +32,10 @@ impl Timeline {
         let behind_ms = seen.unix_ms().saturating_sub(self.now().unix_ms());
         if behind_ms > 0 {
             self.origin_ms.fetch_add(behind_ms, Ordering::Relaxed);
-            tracing::warn!(behind_ms, "the clock has gone back since the buffer was last used; its own time goes on");
+            tracing::warn!(
+                behind_ms,
+                "the system clock is behind the buffer's last timestamp; the buffer uses its own later time"
+            );
         }
     }
 }

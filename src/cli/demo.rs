@@ -149,7 +149,7 @@ fn print(played: &[Played], seen: &BTreeMap<String, Vec<ReceivedEvent>>) {
     let delivered = seen.values().flatten().filter(|one| one.delivered).count();
     let tries: u32 = seen.values().flatten().map(|one| one.tries).sum();
     terminal::say(format!(
-        "\n{delivered} deliveries in {tries} tries; every body byte-exact, every answer given after the event was on disk"
+        "\n{delivered} deliveries in {tries} attempts; every body byte-exact, every answer given after the event was on disk"
     ));
 }
 

@@ -182,7 +182,9 @@ fn replay(row: &Row) -> &'static str {
     match (row.scheme().is_timed(), row.delivery().is_some()) {
         (true, true) => "the time is signed; within its window the delivery id tells a repetition",
         (true, false) => "the time is signed; within its window nothing tells a repetition",
-        (false, true) => "no time limits it: a repetition is told by delivery id and body, for as long as `dedup` says",
+        (false, true) => {
+            "the signature has no time: repetitions are recognised by delivery id and body within `dedup.window`"
+        }
         (false, false) => {
             "nothing tells it: `event: {id: \"{body|sha256hex}\"}` with `dedup` does, if equal bodies are never two events"
         }

@@ -142,7 +142,7 @@ async fn renew(
             () = renewal.files_changed() => ("a file has changed", None),
             Some(ask) = asks.recv() => ("it was asked for", Some(ask)),
         };
-        tracing::info!(because, "the file is read anew");
+        tracing::info!(because, "reloading the configuration");
         let reloaded = renewal.reload(server).await;
         if let Some(ask) = ask {
             ask.answer(reloaded);

@@ -320,7 +320,7 @@ impl ListenerGateway {
             let kept = tokio::task::spawn_blocking(move || handover::keep(&file, &secret)).await;
             match kept {
                 Ok(Ok(())) => {
-                    tracing::warn!(source = %lane.source.name, "the provider handed its secret over; it is in force now");
+                    tracing::warn!(source = %lane.source.name, "the provider's secret was captured from its handshake and is in force");
                     self.shared.rules_are_stale.notify_one();
                 }
                 Ok(Err(error)) => {

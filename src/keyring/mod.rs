@@ -352,7 +352,7 @@ impl Keyring {
         let ask = Ask { url: at.url(), post, authorization: token.as_ref().map(|token| token.as_str()) };
         let answer = self.fetcher.fetch(ask).await?;
         at.read(&answer, now).map_err(|fault| {
-            tracing::warn!(url = at.url(), %fault, "what the provider publishes there cannot be used");
+            tracing::warn!(url = at.url(), %fault, "the provider's published keys cannot be used");
             Unfetched::Unusable
         })
     }

@@ -309,7 +309,7 @@ impl fmt::Display for PartFault {
             Self::Length => "has the wrong length for the algorithm",
             Self::NotATime => "is not a plain time in the expected unit",
             Self::Unexpected => "has a value that the scheme does not allow",
-            Self::Greeting => "is what a handshake of this source signs for whoever asks, and no event",
+            Self::Greeting => "is a text that this source's handshake signs for anyone, so it proves no event",
             Self::TimestampUnsigned => "does not cover the timestamp",
             Self::NotAJws => "is not a JSON Web Signature",
             Self::NoClaim => "lacks a claim of the scheme",

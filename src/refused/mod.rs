@@ -206,7 +206,7 @@ impl Refused {
         }
         if let Some(repeated) = repeated.filter(|_| is_first) {
             self.capture.remove(id);
-            tracing::info!(source, event = %id, "a refused request had come again and is stored already; it is not stored twice");
+            tracing::info!(source, event = %id, "the provider already repeated a refused request and that delivery is stored; the request is dropped");
             return Ok(repeated);
         }
         let delivery_id = event.data().delivery_id.clone();

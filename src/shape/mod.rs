@@ -101,7 +101,9 @@ pub enum ShapeError {
 impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTransform => f.write_str("its route had a transform, and has none any more or is gone"),
+            Self::NoTransform => f.write_str(
+                "the route's transform was removed, or the route was removed, after this event was accepted",
+            ),
             Self::NoBody => f.write_str("transform.js: what the script gives back has no `body`; give the event back"),
             Self::Expression(place, error) => write!(f, "transform.{place}: {error}"),
             // These words are ours: they hold names of the payload, but no values.

@@ -155,7 +155,7 @@ impl Telemetry {
         let next_probe_secs = next_probe.map(|wait| wait.as_secs());
         tracing::warn!(
             target: "hookgate::delivery", destination, waiting, oldest_secs, for_secs, last_target = target, last_status = *status, last_error,
-            next_probe_secs, "the destination is in trouble, and deliveries wait"
+            next_probe_secs, "the destination is failing; deliveries wait"
         );
     }
 
@@ -164,7 +164,7 @@ impl Telemetry {
     pub fn well_again(&self, destination: &str, well: &WellAgain) {
         let took_ms = u64::try_from(well.took.as_millis()).unwrap_or(u64::MAX);
         let (taken, lasted_secs) = (well.taken, well.lasted.as_secs());
-        tracing::info!(target: "hookgate::delivery", destination, taken, took_ms, lasted_secs, "the destination is well again");
+        tracing::info!(target: "hookgate::delivery", destination, taken, took_ms, lasted_secs, "the destination has recovered");
     }
 
     /// Logs a delivery that failed for good and parked its order key.
@@ -173,7 +173,7 @@ impl Telemetry {
         let DeliveryLine { source, route, destination, event, attempt } = line;
         let cause = cause.label();
         let (outcome, status, detail) = said(last);
-        tracing::error!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, key, cause, outcome, detail, "parked: what follows under this order key waits for a person");
+        tracing::error!(target: "hookgate::delivery", source, route, destination, attempt, status, %event, key, cause, outcome, detail, "order key parked: later events with this key wait until an operator releases or skips it");
     }
 
     /// Counts an answer in `mode: sync`, of the service or of the gateway.

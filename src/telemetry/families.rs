@@ -186,12 +186,12 @@ impl Families {
             ),
             budget_used: make.level(
                 "provider_failure_budget_used",
-                "How near the provider is to giving this source up, in the measure of its nearest rule: by verified requests, and by all as if what failed verification came from the provider too.",
+                "Level of the provider's failure rule that is nearest to its limit, in that rule's unit. Label `proof`: from verified requests only, or from all requests.",
                 &["source", "proof"],
             ),
             budget_limit: make.level(
                 "provider_failure_budget_limit",
-                "Where the provider gives this source up.",
+                "Limit of the nearest failure rule: at this level the provider disables the endpoint.",
                 &["source"],
             ),
             provider_lag: make.histogram(
@@ -238,7 +238,7 @@ impl Families {
             attempts: make.counter("delivery_attempts_total", "HTTP tries.", &["destination", "outcome"]),
             deferrals: make.counter(
                 "delivery_deferrals_total",
-                "Deliveries put off without counting a try.",
+                "Deliveries deferred without counting an attempt, by cause.",
                 &["destination", "cause"],
             ),
             circuit_open: make.gauge(
@@ -253,21 +253,21 @@ impl Families {
             ),
             same_ids: make.counter(
                 "delivery_id_conflicts_total",
-                "Events whose delivery id was seen before with another body; both are kept.",
+                "Events whose delivery id was already used with another body; both events are stored.",
                 &["source"],
             ),
             accepted: make.counter(
                 "deliveries_accepted_total",
-                "Deliveries that entered the queue, those a person asked for again included, and those found in it at the start.",
+                "Deliveries that entered the queue, including replays and deliveries queued at the start.",
                 &["destination"],
             ),
             attempt_seconds: make.histogram(
                 "delivery_attempt_duration_seconds",
-                "Time of one HTTP try.",
+                "Duration of one delivery attempt.",
                 &["destination"],
                 &REQUEST_SECONDS,
             ),
-            delivery_in_flight: make.gauge("delivery_in_flight", "HTTP tries under way.", &["destination"]),
+            delivery_in_flight: make.gauge("delivery_in_flight", "Delivery attempts in flight.", &["destination"]),
             target_healthy: make.gauge(
                 "target_healthy",
                 "1 while a target counts as healthy, 0 while it does not.",
@@ -281,23 +281,23 @@ impl Families {
                 &LATENCY_SECONDS,
             ),
             dead_letters: make.gauge("dead_letter_events", "Dead letters kept.", &["destination"]),
-            quarantined: make.gauge("quarantined_events", "Events kept back.", &["source"]),
+            quarantined: make.gauge("quarantined_events", "Events in quarantine.", &["source"]),
             reload_ok: make.single("config_last_reload_successful", "1 when the last reload was applied."),
             reload_time: make.single(
                 "config_last_reload_success_timestamp_seconds",
-                "When the rules in force were read, Unix time.",
+                "Time of the last successful load of the configuration, Unix time.",
             ),
             reloads: make.counter("config_reloads_total", "Reloads.", &["result"]),
             dedup_entries: make.single("dedup_entries", "Delivery ids remembered."),
             spans_dropped: make.counter("spans_dropped_total", "Spans that did not reach the collector.", &["reason"]),
             last_verified: make.gauge(
                 "source_last_verified_timestamp_seconds",
-                "When a request to this source was verified last, Unix time; 0 is never, as far as is known.",
+                "Time of the last verified request to this source, Unix time; 0 if none is known.",
                 &["source"],
             ),
             only_failing: make.gauge(
                 "source_only_failing",
-                "1 while a source that verified before has had failures for five minutes and nothing verified.",
+                "1 while a source that verified before has only failed verifications for five minutes or longer.",
                 &["source"],
             ),
             lines_suppressed: make.counter(

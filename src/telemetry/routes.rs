@@ -75,7 +75,7 @@ impl Telemetry {
 const fn what_to_do(error: &RouteError, outcome: RequestOutcome) -> &'static str {
     match (outcome, error.on_error) {
         (RequestOutcome::Quarantined, _) => {
-            "the event is kept; mend the rule, reload, then `hookgate quarantine judge` delivers it"
+            "the event is in quarantine; correct the rule and reload, then `hookgate quarantine judge` delivers the event"
         }
         (RequestOutcome::Accepted, _) => {
             "other routes took the event; mend the rule, reload, then `hookgate events replay ID --rules today` \

@@ -52,7 +52,7 @@ impl Telemetry {
         }
         match &recorded.alarm {
             Some(Alarm::Near { rule, then }) => {
-                tracing::error!(source, rule, then, "the provider is about to give this source up");
+                tracing::error!(source, rule, then, "the provider is about to disable this endpoint");
             }
             Some(Alarm::Over) => tracing::warn!(source, "the provider's patience is no longer in danger"),
             None => {}
@@ -82,7 +82,7 @@ impl Telemetry {
                     source,
                     failures = count,
                     %since,
-                    "this source verifies again; what was refused meanwhile: hookgate refused admit --source {source} --dry-run"
+                    "this source verifies again; to see the requests refused meanwhile: hookgate refused admit --source {source} --dry-run"
                 );
             }
             None => {}

@@ -261,7 +261,7 @@ fn what_is_not_held_whole_is_told_and_not_admitted() {
     let (_, said, _) = run(&site, &gateway, &["explain", id]);
     assert!(said.contains("cannot be admitted"), "{said}");
     let (code, _, told) = run(&site, &gateway, &["refused", "admit", "01a1fd76-8a04-7238-9211-740ec6f37b7e"]);
-    assert!(code == 1 && told.contains("a restart forgets"), "{told}");
+    assert!(code == 1 && told.contains("a restart or newer requests"), "{told}");
     let wrong = gateway.change("POST", "/api/v1/refused/admit", r#"{"sources": "github"}"#);
     assert_eq!(wrong.status, 400, "{}", wrong.text());
 }

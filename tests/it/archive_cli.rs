@@ -186,7 +186,7 @@ fn the_curl_of_an_event_sends_the_same_bytes() {
         assert_eq!(seen.headers.len(), 7, "and host and content-length: {:?}", seen.headers);
         if at > 0 {
             let alone = run(&site, &gateway, &format!("events show {id} --curl")).with(1);
-            assert!(alone.told.contains("say where to with --to"), "{}", alone.told);
+            assert!(alone.told.contains("choose a URL with --to"), "{}", alone.told);
         }
     }
 }
@@ -291,7 +291,7 @@ fn dead_letters_are_listed_replayed_and_dropped() {
     let done = run(&site, &gateway, "dlq replay --where body.n<2 --yes").with(0);
     assert_eq!(done.said, "r1: events 1, deliveries 1, skipped 0, done\n");
     dead(4);
-    assert!(run(&site, &gateway, "dlq drop").with(2).told.contains("say which"));
+    assert!(run(&site, &gateway, "dlq drop").with(2).told.contains("select dead letters"));
     assert!(run(&site, &gateway, "dlq drop --all").with(2).told.contains("--yes"));
     let plan = run(&site, &gateway, &format!("dlq drop {} --dry-run", ids[2])).with(0);
     assert_eq!(plan.said, format!("1 dead letter would be dropped\n  such as {}\n", ids[2]));

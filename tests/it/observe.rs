@@ -33,7 +33,7 @@ fn wait_for_numbers(gateway: &Gateway, unverified: u64, reverified: u64) {
 
 /// Counts the log lines about a re-evaluation.
 fn passes(gateway: &Gateway) -> usize {
-    gateway.log().matches("were judged again").count()
+    gateway.log().matches("were re-evaluated").count()
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn an_event_that_failed_is_verified_by_the_right_secret_later() {
     gateway.reload();
     wait_for_numbers(&gateway, 0, 1);
     // The log is written by its own thread.
-    let said = || gateway.log().lines().find(|line| line.contains("were judged again")).map(str::to_owned);
+    let said = || gateway.log().lines().find(|line| line.contains("were re-evaluated")).map(str::to_owned);
     let line = eventually("it is said", SOON, said);
     for said in ["\"source\":\"github\"", "\"judged\":1", "\"verified\":1", "\"failed\":0"] {
         assert!(line.contains(said), "{said}: {line}");

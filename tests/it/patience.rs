@@ -55,7 +55,7 @@ fn one_refusal_before_the_last_a_wrong_schema_no_longer_costs_the_subscription()
     assert_eq!(gateway.send(&order("{}")).status, 200);
     gateway.wait_for_outcomes("shop", "quarantined", 200, 1);
     used(&gateway, 0);
-    let is_said = || gateway.log().contains("about to give this source up").then_some(());
+    let is_said = || gateway.log().contains("about to disable this endpoint").then_some(());
     eventually("it is said", SOON, is_said);
     assert_eq!(gateway.send(&order("{}")).status, 422, "with the count at zero the schema decides again");
 }
@@ -73,7 +73,7 @@ fn a_bad_signature_is_refused_whatever_the_brake_says() {
     }
     gateway.accept(&order("{\"total\":1}"));
     used_by(&gateway, "unverified", 0);
-    assert!(!gateway.log().contains("about to give this source up"), "no stranger rings it");
+    assert!(!gateway.log().contains("about to disable this endpoint"), "no stranger rings it");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a_small_service_that_comes_back_is_not_reset_by_what_waited_for_it() {
     let broken = receiver.broken("/app");
     assert!(broken <= BROKEN_MOST, "{broken} resets after the circuit had closed");
     assert_eq!(logged(&gateway, "the circuit is open"), 1, "it opened again");
-    eventually("the end is said", LONG, || (logged(&gateway, "the destination is well again") == 1).then_some(()));
+    eventually("the end is said", LONG, || (logged(&gateway, "the destination has recovered") == 1).then_some(()));
     let well = gateway.admin("/api/v1/destinations").json()["destinations"][0].clone();
     assert_eq!((&well["waits"], &well["in_trouble_secs"]), (&serde_json::Value::Null, &serde_json::Value::Null));
 }

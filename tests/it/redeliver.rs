@@ -44,7 +44,7 @@ fn a_redelivery_that_was_asked_for_is_delivered_once_and_is_a_new_event() {
     assert_eq!(bodies, 2);
     gateway.wait_for_outcomes("github", "duplicate", 200, 3);
     gateway.wait_for_metric("hookgate_dedup_entries", &[], 2);
-    let is_said = || gateway.log().contains("a repetition was let through, as asked").then_some(());
+    let is_said = || gateway.log().contains("an expected redelivery was accepted").then_some(());
     eventually("it is said", SOON, is_said);
     // From now on repetitions refer to the redelivery, also in the next process.
     assert!(gateway.stop().success());

@@ -197,7 +197,7 @@ fn what_was_too_large_too_many_or_for_nobody_is_explained_as_far_as_its_head_goe
     assert!(begun.len() == 4096 && large.body.starts_with(begun.as_bytes()) && shown["body_kept"] == "part", "{shown}");
     assert_eq!(explanation(&gateway, &id)["explanation"]["outcome"], "too_large");
     let (code, _, told) = run(&site, &gateway, &["events", "show", &id, "--curl", "--to", "http://localhost/"]);
-    assert!(code == 1 && told.contains("was not kept whole"), "{told}");
+    assert!(code == 1 && told.contains("was not captured"), "{told}");
 
     gateway.accept(&github(r#"{"n": 1}"#));
     assert_eq!(gateway.send(&github(r#"{"n": 1}"#)).status, 503);

@@ -67,7 +67,7 @@ pub(super) fn reindex(engine: &dyn Engine, now: Timestamp) -> Result<(), EngineE
         batch.remove(Space::Filters, pair?.0);
     }
     engine.commit(batch, Durability::Synced)?;
-    tracing::warn!(placed, "the buffer was looked through after damage; so many deliveries are made again");
+    tracing::warn!(placed, "deliveries were restored after damage to the buffer; they may be sent twice");
     engine.sync()
 }
 

@@ -137,7 +137,7 @@ fn drop_dead(args: &DropArgs) -> Result<Exit, Exit> {
     args.filter.without(args.id.as_ref())?;
     let wanted = args.filter.wanted();
     if args.id.is_none() && wanted.is_empty() && !args.all {
-        terminal::tell("hookgate: say which: an id, filters such as --destination billing, or --all");
+        terminal::tell("hookgate: select dead letters: an id, filters such as --destination billing, or --all");
         return Err(Exit::Usage);
     }
     let ask = |admin: &Admin, dry_run: bool| {

@@ -142,7 +142,7 @@ impl Done for Judgement {
     fn nothing(&self) -> &'static str {
         match self.judged {
             0 => "nothing was in quarantine that could be judged",
-            _ => "nothing was done: the rules of today admit none of them",
+            _ => "nothing was done: the current rules admit none of these events",
         }
     }
 }

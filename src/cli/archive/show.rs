@@ -42,12 +42,14 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
     let (Some(raw), Some(event)) = (raw, raw.and_then(read::<EventJson>)) else { return Err(admin.not_ours().told()) };
     let kept = raw.get("body_kept").and_then(Value::as_str).unwrap_or(WHOLE);
     if kept != WHOLE && (args.body || args.curl) {
-        terminal::tell("hookgate: the body of this request was not kept whole, so it cannot be had or sent again");
+        terminal::tell(
+            "hookgate: the whole body of this request was not captured, so the body cannot be shown or sent again",
+        );
         return Err(Exit::Failed);
     }
     if raw.get("redacted").and_then(Value::as_bool) == Some(true) && (args.body || args.curl) {
         terminal::tell(
-            "hookgate: the gateway does not show all of this event (`capture`), so its bytes are not had here",
+            "hookgate: the gateway hides parts of this event (`capture`), so the original body is not available here",
         );
         return Err(Exit::Failed);
     }
@@ -87,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Exit> {
 }
 
 fn unreadable() -> Exit {
-    terminal::tell("hookgate: what was stored of this event cannot be read any more");
+    terminal::tell("hookgate: the stored record of this event is damaged and cannot be read");
     Exit::Failed
 }
 
@@ -100,7 +102,7 @@ fn destination(admin: &Admin, event: &EventJson) -> Result<String, Exit> {
         Some((delivery.destination.clone(), named.get("urls")?.get(0)?.as_str()?.to_owned()))
     };
     let Some((name, url)) = event.deliveries.iter().find_map(url_of) else {
-        terminal::tell("hookgate: the event went to no destination of today; say where to with --to URL");
+        terminal::tell("hookgate: none of the event's destinations is configured any more; choose a URL with --to");
         return Err(Exit::Failed);
     };
     if url.contains("${") {

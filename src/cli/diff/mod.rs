@@ -141,7 +141,7 @@ fn tried(file: &Path) -> Result<Tried, Exit> {
 fn say(records: &Records, counts: &Counts, groups: &[(Difference, Group)]) {
     let (all, changed) = (records.requests.len(), counts.changed);
     let events = if all == 1 { "event" } else { "events" };
-    terminal::say(format!("{all} {events}: {} as before, {changed} otherwise", all - changed));
+    terminal::say(format!("{all} {events}: {} unchanged, {changed} changed", all - changed));
     let left_out = [(records.unsigned, "refused for their signature"), (records.limited, "refused by a limit")];
     let left_out: Vec<String> =
         left_out.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{count} {why}")).collect();
@@ -168,7 +168,7 @@ fn say(records: &Records, counts: &Counts, groups: &[(Difference, Group)]) {
     let Counts { unjudged, redacted, .. } = counts;
     if *unjudged > 0 {
         terminal::tell(format!(
-            "hookgate: the signatures of {unjudged} could not be judged here (no secret, or its time is over); taken as judged at receipt"
+            "hookgate: the signatures of {unjudged} could not be checked here (secret missing or expired); the verdict at receipt is used"
         ));
     }
     if *redacted > 0 {

@@ -125,7 +125,7 @@ fn drafted(args: &Args, admin: &Admin, id: &IdPrefix) -> Result<Value, Exit> {
     let answer = admin.get(&format!("/api/v1/events/{id}")).map_err(|problem| problem.told())?;
     let sheet = answer.get("event").ok_or_else(|| admin.not_ours().told())?;
     let Some(recorded) = RecordedRequest::read(sheet) else {
-        terminal::tell("hookgate: what was stored of this event cannot be read any more");
+        terminal::tell("hookgate: the stored record of this event is damaged and cannot be read");
         return Err(Exit::Failed);
     };
     let (mut explanation, is_judged) = recorded.explained_as_recorded(&setup.live);

@@ -147,7 +147,9 @@ impl Page {
                 "matched" => format!("{name}: wants it, for {to}"),
                 "other_type" => format!("{name}: wants other types ({wanted})"),
                 "condition_false" => format!("{name}: its condition is false"),
-                "not_judged" => format!("{name}: may want it, for {to}; that stands in the body, which was not kept"),
+                "not_judged" => format!(
+                    "{name}: unknown, because the condition needs the body, which was not captured (would go to {to})"
+                ),
                 "key_failed" => format!("{name}: a key failed, so it takes nothing"),
                 "event_failed" => format!("{name}: the event's type or id could not be read, so it takes nothing"),
                 _ => format!("{name}: its condition failed, so it takes nothing"),

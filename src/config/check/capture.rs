@@ -18,7 +18,7 @@ impl Checker<'_> {
         let events_max = written.max_events.map_or(EVENTS, |count| count.0.get());
         if events_max > EVENTS_MOST {
             let help = format!("at most `{EVENTS_MOST}`; they are held in memory");
-            let message = "so many requests are not kept";
+            let message = "`capture.max_events` is too large";
             self.error(Code::InvalidValue, &path!["capture", "max_events"], message, Some(help));
         }
         if written.redact.len() > PLACES_MAX {

@@ -60,7 +60,7 @@ impl Checker<'_> {
         }
         let layers: Vec<&str> = layers.iter().map(|layer| layer.is_seen_as()).collect();
         let message = format!("the secret `{}` ({place}) {}", secret.name(), layers.join("; inside, it "));
-        let help = "all of it is taken for the secret; write it exactly as the provider shows it, and nothing else";
+        let help = "the whole value is used as the secret; write the secret exactly as the provider shows it, without quotes or spaces";
         self.warning(Code::OddSecret, at, message, Some(help.to_owned()));
     }
 }

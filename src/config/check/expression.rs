@@ -72,7 +72,7 @@ impl Checker<'_> {
 
     /// Reports a mistake without its text, because a variable brought the text in; `what` is the result of that.
     pub(super) fn brought_in(&mut self, code: Code, span: Option<Span>, what: &str) {
-        let message = format!("what a variable brings in makes {what}");
+        let message = format!("the value of a variable makes {what}");
         let help = "the value of a variable is not shown here; look at the environment".to_owned();
         self.error_in(code, span, message, Some(help));
     }

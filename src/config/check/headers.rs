@@ -106,7 +106,8 @@ impl Checker<'_> {
         let secret = self.secret(secret, name, at)?;
         let bytes = [prefix.as_bytes(), secret.expose()].concat();
         let Ok(mut value) = HeaderValue::from_bytes(&bytes) else {
-            let message = format!("what is read for {} is no header's value: it has more than one line", quoted(name));
+            let message =
+                format!("the value read for {} has more than one line, so it is not a header value", quoted(name));
             let help = "a header's value is one line of visible characters; the value is not shown here".to_owned();
             self.error(Code::UnusableSecret, at, message, Some(help));
             return None;
@@ -120,7 +121,7 @@ impl Checker<'_> {
     fn lacks_a_scheme(&mut self, at: &[Seg<'_>], (name, prefix): (&str, &str), secret: &Secret) {
         let is_bare = prefix.is_empty() && !secret.expose().contains(&b' ');
         if is_bare && name.eq_ignore_ascii_case(AUTHORIZATION) && self.world.secrets == Secrets::Real {
-            let message = "what is read for `Authorization` has no scheme before it";
+            let message = "the value read for `Authorization` has no scheme, such as `Bearer`";
             let help = "add `prefix: \"Bearer \"`, or put the scheme into the secret".to_owned();
             self.warning(Code::Mismatch, at, message, Some(help));
         }

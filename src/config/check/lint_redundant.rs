@@ -56,7 +56,7 @@ impl Checker<'_> {
                 let Some(first) = covers.iter().take(index).find(|first| first.takes_all_of(later)) else { continue };
                 let at = path!["sources", name, "schemas", "events", later];
                 let first = quoted(first.glob());
-                let message = format!("this schema is never asked: {first} comes first and takes all of it");
+                let message = format!("this schema is never used: {first} comes first and matches every type of it");
                 let help = "the glob that is literal for longer is asked first, and of equal ones the first by the \
                             alphabet: name the types in full, or narrow the other";
                 self.warning(Code::Shadowed, &at, message, Some(help.to_owned()));

@@ -90,8 +90,10 @@ impl Checker<'_> {
         let port = uri.port_u16().unwrap_or(80);
         let ours = self.raw.listeners.iter().find(|(_, listener)| is_at(listener.address.0, host, port));
         if let Some((name, _)) = ours {
-            let message =
-                format!("this is our own listener {}: what is delivered comes in again", quoted(name.as_str()));
+            let message = format!(
+                "this is the gateway's own listener {}: delivered events would be received again",
+                quoted(name.as_str())
+            );
             let help = "write the address of the service".to_owned();
             self.warning(Code::Mismatch, at, message, Some(help));
         }
@@ -125,7 +127,8 @@ impl Checker<'_> {
             && window < repeats
         {
             let (repeats, window) = (spelled(repeats), spelled(window));
-            let message = format!("{title} repeats an event for {repeats}, and it is known again for {window}");
+            let message =
+                format!("{title} repeats an event for {repeats}, but delivery ids are remembered for {window} only");
             let help = format!("write `window: {repeats}` or more, or leave `dedup` out for what the provider needs");
             self.warning(Code::Mismatch, &path!["sources", name, "dedup", "window"], message, Some(help));
         }

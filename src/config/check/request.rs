@@ -47,7 +47,7 @@ impl Checker<'_> {
         let raw = self.raw;
         if written.dedup.is_some() && !has_id {
             let help = "say where the id stands: `event: {id: body.id}`".to_owned();
-            let message = "nothing says what the id of an event is, so none is known again";
+            let message = "no event id is configured, so no repetition is recognised";
             self.warning(Code::Unused, &path!["sources", name, "dedup"], message, Some(help));
         }
         if let Some(schemas) = &written.schemas
@@ -63,7 +63,7 @@ impl Checker<'_> {
             return;
         }
         let help = || Some("say where the type stands: `event: {type: body.type}`".to_owned());
-        let message = format!("nothing says what the type of an event of `{name}` is, so none matches");
+        let message = format!("no event type is configured for `{name}`, so no glob matches");
         if written.schemas.as_ref().is_some_and(|schemas| schemas.dir.is_some() || !schemas.events.is_empty()) {
             self.warning(Code::Unused, &path!["sources", name, "schemas"], message.clone(), help());
         }

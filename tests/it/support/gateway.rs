@@ -324,7 +324,7 @@ impl Gateway {
         let count = || self.metrics().sum("hookgate_config_reloads_total", &[]);
         let before = count();
         self.signal(rustix::process::Signal::HUP);
-        eventually("the file is read anew", SOON, || (count() > before).then_some(()));
+        eventually("reloading the configuration", SOON, || (count() > before).then_some(()));
     }
 
     /// Returns the resident memory in bytes.

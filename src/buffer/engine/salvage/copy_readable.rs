@@ -55,7 +55,7 @@ pub(super) fn set_aside(dir: &Path, folder: &Path) -> io::Result<()> {
 
 /// Rebuilds the store and opens it.
 pub(super) fn copy_readable(dir: &Path, fsync: Fsync, mended: &mut Mended) -> Result<Fjall, OpenError> {
-    tracing::warn!("the buffer is built anew from what can be read; this copies all of it");
+    tracing::warn!("the damaged buffer is being rebuilt from its readable records; this copies the whole buffer");
     let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
     let before = dir.join(FOLDER).join(BEFORE);
     let bytes = bytes_in(if before.exists() { &before } else { dir }).map_err(io_error)?;
