@@ -74,5 +74,6 @@ mod strangers;
 mod support;
 mod sync_mode;
 mod tls;
+mod trouble;
 mod watch;
 mod why;
