@@ -144,7 +144,8 @@ fn what_was_redelivered_meanwhile_and_what_came_twice_is_stored_once() {
     let first = gateway.accept(&redelivered);
     let plan = admit(&gateway, r#"{"dry_run": true}"#);
     assert_eq!((&plan["verifies"], &plan["duplicate"]), (&1.into(), &2.into()), "{plan}");
-    assert_eq!(plan["samples"][0]["first"], first.as_str());
+    // Requests of one millisecond have no order.
+    assert!(plan["samples"].as_array().unwrap().iter().any(|sample| sample["first"] == first.as_str()), "{plan}");
     let done = admit(&gateway, "{}");
     assert_eq!((&done["admitted"], &done["duplicate"]), (&1.into(), &2.into()), "{done}");
     receiver.wait_for(2);
