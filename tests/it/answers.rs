@@ -38,6 +38,11 @@ fn lines(gateway: &Gateway, message: &str) -> Vec<serde_json::Value> {
     lines.filter(|line: &serde_json::Value| line["message"] == message).collect()
 }
 
+/// Waits for the first such line: the log is written beside the work, and may come after the metric.
+fn first_line(gateway: &Gateway, message: &str) -> serde_json::Value {
+    eventually("it is logged", SOON, || lines(gateway, message).into_iter().next())
+}
+
 /// Returns a body that does not fit into the buffers of two sockets.
 fn large() -> Vec<u8> {
     format!("{{\"large\":\"{}\"}}", "x".repeat(8 * 1024 * 1024)).into_bytes()
@@ -258,7 +263,7 @@ fn a_redirect_is_not_passed_to_a_sender_that_waits() {
         assert_eq!(answer.header("location"), None, "{status}");
         gateway.wait_for_metric("hookgate_sync_answers_total", &[("by", "redirect")], 1);
         ends(&gateway, "dead_lettered", 1);
-        let dead = &lines(&gateway, "dead letter")[0];
+        let dead = first_line(&gateway, "dead letter");
         assert_eq!((&dead["status"], &dead["outcome"]), (&status.into(), &"http_3xx".into()), "{dead}");
         if status != 304 {
             let told = format!("status {status}: redirect, not followed, to https://svc.internal/new/hooks");
@@ -307,7 +312,7 @@ fn a_redirect_is_told_with_host_and_path_wherever_it_is_shown() {
     let id = gateway.accept(&github("{}"));
     ends(&gateway, "dead_lettered", 1);
     let told = "status 308: redirect, not followed, to https://svc.internal/new/hooks";
-    let dead = &lines(&gateway, "dead letter")[0];
+    let dead = first_line(&gateway, "dead letter");
     assert_eq!((&dead["detail"], &dead["status"]), (&told.into(), &308.into()), "{dead}");
     assert_eq!((&dead["outcome"], &dead["cause"]), (&"http_3xx".into(), &"final".into()), "{dead}");
     let admin = format!("http://{}", gateway.admin_address());
@@ -335,7 +340,7 @@ fn a_failure_names_the_address_and_says_it_once() {
         let (_site, gateway) = start(&service.url("/app"), "");
         gateway.accept(&github("{}"));
         ends(&gateway, "dead_lettered", 1);
-        let dead = &lines(&gateway, "dead letter")[0];
+        let dead = first_line(&gateway, "dead letter");
         let detail = dead["detail"].as_str().unwrap();
         assert!(detail.contains(&service.address.to_string()) && detail.contains(what), "{detail}");
         assert!(!detail.contains("Connection") && !detail.contains("marker"), "{detail}");
