@@ -35,7 +35,7 @@ pub(super) fn unsigned_handshake(
 
 /// Answers a handshake that was signed; `None` for a message that is none.
 ///
-/// What `enforce: false` let in is not verified, and is not answered: that could mean to sign for a stranger.
+/// A message that only `enforce: false` let in is not answered: the answer could sign a text for a stranger.
 pub(super) fn signed_handshake(
     lane: &SourceRules,
     message: &Message<'_>,

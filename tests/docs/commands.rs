@@ -32,7 +32,7 @@ fn subcommands(help: &str) -> impl Iterator<Item = &str> {
     lines.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help")
 }
 
-/// What a command does: the first paragraph of its help.
+/// Returns the first paragraph of a command's help.
 fn says(help: &str) -> String {
     cell(help.split("\n\n").next().unwrap_or_default()).trim_end_matches('.').to_owned()
 }

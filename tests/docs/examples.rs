@@ -1,4 +1,4 @@
-//! What pages show of a terminal is what comes when a reader types it.
+//! Sample output on pages is the output that a reader gets who types the commands.
 //!
 //! `UPDATE=1` writes the output of commands anew where the page leaves nothing out of it.
 
@@ -11,10 +11,10 @@ use super::{read, root};
 
 /// The pages whose commands are run, each in a folder of its own.
 const PAGES: [&str; 2] = ["README.md", "docs/getting-started.md"];
-/// How long a look at the gateway may differ from the page: deliveries and retries take their time.
+/// The time for a command that only reads to print what the page shows: deliveries and retries take time.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Whether the command only looks, so that it may be run until it shows what the page shows.
+/// Returns whether the command only reads, so that it may be repeated until it prints what the page shows.
 fn looks(line: &str) -> bool {
     ["hookgate events list", "hookgate events show", "hookgate explain", "hookgate diff", "hookgate dlq list", "cat "]
         .iter()

@@ -32,7 +32,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What `hookgate` with these arguments prints.
+/// Returns the output of `hookgate` with these arguments.
 fn hookgate(args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
     let output = command.env_clear().args(args).current_dir(root()).output().unwrap();

@@ -1,4 +1,4 @@
-//! What a page shows of a terminal: files that are written, and commands with their output.
+//! The terminal sessions of a page: files that are written, and commands with their output.
 //!
 //! A fence ` ```console ` is run: a line that begins with `$ ` is a command, the lines below it are what it prints. A
 //! fence behind `<!-- file: NAME -->` is a file of that name.

@@ -31,7 +31,7 @@ fn texts(value: &Value, between: &str) -> String {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(between)
 }
 
-/// What a source of a provider must say, found by asking `check` until it misses nothing.
+/// The keys that a source of a provider needs, found by asking `check` until it misses nothing.
 #[derive(Default)]
 struct Needs {
     secret: bool,
@@ -41,7 +41,7 @@ struct Needs {
 }
 
 impl Needs {
-    /// What to paste under `sources:`.
+    /// Returns the YAML to paste under `sources:`.
     fn yaml(&self, name: &str) -> String {
         let mut yaml = format!("  {name}:\n    path: /in/{name}\n    provider: {name}\n");
         if self.secret {
@@ -66,7 +66,7 @@ impl Needs {
         yaml
     }
 
-    /// Where the secret comes from.
+    /// Returns the text that says where the secret comes from.
     fn secret(&self) -> &'static str {
         match (self.secret, self.handshake) {
             (_, Some(CAPTURED)) => "comes with the provider's first request, while the source is armed",
@@ -105,7 +105,7 @@ fn value(name: &str, label: &str) -> String {
     format!("{label}: \"…\"")
 }
 
-/// What the row says of handshakes that need arming.
+/// Returns the row's text on handshakes that need arming.
 fn handshake(name: &str) -> Option<&'static str> {
     let row: serde_yaml::Value = serde_yaml::from_str(&read(&format!("src/provider/rows/{name}.yaml"))).unwrap();
     let all = &row["handshake"];

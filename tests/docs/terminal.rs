@@ -1,4 +1,4 @@
-//! Whether a command printed what a page shows.
+//! The comparison of a command's output with the output on a page.
 //!
 //! Ids, times, durations and runs of spaces are not compared. A line `…` stands for any lines, `…` in a line for any text.
 
@@ -38,7 +38,7 @@ impl Comparison {
         masks.fold(line.trim_end().to_owned(), |line, (mask, word)| mask.replace_all(&line, *word).into_owned())
     }
 
-    /// Whether `real` is what the page shows; then the ids of both belong together.
+    /// Returns whether `real` is what the page shows; then the ids of both belong together.
     pub(crate) fn fits(&mut self, shown: &[String], real: &[String]) -> bool {
         let mut pairs = Vec::new();
         let is_alike = self.lines(shown, real, &mut pairs);

@@ -31,7 +31,7 @@ fn schema(path: &str) -> jsonschema::Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-/// What a piece may be a piece of: the whole file, sources or destinations, or one of them.
+/// Returns the files that a piece may belong to: the whole file, sources or destinations, or one of them.
 fn wholes(piece: &Value) -> [Value; 5] {
     [
         piece.clone(),

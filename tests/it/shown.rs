@@ -1,4 +1,4 @@
-//! What is shown of secrets: a credential in the path, in refused requests, in answers of services and in keys of order; and
+//! Secrets are hidden: a credential in the path, in refused requests, in answers of services and in keys of order; and
 //! values that variables bring into rules.
 
 use serde_json::Value;
