@@ -6,7 +6,7 @@
 //!                          schema, routes
 //!                            │ refusal: answered at once        │ answered only after the commit
 //! ```
-//! [`accept`] is the product in one file. Each gate turns a request into another type: `Head` → `Admitted` → `Verified`
+//! [`accept`] is the product on one screen. Each gate turns a request into another type: `Head` → `Admitted` → `Verified`
 //! → `Event`, and the buffer takes an `Event` only. `config` turns routes.yaml into the parameters of all stages,
 //! [`server`] starts and stops them, [`cli`] is the command line. ARCHITECTURE.md has the whole picture.
 #![cfg_attr(not(test), warn(unused_crate_dependencies))]

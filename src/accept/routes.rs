@@ -2,7 +2,7 @@
 //!
 //! A route that takes the event gets one copy for each of its destinations. A route that fails is reported with its
 //! error. Invariant: an event on which a route with `on_error: quarantine` failed, and which no route takes, has a
-//! problem, so that it is quarantined and not dropped. Not here: the actions on an event (`accept`, `again`).
+//! problem, so that it is quarantined and not dropped. Not here: the actions on an event (`accept`, `stored`).
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! One batch under construction: its writes, the state that later commands of the same batch must see, and the effects
 //! in memory once it is stored.
 //!
-//! A batch only reads the disk until [`Draft::commit`] writes all or nothing. Records that commands change repeatedly
+//! A batch only reads the disk until [`Batch::commit`] writes all or nothing. Records that commands change repeatedly
 //! (statuses, counters) are held until then and written once. Ends of deliveries are in `settle`, commands of people in
-//! `wishes`, order per key in `lanes`.
+//! `commands`, order per key in `order_queues`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

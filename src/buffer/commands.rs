@@ -1,7 +1,7 @@
 //! Commands of people about stored events: deliveries replayed, dead letters discarded, parked keys released or
 //! skipped, quarantined events released.
 //!
-//! A [`Wish`] names its target by sequence and dispatch, as they were read from the store. When it is applied the event
+//! A [`Command`] names its target by sequence and dispatch, as they were read from the store. When it is applied the event
 //! may have left or changed; it is then not counted as applied. Commands ride in the committer's batches like
 //! everything else, and are answered after the commit.
 

@@ -6,15 +6,15 @@
 //! | `ids` | event id (16) | sequence |
 //! | `queue` | destination ∥ due ms ∥ sequence ∥ copy | attempts u32 ∥ stored bytes u32 ∥ since ms ∥ order key (16), if it has one |
 //! | `ordered` | destination ∥ order key (16) ∥ sequence ∥ copy | as in `queue` |
-//! | `lanes` | destination ∥ order key (16) | number of deliveries under the key, and its parking (`lanes`) |
-//! | `fate` | sequence | status of an event's deliveries, MessagePack (`fate`) |
+//! | `lanes` | destination ∥ order key (16) | number of deliveries under the key, and its parking (`order_queues`) |
+//! | `fate` | sequence | status of an event's deliveries, MessagePack (`status`) |
 //! | `expiry` | keep until ms ∥ sequence | stored bytes u32 ∥ whether a person may still want it |
 //! | `dead` | destination ∥ died at ms ∥ sequence ∥ copy | – |
 //! | `quarantine` | sequence | stored bytes u32 ∥ name of the source |
 //! | `unverified` | sequence | fingerprint of the rules of the last judgement (8) ∥ name of the source |
 //! | `dedup` | generation u32 ∥ digest (16) | expires ms ∥ sequence ∥ fingerprints of bodies (16 each) |
 //! | `filters` | generation u32 | the generation as it was then ∥ its filter (`generations`) |
-//! | `books` | kind ∥ destination, source or generation | numbers (`books`) |
+//! | `books` | kind ∥ destination, source or generation | numbers (`counters`) |
 //! | `meta` | text | text |
 
 use crate::clock::Timestamp;

@@ -12,7 +12,7 @@
 //!
 //! **The boundary.** `append`, `take`, `settle`, `depth`, `stats` are what the gateway needs of an engine, so that a
 //! second one (JetStream) can stand beside the embedded one. Queries and commands of people stand in `look` and
-//! `wishes`.
+//! `commands`.
 //!
 //! Deliberately not here: HTTP, retry policy, metrics. The layout on disk is in `keys` and `record`.
 

@@ -3,10 +3,10 @@
 //!
 //! Invariants: an entry exists only while its event does, so an entry's record may be rewritten. At most
 //! [`UNVERIFIED_MAX`] events are in the index; the oldest are dropped first and counted. Only the committer writes, in
-//! the same batches as everything else. The [`Ledger`] in memory counts the entries by source and by the rules
+//! the same batches as everything else. The [`UnverifiedCounts`] in memory counts the entries by source and by the rules
 //! fingerprint of their last judgement, so that nobody reads the index to learn that nothing is to be done.
 //!
-//! `suspects` reads events back and takes judgements. The rules and the judge are outside the buffer.
+//! `unverified_events` reads events back and takes judgements. The rules and the judge are outside the buffer.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Re-evaluation of unverified events: they are read back in slices, and judgements go to the committer.
 //!
-//! A [`Judgement`] is about a [`Suspect`] read from here, and "verified" takes a [`Reverified`], which only a proof
+//! A [`Judgement`] is about a [`UnverifiedEvent`] read from here, and "verified" takes a [`Reverified`], which only a proof
 //! makes. A read is bounded by entries, events and bytes, so that a caller can yield between slices.
 
 use std::collections::BTreeMap;

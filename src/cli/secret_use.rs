@@ -1,6 +1,6 @@
 //! The verdict on a secret: from its dates alone, or also from its use by a running gateway.
 //!
-//! The functions are pure: dates, counts and the time in, one [`Verdict`] out. Counts begin with the gateway's start,
+//! The functions are pure: dates, counts and the time in, one [`Advice`] out. Counts begin with the gateway's start,
 //! so "not used" means "not used since the start". A secret can be retired when another one has taken over. A secret
 //! that is newer by its dates is never retired for being unused, because its provider may not have switched yet.
 

@@ -1,6 +1,6 @@
 //! The rewriting of a checked expression into the one that is evaluated.
 //!
-//! - A loop that runs here is taken out (see `loops.rs`).
+//! - A loop that runs here is taken out (see `loops`).
 //! - Every round of another comprehension first reads the variable [`TICK`], which spends one step of the budget.
 //! - `x.a` becomes `x["a"]` where `x` is the body, the form or an item of them: for every path that is written with
 //!   dots, cel first asks each scope for variables named by the whole path or by less of it. Fields of other values,

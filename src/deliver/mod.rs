@@ -1,7 +1,7 @@
 //! Delivery: takes due deliveries from the buffer only, attempts them, and settles them.
 //!
 //! One worker per destination (`worker`), so that a hanging destination delays no other. Each destination has a bound
-//! on its attempts in flight (`post`: concurrency, rate, circuit breaker, slow start), and all of them together have
+//! on its attempts in flight (`throttle`: concurrency, rate, circuit breaker, slow start), and all of them together have
 //! one on retries (`retries`). A delivery that is taken and not settled (a crash, a stop) stays in the buffer and is
 //! made again: at least once, with the event id as idempotency key.
 //!

@@ -234,7 +234,7 @@ impl fmt::Display for MessagePlace {
     }
 }
 
-/// The fault in the form of a [`Place`].
+/// The fault in the form of a [`MessagePlace`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartFault {
     /// More than one value where exactly one is due.

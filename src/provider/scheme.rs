@@ -2,7 +2,7 @@
 //!
 //! serde reads this form: names, texts and numbers with their units, nothing resolved. `compile.rs` turns it into a
 //! checked [`Scheme`](super::Scheme). Long names are canonical; the catalogue's short ones are aliases. Lists that may
-//! be written as a single item are read by a visitor (`spelling.rs`), so that errors keep their place and reason.
+//! be written as a single item are read by a visitor (`yaml_forms.rs`), so that errors keep their place and reason.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) struct BlockSpec {
     #[serde(alias = "alg")]
     pub(super) algorithm: Option<OneOrMany<Algorithm>>,
     /// The conversion of the secret's text into a key: utf8 (default), base64, hex, whsec, v1-whsec, sha1, sha256,
-    /// nfkd, strip:<regex>. For public keys: pem (default), x509 (a certificate), jwk, any (of these three), spki-b64,
+    /// nfkd, `strip:<regex>`. For public keys: pem (default), x509 (a certificate), jwk, any (of these three), spki-b64,
     /// raw-hex, raw-b64.
     pub(super) key: Option<String>,
     /// The header that holds the signature or token; short for `signature: {header: …}`.

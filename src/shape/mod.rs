@@ -1,5 +1,5 @@
 //! Shapes of outgoing requests: the event as received, or the result of a route's [`Transform`], the destination's
-//! [`Format`], its headers and its [`Signer`], in this order.
+//! [`BodyFormat`], its headers and its [`OutgoingSigner`], in this order.
 //!
 //! A request is shaped anew for each attempt, from the stored event and the rules in force: an event that failed here
 //! is delivered by repairing the rule and replaying the event. After a failure nothing else is sent instead: without

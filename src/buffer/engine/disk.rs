@@ -37,7 +37,7 @@ const SCATTERED_TABLES: u8 = 8;
 const SCATTERED_TABLE_BYTES: u64 = 8 * 1024 * 1024;
 const SCATTERED_LEVEL_RATIO: f32 = 8.0;
 /// The number of flushed tables of nearly ordered keys that are merged at once. Event ids grow but for those of one
-/// millisecond, and events reach back (`reach`), so each flushed table overlaps the last one a little. One table is
+/// millisecond, and events reach back (`overlap`), so each flushed table overlaps the last one a little. One table is
 /// rewritten for that, so a smaller table is cheaper.
 pub(super) const NEARLY_IN_ORDER_TABLES: u8 = 4;
 const NEARLY_IN_ORDER_TABLE_BYTES: u64 = 8 * 1024 * 1024;

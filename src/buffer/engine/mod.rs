@@ -8,7 +8,7 @@
 //!
 //! A medium repairs damaged files when it is opened (`salvage`), and reports that ([`Mended`]).
 //!
-//! Deliberately not here: what keys and values mean (`keys`, `record`, `fate`).
+//! Deliberately not here: what keys and values mean (`keys`, `record`, `status`).
 
 mod disk;
 #[cfg(test)]
@@ -191,7 +191,7 @@ pub(crate) struct Mended {
 /// The place that a store lies on.
 pub(crate) trait Medium: fmt::Debug + Send + Sync {
     /// Opens the store, or makes it. After a repair, events may lack a place and the counters may be wrong: the caller
-    /// reindexes the store (`restore`) and calls [`Medium::restored`], or gets the same answer at the next opening.
+    /// reindexes the store (`reindex`) and calls [`Medium::restored`], or gets the same answer at the next opening.
     fn open(&self) -> Result<(Arc<dyn Engine>, Option<Mended>), OpenError>;
 
     /// Notes that the store was reindexed after a repair.

@@ -1,7 +1,7 @@
 //! The commands about requests in a gateway: events, dead letters, the quarantine, parked keys, and refused requests.
 //!
 //! All of them ask the admin listener and change nothing by themselves. Texts of strangers (types, details, headers)
-//! are made harmless where the answer is read (`sheet`), so that no line printed here can command a terminal. A change
+//! are made harmless where the answer is read (`json`), so that no line printed here can command a terminal. A change
 //! of many events is shown as a plan first and needs a person's consent (`consent`).
 //!
 //! Not here: live tails, explanations, differences between two files.

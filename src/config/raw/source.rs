@@ -31,7 +31,7 @@ pub struct Source {
     pub secrets: Vec<Secret>,
     /// The URL that the provider calls, for a provider that signs this URL. Default: `server.public_url`.
     pub public_url: Option<Url>,
-    /// The accepted methods of events. Default: [POST].
+    /// The accepted methods of events. Default: `[POST]`.
     pub methods: Option<Vec<Method>>,
     /// The accepted content types. Default: all.
     pub content_types: Option<Vec<String>>,

@@ -118,7 +118,7 @@ fn keys_at(url: &str, hosts: &[&str]) -> KeysSpec {
     }
 }
 
-/// The form of the configured secrets, and what is made of each: one [`Key`] per secret, in order.
+/// The form of the configured secrets, and what is made of each: one [`BlockKey`] per secret, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SecretForm {
     /// Bytes as they are: `Key::Plain`.

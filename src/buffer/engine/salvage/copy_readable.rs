@@ -1,7 +1,7 @@
 //! Rebuild of a damaged store from its readable records.
 //!
 //! The damaged store is moved to `salvage/before`, a new one is opened in its place, and every readable record is
-//! copied over. Unreadable events that another record names are searched in the raw files. `restore` queues events that
+//! copied over. Unreadable events that another record names are searched in the raw files. `reindex` queues events that
 //! no record names any more. A query for a lost body finds it missing, and says so.
 //!
 //! A rebuild can be interrupted at any point: `salvage/rebuilding` holds its progress, and the next opening goes on

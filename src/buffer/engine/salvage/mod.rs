@@ -4,15 +4,15 @@
 //! `roots.rs`): the engine would cut a damaged journal off silently, and delete files that a damaged manifest no longer
 //! names.
 //!
-//! **While it runs**, a checksum that does not match ([`is_damage`]) puts a mark into the directory ([`suspect`]). The
-//! next opening finds the mark and rebuilds the store from its readable records (`rebuild.rs`): the engine would meet
+//! **While it runs**, a checksum that does not match ([`is_damage`]) puts a mark into the directory ([`mark_damaged`]). The
+//! next opening finds the mark and rebuilds the store from its readable records (`copy_readable.rs`): the engine would meet
 //! the damage again in every compaction, and stop writing each time.
 //!
-//! **Afterwards** whole event records from damaged stretches are put back (`replace.rs`), if the store does not have
+//! **Afterwards** whole event records from damaged stretches are put back (`reinsert.rs`), if the store does not have
 //! them. An event may be delivered twice by that; an answered one is not lost unless its own record was hit.
 //!
 //! Deliberately not here: read errors of the disk itself (they are reported as such), the place of an event that was
-//! put back (`restore`, once the store is open), and the end of a delivery whose event is gone (`scan`).
+//! put back (`reindex`, once the store is open), and the end of a delivery whose event is gone (`scan`).
 
 mod copy_readable;
 mod frames;

@@ -1,4 +1,4 @@
-//! Reinsertion of events into the store. Their place and the counters are repaired afterwards (`restore`).
+//! Reinsertion of events into the store. Their place and the counters are repaired afterwards (`reindex`).
 //!
 //! An event comes back under its own sequence where that is known, so that its other records stay true.
 
