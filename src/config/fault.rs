@@ -1,7 +1,7 @@
 //! The errors of serde, kept as data until the place is known.
 //!
 //! serde passes a fault of its own kinds through `de::Error`. A visitor's own complaint passes through `Error::custom`,
-//! which takes text only, so [`complaint`] packs its parts into one text and [`TextFault::custom`] unpacks them. A complaint
+//! which takes text only, so [`complaint`] packs its parts into one text and `TextFault::custom` unpacks them. A complaint
 //! is a predicate ("is not a duration"): the subject is added later, because the value may come from a variable and must
 //! not be shown.
 
