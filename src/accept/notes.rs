@@ -56,15 +56,9 @@ impl Notes {
         checked: signature::CheckedSignature,
     ) -> Result<Verified, Refusal> {
         (self.verdict, self.needs_keys) = (Some(checked.verdict), checked.needs_keys);
-        if checked.verdict == SignatureVerdict::Verified
-            && let Ok(proof) = &checked.proof
-        {
-            self.secret = proof.secret().map(|name| name.as_str().to_owned());
-        }
-        if let (SignatureVerdict::Verified | SignatureVerdict::NotConfigured, Ok(proof)) =
-            (checked.verdict, &checked.proof)
-        {
+        if let Ok(proof) = &checked.proof {
             let lag = |at: Timestamp| Duration::from_millis(now.unix_ms().saturating_sub(at.unix_ms()));
+            self.secret = proof.secret().map(|name| name.as_str().to_owned());
             self.lag = proof.signed_at().map(lag);
         }
         checked.proof

@@ -205,17 +205,17 @@ fn body(event: &EventData, redaction: &Redaction) -> Value {
     }
 }
 
-/// One line about a request that was not stored, with more members.
+/// Makes the line of a request that was not stored, with more members.
 pub(super) fn captured(captured: &Captured, redaction: &Redaction, more: Value) -> Value {
     hidden::shown(with(captured_sheet(captured, redaction), more), &captured.event, redaction)
 }
 
-/// All that is known of a request that was not stored, with more members.
+/// Makes the page of a request that was not stored, with more members.
 pub(super) fn whole_captured(captured: &Captured, redaction: &Redaction, more: Value) -> Value {
     whole_request(with(captured_sheet(captured, redaction), more), &captured.event, redaction)
 }
 
-/// Not yet without what is hidden.
+/// Makes the members of a request that was not stored, hidden parts included.
 fn captured_sheet(captured: &Captured, redaction: &Redaction) -> Value {
     let event = &captured.event;
     json!({
